@@ -1,0 +1,6 @@
+//! `libsidestack.so`: the BSD socket calls over our own stack.
+//!
+//! `abi → socket → driver → {stack, link, control, memory} → sys`
+
+mod stack;
+mod sys;

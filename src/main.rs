@@ -1,0 +1,3 @@
+//! `sidestack`: what runs beside the library.
+
+fn main() {}

@@ -1,0 +1,50 @@
+//! Why a user call or a connection failed. The socket layer turns these into errno.
+
+/// An error of a user call or of a connection. Each is named for the errno Linux reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// EADDRINUSE: the address, or the pair of addresses, is taken.
+    AddressInUse,
+    /// EADDRNOTAVAIL: not an address of ours, or no such pair is left.
+    AddressNotAvailable,
+    /// ENETUNREACH: no route, or ICMP network unreachable.
+    NetworkUnreachable,
+    /// EHOSTUNREACH: no answer to ARP, or ICMP host unreachable, or time exceeded.
+    HostUnreachable,
+    /// EHOSTDOWN: ICMP destination host unknown.
+    HostDown,
+    /// ENONET: ICMP source host isolated.
+    NoNetwork,
+    /// ENOPROTOOPT: ICMP protocol unreachable.
+    ProtocolUnreachable,
+    /// EOPNOTSUPP: ICMP source route failed.
+    NotSupported,
+    /// EPROTO: ICMP parameter problem.
+    ProtocolError,
+    /// ECONNREFUSED: a reset answered our SYN, or ICMP port unreachable.
+    ConnectionRefused,
+    /// ECONNRESET: the peer reset the connection.
+    ConnectionReset,
+    /// ETIMEDOUT: retransmissions, keep-alive probes or the user timeout ran out.
+    TimedOut,
+    /// EPIPE: the sending side is closed.
+    BrokenPipe,
+    /// ENOTCONN: not connected.
+    NotConnected,
+    /// EISCONN: connected already.
+    AlreadyConnected,
+    /// EINVAL: the socket is in a state that does not allow the call, or the handle is stale.
+    Invalid,
+    /// EMSGSIZE: the datagram is too long.
+    MessageSize,
+    /// EDESTADDRREQ: no destination given and none connected.
+    DestinationRequired,
+    /// EACCES: broadcast without permission.
+    Access,
+    /// ENOBUFS: a table or the pool is full.
+    NoBuffers,
+    /// EAGAIN: nothing to receive, or no room to send.
+    WouldBlock,
+    /// ENETDOWN: the interface is down.
+    NetworkDown,
+}
