@@ -1,12 +1,17 @@
 //! The only system calls of our own.
 //!
-//! Inside the library `libc::close`, and everything in std that owns a descriptor, resolve to
-//! *our* exported symbols. So the library's own descriptors go through rustix with its raw Linux
+//! Inside the library `libc::close` and everything in std that owns a descriptor resolve to *our*
+//! exported symbols. So the library's own descriptors go through rustix with its raw Linux
 //! backend, which enters the kernel directly; what rustix has no words for goes through
 //! `syscalls`. Nothing here touches errno.
 
 pub mod clock;
 pub mod descriptor;
+pub mod file;
+pub mod filter;
+pub mod netlink;
+pub mod option;
+pub mod packet;
 pub mod pair;
 pub mod raw;
 pub mod signal;
