@@ -45,7 +45,7 @@ mod outbox;
 mod path_mtu;
 pub mod pool;
 pub mod ports;
-mod random;
+pub(crate) mod random;
 pub mod routes;
 pub mod sink;
 mod table;
@@ -175,11 +175,11 @@ impl Stack {
         self.config.hardware_address = hardware;
     }
 
-    /// Takes in whether the interface is up. While it is not, frames are dropped; what was known
-    /// about the neighbors is forgotten.
+    /// Takes in whether the interface is up. While it is not, frames are dropped. What was known
+    /// about the neighbors is forgotten: there may be others afterwards.
     pub fn set_link_up(&mut self, up: bool) {
-        self.link_up = up;
-        if !up {
+        if self.link_up != up {
+            self.link_up = up;
             for _ in 0..self.neighbors.clear() {
                 self.counters.drop(Drop::LinkDown);
             }
