@@ -31,6 +31,7 @@ mod delivery;
 mod endpoint;
 mod engine;
 mod ports;
+mod process;
 mod seat;
 mod settle;
 mod start;
@@ -38,11 +39,25 @@ mod start;
 pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
+pub use ports::{Lease, Wish};
+pub use process::finish;
 pub use seat::{Interruption, Wait, wait};
+pub use start::{Service, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 use parking_lot::{Mutex, MutexGuard};
+
+/// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
+const FILLER: usize = 64 * 1024;
+
+/// What upper layers want done in a forked child.
+static AFTER_FORK: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
+/// Has `hook` called in every forked child, after the parent's engine was given up there.
+pub fn on_fork(hook: fn()) {
+    AFTER_FORK.lock().push(hook);
+}
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 

@@ -96,15 +96,17 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
 }
 
 /// Closes every descriptor of our region: what a forked child does first, since the stack ends
-/// and packet sockets it inherited are its parent's business.
-pub fn close_region() {
+/// and packet sockets it inherited are its parent's business. False if the region is not ours
+/// alone.
+pub fn close_region() -> bool {
     let floor = floor();
-    if floor == 0 {
-        return;
+    if floor == 0 || program_limit().is_none() {
+        return false;
     }
     // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
     // owned by a state the caller has given up.
-    let _ = unsafe {
+    let closed = unsafe {
         syscalls::syscall3(syscalls::Sysno::close_range, floor as usize, u32::MAX as usize, 0)
     };
+    closed.is_ok()
 }

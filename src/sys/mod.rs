@@ -13,6 +13,7 @@ pub mod netlink;
 pub mod option;
 pub mod packet;
 pub mod pair;
+pub mod process;
 pub mod raw;
 pub mod signal;
 pub mod user;
