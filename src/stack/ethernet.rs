@@ -51,7 +51,7 @@ impl Stack {
             return self.counters.drop(Drop::EthernetMalformed);
         }
         let to_all = header.destination == ethernet::BROADCAST;
-        if !to_all && header.destination != self.config.hardware_address {
+        if !to_all && header.destination != self.interface.hardware_address {
             return self.counters.drop(Drop::EthernetNotOurs);
         }
         let payload = &frame[header_len..];
@@ -70,7 +70,7 @@ impl Stack {
     /// Fills `out` with the next frame to send. Returns whether there was one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Transmit) -> bool {
         while self.poll_frame(now, out) {
-            if self.link_up {
+            if self.interface.up {
                 self.counters.frames_sent += 1;
                 self.counters.bytes_sent += out.frame_len() as u64;
                 return true;
@@ -99,8 +99,8 @@ impl Stack {
             request.hardware.unwrap_or(ethernet::BROADCAST),
             arp::Repr {
                 operation: arp::Operation::Request,
-                sender_hardware: self.config.hardware_address,
-                sender: self.source_towards(request.target),
+                sender_hardware: self.interface.hardware_address,
+                sender: self.interface.source_towards(request.target),
                 target_hardware: request.hardware.unwrap_or_default(),
                 target: request.target,
             },
@@ -134,7 +134,7 @@ impl Stack {
 
     /// The hardware address to send to, if it is known; if not, it is asked for.
     pub(super) fn resolve(&mut self, now: Instant, next_hop: Ipv4Addr) -> Option<[u8; 6]> {
-        if self.is_broadcast(next_hop) {
+        if self.interface.is_broadcast(next_hop) {
             return Some(ethernet::BROADCAST);
         }
         self.neighbors.resolve(now, &mut self.random, next_hop)
@@ -168,7 +168,7 @@ impl Stack {
     pub(super) fn write_ethernet(&self, header: &mut [u8], destination: [u8; 6], ethertype: u16) {
         let repr = ethernet::Repr {
             destination,
-            source: self.config.hardware_address,
+            source: self.interface.hardware_address,
             ethertype,
         };
         repr.emit(header);
