@@ -33,4 +33,6 @@
 pub mod error;
 pub mod ids;
 pub mod pool;
+pub mod tcp;
 pub mod time;
+pub mod wire;
