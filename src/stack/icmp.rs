@@ -155,6 +155,10 @@ impl Stack {
         let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
         let matched = match quote.protocol {
             ipv4::UDP => self.udp_receive_trouble(now, local, remote, trouble),
+            ipv4::TCP => {
+                self.tcp_receive_trouble(now, quote, local, remote, trouble);
+                true
+            }
             _ => false,
         };
         if !matched {

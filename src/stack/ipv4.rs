@@ -35,7 +35,7 @@ impl Stack {
             return self.counters.drop(Drop::Ipv4Checksum);
         }
         let broadcast = self.interface.is_broadcast(ip.destination);
-        if let Err(reason) = self.check_addresses(&ip, broadcast) {
+        if let Err(reason) = self.check_addresses(&arrival, &ip, broadcast) {
             return self.counters.drop(reason);
         }
         if ip.is_fragment() {
@@ -51,6 +51,7 @@ impl Stack {
             ..arrival
         };
         match ip.protocol {
+            ipv4::TCP => self.receive_tcp(arrival, &packet, sink),
             ipv4::UDP => self.receive_udp(arrival, &packet, sink),
             ipv4::ICMP => self.receive_icmp(arrival, &packet),
             _ => self.counters.drop(Drop::Ipv4Protocol),
@@ -59,10 +60,15 @@ impl Stack {
 
     /// RFC 1122 section 3.2.1.3: "A host MUST silently discard an incoming datagram containing an
     /// IP source address that is invalid", and one that is not destined for it.
-    fn check_addresses(&self, ip: &ipv4::Repr, broadcast: bool) -> Result<(), Drop> {
+    fn check_addresses(
+        &self,
+        arrival: &Arrival,
+        ip: &ipv4::Repr,
+        broadcast: bool,
+    ) -> Result<(), Drop> {
         if !address::is_unicast(ip.source)
             || self.interface.is_broadcast(ip.source)
-            || self.interface.is_ours(ip.source)
+            || (self.interface.is_ours(ip.source) && !arrival.looped)
         {
             return Err(Drop::Ipv4Martian);
         }

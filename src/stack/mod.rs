@@ -48,8 +48,11 @@ pub mod pool;
 pub mod ports;
 pub(crate) mod random;
 pub mod routes;
+mod segments;
 pub mod sink;
 mod table;
+pub mod tcp;
+mod tcp_calls;
 pub mod time;
 pub mod transmit;
 pub mod udp;
@@ -70,6 +73,7 @@ use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
 use self::routes::{Route, RouteDecision};
+use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
 use self::udp::Udp;
 use self::wire::{ethernet as ethernet_header, icmpv4};
@@ -90,6 +94,9 @@ pub struct Stack {
     echo_replies: RateLimit,
     outbox: Outbox,
     udp: Udp,
+    tcp: Tcp,
+    /// Room for the segment that is being sent.
+    segment: SegmentOut,
 }
 
 impl Stack {
@@ -110,6 +117,13 @@ impl Stack {
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
             udp: Udp::new(keyed),
+            tcp: Tcp::new(tcp::Config {
+                congestion: config.congestion,
+                super_packets: config.super_packets,
+                limits: config.limits,
+                secret: config.secret,
+            }),
+            segment: SegmentOut::default(),
             random,
         }
     }
@@ -120,6 +134,7 @@ impl Stack {
         self.interface.path_mtus.receive_timeout(now);
         let failed = self.neighbors.receive_timeout(now);
         self.drop_waiting(now, failed);
+        self.tcp.receive_timeout(now, &mut self.pool);
     }
 
     /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things
@@ -128,13 +143,14 @@ impl Stack {
         let deadlines = [
             self.interface.path_mtus.next_deadline(),
             self.neighbors.next_deadline(),
+            self.tcp.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
     /// The next socket whose status may have changed.
     pub fn poll_dirty(&mut self) -> Option<SocketId> {
-        self.udp.poll_dirty()
+        self.tcp.poll_dirty().or_else(|| self.udp.poll_dirty())
     }
 
     /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
