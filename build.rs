@@ -1,5 +1,8 @@
 //! Writes `include/sidestack.h` from `src/abi`, and names the library for those who link it.
+//!
+//! A second copy goes to `OUT_DIR`, with which tests/header.rs compares the one checked in.
 
+use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +11,12 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=src/abi");
+    println!("cargo:rerun-if-changed=include/sidestack.h");
     // So that a program linked with it and one that has it preloaded mean the same library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsidestack.so");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // The header is checked in: a build that cannot write it (read-only sources) is a good build.
+    // The header is checked in: a build that cannot write it (read-only sources) is a good build, and
+    // an ABI that cannot be parsed is the compiler's to complain about.
     if let Err(error) = update(root) {
         println!("cargo:warning=include/sidestack.h not updated: {error}");
     }
@@ -20,6 +25,10 @@ fn main() {
 fn update(root: &Path) -> Result<(), Box<dyn Error>> {
     let path = root.join("include/sidestack.h");
     let header = generate(root)?;
+    fs::write(
+        Path::new(&env::var("OUT_DIR")?).join("sidestack.h"),
+        &header,
+    )?;
     if fs::read(&path).ok().as_ref() != Some(&header) {
         fs::write(&path, &header)?;
     }
@@ -27,7 +36,7 @@ fn update(root: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// The text of the header for the sources under `root`.
-pub fn generate(root: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+fn generate(root: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     let mut builder = cbindgen::Builder::new().with_config(config);
     for source in sources(&root.join("src/abi"))? {

@@ -154,8 +154,8 @@ int sidestack_statistics(struct sidestack_statistics *out,
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* SIDESTACK_H */
-
 #ifdef __GNUC__
 #pragma GCC diagnostic pop
 #endif
+
+#endif /* SIDESTACK_H */

@@ -76,10 +76,8 @@ pub(crate) fn preload_obstacle(path: &Path) -> Option<String> {
     }
     match inspect(path) {
         Image::Unknown | Image::Dynamic => None,
-        Image::Script(interpreter) => match preload_obstacle_of_binary(&interpreter) {
-            None => None,
-            Some(why) => Some(format!("{shown} is a script, and its interpreter {why}")),
-        },
+        Image::Script(interpreter) => preload_obstacle_of_binary(&interpreter)
+            .map(|why| format!("{shown} is a script, and its interpreter {why}")),
         other => obstacle(&other).map(|why| format!("{shown} {why}")),
     }
 }
