@@ -33,7 +33,7 @@ fn check_descriptors() -> Finding {
         }
         _ => Finding::warn(
             "descriptors",
-            format!("{found}: each socket takes one of the program's and one of the stack's"),
+            format!("{found}: each socket takes one of either"),
             "raise the hard limit: ulimit -Hn 65536 as root, LimitNOFILE= in a systemd unit, \
              /etc/security/limits.conf for a user",
         ),

@@ -38,7 +38,7 @@ fn check_net_raw() -> Finding {
     Finding::fail(
         "CAP_NET_RAW",
         "not held: the stack cannot reach an interface",
-        "run as root, or: sudo setpriv --reuid=$USER --init-groups --inh-caps=+net_raw \
+        "run as root, or: sudo setpriv --reuid=$USER --regid=$(id -g) --init-groups --inh-caps=+net_raw \
          --ambient-caps=+net_raw PROGRAM; in a container: --cap-add=NET_RAW; in a systemd unit: \
          AmbientCapabilities=CAP_NET_RAW. Not with setcap on the program: the loader then ignores \
          LD_PRELOAD",
