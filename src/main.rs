@@ -4,10 +4,14 @@
 
 mod cli;
 
-/// The few system calls of the library's bottom layer that the command needs as well.
-mod sys {
-    pub(crate) mod probe;
-}
+// Two layers of the library, so that the command reads settings and sees interfaces as it does.
+#[expect(dead_code, reason = "the command uses the settings and the mirror")]
+mod control;
+#[expect(dead_code, reason = "what the library's other layers use")]
+mod sys;
+
+#[path = "sys/command.rs"]
+mod command;
 
 use std::process::ExitCode;
 

@@ -269,15 +269,21 @@ fn ss_says_when_there_is_nobody() {
 
 #[test]
 fn doctor_names_what_is_wrong_and_what_to_do() {
-    let output = sidestack(&["doctor", "--interface", "nonesuch", "--log", "loud"]);
-    assert_eq!(output.status.code(), Some(1));
-    let text = out(&output);
-    for words in [
-        "there is no interface 'nonesuch'",
-        "use one of:",
-        "SIDESTACK_LOG=loud",
-        "one of: off",
-    ] {
-        assert!(text.contains(words), "{words} in {text}");
-    }
+    let wrong = |option: &str, value: &str| {
+        let output = sidestack(&["doctor", option, value]);
+        assert_eq!(output.status.code(), Some(1));
+        out(&output)
+    };
+    let text = wrong("--interface", "nonesuch");
+    assert!(text.contains("fail  interface"), "{text}");
+    assert!(text.contains("\"nonesuch\""), "{text}");
+    assert!(text.contains("→ give --interface IF"), "{text}");
+    let text = wrong("--log", "loud");
+    assert!(text.contains("fail  variables"), "{text}");
+    assert!(
+        text.contains("\"loud\"") && text.contains("expected off, error"),
+        "{text}"
+    );
+    let text = wrong("--library", "/none.so");
+    assert!(text.contains("fail  library"), "{text}");
 }

@@ -75,7 +75,12 @@ fn parse_program(mut parser: Parser, topic: Topic) -> Result<Command, lexopt::Er
         let usage = topic.usage();
         return Err(format!("no program to run. Usage: {usage}").into());
     }
-    if topic == Topic::Pcap && run.settings.text("SIDESTACK_PCAP").is_empty() {
+    if topic == Topic::Pcap
+        && run
+            .settings
+            .get("SIDESTACK_PCAP")
+            .is_none_or(|file| file.is_empty())
+    {
         return Err("pcap needs the file to write: -o FILE".into());
     }
     Ok(Command::Run(run))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
 
 /// One thing a user can set.
 pub(crate) struct Setting {
@@ -120,18 +121,23 @@ impl Settings {
         }
     }
 
-    /// The same as text, empty when unset.
-    pub(crate) fn text(&self, variable: &str) -> String {
-        self.get(variable)
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    }
-
     /// Is `SIDESTACK_REQUIRED` in force?
     pub(crate) fn required(&self) -> bool {
         self.get("SIDESTACK_REQUIRED")
             .is_some_and(|value| value == "1")
+    }
+
+    /// Everything the library would see of the environment.
+    pub(crate) fn environment(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let given = self
+            .given
+            .iter()
+            .map(|(name, value)| ((*name).into(), value.clone()));
+        env::vars_os()
+            .filter(|(name, _)| !self.given.keys().any(|given| name == given))
+            .chain(given)
+            .map(|(name, value)| (name.into_vec(), value.into_vec()))
+            .collect()
     }
 
     /// The variables to set in the program's environment.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use rustix::net::sockopt::socket_peercred;
 
 use super::{os_error, refuse};
-use crate::sys::probe::borrow;
+use crate::command::borrow;
 
 /// What to ask.
 #[derive(Clone, Copy)]

@@ -1,97 +1,57 @@
-//! The interface the stack would drive, and what state it is in.
+//! The interface the stack would drive, chosen by the library's own code, and its state.
 
-use netlink_packet_route::link::LinkLayerType;
+use std::fs;
+
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::Finding;
-use super::network::{Interface, interfaces};
-use crate::cli::settings::Settings;
-use crate::sys::probe;
+use crate::command::offloads;
+use crate::control::mirror::{Facts, Interface, Mirror, MirrorError};
+use crate::control::routes::Egress;
+use crate::control::settings::{Address, Settings};
 
 /// What the findings are headed by.
 const WHAT: &str = "interface";
 
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
-    let known = match interfaces() {
-        Ok(known) => known,
+    let mirror = match Mirror::open(settings.interface.as_deref()) {
+        Ok(mirror) => mirror,
         Err(error) => {
-            return vec![Finding::fail(
-                WHAT,
-                format!("the kernel does not list its interfaces: {error}"),
-                "lift the seccomp filter that forbids netlink sockets",
-            )];
+            let remedy = remedy(&error);
+            return vec![Finding::fail(WHAT, error.to_string(), remedy)];
         }
     };
-    let named = settings.text("SIDESTACK_INTERFACE");
-    if named.is_empty() {
-        return match choose(&known) {
-            Ok(chosen) => examine(chosen, settings),
-            Err(finding) => vec![finding],
-        };
-    }
-    let mut findings = Vec::new();
-    for name in named.split(',').map(str::trim) {
-        match known.iter().find(|interface| interface.name == name) {
-            Some(interface) => findings.extend(examine(interface, settings)),
-            None => findings.push(Finding::fail(
-                WHAT,
-                format!("there is no interface '{name}'"),
-                format!("use one of: {}", names(&known)),
-            )),
+    let facts = mirror.facts();
+    vec![
+        check_state(&facts.interface),
+        check_mtu(&facts.interface),
+        check_address(facts, &settings.address),
+        check_route(facts, settings),
+        check_offloads(&facts.interface),
+    ]
+}
+
+fn remedy(error: &MirrorError) -> String {
+    match error {
+        MirrorError::System(_) => "lift the seccomp filter that forbids netlink sockets".into(),
+        MirrorError::NoDefault(up) if up.is_empty() => {
+            format!("ip link set IF up; there is: {}", names())
         }
-    }
-    findings
-}
-
-/// The default: the interface with the default route, else the only one that is up and not loopback.
-fn choose(known: &[Interface]) -> Result<&Interface, Finding> {
-    let routed = known
-        .iter()
-        .filter(|interface| interface.default_route.is_some())
-        .min_by_key(|interface| interface.default_route);
-    if let Some(interface) = routed {
-        return Ok(interface);
-    }
-    let up: Vec<&Interface> = known
-        .iter()
-        .filter(|interface| interface.up && interface.layer != LinkLayerType::Loopback)
-        .collect();
-    match up[..] {
-        [only] => Ok(only),
-        [] => Err(Finding::fail(
-            WHAT,
-            "none is up but loopback",
-            format!("ip link set IF up, with IF one of: {}", names(known)),
-        )),
-        _ => Err(Finding::fail(
-            WHAT,
-            "several are up and none has the default route",
-            format!("name one with --interface: {}", names(known)),
-        )),
+        _ => format!("give --interface IF; there is: {}", names()),
     }
 }
 
-fn names(known: &[Interface]) -> String {
-    let names: Vec<&str> = known
-        .iter()
-        .filter(|interface| interface.layer != LinkLayerType::Loopback)
-        .map(|interface| interface.name.as_str())
+/// The interfaces of this network namespace but loopback.
+fn names() -> String {
+    let entries = fs::read_dir("/sys/class/net").into_iter().flatten();
+    let names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name != "lo")
         .collect();
     if names.is_empty() {
-        return "(there is none)".into();
+        return "none but loopback".into();
     }
     names.join(" ")
-}
-
-fn examine(interface: &Interface, settings: &Settings) -> Vec<Finding> {
-    vec![
-        check_state(interface),
-        check_layer(interface),
-        check_mtu(interface),
-        check_address(interface, settings),
-        check_route(interface),
-        check_offloads(interface),
-    ]
 }
 
 fn check_state(interface: &Interface) -> Finding {
@@ -104,23 +64,7 @@ fn check_state(interface: &Interface) -> Finding {
         let found = format!("{name} is up but has no carrier");
         return Finding::fail(WHAT, found, "plug it in, or set its other end up");
     }
-    Finding::ok(WHAT, format!("{name} is up"))
-}
-
-fn check_layer(interface: &Interface) -> Finding {
-    match interface.layer {
-        LinkLayerType::Ether => Finding::ok("link type", "Ethernet"),
-        LinkLayerType::Loopback => Finding::fail(
-            "link type",
-            "loopback belongs to the kernel",
-            "name another interface with --interface",
-        ),
-        other => Finding::fail(
-            "link type",
-            format!("{other}: only Ethernet-like interfaces are driven so far"),
-            "name another interface with --interface",
-        ),
-    }
+    Finding::ok(WHAT, format!("{name}, Ethernet, up"))
 }
 
 fn check_mtu(interface: &Interface) -> Finding {
@@ -133,71 +77,77 @@ fn check_mtu(interface: &Interface) -> Finding {
     Finding::ok("MTU", found)
 }
 
-fn check_address(interface: &Interface, settings: &Settings) -> Finding {
-    let own = settings.text("SIDESTACK_ADDRESS");
-    if !own.is_empty() && own != "host" {
-        return Finding::ok("address", format!("{own}, the stack's own"));
-    }
-    match &interface.addresses[..] {
-        [] => Finding::fail(
+fn check_address(facts: &Facts, address: &Address) -> Finding {
+    let (addresses, whose) = match address {
+        Address::Own(own) => (own, "the stack's own"),
+        Address::Host => (&facts.addresses, "shared with the host"),
+    };
+    if addresses.is_empty() {
+        let name = &facts.interface.name;
+        return Finding::fail(
             "address",
-            format!("{} has no IPv4 address to share", interface.name),
+            format!("{name} has no IPv4 address to share"),
             format!(
-                "ip address add ADDRESS/PREFIX dev {}, or give the stack its own with --address",
-                interface.name
+                "ip address add ADDRESS/PREFIX dev {name}, or give the stack its own: --address"
             ),
-        ),
-        several => {
-            let shown: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Finding::ok(
-                "address",
-                format!("{}, shared with the host", shown.join(" ")),
-            )
-        }
+        );
     }
+    let shown: Vec<String> = addresses
+        .iter()
+        .map(|cidr| format!("{}/{}", cidr.address, cidr.prefix_len))
+        .collect();
+    Finding::ok("address", format!("{}, {whose}", shown.join(" ")))
 }
 
-fn check_route(interface: &Interface) -> Finding {
-    match interface.default_route {
-        Some((_, Some(gateway))) => Finding::ok("route", format!("default by {gateway}")),
-        Some((_, None)) => Finding::ok("route", "default, on the link"),
+fn check_route(facts: &Facts, settings: &Settings) -> Finding {
+    const WHAT: &str = "route";
+    let own = settings.address != Address::Host;
+    let gateway = match settings.gateway.filter(|_| own) {
+        Some(gateway) => Some(Some(gateway)),
+        None if own => None,
+        None => facts
+            .routes
+            .iter()
+            .filter(|route| route.destination.prefix_len == 0 && route.egress == Egress::Stack)
+            .min_by_key(|route| route.metric)
+            .map(|route| route.gateway),
+    };
+    match gateway {
+        Some(Some(gateway)) => Finding::ok(WHAT, format!("default by {gateway}")),
+        Some(None) => Finding::ok(WHAT, "default, on the link"),
+        None if own => Finding::ok(
+            WHAT,
+            "no --gateway: only the address's own network is reached",
+        ),
         None => Finding::ok(
-            "route",
+            WHAT,
             "no default: the networks routed over it are served, others stay the kernel's",
         ),
     }
 }
 
 fn check_offloads(interface: &Interface) -> Finding {
-    let name = &interface.name;
+    const WHAT: &str = "offloads";
     let flags = SocketFlags::CLOEXEC;
     let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None) else {
-        return Finding::warn("offloads", "not known", "");
+        return Finding::warn(WHAT, "not known: no socket to ask with", "");
     };
-    let offloads = probe::offloads(&socket, name);
-    let mut missing = Vec::new();
-    for (feature, on) in [
-        ("tso", offloads.tso),
-        ("gso", offloads.gso),
-        ("gro", offloads.gro),
-    ] {
-        if on == Some(false) {
-            missing.push(feature);
-        }
-    }
-    if missing.is_empty() {
-        return Finding::ok("offloads", "tso, gso, gro on");
-    }
-    let switches: Vec<String> = missing
+    let found = offloads(&socket, &interface.name);
+    let features = [("tso", found.tso), ("gso", found.gso), ("gro", found.gro)];
+    let off: Vec<&str> = features
         .iter()
-        .map(|feature| format!("{feature} on"))
+        .filter(|(_, on)| *on == Some(false))
+        .map(|(feature, _)| *feature)
         .collect();
+    if off.is_empty() {
+        return Finding::ok(WHAT, "tso, gso, gro on");
+    }
     Finding::warn(
-        "offloads",
+        WHAT,
         format!(
-            "{} off: bulk transfer is several times slower than it could be",
-            missing.join(", ")
+            "{} off: bulk transfer is slower than it could be",
+            off.join(", ")
         ),
-        format!("ethtool -K {name} {}", switches.join(" ")),
+        format!("ethtool -K {} {} on", interface.name, off.join(" on ")),
     )
 }

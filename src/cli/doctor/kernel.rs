@@ -4,6 +4,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::system::uname;
 
 use super::Finding;
+use crate::cli::os_error;
 
 /// The oldest kernel the stack is meant for: Debian 11's, with close_range(2), pidfds and all the
 /// packet socket's options.
@@ -35,9 +36,9 @@ fn version(release: &str) -> Option<(u32, u32)> {
 fn check_memfd() -> Finding {
     match memfd_create("sidestack-doctor", MemfdFlags::CLOEXEC) {
         Ok(_) => Finding::ok("memfd", "memory files can be made"),
-        Err(error) => Finding::fail(
+        Err(errno) => Finding::fail(
             "memfd",
-            format!("memfd_create: {error}"),
+            format!("memfd_create: {}", os_error(errno)),
             "lift the seccomp filter or the memory limit that forbids it",
         ),
     }

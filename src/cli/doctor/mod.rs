@@ -4,14 +4,13 @@
 //! says its remedy. Nothing on the machine is changed. The options are those of `run`: what is
 //! examined is what `run` with the same options would meet.
 //!
-//! The checks come in the order in which things fail in practice: rights, kernel, interface,
-//! process, settings, library. The last one is the proof: a child with the library preloaded opens
-//! an Internet socket and says who served it.
+//! Settings and interface are looked at by the library's own code, so that both mean the same. The
+//! last check is the proof: a child with the library preloaded opens an Internet socket and says who
+//! served it.
 
 mod interface;
 mod kernel;
 mod loading;
-mod network;
 pub(crate) mod probe;
 mod process;
 mod rights;
@@ -72,11 +71,11 @@ impl Finding {
 
 /// Runs every check, prints the table; status 0 if nothing failed, else 1.
 pub(crate) fn examine(run: &Run) -> ExitCode {
-    let mut findings = rights::check();
+    let (settings, mut findings) = variables::check(&run.settings);
+    findings.extend(rights::check());
     findings.extend(kernel::check());
-    findings.extend(interface::check(&run.settings));
+    findings.extend(interface::check(&settings));
     findings.extend(process::check());
-    findings.extend(variables::check(&run.settings));
     findings.extend(loading::check(run));
     for finding in &findings {
         print(finding);

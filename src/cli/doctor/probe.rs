@@ -12,7 +12,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
 
 use crate::cli::os_error;
-use crate::sys::probe::borrow;
+use crate::command::borrow;
 
 /// What was seen.
 pub(super) enum Answer {

@@ -6,6 +6,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use crate::cli::os_error;
 
 /// Descriptors a server with a thousand connections needs, its own and the stack's.
 const ENOUGH_DESCRIPTORS: u64 = 4096;
@@ -44,9 +45,9 @@ fn check_pair() -> Finding {
     let flags = SocketFlags::CLOEXEC;
     match socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None) {
         Ok(_) => Finding::ok("socket pairs", "AF_UNIX pairs can be made"),
-        Err(error) => Finding::fail(
+        Err(errno) => Finding::fail(
             "socket pairs",
-            format!("socketpair: {error}"),
+            format!("socketpair: {}", os_error(errno)),
             "raise the descriptor limit, or lift the seccomp filter that forbids AF_UNIX",
         ),
     }

@@ -1,21 +1,19 @@
 //! Rights: CAP_NET_RAW, and what it opens.
 
-use std::io;
-
-use rustix::fd::OwnedFd;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::Finding;
 use crate::cli::os_error;
-use crate::sys::probe;
+use crate::sys::filter::{self, Instruction};
+use crate::sys::packet;
 
 pub(super) fn check() -> Vec<Finding> {
     let mut findings = vec![check_net_raw(), check_net_admin()];
-    match packet_socket() {
-        Err(error) => findings.push(Finding::fail(
+    match packet::open() {
+        Err(errno) => findings.push(Finding::fail(
             "AF_PACKET",
-            format!("no packet socket: {error}"),
+            format!("no packet socket: {}", os_error(errno)),
             "needs CAP_NET_RAW, a kernel with CONFIG_PACKET, and no seccomp filter that forbids it",
         )),
         Ok(socket) => {
@@ -56,29 +54,30 @@ fn check_net_admin() -> Finding {
     }
 }
 
-/// A packet socket that receives nothing (protocol 0).
-fn packet_socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).map_err(os_error)
-}
-
 fn check_vnet_header(socket: &OwnedFd) -> Finding {
-    match probe::set_vnet_header(socket) {
+    match packet::set_vnet_header(socket.as_fd()) {
         Ok(()) => Finding::ok("PACKET_VNET_HDR", "super-packets and checksum offload work"),
-        Err(error) => Finding::fail(
+        Err(errno) => Finding::fail(
             "PACKET_VNET_HDR",
-            format!("refused: {error}"),
+            format!("refused: {}", os_error(errno)),
             "use a Linux kernel from 5.10 on (gVisor and similar sandboxes lack it)",
         ),
     }
 }
 
 fn check_filter(socket: &OwnedFd) -> Finding {
-    match probe::attach_dropping_filter(socket) {
+    // BPF_RET | BPF_K of 0: keep nothing.
+    let drop_all = Instruction {
+        code: 0x06,
+        jump_true: 0,
+        jump_false: 0,
+        operand: 0,
+    };
+    match filter::attach(socket.as_fd(), &[drop_all]) {
         Ok(()) => Finding::ok("SO_ATTACH_FILTER", "packet filters can be attached"),
-        Err(error) => Finding::fail(
+        Err(errno) => Finding::fail(
             "SO_ATTACH_FILTER",
-            format!("refused: {error}"),
+            format!("refused: {}", os_error(errno)),
             "raise net.core.optmem_max, or use a Linux kernel from 5.10 on",
         ),
     }

@@ -1,18 +1,6 @@
-//! System calls by which the command asks the kernel what rustix has no words for.
-//!
-//! rustix is built without std here as in the library (its descriptors must not be std's, whose drop
-//! is the C library's `close`), so std's descriptors have to be [`borrow`]ed for it.
-
-use std::io;
-use std::mem::size_of;
+//! System calls that only the command makes; no part of the library.
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
-
-/// Lends a descriptor of std to rustix.
-pub(crate) fn borrow(socket: &impl std::os::fd::AsRawFd) -> BorrowedFd<'_> {
-    // SAFETY: the owner of the descriptor is borrowed for as long as the result lives.
-    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
-}
 
 /// `ETHTOOL_GTSO`, `ETHTOOL_GGSO`, `ETHTOOL_GGRO` of linux/ethtool.h.
 const ETHTOOL_GTSO: u32 = 0x1e;
@@ -64,49 +52,9 @@ fn ethtool_value(socket: impl AsFd, interface: &str, command: u32) -> Option<boo
     (result == 0).then_some(value.data != 0)
 }
 
-/// Turns on PACKET_VNET_HDR on an AF_PACKET socket (packet(7)): super-packets with a header that
-/// says what is left to do.
-pub(crate) fn set_vnet_header(socket: impl AsFd) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    set_option(socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)
-}
-
-/// Attaches a packet filter (socket(7), SO_ATTACH_FILTER) that drops everything.
-pub(crate) fn attach_dropping_filter(socket: impl AsFd) -> io::Result<()> {
-    let mut drop_all = libc::sock_filter {
-        code: 0x06, // BPF_RET | BPF_K: keep this many bytes
-        jt: 0,
-        jf: 0,
-        k: 0,
-    };
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: &raw mut drop_all,
-    };
-    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
-}
-
-fn set_option<T>(
-    socket: impl AsFd,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: &T,
-) -> io::Result<()> {
-    let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel reads `length` bytes of `value`, which is that large, and what those point
-    // to lives as long as they do.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            level,
-            name,
-            (&raw const *value).cast(),
-            length,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+/// Lends a descriptor of std to rustix, which is built without std: its descriptors must not be
+/// std's, whose drop is the C library's `close`.
+pub(crate) fn borrow(socket: &impl std::os::fd::AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the owner of the descriptor is borrowed for as long as the result lives.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
