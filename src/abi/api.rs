@@ -6,6 +6,7 @@
 use core::ffi::{c_char, c_int};
 use core::mem::size_of;
 use core::ptr;
+use rustix::io::Errno;
 
 use crate::socket::report;
 
@@ -88,7 +89,7 @@ pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size: usize) -> c_int {
     if buffer.is_null() && size > 0 {
-        return fail(report::FAULT);
+        return fail(Errno::FAULT);
     }
     let reason = match report::why_not(fd) {
         Ok(reason) => reason.unwrap_or(""),
@@ -118,10 +119,10 @@ pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size:
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_statistics(out: *mut Statistics, size: usize) -> c_int {
     if out.is_null() {
-        return fail(report::FAULT);
+        return fail(Errno::FAULT);
     }
     if size == 0 || !size.is_multiple_of(size_of::<u64>()) {
-        return fail(report::INVALID);
+        return fail(Errno::INVAL);
     }
     let statistics = report::statistics();
     let known = size.min(size_of::<Statistics>());
