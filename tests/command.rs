@@ -138,6 +138,42 @@ fn run_passes_arguments_and_status_on() {
 }
 
 #[test]
+fn run_leaves_signals_as_they_were() {
+    let library = empty_library("run-signals.so");
+    let masks = |prefix: &str, suffix: &str| {
+        let show = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
+        let command = format!("{prefix} {suffix} {show}");
+        let output = Command::new("sh").args(["-c", &command]).output();
+        out(&output.expect("a shell"))
+    };
+    let ours = format!(
+        "{} run --library {library} --",
+        env!("CARGO_BIN_EXE_sidestack")
+    );
+    for prefix in [
+        "",
+        "env --ignore-signal=PIPE,HUP",
+        "env --block-signal=USR1",
+    ] {
+        assert_eq!(masks(prefix, &ours), masks(prefix, ""), "{prefix}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let command = format!("{} --help | head -n 1", env!("CARGO_BIN_EXE_sidestack"));
+    let output = Command::new("bash")
+        .args(["-o", "pipefail", "-c", &command])
+        .output();
+    let output = output.expect("bash runs");
+    assert!(
+        output.status.success() && err(&output).is_empty(),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
 fn pcap_is_run_with_the_variable() {
     let library = empty_library("pcap.so");
     let output = sidestack(&[

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::say;
 use super::settings::SETTINGS;
 
 /// Which command the help is about.
@@ -50,14 +51,18 @@ Options of run, pcap and doctor:
 /// Prints the help on `topic`.
 pub(crate) fn print(topic: Topic) -> ExitCode {
     match topic {
-        Topic::All => print!("{COMMANDS}{}", options()),
-        Topic::Show => println!(
+        Topic::All => say(&format!("{COMMANDS}{}", options())),
+        Topic::Show => say(&format!(
             "Usage: {}\n\nShows what the stacks of running programs in this network namespace are \
              doing.\n`ss` lists their sockets, `stat` their counters.",
             topic.usage()
-        ),
+        )),
         Topic::Run | Topic::Pcap | Topic::Doctor => {
-            print!("Usage: {}\n\nOptions:\n{}", topic.usage(), options());
+            say(&format!(
+                "Usage: {}\n\nOptions:\n{}",
+                topic.usage(),
+                options()
+            ));
         }
     }
     ExitCode::SUCCESS
@@ -65,7 +70,7 @@ pub(crate) fn print(topic: Topic) -> ExitCode {
 
 /// Prints the version.
 pub(crate) fn print_version() -> ExitCode {
-    println!("sidestack {}", env!("CARGO_PKG_VERSION"));
+    say(concat!("sidestack ", env!("CARGO_PKG_VERSION")));
     ExitCode::SUCCESS
 }
 
@@ -80,7 +85,7 @@ fn options() -> String {
         "  {library:<19} the library to preload (default: the one beside this command)\n"
     ));
     text.push_str(
-        "\nEach option sets the variable of its name: --log-file sets SIDESTACK_LOG_FILE.\n",
+        "\nEach option sets the variable of its name: --log-file sets SIDESTACK_LOG_FILE.",
     );
     text
 }

@@ -27,7 +27,7 @@ pub(crate) mod run;
 pub(crate) mod settings;
 pub(crate) mod show;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use rustix::io::Errno;
@@ -46,9 +46,19 @@ pub(crate) fn os_error(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
+/// Prints a line. Who has closed the other end wants no more of it, so an error is none.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints a line on standard error.
+pub(crate) fn warn(line: &str) {
+    let _ = writeln!(io::stderr(), "sidestack: {line}");
+}
+
 /// Says what is wrong on standard error and gives the exit status to end with.
 pub(crate) fn refuse(status: u8, problem: &str) -> ExitCode {
-    eprintln!("sidestack: {problem}");
+    warn(problem);
     ExitCode::from(status)
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::OsString;
 
 /// One thing a user can set.
 pub(crate) struct Setting {
@@ -127,23 +126,12 @@ impl Settings {
             .is_some_and(|value| value == "1")
     }
 
-    /// Everything the library would see of the environment.
-    pub(crate) fn environment(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let given = self
-            .given
-            .iter()
-            .map(|(name, value)| ((*name).into(), value.clone()));
+    /// The whole environment of a program that is started with these settings.
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let given = self.given.iter();
         env::vars_os()
             .filter(|(name, _)| !self.given.keys().any(|given| name == given))
-            .chain(given)
-            .map(|(name, value)| (name.into_vec(), value.into_vec()))
+            .chain(given.map(|(name, value)| (OsString::from(name), value.clone())))
             .collect()
-    }
-
-    /// The variables to set in the program's environment.
-    pub(crate) fn given(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
-        self.given
-            .iter()
-            .map(|(variable, value)| (*variable, value.as_os_str()))
     }
 }

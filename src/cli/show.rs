@@ -20,10 +20,8 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::net::sockopt::socket_peercred;
-
-use super::{os_error, refuse};
-use crate::command::borrow;
+use super::{refuse, say};
+use crate::command::peer_process;
 
 /// What to ask.
 #[derive(Clone, Copy)]
@@ -81,8 +79,10 @@ fn running() -> io::Result<Vec<u32>> {
 fn ask(request: Request, pid: u32) -> io::Result<String> {
     let address = SocketAddr::from_abstract_name(format!("sidestack/{pid}"))?;
     let mut stream = UnixStream::connect_addr(&address)?;
-    if peer_process(&stream)? != pid {
-        return Err(io::Error::other("another process uses its name"));
+    if u32::try_from(peer_process(&stream)?) != Ok(pid) {
+        return Err(io::Error::other(
+            "the name is used by another process, or by one of another PID namespace",
+        ));
     }
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -96,12 +96,6 @@ fn ask(request: Request, pid: u32) -> io::Result<String> {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     Ok(String::from_utf8_lossy(&answer).replace(unprintable, "?"))
-}
-
-/// Who listens at the other end, as the kernel recorded it.
-fn peer_process(stream: &UnixStream) -> io::Result<u32> {
-    let peer = socket_peercred(borrow(stream)).map_err(os_error)?;
-    Ok(peer.pid.as_raw_nonzero().get().cast_unsigned())
 }
 
 /// Control characters other than the ends of lines: they would be the terminal's.
@@ -124,10 +118,10 @@ fn explain(pid: u32, error: &io::Error) -> String {
 }
 
 fn print_answer(request: Request, pid: u32, answer: &str) {
-    println!("{} (pid {pid})", program_name(pid));
+    say(&format!("{} (pid {pid})", program_name(pid)));
     match request {
         Request::Sockets => print_columns(answer),
-        Request::Statistics => answer.lines().for_each(|line| println!("  {line}")),
+        Request::Statistics => answer.lines().for_each(|line| say(&format!("  {line}"))),
     }
 }
 
@@ -159,6 +153,6 @@ fn print_columns(answer: &str) {
             let width = widths.get(column).copied().unwrap_or(0);
             line.push_str(&format!(" {word:<width$}"));
         }
-        println!("{}", line.trim_end());
+        say(line.trim_end());
     }
 }

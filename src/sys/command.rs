@@ -1,5 +1,11 @@
 //! System calls that only the command makes; no part of the library.
 
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// `ETHTOOL_GTSO`, `ETHTOOL_GGSO`, `ETHTOOL_GGRO` of linux/ethtool.h.
@@ -57,4 +63,74 @@ fn ethtool_value(socket: impl AsFd, interface: &str, command: u32) -> Option<boo
 pub(crate) fn borrow(socket: &impl std::os::fd::AsRawFd) -> BorrowedFd<'_> {
     // SAFETY: the owner of the descriptor is borrowed for as long as the result lives.
     unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+/// Who made the listening socket at the other end, as the kernel recorded it (SO_PEERCRED of
+/// unix(7)). 0: a process outside our PID namespace, which is why rustix, whose process numbers
+/// are never 0, is not asked.
+pub(crate) fn peer_process(stream: &UnixStream) -> io::Result<libc::pid_t> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `length` says how large `peer` is, both live across the call, and a ucred is three
+    // integers, which may have any value.
+    let result = unsafe {
+        libc::getsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(stream),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(peer.pid)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What SIGPIPE did when the process began; Rust's start-up code ignores it.
+static SIGPIPE_AT_START: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+
+/// Runs before that code, as the loader calls what `.init_array` lists.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+extern "C" fn remember_sigpipe() {
+    // SAFETY: an all-zero sigaction is a value; the kernel only writes to it.
+    let handler = unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, ptr::null(), &raw mut present);
+        present.sa_sigaction
+    };
+    SIGPIPE_AT_START.store(handler, Ordering::Relaxed);
+}
+
+/// Becomes another program, as execve(2), or the shell's script if the file is no program
+/// (execvp(3)). Signals are as they were when this process began: std's own `exec` would reset
+/// them, and a service manager that ignores SIGPIPE for its services means it. Returns only on failure.
+pub(crate) fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: the handler is the one the kernel had, SIG_DFL or SIG_IGN, as exec leaves no others.
+    // The path is a C string; the arrays end in null and point to C strings; all outlive the calls.
+    unsafe {
+        libc::signal(libc::SIGPIPE, SIGPIPE_AT_START.load(Ordering::Relaxed));
+        libc::execvpe(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+    }
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let end = std::iter::once(ptr::null());
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain(end)
+        .collect()
 }

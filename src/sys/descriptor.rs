@@ -48,7 +48,10 @@ pub fn set_apart() {
 }
 
 fn set_limit(soft: u64, hard: u64) -> bool {
-    let limit = Rlimit { current: Some(soft), maximum: (hard != u64::MAX).then_some(hard) };
+    let limit = Rlimit {
+        current: Some(soft),
+        maximum: (hard != u64::MAX).then_some(hard),
+    };
     setrlimit(Resource::Nofile, limit).is_ok()
 }
 
@@ -105,6 +108,11 @@ pub fn close_region() {
     // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
     // owned by a state the caller has given up.
     let _ = unsafe {
-        syscalls::syscall3(syscalls::Sysno::close_range, floor as usize, u32::MAX as usize, 0)
+        syscalls::syscall3(
+            syscalls::Sysno::close_range,
+            floor as usize,
+            u32::MAX as usize,
+            0,
+        )
     };
 }

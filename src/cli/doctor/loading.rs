@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::Finding;
 use super::probe::{self, Answer};
@@ -49,8 +49,9 @@ fn check_version(path: &Path) -> Finding {
 /// Starts this command again with the library preloaded and asks what it saw.
 fn check_served(path: &Path, run: &Run) -> Vec<Finding> {
     let child = env::current_exe().and_then(|command| {
-        run::preloaded(&command, path, run)
+        Command::new(command)
             .arg("probe")
+            .envs(run::environment(path, run))
             // A capture must not be overwritten by an examination.
             .env_remove("SIDESTACK_PCAP")
             .stdin(Stdio::null())

@@ -19,6 +19,7 @@ mod variables;
 use std::process::ExitCode;
 
 use super::arguments::Run;
+use super::say;
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,9 +91,12 @@ fn print(finding: &Finding) {
         Verdict::Warn => "warn",
         Verdict::Fail => "fail",
     };
-    println!("{verdict:<5} {:<22} {}", finding.what, finding.found);
+    say(&format!(
+        "{verdict:<5} {:<22} {}",
+        finding.what, finding.found
+    ));
     if !finding.remedy.is_empty() {
-        println!("{:<5} {:<22} → {}", "", "", finding.remedy);
+        say(&format!("{:<5} {:<22} → {}", "", "", finding.remedy));
     }
 }
 
@@ -108,6 +112,6 @@ fn conclude(worst: Verdict) -> ExitCode {
             1,
         ),
     };
-    println!("\n{sentence}");
+    say(&format!("\n{sentence}"));
     ExitCode::from(status)
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
 
-use crate::cli::os_error;
+use crate::cli::{os_error, say};
 use crate::command::borrow;
 
 /// What was seen.
@@ -29,10 +29,10 @@ pub(super) enum Answer {
 /// `sidestack probe`: looks, and prints one line for [`parse`].
 pub(crate) fn answer() -> ExitCode {
     match look() {
-        Answer::NotLoaded => println!("not-loaded"),
-        Answer::Kernel => println!("kernel"),
-        Answer::Stack => println!("stack"),
-        Answer::Failed(error) => println!("failed {error}"),
+        Answer::NotLoaded => say("not-loaded"),
+        Answer::Kernel => say("kernel"),
+        Answer::Stack => say("stack"),
+        Answer::Failed(error) => say(&format!("failed {error}")),
     }
     ExitCode::SUCCESS
 }

@@ -1,5 +1,7 @@
 //! The settings, read by the library's own code.
 
+use std::os::unix::ffi::OsStringExt;
+
 use super::Finding;
 use crate::cli::settings;
 use crate::control::settings::{Loaded, Settings};
@@ -9,7 +11,9 @@ const WHAT: &str = "variables";
 
 /// Reads the settings as the library would, for a program of no special name.
 pub(super) fn check(given: &settings::Settings) -> (Settings, Vec<Finding>) {
-    match Settings::load(given.environment(), "") {
+    let environment = given.environment().into_iter();
+    let bytes = environment.map(|(name, value)| (name.into_vec(), value.into_vec()));
+    match Settings::load(bytes, "") {
         Ok(Loaded { settings, warnings }) if warnings.is_empty() => {
             (settings, vec![Finding::ok(WHAT, "valid")])
         }
