@@ -27,9 +27,11 @@
 //!    patrol timer is armed and the background thread will take it.
 
 mod background;
+mod calls;
 mod delivery;
 mod endpoint;
 mod engine;
+mod listeners;
 mod ports;
 mod process;
 mod seat;

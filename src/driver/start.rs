@@ -8,14 +8,26 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::engine::{Engine, Parts};
 use super::ports::{Ports, Source};
 use super::{ENGINE, INSIDE};
-use crate::control::{
-    self, Address, EphemeralPorts, Facts, FilterSpec, Limits, Mirror, MirrorError, News, PortSet,
-    Settings, log, own_routes,
-};
+use crate::control::ephemeral::EphemeralPorts;
+use crate::control::filter::FilterSpec;
+use crate::control::limits::Limits;
+use crate::control::log;
+use crate::control::mirror::Facts;
+use crate::control::mirror::Mirror;
+use crate::control::mirror::MirrorError;
+use crate::control::mirror::News;
+use crate::control::ports::PortSet;
+use crate::control::routes::own_routes;
+use crate::control::settings::Address;
+use crate::control::settings::Settings;
+use crate::control;
 use crate::link::{Capture, Impair, Impairments, Link, PacketSocket};
 use crate::memory::Region;
 use crate::stack::pool::Pool;
-use crate::stack::{self, Config, Ipv4Cidr, Stack};
+use crate::stack::Stack;
+use crate::stack::address::Ipv4Cidr;
+use crate::stack::config::Config;
+use crate::stack;
 use crate::sys::{clock, descriptor};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
@@ -224,8 +236,8 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
         // An impairment is to meet frames, not bundles of them.
         super_packets: settings.impair.is_none(),
         congestion: match settings.congestion {
-            control::Congestion::Cubic => stack::Congestion::Cubic,
-            control::Congestion::Reno => stack::Congestion::Reno,
+            control::settings::Congestion::Cubic => stack::config::Congestion::Cubic,
+            control::settings::Congestion::Reno => stack::config::Congestion::Reno,
         },
         limits: stack_limits(limits),
         secret,
@@ -233,11 +245,11 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
     }
 }
 
-fn stack_limits(limits: &Limits) -> stack::Limits {
-    let buffers = |buffers: &control::Buffers| {
+fn stack_limits(limits: &Limits) -> stack::config::Limits {
+    let buffers = |buffers: &control::limits::Buffers| {
         [buffers.min as usize, buffers.default as usize, buffers.max as usize]
     };
-    stack::Limits {
+    stack::config::Limits {
         somaxconn: limits.somaxconn,
         max_syn_backlog: limits.tcp_max_syn_backlog,
         max_time_wait: limits.tcp_max_tw_buckets,
@@ -247,7 +259,7 @@ fn stack_limits(limits: &Limits) -> stack::Limits {
         wmem_max: limits.wmem_max as usize,
         rmem_default: limits.rmem_default as usize,
         wmem_default: limits.wmem_default as usize,
-        ..stack::Limits::default()
+        ..stack::config::Limits::default()
     }
 }
 
@@ -283,27 +295,27 @@ fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
     stack.set_routes(routes.iter().map(route).collect());
 }
 
-fn is_loopback(route: &control::Route) -> bool {
+fn is_loopback(route: &control::routes::Route) -> bool {
     route.destination.address.is_loopback()
 }
 
-fn route(route: &control::Route) -> stack::Route {
-    stack::Route {
+fn route(route: &control::routes::Route) -> stack::routes::Route {
+    stack::routes::Route {
         destination: Ipv4Cidr::new(route.destination.address, route.destination.prefix_len),
         gateway: route.gateway,
         source: route.source,
         mtu: route.mtu.map(|mtu| mtu as usize),
         metric: route.metric,
         egress: match route.egress {
-            control::Egress::Stack => stack::Egress::Stack,
-            control::Egress::Kernel => stack::Egress::Kernel,
-            control::Egress::Unreachable => stack::Egress::Unreachable,
+            control::routes::Egress::Stack => stack::routes::Egress::Stack,
+            control::routes::Egress::Kernel => stack::routes::Egress::Kernel,
+            control::routes::Egress::Unreachable => stack::routes::Egress::Unreachable,
         },
     }
 }
 
 /// The stack's offload as the link names it.
-pub(super) fn offload(offload: stack::Offload) -> crate::link::Offload {
+pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload {
     crate::link::Offload {
         checksum_start: offload.checksum_start,
         checksum_offset: offload.checksum_offset,
@@ -312,10 +324,10 @@ pub(super) fn offload(offload: stack::Offload) -> crate::link::Offload {
 }
 
 /// The link's checksum verdict as the stack names it.
-pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::Checksum {
+pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::transmit::Checksum {
     match checksum {
-        crate::link::Checksum::Verify => stack::Checksum::Verify,
-        crate::link::Checksum::Trusted => stack::Checksum::Trusted,
+        crate::link::Checksum::Verify => stack::transmit::Checksum::Verify,
+        crate::link::Checksum::Trusted => stack::transmit::Checksum::Trusted,
     }
 }
 
