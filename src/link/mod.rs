@@ -14,8 +14,14 @@
 //! 3. A link has no clock. Once at the start of each pass the driver says what time it is
 //!    ([`Link::advance`]), and at its end that it is over ([`Link::flush`]).
 
+mod capture;
+mod impair;
+mod impairments;
 mod packet;
 
+pub use capture::Capture;
+pub use impair::Impair;
+pub use impairments::{ImpairError, Impairments};
 pub use packet::PacketSocket;
 
 use rustix::fd::BorrowedFd;
