@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use crate::sys::filter::{self, Instruction};
-use crate::sys::{descriptor, raw};
+use crate::sys::{descriptor, option};
 
 /// Options that take part in the kernel's decision on bind(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Lease {
         if let Some(index) = options.interface {
             let index = i32::try_from(index).map_err(|_| Errno::NODEV)?;
             let name = libc::SO_BINDTOIFINDEX;
-            raw::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
+            option::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
         }
         net::bind(&fd, &local)?;
         let local = SocketAddrV4::try_from(net::getsockname(&fd)?)?;

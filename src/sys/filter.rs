@@ -5,7 +5,7 @@ use core::mem::{align_of, size_of};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
-use super::raw;
+use super::option;
 
 /// One instruction of classic BPF, laid out as the kernel's `struct sock_filter`.
 #[repr(C)]
@@ -41,7 +41,7 @@ pub fn attach(fd: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> 
     // SAFETY: `header` is a sock_fprog whose pointer and length are those of `program`, laid out
     // as sock_filter (asserted above); both live across the call and the kernel only reads them.
     unsafe {
-        raw::set_bytes(
+        option::set_bytes(
             fd,
             libc::SOL_SOCKET,
             libc::SO_ATTACH_FILTER,
@@ -56,5 +56,5 @@ pub fn attach(fd: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> 
 /// # Errors
 /// ENOENT: it has none.
 pub fn detach(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    raw::set_integer(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
+    option::set_integer(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
 }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
-use super::{descriptor, raw};
+use super::{descriptor, option};
 
 /// PACKET_IGNORE_OUTGOING of `linux/if_packet.h` (Linux 4.20), which libc lacks.
 const PACKET_IGNORE_OUTGOING: i32 = 23;
@@ -104,7 +104,7 @@ pub fn open() -> Result<OwnedFd, Errno> {
 /// # Errors
 /// What setsockopt(2) says.
 pub fn set_vnet_header(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    raw::set_integer(fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)
+    option::set_integer(fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)
 }
 
 /// Stops frames that leave the machine from coming back on this socket.
@@ -112,7 +112,7 @@ pub fn set_vnet_header(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// # Errors
 /// ENOPROTOOPT before Linux 4.20.
 pub fn set_ignore_outgoing(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    raw::set_integer(fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    option::set_integer(fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
 }
 
 /// Binds to an interface and all its protocols; from here on frames arrive.
@@ -143,7 +143,7 @@ pub fn take_counts(fd: BorrowedFd<'_>) -> Result<Counts, Errno> {
         tp_drops: 0,
     };
     // SAFETY: tpacket_stats is two integers; any bytes are a valid one.
-    unsafe { raw::get(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut stats)? };
+    unsafe { option::get(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut stats)? };
     Ok(Counts {
         seen: stats.tp_packets,
         lost: stats.tp_drops,
