@@ -1,6 +1,6 @@
 //! The packet socket's filter, instruction by instruction.
 
-#[expect(dead_code, reason = "only the filter is tested here")]
+#[expect(dead_code, unused_imports, reason = "only the filter is tested here")]
 #[path = "../src/control/mod.rs"]
 mod control;
 #[expect(dead_code, reason = "only the filter's types are used here")]
@@ -14,8 +14,9 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 
 use bpf::Facts;
-use control::filter::FilterSpec;
-use control::ports::{PortSet, block_of, coarsen};
+use control::FilterSpec;
+use control::PortSet;
+use control::ports::{block_of, coarsen};
 use rustix::io::Errno;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -304,14 +305,14 @@ fn install_retries_with_shorter_programs() {
             Ok(())
         }
     };
-    assert_eq!(spec.install(attach), Ok(()));
+    assert_eq!(spec.install(4096, attach), Ok(()));
     let tried = tried.into_inner();
     assert!(
         tried.is_sorted_by(|a, b| a > b) && tried.len() < 8,
         "{tried:?}"
     );
-    assert_eq!(spec.install(|_| Err(Errno::NOMEM)), Err(Errno::NOMEM));
-    assert_eq!(spec.install(|_| Err(Errno::PERM)), Err(Errno::PERM));
+    assert_eq!(spec.install(4096, |_| Err(Errno::NOMEM)), Err(Errno::NOMEM));
+    assert_eq!(spec.install(4096, |_| Err(Errno::PERM)), Err(Errno::PERM));
 }
 
 #[test]
@@ -328,7 +329,9 @@ fn runs_join_neighbors() {
     let mut set = PortSet::default();
     set.insert_block(1);
     set.insert_block(2);
-    [63, 192, 200, 65_535].map(|port| set.insert(port));
+    [63, 192, 200, 65_535]
+        .into_iter()
+        .for_each(|port| set.insert(port));
     assert_eq!(set.runs(), [63..=192, 200..=200, 65_535..=65_535]);
     set.remove_block(1);
     set.remove(63);

@@ -1,6 +1,10 @@
 //! Impairments and captures, around a link made of queues.
 
-#[expect(dead_code, reason = "the packet socket is not tested here")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the packet socket is not tested here"
+)]
 #[path = "../src/link/mod.rs"]
 mod link;
 #[expect(dead_code, reason = "link needs all of it")]

@@ -96,15 +96,16 @@ impl FilterSpec {
         }
     }
 
-    /// Hands the program to `attach`, a coarser one as long as it says ENOMEM.
+    /// Hands the program, of at most `limit` instructions, to `attach`; a coarser one as long as
+    /// that says ENOMEM.
     ///
     /// # Errors
     /// What `attach` says.
     pub fn install(
         &self,
+        mut limit: usize,
         attach: impl Fn(&[Instruction]) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let mut limit = MAX_INSTRUCTIONS;
         loop {
             let program = self.program(limit);
             match attach(&program) {

@@ -17,7 +17,7 @@
 //!    error with a sentence for the user, or a default, never a panic.
 //! 4. The types here are plain values; the driver turns them into the stack's.
 
-pub mod config;
+mod config;
 pub mod ephemeral;
 pub mod filter;
 pub mod lease;
@@ -28,3 +28,12 @@ pub mod ports;
 pub mod routes;
 mod rtnetlink;
 pub mod settings;
+
+pub use ephemeral::{EphemeralPorts, Protocol};
+pub use filter::FilterSpec;
+pub use lease::{Inet6, KernelAddress, Lease, LeaseOptions};
+pub use limits::{Buffers, Limits};
+pub use mirror::{Facts, Mirror, MirrorError, News};
+pub use ports::PortSet;
+pub use routes::{Egress, Route, own_routes};
+pub use settings::{Address, Congestion, Settings};

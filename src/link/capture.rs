@@ -49,7 +49,7 @@ impl<L: Link> Capture<L> {
     ///
     /// # Errors
     /// The file cannot be opened or written.
-    pub fn new(inner: L, interface: &str, path: &str) -> Result<Self, Errno> {
+    pub fn create(inner: L, path: &str, interface: &str) -> Result<Self, Errno> {
         let mut capture = Self {
             inner,
             file: file::append(path)?,

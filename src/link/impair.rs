@@ -16,6 +16,7 @@ use std::collections::BinaryHeap;
 use fastrand::Rng;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::impairments::Impairments;
 use super::{Checksum, Frame, Link, Offload, Received, Statistics};
@@ -56,12 +57,12 @@ struct Arrived {
 }
 
 impl<L: Link> Impair<L> {
-    /// Impairs both directions of `inner`. `seed` is used if the impairments name none.
-    pub fn new(inner: L, impairments: &Impairments, seed: u64) -> Self {
-        let seed = impairments.seed.unwrap_or(seed);
+    /// Impairs both directions of `inner`. Without a seed, one is taken from the kernel.
+    pub fn new(inner: L, impairments: Impairments) -> Self {
+        let seed = impairments.seed.unwrap_or_else(random_seed);
         Self {
             inner,
-            inbound: Direction::new(impairments, seed),
+            inbound: Direction::new(impairments.clone(), seed),
             outbound: Direction::new(impairments, seed ^ u64::MAX),
             now: 0,
             retry: None,
@@ -199,9 +200,9 @@ struct Waiting<F> {
 }
 
 impl<F: Copy> Direction<F> {
-    fn new(impairments: &Impairments, seed: u64) -> Self {
+    fn new(impairments: Impairments, seed: u64) -> Self {
         Self {
-            impairments: impairments.clone(),
+            impairments,
             random: Rng::with_seed(seed),
             queue: BinaryHeap::new(),
             bytes: 0,
@@ -220,7 +221,7 @@ impl<F: Copy> Direction<F> {
         length: usize,
         facts: F,
         copy: impl Fn() -> Vec<u8>,
-        corrupt: impl Fn(&mut Rng, &mut Vec<u8>, F) -> Option<F>,
+        corrupt: impl Fn(&mut Rng, &mut [u8], F) -> Option<F>,
     ) {
         if self.chance(self.impairments.loss) {
             self.dropped += 1;
@@ -321,8 +322,18 @@ impl<F> PartialEq for Waiting<F> {
 
 impl<F> Eq for Waiting<F> {}
 
+/// A number nobody can foresee; a fixed one before the kernel has any.
+fn random_seed() -> u64 {
+    let mut bytes = [0; 8];
+    let result = getrandom(&mut bytes, GetRandomFlags::NONBLOCK);
+    match result {
+        Ok(_) => u64::from_ne_bytes(bytes),
+        Err(_) => 1,
+    }
+}
+
 /// Nobody vouches for wrong bytes. (A checksum that was never computed does not match either.)
-fn corrupt_inbound(random: &mut Rng, bytes: &mut Vec<u8>, arrived: Arrived) -> Option<Arrived> {
+fn corrupt_inbound(random: &mut Rng, bytes: &mut [u8], arrived: Arrived) -> Option<Arrived> {
     flip_bit(random, bytes);
     Some(Arrived {
         checksum: Checksum::Verify,
@@ -334,7 +345,7 @@ fn corrupt_inbound(random: &mut Rng, bytes: &mut Vec<u8>, arrived: Arrived) -> O
 /// super-packet's checksums are computed later; it is lost instead, as its segments would be.
 fn corrupt_outbound(
     random: &mut Rng,
-    bytes: &mut Vec<u8>,
+    bytes: &mut [u8],
     offload: Option<Offload>,
 ) -> Option<Option<Offload>> {
     if let Some(offload) = offload {

@@ -77,7 +77,7 @@ pub struct Gso {
 }
 
 /// An outbound frame: its header, and its payload where it lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Frame<'a> {
     /// Ethernet, IP and L4 header.
     pub header: &'a [u8],
@@ -155,4 +155,34 @@ pub trait Link {
 
     /// Frames moved and lost.
     fn statistics(&mut self) -> Statistics;
+}
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+        (**self).receive(buffer)
+    }
+
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
+        (**self).transmit(frames)
+    }
+
+    fn wait_fd(&self) -> BorrowedFd<'_> {
+        (**self).wait_fd()
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        (**self).next_deadline()
+    }
+
+    fn advance(&mut self, now: u64) {
+        (**self).advance(now);
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+
+    fn statistics(&mut self) -> Statistics {
+        (**self).statistics()
+    }
 }

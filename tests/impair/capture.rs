@@ -63,7 +63,7 @@ fn both_directions_are_written_at_the_end_of_a_pass() {
     let mut wire = Wire::new();
     wire.room = 1;
     wire.arriving.push_back((vec![1; 60], Checksum::Verify));
-    let mut link = Capture::new(wire, "eth0", path.name()).expect("capture");
+    let mut link = Capture::create(wire, path.name(), "eth0").expect("capture");
     let mut buffer = vec![0; RECEIVE_BUFFER];
     assert!(link.receive(&mut buffer).expect("receive").is_some());
     assert!(link.receive(&mut buffer).expect("receive").is_none());
@@ -85,7 +85,7 @@ fn both_directions_are_written_at_the_end_of_a_pass() {
 #[test]
 fn super_packets_are_whole_and_nothing_is_lost_at_the_end() {
     let path = Path::new("super");
-    let mut link = Capture::new(Wire::new(), "eth0", path.name()).expect("capture");
+    let mut link = Capture::create(Wire::new(), path.name(), "eth0").expect("capture");
     let big = vec![5; 65_000];
     for _ in 0..100 {
         assert_eq!(link.transmit(&[frame(&big)]), Ok(1));
@@ -99,7 +99,7 @@ fn super_packets_are_whole_and_nothing_is_lost_at_the_end() {
 #[test]
 fn processes_share_a_file() {
     let path = Path::new("shared");
-    let open = || Capture::new(Wire::new(), "eth0", path.name()).expect("capture");
+    let open = || Capture::create(Wire::new(), path.name(), "eth0").expect("capture");
     let (mut one, mut other) = (open(), open());
     for n in 0..10 {
         assert_eq!(one.transmit(&[frame(&[n; 61])]), Ok(1));
@@ -113,8 +113,8 @@ fn processes_share_a_file() {
 
 #[test]
 fn a_failed_capture_does_not_disturb_the_traffic() {
-    let mut link = Capture::new(Wire::new(), "eth0", "/dev/full").map(drop);
+    let mut link = Capture::create(Wire::new(), "/dev/full", "eth0").map(drop);
     assert_eq!(link, Err(Errno::NOSPC));
-    link = Capture::new(Wire::new(), "eth0", "/nonexistent/x").map(drop);
+    link = Capture::create(Wire::new(), "/nonexistent/x", "eth0").map(drop);
     assert_eq!(link, Err(Errno::NOENT));
 }

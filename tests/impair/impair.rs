@@ -8,8 +8,9 @@ use crate::wire::Wire;
 const MS: u64 = 1_000_000;
 
 fn impaired(text: &str) -> Impair<Wire> {
-    let impairments = Impairments::parse(text).expect(text);
-    Impair::new(Wire::new(), &impairments, 1)
+    let mut impairments = Impairments::parse(text).expect(text);
+    impairments.seed = impairments.seed.or(Some(1));
+    Impair::new(Wire::new(), impairments)
 }
 
 /// Frame `number`, of `length` bytes.
@@ -132,7 +133,7 @@ fn the_queue_is_bounded() {
 fn a_full_link_is_tried_again() {
     let mut wire = Wire::new();
     wire.room = 0;
-    let mut link = Impair::new(wire, &Impairments::default(), 1);
+    let mut link = Impair::new(wire, Impairments::default());
     transmit(&mut link, &numbered(1, 64), None);
     assert_eq!(link.next_deadline(), Some(MS));
     link.advance(MS);
@@ -148,7 +149,7 @@ fn inbound_frames_meet_the_same() {
             .push_back((numbered(n, 100), Checksum::Trusted));
     }
     let impairments = Impairments::parse("delay=5ms,loss=10%").expect("impairments");
-    let mut link = Impair::new(wire, &impairments, 1);
+    let mut link = Impair::new(wire, impairments);
     let mut buffer = vec![0; RECEIVE_BUFFER];
     for _ in 0..10 {
         assert_eq!(link.receive(&mut buffer), Ok(None));
@@ -236,7 +237,7 @@ fn nobody_vouches_for_corrupt_inbound_frames() {
             .push_back((vec![0; length], Checksum::Trusted));
     }
     let impairments = Impairments::parse("corrupt=1").expect("impairments");
-    let mut link = Impair::new(wire, &impairments, 1);
+    let mut link = Impair::new(wire, impairments);
     let mut buffer = vec![0; RECEIVE_BUFFER];
     for length in 1..200 {
         let received = link.receive(&mut buffer).expect("receive").expect("frame");
@@ -292,7 +293,7 @@ fn wrong_descriptions_are_explained() {
     }
     // Far too much is as good as for ever.
     let huge = Impairments::parse("delay=99999999999999999999s,rate=1bit").expect("impairments");
-    let mut link = Impair::new(Wire::new(), &huge, 1);
+    let mut link = Impair::new(Wire::new(), huge);
     transmit(&mut link, &numbered(1, 60_000), None);
     assert!(link.next_deadline().is_some());
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::control::ephemeral::{EphemeralPorts, Protocol};
-use crate::control::lease::{Lease, LeaseOptions};
+use crate::control::Mirror;
 use crate::control::limits::PortRange;
-use crate::control::mirror::Mirror;
+use crate::control::{EphemeralPorts, Protocol};
+use crate::control::{Inet6, KernelAddress, Lease, LeaseOptions};
 use crate::netns::{Namespace, Pair};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -51,10 +51,7 @@ fn a_listening_lease_is_silent_on_the_driven_interface_only() {
     for to in [Ipv4Addr::LOCALHOST, LEFT] {
         let mut client = connect(&pair.left, to, port).expect("loopback");
         let (fd, peer) = lease.accept().expect("accept").expect("a client");
-        assert_eq!(
-            SocketAddr::from(peer),
-            client.local_addr().expect("address")
-        );
+        assert_eq!(peer, client.local_addr().expect("address"));
         client.write_all(b"ping").expect("write");
         let mut buffer = [0; 8];
         assert_eq!(rustix::io::read(&fd, &mut buffer), Ok(4));
@@ -270,4 +267,54 @@ fn acquiring_leased_ports_is_cheap() {
         }
         assert_eq!(asked.get(), 1000);
     });
+}
+
+#[test]
+fn an_inet6_lease_leaves_ipv6_to_the_kernel() {
+    let pair = Pair::new();
+    pair.left.ip("address add fd77::1/64 dev va nodad");
+    pair.right.ip("address add fd77::2/64 dev vb nodad");
+    let driven = index(&pair.left);
+    let lease = |inet6| {
+        let address = KernelAddress {
+            local: SocketAddrV4::new(ANY, 7200),
+            inet6: Some(inet6),
+        };
+        // Connections of the first lease linger in TIME_WAIT.
+        let options = LeaseOptions {
+            reuse_address: true,
+            ..LeaseOptions::default()
+        };
+        let bind = || Lease::tcp(address, &options);
+        let mut lease = pair.left.run(bind).expect("lease");
+        lease.listen_dropped(Some(driven), 16).expect("listen");
+        lease
+    };
+    let try_connect = |from: &Namespace, to: &str| {
+        let address = SocketAddr::new(to.parse().expect("address"), 7200);
+        from.run(|| TcpStream::connect_timeout(&address, SHORT))
+            .map_err(|error| error.kind())
+    };
+    let both = lease(Inet6::Both);
+    assert_eq!(both.local(), SocketAddrV4::new(ANY, 7200));
+    assert_eq!(
+        try_connect(&pair.right, "10.77.0.1").map(drop),
+        Err(ErrorKind::TimedOut)
+    );
+    for (from, to) in [
+        (&pair.right, "fd77::1"),
+        (&pair.left, "::1"),
+        (&pair.left, "127.0.0.1"),
+    ] {
+        let client = try_connect(from, to).expect(to);
+        let (_, peer) = both.accept().expect("accept").expect("a client");
+        assert_eq!(peer.port(), client.local_addr().expect("address").port());
+        assert!(peer.is_ipv6());
+    }
+    drop(both);
+    let only = lease(Inet6::Only);
+    let refused = Err(ErrorKind::ConnectionRefused);
+    assert_eq!(try_connect(&pair.left, "127.0.0.1").map(drop), refused);
+    try_connect(&pair.left, "::1").expect("IPv6");
+    drop(only);
 }

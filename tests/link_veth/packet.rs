@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::control::filter::FilterSpec;
-use crate::control::mirror::Mirror;
-use crate::control::ports::PortSet;
+use crate::control::FilterSpec;
+use crate::control::Mirror;
+use crate::control::PortSet;
 use crate::frames::{self, End};
 use crate::link::{Checksum, Frame, Gso, Link, Offload, PacketSocket, RECEIVE_BUFFER, Received};
 use crate::netns::{Namespace, Pair};
@@ -219,7 +219,7 @@ fn the_filter_can_be_replaced() {
     let address = sockets.right_end.address;
     for (port, admitted) in [(PORT + 1, false), (PORT, true)] {
         spec(address, port)
-            .install(|program| sockets.right.set_filter(program))
+            .install(4096, |program| sockets.right.set_filter(program))
             .expect("filter");
         assert_eq!(sockets.left.transmit(&[whole(&frame)]), Ok(1));
         assert_eq!(receive(&mut sockets.right, &mut buffer).is_some(), admitted);
@@ -236,7 +236,7 @@ fn a_filter_of_hundreds_of_ports_is_taken() {
     }
     let start = Instant::now();
     for _ in 0..10 {
-        many.install(|program| sockets.right.set_filter(program))
+        many.install(4096, |program| sockets.right.set_filter(program))
             .expect("filter");
     }
     eprintln!("a filter of 2,000 ports: {:?}", start.elapsed() / 10);
