@@ -20,6 +20,7 @@
 mod config;
 pub mod ephemeral;
 pub mod filter;
+mod interfaces;
 pub mod lease;
 pub mod limits;
 pub mod log;
@@ -27,6 +28,7 @@ pub mod mirror;
 pub mod ports;
 pub mod routes;
 mod rtnetlink;
+mod rules;
 pub mod settings;
 
 pub use ephemeral::{EphemeralPorts, Protocol};

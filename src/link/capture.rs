@@ -30,7 +30,8 @@ const OUTBOUND: u32 = 2;
 
 /// A link whose frames are captured.
 ///
-/// A capture that fails (a full disk) ends; the traffic goes on. [`Capture::error`] says why.
+/// A capture that fails (a full disk) ends; the traffic goes on, and the statistics say why
+/// ([`Statistics::capture_error`]).
 #[derive(Debug)]
 pub struct Capture<L> {
     inner: L,
@@ -59,16 +60,6 @@ impl<L: Link> Capture<L> {
         };
         capture.write_out();
         capture.failed.map_or(Ok(capture), Err)
-    }
-
-    /// Why the capture has ended, if it has.
-    pub fn error(&self) -> Option<Errno> {
-        self.failed
-    }
-
-    /// The link below.
-    pub fn inner(&self) -> &L {
-        &self.inner
     }
 
     fn write_out(&mut self) {
@@ -132,7 +123,10 @@ impl<L: Link> Link for Capture<L> {
     }
 
     fn statistics(&mut self) -> Statistics {
-        self.inner.statistics()
+        Statistics {
+            capture_error: self.failed,
+            ..self.inner.statistics()
+        }
     }
 }
 

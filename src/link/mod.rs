@@ -21,7 +21,7 @@ mod packet;
 
 pub use capture::Capture;
 pub use impair::Impair;
-pub use impairments::{ImpairError, Impairments};
+pub use impairments::Impairments;
 pub use packet::PacketSocket;
 
 use rustix::fd::BorrowedFd;
@@ -116,6 +116,8 @@ pub struct Statistics {
     pub receive_unusable: u64,
     /// Frames dropped on purpose by an impairment, or because its queue was full.
     pub impaired: u64,
+    /// Why a capture has ended before its time.
+    pub capture_error: Option<Errno>,
 }
 
 /// Moves frames between the driver and an interface.

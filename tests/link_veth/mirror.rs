@@ -155,3 +155,56 @@ fn says_why_there_is_none() {
                     which is not supported yet";
     assert_eq!(error.to_string(), sentence);
 }
+
+#[test]
+fn rules_lead_to_one_table() {
+    let pair = Pair::new();
+    let left = &pair.left;
+    left.ip("link add eth9 type veth peer name eth8");
+    left.ip("link set eth9 up");
+    left.ip("link set eth8 up");
+    left.ip("address add 10.99.0.1/24 dev eth9");
+    left.ip("route add default via 10.77.0.2 dev va");
+    left.ip("route add 10.50.1.0/24 via 10.77.0.2");
+    left.ip("route add 10.60.0.0/16 via 10.77.0.2");
+    let mut mirror = left.run(|| Mirror::open(None)).expect("mirror");
+    let egress =
+        |mirror: &Mirror, destination| route(mirror, destination).map(|route| route.egress);
+
+    // As Tailscale does: some networks before the main table is asked.
+    left.ip("route add 10.50.0.0/16 dev eth9 table 52");
+    left.ip("route add throw 10.60.0.0/16 table 52");
+    left.ip("rule add priority 5210 fwmark 0x80000/0xff0000 lookup main");
+    left.ip("rule add priority 5270 lookup 52");
+    while egress(&mirror, "10.50.0.0/16").is_none() {
+        assert!(refresh(&mut mirror).routes);
+    }
+    assert_eq!(egress(&mirror, "10.50.0.0/16"), Some(Egress::Kernel));
+    assert_eq!(egress(&mirror, "10.50.1.0/24"), None, "never asked for");
+    assert_eq!(egress(&mirror, "10.60.0.0/16"), Some(Egress::Stack));
+    assert_eq!(egress(&mirror, "0.0.0.0/0"), Some(Egress::Stack));
+
+    // As wg-quick does: everything but what the main table has better than by default.
+    left.ip("route add default dev eth9 table 51820");
+    left.ip("rule add priority 5300 table main suppress_prefixlength 0");
+    left.ip("rule add priority 5301 not fwmark 51820 table 51820");
+    while egress(&mirror, "0.0.0.0/0") == Some(Egress::Stack) {
+        assert!(refresh(&mut mirror).routes);
+    }
+    let defaults = |route: &&Route| route.destination.prefix_len == 0;
+    assert_eq!(mirror.facts().routes.iter().filter(defaults).count(), 1);
+    assert_eq!(egress(&mirror, "0.0.0.0/0"), Some(Egress::Kernel));
+    assert_eq!(egress(&mirror, "10.77.0.0/24"), Some(Egress::Stack));
+
+    // For some destinations only, for others' sources, and an end of it all.
+    left.ip("route add default dev eth9 table 60");
+    left.ip("rule add priority 4000 to 10.61.0.0/16 lookup 60");
+    left.ip("rule add priority 4001 to 10.62.0.0/16 prohibit");
+    left.ip("rule add priority 4002 from 10.1.2.3 prohibit");
+    while egress(&mirror, "10.62.0.0/16").is_none() {
+        assert!(refresh(&mut mirror).routes);
+    }
+    assert_eq!(egress(&mirror, "10.61.0.0/16"), Some(Egress::Kernel));
+    assert_eq!(egress(&mirror, "10.62.0.0/16"), Some(Egress::Unreachable));
+    assert_eq!(egress(&mirror, "10.77.0.0/24"), Some(Egress::Stack));
+}
