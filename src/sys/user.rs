@@ -32,11 +32,13 @@ pub enum Access {
     Read,
     /// Write to it.
     Write,
+    /// Nothing: the length alone counts.
+    None,
 }
 
 /// EFAULT unless `len` bytes at `address` look usable.
 pub fn check(address: usize, len: usize, access: Access) -> Result<(), Errno> {
-    if len == 0 {
+    if len == 0 || access == Access::None {
         return Ok(());
     }
     let last = address.checked_add(len - 1).ok_or(Errno::FAULT)?;
@@ -58,7 +60,7 @@ fn check_page(page: usize, access: Access) -> Result<(), Errno> {
             return Ok(());
         }
         let (advice, mark) = match access {
-            Access::Read => (MADV_POPULATE_READ, page),
+            Access::Read | Access::None => (MADV_POPULATE_READ, page),
             Access::Write => (MADV_POPULATE_WRITE, page | 1),
         };
         // SAFETY: populating a page changes no contents and fails cleanly where there is none.
@@ -97,7 +99,11 @@ impl<'a> Buffers<'a> {
             }
             check(part.iov_base as usize, part.iov_len, access)?;
         }
-        Ok(Self { parts, len, _program: PhantomData })
+        Ok(Self {
+            parts,
+            len,
+            _program: PhantomData,
+        })
     }
 
     /// Bytes in all buffers.
@@ -121,7 +127,10 @@ impl<'a> Buffers<'a> {
             }
             // SAFETY: invariant 1, and the constructor's promise.
             Some(unsafe {
-                core::slice::from_raw_parts(part.iov_base.cast::<u8>().add(from), part.iov_len - from)
+                core::slice::from_raw_parts(
+                    part.iov_base.cast::<u8>().add(from),
+                    part.iov_len - from,
+                )
             })
         })
     }
