@@ -68,7 +68,7 @@ impl<L: Link> Capture<L> {
             return;
         }
         if self.failed.is_none() {
-            self.failed = file::write_all(self.file.as_fd(), gathered).err();
+            self.failed = file::write_if_ready(self.file.as_fd(), gathered).err();
         }
         gathered.clear();
     }
@@ -134,7 +134,7 @@ impl<L> Drop for Capture<L> {
     fn drop(&mut self) {
         if self.failed.is_none() {
             // Nothing is left that could be told of a failure.
-            let _ = file::write_all(self.file.as_fd(), self.writer.0.get_ref());
+            let _ = file::write_if_ready(self.file.as_fd(), self.writer.0.get_ref());
         }
     }
 }

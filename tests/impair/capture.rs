@@ -1,3 +1,4 @@
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use pcap_file::pcapng::PcapNgReader;
@@ -117,4 +118,20 @@ fn a_failed_capture_does_not_disturb_the_traffic() {
     assert_eq!(link, Err(Errno::NOSPC));
     link = Capture::create(Wire::new(), "/nonexistent/x", "eth0").map(drop);
     assert_eq!(link, Err(Errno::NOENT));
+}
+
+#[test]
+fn a_capture_that_breaks_ends_alone() {
+    let (reader, writer) = std::io::pipe().expect("pipe");
+    let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut link = Capture::create(Wire::new(), &name, "eth0").expect("capture");
+    assert_eq!(link.transmit(&[frame(&[1; 60])]), Ok(1));
+    link.flush();
+    assert_eq!(link.statistics().capture_error, None);
+    drop(reader);
+    assert_eq!(link.transmit(&[frame(&[1; 60])]), Ok(1));
+    link.flush();
+    assert_eq!(link.statistics().capture_error, Some(Errno::AGAIN));
+    assert_eq!(link.transmit(&[frame(&[1; 60])]), Ok(1));
+    link.flush();
 }
