@@ -61,7 +61,8 @@ pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
     }
 }
 
-/// Writes `bytes` if that neither blocks nor meets a closed reader (which would raise SIGPIPE).
+/// Writes `bytes` unless that would block from the start or meet a closed reader (which would
+/// raise SIGPIPE).
 ///
 /// # Errors
 /// EAGAIN: it would. What poll(2) and write(2) say.
