@@ -26,7 +26,7 @@ const MAX_TRIES: usize = 4096;
 const MAX_IDLE: usize = 256;
 
 /// Which protocol's ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// TCP.
     Tcp,

@@ -19,6 +19,11 @@ impl Engine {
         self.stack.addresses().iter().any(|cidr| cidr.address == address)
     }
 
+    /// Frames moved and lost.
+    pub fn link_statistics(&mut self) -> crate::link::Statistics {
+        self.link.statistics()
+    }
+
     /// The system's limits.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -77,7 +77,7 @@ impl Engine {
         let mut buffer = vec![0; 65_536];
         for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
             while let Some((len, from)) = pair::take_from(lease.fd(), &mut buffer) {
-                self.stack.udp_deliver_local(port, from, &buffer[..len]);
+                self.stack.udp_receive_local(port, from, &buffer[..len]);
             }
         }
     }

@@ -44,7 +44,7 @@ pub use engine::Engine;
 pub use ports::{Lease, Wish};
 pub use process::finish;
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, service};
+pub use start::{Service, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};

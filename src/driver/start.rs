@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use once_cell::sync::OnceCell;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -39,6 +40,8 @@ const REFUSED: u8 = 2;
 const REFUSED_REQUIRED: u8 = 3;
 
 static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
+/// Why the stack cannot serve, once that was found out.
+static REFUSAL: OnceCell<String> = OnceCell::new();
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the stack serves this process's new sockets.
@@ -75,6 +78,7 @@ fn start() -> Service {
             }
             Err(refusal) => {
                 log::warn(format_args!("{refusal}"));
+                let _ = REFUSAL.set(refusal.reason.clone());
                 let state = if refusal.required { REFUSED_REQUIRED } else { REFUSED };
                 STATE.store(state, Ordering::Release);
             }
@@ -90,6 +94,11 @@ fn start() -> Service {
         REFUSED_REQUIRED => Service::None,
         _ => Service::Kernel,
     }
+}
+
+/// Why the stack cannot serve; empty if it can.
+pub fn refusal() -> &'static str {
+    REFUSAL.get().map_or("", String::as_str)
 }
 
 /// Forgets that the engine was started: in a forked child, whose first socket starts its own.
@@ -324,10 +333,10 @@ pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload
 }
 
 /// The link's checksum verdict as the stack names it.
-pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::transmit::Checksum {
+pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::ethernet::Checksum {
     match checksum {
-        crate::link::Checksum::Verify => stack::transmit::Checksum::Verify,
-        crate::link::Checksum::Trusted => stack::transmit::Checksum::Trusted,
+        crate::link::Checksum::Verify => stack::ethernet::Checksum::Verify,
+        crate::link::Checksum::Trusted => stack::ethernet::Checksum::Trusted,
     }
 }
 
