@@ -7,10 +7,14 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+/// Where the structure of the API is, which is filled below the ABI.
+const STATISTICS: &str = "src/socket/report.rs";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=src/abi");
+    println!("cargo:rerun-if-changed={STATISTICS}");
     println!("cargo:rerun-if-changed=include/sidestack.h");
     // So that a program linked with it and one that has it preloaded mean the same library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsidestack.so");
@@ -42,6 +46,7 @@ fn generate(root: &Path) -> Result<String, Box<dyn Error>> {
     cbindgen::Builder::new()
         .with_config(config)
         .with_src(root.join("src/abi/mod.rs"))
+        .with_src(root.join(STATISTICS))
         .generate()?
         .write(&mut header);
     // cbindgen knows isize as ptrdiff_t; in the calls of this header it is always ssize_t.

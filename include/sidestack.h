@@ -74,29 +74,29 @@ struct sidestack_statistics {
      */
     uint64_t tcp_accepted;
     /**
-     * TCP connections that were never established: refused, reset or timed out.
+     * TCP connections that ended by a reset or a timeout.
      */
-    uint64_t tcp_failed;
-    /**
-     * TCP connections reset by their peer.
-     */
-    uint64_t tcp_resets_received;
-    /**
-     * TCP resets sent.
-     */
-    uint64_t tcp_resets_sent;
+    uint64_t tcp_aborted;
     /**
      * TCP segments received.
      */
     uint64_t tcp_segments_received;
     /**
-     * TCP segments sent; one of up to 64 KiB counts as one.
+     * TCP segments sent.
      */
     uint64_t tcp_segments_sent;
     /**
      * TCP segments sent again.
      */
     uint64_t tcp_segments_retransmitted;
+    /**
+     * UDP datagrams received.
+     */
+    uint64_t udp_datagrams_received;
+    /**
+     * UDP datagrams sent.
+     */
+    uint64_t udp_datagrams_sent;
     /**
      * Internet sockets that were left to the kernel.
      */
@@ -126,7 +126,11 @@ int sidestack_is_ours(int fd);
  * Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
  * its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
  * and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
- * buffer has no room for size bytes.
+ * buffer is NULL and size is not 0.
+ *
+ * # Safety
+ *
+ * `buffer` has room for `size` bytes.
  */
 int sidestack_why_not(int fd,
                       char *buffer,
@@ -136,9 +140,12 @@ int sidestack_why_not(int fd,
  * The counters of this process's stack.
  *
  * Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
- * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out has no room for size
- * bytes, EINVAL if size is no multiple of 8 or is 0. All counters are 0 in a process that has no
- * stack (yet).
+ * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
+ * size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
+ *
+ * # Safety
+ *
+ * `out` has room for `size` bytes.
  */
 int sidestack_statistics(struct sidestack_statistics *out,
                          size_t size);
