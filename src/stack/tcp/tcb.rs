@@ -263,7 +263,11 @@ impl Tcb {
 
     /// The handshake is complete.
     pub(super) fn establish(&mut self, now: Instant) {
-        self.state = if self.snd.fin { State::FinWait1 } else { State::Established };
+        self.state = if self.snd.fin {
+            State::FinWait1
+        } else {
+            State::Established
+        };
         self.was_established = true;
         if self.retries > 1 {
             self.window.handshake_lost();

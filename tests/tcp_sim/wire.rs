@@ -99,7 +99,11 @@ impl Host {
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
             tcp: Tcp::new(Config {
-                congestion: if seed % 3 == 0 { Congestion::Reno } else { Congestion::Cubic },
+                congestion: if seed % 3 == 0 {
+                    Congestion::Reno
+                } else {
+                    Congestion::Cubic
+                },
                 super_packets,
                 limits: Limits::default(),
                 secret,
@@ -153,7 +157,9 @@ impl Host {
     }
 
     fn write(&mut self, now: Instant, id: SocketId) {
-        let Some(status) = self.tcp.status(id) else { return };
+        let Some(status) = self.tcp.status(id) else {
+            return;
+        };
         if !matches!(status.state, State::Established | State::CloseWait) || status.write_closed {
             return;
         }
@@ -162,7 +168,9 @@ impl Host {
         while self.sent < self.to_send && space >= 4096 {
             let len = (self.to_send - self.sent).min(buffer.len());
             pattern(self.sent, &mut buffer[..len]);
-            let sent = self.tcp.send(now, id, &buffer[..len], false, &mut self.pool);
+            let sent = self
+                .tcp
+                .send(now, id, &buffer[..len], false, &mut self.pool);
             let sent = sent.expect("room was promised");
             self.sent += sent;
             space -= sent;
@@ -262,7 +270,11 @@ impl Wire {
                 self.hosts[1].id = self.hosts[1].tcp.accept(listener);
             }
             self.step();
-            assert!(self.elapsed() < Duration::from_secs(36_000), "too slow");
+            assert!(
+                self.elapsed() < Duration::from_secs(36_000),
+                "too slow: {:?}",
+                self.status()
+            );
         }
     }
 
@@ -282,7 +294,9 @@ impl Wire {
             host.tcp.receive_timeout(self.now, &mut host.pool);
         }
         while self.flights.peek().is_some_and(|f| f.0.arrives <= self.now) {
-            let Some(Reverse(flight)) = self.flights.pop() else { break };
+            let Some(Reverse(flight)) = self.flights.pop() else {
+                break;
+            };
             let from = self.hosts[1 - flight.to].address;
             self.hosts[flight.to].receive(self.now, from, &flight.repr, &flight.payload);
             self.buffers.push(flight.payload);
@@ -311,6 +325,13 @@ impl Wire {
                 payload.extend_from_slice(self.hosts[from].pool.bytes(*span));
             }
             assert_eq!(payload.len(), out.payload_len);
+            if std::env::var("TRACE").is_ok() {
+                println!(
+                    "{:?} {from} {}",
+                    self.now.since(Instant::from_nanos(1_000_000_000)),
+                    out.repr.display(out.payload_len)
+                );
+            }
             self.cut(from, &out.repr, payload, usize::from(out.gso_size));
         }
     }
