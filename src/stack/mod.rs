@@ -1,16 +1,22 @@
 //! The protocols: Ethernet, ARP, IPv4, ICMP, UDP and TCP as one state machine.
 //!
 //! ```text
-//!   receive_frame ──► ethernet ──► arp
-//!                        │
-//!                        ▼
-//!                      ipv4 ──► icmp
-//!                        │  └──► udp  ──► Sink / queue ─► udp_receive
-//!                        ▼
-//!                       tcp  ──► Sink / queue ─► tcp_received, tcp_consume
+//!   receive_frame ─► ethernet ─► arp ─► neighbor
+//!                       │
+//!                       ▼
+//!                     ipv4 ─► icmp ─► errors to the sockets whose packets are quoted
+//!                       │ └─► udp ──► Sink / queue ─► udp_receive
+//!                       ▼
+//!                    segments ─► tcp ─► Sink / queue ─► tcp_received, tcp_consume
 //!
-//!   tcp_send, udp_send ─► queues ─► poll_transmit ─► one (super-)frame at a time
+//!   tcp_send ─► tcp, its queues ─► segments ─┬─────────────────────► poll_transmit
+//!   udp_send ─► udp ───────────────► outbox ─┤ (one (super-)frame at a time)
+//!   answers of arp, icmp ──────────► outbox ─┤
+//!   who has no hardware address yet waits at its neighbor ─► outbox
 //! ```
+//!
+//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address.
+//! Each protocol's user calls are in a file of their own: `tcp_calls`, `udp/user`.
 //!
 //! The stack does no input or output, has no clock, no thread, no errno and imports nothing of
 //! this crate. `now` and randomness are arguments.
@@ -30,9 +36,212 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
+mod arp;
+pub mod config;
+pub mod counters;
+mod dirty;
 pub mod error;
+pub mod ethernet;
+mod icmp;
 pub mod ids;
+mod interface;
+mod ipv4;
+mod neighbor;
+mod outbox;
+mod path_mtu;
 pub mod pool;
+pub mod ports;
+pub(crate) mod random;
+pub mod routes;
+mod segments;
+pub mod sink;
+mod table;
 pub mod tcp;
+mod tcp_calls;
 pub mod time;
+pub mod transmit;
+pub mod udp;
 pub mod wire;
+
+use core::net::Ipv4Addr;
+
+use self::address::Ipv4Cidr;
+use self::config::Config;
+use self::counters::{Counters, Drop};
+use self::icmp::{RateLimit, Trouble};
+use self::ids::SocketId;
+use self::interface::Interface;
+use self::ipv4::Identifications;
+use self::neighbor::Neighbors;
+use self::outbox::Outbox;
+use self::pool::{Pool, Span};
+use self::ports::{Ports, Protocol};
+use self::random::{Keyed, Random};
+use self::routes::{Route, RouteDecision};
+use self::tcp::{SegmentOut, Tcp};
+use self::time::Instant;
+use self::udp::Udp;
+use self::wire::{ethernet as ethernet_header, icmpv4};
+
+/// The state machine. Its contract is the module's.
+pub struct Stack {
+    config: Config,
+    pool: Pool,
+    random: Random,
+    counters: Counters,
+    interface: Interface,
+    ports: Ports,
+    neighbors: Neighbors,
+    /// When an address of ours was last defended.
+    defended: Option<Instant>,
+    identifications: Identifications,
+    icmp_errors: RateLimit,
+    echo_replies: RateLimit,
+    outbox: Outbox,
+    udp: Udp,
+    tcp: Tcp,
+    /// Room for the segment that is being sent.
+    segment: SegmentOut,
+}
+
+impl Stack {
+    /// A stack whose queues lie in `pool`. The link is up; there are no addresses, routes, ports.
+    pub fn new(config: Config, pool: Pool) -> Self {
+        let mut random = Random::new(config.seed);
+        let keyed = Keyed::new(&config.secret);
+        Self {
+            config,
+            pool,
+            counters: Counters::default(),
+            interface: Interface::new(&config, keyed.clone()),
+            ports: Ports::new(),
+            neighbors: Neighbors::new(keyed.clone()),
+            defended: None,
+            identifications: Identifications::new(keyed.clone(), &mut random),
+            icmp_errors: RateLimit::errors(),
+            echo_replies: RateLimit::echo_replies(),
+            outbox: Outbox::default(),
+            udp: Udp::new(keyed),
+            tcp: Tcp::new(tcp::Config {
+                congestion: config.congestion,
+                super_packets: config.super_packets,
+                limits: config.limits,
+                secret: config.secret,
+            }),
+            segment: SegmentOut::default(),
+            random,
+        }
+    }
+
+    /// Runs everything that is due.
+    pub fn receive_timeout(&mut self, now: Instant) {
+        self.outbox.release(&mut self.pool);
+        self.interface.path_mtus.receive_timeout(now);
+        let failed = self.neighbors.receive_timeout(now);
+        self.drop_waiting(now, failed);
+        self.tcp.receive_timeout(now, &mut self.pool);
+    }
+
+    /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things
+    /// are.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.interface.path_mtus.next_deadline(),
+            self.neighbors.next_deadline(),
+            self.tcp.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next socket whose status may have changed.
+    pub fn poll_dirty(&mut self) -> Option<SocketId> {
+        self.tcp.poll_dirty().or_else(|| self.udp.poll_dirty())
+    }
+
+    /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        self.pool.bytes(span)
+    }
+
+    /// Gives the pool back, and all else up.
+    pub fn into_pool(self) -> Pool {
+        self.pool
+    }
+
+    /// What was counted since the stack was made.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Replaces the addresses. New ones are announced if they are the stack's own.
+    pub fn set_addresses(&mut self, addresses: &[Ipv4Cidr]) {
+        let old = core::mem::replace(&mut self.interface.addresses, addresses.to_vec());
+        if !self.config.own_address {
+            return;
+        }
+        for new in addresses {
+            if !old.iter().any(|old| old.address == new.address) {
+                self.announce(new.address);
+            }
+        }
+    }
+
+    /// Takes in another MTU of the interface, in bytes of IP packet.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        self.interface.mtu = mtu.max(interface::MIN_MTU);
+    }
+
+    /// Takes in another hardware address of the interface.
+    pub fn set_hardware_address(&mut self, hardware: [u8; 6]) {
+        self.interface.hardware_address = hardware;
+    }
+
+    /// Takes in whether the interface is up. While it is not, frames are dropped. What was known
+    /// about the neighbors is forgotten: there may be others afterwards.
+    pub fn set_link_up(&mut self, up: bool) {
+        if self.interface.up != up {
+            self.interface.up = up;
+            for _ in 0..self.neighbors.clear() {
+                self.counters.drop(Drop::LinkDown);
+            }
+        }
+    }
+
+    /// Replaces the routes. Networks of our addresses need routes, too.
+    pub fn set_routes(&mut self, routes: Vec<Route>) {
+        self.interface.routes.set(routes);
+    }
+
+    /// Where packets to `destination` go: by the longest prefix, then the lowest metric.
+    pub fn route(&self, destination: Ipv4Addr) -> RouteDecision {
+        self.interface.route(destination)
+    }
+
+    /// Takes in what the kernel knows about a neighbor.
+    pub fn learn_neighbor(&mut self, now: Instant, address: Ipv4Addr, hardware: [u8; 6]) {
+        let random = &mut self.random;
+        let waiting = self.neighbors.confirm(now, random, address, hardware);
+        self.send_waiting(hardware, waiting);
+    }
+
+    /// Says whether a port is the stack's. Of no effect with addresses of its own: then all are.
+    pub fn set_port_owned(&mut self, protocol: Protocol, port: u16, owned: bool) {
+        self.ports.set(protocol, port, owned);
+    }
+
+    fn may_receive(&self, protocol: Protocol, port: u16) -> bool {
+        self.config.own_address || self.ports.is_owned(protocol, port)
+    }
+
+    /// Drops frames whose neighbor did not answer, and tells the sockets that sent them.
+    fn drop_waiting(&mut self, now: Instant, waiting: Vec<neighbor::Waiting>) {
+        for neighbor::Waiting { frame, .. } in waiting {
+            self.counters.drop(Drop::NeighborUnreachable);
+            let packet = &frame.header[ethernet_header::HEADER_LEN..frame.header_len];
+            if let Ok(quote) = icmpv4::parse_quote(packet) {
+                self.receive_trouble(now, &quote, Trouble::UNREACHABLE_NEIGHBOR);
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Congestion;
+pub use crate::stack::config::Limits;
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]
@@ -15,42 +16,6 @@ pub struct Config {
     pub limits: Limits,
     /// Key of initial sequence numbers and lookup tables; never to be seen outside.
     pub secret: [u8; 16],
-}
-
-/// Limits, with Linux's defaults; the names are those of its sysctls.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Upper bound of a listener's backlog.
-    pub somaxconn: u32,
-    /// Upper bound of the half-open connections of a listener.
-    pub max_syn_backlog: u32,
-    /// Receive queue in bytes: least, initial, most it is tuned up to.
-    pub tcp_rmem: [usize; 3],
-    /// Send queue in bytes: least, initial, most it is tuned up to.
-    pub tcp_wmem: [usize; 3],
-    /// Most a user may ask for with SO_RCVBUF, in bytes.
-    pub rmem_max: usize,
-    /// Most a user may ask for with SO_SNDBUF, in bytes.
-    pub wmem_max: usize,
-    /// Connections, half-open ones included.
-    pub max_connections: usize,
-    /// Connections in TIME-WAIT; beyond it the oldest go.
-    pub max_time_wait: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            somaxconn: 4096,
-            max_syn_backlog: 4096,
-            tcp_rmem: [4096, 131_072, 6 * 1024 * 1024],
-            tcp_wmem: [4096, 16_384, 4 * 1024 * 1024],
-            rmem_max: 212_992,
-            wmem_max: 212_992,
-            max_connections: 1 << 20,
-            max_time_wait: 1 << 16,
-        }
-    }
 }
 
 /// Options of a connection or listener; accepted connections inherit their listener's.

@@ -1,17 +1,18 @@
 //! The TCP header (RFC 9293 section 3.1) and its options (RFC 7323, RFC 2018).
 
 use core::fmt;
+use core::ops::Range;
 
+use super::Malformed;
 pub use super::seq::Seq;
+
+/// Where the checksum is in the header.
+pub const CHECKSUM: Range<usize> = 16..18;
 
 /// Length in bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 /// The most SACK blocks that fit a header.
 pub const MAX_SACK_BLOCKS: usize = 4;
-
-/// Why bytes are not a TCP header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
 
 /// The control bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
