@@ -1,0 +1,36 @@
+# What there is to do here; `make test` and `make demo` work on a bare Debian 12 with a Rust toolchain.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+# Rounds and seconds a figure, cases by pattern: make bench ROUNDS=7 SECS=2 ONLY='rr|tx'
+ROUNDS ?= 5
+SECS ?= 1.5
+ONLY ?=
+# A test that hangs despite the ends of its own waits is ended after this many seconds.
+TIME_LIMIT ?= 1200
+
+.PHONY: build test demo bench install clean
+
+build:
+	$(CARGO) build --release
+
+test:
+	scripts/needs test
+	timeout --foreground -k 10 $(TIME_LIMIT) scripts/test
+
+demo:
+	scripts/needs demo
+	$(CARGO) build --release --quiet
+	scripts/demo target/release/libsidestack.so
+
+bench:
+	scripts/needs bench
+	$(CARGO) build --release --quiet
+	benches/compare --lib target/release/libsidestack.so --rounds $(ROUNDS) --secs $(SECS) --only '$(ONLY)'
+
+install: build
+	scripts/install '$(DESTDIR)' '$(PREFIX)'
+
+clean:
+	$(CARGO) clean

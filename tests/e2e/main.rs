@@ -1,0 +1,11 @@
+//! Unmodified programs over the library, end to end, in network namespaces (see `lab`).
+//!
+//! `cargo test --test e2e` needs root and the programs that `make test` installs.
+//! `LAB_STACK=kernel cargo test --test e2e` runs the same without the library.
+
+#[path = "../support/lab/mod.rs"]
+mod lab;
+
+mod clients;
+mod servers;
+mod web;
