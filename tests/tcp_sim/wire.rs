@@ -270,7 +270,11 @@ impl Wire {
                 self.hosts[1].id = self.hosts[1].tcp.accept(listener);
             }
             self.step();
-            assert!(self.elapsed() < Duration::from_secs(36_000), "too slow");
+            assert!(
+                self.elapsed() < Duration::from_secs(36_000),
+                "too slow: {:?}",
+                self.status()
+            );
         }
     }
 
@@ -321,6 +325,13 @@ impl Wire {
                 payload.extend_from_slice(self.hosts[from].pool.bytes(*span));
             }
             assert_eq!(payload.len(), out.payload_len);
+            if std::env::var("TRACE").is_ok() {
+                println!(
+                    "{:?} {from} {}",
+                    self.now.since(Instant::from_nanos(1_000_000_000)),
+                    out.repr.display(out.payload_len)
+                );
+            }
             self.cut(from, &out.repr, payload, usize::from(out.gso_size));
         }
     }
