@@ -56,7 +56,7 @@ pub(crate) mod random;
 pub mod routes;
 mod segments;
 pub mod sink;
-mod table;
+mod slab;
 pub mod tcp;
 mod tcp_calls;
 pub mod time;
@@ -114,11 +114,11 @@ impl Stack {
             config,
             pool,
             counters: Counters::default(),
-            interface: Interface::new(&config, keyed.clone()),
+            interface: Interface::new(&config, keyed),
             ports: Ports::new(),
-            neighbors: Neighbors::new(keyed.clone()),
+            neighbors: Neighbors::new(keyed),
             defended: None,
-            identifications: Identifications::new(keyed.clone(), &mut random),
+            identifications: Identifications::new(keyed, &mut random),
             icmp_errors: RateLimit::errors(),
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
