@@ -74,7 +74,7 @@ impl Stack {
     }
 
     fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
-        let Some(socket) = self.udp.sockets.get_mut(id) else {
+        let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
         if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
@@ -106,7 +106,7 @@ impl Stack {
         if let Some(mtu) = trouble.mtu {
             self.interface.path_mtus.learn(now, *remote.ip(), mtu);
         }
-        let socket = self.udp.sockets.get(id);
+        let socket = self.udp.get(id);
         let told = socket.is_some_and(|socket| {
             let connected = socket.remote.is_some() && trouble.is_fatal;
             connected || socket.options.receive_errors
