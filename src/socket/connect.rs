@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Rest, to_kernel};
 use super::create::renew;
+use super::readiness::deadline;
 use super::{Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait, wait};
 use crate::stack::routes::RouteDecision;
+use crate::sys::signal;
 use crate::sys::wait::entry;
-use crate::sys::{clock, signal};
 
 /// connect(2).
 pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
@@ -207,7 +208,7 @@ fn complete(
     id: EndpointId,
 ) -> Result<Rest, Errno> {
     let timeout = socket.state().options.send_timeout;
-    let deadline = timeout.map(|after| clock::monotonic() + after);
+    let deadline = deadline(timeout);
     if engine.seat_is_taken() {
         // Another thread drives: this one waits on the descriptor, which must not be writable.
         engine.stuff(id);

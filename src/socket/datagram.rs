@@ -2,12 +2,14 @@
 
 use core::cell::Cell;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
+use super::readiness::deadline;
 use super::{Socket, State, connect, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{
@@ -17,7 +19,7 @@ use crate::driver::{
 use crate::stack::ids::SocketId;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
-use crate::sys::{clock, raw, signal};
+use crate::sys::{raw, signal};
 
 /// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791).
 const LONGEST: usize = 65_507;
@@ -126,7 +128,11 @@ pub fn connect(
 
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
 /// the kernel socket that holds it, goes along.
-fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
+pub(super) fn leave(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<Rest, Errno> {
     let role = state
         .endpoint
         .and_then(|id| engine.endpoints.get(id))
@@ -280,7 +286,7 @@ struct Call<'a, 'b> {
     fd: RawFd,
     id: EndpointId,
     waits: bool,
-    timeout: Option<u64>,
+    timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
 }
@@ -301,7 +307,7 @@ impl Call<'_, '_> {
     }
 
     fn wait(&self, engine: &mut Guard) -> Result<Received, Errno> {
-        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        let deadline = deadline(self.timeout);
         let taken = Cell::new(None);
         let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
             let copied = self.data.put(0, bytes);
