@@ -83,7 +83,7 @@ impl Host {
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
             tcp: Tcp::new(Config {
-                congestion: if seed % 3 == 0 {
+                congestion: if seed.is_multiple_of(3) {
                     Congestion::Reno
                 } else {
                     Congestion::Cubic
@@ -373,7 +373,7 @@ impl Wire {
         }
         self.flights.push(Reverse(Flight {
             arrives,
-            order: self.segments * 2 + u64::from(self.random.next() % 2 == 0),
+            order: self.segments * 2 + u64::from(self.random.next().is_multiple_of(2)),
             to: 1 - from,
             repr,
             payload,
