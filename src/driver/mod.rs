@@ -37,6 +37,7 @@ mod process;
 mod seat;
 mod settle;
 mod start;
+mod uses;
 
 pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};

@@ -9,6 +9,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::HashMap;
 
+use super::uses::Use;
 use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
@@ -29,6 +30,8 @@ const KERNEL_BACKLOG: u32 = 4096;
 pub struct Lease {
     protocol: Protocol,
     port: u16,
+    /// Which of the port's uses.
+    number: u32,
 }
 
 impl Lease {
@@ -44,16 +47,33 @@ impl Lease {
 }
 
 /// A port in use.
+#[derive(Default)]
 struct Held {
-    uses: u32,
-    /// All users so far set SO_REUSEADDR.
-    reusable: bool,
+    uses: Vec<Use>,
+    /// Number of the next use.
+    next: u32,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
     ephemeral: bool,
     /// The kernel sockets that hold it.
     kernel: Vec<control::lease::Lease>,
-    /// Some of them are watched for loopback clients or datagrams.
-    watched: bool,
+    /// How many of them, from the front, are watched for loopback clients or datagrams.
+    watched: usize,
+}
+
+impl Held {
+    /// Enters a use; its number.
+    fn enter(&mut self, mut used: Use) -> u32 {
+        used.number = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.uses.push(used);
+        used.number
+    }
+
+    /// Whether the kernel sockets hold the port on `address` too.
+    fn covers(&self, address: Ipv4Addr) -> bool {
+        let covers = |held: Ipv4Addr| held.is_unspecified() || held == address;
+        self.ephemeral || self.kernel.iter().any(|held| covers(*held.local().ip()))
+    }
 }
 
 /// How a socket asks for a port.
@@ -67,6 +87,20 @@ pub struct Wish {
     pub free_bind: bool,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
     pub inet6: Option<control::lease::Inet6>,
+}
+
+impl Wish {
+    /// The use it would be of a port on `local`.
+    fn to_use(self, local: Ipv4Addr) -> Use {
+        Use {
+            number: 0,
+            local,
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            listening: false,
+            pooled: false,
+        }
+    }
 }
 
 /// Where ephemeral ports come from.
@@ -112,31 +146,27 @@ impl Ports {
         local: SocketAddrV4,
         wish: &Wish,
     ) -> Result<Lease, Errno> {
-        if local.port() != 0
-            && let Some(held) = self.held.get_mut(&(protocol, local.port()))
+        let used = wish.to_use(*local.ip());
+        if let Some(held) = self.held.get(&(protocol, local.port()))
+            && held.uses.iter().any(|other| other.bars(&used, protocol))
         {
-            let shareable = wish.reuse_port || (wish.reuse_address && held.reusable);
-            if !shareable {
-                return Err(Errno::ADDRINUSE);
-            }
-            held.uses += 1;
-            return Ok(Lease {
-                protocol,
-                port: local.port(),
-            });
+            return Err(Errno::ADDRINUSE);
         }
-        let (port, kernel) = match &mut self.source {
-            Source::Kernel(..) => {
-                let lease = lease_from_kernel(protocol, local, wish)?;
-                (lease.port(), vec![lease])
+        let held = self.held.get(&(protocol, local.port()));
+        let covered = held.is_some_and(|held| held.covers(*local.ip()));
+        let kernel = match &mut self.source {
+            Source::Kernel(..) if covered => None,
+            Source::Kernel(ephemeral, _) => {
+                ephemeral.give_up(protocol, local.port());
+                Some(lease_from_kernel(protocol, local, wish)?)
             }
-            Source::Own { .. } if local.port() != 0 => (local.port(), Vec::new()),
-            Source::Own { .. } => {
-                return self.ephemeral(stack, protocol, wish.reuse_address, |_, _| true);
+            Source::Own { .. } if local.port() == 0 => {
+                return self.choose(stack, protocol, *local.ip(), wish);
             }
+            Source::Own { .. } => None,
         };
-        self.enter(stack, protocol, port, wish.reuse_address, kernel);
-        Ok(Lease { protocol, port })
+        let port = kernel.as_ref().map_or(local.port(), |lease| lease.port());
+        Ok(self.enter(stack, protocol, port, used, kernel))
     }
 
     /// Takes a port of the ephemeral range for which `is_free` holds.
@@ -144,37 +174,50 @@ impl Ports {
         &mut self,
         stack: &mut Stack,
         protocol: Protocol,
-        reusable: bool,
+        local: Ipv4Addr,
+        wish: &Wish,
         is_free: impl Fn(&Stack, u16) -> bool,
     ) -> Result<Lease, Errno> {
+        let held = &self.held;
         let port = match &mut self.source {
-            Source::Kernel(ports, _) => {
-                let port = ports.acquire(protocol, |port| is_free(stack, port))?;
-                stack.set_port_owned(owned(protocol), port, true);
-                if let Some(held) = self.held.get_mut(&(protocol, port)) {
-                    held.uses += 1;
-                    return Ok(Lease { protocol, port });
-                }
-                port
-            }
+            Source::Kernel(ports, _) => ports.acquire(protocol, |port| is_free(stack, port))?,
             Source::Own { range, next } => {
-                let held = &self.held;
-                let taken =
-                    |port: u16| protocol == Protocol::Udp && held.contains_key(&(protocol, port));
-                let port = pick(*range, next, |port| !taken(port) && is_free(stack, port))
-                    .ok_or(Errno::ADDRNOTAVAIL)?;
-                if let Some(held) = self.held.get_mut(&(protocol, port)) {
-                    held.uses += 1;
-                    return Ok(Lease { protocol, port });
-                }
-                port
+                // UDP shares no port, nor does TCP with what was bound or is listening.
+                let free = |port: u16| match held.get(&(protocol, port)) {
+                    None => is_free(stack, port),
+                    Some(held) => {
+                        held.ephemeral && protocol == Protocol::Tcp && is_free(stack, port)
+                    }
+                };
+                pick(*range, next, free).ok_or(Errno::ADDRNOTAVAIL)?
             }
         };
-        self.enter(stack, protocol, port, reusable, Vec::new());
+        let used = Use {
+            pooled: true,
+            ..wish.to_use(local)
+        };
+        let lease = self.enter(stack, protocol, port, used, None);
         if let Some(held) = self.held.get_mut(&(protocol, port)) {
-            held.ephemeral = true;
+            held.ephemeral |= held.kernel.is_empty();
         }
-        Ok(Lease { protocol, port })
+        Ok(lease)
+    }
+
+    /// A port nobody has, of an address of our own.
+    fn choose(
+        &mut self,
+        stack: &mut Stack,
+        protocol: Protocol,
+        local: Ipv4Addr,
+        wish: &Wish,
+    ) -> Result<Lease, Errno> {
+        let held = &self.held;
+        let Source::Own { range, next } = &mut self.source else {
+            return Err(Errno::ADDRINUSE);
+        };
+        let port = pick(*range, next, |port| !held.contains_key(&(protocol, port)));
+        let port = port.ok_or(Errno::ADDRINUSE)?;
+        Ok(self.enter(stack, protocol, port, wish.to_use(local), None))
     }
 
     fn enter(
@@ -182,19 +225,40 @@ impl Ports {
         stack: &mut Stack,
         protocol: Protocol,
         port: u16,
-        reusable: bool,
-        kernel: Vec<control::lease::Lease>,
-    ) {
+        used: Use,
+        kernel: Option<control::lease::Lease>,
+    ) -> Lease {
         stack.set_port_owned(owned(protocol), port, true);
-        let held = Held {
-            uses: 1,
-            reusable,
-            ephemeral: false,
-            kernel,
-            watched: false,
+        let held = self.held.entry((protocol, port)).or_insert_with(|| {
+            self.changes += 1;
+            Held::default()
+        });
+        held.kernel.extend(kernel);
+        let number = held.enter(used);
+        Lease {
+            protocol,
+            port,
+            number,
+        }
+    }
+
+    /// A listener takes the port up; see [`Self::silence`]. EADDRINUSE: one that may not share it
+    /// did before.
+    pub fn listen(&mut self, lease: &Lease) -> Result<(), Errno> {
+        let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
+            return Ok(());
         };
-        self.held.insert((protocol, port), held);
-        self.changes += 1;
+        let (mine, others): (Vec<_>, Vec<_>) = held
+            .uses
+            .iter_mut()
+            .partition(|used| used.number == lease.number);
+        for used in mine {
+            if others.iter().any(|other| other.bars(used, lease.protocol)) {
+                return Err(Errno::ADDRINUSE);
+            }
+            used.listening = true;
+        }
+        self.silence(lease)
     }
 
     /// A listener or a client takes the port up: from now on the kernel keeps silent there.
@@ -219,11 +283,12 @@ impl Ports {
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.
     pub(super) fn unwatched(&mut self, lease: &Lease) -> Vec<BorrowedFd<'_>> {
         match self.held.get_mut(&(lease.protocol, lease.port)) {
-            Some(held) if !held.watched => {
-                held.watched = true;
-                held.kernel.iter().map(control::lease::Lease::fd).collect()
+            Some(held) => {
+                let unwatched = &held.kernel[held.watched..];
+                held.watched = held.kernel.len();
+                unwatched.iter().map(control::lease::Lease::fd).collect()
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         }
     }
 
@@ -243,18 +308,31 @@ impl Ports {
     ) -> Option<rustix::fd::OwnedFd> {
         let key = (lease.protocol, lease.port);
         let socket = match self.held.get_mut(&key) {
-            Some(held) if held.uses == 1 => held.kernel.pop().map(control::lease::Lease::into_fd),
+            Some(held) if held.uses.len() == 1 => {
+                let socket = held.kernel.pop().map(control::lease::Lease::into_fd);
+                held.watched = held.watched.min(held.kernel.len());
+                socket
+            }
             _ => None,
         };
         self.release(stack, lease);
         socket
     }
 
-    /// Another use of a port that is held: an accepted connection's.
+    /// Another use of a port that is held: an accepted connection's, which inherits from the
+    /// listener.
     pub fn share(&mut self, protocol: Protocol, port: u16) -> Option<Lease> {
         let held = self.held.get_mut(&(protocol, port))?;
-        held.uses += 1;
-        Some(Lease { protocol, port })
+        let listener = held.uses.iter().find(|used| used.listening);
+        let mut used = *listener.or(held.uses.first())?;
+        used.listening = false;
+        used.pooled = false;
+        let number = held.enter(used);
+        Some(Lease {
+            protocol,
+            port,
+            number,
+        })
     }
 
     /// Lets `socket` have the use for as long as the stack has the socket.
@@ -282,14 +360,20 @@ impl Ports {
         let Some(held) = self.held.get_mut(&key) else {
             return;
         };
-        held.uses -= 1;
-        let ephemeral = held.ephemeral;
-        if held.uses == 0 {
+        let Some(place) = held
+            .uses
+            .iter()
+            .position(|used| used.number == lease.number)
+        else {
+            return;
+        };
+        let pooled = held.uses.swap_remove(place).pooled;
+        if held.uses.is_empty() {
             self.held.remove(&key);
         }
         match &mut self.source {
             // Leased on for the next one, and still the stack's to answer for.
-            Source::Kernel(ports, _) if ephemeral => ports.release(lease.protocol, lease.port),
+            Source::Kernel(ports, _) if pooled => ports.release(lease.protocol, lease.port),
             _ if !self.held.contains_key(&key) => {
                 stack.set_port_owned(owned(lease.protocol), lease.port, false);
                 self.changes += 1;

@@ -189,7 +189,7 @@ fn name(
     state.stage = Stage::Connected;
     state.local = names.map(|(local, _)| local);
     state.remote = names.map(|(_, remote)| remote);
-    state.bound = true;
+    state.bound = state.local;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
     }

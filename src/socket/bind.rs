@@ -61,7 +61,7 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    if state.bound || state.stage != Stage::Idle {
+    if state.bound.is_some() || state.stage != Stage::Idle {
         return Err(Errno::INVAL);
     }
     if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
@@ -69,9 +69,14 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     {
         return to_kernel(&mut engine, socket, &mut state);
     }
+    if local.port() == 0 && state.options.bind_no_port {
+        state.local = Some(local);
+        state.bound = Some(local);
+        return Ok(Rest::Done);
+    }
     let lease = take_port(&mut engine, socket, &state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
-    state.bound = true;
+    state.bound = Some(local);
     if socket.kind == Kind::Datagram {
         super::datagram::open(&mut engine, socket, &mut state, id, lease)?;
     } else {
@@ -171,7 +176,6 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     engine.stuff(id);
     engine.refilter();
     state.local = Some(local);
-    state.bound = true;
     state.stage = Stage::Listening;
     Ok(Rest::Done)
 }
@@ -183,7 +187,7 @@ fn open_listener(
     backlog: u32,
     options: &crate::stack::tcp::TcpOptions,
 ) -> Result<crate::stack::ids::SocketId, Errno> {
-    engine.ports.silence(lease)?;
+    engine.ports.listen(lease)?;
     engine
         .stack
         .tcp_listen(local, backlog, options)

@@ -6,12 +6,13 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::{self, Given};
-use super::bind::{Rest, to_kernel};
+use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
 use super::readiness::deadline;
-use super::{Kind, Socket, Stage, State, errno};
+use super::{Family, Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait, wait};
+use crate::stack::Stack;
 use crate::stack::routes::RouteDecision;
 use crate::sys::signal;
 use crate::sys::wait::entry;
@@ -25,10 +26,15 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
     }
-    let given = address::read(address, socket.family)?;
     if socket.kind == Kind::Datagram {
+        let family = match address::is_v4(address) && !state.options.v6_only {
+            true => Family::Inet,
+            false => socket.family,
+        };
+        let given = address::read(address, family)?;
         return super::datagram::connect(&mut engine, socket, &mut state, given);
     }
+    let given = address::read(address, socket.family)?;
     if given == Given::Unspecified {
         return disconnect(&mut engine, socket, &mut state);
     }
@@ -48,7 +54,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     match decide(&mut engine, &state, remote)? {
         None => to_kernel(&mut engine, socket, &mut state),
         Some(local) => {
-            let id = open(&mut engine, &mut state, local, remote)?;
+            let id = open(&mut engine, socket, &mut state, local, remote)?;
             if socket.nonblocking() {
                 engine.stuff(id);
                 engine.finish_pass();
@@ -94,9 +100,7 @@ fn restart(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Resu
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;
-    if !state.bound {
-        state.local = None;
-    }
+    state.local = state.bound;
     Ok(())
 }
 
@@ -141,6 +145,7 @@ pub(super) fn decide(
 /// OPEN: the port, the connection, the endpoint's new role.
 fn open(
     engine: &mut Engine,
+    socket: &Socket,
     state: &mut State,
     ip: Ipv4Addr,
     remote: SocketAddrV4,
@@ -149,7 +154,7 @@ fn open(
         return Err(Errno::NETUNREACH);
     }
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
-    let lease = client_port(engine, state, ip, remote)?;
+    let lease = client_port(engine, socket, state, ip, remote)?;
     let local = SocketAddrV4::new(ip, lease.port());
     let now = engine.now();
     let opened = engine.ports.silence(&lease).and_then(|()| {
@@ -179,6 +184,7 @@ fn open(
 
 fn client_port(
     engine: &mut Engine,
+    socket: &Socket,
     state: &mut State,
     ip: Ipv4Addr,
     remote: SocketAddrV4,
@@ -186,18 +192,18 @@ fn client_port(
     if let Some(lease) = state.lease.take() {
         return Ok(lease);
     }
-    if state.bound
-        && let Some(local) = state.local
-        && let Some(lease) = engine.ports.share(Protocol::Tcp, local.port())
-    {
-        return Ok(lease);
-    }
     let engine = &mut *engine;
+    if let Some(bound) = state.bound
+        && bound.port() != 0
+    {
+        // It was the port of an attempt that has failed.
+        return take_port(engine, socket, state, bound);
+    }
+    let wish = wish(socket, state);
+    let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
         .ports
-        .ephemeral(&mut engine.stack, Protocol::Tcp, true, |stack, port| {
-            stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote)
-        })
+        .ephemeral(&mut engine.stack, Protocol::Tcp, ip, &wish, is_free)
 }
 
 /// Waits for a blocking connect(2) to end.

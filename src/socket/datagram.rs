@@ -75,9 +75,15 @@ fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<Soc
     if let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role) {
         return Ok(datagram);
     }
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-    let lease = take_port(engine, socket, state, any)?;
-    state.local = Some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
+    let ip = state
+        .bound
+        .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
+    let lease = match take_port(engine, socket, state, SocketAddrV4::new(ip, 0)) {
+        // As on Linux where no ephemeral port is left for a socket that did not ask for one.
+        Err(Errno::ADDRINUSE) => return Err(Errno::AGAIN),
+        lease => lease?,
+    };
+    state.local = Some(SocketAddrV4::new(ip, lease.port()));
     open(engine, socket, state, id, lease)
 }
 
@@ -90,21 +96,7 @@ pub fn connect(
 ) -> Result<Rest, Errno> {
     let remote = match given {
         Given::V4(remote) => remote,
-        Given::Unspecified => {
-            if state.remote.take().is_some() {
-                let datagram = opened(engine, socket, state)?;
-                engine
-                    .stack
-                    .udp_connect(datagram, None)
-                    .map_err(errno::of)?;
-                if !state.bound
-                    && let Some(local) = &mut state.local
-                {
-                    local.set_ip(Ipv4Addr::UNSPECIFIED);
-                }
-            }
-            return Ok(Rest::Done);
-        }
+        Given::Unspecified => return disconnect(engine, state),
         Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
@@ -123,6 +115,33 @@ pub fn connect(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
+    Ok(Rest::Done)
+}
+
+/// connect(2) with AF_UNSPEC: no peer any more, and of the address only what the program bound.
+fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
+    let (Some(id), Some(_)) = (state.endpoint, state.remote.take()) else {
+        return Ok(Rest::Done);
+    };
+    let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
+    else {
+        return Ok(Rest::Done);
+    };
+    let bound = state.bound.filter(|bound| bound.port() != 0);
+    if let Some(bound) = bound {
+        engine
+            .stack
+            .udp_connect(datagram, None)
+            .map_err(errno::of)?;
+        engine.stack.udp_set_local(datagram, bound);
+    } else {
+        engine.endpoints.set_role(id, Role::Undecided);
+        engine.stack.udp_close(datagram);
+        if let Some(lease) = engine.ports.take_back(datagram) {
+            engine.ports.release(&mut engine.stack, lease);
+        }
+    }
+    state.local = state.bound;
     Ok(Rest::Done)
 }
 

@@ -138,6 +138,7 @@ impl Call<'_, '_> {
             return Some(partial(got, Errno::NOTCONN));
         };
         match endpoint.role {
+            Role::Undecided if endpoint.read_finished => return Some(Ok(0)),
             Role::Undecided | Role::Listener(_) => return Some(partial(got, Errno::NOTCONN)),
             _ if self.data.len() == 0 => return Some(Ok(0)),
             _ => {}

@@ -118,6 +118,7 @@ pub(super) fn note(
             libc::IP_RECVTOS => options.ancillary.service = on,
             libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
             libc::IP_FREEBIND => options.free_bind = on,
+            libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
             _ => {}
         },
         libc::IPPROTO_IPV6 => match name {

@@ -81,6 +81,8 @@ pub struct Options {
     pub reuse_address: bool,
     pub reuse_port: bool,
     pub free_bind: bool,
+    /// IP_BIND_ADDRESS_NO_PORT.
+    pub bind_no_port: bool,
     pub v6_only: bool,
     pub keep_alive: bool,
     pub broadcast: bool,
@@ -138,6 +140,7 @@ impl Options {
             reuse_address: false,
             reuse_port: false,
             free_bind: false,
+            bind_no_port: false,
             v6_only: false,
             keep_alive: false,
             broadcast: false,

@@ -19,7 +19,7 @@ pub(super) const LEAST_RECEIVE: usize = 2304;
 /// SO_RCVTIMEO is rounded up to this, in microseconds (a tick at 250 Hz).
 const TICK: u64 = 4_000;
 /// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
-const LEAST_CLAMP: u32 = 1152;
+const LEAST_CLAMP: i32 = 1152;
 /// Longest time between two retransmissions, in seconds (TCP_RTO_MAX).
 const LONGEST_PERIOD: i32 = 120;
 
@@ -230,8 +230,10 @@ fn set_clamp(options: &mut Options, size: i32, stage: Stage) -> Result<(), Errno
     if size == 0 && stage != Stage::Idle {
         return Err(Errno::INVAL);
     }
-    let size = size.max(0).unsigned_abs();
-    options.window_clamp = if size == 0 { 0 } else { size.max(LEAST_CLAMP) };
+    options.window_clamp = match size {
+        0 => 0,
+        _ => size.max(LEAST_CLAMP).unsigned_abs(),
+    };
     Ok(())
 }
 
