@@ -26,11 +26,13 @@
 //! 5. The seat is empty, or its holder polls the link before any deadline of the stack, or the
 //!    patrol timer is armed and the background thread will take it.
 
+mod admitted;
 mod background;
 mod calls;
 mod delivery;
 mod endpoint;
 mod engine;
+mod holders;
 mod listeners;
 mod ports;
 mod process;

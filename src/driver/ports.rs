@@ -7,16 +7,15 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use super::uses::Use;
+use super::holders::Holder;
+use super::uses::{Use, Uses};
 use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
-use crate::control::filter::FilterSpec;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
-use crate::control::ports::PortSet;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 
@@ -28,10 +27,9 @@ const KERNEL_BACKLOG: u32 = 4096;
 #[derive(Debug)]
 #[must_use = "a use that is dropped keeps its port leased for ever"]
 pub struct Lease {
-    protocol: Protocol,
-    port: u16,
-    /// Which of the port's uses.
-    number: u32,
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+    pub(super) used: Use,
 }
 
 impl Lease {
@@ -48,12 +46,10 @@ impl Lease {
 
 /// A port in use.
 #[derive(Default)]
-struct Held {
-    uses: Vec<Use>,
-    /// Number of the next use.
-    next: u32,
+pub(super) struct Held {
+    pub(super) uses: Uses,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
-    ephemeral: bool,
+    pub(super) ephemeral: bool,
     /// The kernel sockets that hold it.
     kernel: Vec<control::lease::Lease>,
     /// How many of them, from the front, are watched for loopback clients or datagrams.
@@ -61,14 +57,6 @@ struct Held {
 }
 
 impl Held {
-    /// Enters a use; its number.
-    fn enter(&mut self, mut used: Use) -> u32 {
-        used.number = self.next;
-        self.next = self.next.wrapping_add(1);
-        self.uses.push(used);
-        used.number
-    }
-
     /// Whether the kernel sockets hold the port on `address` too.
     fn covers(&self, address: Ipv4Addr) -> bool {
         let covers = |held: Ipv4Addr| held.is_unspecified() || held == address;
@@ -93,7 +81,6 @@ impl Wish {
     /// The use it would be of a port on `local`.
     fn to_use(self, local: Ipv4Addr) -> Use {
         Use {
-            number: 0,
             local,
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
@@ -113,12 +100,14 @@ pub(super) enum Source {
 
 /// The books.
 pub struct Ports {
-    source: Source,
-    held: HashMap<(Protocol, u16), Held>,
-    holders: HashMap<SocketId, Lease>,
+    pub(super) source: Source,
+    pub(super) held: HashMap<(Protocol, u16), Held>,
+    pub(super) holders: HashMap<SocketId, Holder>,
+    /// Uses of connections in TIME-WAIT, the oldest first: all wait equally long.
+    pub(super) lingering: VecDeque<(SocketAddrV4, SocketAddrV4, Lease)>,
     /// What the packet socket's filter was made from last.
-    filtered: Option<u64>,
-    changes: u64,
+    pub(super) filtered: Option<u64>,
+    pub(super) changes: u64,
 }
 
 impl Ports {
@@ -127,6 +116,7 @@ impl Ports {
             source,
             held: HashMap::new(),
             holders: HashMap::new(),
+            lingering: VecDeque::new(),
             filtered: None,
             changes: 0,
         }
@@ -146,9 +136,10 @@ impl Ports {
         local: SocketAddrV4,
         wish: &Wish,
     ) -> Result<Lease, Errno> {
+        self.forget_past(stack);
         let used = wish.to_use(*local.ip());
         if let Some(held) = self.held.get(&(protocol, local.port()))
-            && held.uses.iter().any(|other| other.bars(&used, protocol))
+            && held.uses.bar(&used, protocol)
         {
             return Err(Errno::ADDRINUSE);
         }
@@ -234,29 +225,26 @@ impl Ports {
             Held::default()
         });
         held.kernel.extend(kernel);
-        let number = held.enter(used);
+        held.uses.add(used);
         Lease {
             protocol,
             port,
-            number,
+            used,
         }
     }
 
     /// A listener takes the port up; see [`Self::silence`]. EADDRINUSE: one that may not share it
     /// did before.
-    pub fn listen(&mut self, lease: &Lease) -> Result<(), Errno> {
+    pub fn listen(&mut self, lease: &mut Lease) -> Result<(), Errno> {
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
             return Ok(());
         };
-        let (mine, others): (Vec<_>, Vec<_>) = held
-            .uses
-            .iter_mut()
-            .partition(|used| used.number == lease.number);
-        for used in mine {
-            if others.iter().any(|other| other.bars(used, lease.protocol)) {
-                return Err(Errno::ADDRINUSE);
-            }
-            used.listening = true;
+        held.uses.remove(lease.used);
+        let barred = held.uses.bar(&lease.used, lease.protocol);
+        lease.used.listening = !barred;
+        held.uses.add(lease.used);
+        if barred {
+            return Err(Errno::ADDRINUSE);
         }
         self.silence(lease)
     }
@@ -271,7 +259,14 @@ impl Ports {
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
             return Ok(());
         };
-        for kernel in &mut held.kernel {
+        let wanted = lease.used.local;
+        let exact = |kernel: &control::lease::Lease| *kernel.local().ip() == wanted;
+        let own = held.kernel.iter().any(exact);
+        for kernel in held
+            .kernel
+            .iter_mut()
+            .filter(|kernel| !own || exact(kernel))
+        {
             match lease.protocol {
                 Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
                 Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
@@ -308,7 +303,7 @@ impl Ports {
     ) -> Option<rustix::fd::OwnedFd> {
         let key = (lease.protocol, lease.port);
         let socket = match self.held.get_mut(&key) {
-            Some(held) if held.uses.len() == 1 => {
+            Some(held) if held.uses.is_single() => {
                 let socket = held.kernel.pop().map(control::lease::Lease::into_fd);
                 held.watched = held.watched.min(held.kernel.len());
                 socket
@@ -319,108 +314,29 @@ impl Ports {
         socket
     }
 
-    /// Another use of a port that is held: an accepted connection's, which inherits from the
-    /// listener.
-    pub fn share(&mut self, protocol: Protocol, port: u16) -> Option<Lease> {
-        let held = self.held.get_mut(&(protocol, port))?;
-        let listener = held.uses.iter().find(|used| used.listening);
-        let mut used = *listener.or(held.uses.first())?;
-        used.listening = false;
-        used.pooled = false;
-        let number = held.enter(used);
-        Some(Lease {
-            protocol,
-            port,
-            number,
-        })
-    }
-
-    /// Lets `socket` have the use for as long as the stack has the socket.
-    pub fn hold(&mut self, socket: SocketId, lease: Lease) {
-        self.holders.insert(socket, lease);
-    }
-
-    /// Takes the use back from a socket that is about to be closed.
-    pub fn take_back(&mut self, socket: SocketId) -> Option<Lease> {
-        self.holders.remove(&socket)
-    }
-
-    /// Gives back what `socket` held if the stack has forgotten it.
-    pub fn forget_if_gone(&mut self, stack: &mut Stack, socket: SocketId) {
-        if !stack.exists(socket)
-            && let Some(lease) = self.holders.remove(&socket)
-        {
-            self.release(stack, lease);
-        }
-    }
-
     /// Gives a use back.
     pub fn release(&mut self, stack: &mut Stack, lease: Lease) {
         let key = (lease.protocol, lease.port);
         let Some(held) = self.held.get_mut(&key) else {
             return;
         };
-        let Some(place) = held
-            .uses
-            .iter()
-            .position(|used| used.number == lease.number)
-        else {
+        if !held.uses.remove(lease.used) {
             return;
-        };
-        let pooled = held.uses.swap_remove(place).pooled;
+        }
         if held.uses.is_empty() {
             self.held.remove(&key);
         }
         match &mut self.source {
             // Leased on for the next one, and still the stack's to answer for.
-            Source::Kernel(ports, _) if pooled => ports.release(lease.protocol, lease.port),
+            Source::Kernel(ports, _) if lease.used.pooled => {
+                ports.release(lease.protocol, lease.port);
+            }
             _ if !self.held.contains_key(&key) => {
                 stack.set_port_owned(owned(lease.protocol), lease.port, false);
                 self.changes += 1;
             }
             _ => {}
         }
-    }
-
-    /// What the packet socket should admit, if that has changed since it was asked last.
-    pub(super) fn changed_filter(&mut self, addresses: &[Ipv4Addr]) -> Option<FilterSpec> {
-        let leased = match &self.source {
-            Source::Kernel(ports, _) => ports.changes(),
-            Source::Own { .. } => 0,
-        };
-        let now = self.changes << 32 ^ leased;
-        if self.filtered == Some(now) {
-            return None;
-        }
-        self.filtered = Some(now);
-        let (mut tcp_ports, mut udp_ports) = (PortSet::default(), PortSet::default());
-        for (&(protocol, port), held) in &self.held {
-            match protocol {
-                _ if held.ephemeral => {}
-                Protocol::Tcp => tcp_ports.insert(port),
-                Protocol::Udp => udp_ports.insert(port),
-            }
-        }
-        if let Source::Kernel(ports, _) = &self.source {
-            ports
-                .blocks(Protocol::Tcp)
-                .for_each(|block| tcp_ports.insert_block(block));
-            ports
-                .blocks(Protocol::Udp)
-                .for_each(|block| udp_ports.insert_block(block));
-        }
-        let own_address = !self.shares_with_kernel();
-        Some(FilterSpec {
-            addresses: addresses.to_vec(),
-            own_address,
-            tcp_ports,
-            udp_ports,
-        })
-    }
-
-    /// Makes the next [`Ports::changed_filter`] give one, whatever has changed.
-    pub(super) fn refilter(&mut self) {
-        self.filtered = None;
     }
 }
 

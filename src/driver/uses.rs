@@ -7,11 +7,9 @@ use core::net::Ipv4Addr;
 
 use crate::control::ephemeral::Protocol;
 
-/// One socket's hold on a port.
-#[derive(Clone, Copy, Debug)]
+/// How a socket holds a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Use {
-    /// Tells the uses of one port apart.
-    pub(super) number: u32,
     /// The bound address; unspecified: all.
     pub(super) local: Ipv4Addr,
     /// SO_REUSEADDR.
@@ -36,5 +34,50 @@ impl Use {
             && (protocol == Protocol::Udp || !self.listening);
         let by_port = self.reuse_port && other.reuse_port;
         meets && !by_address && !by_port
+    }
+}
+
+/// The uses of one port. A server's connections are alike, so like uses are counted.
+#[derive(Debug, Default)]
+pub(super) struct Uses(Vec<(Use, u32)>);
+
+impl Uses {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is one only.
+    pub(super) fn is_single(&self) -> bool {
+        matches!(self.0[..], [(_, 1)])
+    }
+
+    pub(super) fn add(&mut self, added: Use) {
+        match self.0.iter_mut().find(|(held, _)| *held == added) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((added, 1)),
+        }
+    }
+
+    /// Takes one use out; whether it was there.
+    pub(super) fn remove(&mut self, removed: Use) -> bool {
+        let Some(place) = self.0.iter().position(|(held, _)| *held == removed) else {
+            return false;
+        };
+        self.0[place].1 -= 1;
+        if self.0[place].1 == 0 {
+            self.0.swap_remove(place);
+        }
+        true
+    }
+
+    /// Whether any of them keeps `other` from the port.
+    pub(super) fn bar(&self, other: &Use, protocol: Protocol) -> bool {
+        self.0.iter().any(|(held, _)| held.bars(other, protocol))
+    }
+
+    /// The listener's, or else the first.
+    pub(super) fn chief(&self) -> Option<Use> {
+        let listener = self.0.iter().find(|(held, _)| held.listening);
+        listener.or(self.0.first()).map(|(held, _)| *held)
     }
 }

@@ -155,13 +155,13 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     let local = state
         .local
         .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-    let lease = match state.lease.take() {
+    let mut lease = match state.lease.take() {
         Some(lease) => lease,
         None => take_port(&mut engine, socket, &state, local)?,
     };
     let local = SocketAddrV4::new(*local.ip(), lease.port());
     let options = state.options.tcp();
-    let listener = match open_listener(&mut engine, &lease, local, backlog, &options) {
+    let listener = match open_listener(&mut engine, &mut lease, local, backlog, &options) {
         Ok(listener) => listener,
         Err(errno) => {
             state.lease = Some(lease);
@@ -182,7 +182,7 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
 
 fn open_listener(
     engine: &mut Engine,
-    lease: &Lease,
+    lease: &mut Lease,
     local: SocketAddrV4,
     backlog: u32,
     options: &crate::stack::tcp::TcpOptions,

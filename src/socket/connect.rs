@@ -171,7 +171,7 @@ fn open(
             return Err(errno);
         }
     };
-    engine.ports.hold(connection, lease);
+    engine.ports.hold_between(connection, lease, local, remote);
     engine.refilter();
     engine.endpoints.set_role(id, Role::Connecting(connection));
     engine.watch_end(id);

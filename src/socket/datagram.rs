@@ -393,7 +393,7 @@ impl Call<'_, '_> {
             }
         }
         let Role::Datagram(datagram) = endpoint.role else {
-            return endpoint.read_finished.then(|| Ok(self.nothing()));
+            return (endpoint.read_finished && self.waits).then(|| Ok(self.nothing()));
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
             let mut payload = vec![0; front.len.min(self.data.len())];
@@ -415,7 +415,8 @@ impl Call<'_, '_> {
             .endpoints
             .get(self.id)
             .is_some_and(|endpoint| endpoint.read_finished);
-        shut.then(|| Ok(self.nothing()))
+        // Who does not wait is told to (EAGAIN), as on Linux.
+        (shut && self.waits).then(|| Ok(self.nothing()))
     }
 
     /// What a socket that is shut down for reading gives.
