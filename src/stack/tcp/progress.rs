@@ -29,7 +29,7 @@ impl Tcp {
         Some(Progress {
             state: tcb.state,
             receive_len: tcb.rcv.queue.len(),
-            fin_received: tcb.status().fin_received || closed,
+            fin_received: tcb.rcv.fin_received || closed,
             failed: closed && tcb.error.is_some(),
             writable: space >= tcb.snd.queue.len() / 2,
         })
