@@ -91,7 +91,7 @@ pub fn epoll_wait(
     let mut engine = driver::lock()?;
     engine.begin_collecting(set);
     if timeout == Some(Duration::ZERO) || engine.is_behind() {
-        engine.glance(None);
+        engine.glance_for(Some(set), None);
     }
     let mut gather = |engine: &mut driver::Engine, always: bool| {
         let mut count = 0;
