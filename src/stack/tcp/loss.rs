@@ -20,7 +20,7 @@ use crate::stack::wire::seq::Seq;
 /// RFC 6675 section 2: DupThresh.
 const DUP_THRESH: u32 = 3;
 /// Ranges of SACKed data remembered. What does not fit may be sent again needlessly.
-const SACKED: usize = 48;
+const SACKED: usize = 32;
 
 /// What the sender is doing about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -238,7 +238,7 @@ impl Tcb {
         }
         self.snd.nxt = end;
         self.snd.sent_at = now;
-        if len % self.snd.mss != 0 {
+        if !len.is_multiple_of(self.snd.mss) {
             self.snd.small_end = end;
         }
         self.rtt.sent(end, now);

@@ -60,7 +60,13 @@ impl Stack {
     /// side of a shared port has received it.
     pub fn udp_receive_local(&mut self, port: u16, from: SocketAddrV4, data: &[u8]) {
         let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let datagram = Datagram { from, to: *local.ip(), len: data.len(), ttl: 64, tos: 0 };
+        let datagram = Datagram {
+            from,
+            to: *local.ip(),
+            len: data.len(),
+            ttl: 64,
+            tos: 0,
+        };
         match self.udp.find(local, from) {
             Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
             None => self.counters.drop(Drop::UdpNoSocket),

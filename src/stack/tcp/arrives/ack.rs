@@ -57,7 +57,7 @@ impl Tcb {
         segment: &Segment<'_>,
     ) -> ControlFlow<()> {
         let ack = segment.repr.ack;
-        if !(ack.is_after(self.snd.una) && !ack.is_after(self.snd.nxt)) {
+        if !ack.is_after(self.snd.una) || ack.is_after(self.snd.nxt) {
             cx.counters.count(Counter::BadAck);
             let len = segment.len();
             cx.replies
