@@ -77,6 +77,11 @@ impl Loss {
         flight.saturating_sub(arrived).saturating_sub(waiting)
     }
 
+    /// Whether anything points to loss.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.phase != Phase::Open || self.dup_acks > 0 || !self.sacked.is_empty()
+    }
+
     /// A SACK block that lies in what is in flight; gives how much of it is news.
     pub(super) fn sack(&mut self, start: Seq, end: Seq) -> u32 {
         self.sacked.insert(start, end).unwrap_or(0)

@@ -73,7 +73,12 @@ impl Tcb {
             return;
         }
         self.retries += 1;
-        self.repeat_syn(cx, INITIAL_RTO * (1 << self.retries));
+        let next = INITIAL_RTO * (1 << self.retries);
+        if self.marks.accept_deferred && self.may_defer_accept(self.retries) {
+            self.deadlines.arm(Timer::Retransmit, cx.now + next);
+        } else {
+            self.repeat_syn(cx, next);
+        }
     }
 
     fn repeat_syn(&mut self, cx: &mut Timeout<'_>, next: Duration) {
