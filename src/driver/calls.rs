@@ -13,6 +13,9 @@ use crate::stack::tcp::State;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
 
+/// How long, in nanoseconds, frames may wait while the program finds other things to do.
+const BEHIND: u64 = 200_000;
+
 impl Engine {
     /// Whether `address` is one of the stack's.
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
@@ -35,6 +38,12 @@ impl Engine {
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
         self.seat == Seat::Thread
+    }
+
+    /// Whether the link was not served for so long that a busy program should look at it by the
+    /// way.
+    pub fn is_behind(&self) -> bool {
+        self.time.saturating_sub(self.served_at) > BEHIND
     }
 
     /// Gives a socket's changed options to the stack.

@@ -251,6 +251,11 @@ impl Endpoints {
         &mut table[index]
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
     /// All endpoints.
     pub fn ids(&self) -> impl Iterator<Item = EndpointId> + '_ {
         self.slots

@@ -71,7 +71,7 @@ fn accept_from(
             deadline,
             fds: &mut fds,
             stack_only: true,
-            mask: None,
+            ..Wait::default()
         };
         let outcome = wait(engine, &mut request, None, |engine, _| {
             take(engine, fd, socket, id, flags)

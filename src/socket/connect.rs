@@ -218,7 +218,7 @@ fn complete(
             deadline,
             fds: &mut fds,
             stack_only: true,
-            mask: None,
+            ..Wait::default()
         };
         let outcome = wait(engine, &mut request, None, |engine, _| {
             match engine.endpoints.get(id).map(|endpoint| endpoint.role) {

@@ -329,7 +329,7 @@ impl Call<'_, '_> {
                 deadline,
                 fds: &mut fds,
                 stack_only: true,
-                mask: None,
+                ..Wait::default()
             };
             let outcome = wait(engine, &mut request, direct.as_mut(), |engine, _| {
                 taken.take().map(Ok).or_else(|| self.attempt(engine))

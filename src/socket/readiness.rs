@@ -35,8 +35,8 @@ pub fn poll(
     let mut request = Wait {
         deadline: until,
         fds: &mut watched,
-        stack_only: false,
         mask,
+        ..Wait::default()
     };
     let outcome = wait(&mut engine, &mut request, None, |engine, _| {
         match look(engine, fds) {
@@ -88,8 +88,10 @@ pub fn epoll_wait(
 ) -> Option<Result<usize, Errno>> {
     let mut engine = driver::lock()?;
     engine.settle_lagging();
-    if timeout == Some(Duration::ZERO) {
+    if timeout == Some(Duration::ZERO) || engine.is_behind() {
         engine.glance(None);
+    }
+    if timeout == Some(Duration::ZERO) {
         return Some(collect());
     }
     let mut watched = [entry(set, libc::POLLIN)];
@@ -97,8 +99,9 @@ pub fn epoll_wait(
     let mut request = Wait {
         deadline: until,
         fds: &mut watched,
-        stack_only: false,
+        wait_first: true,
         mask,
+        ..Wait::default()
     };
     let outcome = wait(&mut engine, &mut request, None, |_, _| match collect() {
         Ok(0) => None,

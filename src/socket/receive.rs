@@ -111,7 +111,7 @@ impl Call<'_, '_> {
                 deadline,
                 fds: &mut fds,
                 stack_only: true,
-                mask: None,
+                ..Wait::default()
             };
             let offered = if self.peeks() || self.discards() {
                 None

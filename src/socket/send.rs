@@ -80,7 +80,7 @@ impl Call<'_, '_> {
                 deadline,
                 fds: &mut fds,
                 stack_only: true,
-                mask: None,
+                ..Wait::default()
             };
             let outcome = wait(engine, &mut request, None, |engine, _| {
                 self.attempt(engine, sent)

@@ -163,7 +163,7 @@ fn set_tcp(options: &mut Options, name: i32, value: &[u8]) -> Result<(), Errno> 
     match name {
         libc::TCP_NODELAY => options.no_delay = number != 0,
         libc::TCP_CORK => options.cork = number != 0,
-        libc::TCP_QUICKACK => options.quick_ack = number != 0,
+        libc::TCP_QUICKACK => options.quick_ack = Some(number != 0),
         libc::TCP_MAXSEG => {
             options.max_segment = match number {
                 0 | 88..=32767 => number as u16,
