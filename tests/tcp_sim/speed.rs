@@ -5,11 +5,10 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use std::time::Instant as Clock;
 
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
-use crate::stack::tcp::{
-    Config, Congestion, IpInfo, Limits, PathInfo, SegmentOut, Tcp, TcpOptions,
-};
+use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
