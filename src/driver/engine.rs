@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
@@ -87,6 +87,14 @@ pub struct Engine {
     pub(super) direct: Option<SocketId>,
     /// Endpoints whose pairs were not brought up to date for that thread's sake.
     pub(super) lagging: Vec<EndpointId>,
+    /// The epoll set whose waiter drives and collects events from us.
+    pub(super) collecting: Option<RawFd>,
+    /// Endpoints the waiter is to be told of.
+    pub(super) noticed: Vec<EndpointId>,
+    /// Scratch of `begin_collecting`.
+    pub(super) kept: Vec<EndpointId>,
+    /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
+    pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
 }
@@ -138,6 +146,10 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
+            collecting: None,
+            noticed: Vec::new(),
+            kept: Vec::new(),
+            kernel_news: true,
             link_full: 0,
         })
     }
@@ -207,7 +219,7 @@ impl Engine {
         let mut count = 0;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
-        let limit = if slept && self.lone % LONE_CHECK != 0 {
+        let limit = if slept && !self.lone.is_multiple_of(LONE_CHECK) {
             1
         } else {
             DRAIN
@@ -221,6 +233,7 @@ impl Engine {
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
+                collecting: self.collecting,
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];

@@ -29,6 +29,8 @@ pub struct Wait<'a> {
     /// `fds` matter only while another thread drives: what this call waits for can change by the
     /// stack alone.
     pub stack_only: bool,
+    /// The epoll set the caller waits on, which may be told of events directly.
+    pub set: Option<RawFd>,
     /// While the program is mostly idle, wait before looking: `fds` tell the same.
     pub wait_first: bool,
     /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
@@ -57,13 +59,14 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
-    if !(request.wait_first && guard.idle)
+    if !(request.wait_first && guard.idle && guard.noticed.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
     }
     let drives = guard.take_seat();
     if drives {
+        guard.collecting = request.set;
         guard.direct = direct.as_ref().map(|direct| direct.socket);
     }
     let result = loop {
@@ -123,6 +126,7 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
     let mut ready = guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))?;
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
     guard.idle = ready.slept;
+    guard.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
     Ok(ready)
 }
 
@@ -135,6 +139,7 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
+    guard.kernel_news = true;
     Ok(Ready {
         link: false,
         ends: false,
@@ -187,6 +192,7 @@ impl Engine {
     pub(super) fn leave_seat(&mut self) {
         self.seat = Seat::Empty;
         self.direct = None;
+        self.collecting = None;
         self.served_at = self.time;
     }
 
