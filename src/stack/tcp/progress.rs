@@ -4,6 +4,7 @@
 use super::Tcp;
 use super::tcb::State;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::pool::Pool;
 
 /// What decides what the user's descriptor shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +36,10 @@ impl Tcp {
         })
     }
 
-    /// Room in the send queue in bytes.
-    pub fn send_space(&self, id: SocketId) -> usize {
-        self.connection(id).map_or(0, |tcb| tcb.snd.space())
+    /// Room in the send queue in bytes, as far as the pool has it.
+    pub fn send_space(&self, id: SocketId, pool: &Pool) -> usize {
+        self.connection(id)
+            .map_or(0, |tcb| tcb.snd.space().min(pool.room()))
     }
 
     /// Whether the handle stands for something.
