@@ -150,6 +150,230 @@ int sidestack_why_not(int fd,
 int sidestack_statistics(struct sidestack_statistics *out,
                          size_t size);
 
+/**
+ * close(2).
+ */
+int close(int fd);
+
+/**
+ * close_range(2): ours stay open.
+ */
+int close_range(unsigned int first, unsigned int last, int flags);
+
+/**
+ * closefrom(3): ours stay open.
+ */
+void closefrom(int first);
+
+/**
+ * dup(2).
+ */
+int dup(int fd);
+
+/**
+ * dup2(2).
+ */
+int dup2(int old, int new_);
+
+/**
+ * dup3(2).
+ */
+int dup3(int old, int new_, int flags);
+
+/**
+ * epoll_ctl(2).
+ */
+int epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
+
+/**
+ * epoll_wait(2).
+ */
+int epoll_wait(int set, struct epoll_event *events, int most, int timeout);
+
+/**
+ * epoll_pwait(2).
+ */
+int epoll_pwait(int set,
+                struct epoll_event *events,
+                int most,
+                int timeout,
+                const sigset_t *mask);
+
+/**
+ * epoll_pwait2(2).
+ */
+int epoll_pwait2(int set,
+                 struct epoll_event *events,
+                 int most,
+                 const struct timespec *timeout,
+                 const sigset_t *mask);
+
+/**
+ * sendmsg(2).
+ */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags);
+
+/**
+ * sendmmsg(2).
+ */
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags);
+
+/**
+ * recvmsg(2).
+ */
+ssize_t recvmsg(int fd, struct msghdr *message, int flags);
+
+/**
+ * recvmmsg(2).
+ */
+int recvmmsg(int fd,
+             struct mmsghdr *messages,
+             unsigned int count,
+             int flags,
+             struct timespec *timeout);
+
+/**
+ * getsockname(2).
+ */
+int getsockname(int fd, struct sockaddr *address, socklen_t *len);
+
+/**
+ * getpeername(2).
+ */
+int getpeername(int fd, struct sockaddr *address, socklen_t *len);
+
+/**
+ * setsockopt(2).
+ */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+
+/**
+ * getsockopt(2).
+ */
+int getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+
+/**
+ * poll(2).
+ */
+int poll(struct pollfd *fds, nfds_t count, int timeout);
+
+/**
+ * ppoll(2).
+ */
+int ppoll(struct pollfd *fds,
+          nfds_t count,
+          const struct timespec *timeout,
+          const sigset_t *mask);
+
+/**
+ * select(2).
+ */
+int select(int count,
+           fd_set *readable,
+           fd_set *writable,
+           fd_set *exceptional,
+           struct timeval *timeout);
+
+/**
+ * pselect(2).
+ */
+int pselect(int count,
+            fd_set *readable,
+            fd_set *writable,
+            fd_set *exceptional,
+            const struct timespec *timeout,
+            const sigset_t *mask);
+
+/**
+ * socket(2).
+ */
+int socket(int domain, int kind, int protocol);
+
+/**
+ * bind(2).
+ */
+int bind(int fd, const struct sockaddr *address, socklen_t len);
+
+/**
+ * listen(2).
+ */
+int listen(int fd, int backlog);
+
+/**
+ * connect(2).
+ */
+int connect(int fd, const struct sockaddr *address, socklen_t len);
+
+/**
+ * accept(2).
+ */
+int accept(int fd, struct sockaddr *address, socklen_t *len);
+
+/**
+ * accept4(2).
+ */
+int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+
+/**
+ * shutdown(2).
+ */
+int shutdown(int fd, int how);
+
+/**
+ * send(2).
+ */
+ssize_t send(int fd, const void *buffer, size_t len, int flags);
+
+/**
+ * sendto(2).
+ */
+ssize_t sendto(int fd,
+                 const void *buffer,
+                 size_t len,
+                 int flags,
+                 const struct sockaddr *to,
+                 socklen_t to_len);
+
+/**
+ * recv(2).
+ */
+ssize_t recv(int fd, void *buffer, size_t len, int flags);
+
+/**
+ * recvfrom(2).
+ */
+ssize_t recvfrom(int fd,
+                   void *buffer,
+                   size_t len,
+                   int flags,
+                   struct sockaddr *from,
+                   socklen_t *from_len);
+
+/**
+ * read(2).
+ */
+ssize_t read(int fd, void *buffer, size_t len);
+
+/**
+ * write(2).
+ */
+ssize_t write(int fd, const void *buffer, size_t len);
+
+/**
+ * readv(2).
+ */
+ssize_t readv(int fd, const struct iovec *parts, int count);
+
+/**
+ * writev(2).
+ */
+ssize_t writev(int fd, const struct iovec *parts, int count);
+
+/**
+ * glibc's own end for fortified calls.
+ */
+extern void __chk_fail(void);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -112,7 +112,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             Ok(())
         }
         Some(Role::Connection(connection)) => {
-            if engine.stack.tcp_is_closed(connection) {
+            if engine.is_closed(connection) {
                 Err(Errno::NOTCONN)
             } else {
                 let _ = raw::shutdown(fd, how);
@@ -138,4 +138,11 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     engine.finish_pass();
     engine.kick();
     Some(result)
+}
+
+/// In a forked child: the descriptors go on working by themselves, served by the parent.
+pub fn forked() {
+    for (_, socket) in table::all() {
+        socket.state().endpoint = None;
+    }
 }

@@ -8,6 +8,8 @@
 )]
 mod stack;
 
+mod hostile;
+mod random;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -139,7 +139,7 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Err
         libc::TCP_CORK => bool_int(options.cork),
         libc::TCP_QUICKACK => bool_int(options.quick_ack),
         libc::TCP_MAXSEG => int(match status() {
-            Some(status) => i32::from(status.mss),
+            Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),
             None => 536,
         }),
@@ -173,7 +173,7 @@ fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errn
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU_DISCOVER => int(options.mtu_discover),
         libc::IP_MTU => match state.remote.map(|remote| engine.stack.route(*remote.ip())) {
-            Some(crate::stack::RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
+            Some(crate::stack::routes::RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
             _ => Err(Errno::NOTCONN),
         },
         libc::IP_RECVERR => bool_int(options.receive_errors),
