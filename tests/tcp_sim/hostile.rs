@@ -5,10 +5,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use crate::random::Random;
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
-    Config, Congestion, IcmpError, IpInfo, Limits, PathInfo, SegmentOut, Tcp, TcpOptions,
+    Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr, SackBlocks, Seq, Timestamps};

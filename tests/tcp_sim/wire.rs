@@ -6,11 +6,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::random::Random;
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
-use crate::stack::tcp::{
-    Config, Congestion, IpInfo, Limits, PathInfo, SegmentOut, State, Tcp, TcpOptions,
-};
+use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, State, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::Repr;
 

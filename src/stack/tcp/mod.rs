@@ -52,7 +52,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::VecDeque;
 
 pub use self::arrives::Deliver;
-pub use self::config::{Config, Limits, TcpOptions};
+pub use self::config::{Config, TcpOptions};
 pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
@@ -71,7 +71,6 @@ use self::tcb::{Owner, Tcb};
 use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
-use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
 use crate::stack::random::Keyed;
@@ -180,38 +179,19 @@ impl Tcp {
         self.settle(now, index, pool);
     }
 
-    /// An ICMP error about a segment of ours.
-    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) {
+    /// An ICMP error about a segment of ours. Returns whether it was believed: whether it quotes
+    /// one that is in flight.
+    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) -> bool {
         let tuple = Tuple::new(icmp.local, icmp.remote);
         let Some(Holder::Connection(index)) = self.tables.holder(tuple) else {
-            return;
+            return false;
         };
-        if let Some(tcb) = self.connections.get_mut(index) {
-            tcb.receive_icmp_error(pool, icmp);
-            self.settle(now, index, pool);
-        }
-    }
-
-    /// The neighbor on the way to `remote` does not answer: attempts to connect there fail, with
-    /// what ARP's failure means; others learn it as a soft error.
-    pub fn receive_unreachable(&mut self, now: Instant, remote: Ipv4Addr, pool: &mut Pool) {
-        let concerned = |tcb: &&Tcb| *tcb.remote.ip() == remote && tcb.state != State::Closed;
-        let indices: Vec<u32> = self
-            .connections
-            .iter()
-            .filter(concerned)
-            .map(|tcb| tcb.id.index)
-            .collect();
-        for index in indices {
-            let Some(tcb) = self.connections.get_mut(index) else {
-                continue;
-            };
-            match tcb.state {
-                State::SynSent => tcb.end(pool, Some(Error::HostUnreachable)),
-                _ => tcb.soft_error = Some(Error::HostUnreachable),
-            }
-            self.settle(now, index, pool);
-        }
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return false;
+        };
+        let believed = tcb.receive_icmp_error(pool, icmp);
+        self.settle(now, index, pool);
+        believed
     }
 
     /// Runs every timer that is due.
