@@ -8,8 +8,8 @@ use rustix::fd::{AsFd, AsRawFd};
 
 use super::seat::{Seat, poll_with_own};
 use super::{Engine, lock};
+use crate::sys::signal;
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{clock, signal};
 
 /// How long the seat may stay empty before the background thread takes it.
 const PATROL: Duration = Duration::from_millis(2);
@@ -21,10 +21,8 @@ impl Engine {
     /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
     pub(super) fn patrol(&mut self) {
         if self.seat != Seat::Empty {
-            if self.next_deadline().is_some_and(|at| at < self.seat_deadline) {
-                self.seat_deadline = 0;
-                self.kick();
-            }
+            // Who sleeps in the seat polls the alarm, too.
+            self.set_alarm();
             return;
         }
         if self.patrolled || !self.has_work() {
@@ -56,7 +54,7 @@ fn start() -> bool {
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
     while let Some(mut guard) = lock() {
-        let idle = clock::monotonic().saturating_sub(guard.served_at);
+        let idle = guard.time.saturating_sub(guard.served_at);
         if guard.seat == Seat::Empty && u128::from(idle) * 2 >= PATROL.as_nanos() {
             guard.seat = Seat::Background;
             guard.settle_lagging();
@@ -78,11 +76,13 @@ fn run() {
 
 /// One wait and one pass in the seat.
 fn drive(mut guard: super::Guard) {
-    let now = clock::monotonic();
+    guard.set_alarm();
     let own = guard.own_descriptors();
-    let timeout = guard.timeout(now, None);
-    let mut bell = [entry(guard.background_bell.as_fd().as_raw_fd(), libc::POLLIN)];
-    let ready = guard.unlocked(|| poll_with_own(own, &mut bell, timeout, None));
+    let mut bell = [entry(
+        guard.background_bell.as_fd().as_raw_fd(),
+        libc::POLLIN,
+    )];
+    let ready = guard.unlocked(|| poll_with_own(own, &mut bell, None, None));
     if bell[0].revents != 0 {
         guard.background_bell.silence();
     }

@@ -6,17 +6,23 @@ use core::time::Duration;
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
 use super::seat::Seat;
+use crate::stack::config::Limits;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
-use crate::stack::config::Limits;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
+
+/// How long, in nanoseconds, frames may wait while the program finds other things to do.
+const BEHIND: u64 = 200_000;
 
 impl Engine {
     /// Whether `address` is one of the stack's.
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.stack.addresses().iter().any(|cidr| cidr.address == address)
+        self.stack
+            .addresses()
+            .iter()
+            .any(|cidr| cidr.address == address)
     }
 
     /// Frames moved and lost.
@@ -34,6 +40,12 @@ impl Engine {
         self.seat == Seat::Thread
     }
 
+    /// Whether the link was not served for so long that a busy program should look at it by the
+    /// way.
+    pub fn is_behind(&self) -> bool {
+        self.time.saturating_sub(self.served_at) > BEHIND
+    }
+
     /// Gives a socket's changed options to the stack.
     pub fn apply(
         &mut self,
@@ -43,7 +55,9 @@ impl Engine {
         udp: &UdpOptions,
     ) {
         let now = self.now();
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         endpoint.linger = linger;
         match endpoint.role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
@@ -58,7 +72,9 @@ impl Engine {
     /// Looks at an end now instead of waiting for its event.
     pub fn look_at(&mut self, id: EndpointId) {
         let now = self.now();
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         match endpoint.role {
             Role::Connection(_) => self.take_overflow(now, id),
             _ if endpoint.hung_up() => self.close(now, id),

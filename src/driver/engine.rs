@@ -13,10 +13,10 @@ use super::start::{checksum, offload};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
-use crate::stack::ids::SocketId;
-use crate::stack::time::Instant;
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ids::SocketId;
+use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::sys::wait::{Set, no_event, poll_for};
 use crate::sys::wake::{Bell, Timer};
@@ -25,6 +25,7 @@ use crate::sys::{clock, wait};
 /// Tokens of the engine's own descriptors in its set; endpoints' tokens have the top bit clear.
 pub(super) const TOKEN_WAKE: u64 = 1 << 63;
 pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
+pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 /// A lease's token: this plus protocol and port.
 pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 
@@ -38,6 +39,8 @@ const FLUSH_AFTER: usize = 192 * 1024;
 const FRAME: usize = 66 * 1024;
 /// How many drains in a row may take a frame without asking whether there is another.
 const LONE_CHECK: u32 = 16;
+/// How often, in nanoseconds, a program that never waits has its ends looked at.
+const GLANCE: u64 = 500_000;
 /// How long to wait for a link that takes no more frames before they are given up as lost.
 const LINK_FULL: Duration = Duration::from_millis(2);
 
@@ -58,8 +61,16 @@ pub struct Engine {
     pub(super) background_bell: Bell,
     pub(super) timer: Timer,
     pub(super) seat: Seat,
-    /// Until when the holder of the seat sleeps at most, in monotonic nanoseconds.
-    pub(super) seat_deadline: u64,
+    /// Rings for the stack's next deadline.
+    pub(super) alarm: Timer,
+    /// When it will ring, in monotonic nanoseconds.
+    pub(super) alarm_at: u64,
+    /// Now, in monotonic nanoseconds: when the lock was taken, or the last wait ended.
+    pub(super) time: u64,
+    /// The last wait has slept.
+    pub(super) idle: bool,
+    /// When the ends were last looked at by the way.
+    glanced_at: u64,
     /// When the link was last served, in monotonic nanoseconds.
     pub(super) served_at: u64,
     /// The patrol timer runs, or the background thread is about to look.
@@ -95,6 +106,8 @@ impl Engine {
         let set = Set::new()?;
         let wake = Bell::new()?;
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
+        let alarm = Timer::new()?;
+        set.add(&alarm, TOKEN_ALARM, EventFlags::IN)?;
         if let Some(mirror) = &parts.mirror {
             set.add(mirror.fd(), TOKEN_CONTROL, EventFlags::IN)?;
         }
@@ -110,7 +123,11 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
-            seat_deadline: u64::MAX,
+            alarm,
+            alarm_at: u64::MAX,
+            time: clock::monotonic(),
+            idle: false,
+            glanced_at: 0,
             served_at: clock::monotonic(),
             patrolled: false,
             background_runs: false,
@@ -127,7 +144,7 @@ impl Engine {
 
     /// Now, as the stack counts time.
     pub fn now(&self) -> Instant {
-        Instant::from_nanos(clock::monotonic())
+        Instant::from_nanos(self.time)
     }
 
     /// When the stack or the link must be served next, in monotonic nanoseconds.
@@ -141,7 +158,7 @@ impl Engine {
 
     /// Whether anything could happen that the program would not see by itself.
     pub(super) fn has_work(&self) -> bool {
-        self.endpoints.ids().next().is_some() || self.next_deadline().is_some()
+        !self.endpoints.is_empty() || self.next_deadline().is_some()
     }
 
     /// Serves everything once: frames that are there, news of the ends, timers, output, and the
@@ -160,9 +177,12 @@ impl Engine {
     pub fn glance(&mut self, direct: Option<&mut Direct<'_>>) {
         if self.seat == Seat::Empty {
             self.drain(false, direct);
-            self.look_at_ends();
+            if self.time.saturating_sub(self.glanced_at) > GLANCE {
+                self.glanced_at = self.time;
+                self.look_at_ends();
+            }
             self.finish_pass();
-            self.served_at = clock::monotonic();
+            self.served_at = self.time;
         }
     }
 
@@ -187,9 +207,15 @@ impl Engine {
         let mut count = 0;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
-        let limit = if slept && self.lone % LONE_CHECK != 0 { 1 } else { DRAIN };
+        let limit = if slept && self.lone % LONE_CHECK != 0 {
+            1
+        } else {
+            DRAIN
+        };
         while count < limit {
-            let Ok(Some(received)) = self.link.receive(&mut self.frame) else { break };
+            let Ok(Some(received)) = self.link.receive(&mut self.frame) else {
+                break;
+            };
             count += 1;
             unflushed += received.len;
             let mut sink = Delivery {
@@ -198,13 +224,18 @@ impl Engine {
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];
-            self.stack.receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            self.stack
+                .receive_frame(now, frame, checksum(received.checksum), &mut sink);
             if unflushed >= FLUSH_AFTER {
                 self.flush(now);
                 unflushed = 0;
             }
         }
-        self.lone = if slept && count == 1 { self.lone.wrapping_add(1) } else { 0 };
+        self.lone = if slept && count == 1 {
+            self.lone.wrapping_add(1)
+        } else {
+            0
+        };
     }
 
     /// Sends everything the stack has to say.
@@ -224,6 +255,9 @@ impl Engine {
     }
 
     fn transmit(&mut self, count: usize) {
+        if count == 1 && self.transmit_one() {
+            return;
+        }
         let empty: [&[u8]; 8] = [&[]; 8];
         let mut payloads = [empty; BATCH];
         for (payload, transmit) in payloads.iter_mut().zip(&self.batch[..count]) {
@@ -231,8 +265,13 @@ impl Engine {
                 *slice = self.stack.bytes(*span);
             }
         }
-        let mut frames = [Frame { header: &[], payload: &[], offload: None }; BATCH];
-        for ((frame, payload), transmit) in frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
+        let mut frames = [Frame {
+            header: &[],
+            payload: &[],
+            offload: None,
+        }; BATCH];
+        for ((frame, payload), transmit) in
+            frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
         {
             *frame = Frame {
                 header: &transmit.header[..transmit.header_len],
@@ -260,6 +299,22 @@ impl Engine {
         }
     }
 
+    /// Sends a lone frame; whether the link took it.
+    fn transmit_one(&mut self) -> bool {
+        let transmit = &self.batch[0];
+        let spans = transmit.spans.as_slice();
+        let mut payload: [&[u8]; 8] = [&[]; 8];
+        for (slice, span) in payload.iter_mut().zip(spans) {
+            *slice = self.stack.bytes(*span);
+        }
+        let frame = Frame {
+            header: &transmit.header[..transmit.header_len],
+            payload: &payload[..spans.len()],
+            offload: transmit.offload.map(offload),
+        };
+        matches!(self.link.transmit(&[frame]), Ok(1))
+    }
+
     /// Takes the events of everything but the link.
     fn look_at_ends(&mut self) {
         let mut events = [no_event(); 64];
@@ -278,6 +333,10 @@ impl Engine {
         match token {
             TOKEN_WAKE => self.wake.silence(),
             TOKEN_CONTROL => self.receive_news(),
+            TOKEN_ALARM => {
+                self.alarm.sleep();
+                self.alarm_at = u64::MAX;
+            }
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

@@ -50,6 +50,8 @@ use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sys::clock;
+
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
 
@@ -77,6 +79,7 @@ impl Guard {
         INSIDE.set(false);
         let result = MutexGuard::unlocked(&mut self.0, work);
         INSIDE.set(true);
+        self.time = clock::monotonic();
         result
     }
 }
@@ -84,7 +87,9 @@ impl Guard {
 impl Deref for Guard {
     type Target = Engine;
     fn deref(&self) -> &Engine {
-        self.0.as_deref().expect("a guard is only made around an engine, and only fork removes it")
+        self.0
+            .as_deref()
+            .expect("a guard is only made around an engine, and only fork removes it")
     }
 }
 
@@ -117,5 +122,7 @@ pub fn lock() -> Option<Guard> {
         INSIDE.set(false);
         return None;
     }
-    Some(Guard(guard))
+    let mut guard = Guard(guard);
+    guard.time = clock::monotonic();
+    Some(guard)
 }

@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use super::delivery::Direct;
 use super::{Engine, Guard};
 use crate::sys::wait::{SignalMask, entry, poll_for};
-use crate::sys::clock;
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +29,8 @@ pub struct Wait<'a> {
     /// `fds` matter only while another thread drives: what this call waits for can change by the
     /// stack alone.
     pub stack_only: bool,
+    /// While the program is mostly idle, wait before looking: `fds` tell the same.
+    pub wait_first: bool,
     /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
     pub mask: Option<SignalMask>,
 }
@@ -56,7 +57,9 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
-    if let Some(value) = ready(guard, direct.as_deref_mut()) {
+    if !(request.wait_first && guard.idle)
+        && let Some(value) = ready(guard, direct.as_deref_mut())
+    {
         return Ok(value);
     }
     let drives = guard.take_seat();
@@ -64,7 +67,7 @@ pub fn wait<T>(
         guard.direct = direct.as_ref().map(|direct| direct.socket);
     }
     let result = loop {
-        let now = clock::monotonic();
+        let now = guard.time;
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             break Err(Interruption::TimedOut);
         }
@@ -105,22 +108,38 @@ pub(super) struct Ready {
 }
 
 /// A poll that takes longer than this many nanoseconds has slept.
-const SLEPT: u64 = 3_000;
+const SLEPT: u64 = 5_000;
 
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
+    guard.set_alarm();
     let own = guard.own_descriptors();
-    let timeout = guard.timeout(now, request.deadline);
-    let extra: &mut [libc::pollfd] = if request.stack_only { &mut [] } else { request.fds };
+    let timeout = remaining(request.deadline, now);
+    let extra: &mut [libc::pollfd] = if request.stack_only {
+        &mut []
+    } else {
+        request.fds
+    };
     let mask = request.mask;
-    guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))
+    let mut ready = guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))?;
+    ready.slept = guard.time.saturating_sub(now) > SLEPT;
+    guard.idle = ready.slept;
+    Ok(ready)
+}
+
+fn remaining(deadline: Option<u64>, now: u64) -> Option<Duration> {
+    deadline.map(|at| Duration::from_nanos(at.saturating_sub(now)))
 }
 
 fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
-    let timeout = request.deadline.map(|at| Duration::from_nanos(at.saturating_sub(now)));
+    let timeout = remaining(request.deadline, now);
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
-    Ok(Ready { link: false, ends: false, slept: true })
+    Ok(Ready {
+        link: false,
+        ends: false,
+        slept: true,
+    })
 }
 
 /// Polls the engine's descriptors and some of the program's.
@@ -141,13 +160,15 @@ pub(super) fn poll_with_own(
     all[0] = entry(own[0], libc::POLLIN);
     all[1] = entry(own[1], libc::POLLIN);
     all[2..].copy_from_slice(extra);
-    let before = clock::monotonic();
     poll_for(all, timeout, mask)?;
-    let slept = clock::monotonic().saturating_sub(before) > SLEPT;
     for (to, from) in extra.iter_mut().zip(&all[2..]) {
         to.revents = from.revents;
     }
-    Ok(Ready { link: all[0].revents != 0, ends: all[1].revents != 0, slept })
+    Ok(Ready {
+        link: all[0].revents != 0,
+        ends: all[1].revents != 0,
+        slept: true,
+    })
 }
 
 impl Engine {
@@ -166,24 +187,26 @@ impl Engine {
     pub(super) fn leave_seat(&mut self) {
         self.seat = Seat::Empty;
         self.direct = None;
-        self.served_at = clock::monotonic();
-        self.seat_deadline = u64::MAX;
+        self.served_at = self.time;
     }
 
     /// The link, and the set that watches everything else.
     pub(super) fn own_descriptors(&self) -> [RawFd; 2] {
-        [self.link.wait_fd().as_raw_fd(), self.set.as_fd().as_raw_fd()]
+        [
+            self.link.wait_fd().as_raw_fd(),
+            self.set.as_fd().as_raw_fd(),
+        ]
     }
 
-    /// How long the holder of the seat may sleep.
-    pub(super) fn timeout(&mut self, now: u64, until: Option<u64>) -> Option<Duration> {
-        let own = self.next_deadline();
-        self.seat_deadline = own.unwrap_or(u64::MAX);
-        let earliest = match (own, until) {
-            (Some(own), Some(until)) => Some(own.min(until)),
-            (one, other) => one.or(other),
-        };
-        earliest.map(|at| Duration::from_nanos(at.saturating_sub(now)))
+    /// Sees to it that whoever waits wakes in time for the stack. The alarm may ring early, when
+    /// what it was set for has moved; setting it anew each time would cost more.
+    pub(super) fn set_alarm(&mut self) {
+        if let Some(at) = self.next_deadline()
+            && at < self.alarm_at
+        {
+            self.alarm.start_at(at);
+            self.alarm_at = at;
+        }
     }
 
     /// Wakes the holder of the seat because what it sleeps for has changed.

@@ -60,6 +60,15 @@ impl Timer {
         let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &when);
     }
 
+    /// Starts it, to run out at `at` nanoseconds of the monotonic clock.
+    pub fn start_at(&self, at: u64) {
+        let when = Itimerspec {
+            it_interval: timespec(Duration::ZERO),
+            it_value: timespec(Duration::from_nanos(at.max(1))),
+        };
+        let _ = timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &when);
+    }
+
     /// Sleeps until it has run out.
     pub fn sleep(&self) {
         let mut count = [0; 8];

@@ -54,7 +54,8 @@ pub struct Options {
     pub busy_poll: i32,
     pub no_delay: bool,
     pub cork: bool,
-    pub quick_ack: bool,
+    /// As set; `None`: decided from moment to moment.
+    pub quick_ack: Option<bool>,
     pub max_segment: u16,
     pub keep_idle: i32,
     pub keep_interval: i32,
@@ -120,7 +121,7 @@ impl Options {
             busy_poll: 0,
             no_delay: false,
             cork: false,
-            quick_ack: true,
+            quick_ack: None,
             max_segment: 0,
             keep_idle: 7200,
             keep_interval: 75,
@@ -150,7 +151,11 @@ impl Options {
 
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
-        Self { priority: 0, said: Vec::new(), ..self.clone() }
+        Self {
+            priority: 0,
+            said: Vec::new(),
+            ..self.clone()
+        }
     }
 
     fn remember(&mut self, level: i32, name: i32, value: &[u8]) {
@@ -184,7 +189,7 @@ impl Options {
             receive_buffer: self.receive_buffer,
             send_buffer: self.send_buffer,
             max_segment: (self.max_segment > 0).then_some(self.max_segment),
-            quickack: self.quick_ack,
+            quickack: self.quick_ack == Some(true),
             ttl: self.ttl(),
             tos: self.service,
             ..TcpOptions::default()
