@@ -87,6 +87,11 @@ impl Pool {
         self.used * CHUNK
     }
 
+    /// Bytes in chunks that are free.
+    pub fn room(&self) -> usize {
+        self.bytes.len() / CHUNK * CHUNK - self.used()
+    }
+
     fn take(&mut self) -> Option<u32> {
         let chunk = if self.free != NONE {
             let chunk = self.free;

@@ -52,8 +52,6 @@ impl Stack {
         let ip = IpInfo {
             source: packet.ip.source,
             destination: packet.ip.destination,
-            ttl: packet.ip.ttl,
-            tos: packet.ip.tos,
             answer_unknown: true,
         };
         self.tcp.receive_segment(

@@ -7,7 +7,7 @@ fn header(options: &[u8]) -> Vec<u8> {
     let mut padded = options.to_vec();
     padded.resize(options.len().next_multiple_of(4), 0);
     let mut bytes = vec![0; 20];
-    bytes[12] = ((20 + padded.len()) / 4 << 4) as u8;
+    bytes[12] = (((20 + padded.len()) / 4) << 4) as u8;
     bytes.extend(padded);
     bytes
 }

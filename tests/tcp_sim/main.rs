@@ -10,6 +10,7 @@ mod stack;
 
 mod hostile;
 mod random;
+mod speed;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +68,7 @@ fn seeds() {
                     if seed >= seeds {
                         break;
                     }
-                    let mut wire = Wire::new(seed, Impairment::HARSH, seed % 2 == 0);
+                    let mut wire = Wire::new(seed, Impairment::HARSH, seed.is_multiple_of(2));
                     wire.transfer(10 * MIB, 0);
                     worst.fetch_max(wire.elapsed().as_millis() as u64, Ordering::Relaxed);
                 }
@@ -80,7 +81,7 @@ fn seeds() {
 #[test]
 fn one_seed() {
     let seed: u64 = std::env::var("SEED").map_or(2, |s| s.parse().expect("a number"));
-    let mut wire = Wire::new(seed, Impairment::HARSH, seed % 2 == 0);
+    let mut wire = Wire::new(seed, Impairment::HARSH, seed.is_multiple_of(2));
     wire.transfer(10 * MIB, 0);
     println!("seed {seed}: {:?} virtual", wire.elapsed());
 }

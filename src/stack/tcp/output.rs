@@ -177,7 +177,7 @@ impl Tcb {
         }
         let full = self.full_segments(cx, room);
         if full > 0 {
-            return full;
+            return if self.should_defer(cx, full) { 0 } else { full };
         }
         // Less than a segment fits, and the window, not congestion, is why: worth sending only if
         // it is a large part of all the peer ever offers, or to get over a stall.
@@ -198,6 +198,18 @@ impl Tcb {
             1
         };
         (room / mss).min(most) * mss
+    }
+
+    /// Whether a small super-packet had better wait for the next ACK and become a larger one, as
+    /// Linux's tcp_tso_win_divisor: while two thirds of the window are in flight, an ACK is sure to
+    /// come. Not while loss is suspected: then each segment let out is itself a question.
+    fn should_defer(&self, cx: &Output<'_>, full: u32) -> bool {
+        let worthwhile = self.window.cwnd().min(self.snd.wnd) / 3;
+        cx.config.super_packets
+            && full < worthwhile.min(MAX_SUPER_PAYLOAD - self.snd.mss)
+            && self.snd.flight() > 0
+            && !self.loss.is_suspected()
+            && !self.snd.push_end.is_after(self.snd.nxt)
     }
 
     /// RFC 9293 section 3.7.4 with Minshall's rule, as Linux: a small segment waits while another
@@ -238,7 +250,7 @@ impl Tcb {
         }
         self.snd.nxt = end;
         self.snd.sent_at = now;
-        if len % self.snd.mss != 0 {
+        if !len.is_multiple_of(self.snd.mss) {
             self.snd.small_end = end;
         }
         self.rtt.sent(end, now);
@@ -300,7 +312,10 @@ impl Tcb {
         if len > self.snd.mss {
             out.gso_size = self.snd.mss as u16;
         }
-        self.ack_sent();
+        // While holes are open the ACKs have more to say than fits beside data.
+        if self.rcv.out_of_order.is_empty() && self.rcv.duplicate.is_none() {
+            self.ack_sent();
+        }
         if !self.deadlines.is_armed(Timer::Retransmit) {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());

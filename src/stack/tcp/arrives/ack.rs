@@ -57,7 +57,7 @@ impl Tcb {
         segment: &Segment<'_>,
     ) -> ControlFlow<()> {
         let ack = segment.repr.ack;
-        if !(ack.is_after(self.snd.una) && !ack.is_after(self.snd.nxt)) {
+        if !ack.is_after(self.snd.una) || ack.is_after(self.snd.nxt) {
             cx.counters.count(Counter::BadAck);
             let len = segment.len();
             cx.replies
@@ -210,12 +210,9 @@ impl Tcb {
 
     /// TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake while data may still be
     /// waited for.
-    fn defers_accept(&self, segment: &Segment<'_>) -> bool {
-        let wait = self.options.defer_accept;
-        !wait.is_zero()
-            && segment.payload.is_empty()
-            && !segment.has(Flags::FIN)
-            && self.deadlines.is_armed(Timer::Retransmit)
-            && Duration::from_secs((1 << self.retries) - 1) < wait
+    fn defers_accept(&mut self, segment: &Segment<'_>) -> bool {
+        let bare = segment.payload.is_empty() && !segment.has(Flags::FIN);
+        self.marks.accept_deferred = bare && self.may_defer_accept(self.retries);
+        self.marks.accept_deferred
     }
 }
