@@ -11,6 +11,7 @@ mod link;
 #[path = "../src/sys/mod.rs"]
 mod sys;
 
+#[expect(dead_code, reason = "these tests make TCP only")]
 #[path = "common/frames.rs"]
 mod frames;
 

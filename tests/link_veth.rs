@@ -1,11 +1,7 @@
 //! The packet socket, the leases and the mirror against the kernel, over a veth pair of their own.
 //! Needs root.
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "each test crate uses a part of it"
-)]
+#[expect(dead_code, reason = "each test crate uses a part of it")]
 #[path = "../src/control/mod.rs"]
 mod control;
 #[expect(

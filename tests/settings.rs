@@ -1,10 +1,6 @@
 //! The variables, the configuration file, and the system's limits.
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "only the configuration is tested here"
-)]
+#[expect(dead_code, reason = "only the configuration is tested here")]
 #[path = "../src/control/mod.rs"]
 mod control;
 #[expect(dead_code, reason = "control needs all of it")]

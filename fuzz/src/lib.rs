@@ -121,8 +121,7 @@ impl Session {
             }
             1 => {
                 let to = SocketAddrV4::new(PEER, amount as u16);
-                let sent = self.stack.udp_send(self.now, self.udp, to, &[&[1; 100]]);
-                assert_ne!(sent, Err(Error::DestinationRequired), "there is one");
+                let _ = self.stack.udp_send(self.now, self.udp, to, &[&[1; 100]]);
                 bytes
             }
             2 => {

@@ -52,8 +52,8 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
     } else {
         table::remove_range(first, last)
     };
-    // SAFETY: integers only.
     let outcome = match next::CLOSE_RANGE.find() {
+        // SAFETY: integers only.
         Some(close_range) => unsafe { close_range(first, last, flags) },
         None => {
             set_errno(Errno::NOSYS);
@@ -136,8 +136,8 @@ pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_
 /// fcntl(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
-    // SAFETY: the program's own arguments.
     let outcome = match next::FCNTL64.find() {
+        // SAFETY: the program's own arguments.
         Some(fcntl64) => unsafe { fcntl64(fd, command, argument) },
         // SAFETY: as above; on 64-bit machines the two are one.
         None => unsafe { next::FCNTL.get()(fd, command, argument) },

@@ -47,8 +47,8 @@ unsafe fn wait(
     mask: Option<SignalMask>,
     by_kernel: impl Fn() -> c_int,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
     let collect = || {
+        // SAFETY: the program's own arguments.
         result(unsafe { next::EPOLL_WAIT.get()(set, events, most, 0) }).map(|count| count as usize)
     };
     answer(

@@ -101,11 +101,11 @@ pub unsafe extern "C" fn sendmmsg(
     answer(|| {
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
-        for at in 0..messages.len() {
+        for (at, message) in messages.iter_mut().enumerate() {
             // SAFETY: the program's own message.
-            let sent = unsafe { send_message(fd, &socket, &messages[at].msg_hdr, flags) };
+            let sent = unsafe { send_message(fd, &socket, &message.msg_hdr, flags) };
             match sent {
-                Ok(Some(len)) => messages[at].msg_len = len as c_uint,
+                Ok(Some(len)) => message.msg_len = len as c_uint,
                 Ok(None) if at == 0 => return result(by_kernel()),
                 Err(errno) if at == 0 => return Err(errno),
                 _ => return Ok(at as c_int),
@@ -197,11 +197,11 @@ pub unsafe extern "C" fn recvmmsg(
         };
         let once = flags & libc::MSG_WAITFORONE != 0;
         let mut flags = flags & !libc::MSG_WAITFORONE;
-        for at in 0..messages.len() {
+        for (at, message) in messages.iter_mut().enumerate() {
             // SAFETY: the program's own message.
-            let got = unsafe { receive_message(fd, &socket, &mut messages[at].msg_hdr, flags) };
+            let got = unsafe { receive_message(fd, &socket, &mut message.msg_hdr, flags) };
             match got {
-                Ok(Some(len)) => messages[at].msg_len = len as c_uint,
+                Ok(Some(len)) => message.msg_len = len as c_uint,
                 Ok(None) if at == 0 => return result(by_kernel()),
                 Err(errno) if at == 0 => return Err(errno),
                 _ => return Ok(at as c_int),

@@ -40,7 +40,10 @@ impl<F: Copy> Next<F> {
     #[inline]
     pub fn get(&self) -> F {
         self.find().unwrap_or_else(|| {
-            // There is no program without these; going on would mean calling nothing.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "there is no program without these; going on would mean calling nothing"
+            )]
             std::process::abort()
         })
     }

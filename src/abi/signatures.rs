@@ -1,6 +1,11 @@
 //! Proof that our functions have the C library's types: each pair is an array of one type, which
 //! only compiles if both are.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the C library's calls are named here, never called"
+)]
+
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use super::{

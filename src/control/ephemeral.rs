@@ -23,7 +23,7 @@ const PROBES: usize = 8;
 const MAX_TRIES: usize = 4096;
 
 /// Unused ports of a protocol that stay leased.
-const MAX_IDLE: usize = 256;
+const MAX_IDLE: usize = 4096;
 
 /// Which protocol's ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +90,7 @@ impl EphemeralPorts {
     }
 
     /// Is the port one of these?
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn is_leased(&mut self, protocol: Protocol, port: u16) -> bool {
         self.table(protocol).ports.contains_key(&port)
     }

@@ -67,14 +67,9 @@ pub fn info(message: impl fmt::Display) {
     line(Level::Info, "info", &message);
 }
 
-/// Sockets coming and going.
+/// What helps to understand a single program's run.
 pub fn debug(message: impl fmt::Display) {
     line(Level::Debug, "debug", &message);
-}
-
-/// Everything.
-pub fn trace(message: impl fmt::Display) {
-    line(Level::Trace, "trace", &message);
 }
 
 fn line(level: Level, name: &str, message: &dyn fmt::Display) {

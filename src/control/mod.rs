@@ -30,12 +30,3 @@ pub mod routes;
 mod rtnetlink;
 mod rules;
 pub mod settings;
-
-pub use ephemeral::{EphemeralPorts, Protocol};
-pub use filter::FilterSpec;
-pub use lease::{Inet6, KernelAddress, Lease, LeaseOptions};
-pub use limits::{Buffers, Limits};
-pub use mirror::{Facts, Mirror, MirrorError, News};
-pub use ports::PortSet;
-pub use routes::{Egress, Route, own_routes};
-pub use settings::{Address, Congestion, Settings};

@@ -30,22 +30,13 @@ impl PortSet {
         self.singles.insert(port);
     }
 
-    /// Takes a single port out; a block that holds it stays.
-    pub fn remove(&mut self, port: u16) {
-        self.singles.remove(&port);
-    }
-
     /// Adds a block, by its number (see [`block_of`]).
     pub fn insert_block(&mut self, block: u16) {
         self.blocks.insert(block);
     }
 
-    /// Takes a block out; single ports in it stay.
-    pub fn remove_block(&mut self, block: u16) {
-        self.blocks.remove(&block);
-    }
-
     /// Is the port in the set, alone or in a block?
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn contains(&self, port: u16) -> bool {
         self.singles.contains(&port) || self.blocks.contains(&block_of(port))
     }

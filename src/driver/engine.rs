@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
@@ -207,7 +207,7 @@ impl Engine {
         let mut count = 0;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
-        let limit = if slept && self.lone % LONE_CHECK != 0 {
+        let limit = if slept && !self.lone.is_multiple_of(LONE_CHECK) {
             1
         } else {
             DRAIN

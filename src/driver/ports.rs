@@ -72,7 +72,7 @@ pub struct Wish {
 /// Where ephemeral ports come from.
 pub(super) enum Source {
     /// Leased from the kernel, for the interface of that index.
-    Kernel(EphemeralPorts, u32),
+    Kernel(Box<EphemeralPorts>, u32),
     /// The whole range is the stack's: first, last, and a generator's state.
     Own { range: (u16, u16), next: u64 },
 }
@@ -236,7 +236,7 @@ impl Ports {
 
     /// Takes the kernel's socket out of a port that this use alone has, so that it becomes the
     /// program's descriptor; the use ends.
-    pub fn into_kernel_socket(
+    pub fn take_kernel_socket(
         &mut self,
         stack: &mut Stack,
         lease: Lease,

@@ -136,6 +136,7 @@ fn build() -> Result<Engine, Refusal> {
         required: error.required,
     })?;
     let settings = loaded.settings;
+    let program = program_name();
     if log::configure(settings.log, settings.log_file.as_deref()).is_err() {
         log::warn("cannot write to SIDESTACK_LOG_FILE; logging to standard error");
     }
@@ -143,6 +144,7 @@ fn build() -> Result<Engine, Refusal> {
         .warnings
         .iter()
         .for_each(|warning| log::warn(format_args!("{warning}")));
+    log::debug(format_args!("settings are those of program \"{program}\""));
     let required = settings.required;
     build_with(settings).map_err(|reason| Refusal { reason, required })
 }
@@ -176,6 +178,10 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         }
     }
     let ports = Ports::new(source(&settings, &facts, &limits));
+    log::info(format_args!(
+        "driving {name}, MTU {} bytes",
+        facts.interface.mtu
+    ));
     let parts = Parts {
         stack,
         ports,
@@ -301,7 +307,8 @@ fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
         Address::Host => {
             let index = facts.interface.index;
             let reserved = &limits.ip_local_reserved_ports;
-            Source::Kernel(EphemeralPorts::new(index, range, reserved, seed), index)
+            let ports = EphemeralPorts::new(index, range, reserved, seed);
+            Source::Kernel(Box::new(ports), index)
         }
         Address::Own(_) => Source::Own {
             range: (range.first, range.last),

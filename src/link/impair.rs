@@ -72,6 +72,7 @@ impl<L: Link> Impair<L> {
     }
 
     /// The link below.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look inside"))]
     pub fn inner(&self) -> &L {
         &self.inner
     }

@@ -62,13 +62,15 @@ impl PacketSocket {
     /// # Errors
     /// EINVAL: the program is not a valid one. ENOMEM: it is too long for
     /// `net.core.optmem_max`; the old one stays.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "the tests set it; the engine does through wait_fd"
+        )
+    )]
     pub fn set_filter(&self, program: &[Instruction]) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), program)
-    }
-
-    /// The socket itself, to be handed to another process.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 
     /// One frame, by the cheaper system call.

@@ -33,7 +33,7 @@ impl Region {
         let mut last = Errno::NOMEM;
         for size in SIZES {
             match map(&file, size) {
-                Ok(bytes) => return Ok(Self { file: file, bytes }),
+                Ok(bytes) => return Ok(Self { file, bytes }),
                 Err(errno) => last = errno,
             }
         }

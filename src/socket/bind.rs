@@ -110,7 +110,7 @@ pub(super) fn to_kernel(
     let leased = match state.lease.take() {
         Some(lease) => {
             let engine = &mut *engine;
-            engine.ports.into_kernel_socket(&mut engine.stack, lease)
+            engine.ports.take_kernel_socket(&mut engine.stack, lease)
         }
         None => None,
     };

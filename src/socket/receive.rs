@@ -141,12 +141,12 @@ impl Call<'_, '_> {
             _ => {}
         }
         if endpoint.unread
-            && let Some(result) = self.from_pair(engine, got)
+            && let Some(result) = self.take_from_pair(engine, got)
         {
             return Some(result);
         }
         if !self.peeks() || got.get() == 0 {
-            self.from_queue(engine, got);
+            self.take_from_queue(engine, got);
         }
         if got.get() >= self.enough || self.peeks() && got.get() > 0 {
             return Some(Ok(got.get()));
@@ -155,7 +155,11 @@ impl Call<'_, '_> {
     }
 
     /// Takes bytes from the pair. Something is given only if that ends the call.
-    fn from_pair(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+    fn take_from_pair(
+        &self,
+        engine: &mut Engine,
+        got: &Cell<usize>,
+    ) -> Option<Result<usize, Errno>> {
         let flags = self.flags & libc::MSG_PEEK;
         let taken = if self.discards() {
             raw::discard(self.fd, self.data.len() - got.get(), flags)
@@ -182,7 +186,7 @@ impl Call<'_, '_> {
         None
     }
 
-    fn from_queue(&self, engine: &mut Engine, got: &Cell<usize>) {
+    fn take_from_queue(&self, engine: &mut Engine, got: &Cell<usize>) {
         let Some(Role::Connection(connection)) =
             engine.endpoints.get(self.id).map(|endpoint| endpoint.role)
         else {

@@ -119,9 +119,8 @@ pub fn forget_epoll(fd: RawFd) {
 /// Forgets all numbers from `first` to `last`, and gives back the sockets among them.
 pub fn remove_range(first: u32, last: u32) -> Vec<(RawFd, Arc<Socket>)> {
     let held = SOCKETS.read_recursive().len() as u32;
-    let end = last.min(held.saturating_sub(1));
-    let numbers = if held == 0 { 1..=0 } else { first..=end };
-    numbers
+    let beyond = last.saturating_add(1).min(held);
+    (first..beyond)
         .filter_map(|fd| Some((fd as RawFd, remove(fd as RawFd)?)))
         .collect()
 }

@@ -20,7 +20,7 @@ pub enum Error {
     /// EOPNOTSUPP: ICMP source route failed.
     NotSupported,
     /// EPROTO: ICMP parameter problem.
-    ProtocolError,
+    ParameterProblem,
     /// ECONNREFUSED: a reset answered our SYN, or ICMP port unreachable.
     ConnectionRefused,
     /// ECONNRESET: the peer reset the connection.
@@ -31,14 +31,10 @@ pub enum Error {
     BrokenPipe,
     /// ENOTCONN: not connected.
     NotConnected,
-    /// EISCONN: connected already.
-    AlreadyConnected,
     /// EINVAL: the socket is in a state that does not allow the call, or the handle is stale.
     Invalid,
     /// EMSGSIZE: the datagram is too long.
     MessageSize,
-    /// EDESTADDRREQ: no destination given and none connected.
-    DestinationRequired,
     /// EACCES: broadcast without permission.
     Access,
     /// ENOBUFS: a table or the pool is full.

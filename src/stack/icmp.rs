@@ -97,7 +97,7 @@ impl Trouble {
                 _ => None,
             },
             Kind::TimeExceeded => Some(Self::new(Error::HostUnreachable, false)),
-            Kind::ParameterProblem => Some(Self::new(Error::ProtocolError, true)),
+            Kind::ParameterProblem => Some(Self::new(Error::ParameterProblem, true)),
             _ => None,
         }
     }

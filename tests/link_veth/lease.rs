@@ -6,10 +6,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::control::Mirror;
+use crate::control::ephemeral::{EphemeralPorts, Protocol};
+use crate::control::lease::{Inet6, KernelAddress, Lease, LeaseOptions};
 use crate::control::limits::PortRange;
-use crate::control::{EphemeralPorts, Protocol};
-use crate::control::{Inet6, KernelAddress, Lease, LeaseOptions};
+use crate::control::mirror::Mirror;
 use crate::netns::{Namespace, Pair};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;

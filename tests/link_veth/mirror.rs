@@ -1,8 +1,8 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use crate::control::mirror::{Mirror, MirrorError, News};
 use crate::control::routes::{Cidr, Egress, Route};
-use crate::control::{Mirror, MirrorError, News};
 use crate::netns::Pair;
 
 /// Waits for news, then reads what they are about.

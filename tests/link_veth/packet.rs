@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::control::FilterSpec;
-use crate::control::Mirror;
-use crate::control::PortSet;
+use crate::control::filter::FilterSpec;
+use crate::control::mirror::Mirror;
+use crate::control::ports::PortSet;
 use crate::frames::{self, End};
 use crate::link::{Checksum, Frame, Gso, Link, Offload, PacketSocket, RECEIVE_BUFFER, Received};
 use crate::netns::{Namespace, Pair};

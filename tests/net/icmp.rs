@@ -136,7 +136,7 @@ fn errors_are_told_as_linux_does() {
         (Kind::Unreachable, 9, Error::NetworkUnreachable),
         (Kind::Unreachable, 10, Error::HostUnreachable),
         (Kind::Unreachable, 13, Error::HostUnreachable),
-        (Kind::ParameterProblem, 0, Error::ProtocolError),
+        (Kind::ParameterProblem, 0, Error::ParameterProblem),
     ];
     let hidden = [
         (Kind::Unreachable, 0, Error::NetworkUnreachable),

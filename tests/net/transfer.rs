@@ -127,7 +127,7 @@ fn wire(regions: Regions, impairment: Impairment, seed: u64) -> Wire {
         Host::with_config(address, region, |config| {
             config.seed = seed;
             config.secret[0] ^= seed as u8;
-            config.super_packets = seed % 2 == 0;
+            config.super_packets = seed.is_multiple_of(2);
         })
     });
     let mut wire = Wire::new(hosts, impairment, seed);

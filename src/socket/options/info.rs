@@ -31,10 +31,6 @@ impl Info {
         let value = u32::try_from(value).unwrap_or(u32::MAX);
         self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
-
-    fn long(&mut self, at: usize, value: u64) {
-        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-    }
 }
 
 /// The structure's bytes for a socket.

@@ -16,7 +16,7 @@ use rustix::fd::RawFd;
 
 use super::Kind;
 use crate::stack::tcp::TcpOptions;
-use crate::stack::udp::UdpOptions;
+use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::sys::raw;
 
 /// Most calls remembered for a kernel socket; an option set again replaces itself.
@@ -203,6 +203,12 @@ impl Options {
             tos: self.service,
             receive_buffer: self.receive_buffer,
             broadcast: self.broadcast,
+            path_mtu_discovery: match self.mtu_discover {
+                libc::IP_PMTUDISC_DONT | libc::IP_PMTUDISC_OMIT => PathMtuDiscovery::Dont,
+                libc::IP_PMTUDISC_DO => PathMtuDiscovery::Do,
+                libc::IP_PMTUDISC_PROBE | libc::IP_PMTUDISC_INTERFACE => PathMtuDiscovery::Probe,
+                _ => PathMtuDiscovery::Want,
+            },
             ..UdpOptions::default()
         }
     }

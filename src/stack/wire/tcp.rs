@@ -205,7 +205,7 @@ fn parse_option(options: &mut Options, kind: u8, value: &[u8]) {
 
 impl Options {
     /// Length in bytes on the wire, padded to a multiple of four.
-    pub fn len(&self) -> usize {
+    pub fn wire_len(&self) -> usize {
         let mut len = 0;
         if self.mss.is_some() {
             len += 4;
@@ -270,7 +270,7 @@ fn put(rest: &mut &mut [u8], bytes: &[u8]) {
 impl Repr {
     /// Length in bytes of the header on the wire.
     pub fn header_len(&self) -> usize {
-        HEADER_LEN + self.options.len()
+        HEADER_LEN + self.options.wire_len()
     }
 
     /// Writes the header, with a checksum of zero, to the front of `bytes`, which must be at least
