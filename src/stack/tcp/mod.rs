@@ -8,8 +8,9 @@
 //!
 //! The folder reads like RFC 9293 section 3.10: [`user`] has the calls OPEN to ABORT, [`status`]
 //! STATUS, [`arrives`] SEGMENT ARRIVES state by state, [`timeouts`] the timeouts. [`output`]
-//! decides what is sent. A connection is a [`tcb::Tcb`] with its halves [`snd`] and [`rcv`], its
-//! round-trip times [`rtt`], its losses [`loss`] and its window [`congestion`].
+//! decides what is sent and when, [`emit`] writes it. A connection is a [`tcb::Tcb`] with its
+//! halves [`snd`] and [`rcv`], its round-trip times [`rtt`], its losses [`loss`] and its window
+//! [`congestion`].
 //!
 //! 1. An event (segment, timeout, call, ICMP error) changes one connection and leaves marks on it.
 //!    [`Tcp::settle`] runs once after each and alone keeps tables, timers and lists in step.
@@ -27,6 +28,7 @@ mod arrives;
 mod config;
 mod congestion;
 mod counters;
+mod emit;
 mod icmp;
 mod isn;
 mod listener;

@@ -1,7 +1,6 @@
 //! The fifth step: the ACK field (RFC 9293 section 3.10.7.4, RFC 5961 section 5).
 
 use core::ops::ControlFlow;
-use core::time::Duration;
 
 use super::{Arrival, Segment};
 use crate::stack::tcp::congestion::Acked;
