@@ -133,6 +133,22 @@ impl Queue {
         written
     }
 
+    /// Appends all of `pieces`, or nothing if the pool has no room for them all. Returns whether it
+    /// had. Not for a queue with bytes out of order.
+    pub fn append_all(&mut self, pool: &mut Pool, pieces: &[&[u8]]) -> bool {
+        let mut end = self.len as usize;
+        for piece in pieces {
+            if self.write_at(pool, end, piece) < piece.len() {
+                self.written = self.len;
+                self.release_unused(pool);
+                return false;
+            }
+            end += piece.len();
+        }
+        self.extend(end - self.len as usize);
+        true
+    }
+
     /// Writes `data` at `offset` from the queue's first byte without making it part of the queue:
     /// out-of-order segments wait there until [`Queue::extend`]. Returns how much was written,
     /// which is less than all only if the pool is full.

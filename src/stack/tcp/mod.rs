@@ -182,16 +182,19 @@ impl Tcp {
         self.settle(now, index, pool);
     }
 
-    /// An ICMP error about a segment of ours.
-    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) {
+    /// An ICMP error about a segment of ours. Returns whether it was believed: whether it quotes
+    /// one that is in flight.
+    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) -> bool {
         let tuple = Tuple::new(icmp.local, icmp.remote);
         let Some(Holder::Connection(index)) = self.tables.holder(tuple) else {
-            return;
+            return false;
         };
-        if let Some(tcb) = self.connections.get_mut(index) {
-            tcb.receive_icmp_error(pool, icmp);
-            self.settle(now, index, pool);
-        }
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return false;
+        };
+        let believed = tcb.receive_icmp_error(pool, icmp);
+        self.settle(now, index, pool);
+        believed
     }
 
     /// Runs every timer that is due.
