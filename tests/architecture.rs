@@ -6,8 +6,16 @@ use std::path::{Path, PathBuf};
 
 /// Each layer of the library and those it may use. A layer may use itself.
 const ARROWS: [(&str, &[&str]); 8] = [
-    ("abi", &["socket", "driver", "stack", "link", "control", "memory", "sys"]),
-    ("socket", &["driver", "stack", "link", "control", "memory", "sys"]),
+    (
+        "abi",
+        &[
+            "socket", "driver", "stack", "link", "control", "memory", "sys",
+        ],
+    ),
+    (
+        "socket",
+        &["driver", "stack", "link", "control", "memory", "sys"],
+    ),
     ("driver", &["stack", "link", "control", "memory", "sys"]),
     ("stack", &[]),
     ("link", &["stack", "sys"]),
@@ -22,7 +30,11 @@ fn source() -> PathBuf {
 
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().map(|e| e.expect("a readable directory").path()) {
+    for entry in fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .map(|e| e.expect("a readable directory").path())
+    {
         match entry.is_dir() {
             true => files.extend(rust_files(&entry)),
             false if entry.extension().is_some_and(|e| e == "rs") => files.push(entry),
@@ -35,12 +47,19 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 /// The source without its comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable source file");
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The layers named in `crate::LAYER` and in `use crate::{LAYER, …}`.
 fn layers_used(code: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut used = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -96,18 +115,48 @@ fn layers_use_only_what_lies_below_them() {
 
 #[test]
 fn the_stack_imports_nothing_but_alloc_core_and_siphash() {
-    let allowed = ["crate::stack", "self", "super", "core", "alloc", "std::collections", "siphasher"];
+    let allowed = [
+        "crate::stack",
+        "self",
+        "super",
+        "core",
+        "alloc",
+        "std::collections",
+        "siphasher",
+    ];
     let mut wrong = Vec::new();
     for file in rust_files(&source().join("stack")) {
         let code = code(&file);
-        for path in code.lines().filter_map(|l| l.trim_start().trim_start_matches("pub ").strip_prefix("use ")) {
-            let standard = ["std::fmt", "std::ops", "std::mem", "std::net", "std::time::Duration", "std::cmp"];
+        for path in code.lines().filter_map(|l| {
+            l.trim_start()
+                .trim_start_matches("pub ")
+                .strip_prefix("use ")
+        }) {
+            let standard = [
+                "std::fmt",
+                "std::ops",
+                "std::mem",
+                "std::net",
+                "std::time::Duration",
+                "std::cmp",
+            ];
             let local = !path.contains("::") || path.starts_with(|c: char| c.is_uppercase());
-            if !local && !allowed.iter().chain(&standard).any(|a| path.starts_with(a)) && !is_sibling(&file, path) {
+            if !local
+                && !allowed.iter().chain(&standard).any(|a| path.starts_with(a))
+                && !is_sibling(&file, path)
+            {
                 wrong.push(format!("{}: use {path}", file.display()));
             }
         }
-        for forbidden in ["Instant::now", "SystemTime", "std::thread", "std::fs", "std::io", "libc::", "rustix::"] {
+        for forbidden in [
+            "Instant::now",
+            "SystemTime",
+            "std::thread",
+            "std::fs",
+            "std::io",
+            "libc::",
+            "rustix::",
+        ] {
             if code.contains(forbidden) {
                 wrong.push(format!("{}: {forbidden}", file.display()));
             }
@@ -121,14 +170,24 @@ fn is_sibling(file: &Path, path: &str) -> bool {
     let first = path.split("::").next().unwrap_or_default();
     let beside = file.parent().expect("a file in a directory");
     let below = file.with_extension("");
-    [beside, &below].iter().any(|d| d.join(format!("{first}.rs")).exists() || d.join(first).is_dir())
+    [beside, &below]
+        .iter()
+        .any(|d| d.join(format!("{first}.rs")).exists() || d.join(first).is_dir())
 }
 
 #[test]
 fn the_stack_and_the_command_forbid_unsafe() {
-    for file in ["stack/mod.rs", "cli/mod.rs"].map(|f| source().join(f)).iter().filter(|f| f.exists()) {
+    for file in ["stack/mod.rs", "cli/mod.rs"]
+        .map(|f| source().join(f))
+        .iter()
+        .filter(|f| f.exists())
+    {
         let text = fs::read_to_string(file).expect("a readable source file");
-        assert!(text.contains("#![forbid(unsafe_code)]"), "{}", file.display());
+        assert!(
+            text.contains("#![forbid(unsafe_code)]"),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -136,7 +195,15 @@ fn the_stack_and_the_command_forbid_unsafe() {
 fn source_files_stay_small() {
     let long: Vec<String> = rust_files(&source())
         .iter()
-        .map(|f| (f, fs::read_to_string(f).expect("a readable source file").lines().count()))
+        .map(|f| {
+            (
+                f,
+                fs::read_to_string(f)
+                    .expect("a readable source file")
+                    .lines()
+                    .count(),
+            )
+        })
         .filter(|(_, lines)| *lines > 500)
         .map(|(f, lines)| format!("{}: {lines} lines", f.display()))
         .collect();

@@ -6,6 +6,7 @@
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
+mod c_tests;
 mod clients;
 mod servers;
 mod web;

@@ -8,10 +8,15 @@ use crate::web::nginx;
 fn python_serves_files() {
     let lab = Lab::new();
     let file = payload::of(100 * MIB);
-    let server = format!("python3 -m http.server -d {} 8000", payload::directory().display());
+    let server = format!(
+        "python3 -m http.server -d {} 8000",
+        payload::directory().display()
+    );
     let mut server = lab.sidestack(&server).serving_tcp(8000);
     for _ in 0..3 {
-        let curl = lab.peer(&format!("curl -sS http://{TEST}:8000/{}", file.name)).within(60);
+        let curl = lab
+            .peer(&format!("curl -sS http://{TEST}:8000/{}", file.name))
+            .within(60);
         assert_eq!(curl.sha256(), file.sha256);
     }
     server.still_runs();
@@ -22,9 +27,16 @@ fn python_serves_files() {
 fn asyncio_server_echoes() {
     let lab = Lab::new();
     let echo = root().join("tests/e2e/echo.py").display().to_string();
-    let _server = lab.sidestack(&format!("python3 {echo} serve 0.0.0.0 7000")).serving_tcp(7000);
-    let client = lab.peer(&format!("python3 {echo} talk {TEST} 7000 100 200000")).within(60);
-    assert_eq!(client.succeeds().stdout(), "100 connections echoed 200000 bytes each");
+    let _server = lab
+        .sidestack(&format!("python3 {echo} serve 0.0.0.0 7000"))
+        .serving_tcp(7000);
+    let client = lab
+        .peer(&format!("python3 {echo} talk {TEST} 7000 100 200000"))
+        .within(60);
+    assert_eq!(
+        client.succeeds().stdout(),
+        "100 connections echoed 200000 bytes each"
+    );
     lab.kernel_was_silent();
 }
 
@@ -35,8 +47,16 @@ fn redis_server_under_its_benchmark_with_500_connections() {
     let mut server = lab.sidestack(server).serving_tcp(6379);
     let benchmark = format!("redis-benchmark -h {TEST} -c 500 -n 50000 -q --csv -t set,get,incr");
     let rates = lab.peer(&benchmark).within(60).succeeds().stdout();
-    assert_eq!(rates.lines().filter(|l| l.starts_with("\"SET\"") || l.starts_with("\"GET\"")).count(), 2, "{rates}");
-    let pipelined = format!("redis-benchmark -h {TEST} -c 50 -n 100000 -P 16 -q --csv -t set -d 1000");
+    assert_eq!(
+        rates
+            .lines()
+            .filter(|l| l.starts_with("\"SET\"") || l.starts_with("\"GET\""))
+            .count(),
+        2,
+        "{rates}"
+    );
+    let pipelined =
+        format!("redis-benchmark -h {TEST} -c 50 -n 100000 -P 16 -q --csv -t set -d 1000");
     lab.peer(&pipelined).within(60).succeeds();
     server.still_runs();
     lab.kernel_was_silent();
@@ -45,9 +65,18 @@ fn redis_server_under_its_benchmark_with_500_connections() {
 #[test]
 fn memcached_with_four_threads() {
     let lab = Lab::new();
-    let mut server = lab.sidestack("memcached -u root -t 4 -l 0.0.0.0 -U 0").serving_tcp(11211);
-    let client = root().join("tests/e2e/memcached_client.py").display().to_string();
-    let said = lab.peer(&format!("python3 {client} {TEST} 16 100 50000")).within(60).succeeds().stdout();
+    let mut server = lab
+        .sidestack("memcached -u root -t 4 -l 0.0.0.0 -U 0")
+        .serving_tcp(11211);
+    let client = root()
+        .join("tests/e2e/memcached_client.py")
+        .display()
+        .to_string();
+    let said = lab
+        .peer(&format!("python3 {client} {TEST} 16 100 50000"))
+        .within(60)
+        .succeeds()
+        .stdout();
     assert_eq!(said, "16 threads stored and read back 100 values each");
     server.still_runs();
     lab.kernel_was_silent();
@@ -58,7 +87,9 @@ fn nginx_serves_a_gigabyte() {
     let lab = Lab::new();
     let file = payload::of(GIB);
     let _web = lab.sidestack(&nginx(&lab)).serving_tcp(80);
-    let curl = lab.peer(&format!("curl -sS http://{TEST}/{}", file.name)).within(120);
+    let curl = lab
+        .peer(&format!("curl -sS http://{TEST}/{}", file.name))
+        .within(120);
     assert_eq!(curl.sha256(), file.sha256);
     lab.kernel_was_silent();
 }
@@ -68,7 +99,10 @@ fn nginx_takes_an_upload() {
     let lab = Lab::new();
     let file = payload::of(200 * MIB);
     let _web = lab.sidestack(&nginx(&lab)).serving_tcp(80);
-    let upload = format!("curl -sS -T {} http://{TEST}/put/upload", file.path.display());
+    let upload = format!(
+        "curl -sS -T {} http://{TEST}/put/upload",
+        file.path.display()
+    );
     lab.peer(&upload).within(60).succeeds();
     assert_eq!(payload::sha256(&lab.path("nginx/put/upload")), file.sha256);
     lab.kernel_was_silent();
@@ -80,8 +114,16 @@ fn nginx_under_wrk() {
     payload::of(KIB);
     let mut web = lab.sidestack(&nginx(&lab)).serving_tcp(80);
     for header in ["", "-H 'Connection: close'"] {
-        let said = lab.peer(&format!("wrk -t 2 -c 100 -d 3s {header} http://{TEST}/1024.bin")).succeeds().stdout();
-        assert!(said.contains("Requests/sec") && !said.contains("errors") && !said.contains("Non-2xx"), "{said}");
+        let said = lab
+            .peer(&format!(
+                "wrk -t 2 -c 100 -d 3s {header} http://{TEST}/1024.bin"
+            ))
+            .succeeds()
+            .stdout();
+        assert!(
+            said.contains("Requests/sec") && !said.contains("errors") && !said.contains("Non-2xx"),
+            "{said}"
+        );
     }
     web.still_runs();
     lab.kernel_was_silent();
@@ -92,7 +134,9 @@ fn iperf3_receives_and_sends() {
     let lab = Lab::new();
     let mut server = lab.sidestack("iperf3 -s -4").serving_tcp(5201);
     for direction in ["", "-R", "-P 8", "-P 8 -R", "-u -b 100M"] {
-        lab.peer(&format!("iperf3 -c {TEST} -t 2 {direction}")).within(15).succeeds();
+        lab.peer(&format!("iperf3 -c {TEST} -t 2 {direction}"))
+            .within(15)
+            .succeeds();
     }
     server.still_runs();
     lab.kernel_was_silent();
@@ -102,8 +146,14 @@ fn iperf3_receives_and_sends() {
 fn socat_receives_a_file_over_tcp() {
     let lab = Lab::new();
     let file = payload::of(16 * MIB);
-    let server = lab.sidestack("socat -u TCP4-LISTEN:7000 CREATE:received").serving_tcp(7000);
-    lab.peer(&format!("socat -u FILE:{} TCP4:{TEST}:7000", file.path.display())).succeeds();
+    let server = lab
+        .sidestack("socat -u TCP4-LISTEN:7000 CREATE:received")
+        .serving_tcp(7000);
+    lab.peer(&format!(
+        "socat -u FILE:{} TCP4:{TEST}:7000",
+        file.path.display()
+    ))
+    .succeeds();
     server.finish().success();
     assert_eq!(payload::sha256(&lab.path("received")), file.sha256);
     lab.kernel_was_silent();
@@ -113,8 +163,12 @@ fn socat_receives_a_file_over_tcp() {
 fn socat_echoes_over_udp() {
     let lab = Lab::new();
     let file = payload::of(KIB);
-    let _server = lab.sidestack("socat UDP4-LISTEN:7000 PIPE").serving_udp(7000);
-    let client = lab.peer(&format!("socat -t 1 - UDP4:{TEST}:7000")).input(&file.path);
+    let _server = lab
+        .sidestack("socat UDP4-LISTEN:7000 PIPE")
+        .serving_udp(7000);
+    let client = lab
+        .peer(&format!("socat -t 1 - UDP4:{TEST}:7000"))
+        .input(&file.path);
     assert_eq!(client.sha256(), file.sha256);
     lab.kernel_was_silent();
 }
@@ -123,22 +177,38 @@ fn socat_echoes_over_udp() {
 fn ncat_receives_and_sends_a_file() {
     let lab = Lab::new();
     let file = payload::of(16 * MIB);
-    let server = lab.sidestack("ncat -4 -l 7000 --recv-only -o received").serving_tcp(7000);
-    lab.peer(&format!("ncat -4 --send-only {TEST} 7000")).input(&file.path).succeeds();
+    let server = lab
+        .sidestack("ncat -4 -l 7000 --recv-only -o received")
+        .serving_tcp(7000);
+    lab.peer(&format!("ncat -4 --send-only {TEST} 7000"))
+        .input(&file.path)
+        .succeeds();
     server.finish().success();
     assert_eq!(payload::sha256(&lab.path("received")), file.sha256);
-    let _server = lab.sidestack("ncat -4 -l 7001 --send-only").input(&file.path).serving_tcp(7001);
-    assert_eq!(lab.peer(&format!("ncat -4 --recv-only {TEST} 7001")).sha256(), file.sha256);
+    let _server = lab
+        .sidestack("ncat -4 -l 7001 --send-only")
+        .input(&file.path)
+        .serving_tcp(7001);
+    assert_eq!(
+        lab.peer(&format!("ncat -4 --recv-only {TEST} 7001"))
+            .sha256(),
+        file.sha256
+    );
     lab.kernel_was_silent();
 }
 
 #[test]
 fn dnsmasq_answers_over_udp_and_tcp() {
     let lab = Lab::new();
-    let server = "dnsmasq -k -C /dev/null -R -h -u root --pid-file --address=/example.test/192.0.2.7";
+    let server =
+        "dnsmasq -k -C /dev/null -R -h -u root --pid-file --address=/example.test/192.0.2.7";
     let _server = lab.sidestack(server).serving_udp(53);
     for transport in ["+notcp", "+tcp"] {
-        let answer = lab.peer(&format!("dig @{TEST} {transport} +short +tries=1 example.test")).succeeds();
+        let answer = lab
+            .peer(&format!(
+                "dig @{TEST} {transport} +short +tries=1 example.test"
+            ))
+            .succeeds();
         assert_eq!(answer.stdout(), "192.0.2.7", "{transport}");
     }
     lab.kernel_was_silent();

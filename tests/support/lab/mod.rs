@@ -53,8 +53,12 @@ pub(crate) enum Side {
 
 /// Held for the lab's lifetime only; see `QUIET`.
 enum Turn {
-    Shared { _turn: RwLockReadGuard<'static, ()> },
-    Alone { _turn: RwLockWriteGuard<'static, ()> },
+    Shared {
+        _turn: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _turn: RwLockWriteGuard<'static, ()>,
+    },
 }
 
 pub(crate) struct Lab {
@@ -70,26 +74,52 @@ pub(crate) struct Lab {
 impl Lab {
     /// A lab in which the test namespace's kernel must not speak on the wire.
     pub(crate) fn new() -> Lab {
-        Lab::build(Turn::Shared { _turn: QUIET.read().unwrap_or_else(|e| e.into_inner()) }, true)
+        Lab::build(
+            Turn::Shared {
+                _turn: QUIET.read().unwrap_or_else(|e| e.into_inner()),
+            },
+            true,
+        )
     }
 
     /// As `new`, while no other lab exists: for figures that a busy machine would spoil.
     pub(crate) fn quiet() -> Lab {
-        Lab::build(Turn::Alone { _turn: QUIET.write().unwrap_or_else(|e| e.into_inner()) }, true)
+        Lab::build(
+            Turn::Alone {
+                _turn: QUIET.write().unwrap_or_else(|e| e.into_inner()),
+            },
+            true,
+        )
     }
 
     /// A lab in which the test namespace's kernel may use the interface too.
     pub(crate) fn with_plain_programs() -> Lab {
-        Lab::build(Turn::Shared { _turn: QUIET.read().unwrap_or_else(|e| e.into_inner()) }, false)
+        Lab::build(
+            Turn::Shared {
+                _turn: QUIET.read().unwrap_or_else(|e| e.into_inner()),
+            },
+            false,
+        )
     }
 
     fn build(turn: Turn, silenced: bool) -> Lab {
-        let id = format!("lab{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "lab{}-{}",
+            std::process::id(),
+            SERIAL.fetch_add(1, Ordering::Relaxed)
+        );
         let (peer, test) = (format!("{id}p"), format!("{id}t"));
         let directory = std::env::temp_dir().join(&id);
         fs::create_dir_all(&directory).expect("a directory for the lab's files");
         let guard = Guard::new(&[&peer, &test], &directory);
-        let lab = Lab { silenced: silenced && preloading(), peer, test, directory, guard, turn };
+        let lab = Lab {
+            silenced: silenced && preloading(),
+            peer,
+            test,
+            directory,
+            guard,
+            turn,
+        };
         lab.join_namespaces();
         if lab.silenced {
             lab.load_rules(Side::Test, &silence());
@@ -103,6 +133,10 @@ impl Lab {
         shell(&format!(
             "ip netns add {p}; ip netns add {t}
              ip link add lab1 netns {p} type veth peer name lab0 netns {t}
+             for n in {p} {t}; do
+                 # Every error is told, however many there were before it.
+                 ip netns exec $n sysctl -qw net.ipv4.icmp_ratelimit=0
+             done
              ip -n {p} -b - <<END
              link set lo up
              addr add {PEER}/24 dev lab1
@@ -118,7 +152,10 @@ END"
     }
 
     fn load_rules(&self, side: Side, rules: &str) {
-        shell(&format!("ip netns exec {} nft -f - <<END\n{rules}\nEND", self.namespace(side)));
+        shell(&format!(
+            "ip netns exec {} nft -f - <<END\n{rules}\nEND",
+            self.namespace(side)
+        ));
     }
 
     /// A program on the peer side, on the kernel's stack.
@@ -141,14 +178,24 @@ END"
         if !self.silenced {
             return 0;
         }
-        let listing = self.plain("nft list counter inet lab kernel_sent").succeeds().stdout();
+        let listing = self
+            .plain("nft list counter inet lab kernel_sent")
+            .succeeds()
+            .stdout();
         let mut words = listing.split_whitespace().skip_while(|w| *w != "packets");
-        words.nth(1).and_then(|n| n.parse().ok()).expect("nft prints a counter")
+        words
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("nft prints a counter")
     }
 
     /// Fails unless all that the test side said on the wire was our stack's.
     pub(crate) fn kernel_was_silent(&self) {
-        assert_eq!(self.kernel_sent(), 0, "packets that the test side's kernel wanted to send itself");
+        assert_eq!(
+            self.kernel_sent(),
+            0,
+            "packets that the test side's kernel wanted to send itself"
+        );
     }
 
     /// The path of a file in this lab's own directory.
@@ -215,8 +262,10 @@ fn unanswering() -> String {
         (10, "host-prohibited"),
         (13, "admin-prohibited"),
     ];
-    let rejections: String =
-        kinds.iter().map(|(code, kind)| format!("th dport {} reject with icmp {kind}\n", UNREACHABLE + code)).collect();
+    let rejections: String = kinds
+        .iter()
+        .map(|(code, kind)| format!("th dport {} reject with icmp {kind}\n", UNREACHABLE + code))
+        .collect();
     format!(
         "table ip lab {{
             chain input {{
@@ -230,6 +279,13 @@ fn unanswering() -> String {
 }
 
 fn shell(script: &str) {
-    let out = Command::new("sh").args(["-ec", script]).output().expect("sh runs");
-    assert!(out.status.success(), "{script}\n{}", String::from_utf8_lossy(&out.stderr));
+    let out = Command::new("sh")
+        .args(["-ec", script])
+        .output()
+        .expect("sh runs");
+    assert!(
+        out.status.success(),
+        "{script}\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

@@ -48,7 +48,8 @@ fn write(path: &Path, size: u64) {
         state ^= state >> 7;
         state ^= state << 17;
         let count = left.min(8);
-        file.write_all(&state.to_le_bytes()[..count as usize]).expect("room for a payload");
+        file.write_all(&state.to_le_bytes()[..count as usize])
+            .expect("room for a payload");
         left -= count;
     }
     file.flush().expect("room for a payload");
@@ -56,11 +57,17 @@ fn write(path: &Path, size: u64) {
 
 /// The file's SHA-256 in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> String {
-    let out = Command::new("sha256sum").arg(path).output().expect("sha256sum runs");
+    let out = Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .expect("sha256sum runs");
     first_word(&String::from_utf8_lossy(&out.stdout))
 }
 
 /// The hash in a line that sha256sum printed.
 pub(super) fn first_word(line: &str) -> String {
-    line.split_whitespace().next().unwrap_or_default().to_owned()
+    line.split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -26,12 +26,23 @@ pub(crate) struct Program<'lab> {
 
 impl<'lab> Program<'lab> {
     pub(super) fn new(lab: &'lab Lab, side: Side, command: &str, preload: bool) -> Program<'lab> {
-        let mut environment = vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(), "LC_ALL=C".to_owned()];
+        let mut environment = vec![
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            "LC_ALL=C".to_owned(),
+        ];
         if preload {
             environment.push(format!("LD_PRELOAD={}", library().display()));
         }
         let (wrapper, deadline) = (Vec::new(), Duration::from_secs(20));
-        Program { lab, side, words: words(command), wrapper, environment, input: None, deadline }
+        Program {
+            lab,
+            side,
+            words: words(command),
+            wrapper,
+            environment,
+            input: None,
+            deadline,
+        }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -59,10 +70,21 @@ impl<'lab> Program<'lab> {
     /// Starts it and does not wait.
     pub(crate) fn start(self) -> Running<'lab> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let (out, err) = (self.lab.path(&format!("{serial}.out")), self.lab.path(&format!("{serial}.err")));
+        let (out, err) = (
+            self.lab.path(&format!("{serial}.out")),
+            self.lab.path(&format!("{serial}.err")),
+        );
         let stdout = Stdio::from(File::create(&out).expect("the lab's directory is writable"));
         let child = self.spawn(stdout, &err);
-        Running { lab: self.lab, side: self.side, name: self.words.join(" "), child, deadline: self.deadline, out, err }
+        Running {
+            lab: self.lab,
+            side: self.side,
+            name: self.words.join(" "),
+            child,
+            deadline: self.deadline,
+            out,
+            err,
+        }
     }
 
     /// Starts it and waits until it listens at the TCP port.
@@ -81,7 +103,10 @@ impl<'lab> Program<'lab> {
         while !running.holds(table, state, port) {
             if running.has_ended() || Instant::now() > deadline {
                 let finished = running.stop();
-                panic!("{} does not serve {table} port {port}\n{finished}", finished.name);
+                panic!(
+                    "{} does not serve {table} port {port}\n{finished}",
+                    finished.name
+                );
             }
             sleep(Duration::from_millis(5));
         }
@@ -100,15 +125,34 @@ impl<'lab> Program<'lab> {
 
     /// Runs it successfully; the SHA-256 of what it printed, which is not kept.
     pub(crate) fn sha256(self) -> String {
-        let err = self.lab.path(&format!("{}.err", SERIAL.fetch_add(1, Ordering::Relaxed)));
+        let err = self
+            .lab
+            .path(&format!("{}.err", SERIAL.fetch_add(1, Ordering::Relaxed)));
         let mut child = self.spawn(Stdio::piped(), &err);
         let printed = child.stdout.take().expect("the output is piped");
         let mut sum = Command::new("sha256sum");
-        let sum = sum.stdin(printed).stdout(Stdio::piped()).spawn().expect("sha256sum runs");
+        let sum = sum
+            .stdin(printed)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sha256sum runs");
         let name = self.words.join(" ");
         let out = PathBuf::new();
-        Running { lab: self.lab, side: self.side, name, child, deadline: self.deadline, out, err }.finish().success();
-        let line = sum.wait_with_output().expect("sha256sum ends with its input").stdout;
+        Running {
+            lab: self.lab,
+            side: self.side,
+            name,
+            child,
+            deadline: self.deadline,
+            out,
+            err,
+        }
+        .finish()
+        .success();
+        let line = sum
+            .wait_with_output()
+            .expect("sha256sum ends with its input")
+            .stdout;
         payload::first_word(&String::from_utf8_lossy(&line))
     }
 
@@ -154,7 +198,12 @@ impl Running<'_> {
 
     /// Fails if the program is gone.
     pub(crate) fn still_runs(&mut self) {
-        assert!(!self.has_ended(), "{} is gone\n{}", self.name, self.text(&self.err));
+        assert!(
+            !self.has_ended(),
+            "{} is gone\n{}",
+            self.name,
+            self.text(&self.err)
+        );
     }
 
     /// Waits until it has printed `text` on standard output or standard error.
@@ -162,8 +211,16 @@ impl Running<'_> {
         let deadline = Instant::now() + self.deadline;
         while !self.text(&self.out).contains(text) && !self.text(&self.err).contains(text) {
             let (out, err) = (self.text(&self.out), self.text(&self.err));
-            assert!(!self.has_ended(), "{} ended before it printed {text:?}\n{out}{err}", self.name);
-            assert!(Instant::now() < deadline, "{} did not print {text:?}\n{out}{err}", self.name);
+            assert!(
+                !self.has_ended(),
+                "{} ended before it printed {text:?}\n{out}{err}",
+                self.name
+            );
+            assert!(
+                Instant::now() < deadline,
+                "{} did not print {text:?}\n{out}{err}",
+                self.name
+            );
             sleep(Duration::from_millis(5));
         }
     }
@@ -181,7 +238,10 @@ impl Running<'_> {
             }
             if Instant::now() > deadline {
                 let (seconds, finished) = (self.deadline.as_secs(), self.stop());
-                panic!("{} has not ended within {seconds} s\n{finished}", finished.name);
+                panic!(
+                    "{} has not ended within {seconds} s\n{finished}",
+                    finished.name
+                );
             }
             sleep(Duration::from_millis(2));
         }
@@ -197,11 +257,18 @@ impl Running<'_> {
 
     fn finished(&self, status: ExitStatus) -> Finished {
         let (stdout, stderr) = (self.text(&self.out), self.text(&self.err));
-        Finished { name: self.name.clone(), status, stdout, stderr }
+        Finished {
+            name: self.name.clone(),
+            status,
+            stdout,
+            stderr,
+        }
     }
 
     fn text(&self, path: &Path) -> String {
-        fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Whether the namespace's kernel lists a socket of this state and port. The table is read through
@@ -213,7 +280,8 @@ impl Running<'_> {
             return false;
         }
         [table.to_owned(), format!("{table}6")].iter().any(|file| {
-            let sockets = fs::read_to_string(format!("/proc/{}/net/{file}", self.pid())).unwrap_or_default();
+            let sockets =
+                fs::read_to_string(format!("/proc/{}/net/{file}", self.pid())).unwrap_or_default();
             sockets.lines().skip(1).any(|line| {
                 let mut fields = line.split_whitespace().skip(1);
                 let local = fields.next().unwrap_or_default();
@@ -262,7 +330,13 @@ impl std::fmt::Display for Finished {
             let lines: Vec<&str> = text.lines().collect();
             lines[lines.len().saturating_sub(30)..].join("\n")
         };
-        write!(f, "{}\nstdout: {}\nstderr: {}", self.status, tail(&self.stdout), tail(&self.stderr))
+        write!(
+            f,
+            "{}\nstdout: {}\nstderr: {}",
+            self.status,
+            tail(&self.stdout),
+            tail(&self.stderr)
+        )
     }
 }
 
