@@ -2,5 +2,7 @@
 //!
 //! `abi → socket → driver → {stack, link, control, memory} → sys`
 
+mod control;
+mod link;
 mod stack;
 mod sys;

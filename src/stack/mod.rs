@@ -30,7 +30,224 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
+mod arp;
+pub mod config;
+pub mod counters;
+mod dirty;
 pub mod error;
+pub mod ethernet;
+mod icmp;
 pub mod ids;
+mod ipv4;
+mod neighbor;
+mod outbox;
+mod path_mtu;
 pub mod pool;
+pub mod ports;
+pub(crate) mod random;
+pub mod routes;
+pub mod sink;
+mod table;
 pub mod time;
+pub mod transmit;
+pub mod udp;
+pub mod wire;
+
+use core::net::Ipv4Addr;
+
+use self::address::Ipv4Cidr;
+use self::config::Config;
+use self::counters::{Counters, Drop};
+use self::icmp::{RateLimit, Trouble};
+use self::ids::SocketId;
+use self::ipv4::Identifications;
+use self::neighbor::Neighbors;
+use self::outbox::Outbox;
+use self::path_mtu::PathMtus;
+use self::pool::{Pool, Span};
+use self::ports::{Ports, Protocol};
+use self::random::{Keyed, Random};
+use self::routes::{Egress, Route, RouteDecision, Routes};
+use self::time::Instant;
+use self::udp::Udp;
+use self::wire::{ethernet as ethernet_header, icmpv4};
+
+/// The state machine. Its contract is the module's.
+pub struct Stack {
+    config: Config,
+    pool: Pool,
+    random: Random,
+    counters: Counters,
+    link_up: bool,
+    addresses: Vec<Ipv4Cidr>,
+    routes: Routes,
+    ports: Ports,
+    path_mtus: PathMtus,
+    neighbors: Neighbors,
+    /// When an address of ours was last defended.
+    defended: Option<Instant>,
+    identifications: Identifications,
+    icmp_errors: RateLimit,
+    echo_replies: RateLimit,
+    outbox: Outbox,
+    udp: Udp,
+}
+
+impl Stack {
+    /// A stack whose queues lie in `pool`. The link is up; there are no addresses, routes, ports.
+    pub fn new(config: Config, pool: Pool) -> Self {
+        let mut random = Random::new(config.seed);
+        let keyed = Keyed::new(&config.secret);
+        Self {
+            config,
+            pool,
+            counters: Counters::default(),
+            link_up: true,
+            addresses: Vec::new(),
+            routes: Routes::default(),
+            ports: Ports::new(),
+            path_mtus: PathMtus::new(keyed.clone()),
+            neighbors: Neighbors::new(keyed.clone()),
+            defended: None,
+            identifications: Identifications::new(keyed.clone(), &mut random),
+            icmp_errors: RateLimit::errors(),
+            echo_replies: RateLimit::echo_replies(),
+            outbox: Outbox::default(),
+            udp: Udp::new(keyed),
+            random,
+        }
+    }
+
+    /// Runs everything that is due.
+    pub fn receive_timeout(&mut self, now: Instant) {
+        self.outbox.release(&mut self.pool);
+        self.path_mtus.receive_timeout(now);
+        let failed = self.neighbors.receive_timeout(now);
+        self.drop_waiting(now, failed);
+    }
+
+    /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things
+    /// are.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.path_mtus.next_deadline(),
+            self.neighbors.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next socket whose status may have changed.
+    pub fn poll_dirty(&mut self) -> Option<SocketId> {
+        self.udp.poll_dirty()
+    }
+
+    /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        self.pool.bytes(span)
+    }
+
+    /// What was counted since the stack was made.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Replaces the addresses. New ones are announced if they are the stack's own.
+    pub fn set_addresses(&mut self, addresses: &[Ipv4Cidr]) {
+        let old = core::mem::replace(&mut self.addresses, addresses.to_vec());
+        if !self.config.own_address {
+            return;
+        }
+        for new in addresses {
+            if !old.iter().any(|old| old.address == new.address) {
+                self.announce(new.address);
+            }
+        }
+    }
+
+    /// Takes in another MTU of the interface, in bytes of IP packet.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        self.config.mtu = mtu;
+    }
+
+    /// Takes in another hardware address of the interface.
+    pub fn set_hardware_address(&mut self, hardware: [u8; 6]) {
+        self.config.hardware_address = hardware;
+    }
+
+    /// Takes in whether the interface is up. While it is not, frames are dropped. What was known
+    /// about the neighbors is forgotten: there may be others afterwards.
+    pub fn set_link_up(&mut self, up: bool) {
+        if self.link_up != up {
+            self.link_up = up;
+            for _ in 0..self.neighbors.clear() {
+                self.counters.drop(Drop::LinkDown);
+            }
+        }
+    }
+
+    /// Replaces the routes. Networks of our addresses need routes, too.
+    pub fn set_routes(&mut self, routes: Vec<Route>) {
+        self.routes.set(routes);
+    }
+
+    /// Where packets to `destination` go: by the longest prefix, then the lowest metric.
+    pub fn route(&self, destination: Ipv4Addr) -> RouteDecision {
+        if destination.is_loopback() || self.is_ours(destination) {
+            return RouteDecision::Kernel;
+        }
+        let Some(route) = self.routes.find(destination) else {
+            return RouteDecision::Unreachable;
+        };
+        match route.egress {
+            Egress::Kernel => RouteDecision::Kernel,
+            Egress::Unreachable => RouteDecision::Unreachable,
+            Egress::Stack if destination.is_multicast() => RouteDecision::Kernel,
+            Egress::Stack => self.route_stack(route, destination),
+        }
+    }
+
+    fn route_stack(&self, route: &Route, destination: Ipv4Addr) -> RouteDecision {
+        let next_hop = match route.gateway {
+            Some(gateway) if !self.is_broadcast(destination) => gateway,
+            _ => destination,
+        };
+        let mtu = self.config.mtu;
+        let mtu = route.mtu.map_or(mtu, |route| route.min(mtu));
+        let path = self.path_mtus.get(destination);
+        RouteDecision::Stack {
+            source: route
+                .source
+                .unwrap_or_else(|| self.source_towards(next_hop)),
+            next_hop,
+            mtu: path.map_or(mtu, |path| path.min(mtu)),
+        }
+    }
+
+    /// Takes in what the kernel knows about a neighbor.
+    pub fn learn_neighbor(&mut self, now: Instant, address: Ipv4Addr, hardware: [u8; 6]) {
+        let random = &mut self.random;
+        let waiting = self.neighbors.confirm(now, random, address, hardware);
+        self.send_waiting(hardware, waiting);
+    }
+
+    /// Says whether a port is the stack's. Of no effect with addresses of its own: then all are.
+    pub fn set_port_owned(&mut self, protocol: Protocol, port: u16, owned: bool) {
+        self.ports.set(protocol, port, owned);
+    }
+
+    fn may_receive(&self, protocol: Protocol, port: u16) -> bool {
+        self.config.own_address || self.ports.is_owned(protocol, port)
+    }
+
+    /// Drops frames whose neighbor did not answer, and tells the sockets that sent them.
+    fn drop_waiting(&mut self, now: Instant, waiting: Vec<neighbor::Waiting>) {
+        for neighbor::Waiting { frame, .. } in waiting {
+            self.counters.drop(Drop::NeighborUnreachable);
+            let packet = &frame.header[ethernet_header::HEADER_LEN..frame.header_len];
+            if let Ok(quote) = icmpv4::parse_quote(packet) {
+                self.receive_trouble(now, &quote, Trouble::UNREACHABLE_NEIGHBOR);
+            }
+        }
+    }
+}

@@ -4,3 +4,18 @@
 //! exported symbols. So the library's own descriptors go through rustix with its raw Linux
 //! backend, which enters the kernel directly; what rustix has no words for goes through
 //! `syscalls`. Nothing here touches errno.
+
+pub mod clock;
+pub mod descriptor;
+pub mod file;
+pub mod filter;
+pub mod netlink;
+pub mod option;
+pub mod packet;
+pub mod pair;
+pub mod process;
+pub mod raw;
+pub mod signal;
+pub mod user;
+pub mod wait;
+pub mod wake;

@@ -1,0 +1,300 @@
+//! Ports for sockets whose program did not choose one: leased one by one, out of aligned blocks
+//! of 64 so that the packet socket's filter stays short, and kept for reuse.
+//!
+//! A leased port serves any number of connections to different peers. A search tries a few leased
+//! ports from a cursor that goes round, then leases another one, and only when no more can be had
+//! looks through all that are leased. So a connection costs a constant number of look-ups however
+//! many ports there are, and the ports used longest ago come first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use fastrand::Rng;
+use rustix::io::Errno;
+
+use super::lease::{Lease, LeaseOptions};
+use super::limits::PortRange;
+use super::ports::{block_of, block_ports};
+
+/// Leased ports tried before another one is leased.
+const PROBES: usize = 8;
+
+/// Refused or unsuitable ports skipped in one search: the bound on its system calls.
+const MAX_TRIES: usize = 4096;
+
+/// Unused ports of a protocol that stay leased.
+const MAX_IDLE: usize = 256;
+
+/// Which protocol's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// The ephemeral ports of one interface.
+///
+/// Each is held on all addresses, but for the driven interface only: elsewhere nobody notices.
+#[derive(Debug)]
+pub struct EphemeralPorts {
+    tcp: Table,
+    udp: Table,
+}
+
+impl EphemeralPorts {
+    /// None leased yet. `range` and `reserved` are the system's (ip_local_port_range,
+    /// ip_local_reserved_ports); `seed` makes the order unpredictable (RFC 6056).
+    pub fn new(interface: u32, range: PortRange, reserved: &[PortRange], seed: u64) -> Self {
+        let table = |protocol, seed| Table {
+            protocol,
+            interface,
+            range,
+            reserved: reserved.to_vec(),
+            random: Rng::with_seed(seed),
+            ports: HashMap::new(),
+            order: Vec::new(),
+            cursor: 0,
+            idle: 0,
+            candidates: Vec::new(),
+            blocks_left: Vec::new(),
+            blocks: BTreeMap::new(),
+            changes: 0,
+        };
+        Self {
+            tcp: table(Protocol::Tcp, seed),
+            udp: table(Protocol::Udp, seed.rotate_left(32) ^ 1),
+        }
+    }
+
+    /// A port for which `is_free` holds (TCP: the pair of addresses is not in use; UDP: no socket
+    /// has the port), leased and counted as used once more until [`Self::release`].
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL: none is left. EMFILE, ENFILE, ENOBUFS, ENOMEM: the kernel cannot make
+    /// another socket, and no leased port is free.
+    pub fn acquire(
+        &mut self,
+        protocol: Protocol,
+        is_free: impl Fn(u16) -> bool,
+    ) -> Result<u16, Errno> {
+        self.table(protocol).acquire(is_free)
+    }
+
+    /// Gives back one use of a port. Unknown ports are ignored.
+    pub fn release(&mut self, protocol: Protocol, port: u16) {
+        self.table(protocol).release(port);
+    }
+
+    /// Is the port one of these?
+    pub fn is_leased(&mut self, protocol: Protocol, port: u16) -> bool {
+        self.table(protocol).ports.contains_key(&port)
+    }
+
+    /// The blocks that hold leased ports, for the packet socket's filter.
+    pub fn blocks(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
+        let table = match protocol {
+            Protocol::Tcp => &self.tcp,
+            Protocol::Udp => &self.udp,
+        };
+        table.blocks.keys().copied()
+    }
+
+    /// Changes whenever [`Self::blocks`] does: then the packet socket needs a new filter, before
+    /// the new port's first frame.
+    pub fn changes(&self) -> u64 {
+        self.tcp.changes + self.udp.changes
+    }
+
+    fn table(&mut self, protocol: Protocol) -> &mut Table {
+        match protocol {
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Udp => &mut self.udp,
+        }
+    }
+}
+
+/// A port that is held.
+#[derive(Debug)]
+struct Leased {
+    /// Holds the port as long as it lives.
+    _lease: Lease,
+    users: u32,
+    /// Its place in `order`.
+    place: usize,
+}
+
+#[derive(Debug)]
+struct Table {
+    protocol: Protocol,
+    interface: u32,
+    range: PortRange,
+    reserved: Vec<PortRange>,
+    random: Rng,
+    ports: HashMap<u16, Leased>,
+    /// The leased ports, for the cursor.
+    order: Vec<u16>,
+    cursor: usize,
+    /// Leased ports without a user.
+    idle: usize,
+    /// Ports of the block in work that were not tried yet, the next one last.
+    candidates: Vec<u16>,
+    /// Blocks not tried in this round, the next one last.
+    blocks_left: Vec<u16>,
+    /// Leased ports in each block; no zeros.
+    blocks: BTreeMap<u16, u16>,
+    changes: u64,
+}
+
+impl Table {
+    fn acquire(&mut self, is_free: impl Fn(u16) -> bool) -> Result<u16, Errno> {
+        let probes = PROBES.min(self.order.len());
+        if let Some(port) = self.probe(probes, &is_free) {
+            return Ok(port);
+        }
+        self.lease_another(&is_free).or_else(|error| {
+            let rest = self.order.len() - probes;
+            self.probe(rest, &is_free).ok_or(error)
+        })
+    }
+
+    /// Tries the next `count` leased ports.
+    fn probe(&mut self, count: usize, is_free: impl Fn(u16) -> bool) -> Option<u16> {
+        for _ in 0..count {
+            self.cursor = (self.cursor + 1) % self.order.len().max(1);
+            let port = *self.order.get(self.cursor)?;
+            if is_free(port) {
+                let leased = self.ports.get_mut(&port)?;
+                if leased.users == 0 {
+                    self.idle -= 1;
+                }
+                leased.users += 1;
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    fn lease_another(&mut self, is_free: impl Fn(u16) -> bool) -> Result<u16, Errno> {
+        let mut rounds = 0;
+        for _ in 0..MAX_TRIES {
+            let Some(port) = self.candidates.pop() else {
+                rounds += usize::from(self.blocks_left.is_empty());
+                // A second round would meet the same refusals.
+                if rounds > 1 || !self.open_block() {
+                    break;
+                }
+                continue;
+            };
+            if self.ports.contains_key(&port) || !is_free(port) {
+                continue;
+            }
+            match self.lease(port) {
+                Ok(lease) => {
+                    self.insert(port, lease);
+                    return Ok(port);
+                }
+                Err(Errno::ADDRINUSE | Errno::ACCESS | Errno::PERM) => {}
+                Err(error) => {
+                    self.candidates.push(port);
+                    return Err(error);
+                }
+            }
+        }
+        Err(Errno::ADDRNOTAVAIL)
+    }
+
+    /// Takes up another block at random; false: there is none in the range.
+    fn open_block(&mut self) -> bool {
+        if self.blocks_left.is_empty() {
+            self.blocks_left = (block_of(self.range.first)..=block_of(self.range.last)).collect();
+            self.random.shuffle(&mut self.blocks_left);
+        }
+        let Some(block) = self.blocks_left.pop() else {
+            return false;
+        };
+        let reserved = &self.reserved;
+        let (range, random) = (self.range, &mut self.random);
+        self.candidates = block_ports(block)
+            .filter(|&port| port != 0 && range.contains(port))
+            .filter(|&port| !reserved.iter().any(|range| range.contains(port)))
+            .collect();
+        random.shuffle(&mut self.candidates);
+        // Linux gives connect(2) the even ports and leaves the odd ones to bind(2).
+        self.candidates.sort_by_key(|port| port % 2 == 0);
+        true
+    }
+
+    fn lease(&self, port: u16) -> Result<Lease, Errno> {
+        let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let options = LeaseOptions {
+            interface: Some(self.interface),
+            ..LeaseOptions::default()
+        };
+        match self.protocol {
+            Protocol::Tcp => {
+                let mut lease = Lease::tcp(local, &options)?;
+                lease.listen_dropped(None, 0)?;
+                Ok(lease)
+            }
+            Protocol::Udp => {
+                let mut lease = Lease::udp(local, &options)?;
+                lease.drop_arrivals(None)?;
+                Ok(lease)
+            }
+        }
+    }
+
+    fn insert(&mut self, port: u16, lease: Lease) {
+        let place = self.order.len();
+        self.order.push(port);
+        let leased = Leased {
+            _lease: lease,
+            users: 1,
+            place,
+        };
+        self.ports.insert(port, leased);
+        let in_block = self.blocks.entry(block_of(port)).or_insert(0);
+        if *in_block == 0 {
+            self.changes += 1;
+        }
+        *in_block += 1;
+    }
+
+    fn release(&mut self, port: u16) {
+        let Some(leased) = self.ports.get_mut(&port).filter(|leased| leased.users > 0) else {
+            return;
+        };
+        leased.users -= 1;
+        if leased.users > 0 {
+            return;
+        }
+        if self.idle < MAX_IDLE {
+            self.idle += 1;
+        } else {
+            self.remove(port);
+        }
+    }
+
+    /// Gives the port back to the kernel.
+    fn remove(&mut self, port: u16) {
+        let Some(leased) = self.ports.remove(&port) else {
+            return;
+        };
+        self.order.swap_remove(leased.place);
+        if let Some(moved) = self.order.get(leased.place)
+            && let Some(moved) = self.ports.get_mut(moved)
+        {
+            moved.place = leased.place;
+        }
+        let block = block_of(port);
+        if let Some(in_block) = self.blocks.get_mut(&block) {
+            *in_block -= 1;
+            if *in_block == 0 {
+                self.blocks.remove(&block);
+                self.changes += 1;
+            }
+        }
+    }
+}

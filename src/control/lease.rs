@@ -1,0 +1,181 @@
+//! A port leased from the kernel.
+//!
+//! The kernel's own socket holds the port: it is bound, so nobody else gets the port, and with
+//! the errno and permissions of the real bind(2). What arrives for it on the driven interface is
+//! dropped by a socket filter before the kernel's TCP or UDP sees it; the stack sees it through
+//! its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
+//! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
+//! [`Lease::accept`] or by reading [`Lease::fd`].
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
+
+use crate::sys::filter::{self, Instruction};
+use crate::sys::{descriptor, option};
+
+/// Options that take part in the kernel's decision on bind(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseOptions {
+    /// SO_REUSEADDR.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// IP_FREEBIND.
+    pub free_bind: bool,
+    /// SO_BINDTOIFINDEX: the port is held for this interface only.
+    pub interface: Option<u32>,
+}
+
+/// A kernel socket that holds a port for the stack; dropped, it gives the port back.
+#[derive(Debug)]
+pub struct Lease {
+    fd: OwnedFd,
+    local: SocketAddrV4,
+    filtered: bool,
+}
+
+impl Lease {
+    /// Binds a TCP socket; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// Those of socket(2) and bind(2), meant for the program.
+    pub fn tcp(local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
+        Self::bind(SocketType::STREAM, local, options)
+    }
+
+    /// Binds a UDP socket; port 0 lets the kernel choose. Until [`Self::drop_arrivals`] it
+    /// receives as any socket does.
+    ///
+    /// # Errors
+    /// Those of socket(2) and bind(2), meant for the program.
+    pub fn udp(local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
+        Self::bind(SocketType::DGRAM, local, options)
+    }
+
+    fn bind(kind: SocketType, local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = net::socket_with(AddressFamily::INET, kind, flags, None)?;
+        let fd = descriptor::high(fd)?;
+        if options.reuse_address {
+            sockopt::set_socket_reuseaddr(&fd, true)?;
+        }
+        if options.reuse_port {
+            sockopt::set_socket_reuseport(&fd, true)?;
+        }
+        if options.free_bind {
+            sockopt::set_ip_freebind(&fd, true)?;
+        }
+        if let Some(index) = options.interface {
+            let index = i32::try_from(index).map_err(|_| Errno::NODEV)?;
+            let name = libc::SO_BINDTOIFINDEX;
+            option::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
+        }
+        net::bind(&fd, &local)?;
+        let local = SocketAddrV4::try_from(net::getsockname(&fd)?)?;
+        Ok(Self {
+            fd,
+            local,
+            filtered: false,
+        })
+    }
+
+    /// Drops what arrives on the interface from now on, or everything (`None`).
+    ///
+    /// # Errors
+    /// ENOMEM: the kernel has no room for the filter.
+    pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
+        filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
+        self.filtered = true;
+        Ok(())
+    }
+
+    /// TCP: drops what arrives on the interface, or everything (`None`), then listens, so that
+    /// the kernel answers no segment there with a reset. `backlog` is that of the clients that
+    /// come another way, as in listen(2). Called again, it changes the backlog and the filter.
+    ///
+    /// # Errors
+    /// Those of listen(2): EADDRINUSE, another socket listens on the port.
+    pub fn listen_dropped(
+        &mut self,
+        interface_index: Option<u32>,
+        backlog: u32,
+    ) -> Result<(), Errno> {
+        self.drop_arrivals(interface_index)?;
+        net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// The address and port that are held.
+    pub fn local(&self) -> SocketAddrV4 {
+        self.local
+    }
+
+    /// The held port.
+    pub fn port(&self) -> u16 {
+        self.local.port()
+    }
+
+    /// The kernel socket, non-blocking; readable when a client that came another way waits.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// A TCP client that came another way than the driven interface: its kernel socket, without
+    /// our filter, blocking and close-on-exec, and its address. `None`: nobody waits.
+    ///
+    /// # Errors
+    /// Those of accept(2).
+    pub fn accept(&self) -> Result<Option<(OwnedFd, SocketAddrV4)>, Errno> {
+        let (fd, peer) = match net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC) {
+            // ECONNABORTED, EPROTO: the client is gone again; the next call finds the next one.
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => return Ok(None),
+            result => result?,
+        };
+        let fd = descriptor::high(fd)?;
+        // A connection inherits its listener's filter. It only costs time here, so a failure to
+        // take it off is none of the program's.
+        let _ = filter::detach(fd.as_fd());
+        let peer = peer.map_or(Ok(UNKNOWN), |peer: SocketAddrAny| {
+            SocketAddrV4::try_from(peer)
+        })?;
+        Ok(Some((fd, peer)))
+    }
+
+    /// The kernel socket itself, bound and without the filter, to become the program's
+    /// descriptor. It is non-blocking and close-on-exec.
+    pub fn into_fd(self) -> OwnedFd {
+        if self.filtered {
+            // ENOENT is all that could be said, and means what is wanted.
+            let _ = filter::detach(self.fd.as_fd());
+        }
+        self.fd
+    }
+}
+
+/// What stands for a peer the kernel does not name.
+const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+/// Drops what arrives on the interface, or everything.
+fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
+    let instruction = |code, jump_false, operand| Instruction {
+        code,
+        jump_true: 0,
+        jump_false,
+        operand,
+    };
+    let ret = (libc::BPF_RET | libc::BPF_K) as u16;
+    let Some(index) = interface_index else {
+        return vec![instruction(ret, 0, 0)];
+    };
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let arrived_on = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
+    vec![
+        instruction(load, 0, arrived_on),
+        instruction(equal, 1, index),
+        instruction(ret, 0, 0),
+        instruction(ret, 0, u32::MAX),
+    ]
+}

@@ -1,0 +1,167 @@
+//! The system's limits (ip-sysctl, socket(7), tcp(7)), as this network namespace has them.
+
+use crate::sys::file;
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Is the port in the range?
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// Bytes of a TCP buffer: the least, what a connection starts with, the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// Kept even when memory is short.
+    pub min: u32,
+    /// At the start.
+    pub default: u32,
+    /// Where tuning by itself ends.
+    pub max: u32,
+}
+
+/// Limits the stack obeys as the kernel's own does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// net.ipv4.tcp_rmem.
+    pub tcp_rmem: Buffers,
+    /// net.ipv4.tcp_wmem.
+    pub tcp_wmem: Buffers,
+    /// net.core.rmem_default: bytes of a UDP socket's receive queue.
+    pub rmem_default: u32,
+    /// net.core.wmem_default.
+    pub wmem_default: u32,
+    /// net.core.rmem_max: the most SO_RCVBUF grants.
+    pub rmem_max: u32,
+    /// net.core.wmem_max: the most SO_SNDBUF grants.
+    pub wmem_max: u32,
+    /// net.core.somaxconn: the longest accept queue.
+    pub somaxconn: u32,
+    /// net.ipv4.tcp_max_syn_backlog.
+    pub tcp_max_syn_backlog: u32,
+    /// net.ipv4.tcp_max_tw_buckets: connections in TIME_WAIT.
+    pub tcp_max_tw_buckets: u32,
+    /// net.ipv4.ip_local_port_range.
+    pub ip_local_port_range: PortRange,
+    /// net.ipv4.ip_local_reserved_ports: never chosen, only asked for by name.
+    pub ip_local_reserved_ports: Vec<PortRange>,
+    /// net.ipv4.ip_default_ttl.
+    pub ip_default_ttl: u8,
+}
+
+impl Default for Limits {
+    /// Linux's defaults for a machine with a few GiB of memory.
+    fn default() -> Self {
+        Self {
+            tcp_rmem: Buffers {
+                min: 4096,
+                default: 131_072,
+                max: 6_291_456,
+            },
+            tcp_wmem: Buffers {
+                min: 4096,
+                default: 16_384,
+                max: 4_194_304,
+            },
+            rmem_default: 212_992,
+            wmem_default: 212_992,
+            rmem_max: 212_992,
+            wmem_max: 212_992,
+            somaxconn: 4096,
+            tcp_max_syn_backlog: 1024,
+            tcp_max_tw_buckets: 65_536,
+            ip_local_port_range: PortRange {
+                first: 32_768,
+                last: 60_999,
+            },
+            ip_local_reserved_ports: Vec::new(),
+            ip_default_ttl: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// Reads /proc/sys/net. What cannot be read or understood keeps its default.
+    pub fn read() -> Self {
+        Self::from_source(|name| {
+            let path = format!("/proc/sys/net/{name}");
+            String::from_utf8(file::read(&path, 1 << 16).ok()?).ok()
+        })
+    }
+
+    /// The same from any source of the files' contents, by their names below /proc/sys/net.
+    pub fn from_source(contents: impl Fn(&str) -> Option<String>) -> Self {
+        let defaults = Self::default();
+        let number = |name: &str, default: u32| {
+            contents(name)
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(default)
+        };
+        let buffers = |name: &str, default: Buffers| {
+            contents(name)
+                .and_then(|text| parse_buffers(&text))
+                .unwrap_or(default)
+        };
+        Self {
+            tcp_rmem: buffers("ipv4/tcp_rmem", defaults.tcp_rmem),
+            tcp_wmem: buffers("ipv4/tcp_wmem", defaults.tcp_wmem),
+            rmem_default: number("core/rmem_default", defaults.rmem_default),
+            wmem_default: number("core/wmem_default", defaults.wmem_default),
+            rmem_max: number("core/rmem_max", defaults.rmem_max),
+            wmem_max: number("core/wmem_max", defaults.wmem_max),
+            somaxconn: number("core/somaxconn", defaults.somaxconn),
+            tcp_max_syn_backlog: number("ipv4/tcp_max_syn_backlog", defaults.tcp_max_syn_backlog),
+            tcp_max_tw_buckets: number("ipv4/tcp_max_tw_buckets", defaults.tcp_max_tw_buckets),
+            ip_local_port_range: contents("ipv4/ip_local_port_range")
+                .and_then(|text| parse_port_range(&text))
+                .unwrap_or(defaults.ip_local_port_range),
+            ip_local_reserved_ports: contents("ipv4/ip_local_reserved_ports")
+                .map(|text| parse_port_list(&text))
+                .unwrap_or_default(),
+            ip_default_ttl: u8::try_from(number("ipv4/ip_default_ttl", 64))
+                .ok()
+                .filter(|&ttl| ttl > 0)
+                .unwrap_or(defaults.ip_default_ttl),
+        }
+    }
+}
+
+/// `4096 131072 6291456`
+fn parse_buffers(text: &str) -> Option<Buffers> {
+    let mut words = text.split_ascii_whitespace().map(str::parse);
+    let mut next = || words.next()?.ok();
+    Some(Buffers {
+        min: next()?,
+        default: next()?,
+        max: next()?,
+    })
+}
+
+/// `32768 60999`
+fn parse_port_range(text: &str) -> Option<PortRange> {
+    let mut words = text.split_ascii_whitespace().map(str::parse);
+    let mut next = || words.next()?.ok();
+    let (first, last) = (next()?, next()?);
+    (first <= last).then_some(PortRange { first, last })
+}
+
+/// `8080,9148-9200`
+fn parse_port_list(text: &str) -> Vec<PortRange> {
+    let parse = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(PortRange {
+            first: first.trim().parse().ok()?,
+            last: last.trim().parse().ok()?,
+        })
+    };
+    text.trim().split(',').filter_map(parse).collect()
+}

@@ -1,0 +1,103 @@
+//! The background thread: takes the seat when it stays empty.
+//!
+//! While threads of the program drive, it costs one timer expiry a patrol interval at most, and
+//! nothing at all while one of them waits for long.
+
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd};
+
+use super::seat::{Seat, poll_with_own};
+use super::{Engine, lock};
+use crate::sys::wait::{entry, poll_for};
+use crate::sys::{clock, signal};
+
+/// How long the seat may stay empty before the background thread takes it.
+const PATROL: Duration = Duration::from_millis(2);
+
+/// Stack of the thread, in bytes: it runs a pass, no recursion.
+const THREAD_STACK: usize = 256 * 1024;
+
+impl Engine {
+    /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
+    pub(super) fn patrol(&mut self) {
+        if self.seat != Seat::Empty {
+            if self.next_deadline().is_some_and(|at| at < self.seat_deadline) {
+                self.seat_deadline = 0;
+                self.kick();
+            }
+            return;
+        }
+        if self.patrolled || !self.has_work() {
+            return;
+        }
+        if !self.background_runs {
+            self.background_runs = start();
+        }
+        self.patrolled = true;
+        self.timer.start(PATROL);
+    }
+
+    /// Tells the background thread that a thread of the program has taken the seat.
+    pub(super) fn call_background_off(&mut self) {
+        self.background_bell.ring();
+    }
+}
+
+fn start() -> bool {
+    signal::with_all_blocked(|| {
+        std::thread::Builder::new()
+            .name("sidestack".into())
+            .stack_size(THREAD_STACK)
+            .spawn(run)
+            .is_ok()
+    })
+}
+
+/// What the thread does until the process ends or, in a forked child, until the engine is gone.
+fn run() {
+    while let Some(mut guard) = lock() {
+        let idle = clock::monotonic().saturating_sub(guard.served_at);
+        if guard.seat == Seat::Empty && u128::from(idle) * 2 >= PATROL.as_nanos() {
+            guard.seat = Seat::Background;
+        }
+        match guard.seat {
+            Seat::Background => drive(guard),
+            Seat::Empty => {
+                guard.patrolled = true;
+                guard.timer.start(PATROL);
+                sleep(guard);
+            }
+            Seat::Thread => {
+                guard.patrolled = false;
+                sleep(guard);
+            }
+        }
+    }
+}
+
+/// One wait and one pass in the seat.
+fn drive(mut guard: super::Guard) {
+    let now = clock::monotonic();
+    let own = guard.own_descriptors();
+    let timeout = guard.timeout(now, None);
+    let mut bell = [entry(guard.background_bell.as_fd().as_raw_fd(), libc::POLLIN)];
+    let ready = guard.unlocked(|| poll_with_own(own, &mut bell, timeout, None));
+    if bell[0].revents != 0 {
+        guard.background_bell.silence();
+    }
+    if guard.seat == Seat::Background
+        && let Ok(ready) = ready
+    {
+        guard.pass(ready, None);
+    }
+}
+
+/// Sleeps until the patrol timer runs out.
+fn sleep(mut guard: super::Guard) {
+    let timer = guard.timer.as_fd().as_raw_fd();
+    guard.unlocked(|| {
+        let mut fds = [entry(timer, libc::POLLIN)];
+        let _ = poll_for(&mut fds, None, None);
+    });
+    guard.timer.sleep();
+}

@@ -1,0 +1,246 @@
+//! The stack's ends of the pairs.
+
+use core::time::Duration;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{OwnedFd, RawFd};
+
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+
+/// An endpoint's name: a place in the engine's table and how often it was reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl EndpointId {
+    /// The id as the token of an epoll event; the engine's own tokens have the top bit set.
+    pub(super) fn token(self) -> u64 {
+        u64::from(self.generation & 0x7fff_ffff) << 32 | u64::from(self.index)
+    }
+}
+
+/// What serves the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing yet: no address has decided between the kernel and the stack.
+    Undecided,
+    /// An active open that has not completed.
+    Connecting(SocketId),
+    /// A connection of the stack.
+    Connection(SocketId),
+    /// A listener of the stack.
+    Listener(SocketId),
+    /// A UDP socket of the stack.
+    Datagram(SocketId),
+    /// The connection has ended by an error; the program may still read what was delivered.
+    Ended,
+}
+
+/// The stack's end of one pair.
+pub struct Endpoint {
+    /// The end itself; gone once the program could only see an ended connection through it.
+    pub end: Option<OwnedFd>,
+    /// What serves it.
+    pub role: Role,
+    /// The program's descriptor, as far as it is known in this process.
+    pub program: RawFd,
+    /// What the epoll set of the engine watches the end for.
+    pub watched: EventFlags,
+    /// The pair takes no more bytes for the program until it has read some.
+    pub full: bool,
+    /// The pair may hold bytes the program has not read.
+    pub unread: bool,
+    /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
+    /// descriptor from being writable.
+    pub filler: usize,
+    /// Bytes of the program's may be in the pair behind the filler.
+    pub overflow: bool,
+    /// Somebody writes to the descriptor where we cannot see it (stdio, a forked child).
+    pub unseen_writers: bool,
+    /// The program has shut its side down for reading.
+    pub read_finished: bool,
+    /// The end of the stream was passed on to the program.
+    pub finished: bool,
+    /// The program's end of the stream was passed on to the stack.
+    pub write_finished: bool,
+    /// An error that SO_ERROR or the next call will report, once.
+    pub error: Option<Error>,
+    /// SO_LINGER: how long close(2) waits; zero means reset.
+    pub linger: Option<Duration>,
+    /// Descriptors in flight to the program (listeners).
+    pub in_flight: usize,
+}
+
+/// What a listener's pair carries with each descriptor it hands over.
+#[derive(Clone, Copy, Debug)]
+pub struct Handed {
+    /// The connection's endpoint; `None` for a kernel socket accepted on loopback.
+    pub endpoint: Option<EndpointId>,
+}
+
+impl Handed {
+    /// Bytes a message has.
+    pub const LEN: usize = 9;
+
+    /// The message.
+    pub fn encode(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        if let Some(id) = self.endpoint {
+            bytes[0] = 1;
+            bytes[1..5].copy_from_slice(&id.index.to_ne_bytes());
+            bytes[5..9].copy_from_slice(&id.generation.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a message back.
+    pub fn decode(bytes: &[u8]) -> Self {
+        let word = |at: usize| {
+            bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes)
+        };
+        let endpoint = match (bytes.first(), word(1), word(5)) {
+            (Some(1), Some(index), Some(generation)) => Some(EndpointId { index, generation }),
+            _ => None,
+        };
+        Self { endpoint }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint for `end`, whose other end is `program`.
+    pub fn new(end: OwnedFd, program: RawFd, role: Role) -> Self {
+        Self {
+            end: Some(end),
+            role,
+            program,
+            watched: EventFlags::empty(),
+            full: false,
+            unread: false,
+            filler: 0,
+            overflow: false,
+            unseen_writers: false,
+            read_finished: false,
+            finished: false,
+            write_finished: false,
+            error: None,
+            linger: None,
+            in_flight: 0,
+        }
+    }
+
+    /// The stack's socket behind it.
+    pub fn socket(&self) -> Option<SocketId> {
+        match self.role {
+            Role::Connecting(id)
+            | Role::Connection(id)
+            | Role::Listener(id)
+            | Role::Datagram(id) => Some(id),
+            Role::Undecided | Role::Ended => None,
+        }
+    }
+}
+
+/// The table of endpoints.
+#[derive(Default)]
+pub struct Endpoints {
+    slots: Vec<(u32, Option<Endpoint>)>,
+    free: Vec<u32>,
+    /// Endpoint of each socket of the stack: a table a kind, a place an index.
+    by_socket: [Vec<Option<(SocketId, EndpointId)>>; 3],
+}
+
+impl Endpoints {
+    /// Puts `endpoint` into the table.
+    pub fn insert(&mut self, endpoint: Endpoint) -> EndpointId {
+        let socket = endpoint.socket();
+        let id = match self.free.pop() {
+            Some(index) => {
+                let slot = &mut self.slots[index as usize];
+                slot.1 = Some(endpoint);
+                EndpointId { index, generation: slot.0 }
+            }
+            None => {
+                self.slots.push((0, Some(endpoint)));
+                EndpointId { index: (self.slots.len() - 1) as u32, generation: 0 }
+            }
+        };
+        if let Some(socket) = socket {
+            *self.of_socket_mut(socket) = Some((socket, id));
+        }
+        id
+    }
+
+    /// Takes `id` out of the table.
+    pub fn remove(&mut self, id: EndpointId) -> Option<Endpoint> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.0 != id.generation {
+            return None;
+        }
+        let endpoint = slot.1.take()?;
+        slot.0 = slot.0.wrapping_add(1) & 0x7fff_ffff;
+        self.free.push(id.index);
+        if let Some(socket) = endpoint.socket() {
+            *self.of_socket_mut(socket) = None;
+        }
+        Some(endpoint)
+    }
+
+    /// Gives `id` another role.
+    pub fn set_role(&mut self, id: EndpointId, role: Role) {
+        let Some(endpoint) = self.get_mut(id) else { return };
+        let before = endpoint.socket();
+        endpoint.role = role;
+        let after = endpoint.socket();
+        if before != after {
+            if let Some(socket) = before {
+                *self.of_socket_mut(socket) = None;
+            }
+            if let Some(socket) = after {
+                *self.of_socket_mut(socket) = Some((socket, id));
+            }
+        }
+    }
+
+    /// The endpoint, if `id` is not stale.
+    pub fn get(&self, id: EndpointId) -> Option<&Endpoint> {
+        let slot = self.slots.get(id.index as usize)?;
+        slot.1.as_ref().filter(|_| slot.0 == id.generation)
+    }
+
+    /// The endpoint, if `id` is not stale.
+    pub fn get_mut(&mut self, id: EndpointId) -> Option<&mut Endpoint> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        let generation = slot.0;
+        slot.1.as_mut().filter(|_| generation == id.generation)
+    }
+
+    /// The endpoint that an epoll event of `token` is about.
+    pub fn of_token(&self, token: u64) -> Option<EndpointId> {
+        let id = EndpointId { index: token as u32, generation: (token >> 32) as u32 };
+        self.get(id).map(|_| id)
+    }
+
+    /// The endpoint of a socket of the stack.
+    pub fn of_socket(&self, socket: SocketId) -> Option<EndpointId> {
+        let entry = self.by_socket[socket.kind as usize].get(socket.index as usize)?;
+        entry.filter(|(held, _)| *held == socket).map(|(_, id)| id)
+    }
+
+    fn of_socket_mut(&mut self, socket: SocketId) -> &mut Option<(SocketId, EndpointId)> {
+        let table = &mut self.by_socket[socket.kind as usize];
+        let index = socket.index as usize;
+        if table.len() <= index {
+            table.resize(index + 1, None);
+        }
+        &mut table[index]
+    }
+
+    /// All endpoints.
+    pub fn ids(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.slots.iter().enumerate().filter(|(_, slot)| slot.1.is_some()).map(|(index, slot)| {
+            EndpointId { index: index as u32, generation: slot.0 }
+        })
+    }
+}

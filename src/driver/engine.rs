@@ -1,0 +1,272 @@
+//! The engine: one stack, its link, its endpoints, and the pass that serves them.
+
+use core::time::Duration;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::delivery::{Delivery, Direct};
+use super::endpoint::Endpoints;
+use super::ports::Ports;
+use super::seat::{Ready, Seat};
+use crate::control::{Mirror, Settings};
+use crate::link::{Frame, Link};
+use crate::stack::time::Instant;
+use crate::stack::{Stack, Transmit};
+use crate::sys::wait::{Set, no_event, poll_for};
+use crate::sys::wake::{Bell, Timer};
+use crate::sys::{clock, wait};
+
+/// Tokens of the engine's own descriptors in its set; endpoints' tokens have the top bit clear.
+pub(super) const TOKEN_WAKE: u64 = 1 << 63;
+pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
+/// A lease's token: this plus protocol and port.
+pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
+
+/// Frames sent with one system call at most.
+const BATCH: usize = 16;
+/// Frames drained in one pass at most, so that a flood does not keep a call from returning.
+const DRAIN: usize = 256;
+/// Bytes after which what the stack has to say (acknowledgements) is sent before draining on.
+const FLUSH_AFTER: usize = 192 * 1024;
+/// Room for the largest super-packet with its link header.
+const FRAME: usize = 66 * 1024;
+/// How many drains in a row may take a frame without asking whether there is another.
+const LONE_CHECK: u32 = 16;
+/// How long to wait for a link that takes no more frames before they are given up as lost.
+const LINK_FULL: Duration = Duration::from_millis(2);
+
+/// Everything of one process's stack. See the module's page for who may touch it when.
+pub struct Engine {
+    /// The protocols.
+    pub stack: Stack,
+    /// The stack's ends of the pairs.
+    pub endpoints: Endpoints,
+    /// Ports leased from the kernel.
+    pub ports: Ports,
+    /// What the user asked for.
+    pub settings: Settings,
+    pub(super) link: Box<dyn Link + Send>,
+    pub(super) mirror: Option<Mirror>,
+    pub(super) set: Set,
+    pub(super) wake: Bell,
+    pub(super) background_bell: Bell,
+    pub(super) timer: Timer,
+    pub(super) seat: Seat,
+    /// Until when the holder of the seat sleeps at most, in monotonic nanoseconds.
+    pub(super) seat_deadline: u64,
+    /// When the link was last served, in monotonic nanoseconds.
+    pub(super) served_at: u64,
+    /// The patrol timer runs, or the background thread is about to look.
+    pub(super) patrolled: bool,
+    pub(super) background_runs: bool,
+    pub(super) _memory: OwnedFd,
+    frame: Box<[u8]>,
+    batch: Box<[Transmit; BATCH]>,
+    /// Drains in a row, each after a sleep, that found one frame only.
+    lone: u32,
+    /// Frames given up because the link took no more.
+    pub(super) link_full: u64,
+}
+
+/// What [`Engine::new`] is put together from.
+pub(super) struct Parts {
+    pub(super) stack: Stack,
+    pub(super) ports: Ports,
+    pub(super) settings: Settings,
+    pub(super) link: Box<dyn Link + Send>,
+    pub(super) mirror: Option<Mirror>,
+    pub(super) memory: OwnedFd,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Result<Self, Errno> {
+        let set = Set::new()?;
+        let wake = Bell::new()?;
+        set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
+        if let Some(mirror) = &parts.mirror {
+            set.add(mirror.fd(), TOKEN_CONTROL, EventFlags::IN)?;
+        }
+        Ok(Self {
+            stack: parts.stack,
+            endpoints: Endpoints::default(),
+            ports: parts.ports,
+            settings: parts.settings,
+            link: parts.link,
+            mirror: parts.mirror,
+            set,
+            wake,
+            background_bell: Bell::new()?,
+            timer: Timer::new()?,
+            seat: Seat::Empty,
+            seat_deadline: u64::MAX,
+            served_at: clock::monotonic(),
+            patrolled: false,
+            background_runs: false,
+            _memory: parts.memory,
+            frame: vec![0; FRAME].into_boxed_slice(),
+            batch: Box::new(core::array::from_fn(|_| Transmit::default())),
+            lone: 0,
+            link_full: 0,
+        })
+    }
+
+    /// Now, as the stack counts time.
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(clock::monotonic())
+    }
+
+    /// When the stack or the link must be served next, in monotonic nanoseconds.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        let stack = self.stack.next_deadline().map(Instant::as_nanos);
+        match (stack, self.link.next_deadline()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Whether anything could happen that the program would not see by itself.
+    pub(super) fn has_work(&self) -> bool {
+        self.endpoints.ids().next().is_some() || self.next_deadline().is_some()
+    }
+
+    /// Serves everything once: frames that are there, news of the ends, timers, output, and the
+    /// endpoints that changed. `ready` says which of them are worth a look.
+    pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
+        if ready.link {
+            self.drain(ready.slept, direct);
+        }
+        if ready.ends {
+            self.look_at_ends();
+        }
+        self.finish_pass();
+    }
+
+    /// Looks once at the link without waiting, unless another thread is about to.
+    pub fn glance(&mut self, direct: Option<&mut Direct<'_>>) {
+        if self.seat == Seat::Empty {
+            self.drain(false, direct);
+            self.look_at_ends();
+            self.finish_pass();
+            self.served_at = clock::monotonic();
+        }
+    }
+
+    /// Timers, output and endpoints: what follows every change to the stack.
+    pub fn finish_pass(&mut self) {
+        let now = self.now();
+        if self.next_deadline().is_some_and(|at| at <= now.as_nanos()) {
+            self.stack.receive_timeout(now);
+        }
+        self.flush(now);
+        if self.settle_dirty(now) {
+            self.flush(now);
+        }
+    }
+
+    fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) {
+        let now = self.now();
+        let mut unflushed = 0;
+        let mut count = 0;
+        // Where frames come one by one, asking for a second one costs a system call for nothing.
+        // Should there be one, the link stays readable; and now and then it is asked all the same.
+        let limit = if slept && self.lone % LONE_CHECK != 0 { 1 } else { DRAIN };
+        while count < limit {
+            let Ok(Some(received)) = self.link.receive(&mut self.frame) else { break };
+            count += 1;
+            unflushed += received.len;
+            let mut sink = Delivery {
+                endpoints: &mut self.endpoints,
+                set: &self.set,
+                direct: direct.as_deref_mut(),
+            };
+            let frame = &self.frame[..received.len];
+            self.stack.receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            if unflushed >= FLUSH_AFTER {
+                self.flush(now);
+                unflushed = 0;
+            }
+        }
+        self.lone = if slept && count == 1 { self.lone.wrapping_add(1) } else { 0 };
+    }
+
+    /// Sends everything the stack has to say.
+    pub(super) fn flush(&mut self, now: Instant) {
+        loop {
+            let mut count = 0;
+            while count < BATCH && self.stack.poll_transmit(now, &mut self.batch[count]) {
+                count += 1;
+            }
+            if count > 0 {
+                self.transmit(count);
+            }
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    fn transmit(&mut self, count: usize) {
+        let empty: [&[u8]; 8] = [&[]; 8];
+        let mut payloads = [empty; BATCH];
+        for (payload, transmit) in payloads.iter_mut().zip(&self.batch[..count]) {
+            for (slice, span) in payload.iter_mut().zip(transmit.spans()) {
+                *slice = self.stack.bytes(*span);
+            }
+        }
+        let mut frames = [Frame::default(); BATCH];
+        for ((frame, payload), transmit) in frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
+        {
+            *frame = Frame {
+                header: transmit.header(),
+                payload: &payload[..transmit.spans().len()],
+                offload: transmit.offload.map(super::start::offload),
+            };
+        }
+        let mut sent = 0;
+        let mut waited = false;
+        while sent < count {
+            match self.link.transmit(&frames[sent..count]) {
+                Ok(0) | Err(Errno::AGAIN | Errno::NOBUFS) if !waited => {
+                    waited = true;
+                    let fd = rustix::fd::AsRawFd::as_raw_fd(&self.link.wait_fd());
+                    let mut fds = [wait::entry(fd, libc::POLLOUT)];
+                    let _ = poll_for(&mut fds, Some(LINK_FULL), None);
+                }
+                Ok(taken) if taken > 0 => sent += taken,
+                _ => {
+                    // As lost as on a congested wire: the transport's retransmission has it.
+                    self.link_full += (count - sent) as u64;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes the events of everything but the link.
+    fn look_at_ends(&mut self) {
+        let mut events = [no_event(); 64];
+        loop {
+            let count = self.set.ready(&mut events);
+            for event in &events[..count] {
+                self.serve_event(event.data.u64(), event.flags);
+            }
+            if count < events.len() {
+                return;
+            }
+        }
+    }
+
+    fn serve_event(&mut self, token: u64, flags: EventFlags) {
+        match token {
+            TOKEN_WAKE => self.wake.silence(),
+            TOKEN_CONTROL => self.receive_news(),
+            lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
+            token => {
+                if let Some(id) = self.endpoints.of_token(token) {
+                    self.serve_end(id, flags);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Who runs the stack, and how its sockets meet their descriptors.
+//!
+//! ```text
+//!   a thread in recv, poll, epoll_wait …        the background thread
+//!            │ seat                                   │ seat, while nobody else has it
+//!            ▼                                        ▼
+//!     wait: poll(link, ends) ──► pass: drain link → timers → transmit → settle endpoints
+//! ```
+//!
+//! Whoever waits, drives. The *seat* says who: the thread that waits in a call of ours takes it,
+//! moves the frames itself, and leaves it with what it came for. The background thread takes a
+//! seat that stays empty, so that acknowledgements, timers and descriptors used behind our back
+//! are served while the program computes.
+//!
+//! An *endpoint* is the stack's end of the pair whose other end is the program's descriptor.
+//! Settling it makes the one agree with the other: bytes, end of stream, errors, room to send.
+//!
+//! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, seat. It is never held
+//!    while waiting. A thread that asks for it while it has it (a signal handler that interrupts
+//!    a call of ours) is refused and goes by the descriptor alone.
+//! 2. Only the holder of the lock writes to an endpoint's pair, so "the pair was empty" stays
+//!    true until the lock is released.
+//! 3. Bytes for the program are in three places, oldest first: the pair, the receive queue, the
+//!    frame being processed. They move forward only.
+//! 4. Bytes from the program likewise: the send queue, the pair, the call in progress.
+//! 5. The seat is empty, or its holder polls the link before any deadline of the stack, or the
+//!    patrol timer is armed and the background thread will take it.
+
+mod background;
+mod delivery;
+mod endpoint;
+mod engine;
+mod ports;
+mod process;
+mod seat;
+mod settle;
+mod start;
+
+pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
+pub use endpoint::{Endpoint, EndpointId, Handed, Role};
+pub use engine::Engine;
+pub use ports::{Lease, Wish};
+pub use process::finish;
+pub use seat::{Interruption, Wait, wait};
+pub use start::{Service, service};
+
+use core::cell::Cell;
+use core::ops::{Deref, DerefMut};
+use parking_lot::{Mutex, MutexGuard};
+
+/// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
+const FILLER: usize = 64 * 1024;
+
+/// What upper layers want done in a forked child.
+static AFTER_FORK: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
+/// Has `hook` called in every forked child, after the parent's engine was given up there.
+pub fn on_fork(hook: fn()) {
+    AFTER_FORK.lock().push(hook);
+}
+
+static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
+
+thread_local! {
+    /// Whether this thread holds the lock now.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The engine, locked.
+pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>);
+
+impl Guard {
+    /// Runs `work` with the lock released.
+    fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        INSIDE.set(false);
+        let result = MutexGuard::unlocked(&mut self.0, work);
+        INSIDE.set(true);
+        result
+    }
+}
+
+impl Deref for Guard {
+    type Target = Engine;
+    fn deref(&self) -> &Engine {
+        self.0.as_deref().expect("a guard is only made around an engine, and only fork removes it")
+    }
+}
+
+impl DerefMut for Guard {
+    fn deref_mut(&mut self) -> &mut Engine {
+        self.0
+            .as_deref_mut()
+            .expect("a guard is only made around an engine, and only fork removes it")
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.as_deref_mut() {
+            engine.patrol();
+        }
+        INSIDE.set(false);
+    }
+}
+
+/// The process's engine, if there is one and this thread does not hold it already (invariant 1).
+pub fn lock() -> Option<Guard> {
+    if INSIDE.get() {
+        return None;
+    }
+    INSIDE.set(true);
+    let guard = ENGINE.lock();
+    if guard.is_none() {
+        drop(guard);
+        INSIDE.set(false);
+        return None;
+    }
+    Some(Guard(guard))
+}

@@ -1,0 +1,191 @@
+//! Waiting, and who moves the frames meanwhile.
+
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd, RawFd};
+use rustix::io::Errno;
+
+use super::delivery::Direct;
+use super::{Engine, Guard};
+use crate::sys::wait::{SignalMask, entry, poll_for};
+use crate::sys::clock;
+
+/// Who drives the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// Nobody; the background thread will, if it stays so.
+    Empty,
+    /// A thread of the program that waits in a call of ours.
+    Thread,
+    /// The background thread.
+    Background,
+}
+
+/// What a call waits with.
+#[derive(Default)]
+pub struct Wait<'a> {
+    /// When to give up, in nanoseconds of the monotonic clock.
+    pub deadline: Option<u64>,
+    /// Descriptors of the program whose readiness ends the wait too.
+    pub fds: &'a mut [libc::pollfd],
+    /// `fds` matter only while another thread drives: what this call waits for can change by the
+    /// stack alone.
+    pub stack_only: bool,
+    /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
+    pub mask: Option<SignalMask>,
+}
+
+/// Why a wait ended without what it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal handler ran.
+    Signal,
+}
+
+/// How many program descriptors a wait polls without a heap allocation.
+const FEW: usize = 6;
+
+/// Waits until `ready` gives something, driving the stack if nobody else does.
+///
+/// `direct` is where bytes for the caller's socket may go at once. `ready` is called with the
+/// engine locked: first before any waiting, then after each pass.
+pub fn wait<T>(
+    guard: &mut Guard,
+    request: &mut Wait<'_>,
+    mut direct: Option<&mut Direct<'_>>,
+    mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
+) -> Result<T, Interruption> {
+    if let Some(value) = ready(guard, direct.as_deref_mut()) {
+        return Ok(value);
+    }
+    let drives = guard.take_seat();
+    let result = loop {
+        let now = clock::monotonic();
+        if request.deadline.is_some_and(|deadline| deadline <= now) {
+            break Err(Interruption::TimedOut);
+        }
+        let woken = if drives {
+            wait_driving(guard, request, now)
+        } else {
+            wait_beside(guard, request, now)
+        };
+        match woken {
+            Ok(ready) if drives => guard.pass(ready, direct.as_deref_mut()),
+            Ok(_) => {}
+            Err(Errno::INTR) => {
+                if let Some(value) = ready(guard, direct.as_deref_mut()) {
+                    break Ok(value);
+                }
+                break Err(Interruption::Signal);
+            }
+            // The descriptors are the program's: whatever is wrong with them, its own call on
+            // them says it best.
+            Err(_) => break Err(Interruption::TimedOut),
+        }
+        if let Some(value) = ready(guard, direct.as_deref_mut()) {
+            break Ok(value);
+        }
+    };
+    if drives {
+        guard.leave_seat();
+    }
+    result
+}
+
+/// Which of the engine's own descriptors are ready.
+pub(super) struct Ready {
+    pub(super) link: bool,
+    pub(super) ends: bool,
+    /// The wait took longer than a look would.
+    pub(super) slept: bool,
+}
+
+/// A poll that takes longer than this many nanoseconds has slept.
+const SLEPT: u64 = 3_000;
+
+fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
+    let own = guard.own_descriptors();
+    let timeout = guard.timeout(now, request.deadline);
+    let extra: &mut [libc::pollfd] = if request.stack_only { &mut [] } else { request.fds };
+    let mask = request.mask;
+    guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))
+}
+
+fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
+    let timeout = request.deadline.map(|at| Duration::from_nanos(at.saturating_sub(now)));
+    let mask = request.mask;
+    let fds = &mut *request.fds;
+    guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
+    Ok(Ready { link: false, ends: false, slept: true })
+}
+
+/// Polls the engine's descriptors and some of the program's.
+pub(super) fn poll_with_own(
+    own: [RawFd; 2],
+    extra: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<&SignalMask>,
+) -> Result<Ready, Errno> {
+    let mut few = [entry(-1, 0); FEW + 2];
+    let mut many = Vec::new();
+    let all = if extra.len() <= FEW {
+        &mut few[..extra.len() + 2]
+    } else {
+        many.resize(extra.len() + 2, entry(-1, 0));
+        &mut many[..]
+    };
+    all[0] = entry(own[0], libc::POLLIN);
+    all[1] = entry(own[1], libc::POLLIN);
+    all[2..].copy_from_slice(extra);
+    let before = clock::monotonic();
+    poll_for(all, timeout, mask)?;
+    let slept = clock::monotonic().saturating_sub(before) > SLEPT;
+    for (to, from) in extra.iter_mut().zip(&all[2..]) {
+        to.revents = from.revents;
+    }
+    Ok(Ready { link: all[0].revents != 0, ends: all[1].revents != 0, slept })
+}
+
+impl Engine {
+    /// Takes the seat unless another thread of the program has it.
+    pub(super) fn take_seat(&mut self) -> bool {
+        match self.seat {
+            Seat::Thread => return false,
+            Seat::Background => self.call_background_off(),
+            Seat::Empty => {}
+        }
+        self.seat = Seat::Thread;
+        true
+    }
+
+    /// Gives the seat up; [`Engine::patrol`] sees to what follows.
+    pub(super) fn leave_seat(&mut self) {
+        self.seat = Seat::Empty;
+        self.served_at = clock::monotonic();
+        self.seat_deadline = u64::MAX;
+    }
+
+    /// The link, and the set that watches everything else.
+    pub(super) fn own_descriptors(&self) -> [RawFd; 2] {
+        [self.link.wait_fd().as_raw_fd(), self.set.as_fd().as_raw_fd()]
+    }
+
+    /// How long the holder of the seat may sleep.
+    pub(super) fn timeout(&mut self, now: u64, until: Option<u64>) -> Option<Duration> {
+        let own = self.next_deadline();
+        self.seat_deadline = own.unwrap_or(u64::MAX);
+        let earliest = match (own, until) {
+            (Some(own), Some(until)) => Some(own.min(until)),
+            (one, other) => one.or(other),
+        };
+        earliest.map(|at| Duration::from_nanos(at.saturating_sub(now)))
+    }
+
+    /// Wakes the holder of the seat because what it sleeps for has changed.
+    pub(super) fn kick(&mut self) {
+        if self.seat != Seat::Empty {
+            self.wake.ring();
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Settling: making a descriptor agree with its socket in the stack, in both directions.
+
+use rustix::event::epoll::EventFlags;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+use super::Engine;
+use super::delivery::datagram_header;
+use super::endpoint::{Endpoint, EndpointId, Role};
+use crate::stack::error::Error;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::tcp::State;
+use crate::stack::time::Instant;
+use crate::sys::wait::{Set, borrow, entry, poll_for};
+use crate::sys::{pair, raw};
+
+/// Bytes moved from a pair at a time.
+const MOVE: usize = 64 * 1024;
+
+/// Events every stream end is watched for.
+pub(super) const STREAM_EVENTS: EventFlags =
+    EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
+/// Watches an end for `also` besides the usual.
+pub(super) fn watch(set: &Set, endpoint: &mut Endpoint, token: u64, also: EventFlags) {
+    let flags = STREAM_EVENTS | also;
+    if let Some(end) = &endpoint.end
+        && endpoint.watched != flags
+    {
+        // A failure means an exhausted kernel; the program's next call settles the endpoint too.
+        let _ = if endpoint.watched.is_empty() {
+            set.add(end, token, flags)
+        } else {
+            set.modify(end, token, flags)
+        };
+        endpoint.watched = flags;
+    }
+}
+
+impl Engine {
+    /// Settles every endpoint whose socket has changed; whether the stack may have more to say.
+    pub(super) fn settle_dirty(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(socket) = self.stack.poll_dirty() {
+            any = true;
+            match self.endpoints.of_socket(socket) {
+                Some(id) => self.settle(now, id),
+                None => self.ports.forget_if_gone(&mut self.stack, socket),
+            }
+        }
+        any
+    }
+
+    /// Makes `id`'s pair agree with its socket.
+    pub fn settle(&mut self, now: Instant, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(id) else { return };
+        match endpoint.role {
+            Role::Connecting(socket) => self.settle_connecting(now, id, socket),
+            Role::Connection(socket) => self.settle_connection(now, id, socket),
+            Role::Listener(socket) => self.offer_connection(id, socket),
+            Role::Datagram(socket) => self.settle_datagram(id, socket),
+            Role::Undecided | Role::Ended => {}
+        }
+    }
+
+    fn settle_connecting(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        let state = self.stack.tcp_state(socket);
+        if matches!(state, Some(State::SynSent | State::SynReceived)) {
+            return;
+        }
+        if matches!(state, None | Some(State::Closed)) {
+            self.end_connection(id, socket);
+            return;
+        }
+        self.endpoints.set_role(id, Role::Connection(socket));
+        self.unstuff(id);
+        self.settle_connection(now, id, socket);
+    }
+
+    fn settle_connection(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        self.deliver_queued(now, id, socket);
+        let Some(progress) = self.stack.tcp_progress(socket) else {
+            self.end_connection(id, socket);
+            return;
+        };
+        if progress.receive_len == 0 {
+            if progress.failed {
+                self.end_connection(id, socket);
+                return;
+            }
+            if progress.fin_received {
+                self.pass_end_of_stream(id);
+            }
+        }
+        let Some(endpoint) = self.endpoints.get(id) else { return };
+        if progress.writable && (endpoint.filler > 0 || endpoint.overflow) {
+            self.unstuff(id);
+            self.take_overflow(now, id);
+        }
+    }
+
+    /// Moves queued bytes into the pair as far as it takes them.
+    pub fn deliver_queued(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(end) = &endpoint.end else { return };
+        endpoint.full = false;
+        loop {
+            let bytes = self.stack.tcp_received(socket);
+            if bytes.is_empty() {
+                break;
+            }
+            match pair::give(end, bytes) {
+                Ok(count) => {
+                    endpoint.unread = true;
+                    self.stack.tcp_consume(now, socket, count);
+                }
+                Err(Errno::AGAIN) => {
+                    endpoint.full = true;
+                    break;
+                }
+                // Shut down for reading: the bytes wait in the receive queue, as on Linux.
+                Err(_) => break,
+            }
+        }
+        let also = if endpoint.full { EventFlags::OUT } else { EventFlags::empty() };
+        watch(&self.set, endpoint, id.token(), also);
+    }
+
+    fn pass_end_of_stream(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && !endpoint.finished
+            && let Some(end) = &endpoint.end
+        {
+            let _ = pair::finish(end);
+            endpoint.finished = true;
+        }
+    }
+
+    /// The connection is over by an error (or both sides are done): the program's descriptor gets
+    /// the flags of a reset connection by losing its other end with something unread in it.
+    fn end_connection(&mut self, id: EndpointId, socket: SocketId) {
+        let error = self.stack.tcp_take_error(socket);
+        self.endpoints.set_role(id, Role::Ended);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.error = error;
+            if error.is_some() && endpoint.filler == 0 && endpoint.program >= 0 {
+                let _ = pair::give(borrow(endpoint.program), &[0]);
+            }
+            if error.is_some() {
+                endpoint.end = None;
+            } else if let Some(end) = &endpoint.end {
+                let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
+            }
+        }
+        self.stack.tcp_release(socket);
+        self.ports.forget_if_gone(&mut self.stack, socket);
+    }
+
+    /// Keeps the program's descriptor from being writable.
+    pub fn stuff(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        if endpoint.filler > 0 || endpoint.program < 0 {
+            return;
+        }
+        let filler = [0; super::FILLER];
+        if let Ok(count) = pair::give(borrow(endpoint.program), &filler) {
+            endpoint.filler = count;
+        }
+    }
+
+    /// Takes the filler out again.
+    pub fn unstuff(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(end) = &endpoint.end else { return };
+        let mut buffer = [0; super::FILLER];
+        while endpoint.filler > 0 {
+            let most = endpoint.filler.min(buffer.len());
+            match pair::take(end, &mut buffer[..most]) {
+                Ok(count) if count > 0 => endpoint.filler -= count,
+                _ => endpoint.filler = 0,
+            }
+        }
+    }
+
+    /// News of an end: bytes written where we could not see it, shutdown, close, room.
+    pub(super) fn serve_end(&mut self, id: EndpointId, flags: EventFlags) {
+        let now = self.now();
+        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        match endpoint.role {
+            Role::Connection(socket) => {
+                if flags.contains(EventFlags::OUT) {
+                    self.deliver_queued(now, id, socket);
+                    self.settle_connection(now, id, socket);
+                }
+                if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
+                    self.take_overflow(now, id);
+                }
+            }
+            _ if gone => self.close(now, id),
+            Role::Listener(socket) => self.offer_connection(id, socket),
+            Role::Datagram(socket) => self.settle_datagram(id, socket),
+            Role::Connecting(_) | Role::Undecided | Role::Ended => {}
+        }
+    }
+
+    /// Moves bytes of the program's from the pair into the send queue, and passes on what follows
+    /// them: shutdown, close, reset.
+    pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
+        let mut buffer = [0; MOVE];
+        loop {
+            let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+            let (Some(end), Role::Connection(socket)) = (&endpoint.end, endpoint.role) else {
+                return;
+            };
+            if endpoint.filler > 0 && !endpoint.hung_up() {
+                return;
+            }
+            let space = self.stack.tcp_send_space(socket).min(buffer.len());
+            if space == 0 && !endpoint.write_finished {
+                endpoint.overflow = true;
+                return;
+            }
+            match pair::take(end, &mut buffer[..space.max(1)]) {
+                Ok(0) => return self.take_end_of_stream(now, id, socket),
+                Ok(count) => {
+                    let skipped = count.min(endpoint.filler);
+                    endpoint.filler -= skipped;
+                    // The space was asked for above: all of it fits.
+                    let _ = self.stack.tcp_send(now, socket, &buffer[skipped..count], false);
+                }
+                Err(Errno::CONNRESET) => {
+                    self.stack.tcp_abort(now, socket);
+                    return self.forget(id);
+                }
+                Err(_) => {
+                    endpoint.overflow = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_end_of_stream(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        endpoint.overflow = false;
+        if endpoint.hung_up() {
+            return self.close(now, id);
+        }
+        if !endpoint.write_finished {
+            endpoint.write_finished = true;
+            let _ = self.stack.tcp_shutdown_write(now, socket);
+        }
+    }
+
+    /// CLOSE: the program has closed its last descriptor.
+    pub fn close(&mut self, now: Instant, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
+        match endpoint.socket() {
+            Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
+            Some(socket) if reset => self.stack.tcp_abort(now, socket),
+            Some(socket) => self.stack.tcp_close(now, socket),
+            None => {}
+        }
+        self.forget(id);
+    }
+
+    /// Drops an endpoint whose socket goes on without it, or is gone.
+    pub fn forget(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.remove(id)
+            && let Some(socket) = endpoint.socket()
+        {
+            self.ports.forget_if_gone(&mut self.stack, socket);
+        }
+    }
+
+    fn settle_datagram(&mut self, id: EndpointId, socket: SocketId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        if let Some(error) = self.stack.udp_take_error(socket) {
+            endpoint.error = Some(error);
+        }
+        let Some(end) = &endpoint.end else { return };
+        endpoint.full = false;
+        while let Some((datagram, data)) = self.stack.udp_front(socket) {
+            let header = datagram_header(datagram.from, datagram.to);
+            match pair::give_message(end, &header, data) {
+                Ok(_) => {
+                    endpoint.unread = true;
+                    self.stack.udp_drop_front(socket);
+                }
+                Err(Errno::AGAIN) => {
+                    endpoint.full = true;
+                    break;
+                }
+                Err(_) => self.stack.udp_drop_front(socket),
+            }
+        }
+        let also = if endpoint.full { EventFlags::OUT } else { EventFlags::empty() };
+        watch(&self.set, endpoint, id.token(), also);
+    }
+}
+
+impl Endpoint {
+    /// Whether the program's last descriptor is closed.
+    pub(super) fn hung_up(&self) -> bool {
+        let Some(end) = &self.end else { return true };
+        let mut fds = [entry(rustix::fd::AsRawFd::as_raw_fd(&end.as_fd()), 0)];
+        matches!(poll_for(&mut fds, Some(core::time::Duration::ZERO), None), Ok(1))
+            && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
+    }
+
+    /// The error to report, once.
+    pub fn take_error(&mut self) -> Option<Error> {
+        // The pair has an error of its own for the same event.
+        if self.error.is_some() && self.program >= 0 {
+            let _ = rustix::net::sockopt::socket_error(borrow(self.program));
+        }
+        self.error.take()
+    }
+}
+
+/// Closes a number the library made for the program and could not hand over.
+pub(super) fn give_up(fd: rustix::fd::RawFd) {
+    let _ = raw::close(fd);
+}

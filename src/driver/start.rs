@@ -1,0 +1,348 @@
+//! Building the engine: what to drive, with which addresses, or why not.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::engine::{Engine, Parts};
+use super::ports::{Ports, Source};
+use super::{ENGINE, INSIDE};
+use crate::control::{
+    self, Address, EphemeralPorts, Facts, FilterSpec, Limits, Mirror, MirrorError, News, PortSet,
+    Settings, log, own_routes,
+};
+use crate::link::{Capture, Impair, Impairments, Link, PacketSocket};
+use crate::memory::Region;
+use crate::stack::pool::Pool;
+use crate::stack::{self, Config, Ipv4Cidr, Stack};
+use crate::sys::{clock, descriptor};
+
+/// Most instructions of the packet socket's filter (BPF_MAXINSNS).
+const FILTER_MAX: usize = 4096;
+
+const UNTRIED: u8 = 0;
+const RUNNING: u8 = 1;
+const REFUSED: u8 = 2;
+const REFUSED_REQUIRED: u8 = 3;
+
+static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the stack serves this process's new sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// It does.
+    Stack,
+    /// It cannot, and the program runs on the kernel.
+    Kernel,
+    /// It cannot, and the user wants the program's socket calls to fail then.
+    None,
+}
+
+/// Starts the engine at the first call; says who serves.
+pub fn service() -> Service {
+    match STATE.load(Ordering::Acquire) {
+        RUNNING => Service::Stack,
+        REFUSED => Service::Kernel,
+        REFUSED_REQUIRED => Service::None,
+        _ => start(),
+    }
+}
+
+fn start() -> Service {
+    if INSIDE.replace(true) {
+        return Service::Kernel;
+    }
+    let mut slot = ENGINE.lock();
+    if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
+        match build() {
+            Ok(engine) => {
+                *slot = Some(Box::new(engine));
+                STATE.store(RUNNING, Ordering::Release);
+            }
+            Err(refusal) => {
+                log::warn(format_args!("{refusal}"));
+                let state = if refusal.required { REFUSED_REQUIRED } else { REFUSED };
+                STATE.store(state, Ordering::Release);
+            }
+        }
+    }
+    drop(slot);
+    INSIDE.set(false);
+    if STATE.load(Ordering::Acquire) == RUNNING && !HOOKED.swap(true, Ordering::AcqRel) {
+        super::process::hook();
+    }
+    match STATE.load(Ordering::Acquire) {
+        RUNNING => Service::Stack,
+        REFUSED_REQUIRED => Service::None,
+        _ => Service::Kernel,
+    }
+}
+
+/// Forgets that the engine was started: in a forked child, whose first socket starts its own.
+pub(super) fn forget() {
+    if STATE.load(Ordering::Acquire) == RUNNING {
+        STATE.store(UNTRIED, Ordering::Release);
+    }
+}
+
+/// Why the stack cannot serve.
+#[derive(Debug)]
+struct Refusal {
+    reason: String,
+    required: bool,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = if self.required {
+            "socket calls fail, as SIDESTACK_REQUIRED asks"
+        } else {
+            "this program runs on the kernel's stack"
+        };
+        write!(f, "{}; {rest}", self.reason)
+    }
+}
+
+fn build() -> Result<Engine, Refusal> {
+    let loaded = Settings::load(environment(), &program_name())
+        .map_err(|error| Refusal { reason: error.message, required: error.required })?;
+    let settings = loaded.settings;
+    if log::configure(settings.log, settings.log_file.as_deref()).is_err() {
+        log::warn("cannot write to SIDESTACK_LOG_FILE; logging to standard error");
+    }
+    loaded.warnings.iter().for_each(|warning| log::warn(format_args!("{warning}")));
+    let required = settings.required;
+    build_with(settings).map_err(|reason| Refusal { reason, required })
+}
+
+fn build_with(settings: Settings) -> Result<Engine, String> {
+    if is_privileged_by_file() {
+        return Err("the program is setuid or has file capabilities".into());
+    }
+    descriptor::set_apart();
+    let mut mirror =
+        Mirror::open(settings.interface.as_deref()).map_err(|error| explain_mirror(&error))?;
+    let facts = mirror.facts().clone();
+    let name = &facts.interface.name;
+    if !facts.interface.up {
+        return Err(format!("interface \"{name}\" is down; set it up (ip link set {name} up)"));
+    }
+    let limits = Limits::read();
+    let link = open_link(&settings, &facts).map_err(|why| format!("{why} (interface \"{name}\")"))?;
+    let region =
+        Region::new().map_err(|errno| format!("cannot make the memory file: {errno}"))?;
+    let (memory, bytes) = region.into_parts();
+    let mut stack = Stack::new(config(&settings, &facts, &limits), Pool::new(bytes));
+    stack.set_link_up(true);
+    configure(&mut stack, &settings, &facts);
+    let now = stack::time::Instant::from_nanos(clock::monotonic());
+    if settings.address == Address::Host {
+        for (address, hardware) in mirror.neighbors().unwrap_or_default() {
+            stack.learn_neighbor(now, address, hardware);
+        }
+    }
+    let ports = Ports::new(source(&settings, &facts, &limits));
+    let parts = Parts { stack, ports, settings, link, mirror: Some(mirror), memory };
+    let limits = stack_limits(&limits);
+    Engine::new(parts, limits).map_err(|errno| format!("cannot watch descriptors: {errno}"))
+}
+
+fn explain_mirror(error: &MirrorError) -> String {
+    error.to_string()
+}
+
+/// The environment, without std's lock on it: the program may be changing it.
+fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
+    crate::sys::process::environment()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(b"SIDESTACK_"))
+        .collect()
+}
+
+fn program_name() -> String {
+    crate::sys::process::program_name()
+}
+
+fn is_privileged_by_file() -> bool {
+    crate::sys::process::is_secure()
+}
+
+fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
+    let nothing = FilterSpec {
+        addresses: Vec::new(),
+        own_address: false,
+        tcp_ports: PortSet::default(),
+        udp_ports: PortSet::default(),
+    };
+    let socket = PacketSocket::open(facts.interface.index, &nothing.program(FILTER_MAX))
+        .map_err(explain_packet_socket)?;
+    let link: Box<dyn Link + Send> = match &settings.impair {
+        None => Box::new(socket),
+        Some(spec) => {
+            let impairments = Impairments::parse(spec).map_err(|error| error.to_string())?;
+            Box::new(Impair::new(socket, impairments))
+        }
+    };
+    match &settings.pcap {
+        None => Ok(link),
+        Some(path) => match Capture::create(link, path, &facts.interface.name) {
+            Ok(capture) => Ok(Box::new(capture)),
+            Err(error) => Err(format!("cannot write SIDESTACK_PCAP={path}: {error}")),
+        },
+    }
+}
+
+fn explain_packet_socket(errno: Errno) -> String {
+    match errno {
+        Errno::PERM | Errno::ACCESS => {
+            "no right to open a packet socket; CAP_NET_RAW is needed (run as root, or: \
+             setcap cap_net_raw+ep on the program's starter)"
+                .into()
+        }
+        Errno::MFILE | Errno::NFILE => "no descriptor left for the packet socket".into(),
+        Errno::NOPROTOOPT => "the kernel is too old for the packet socket's options".into(),
+        errno => format!("cannot open a packet socket: {errno}"),
+    }
+}
+
+fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
+    let mut random = [0; 24];
+    // Without the kernel's random numbers (before its pool is ready) the clock has to do.
+    if getrandom(&mut random, GetRandomFlags::NONBLOCK) != Ok(random.len()) {
+        random[..8].copy_from_slice(&clock::monotonic().to_ne_bytes());
+    }
+    let mut secret = [0; 16];
+    secret.copy_from_slice(&random[..16]);
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&random[16..]);
+    Config {
+        hardware_address: facts.interface.hardware_address,
+        mtu: facts.interface.mtu as usize,
+        own_address: settings.address != Address::Host,
+        // An impairment is to meet frames, not bundles of them.
+        super_packets: settings.impair.is_none(),
+        congestion: match settings.congestion {
+            control::Congestion::Cubic => stack::Congestion::Cubic,
+            control::Congestion::Reno => stack::Congestion::Reno,
+        },
+        limits: stack_limits(limits),
+        secret,
+        seed: u64::from_ne_bytes(seed),
+    }
+}
+
+fn stack_limits(limits: &Limits) -> stack::Limits {
+    let buffers = |buffers: &control::Buffers| {
+        [buffers.min as usize, buffers.default as usize, buffers.max as usize]
+    };
+    stack::Limits {
+        somaxconn: limits.somaxconn,
+        max_syn_backlog: limits.tcp_max_syn_backlog,
+        max_time_wait: limits.tcp_max_tw_buckets,
+        tcp_rmem: buffers(&limits.tcp_rmem),
+        tcp_wmem: buffers(&limits.tcp_wmem),
+        rmem_max: limits.rmem_max as usize,
+        wmem_max: limits.wmem_max as usize,
+        rmem_default: limits.rmem_default as usize,
+        wmem_default: limits.wmem_default as usize,
+        ..stack::Limits::default()
+    }
+}
+
+fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
+    let seed = clock::monotonic() ^ u64::from(crate::sys::raw::process_id()) << 32;
+    let range = limits.ip_local_port_range;
+    match settings.address {
+        Address::Host => {
+            let index = facts.interface.index;
+            let reserved = &limits.ip_local_reserved_ports;
+            Source::Kernel(EphemeralPorts::new(index, range, reserved, seed), index)
+        }
+        Address::Own(_) => Source::Own { range: (range.first, range.last), next: seed },
+    }
+}
+
+/// Tells the stack its addresses and routes.
+fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
+    let (addresses, routes) = match &settings.address {
+        Address::Host => (facts.addresses.clone(), facts.routes.clone()),
+        Address::Own(addresses) => {
+            let mut routes = own_routes(addresses, settings.gateway);
+            // The host's own loopback stays the kernel's.
+            routes.extend(facts.routes.iter().filter(|route| is_loopback(route)).copied());
+            (addresses.clone(), routes)
+        }
+    };
+    stack.set_mtu(facts.interface.mtu as usize);
+    stack.set_hardware_address(facts.interface.hardware_address);
+    let addresses: Vec<Ipv4Cidr> =
+        addresses.iter().map(|cidr| Ipv4Cidr::new(cidr.address, cidr.prefix_len)).collect();
+    stack.set_addresses(&addresses);
+    stack.set_routes(routes.iter().map(route).collect());
+}
+
+fn is_loopback(route: &control::Route) -> bool {
+    route.destination.address.is_loopback()
+}
+
+fn route(route: &control::Route) -> stack::Route {
+    stack::Route {
+        destination: Ipv4Cidr::new(route.destination.address, route.destination.prefix_len),
+        gateway: route.gateway,
+        source: route.source,
+        mtu: route.mtu.map(|mtu| mtu as usize),
+        metric: route.metric,
+        egress: match route.egress {
+            control::Egress::Stack => stack::Egress::Stack,
+            control::Egress::Kernel => stack::Egress::Kernel,
+            control::Egress::Unreachable => stack::Egress::Unreachable,
+        },
+    }
+}
+
+/// The stack's offload as the link names it.
+pub(super) fn offload(offload: stack::Offload) -> crate::link::Offload {
+    crate::link::Offload {
+        checksum_start: offload.checksum_start,
+        checksum_offset: offload.checksum_offset,
+        gso: offload.gso.map(|gso| crate::link::Gso { size: gso.size, header_len: gso.header_len }),
+    }
+}
+
+/// The link's checksum verdict as the stack names it.
+pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::Checksum {
+    match checksum {
+        crate::link::Checksum::Verify => stack::Checksum::Verify,
+        crate::link::Checksum::Trusted => stack::Checksum::Trusted,
+    }
+}
+
+impl Engine {
+    /// The kernel says that the interface, its addresses or its routes have changed.
+    pub(super) fn receive_news(&mut self) {
+        let Some(mirror) = &mut self.mirror else { return };
+        let news: News = mirror.receive_news();
+        if !news.any() || mirror.refresh(news).is_err() {
+            return;
+        }
+        let facts = mirror.facts().clone();
+        self.stack.set_link_up(facts.interface.up);
+        configure(&mut self.stack, &self.settings, &facts);
+        self.ports.refilter();
+        self.refilter();
+    }
+
+    /// Brings the packet socket's filter up to date with ports and addresses.
+    pub fn refilter(&mut self) {
+        let addresses: Vec<_> = self.stack.addresses().iter().map(|cidr| cidr.address).collect();
+        let Some(filter) = self.ports.changed_filter(&addresses) else { return };
+        let fd = self.link.wait_fd();
+        let installed = filter
+            .install(FILTER_MAX, |program| crate::sys::filter::attach(fd, program));
+        if let Err(errno) = installed {
+            log::error(format_args!("cannot set the packet filter: {errno}"));
+        }
+    }
+}

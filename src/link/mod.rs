@@ -1,0 +1,152 @@
+//! Frames in and out.
+//!
+//! ```text
+//!   driver ── Link ──► Capture ──► Impair ──► PacketSocket ──► AF_PACKET
+//! ```
+//!
+//! A link moves Ethernet II frames between the driver and an interface, without looking into
+//! them. [`PacketSocket`] is the real one; [`Capture`] and [`Impair`] wrap any link and are links
+//! themselves.
+//!
+//! 1. Nothing blocks. Nothing to receive and no room to transmit are answers, not errors.
+//! 2. A frame may be a super-packet of up to 64 KiB: an inbound one as the kernel merged it
+//!    (GRO), an outbound one with [`Offload`] instructions for whoever cuts it up (GSO).
+//! 3. A link has no clock. Once at the start of each pass the driver says what time it is
+//!    ([`Link::advance`]), and at its end that it is over ([`Link::flush`]).
+
+mod packet;
+
+pub use packet::PacketSocket;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+/// Most payload slices a frame may have.
+pub const MAX_SLICES: usize = 8;
+
+/// A receive buffer of this many bytes holds every frame: an IPv4 packet of 65,535 bytes, its
+/// Ethernet header, and one byte more, so that a frame that fills it is known to be cut.
+pub const RECEIVE_BUFFER: usize = 65_535 + 14 + 1;
+
+/// Who vouches for a received frame's L4 checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// Nobody: it must be verified.
+    Verify,
+    /// The kernel or the hardware: it was verified, or the frame never left this machine and the
+    /// checksum was not computed at all.
+    Trusted,
+}
+
+/// A received frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its length in the caller's buffer, from the Ethernet header on.
+    pub len: usize,
+    /// Whether its L4 checksum may be relied on.
+    pub checksum: Checksum,
+    /// Payload bytes of each segment that was merged into it; 0: a single frame.
+    pub gso_size: u16,
+}
+
+/// What is left to do for an outbound frame after the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offload {
+    /// Where the L4 header starts, in bytes from the frame's start.
+    pub checksum_start: u16,
+    /// Where its checksum field is, in bytes from `checksum_start`. It holds the folded
+    /// pseudo-header sum.
+    pub checksum_offset: u16,
+    /// Also to be cut into segments.
+    pub gso: Option<Gso>,
+}
+
+/// How to cut a TCP super-packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gso {
+    /// Payload bytes of each segment but the last.
+    pub size: u16,
+    /// Bytes of Ethernet, IP and TCP header.
+    pub header_len: u16,
+}
+
+/// An outbound frame: its header, and its payload where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Ethernet, IP and L4 header.
+    pub header: &'a [u8],
+    /// The payload in at most [`MAX_SLICES`] slices.
+    pub payload: &'a [&'a [u8]],
+    /// What the link has to finish; `None`: the frame is whole.
+    pub offload: Option<Offload>,
+}
+
+impl Frame<'_> {
+    /// Its length in bytes.
+    pub fn total_len(&self) -> usize {
+        self.header.len() + self.payload.iter().map(|slice| slice.len()).sum::<usize>()
+    }
+
+    /// Appends its bytes to `buffer`.
+    pub fn copy_to(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(self.header);
+        for slice in self.payload {
+            buffer.extend_from_slice(slice);
+        }
+    }
+}
+
+/// Frames a link has moved and lost since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames handed to the driver.
+    pub received: u64,
+    /// Frames taken from the driver.
+    pub transmitted: u64,
+    /// Inbound frames lost because nobody fetched them in time.
+    pub receive_lost: u64,
+    /// Inbound frames dropped because they could not be used: cut, or with an offload the kernel
+    /// cannot describe.
+    pub receive_unusable: u64,
+    /// Frames dropped on purpose by an impairment, or because its queue was full.
+    pub impaired: u64,
+}
+
+/// Moves frames between the driver and an interface.
+pub trait Link {
+    /// Fetches the next frame into the front of `buffer` (of [`RECEIVE_BUFFER`] bytes); `None`:
+    /// nothing there.
+    ///
+    /// # Errors
+    /// ENETDOWN: the interface went down (said once), or what the system call says.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno>;
+
+    /// Takes frames from the front of `frames`; returns how many. Fewer than all: the link is
+    /// full, and the rest is to be offered again when [`Self::wait_fd`] is writable, but not
+    /// before a millisecond if it is so at once (a full queue of the interface cannot be waited
+    /// for).
+    ///
+    /// # Errors
+    /// Only if the very first frame is refused, which is then neither sent nor kept. ENETDOWN: the
+    /// interface is down. ENXIO, ENODEV: it is gone. EMSGSIZE: the frame is longer than the MTU
+    /// and has no [`Gso`]. EINVAL: its offload or its slices are wrong.
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno>;
+
+    /// Readable when a frame may be there, writable when there may be room.
+    fn wait_fd(&self) -> BorrowedFd<'_>;
+
+    /// When [`Self::advance`] must be called at the latest, in nanoseconds of the driver's clock.
+    fn next_deadline(&self) -> Option<u64> {
+        None
+    }
+
+    /// Says the time, in nanoseconds of the driver's clock, at the start of a pass. Delayed frames
+    /// that are due are transmitted.
+    fn advance(&mut self, _now: u64) {}
+
+    /// Ends a pass: what was gathered on the side (a capture) is written out.
+    fn flush(&mut self) {}
+
+    /// Frames moved and lost.
+    fn statistics(&mut self) -> Statistics;
+}

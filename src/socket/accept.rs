@@ -1,0 +1,182 @@
+//! accept(2) and accept4(2).
+
+use core::net::SocketAddrV4;
+use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::create::admit;
+use super::{Kind, Socket, Stage, table};
+use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::stack::ids::SocketId;
+use crate::sys::pair::{self, Received};
+use crate::sys::wait::{borrow, entry};
+use crate::sys::{clock, signal};
+
+/// A socket that was accepted.
+pub struct Accepted {
+    /// Its descriptor.
+    pub fd: RawFd,
+    /// Its peer, unless it is a kernel socket (getpeername(2) knows then).
+    pub peer: Option<SocketAddrV4>,
+}
+
+/// Flags of accept4(2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flags {
+    /// SOCK_NONBLOCK.
+    pub nonblocking: bool,
+    /// SOCK_CLOEXEC.
+    pub close_on_exec: bool,
+}
+
+/// accept4(2) on a listener of ours. `None`: not ours to serve.
+pub fn accept(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    flags: Flags,
+) -> Option<Result<Accepted, Errno>> {
+    let mut engine = driver::lock()?;
+    let id = socket.state().endpoint?;
+    Some(accept_from(&mut engine, fd, socket, id, flags))
+}
+
+fn accept_from(
+    engine: &mut Guard,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    id: EndpointId,
+    flags: Flags,
+) -> Result<Accepted, Errno> {
+    if socket.kind == Kind::Datagram {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let state = socket.state();
+    let timeout = state.options.receive_timeout;
+    let stage = state.stage;
+    drop(state);
+    if stage != Stage::Listening {
+        return Err(Errno::INVAL);
+    }
+    if let Some(accepted) = take(engine, fd, socket, id, flags) {
+        return accepted;
+    }
+    engine.glance(None);
+    if let Some(accepted) = take(engine, fd, socket, id, flags) {
+        return accepted;
+    }
+    if socket.nonblocking() {
+        return Err(Errno::AGAIN);
+    }
+    let deadline = timeout.map(|after| clock::monotonic() + after);
+    loop {
+        let mut fds = [entry(fd, libc::POLLIN)];
+        let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+        let outcome =
+            wait(engine, &mut request, None, |engine, _| take(engine, fd, socket, id, flags));
+        match outcome {
+            Ok(accepted) => return accepted,
+            Err(Interruption::Signal) if timeout.is_none() && signal::all_restart() => {}
+            Err(Interruption::Signal) => return Err(Errno::INTR),
+            Err(Interruption::TimedOut) => return Err(Errno::AGAIN),
+        }
+    }
+}
+
+/// The next connection, if there is one: first those in the listener's pair, then the queue.
+fn take(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    id: EndpointId,
+    flags: Flags,
+) -> Option<Result<Accepted, Errno>> {
+    match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
+        Ok(Received { descriptor: Some(program), handed }) => {
+            if let Some(listener) = engine.endpoints.get_mut(id) {
+                listener.in_flight = listener.in_flight.saturating_sub(1);
+            }
+            let connection = driver::Handed::decode(&handed).endpoint;
+            return Some(enter(engine, socket, connection, program, flags));
+        }
+        // End of the stream: another thread has shut the listener down.
+        Ok(Received { descriptor: None, .. }) => return Some(Err(Errno::INVAL)),
+        Err(_) => {}
+    }
+    let Some(Role::Listener(listener)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
+    else {
+        return Some(Err(Errno::INVAL));
+    };
+    let connection = engine.stack.tcp_accept(listener)?;
+    Some(make(engine, socket, connection, flags))
+}
+
+/// Makes a descriptor for a connection straight from the accept queue.
+fn make(
+    engine: &mut Engine,
+    listener: &Socket,
+    connection: SocketId,
+    flags: Flags,
+) -> Result<Accepted, Errno> {
+    let made = pair::make(false, flags.nonblocking, flags.close_on_exec)
+        .and_then(|pair| Ok((admit(pair.program)?, pair.stack)));
+    let (program, stack) = match made {
+        Ok(made) => made,
+        Err(errno) => {
+            let now = engine.now();
+            engine.stack.tcp_abort(now, connection);
+            return Err(errno);
+        }
+    };
+    let id = engine.adopt(connection, stack, program);
+    Ok(Accepted { fd: program, peer: name(engine, listener, id, program, flags) })
+}
+
+/// Enters a connection that came through the listener's pair.
+fn enter(
+    engine: &mut Engine,
+    listener: &Socket,
+    connection: Option<EndpointId>,
+    program: OwnedFd,
+    flags: Flags,
+) -> Result<Accepted, Errno> {
+    if flags.nonblocking {
+        rustix::io::ioctl_fionbio(&program, true)?;
+    }
+    let Some(id) = connection else {
+        let fd = program.into_raw_fd();
+        return Ok(Accepted { fd, peer: None });
+    };
+    let fd = program.as_raw_fd();
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.program = fd;
+    }
+    let fd = admit(program)?;
+    Ok(Accepted { fd, peer: name(engine, listener, id, fd, flags) })
+}
+
+/// Enters the descriptor in the table, with what it inherits from its listener.
+fn name(
+    engine: &mut Engine,
+    listener: &Socket,
+    id: EndpointId,
+    fd: RawFd,
+    flags: Flags,
+) -> Option<SocketAddrV4> {
+    let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, id);
+    let connection = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket());
+    let names = connection.and_then(|connection| engine.stack.tcp_names(connection));
+    let inherited = listener.state().options.inherited();
+    let mut state = socket.state();
+    state.stage = Stage::Connected;
+    state.local = names.map(|(local, _)| local);
+    state.remote = names.map(|(_, remote)| remote);
+    state.bound = true;
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.linger = inherited.linger;
+    }
+    state.options = inherited;
+    drop(state);
+    table::insert(fd, socket);
+    names.map(|(_, remote)| remote)
+}

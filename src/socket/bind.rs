@@ -1,0 +1,171 @@
+//! bind(2) and listen(2).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::address::{self, Given};
+use super::create::{become_kernel, kernel_socket};
+use super::{Family, Kind, Socket, Stage, State, errno};
+use crate::control::{Inet6, Protocol};
+use crate::driver::{self, Engine, Lease, Role, Wish};
+
+/// What is left to do for a call after we have looked at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    Done,
+    /// The kernel serves the descriptor: make the same call on it.
+    Kernel,
+}
+
+/// The protocol a kind of socket uses.
+pub(super) fn protocol(kind: Kind) -> Protocol {
+    match kind {
+        Kind::Stream => Protocol::Tcp,
+        Kind::Datagram => Protocol::Udp,
+    }
+}
+
+/// How a socket's options ask for a port.
+pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
+    Wish {
+        reuse_address: state.options.reuse_address,
+        reuse_port: state.options.reuse_port,
+        free_bind: state.options.free_bind,
+        inet6: match socket.family {
+            Family::Inet => None,
+            Family::Inet6 if state.options.v6_only => Some(Inet6::Only),
+            Family::Inet6 => Some(Inet6::Both),
+        },
+    }
+}
+
+/// bind(2).
+pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let mut state = socket.state();
+    let Some(id) = state.endpoint else { return Ok(Rest::Kernel) };
+    let given = address::read(address, socket.family)?;
+    let local = match given {
+        Given::V4(local) => local,
+        Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
+        Given::V6 => return to_kernel(&mut engine, socket, &mut state),
+        // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
+        Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
+        Given::Unspecified => return Err(Errno::AFNOSUPPORT),
+    };
+    if state.bound || state.stage != Stage::Idle {
+        return Err(Errno::INVAL);
+    }
+    if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
+        || given == Given::AnyV6(local.port()) && state.options.v6_only
+    {
+        return to_kernel(&mut engine, socket, &mut state);
+    }
+    let lease = take_port(&mut engine, socket, &state, local)?;
+    state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
+    state.bound = true;
+    if socket.kind == Kind::Datagram {
+        super::datagram::open(&mut engine, socket, &mut state, id, lease)?;
+    } else {
+        state.lease = Some(lease);
+    }
+    Ok(Rest::Done)
+}
+
+fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {
+    let any = address[4..8] == [0; 4];
+    let port = u16::from_be_bytes([address[2], address[3]]);
+    any.then_some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).ok_or(Errno::AFNOSUPPORT)
+}
+
+/// Leases `local`'s port under the socket's options.
+pub(super) fn take_port(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &State,
+    local: SocketAddrV4,
+) -> Result<Lease, Errno> {
+    let wish = wish(socket, state);
+    let engine = &mut *engine;
+    engine.ports.bind(&mut engine.stack, protocol(socket.kind), local, &wish)
+}
+
+/// Lets the kernel serve the socket. A port that was leased for it goes with it.
+pub(super) fn to_kernel(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<Rest, Errno> {
+    let leased = match state.lease.take() {
+        Some(lease) => {
+            let engine = &mut *engine;
+            engine.ports.into_kernel_socket(&mut engine.stack, lease)
+        }
+        None => None,
+    };
+    let kernel: OwnedFd = match leased {
+        Some(kernel) => kernel,
+        None => kernel_socket(socket)?,
+    };
+    become_kernel(engine, socket, state, &kernel)?;
+    Ok(Rest::Kernel)
+}
+
+/// listen(2).
+pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
+    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let mut state = socket.state();
+    let Some(id) = state.endpoint else { return Ok(Rest::Kernel) };
+    if socket.kind == Kind::Datagram {
+        return Err(Errno::OPNOTSUPP);
+    }
+    // As on Linux, -1 is a large number.
+    let backlog = backlog as u32;
+    match (state.stage, engine.endpoints.get(id).map(|endpoint| endpoint.role)) {
+        (Stage::Listening, Some(Role::Listener(listener))) => {
+            engine.stack.tcp_set_backlog(listener, backlog);
+            return Ok(Rest::Done);
+        }
+        (Stage::Idle, Some(Role::Undecided)) => {}
+        _ => return Err(Errno::INVAL),
+    }
+    let local = state.local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+    let lease = match state.lease.take() {
+        Some(lease) => lease,
+        None => take_port(&mut engine, socket, &state, local)?,
+    };
+    let local = SocketAddrV4::new(*local.ip(), lease.port());
+    let options = state.options.tcp();
+    let listener = match open_listener(&mut engine, &lease, local, backlog, &options) {
+        Ok(listener) => listener,
+        Err(errno) => {
+            state.lease = Some(lease);
+            return Err(errno);
+        }
+    };
+    engine.watch_lease(&lease);
+    engine.ports.hold(listener, lease);
+    engine.endpoints.set_role(id, Role::Listener(listener));
+    engine.watch_end(id);
+    // A listener is never writable.
+    engine.stuff(id);
+    engine.refilter();
+    state.local = Some(local);
+    state.bound = true;
+    state.stage = Stage::Listening;
+    Ok(Rest::Done)
+}
+
+fn open_listener(
+    engine: &mut Engine,
+    lease: &Lease,
+    local: SocketAddrV4,
+    backlog: u32,
+    options: &crate::stack::TcpOptions,
+) -> Result<crate::stack::ids::SocketId, Errno> {
+    engine.ports.silence(lease)?;
+    engine.stack.tcp_listen(local, backlog, options).map_err(errno::of)
+}

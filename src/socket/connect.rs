@@ -1,0 +1,238 @@
+//! connect(2).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::address::{self, Given};
+use super::bind::{Rest, to_kernel};
+use super::create::renew;
+use super::{Kind, Socket, Stage, State, errno};
+use crate::control::Protocol;
+use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait, wait};
+use crate::stack::RouteDecision;
+use crate::sys::wait::entry;
+use crate::sys::{clock, signal};
+
+/// connect(2).
+pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let mut state = socket.state();
+    if state.endpoint.is_none() {
+        return Ok(Rest::Kernel);
+    }
+    let given = address::read(address, socket.family)?;
+    if socket.kind == Kind::Datagram {
+        return super::datagram::connect(&mut engine, socket, &mut state, given);
+    }
+    if given == Given::Unspecified {
+        return disconnect(&mut engine, socket, &mut state);
+    }
+    match state.stage {
+        Stage::Listening => return Err(Errno::ISCONN),
+        Stage::Connecting | Stage::Connected => {
+            if let Some(done) = again(&mut engine, socket, &mut state)? {
+                return Ok(done);
+            }
+        }
+        Stage::Idle => {}
+    }
+    let remote = match given {
+        Given::V4(remote) => remote,
+        _ => return to_kernel(&mut engine, socket, &mut state),
+    };
+    match decide(&mut engine, &state, remote)? {
+        None => to_kernel(&mut engine, socket, &mut state),
+        Some(local) => {
+            let id = open(&mut engine, &mut state, local, remote)?;
+            if socket.nonblocking() {
+                engine.stuff(id);
+                engine.finish_pass();
+                return Err(Errno::INPROGRESS);
+            }
+            engine.finish_pass();
+            drop(state);
+            complete(&mut engine, fd, socket, id)
+        }
+    }
+}
+
+/// A second connect(2) on the same socket: what it answers, or `None` to start anew.
+fn again(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<Option<Rest>, Errno> {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
+    match endpoint.map(|endpoint| (endpoint.role, endpoint.take_error())) {
+        Some((Role::Connecting(_), _)) => Err(Errno::ALREADY),
+        Some((Role::Connection(_), _)) if state.connect_unconfirmed => {
+            state.connect_unconfirmed = false;
+            state.stage = Stage::Connected;
+            Ok(Some(Rest::Done))
+        }
+        Some((Role::Connection(_), _)) => Err(Errno::ISCONN),
+        Some((_, Some(error))) => {
+            restart(engine, socket, state)?;
+            Err(errno::of(error))
+        }
+        // A connection that has ended stays one until AF_UNSPEC; a failed attempt does not.
+        _ if state.stage == Stage::Connected => Err(Errno::ISCONN),
+        _ => {
+            restart(engine, socket, state)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Makes the socket one that may connect again.
+fn restart(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<(), Errno> {
+    renew(engine, socket, state)?;
+    state.stage = Stage::Idle;
+    state.remote = None;
+    if !state.bound {
+        state.local = None;
+    }
+    Ok(())
+}
+
+/// connect(2) with AF_UNSPEC: aborts the connection, if any.
+fn disconnect(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<Rest, Errno> {
+    let now = engine.now();
+    if let Some(id) = state.endpoint
+        && let Some(stack) = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket())
+    {
+        engine.stack.tcp_abort(now, stack);
+        engine.finish_pass();
+        restart(engine, socket, state)?;
+    }
+    Ok(Rest::Done)
+}
+
+/// Whether the stack serves `remote`, and from which address; `None`: the kernel does.
+pub(super) fn decide(
+    engine: &mut Engine,
+    state: &State,
+    remote: SocketAddrV4,
+) -> Result<Option<Ipv4Addr>, Errno> {
+    if remote.ip().is_unspecified() {
+        return Ok(None);
+    }
+    match engine.stack.route(*remote.ip()) {
+        RouteDecision::Kernel => Ok(None),
+        RouteDecision::Unreachable => Err(Errno::NETUNREACH),
+        RouteDecision::Stack { source, .. } => {
+            let bound = state.local.map(|local| *local.ip()).filter(|ip| !ip.is_unspecified());
+            Ok(Some(bound.unwrap_or(source)))
+        }
+    }
+}
+
+/// OPEN: the port, the connection, the endpoint's new role.
+fn open(
+    engine: &mut Engine,
+    state: &mut State,
+    ip: Ipv4Addr,
+    remote: SocketAddrV4,
+) -> Result<EndpointId, Errno> {
+    if remote.ip().is_broadcast() || remote.ip().is_multicast() {
+        return Err(Errno::NETUNREACH);
+    }
+    let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    let lease = client_port(engine, state, ip, remote)?;
+    let local = SocketAddrV4::new(ip, lease.port());
+    let now = engine.now();
+    let opened = engine.ports.silence(&lease).and_then(|()| {
+        engine.stack.tcp_connect(now, local, remote, &state.options.tcp()).map_err(errno::of)
+    });
+    let connection = match opened {
+        Ok(connection) => connection,
+        Err(errno) => {
+            let engine = &mut *engine;
+            engine.ports.release(&mut engine.stack, lease);
+            return Err(errno);
+        }
+    };
+    engine.ports.hold(connection, lease);
+    engine.refilter();
+    engine.endpoints.set_role(id, Role::Connecting(connection));
+    engine.watch_end(id);
+    state.local = Some(local);
+    state.remote = Some(remote);
+    state.stage = Stage::Connecting;
+    state.connect_unconfirmed = true;
+    Ok(id)
+}
+
+fn client_port(
+    engine: &mut Engine,
+    state: &mut State,
+    ip: Ipv4Addr,
+    remote: SocketAddrV4,
+) -> Result<Lease, Errno> {
+    if let Some(lease) = state.lease.take() {
+        return Ok(lease);
+    }
+    if state.bound
+        && let Some(local) = state.local
+        && let Some(lease) = engine.ports.share(Protocol::Tcp, local.port())
+    {
+        return Ok(lease);
+    }
+    let engine = &mut *engine;
+    engine.ports.ephemeral(&mut engine.stack, Protocol::Tcp, true, |stack, port| {
+        stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote)
+    })
+}
+
+/// Waits for a blocking connect(2) to end.
+fn complete(
+    engine: &mut Guard,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    id: EndpointId,
+) -> Result<Rest, Errno> {
+    let timeout = socket.state().options.send_timeout;
+    let deadline = timeout.map(|after| clock::monotonic() + after);
+    if engine.seat_is_taken() {
+        // Another thread drives: this one waits on the descriptor, which must not be writable.
+        engine.stuff(id);
+    }
+    loop {
+        let mut fds = [entry(fd, libc::POLLOUT)];
+        let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+        let outcome = wait(engine, &mut request, None, |engine, _| {
+            match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+                Some(Role::Connecting(_)) => None,
+                other => Some(other),
+            }
+        });
+        match outcome {
+            Ok(Some(Role::Connection(_))) => {
+                let mut state = socket.state();
+                state.stage = Stage::Connected;
+                state.connect_unconfirmed = false;
+                return Ok(Rest::Done);
+            }
+            Ok(_) => {
+                let mut state = socket.state();
+                let error = engine.endpoints.get_mut(id).and_then(|endpoint| endpoint.take_error());
+                restart(engine, socket, &mut state)?;
+                return Err(error.map_or(Errno::CONNABORTED, errno::of));
+            }
+            Err(Interruption::Signal) if timeout.is_none() && signal::all_restart() => {}
+            Err(interruption) => {
+                engine.stuff(id);
+                return Err(match interruption {
+                    Interruption::Signal => Errno::INTR,
+                    Interruption::TimedOut => Errno::INPROGRESS,
+                });
+            }
+        }
+    }
+}

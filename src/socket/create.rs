@@ -1,0 +1,106 @@
+//! socket(2), and changing what is behind a descriptor.
+
+use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::{Family, Kind, Registration, Socket, State, table};
+use crate::driver::{self, Endpoint, Engine, Role};
+use crate::sys::{descriptor, pair, raw};
+
+/// Makes an undecided socket; its descriptor.
+pub fn create(
+    family: Family,
+    kind: Kind,
+    nonblocking: bool,
+    close_on_exec: bool,
+) -> Result<RawFd, Errno> {
+    let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
+    let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
+    let program = admit(pair.program)?;
+    let endpoint = engine.endpoints.insert(Endpoint::new(pair.stack, program, Role::Undecided));
+    table::insert(program, Socket::new(family, kind, nonblocking, endpoint));
+    Ok(program)
+}
+
+/// Hands a descriptor to the program if its number is one the program may have. EMFILE.
+pub fn admit(fd: OwnedFd) -> Result<RawFd, Errno> {
+    let number = fd.as_raw_fd();
+    let limit = descriptor::program_limit().map_or(u64::MAX, |limit| limit.soft);
+    if u64::from(number.unsigned_abs()) >= limit || !table::can_hold(number) {
+        return Err(Errno::MFILE);
+    }
+    Ok(fd.into_raw_fd())
+}
+
+/// Lets the kernel serve the socket from now on: `kernel` takes the place of the pair under all
+/// its numbers, with the options and epoll registrations it had.
+pub fn become_kernel(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    kernel: &OwnedFd,
+) -> Result<(), Errno> {
+    state.options.replay(kernel.as_raw_fd());
+    rustix::io::ioctl_fionbio(kernel, socket.nonblocking())?;
+    let numbers = table::numbers_of(socket);
+    replace(&numbers, kernel, &state.registrations)?;
+    for number in numbers {
+        table::remove(number);
+    }
+    if let Some(id) = state.endpoint.take() {
+        engine.forget(id);
+    }
+    Ok(())
+}
+
+/// Gives the socket a fresh pair under the same numbers: after a connection has failed, the
+/// descriptor may connect anew.
+pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<(), Errno> {
+    let pair = pair::make(socket.kind == Kind::Datagram, socket.nonblocking(), true)?;
+    let numbers = table::numbers_of(socket);
+    replace(&numbers, &pair.program, &state.registrations)?;
+    if let Some(id) = state.endpoint.take() {
+        engine.forget(id);
+    }
+    let program = numbers.first().copied().unwrap_or(-1);
+    let endpoint = engine.endpoints.insert(Endpoint::new(pair.stack, program, Role::Undecided));
+    state.endpoint = Some(endpoint);
+    Ok(())
+}
+
+fn replace(
+    numbers: &[RawFd],
+    new: &OwnedFd,
+    registrations: &[Registration],
+) -> Result<(), Errno> {
+    for &number in numbers {
+        let flags = raw::fcntl(number, libc::F_GETFD, 0)?;
+        let close_on_exec = flags & libc::FD_CLOEXEC as usize != 0;
+        raw::dup3(new.as_raw_fd(), number, if close_on_exec { libc::O_CLOEXEC } else { 0 })?;
+    }
+    for registration in registrations {
+        // The set or the number may be gone by now, with the registration.
+        let _ = raw::epoll_add(
+            registration.set,
+            registration.fd,
+            registration.events,
+            registration.data,
+        );
+    }
+    Ok(())
+}
+
+/// A kernel socket of the same family and kind.
+pub fn kernel_socket(socket: &Socket) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let family = match socket.family {
+        Family::Inet => AddressFamily::INET,
+        Family::Inet6 => AddressFamily::INET6,
+    };
+    let kind = match socket.kind {
+        Kind::Stream => SocketType::STREAM,
+        Kind::Datagram => SocketType::DGRAM,
+    };
+    socket_with(family, kind, SocketFlags::CLOEXEC, None).and_then(descriptor::high)
+}

@@ -1,0 +1,140 @@
+//! close(2), shutdown(2), dup(2) and fork(2): what becomes of descriptors.
+
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::{Kind, Socket, Stage, table};
+use crate::driver::{self, Role, Wait, wait};
+use crate::sys::{clock, raw};
+
+/// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
+pub fn closing(fd: RawFd) -> Option<Arc<Socket>> {
+    table::remove(fd)
+}
+
+/// After close(2): if that was the last descriptor, the socket is closed now, and SO_LINGER may
+/// make the caller wait.
+pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
+    let Some(mut engine) = driver::lock() else { return };
+    let mut state = socket.state();
+    let Some(id) = state.endpoint else { return };
+    let Some(endpoint) = engine.endpoints.get_mut(id) else { return };
+    if endpoint.program == fd {
+        endpoint.program = table::numbers_of(socket).first().copied().unwrap_or(-1);
+    }
+    let connection = endpoint.socket();
+    let linger = endpoint.linger.filter(|linger| !linger.is_zero());
+    engine.look_at(id);
+    if engine.endpoints.get(id).is_some() {
+        return;
+    }
+    // It was the last one.
+    if let Some(lease) = state.lease.take() {
+        let engine = &mut *engine;
+        engine.ports.release(&mut engine.stack, lease);
+    }
+    drop(state);
+    engine.finish_pass();
+    if let (Some(linger), Some(connection), Kind::Stream) = (linger, connection, socket.kind) {
+        let deadline = clock::monotonic().saturating_add(linger.as_nanos() as u64);
+        let mut request = Wait { deadline: Some(deadline), ..Wait::default() };
+        // However it ends, close(2) succeeds (socket(7), SO_LINGER).
+        let _ = wait(&mut engine, &mut request, None, |engine, _| {
+            engine.stack.tcp_all_acknowledged(connection).then_some(())
+        });
+    }
+}
+
+/// After dup(2) and its kin: `new` is the same socket as `old`.
+pub fn duplicated(old: RawFd, new: RawFd) {
+    if old == new {
+        return;
+    }
+    let replaced = table::remove(new);
+    if let Some(socket) = table::get(old) {
+        if new <= libc::STDERR_FILENO
+            && let Some(mut engine) = driver::lock()
+            && let Some(id) = socket.state().endpoint
+            && let Some(endpoint) = engine.endpoints.get_mut(id)
+        {
+            // Standard streams are written by stdio, where we do not see it.
+            endpoint.unseen_writers = true;
+        }
+        table::insert(new, socket);
+    }
+    if let Some(replaced) = replaced {
+        closed(new, &replaced);
+    }
+}
+
+/// fdopen(3): from now on stdio writes to the descriptor where we do not see it.
+pub fn opened_by_stdio(socket: &Arc<Socket>) {
+    if let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+        && let Some(endpoint) = engine.endpoints.get_mut(id)
+    {
+        endpoint.unseen_writers = true;
+    }
+}
+
+/// shutdown(2). `None`: make the call on the descriptor.
+pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
+    let mut engine = driver::lock()?;
+    let mut state = socket.state();
+    let id = state.endpoint?;
+    if !(libc::SHUT_RD..=libc::SHUT_RDWR).contains(&how) {
+        return Some(Err(Errno::INVAL));
+    }
+    let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
+    let now = engine.now();
+    let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
+    let result = match role {
+        Some(Role::Listener(listener)) => {
+            if reads {
+                // Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
+                let _ = raw::shutdown(fd, libc::SHUT_RDWR);
+                engine.stack.tcp_close(now, listener);
+                engine.endpoints.set_role(id, Role::Undecided);
+                let engine = &mut *engine;
+                engine.ports.forget_if_gone(&mut engine.stack, listener);
+                state.stage = Stage::Idle;
+                state.bound = false;
+                state.local = None;
+                let _ = super::create::renew(engine, socket, &mut state);
+            }
+            Ok(())
+        }
+        Some(Role::Connecting(connection)) => {
+            engine.stack.tcp_abort(now, connection);
+            engine.fail(id, crate::stack::error::Error::ConnectionReset);
+            Ok(())
+        }
+        Some(Role::Connection(connection)) => {
+            if engine.stack.tcp_is_closed(connection) {
+                Err(Errno::NOTCONN)
+            } else {
+                let _ = raw::shutdown(fd, how);
+                if let Some(endpoint) = engine.endpoints.get_mut(id) {
+                    endpoint.read_finished |= reads;
+                }
+                if writes {
+                    engine.look_at(id);
+                }
+                Ok(())
+            }
+        }
+        Some(Role::Datagram(_)) if state.remote.is_some() => {
+            let _ = raw::shutdown(fd, how);
+            if let Some(endpoint) = engine.endpoints.get_mut(id) {
+                endpoint.read_finished |= reads;
+                endpoint.write_finished |= writes;
+            }
+            Ok(())
+        }
+        _ => Err(Errno::NOTCONN),
+    };
+    engine.finish_pass();
+    engine.kick();
+    Some(result)
+}

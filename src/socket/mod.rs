@@ -1,0 +1,153 @@
+//! What the program sees: descriptors, addresses, options, blocking, errors.
+//!
+//! ```text
+//!   descriptor ──► table ──► Socket ──► endpoint (driver) ──► stack
+//!        └───────── or no entry: the kernel's, passed through untouched
+//! ```
+//!
+//! A socket starts undecided: its descriptor is one end of a pair, and nothing is known yet but
+//! options. Its first address decides. If the stack serves it, it goes on over the pair. If the
+//! kernel does, a real kernel socket takes the descriptor's place and the entry goes.
+//!
+//! 1. The table's entry is a help, not the truth: the descriptor may be closed or replaced where
+//!    we cannot see it. Whatever is done with a stale entry must be harmless.
+//! 2. A socket's state is behind its own lock, taken after the engine's, never before it.
+//! 3. In a forked child the entries stay, without engine: the descriptors work by themselves, and
+//!    names come from what the state remembers ([`State::endpoint`] is `None` then).
+
+pub mod accept;
+pub mod address;
+pub mod bind;
+pub mod connect;
+pub mod create;
+pub mod datagram;
+pub mod errno;
+pub mod lifecycle;
+pub mod options;
+pub mod readiness;
+pub mod receive;
+pub mod send;
+pub mod table;
+
+use core::net::SocketAddrV4;
+use core::sync::atomic::{AtomicBool, Ordering};
+use parking_lot::{Mutex, MutexGuard};
+use rustix::fd::RawFd;
+use std::sync::Arc;
+
+use crate::driver::{EndpointId, Lease};
+use options::Options;
+
+/// The address family the program asked for; the stack itself speaks IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// AF_INET.
+    Inet,
+    /// AF_INET6: IPv4 peers appear as mapped addresses (RFC 4291 section 2.5.5.2).
+    Inet6,
+}
+
+/// The kind of socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SOCK_STREAM: TCP.
+    Stream,
+    /// SOCK_DGRAM: UDP.
+    Datagram,
+}
+
+/// How far a socket has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Fresh or bound.
+    Idle,
+    /// After listen(2).
+    Listening,
+    /// An active open is under way.
+    Connecting,
+    /// Connected (or was).
+    Connected,
+}
+
+/// A socket of the program's that the kernel does not serve (yet).
+pub struct Socket {
+    /// As given to socket(2).
+    pub family: Family,
+    /// As given to socket(2).
+    pub kind: Kind,
+    /// O_NONBLOCK, as last set where we could see it.
+    nonblocking: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What changes about a socket.
+pub struct State {
+    /// The engine's side; `None` in a forked child.
+    pub endpoint: Option<EndpointId>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Bound or chosen address.
+    pub local: Option<SocketAddrV4>,
+    /// Whether the program bound it to an address of its own choice.
+    pub bound: bool,
+    /// Peer, once there is one.
+    pub remote: Option<SocketAddrV4>,
+    /// The port, while no connection or listener of the stack holds it.
+    pub lease: Option<Lease>,
+    /// Everything set by setsockopt(2).
+    pub options: Options,
+    /// A completed non-blocking connect(2) was not yet confirmed by a second call.
+    pub connect_unconfirmed: bool,
+    /// Epoll registrations, kept while the descriptor may have to be replaced.
+    pub registrations: Vec<Registration>,
+}
+
+/// One epoll_ctl(2) ADD.
+#[derive(Clone, Copy)]
+pub struct Registration {
+    /// The epoll descriptor.
+    pub set: RawFd,
+    /// The number the socket was registered under.
+    pub fd: RawFd,
+    /// Events asked for.
+    pub events: u32,
+    /// The program's token.
+    pub data: u64,
+}
+
+impl Socket {
+    /// A socket with nothing but its endpoint.
+    pub fn new(family: Family, kind: Kind, nonblocking: bool, endpoint: EndpointId) -> Arc<Self> {
+        Arc::new(Self {
+            family,
+            kind,
+            nonblocking: AtomicBool::new(nonblocking),
+            state: Mutex::new(State {
+                endpoint: Some(endpoint),
+                stage: Stage::Idle,
+                local: None,
+                bound: false,
+                remote: None,
+                lease: None,
+                options: Options::new(kind),
+                connect_unconfirmed: false,
+                registrations: Vec::new(),
+            }),
+        })
+    }
+
+    /// The state, locked (invariant 2).
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether calls on it may wait.
+    pub fn nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// Notes a change of O_NONBLOCK.
+    pub fn set_nonblocking(&self, on: bool) {
+        self.nonblocking.store(on, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,107 @@
+//! TCP_INFO (tcp(7)): `struct tcp_info` of linux/tcp.h, field by field.
+
+use core::time::Duration;
+
+use crate::driver::Engine;
+use crate::socket::Stage;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::tcp::{State, TcpStatus};
+
+/// Bytes of the structure as of Linux 6.18.
+const LEN: usize = 248;
+/// Bit of `tcpi_options`: timestamps.
+const OPTION_TIMESTAMPS: u8 = 1;
+/// Bit of `tcpi_options`: selective acknowledgements.
+const OPTION_SACK: u8 = 2;
+/// Bit of `tcpi_options`: window scaling.
+const OPTION_SCALE: u8 = 4;
+/// TCP_CLOSE and TCP_LISTEN of linux/tcp_states.h.
+const CLOSE: u8 = 7;
+const LISTEN: u8 = 10;
+
+/// Bytes of the structure at known offsets.
+struct Info([u8; LEN]);
+
+impl Info {
+    fn byte(&mut self, at: usize, value: u8) {
+        self.0[at] = value;
+    }
+
+    fn word(&mut self, at: usize, value: u64) {
+        let value = u32::try_from(value).unwrap_or(u32::MAX);
+        self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+
+    fn long(&mut self, at: usize, value: u64) {
+        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+    }
+}
+
+/// The structure's bytes for a socket.
+pub fn tcp_info(engine: &Engine, socket: Option<SocketId>, stage: Stage) -> Vec<u8> {
+    let mut info = Info([0; LEN]);
+    match socket {
+        Some(id) if id.kind == Kind::Listener => {
+            info.byte(0, LISTEN);
+            if let Some(status) = engine.stack.tcp_listener_status(id) {
+                info.word(24, status.accept_queue_len as u64);
+                info.word(28, u64::from(status.backlog));
+            }
+        }
+        Some(id) => match engine.stack.tcp_status(id) {
+            Some(status) => fill(&mut info, &status),
+            None => info.byte(0, CLOSE),
+        },
+        None if stage == Stage::Listening => info.byte(0, LISTEN),
+        None => info.byte(0, CLOSE),
+    }
+    info.0.to_vec()
+}
+
+fn state_number(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => CLOSE,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Closing => 11,
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn fill(info: &mut Info, status: &TcpStatus) {
+    info.byte(0, state_number(status.state));
+    let mut options = 0;
+    if status.timestamps {
+        options |= OPTION_TIMESTAMPS;
+    }
+    if status.sack_permitted {
+        options |= OPTION_SACK;
+    }
+    if status.window_scaling {
+        options |= OPTION_SCALE;
+    }
+    info.byte(5, options);
+    info.byte(6, status.snd_wind_shift & 15 | status.rcv_wind_shift << 4);
+    info.word(8, micros(status.rto));
+    info.word(16, u64::from(status.mss));
+    info.word(20, u64::from(status.mss));
+    let mss = u64::from(status.mss).max(1);
+    info.word(24, (status.in_flight as u64).div_ceil(mss));
+    info.word(68, micros(status.srtt));
+    info.word(72, micros(status.rttvar));
+    info.word(76, (status.ssthresh as u64 / mss).min(0x7fff_ffff));
+    info.word(80, status.cwnd as u64 / mss);
+    info.word(84, u64::from(status.mss));
+    info.word(88, 3);
+    info.word(100, status.retransmits);
+    info.word(144, status.send_unsent as u64);
+}

@@ -1,0 +1,116 @@
+//! poll(2), select(2) and epoll(7): whoever waits, drives.
+//!
+//! The readiness itself is the kernel's: it comes from the pairs. These calls only see to it that
+//! the stack moves while they wait.
+
+use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+
+use super::{Registration, Stage, table};
+use crate::driver::{self, Interruption, Role, Wait, wait};
+use crate::sys::clock;
+use crate::sys::wait::{SignalMask, entry, poll_for};
+
+/// When a wait of `timeout` is over, in monotonic nanoseconds.
+fn deadline(timeout: Option<Duration>) -> Option<u64> {
+    let nanoseconds = u64::try_from(timeout?.as_nanos()).unwrap_or(u64::MAX);
+    Some(clock::monotonic().saturating_add(nanoseconds))
+}
+
+/// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
+pub fn poll(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Option<Result<usize, Errno>> {
+    let mut engine = driver::lock()?;
+    engine.settle_lagging();
+    let until = deadline(timeout);
+    if timeout == Some(Duration::ZERO) {
+        engine.glance(None);
+        return Some(look(&mut engine, fds));
+    }
+    let mut watched = fds.to_vec();
+    let mut request = Wait { deadline: until, fds: &mut watched, stack_only: false, mask };
+    let outcome = wait(&mut engine, &mut request, None, |engine, _| match look(engine, fds) {
+        Ok(0) => None,
+        result => Some(result),
+    });
+    Some(match outcome {
+        Ok(result) => result,
+        Err(Interruption::TimedOut) => look(&mut engine, fds),
+        Err(Interruption::Signal) => Err(Errno::INTR),
+    })
+}
+
+/// What is ready now, with what only we know about our sockets.
+fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, Errno> {
+    poll_for(fds, Some(Duration::ZERO), None)?;
+    for polled in fds.iter_mut() {
+        if table::is_ours(polled.fd) && is_fresh(engine, polled.fd) {
+            polled.revents |= libc::POLLHUP;
+        }
+    }
+    Ok(fds.iter().filter(|polled| polled.revents != 0).count())
+}
+
+/// A TCP socket that is neither connected nor listening polls as hung up.
+fn is_fresh(engine: &driver::Engine, fd: RawFd) -> bool {
+    let Some(socket) = table::get(fd) else { return false };
+    let state = socket.state();
+    let role = state.endpoint.and_then(|id| engine.endpoints.get(id)).map(|endpoint| endpoint.role);
+    socket.kind == super::Kind::Stream
+        && state.stage == Stage::Idle
+        && role == Some(Role::Undecided)
+}
+
+/// Waits until the epoll set `set` has something. `None`: make the call without us.
+///
+/// `collect` is epoll_wait(2) on the set without waiting; its result is this one's.
+pub fn epoll_wait(
+    set: RawFd,
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+    mut collect: impl FnMut() -> Result<usize, Errno>,
+) -> Option<Result<usize, Errno>> {
+    let mut engine = driver::lock()?;
+    engine.settle_lagging();
+    if timeout == Some(Duration::ZERO) {
+        engine.glance(None);
+        return Some(collect());
+    }
+    let mut watched = [entry(set, libc::POLLIN)];
+    let until = deadline(timeout);
+    let mut request = Wait { deadline: until, fds: &mut watched, stack_only: false, mask };
+    let outcome = wait(&mut engine, &mut request, None, |_, _| match collect() {
+        Ok(0) => None,
+        result => Some(result),
+    });
+    Some(match outcome {
+        Ok(result) => result,
+        Err(Interruption::TimedOut) => collect(),
+        Err(Interruption::Signal) => Err(Errno::INTR),
+    })
+}
+
+/// After a successful epoll_ctl(2): notes what must be said again should the descriptor be
+/// replaced.
+pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, u64)>) {
+    let Some(socket) = table::get(fd) else { return };
+    table::mark_epoll(set);
+    let mut state = socket.state();
+    state.registrations.retain(|held| (held.set, held.fd) != (set, fd));
+    if operation != libc::EPOLL_CTL_DEL
+        && let Some((events, data)) = event
+    {
+        state.registrations.push(Registration { set, fd, events, data });
+    }
+}
+
+/// After one epoll set was added to another: if it watches ours, so does the other.
+pub fn epoll_nested(outer: RawFd, inner: RawFd) {
+    if table::is_epoll(inner) {
+        table::mark_epoll(outer);
+    }
+}

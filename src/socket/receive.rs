@@ -1,0 +1,239 @@
+//! Receiving from a connection: recv(2), recvfrom(2), recvmsg(2), read(2), readv(2).
+
+use core::cell::Cell;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::{Kind, Socket, errno};
+use crate::driver::{self, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::sys::user::Buffers;
+use crate::sys::wait::entry;
+use crate::sys::{clock, raw, signal};
+
+/// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
+/// it.
+pub fn receive(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    debug_assert_eq!(socket.kind, Kind::Stream);
+    let mut engine = driver::lock()?;
+    let state = socket.state();
+    let id = state.endpoint?;
+    let timeout = state.options.receive_timeout;
+    let low_water = state.options.receive_low_water;
+    drop(state);
+    let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
+    let enough = if whole { data.len() } else { low_water.min(data.len()).max(1) };
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let call = Call { fd, id, waits, timeout, data, flags, enough };
+    Some(call.run(&mut engine))
+}
+
+struct Call<'a, 'b> {
+    fd: RawFd,
+    id: EndpointId,
+    waits: bool,
+    timeout: Option<u64>,
+    data: &'a Buffers<'b>,
+    flags: i32,
+    /// Bytes to wait for.
+    enough: usize,
+}
+
+impl Call<'_, '_> {
+    fn peeks(&self) -> bool {
+        self.flags & libc::MSG_PEEK != 0
+    }
+
+    /// Whether the bytes are thrown away instead of copied (tcp(7), MSG_TRUNC).
+    fn discards(&self) -> bool {
+        self.flags & libc::MSG_TRUNC != 0
+    }
+
+    fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
+        if self.flags & libc::MSG_ERRQUEUE != 0 {
+            return Err(Errno::AGAIN);
+        }
+        if self.flags & libc::MSG_OOB != 0 {
+            return Err(Errno::INVAL);
+        }
+        let got = Cell::new(0);
+        if let Some(result) = self.attempt(engine, &got) {
+            return result;
+        }
+        if !self.waits {
+            engine.glance(None);
+            return self.attempt(engine, &got).unwrap_or_else(|| partial(&got, Errno::AGAIN));
+        }
+        self.wait(engine, &got)
+    }
+
+    fn wait(&self, engine: &mut Guard, got: &Cell<usize>) -> Result<usize, Errno> {
+        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        let connection = engine.endpoints.get(self.id).and_then(|endpoint| endpoint.socket());
+        let mut take = |bytes: &[u8]| {
+            let count = self.data.put(got.get(), bytes);
+            got.set(got.get() + count);
+            count
+        };
+        let mut direct = connection.map(|socket| Direct {
+            socket,
+            take: &mut take,
+            take_datagram: &mut |_, _| {},
+            taken: 0,
+        });
+        loop {
+            let mut fds = [entry(self.fd, libc::POLLIN)];
+            let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+            let offered = if self.peeks() || self.discards() { None } else { direct.as_mut() };
+            let outcome = wait(engine, &mut request, offered, |engine, _| self.attempt(engine, got));
+            match outcome {
+                Ok(result) => return result,
+                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
+                Err(Interruption::Signal) => return partial(got, Errno::INTR),
+                Err(Interruption::TimedOut) => return partial(got, Errno::AGAIN),
+            }
+        }
+    }
+
+    /// Takes what is there: from the pair first, then from the receive queue. `None`: not enough.
+    fn attempt(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        let Some(endpoint) = engine.endpoints.get(self.id) else {
+            return Some(partial(got, Errno::NOTCONN));
+        };
+        match endpoint.role {
+            Role::Undecided | Role::Listener(_) => return Some(partial(got, Errno::NOTCONN)),
+            _ if self.data.len() == 0 => return Some(Ok(0)),
+            _ => {}
+        }
+        if endpoint.unread
+            && let Some(result) = self.from_pair(engine, got)
+        {
+            return Some(result);
+        }
+        if !self.peeks() || got.get() == 0 {
+            self.from_queue(engine, got);
+        }
+        if got.get() >= self.enough || self.peeks() && got.get() > 0 {
+            return Some(Ok(got.get()));
+        }
+        self.at_end(engine, got)
+    }
+
+    /// Takes bytes from the pair. Something is given only if that ends the call.
+    fn from_pair(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        let flags = self.flags & libc::MSG_PEEK;
+        let taken = if self.discards() {
+            raw::discard(self.fd, self.data.len() - got.get(), flags)
+        } else {
+            raw::receive(self.fd, self.data.parts(), got.get(), flags)
+        };
+        let endpoint = engine.endpoints.get_mut(self.id)?;
+        match taken {
+            Ok(0) | Err(Errno::AGAIN) => endpoint.unread = false,
+            Ok(count) => {
+                got.set(got.get() + count);
+                if got.get() < self.data.len() && !self.peeks() {
+                    // The pair gave all it had.
+                    endpoint.unread = false;
+                } else if endpoint.full && !self.peeks() {
+                    engine.refill(self.id);
+                }
+            }
+            Err(errno) => {
+                let reported = endpoint.take_error().map_or(errno, errno::of);
+                return Some(partial(got, reported));
+            }
+        }
+        None
+    }
+
+    fn from_queue(&self, engine: &mut Engine, got: &Cell<usize>) {
+        let Some(Role::Connection(connection)) =
+            engine.endpoints.get(self.id).map(|endpoint| endpoint.role)
+        else {
+            return;
+        };
+        if self.peeks() {
+            self.peek_queue(engine, connection, got);
+            return;
+        }
+        let now = engine.now();
+        let mut any = false;
+        while got.get() < self.data.len() {
+            let bytes = engine.stack.tcp_received(connection);
+            if bytes.is_empty() {
+                break;
+            }
+            let count = if self.discards() {
+                bytes.len().min(self.data.len() - got.get())
+            } else {
+                self.data.put(got.get(), bytes)
+            };
+            got.set(got.get() + count);
+            engine.stack.tcp_consume(now, connection, count);
+            any = true;
+        }
+        if any {
+            engine.finish_pass();
+        }
+    }
+
+    fn peek_queue(
+        &self,
+        engine: &mut Engine,
+        connection: crate::stack::ids::SocketId,
+        got: &Cell<usize>,
+    ) {
+        let stack = &engine.stack;
+        let mut piece = [0; 4096];
+        while got.get() < self.data.len() {
+            let most = piece.len().min(self.data.len() - got.get());
+            let count = stack.tcp_peek(connection, got.get(), &mut piece[..most]);
+            if count == 0 {
+                break;
+            }
+            if !self.discards() {
+                self.data.put(got.get(), &piece[..count]);
+            }
+            got.set(got.get() + count);
+        }
+    }
+
+    /// Nothing more is there now: is anything to come?
+    fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        let endpoint = engine.endpoints.get_mut(self.id)?;
+        let over = match endpoint.role {
+            Role::Connecting(_) => false,
+            Role::Connection(connection) => {
+                endpoint.read_finished
+                    || engine.stack.tcp_progress(connection).is_none_or(|progress| {
+                        (progress.fin_received || progress.failed) && progress.receive_len == 0
+                    })
+            }
+            _ => true,
+        };
+        if !over {
+            return None;
+        }
+        if got.get() == 0 {
+            let now = engine.now();
+            engine.settle(now, self.id);
+            if let Some(error) =
+                engine.endpoints.get_mut(self.id).and_then(|endpoint| endpoint.take_error())
+            {
+                return Some(Err(errno::of(error)));
+            }
+        }
+        Some(Ok(got.get()))
+    }
+}
+
+/// What was received counts more than why no more was.
+fn partial(got: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
+    if got.get() > 0 { Ok(got.get()) } else { Err(errno) }
+}

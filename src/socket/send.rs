@@ -1,0 +1,156 @@
+//! Sending on a connection: send(2), sendto(2), sendmsg(2), write(2), writev(2).
+
+use core::cell::Cell;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::{Kind, Socket, errno};
+use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::sys::user::Buffers;
+use crate::sys::wait::entry;
+use crate::sys::{clock, signal};
+
+/// Sends `data`; how many bytes were taken. `None`: the descriptor works by itself, make the call
+/// on it.
+pub fn send(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    debug_assert_eq!(socket.kind, Kind::Stream);
+    let mut engine = driver::lock()?;
+    let state = socket.state();
+    let id = state.endpoint?;
+    let timeout = state.options.send_timeout;
+    drop(state);
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let call = Call { fd, id, waits, timeout, data, flags };
+    let result = call.run(&mut engine);
+    drop(engine);
+    if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
+        signal::raise_broken_pipe();
+    }
+    Some(result)
+}
+
+struct Call<'a, 'b> {
+    fd: RawFd,
+    id: EndpointId,
+    waits: bool,
+    timeout: Option<u64>,
+    data: &'a Buffers<'b>,
+    flags: i32,
+}
+
+impl Call<'_, '_> {
+    fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
+        let sent = Cell::new(0);
+        if let Some(result) = self.attempt(engine, &sent) {
+            return result;
+        }
+        if !self.waits {
+            // The acknowledgements that make room may be waiting at the link.
+            engine.glance(None);
+            if let Some(result) = self.attempt(engine, &sent) {
+                return result;
+            }
+            engine.stuff(self.id);
+            return partial(&sent, Errno::AGAIN);
+        }
+        self.wait(engine, &sent)
+    }
+
+    fn wait(&self, engine: &mut Guard, sent: &Cell<usize>) -> Result<usize, Errno> {
+        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        loop {
+            if engine.seat_is_taken() {
+                engine.stuff(self.id);
+            }
+            let mut fds = [entry(self.fd, libc::POLLOUT)];
+            let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+            let outcome =
+                wait(engine, &mut request, None, |engine, _| self.attempt(engine, sent));
+            match outcome {
+                Ok(result) => return result,
+                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
+                Err(Interruption::Signal) => return partial(sent, Errno::INTR),
+                Err(Interruption::TimedOut) => return partial(sent, Errno::AGAIN),
+            }
+        }
+    }
+
+    /// Queues and transmits what fits; `None`: there is more, and it does not fit now.
+    fn attempt(&self, engine: &mut Engine, sent: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
+            return Some(partial(sent, Errno::PIPE));
+        };
+        if let Some(error) = endpoint.take_error() {
+            return Some(partial(sent, errno::of(error)));
+        }
+        let connection = match endpoint.role {
+            Role::Connection(connection) if !endpoint.write_finished => connection,
+            Role::Connecting(_) => return None,
+            _ => return Some(partial(sent, Errno::PIPE)),
+        };
+        if endpoint.unseen_writers || endpoint.overflow {
+            let now = engine.now();
+            engine.take_overflow(now, self.id);
+            if engine.endpoints.get(self.id).is_none_or(|endpoint| endpoint.overflow) {
+                return None;
+            }
+        }
+        let now = engine.now();
+        if self.flags & libc::MSG_OOB != 0 {
+            return Some(self.urgent(engine, connection));
+        }
+        // Waiting for a third of the queue keeps a blocked sender from waking for every segment.
+        let rest = self.data.len() - sent.get();
+        let space = engine.stack.tcp_send_space(connection);
+        if sent.get() > 0 && space < rest && !engine.stack.tcp_writable(connection) {
+            return None;
+        }
+        let more = self.flags & libc::MSG_MORE != 0;
+        let mut failed = None;
+        for run in self.data.runs(sent.get()) {
+            match engine.stack.tcp_send(now, connection, run, more) {
+                Ok(count) => {
+                    sent.set(sent.get() + count);
+                    if count < run.len() {
+                        break;
+                    }
+                }
+                Err(crate::stack::error::Error::WouldBlock) => break,
+                Err(error) => {
+                    failed = Some(errno::of(error));
+                    break;
+                }
+            }
+        }
+        engine.finish_pass();
+        match failed {
+            Some(errno) => Some(partial(sent, errno)),
+            None => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
+        }
+    }
+
+    fn urgent(
+        &self,
+        engine: &mut Engine,
+        connection: crate::stack::ids::SocketId,
+    ) -> Result<usize, Errno> {
+        let now = engine.now();
+        let mut sent = 0;
+        for run in self.data.runs(0) {
+            sent += engine.stack.tcp_send_urgent(now, connection, run).map_err(errno::of)?;
+        }
+        engine.finish_pass();
+        Ok(sent)
+    }
+}
+
+/// What was sent counts more than why no more was.
+fn partial(sent: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
+    if sent.get() > 0 { Ok(sent.get()) } else { Err(errno) }
+}

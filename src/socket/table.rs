@@ -1,0 +1,99 @@
+//! From descriptor numbers to sockets.
+//!
+//! One byte a number says whether it is worth looking further, so that read(2) and close(2) of
+//! the program's files cost a load and a branch.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+use parking_lot::RwLock;
+use rustix::fd::RawFd;
+use std::sync::Arc;
+
+use super::Socket;
+
+/// Numbers that can be ours; a descriptor beyond them is left to the kernel. (fs.nr_open)
+pub const NUMBERS: usize = 1 << 20;
+
+const SOCKET: u8 = 1;
+const EPOLL: u8 = 2;
+
+static MARKS: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
+static SOCKETS: RwLock<Vec<Option<Arc<Socket>>>> = RwLock::new(Vec::new());
+
+fn mark(fd: RawFd) -> Option<&'static AtomicU8> {
+    usize::try_from(fd).ok().and_then(|at| MARKS.get(at))
+}
+
+fn marked(fd: RawFd, bit: u8) -> bool {
+    mark(fd).is_some_and(|mark| mark.load(Ordering::Acquire) & bit != 0)
+}
+
+/// The socket behind `fd`, if it is one of ours.
+#[inline]
+pub fn get(fd: RawFd) -> Option<Arc<Socket>> {
+    if !marked(fd, SOCKET) {
+        return None;
+    }
+    // Recursive: a signal handler may have interrupted this very thread in here.
+    SOCKETS.read_recursive().get(fd as usize)?.clone()
+}
+
+/// Whether `fd` is one of ours.
+#[inline]
+pub fn is_ours(fd: RawFd) -> bool {
+    marked(fd, SOCKET)
+}
+
+/// Whether `fd` can be entered.
+pub fn can_hold(fd: RawFd) -> bool {
+    mark(fd).is_some()
+}
+
+/// Enters `socket` under `fd`.
+pub fn insert(fd: RawFd, socket: Arc<Socket>) {
+    let Some(mark) = mark(fd) else { return };
+    {
+        let mut sockets = SOCKETS.write();
+        let at = fd as usize;
+        if sockets.len() <= at {
+            sockets.resize(at + 1, None);
+        }
+        sockets[at] = Some(socket);
+    }
+    mark.store(SOCKET, Ordering::Release);
+}
+
+/// Forgets what `fd` was, and gives back the socket if it was one.
+pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
+    let mark = mark(fd)?;
+    if mark.swap(0, Ordering::AcqRel) & SOCKET == 0 {
+        return None;
+    }
+    SOCKETS.write().get_mut(fd as usize)?.take()
+}
+
+/// All numbers `socket` is entered under.
+pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
+    let sockets = SOCKETS.read_recursive();
+    let same = |held: &Option<Arc<Socket>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, socket));
+    sockets.iter().enumerate().filter(|(_, held)| same(held)).map(|(at, _)| at as RawFd).collect()
+}
+
+/// All sockets.
+pub fn all() -> Vec<(RawFd, Arc<Socket>)> {
+    let sockets = SOCKETS.read_recursive();
+    let entered = sockets.iter().enumerate();
+    entered.filter_map(|(at, held)| Some((at as RawFd, held.clone()?))).collect()
+}
+
+/// Notes that the epoll set `fd` watches a socket of ours.
+pub fn mark_epoll(fd: RawFd) {
+    if let Some(mark) = mark(fd) {
+        mark.fetch_or(EPOLL, Ordering::AcqRel);
+    }
+}
+
+/// Whether the epoll set `fd` watches a socket of ours.
+#[inline]
+pub fn is_epoll(fd: RawFd) -> bool {
+    marked(fd, EPOLL)
+}

@@ -1,0 +1,76 @@
+//! What a stack is told when it is made.
+
+/// How a connection reacts to loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438).
+    #[default]
+    Cubic,
+    /// NewReno (RFC 5681, RFC 6582).
+    Reno,
+}
+
+/// Everything a stack must know before its first frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Of the interface.
+    pub hardware_address: [u8; 6],
+    /// Of the interface: the longest IP packet, in bytes.
+    pub mtu: usize,
+    /// Whether the addresses are the stack's alone. Then it answers ARP, ICMP echo and every
+    /// unknown port itself. If not, they are shared with the kernel, which does all that, and only
+    /// ports marked with [`set_port_owned`](super::Stack::set_port_owned) are the stack's.
+    pub own_address: bool,
+    /// Whether `poll_transmit` may give TCP segments beyond the MTU for the link to cut.
+    pub super_packets: bool,
+    /// For new connections.
+    pub congestion: Congestion,
+    /// Bounds of tables and queues.
+    pub limits: Limits,
+    /// Key of initial sequence numbers (RFC 6528 section 3) and of hash tables.
+    pub secret: [u8; 16],
+    /// Seed of all else that should not be guessed.
+    pub seed: u64,
+}
+
+/// Bounds of tables and queues; the defaults are Linux's. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest accept queue (net.core.somaxconn).
+    pub somaxconn: u32,
+    /// Connections a listener may have in SYN-RECEIVED (net.ipv4.tcp_max_syn_backlog).
+    pub max_syn_backlog: u32,
+    /// Connections of all states but TIME-WAIT, half-open ones included.
+    pub max_connections: usize,
+    /// Connections in TIME-WAIT; beyond it the oldest go (net.ipv4.tcp_max_tw_buckets).
+    pub max_time_wait: usize,
+    /// Receive queue: smallest, first and largest autotuned size (net.ipv4.tcp_rmem).
+    pub tcp_rmem: [usize; 3],
+    /// Send queue: smallest, first and largest autotuned size (net.ipv4.tcp_wmem).
+    pub tcp_wmem: [usize; 3],
+    /// Largest receive buffer a program may ask for (net.core.rmem_max).
+    pub rmem_max: usize,
+    /// Largest send buffer a program may ask for (net.core.wmem_max).
+    pub wmem_max: usize,
+    /// Receive buffer of a UDP socket that asked for none (net.core.rmem_default).
+    pub rmem_default: usize,
+    /// Send buffer of a UDP socket that asked for none (net.core.wmem_default).
+    pub wmem_default: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            somaxconn: 4096,
+            max_syn_backlog: 4096,
+            max_connections: 1 << 20,
+            max_time_wait: 65_536,
+            tcp_rmem: [4096, 131_072, 6_291_456],
+            tcp_wmem: [4096, 16_384, 4_194_304],
+            rmem_max: 212_992,
+            wmem_max: 212_992,
+            rmem_default: 212_992,
+            wmem_default: 212_992,
+        }
+    }
+}

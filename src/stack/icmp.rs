@@ -1,0 +1,242 @@
+//! ICMP (RFC 792, RFC 1122 section 3.2.2): errors about our packets, echo, and errors we send.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+
+use super::Stack;
+use super::counters::Drop;
+use super::error::Error;
+use super::ethernet::{Arrival, Checksum};
+use super::ipv4::{Packet, TRANSPORT};
+use super::outbox::Frame;
+use super::routes::RouteDecision;
+use super::time::Instant;
+use super::wire::icmpv4::{self, Kind, Quote};
+use super::wire::{checksum, ipv4};
+
+/// The longest error message as a packet, in bytes (RFC 1812 section 4.3.2.3).
+const MAX_ERROR_LEN: usize = 576;
+
+/// How many messages of a kind may be sent: so many at once, and then one an interval.
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    burst: u32,
+    interval: Duration,
+    /// When the bucket will be full again.
+    full_at: Instant,
+}
+
+impl RateLimit {
+    /// Errors: a thousand a second, fifty at once, as Linux's icmp_msgs_per_sec and burst.
+    pub(super) const fn errors() -> Self {
+        Self {
+            burst: 50,
+            interval: Duration::from_millis(1),
+            full_at: Instant::from_nanos(0),
+        }
+    }
+
+    /// Echo replies: enough for any ping, too few to be worth a flood.
+    pub(super) const fn echo_replies() -> Self {
+        Self {
+            burst: 1000,
+            interval: Duration::from_micros(100),
+            full_at: Instant::from_nanos(0),
+        }
+    }
+
+    fn admits(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.interval;
+        let admitted = full_at.since(now) <= self.interval * self.burst;
+        if admitted {
+            self.full_at = full_at;
+        }
+        admitted
+    }
+}
+
+/// What an ICMP error means for the socket whose packet it quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) error: Error,
+    /// Whether a connected UDP socket hears of it unasked.
+    pub(super) is_fatal: bool,
+    /// Longest packet the path takes, in bytes, if that is the trouble.
+    pub(super) mtu: Option<usize>,
+}
+
+impl Trouble {
+    /// Nobody answered on the link.
+    pub(super) const UNREACHABLE_NEIGHBOR: Self = Self::new(Error::HostUnreachable, false);
+
+    const fn new(error: Error, is_fatal: bool) -> Self {
+        Self {
+            error,
+            is_fatal,
+            mtu: None,
+        }
+    }
+
+    /// As Linux maps types and codes; none for those it ignores.
+    fn from_message(message: &icmpv4::Repr, quote: &Quote) -> Option<Self> {
+        match message.kind {
+            Kind::Unreachable => match message.code {
+                0 | 11 => Some(Self::new(Error::NetworkUnreachable, false)),
+                1 | 12 => Some(Self::new(Error::HostUnreachable, false)),
+                2 => Some(Self::new(Error::ProtocolUnreachable, true)),
+                icmpv4::PORT_UNREACHABLE => Some(Self::new(Error::ConnectionRefused, true)),
+                icmpv4::FRAGMENTATION_NEEDED => Some(Self {
+                    mtu: Some(path_mtu(message, quote)),
+                    ..Self::new(Error::MessageSize, true)
+                }),
+                5 => Some(Self::new(Error::NotSupported, false)),
+                6 | 9 => Some(Self::new(Error::NetworkUnreachable, true)),
+                7 => Some(Self::new(Error::HostDown, true)),
+                8 => Some(Self::new(Error::NoNetwork, true)),
+                10 | 13..=15 => Some(Self::new(Error::HostUnreachable, true)),
+                _ => None,
+            },
+            Kind::TimeExceeded => Some(Self::new(Error::HostUnreachable, false)),
+            Kind::ParameterProblem => Some(Self::new(Error::ProtocolError, true)),
+            _ => None,
+        }
+    }
+}
+
+/// The MTU a fragmentation needed message tells, or guesses one below the quoted packet for
+/// routers that tell none: RFC 1191 section 7's table of common ones.
+fn path_mtu(message: &icmpv4::Repr, quote: &Quote) -> usize {
+    const PLATEAUS: [usize; 10] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68];
+    match usize::from(message.next_hop_mtu()) {
+        0 => {
+            let below = |&plateau: &usize| plateau < quote.packet_len;
+            PLATEAUS.into_iter().find(below).unwrap_or(68)
+        }
+        mtu => mtu,
+    }
+}
+
+impl Stack {
+    pub(super) fn receive_icmp(&mut self, arrival: Arrival, packet: &Packet<'_>) {
+        let Ok((message, header_len)) = icmpv4::parse(packet.payload) else {
+            return self.counters.drop(Drop::IcmpMalformed);
+        };
+        if arrival.checksum == Checksum::Verify && checksum::of(packet.payload) != 0 {
+            return self.counters.drop(Drop::IcmpChecksum);
+        }
+        let data = &packet.payload[header_len..];
+        match message.kind {
+            Kind::EchoRequest => self.receive_echo(arrival, packet, &message, data),
+            Kind::Unreachable | Kind::TimeExceeded | Kind::ParameterProblem => {
+                self.receive_icmp_error(arrival.now, &message, data);
+            }
+            Kind::EchoReply | Kind::SourceQuench | Kind::Other(_) => {
+                self.counters.drop(Drop::IcmpIgnored);
+            }
+        }
+    }
+
+    fn receive_icmp_error(&mut self, now: Instant, message: &icmpv4::Repr, data: &[u8]) {
+        let Ok(quote) = icmpv4::parse_quote(data) else {
+            return self.counters.drop(Drop::IcmpMalformed);
+        };
+        if !self.is_ours(quote.source) {
+            return self.counters.drop(Drop::IcmpUnmatched);
+        }
+        match Trouble::from_message(message, &quote) {
+            Some(trouble) => self.receive_trouble(now, &quote, trouble),
+            None => self.counters.drop(Drop::IcmpIgnored),
+        }
+    }
+
+    /// Tells the socket that sent the quoted packet.
+    pub(super) fn receive_trouble(&mut self, now: Instant, quote: &Quote, trouble: Trouble) {
+        let local = SocketAddrV4::new(quote.source, quote.source_port);
+        let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
+        let matched = match quote.protocol {
+            ipv4::UDP => self.udp_receive_trouble(now, local, remote, trouble),
+            _ => false,
+        };
+        if !matched {
+            self.counters.drop(Drop::IcmpUnmatched);
+        }
+    }
+
+    /// RFC 1122 section 3.2.2.6: same data, source and destination exchanged. Echo requests to
+    /// all are not answered, as Linux has it (icmp_echo_ignore_broadcasts).
+    fn receive_echo(
+        &mut self,
+        arrival: Arrival,
+        packet: &Packet<'_>,
+        request: &icmpv4::Repr,
+        data: &[u8],
+    ) {
+        if !self.config.own_address || arrival.to_all {
+            return self.counters.drop(Drop::IcmpIgnored);
+        }
+        if !self.echo_replies.admits(arrival.now) {
+            return self.counters.drop(Drop::IcmpRateLimited);
+        }
+        let reply = icmpv4::Repr {
+            kind: Kind::EchoReply,
+            ..*request
+        };
+        self.send_icmp(arrival.now, &packet.ip, reply, &[data]);
+    }
+
+    /// Says that no socket has the port of `packet`. RFC 1122 section 3.2.2: never about what was
+    /// sent to all, and never about a fragment but the first (which does not come this far).
+    pub(super) fn send_port_unreachable(&mut self, arrival: Arrival, packet: &Packet<'_>) {
+        if arrival.to_all {
+            return;
+        }
+        if !self.icmp_errors.admits(arrival.now) {
+            return self.counters.drop(Drop::IcmpRateLimited);
+        }
+        let error = icmpv4::Repr {
+            kind: Kind::Unreachable,
+            code: icmpv4::PORT_UNREACHABLE,
+            rest: 0,
+        };
+        let room = MAX_ERROR_LEN - ipv4::HEADER_LEN - icmpv4::HEADER_LEN - packet.header.len();
+        let quoted = &packet.payload[..packet.payload.len().min(room)];
+        self.send_icmp(arrival.now, &packet.ip, error, &[packet.header, quoted]);
+    }
+
+    /// Sends a message to the source of `cause`, from the address that was sent to.
+    fn send_icmp(
+        &mut self,
+        now: Instant,
+        cause: &ipv4::Repr,
+        message: icmpv4::Repr,
+        data: &[&[u8]],
+    ) {
+        let destination = cause.source;
+        let RouteDecision::Stack { next_hop, mtu, .. } = self.route(destination) else {
+            return self.counters.drop(Drop::NoRoute);
+        };
+        let len = icmpv4::HEADER_LEN + data.iter().map(|piece| piece.len()).sum::<usize>();
+        if ipv4::HEADER_LEN + len > mtu {
+            return self.counters.drop(Drop::TooLong);
+        }
+        let mut frame = Frame::new(TRANSPORT + icmpv4::HEADER_LEN);
+        message.emit(&mut frame.header[TRANSPORT..], data);
+        let ip = self.icmp_header(cause.destination, destination, len);
+        self.send_ipv4(now, next_hop, &ip, frame, data);
+    }
+
+    fn icmp_header(&mut self, source: Ipv4Addr, destination: Ipv4Addr, len: usize) -> ipv4::Repr {
+        ipv4::Repr {
+            source,
+            destination,
+            protocol: ipv4::ICMP,
+            ttl: 64,
+            tos: 0,
+            id: self.next_id(destination),
+            dont_fragment: false,
+            more_fragments: false,
+            fragment_offset: 0,
+            payload_len: len as u16,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! IPv4 (RFC 791, RFC 1122 section 3.2.1): which packets are ours, and the header of those we send.
+
+use core::net::Ipv4Addr;
+
+use super::Stack;
+use super::address;
+use super::counters::Drop;
+use super::ethernet::Arrival;
+use super::outbox::Frame;
+use super::sink::Sink;
+use super::time::Instant;
+use super::wire::{ethernet, ipv4};
+
+/// Where the transport header is in the frames the stack sends.
+pub(super) const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+
+/// Counters of identifications, each shared by the destinations that hash to it.
+const IDENTIFICATIONS: usize = 256;
+
+/// A packet for us: its header as read, and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) ip: ipv4::Repr,
+    /// The header's bytes, with options.
+    pub(super) header: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+impl Stack {
+    pub(super) fn receive_ipv4(&mut self, arrival: Arrival, bytes: &[u8], sink: &mut dyn Sink) {
+        let Ok((ip, header_len)) = ipv4::parse(bytes) else {
+            return self.counters.drop(Drop::Ipv4Malformed);
+        };
+        if !ipv4::checksum_ok(bytes, header_len) {
+            return self.counters.drop(Drop::Ipv4Checksum);
+        }
+        let broadcast = self.is_broadcast(ip.destination);
+        if let Err(reason) = self.check_addresses(&ip, broadcast) {
+            return self.counters.drop(reason);
+        }
+        if ip.is_fragment() {
+            return self.counters.drop(Drop::Ipv4Fragment);
+        }
+        let packet = Packet {
+            ip,
+            header: &bytes[..header_len],
+            payload: &bytes[header_len..header_len + usize::from(ip.payload_len)],
+        };
+        let arrival = Arrival {
+            to_all: arrival.to_all || broadcast,
+            ..arrival
+        };
+        match ip.protocol {
+            ipv4::UDP => self.receive_udp(arrival, &packet, sink),
+            ipv4::ICMP => self.receive_icmp(arrival, &packet),
+            _ => self.counters.drop(Drop::Ipv4Protocol),
+        }
+    }
+
+    /// RFC 1122 section 3.2.1.3: "A host MUST silently discard an incoming datagram containing an
+    /// IP source address that is invalid", and one that is not destined for it.
+    fn check_addresses(&self, ip: &ipv4::Repr, broadcast: bool) -> Result<(), Drop> {
+        if !address::is_unicast(ip.source)
+            || self.is_broadcast(ip.source)
+            || self.is_ours(ip.source)
+        {
+            return Err(Drop::Ipv4Martian);
+        }
+        if broadcast || self.is_ours(ip.destination) {
+            return Ok(());
+        }
+        Err(Drop::Ipv4NotOurs)
+    }
+
+    /// Sends `frame`, whose transport header is at [`TRANSPORT`], with the header `ip` says before
+    /// it and `payload` behind it. Returns whether there was room.
+    pub(super) fn send_ipv4(
+        &mut self,
+        now: Instant,
+        next_hop: Ipv4Addr,
+        ip: &ipv4::Repr,
+        mut frame: Frame,
+        payload: &[&[u8]],
+    ) -> bool {
+        ip.emit(&mut frame.header[ethernet::HEADER_LEN..]);
+        self.send_frame(now, next_hop, frame, payload)
+    }
+
+    /// An identification for a packet to `destination`: not one it saw lately (RFC 6864).
+    pub(super) fn next_id(&mut self, destination: Ipv4Addr) -> u16 {
+        self.identifications.next(destination)
+    }
+
+    /// Whether `address` is one of ours.
+    pub(super) fn is_ours(&self, address: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|ours| ours.address == address)
+    }
+
+    /// Whether `address` means all hosts of a network we are in.
+    pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        let networks = self.addresses.iter();
+        address.is_broadcast()
+            || networks
+                .filter_map(|ours| ours.broadcast())
+                .any(|broadcast| broadcast == address)
+    }
+
+    /// The address of ours to show to a host at `address` on the link.
+    pub(super) fn source_towards(&self, address: Ipv4Addr) -> Ipv4Addr {
+        let near = self.addresses.iter().find(|ours| ours.contains(address));
+        near.or(self.addresses.first())
+            .map_or(Ipv4Addr::UNSPECIFIED, |ours| ours.address)
+    }
+}
+
+/// Identifications of packets sent: a counter for each group of destinations, started and grouped
+/// so that a stranger cannot tell from his own what others got (RFC 7739 section 5.3, for IPv4).
+#[derive(Debug)]
+pub(super) struct Identifications {
+    keyed: super::random::Keyed,
+    counters: Box<[u16; IDENTIFICATIONS]>,
+}
+
+impl Identifications {
+    pub(super) fn new(keyed: super::random::Keyed, random: &mut super::random::Random) -> Self {
+        let mut counters = Box::new([0; IDENTIFICATIONS]);
+        counters.fill_with(|| random.next_u64() as u16);
+        Self { keyed, counters }
+    }
+
+    fn next(&mut self, destination: Ipv4Addr) -> u16 {
+        use core::hash::BuildHasher;
+        let group = self.keyed.hash_one(destination) as usize % IDENTIFICATIONS;
+        let counter = &mut self.counters[group];
+        *counter = counter.wrapping_add(1);
+        *counter
+    }
+}

@@ -1,0 +1,69 @@
+//! Path MTUs learned from ICMP (RFC 1191), for a time.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use std::collections::HashMap;
+
+use super::random::Keyed;
+use super::time::Instant;
+
+/// The most destinations remembered.
+const MAX_PATHS: usize = 1024;
+/// How long one is, as Linux's mtu_expires (RFC 1191 section 6.3 says ten minutes).
+const LIFETIME: Duration = Duration::from_secs(600);
+/// A lower one is not believed, as Linux's min_pmtu.
+const MIN_MTU: usize = 552;
+
+#[derive(Debug)]
+struct Path {
+    mtu: usize,
+    expires: Instant,
+}
+
+/// The destinations whose paths take less than the link does.
+#[derive(Debug)]
+pub(crate) struct PathMtus {
+    paths: HashMap<Ipv4Addr, Path, Keyed>,
+}
+
+impl PathMtus {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            paths: HashMap::with_hasher(keyed),
+        }
+    }
+
+    /// Takes in that packets to `destination` may have `mtu` bytes.
+    pub(crate) fn learn(&mut self, now: Instant, destination: Ipv4Addr, mtu: usize) {
+        if self.paths.len() >= MAX_PATHS {
+            self.receive_timeout(now);
+        }
+        if self.paths.len() >= MAX_PATHS {
+            let victim = self.paths.keys().next().copied();
+            victim.map(|address| self.paths.remove(&address));
+        }
+        let path = Path {
+            mtu: mtu.max(MIN_MTU),
+            expires: now + LIFETIME,
+        };
+        self.paths.insert(destination, path);
+    }
+
+    /// The longest packet to `destination`, if its path is known to take less than the link.
+    pub(crate) fn get(&self, destination: Ipv4Addr) -> Option<usize> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        self.paths.get(&destination).map(|path| path.mtu)
+    }
+
+    /// When [`receive_timeout`](Self::receive_timeout) has something to forget.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.paths.values().map(|path| path.expires).min()
+    }
+
+    /// Forgets what is too old.
+    pub(crate) fn receive_timeout(&mut self, now: Instant) {
+        self.paths.retain(|_, path| now < path.expires);
+    }
+}

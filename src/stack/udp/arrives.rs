@@ -1,0 +1,108 @@
+//! Datagrams and ICMP errors that arrive.
+
+use core::net::SocketAddrV4;
+
+use super::OVERHEAD;
+use crate::stack::Stack;
+use crate::stack::counters::Drop;
+use crate::stack::ethernet::{Arrival, Checksum};
+use crate::stack::icmp::Trouble;
+use crate::stack::ids::SocketId;
+use crate::stack::ipv4::Packet;
+use crate::stack::ports::Protocol;
+use crate::stack::sink::{Datagram, Sink};
+use crate::stack::time::Instant;
+use crate::stack::wire::checksum::Sum;
+use crate::stack::wire::{ipv4, udp};
+
+impl Stack {
+    pub(in crate::stack) fn receive_udp(
+        &mut self,
+        arrival: Arrival,
+        packet: &Packet<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        let Ok((header, header_len)) = udp::parse(packet.payload) else {
+            return self.counters.drop(Drop::UdpMalformed);
+        };
+        if !self.may_receive(Protocol::Udp, header.destination_port) {
+            return self.counters.drop(Drop::PortNotOwned);
+        }
+        let bytes = &packet.payload[..usize::from(header.length)];
+        let unverified = arrival.checksum == Checksum::Verify && header.checksum != 0;
+        if unverified && !checksum_ok(packet, bytes) {
+            return self.counters.drop(Drop::UdpChecksum);
+        }
+        let data = &bytes[header_len..];
+        let local = SocketAddrV4::new(packet.ip.destination, header.destination_port);
+        let datagram = Datagram {
+            from: SocketAddrV4::new(packet.ip.source, header.source_port),
+            to: packet.ip.destination,
+            len: data.len(),
+            ttl: packet.ip.ttl,
+            tos: packet.ip.tos,
+        };
+        if self.is_broadcast(datagram.to) {
+            for id in self.udp.find_all(local, datagram.from) {
+                self.deliver(id, &datagram, data, sink);
+            }
+        } else if let Some(id) = self.udp.find(local, datagram.from) {
+            self.deliver(id, &datagram, data, sink);
+        } else {
+            self.counters.drop(Drop::UdpNoSocket);
+            if self.config.own_address {
+                self.send_port_unreachable(arrival, packet);
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
+        let Some(socket) = self.udp.sockets.get_mut(id) else {
+            return;
+        };
+        if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
+            return;
+        }
+        let end = socket.payloads.len();
+        let room = socket.charge() + OVERHEAD <= socket.receive_buffer;
+        if !room || socket.payloads.write_at(&mut self.pool, end, data) < data.len() {
+            socket.drops += 1;
+            return self.counters.drop(Drop::UdpQueueFull);
+        }
+        socket.payloads.extend(data.len());
+        socket.datagrams.push_back(*datagram);
+        self.udp.dirty.mark(id);
+    }
+
+    /// Takes in what an ICMP error says about a datagram from `local` to `remote`. Returns whether
+    /// there is a socket that may have sent it.
+    pub(in crate::stack) fn udp_receive_trouble(
+        &mut self,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        trouble: Trouble,
+    ) -> bool {
+        let Some(id) = self.udp.find(local, remote) else {
+            return false;
+        };
+        if let Some(mtu) = trouble.mtu {
+            self.path_mtus.learn(now, *remote.ip(), mtu);
+        }
+        let socket = self.udp.sockets.get(id);
+        let told = socket.is_some_and(|socket| {
+            let connected = socket.remote.is_some() && trouble.is_fatal;
+            connected || socket.options.receive_errors
+        });
+        if told {
+            self.udp.set_error(id, trouble.error);
+        }
+        true
+    }
+}
+
+fn checksum_ok(packet: &Packet<'_>, bytes: &[u8]) -> bool {
+    let ip = &packet.ip;
+    let sum = Sum::pseudo_header(ip.source, ip.destination, ipv4::UDP, bytes.len());
+    sum.add(bytes).finish() == 0
+}

@@ -1,0 +1,222 @@
+//! UDP (RFC 768, RFC 1122 section 4.1).
+//!
+//! ```text
+//!   receive_udp ─► the socket that fits best ─► Sink, or its queue ─► udp_receive
+//!   udp_send ─► outbox (in fragments, if too long for the path) ─► poll_transmit
+//! ```
+//!
+//! 1. A socket's queue is bounded by its receive buffer, counted as Linux does: with overhead, so
+//!    that empty datagrams are not free. What exceeds it is dropped, newest first.
+//! 2. An ICMP error is told once, by whichever call comes first.
+//! 3. Ports are leased outside: two sockets may have the same address if the lease allowed it.
+//!
+//! Not here: reassembly (fragments are dropped), multicast, the error queue of MSG_ERRQUEUE.
+
+mod arrives;
+mod options;
+mod user;
+
+pub use self::options::{PathMtuDiscovery, UdpOptions, UdpStatus};
+
+use core::hash::BuildHasher;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::{HashMap, VecDeque};
+
+use super::config::Limits;
+use super::dirty::Dirty;
+use super::error::Error;
+use super::ids::{Kind, SocketId};
+use super::outbox::Owner;
+use super::pool::{Pool, Queue};
+use super::random::Keyed;
+use super::sink::Datagram;
+use super::table::Table;
+
+/// What a queued datagram costs besides its payload: about what an sk_buff does.
+const OVERHEAD: usize = 768;
+
+/// A UDP socket.
+#[derive(Debug)]
+struct Socket {
+    /// As the program bound it; what a dissolved association leaves.
+    bound: SocketAddrV4,
+    /// As an association made it: never unspecified while there is one.
+    local: SocketAddrV4,
+    remote: Option<SocketAddrV4>,
+    options: UdpOptions,
+    receive_buffer: usize,
+    send_buffer: usize,
+    datagrams: VecDeque<Datagram>,
+    /// Their payloads, one behind the other.
+    payloads: Queue,
+    error: Option<Error>,
+    /// Bytes with overhead in the outbox.
+    sending: usize,
+    /// A call found no room in the send buffer since it was last said that there is some.
+    wants_room: bool,
+    drops: u64,
+}
+
+impl Socket {
+    fn new(local: SocketAddrV4, limits: &Limits, options: &UdpOptions) -> Self {
+        let mut socket = Self {
+            bound: local,
+            local,
+            remote: None,
+            options: *options,
+            receive_buffer: 0,
+            send_buffer: 0,
+            datagrams: VecDeque::new(),
+            payloads: Queue::default(),
+            error: None,
+            sending: 0,
+            wants_room: false,
+            drops: 0,
+        };
+        socket.set_options(limits, options);
+        socket
+    }
+
+    fn set_options(&mut self, limits: &Limits, options: &UdpOptions) {
+        self.options = *options;
+        self.receive_buffer = options.receive_buffer.unwrap_or(limits.rmem_default);
+        self.send_buffer = options.send_buffer.unwrap_or(limits.wmem_default);
+    }
+
+    /// What its queue costs.
+    fn charge(&self) -> usize {
+        self.payloads.len() + self.datagrams.len() * OVERHEAD
+    }
+
+    /// How well it fits a datagram from `remote` to `local`; none: not at all.
+    fn score(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<u8> {
+        let any_local = self.local.ip().is_unspecified();
+        if !any_local && self.local.ip() != local.ip() {
+            return None;
+        }
+        match self.remote {
+            Some(ours) if ours != remote => None,
+            Some(_) => Some(3 - u8::from(any_local)),
+            None => Some(1 - u8::from(any_local)),
+        }
+    }
+}
+
+/// The UDP sockets.
+pub(super) struct Udp {
+    sockets: Table<Socket>,
+    /// By local port, oldest first.
+    ports: HashMap<u16, Vec<SocketId>, Keyed>,
+    dirty: Dirty,
+    keyed: Keyed,
+}
+
+impl Udp {
+    pub(super) fn new(keyed: Keyed) -> Self {
+        Self {
+            sockets: Table::new(Kind::Datagram),
+            ports: HashMap::with_hasher(keyed.clone()),
+            dirty: Dirty::default(),
+            keyed,
+        }
+    }
+
+    pub(super) fn poll_dirty(&mut self) -> Option<SocketId> {
+        self.dirty.poll()
+    }
+
+    /// Takes in that a frame of `owner` entered the outbox.
+    pub(super) fn queued(&mut self, owner: Owner) {
+        if let Some(socket) = self.sockets.get_mut(owner.id) {
+            socket.sending += owner.payload_len + OVERHEAD;
+        }
+    }
+
+    /// Takes in that a frame of `owner` left the outbox.
+    pub(super) fn sent(&mut self, owner: Owner) {
+        let Some(socket) = self.sockets.get_mut(owner.id) else {
+            return;
+        };
+        socket.sending -= owner.payload_len + OVERHEAD;
+        if socket.wants_room && socket.sending < socket.send_buffer {
+            socket.wants_room = false;
+            self.dirty.mark(owner.id);
+        }
+    }
+
+    fn with_port(&self, port: u16) -> &[SocketId] {
+        self.ports.get(&port).map_or(&[], Vec::as_slice)
+    }
+
+    /// The socket that fits a datagram from `remote` to `local` best. Of several, that share a
+    /// port the remote's hash picks one; of others the youngest has it, as on Linux.
+    fn find(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<SocketId> {
+        let score = |id: SocketId| self.sockets.get(id)?.score(local, remote);
+        let candidates = self.with_port(local.port());
+        let best = candidates.iter().filter_map(|&id| score(id)).max()?;
+        let mut fitting = candidates.iter().filter(|&&id| score(id) == Some(best));
+        let youngest = *fitting.clone().next_back()?;
+        let count = fitting.clone().count();
+        let shared = count > 1 && self.sockets.get(youngest)?.options.reuse_port;
+        if !shared {
+            return Some(youngest);
+        }
+        fitting
+            .nth(self.keyed.hash_one(remote) as usize % count)
+            .copied()
+    }
+
+    fn insert(&mut self, socket: Socket) -> SocketId {
+        let port = socket.local.port();
+        let id = self.sockets.insert(socket);
+        self.ports.entry(port).or_default().push(id);
+        id
+    }
+
+    fn remove(&mut self, pool: &mut Pool, id: SocketId) {
+        if let Some(mut socket) = self.sockets.remove(id) {
+            self.leave_port(id, socket.local.port());
+            socket.payloads.clear(pool);
+        }
+    }
+
+    fn leave_port(&mut self, id: SocketId, port: u16) {
+        if let Some(ids) = self.ports.get_mut(&port) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.ports.remove(&port);
+            }
+        }
+    }
+
+    fn set_error(&mut self, id: SocketId, error: Error) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.error = Some(error);
+            self.dirty.mark(id);
+        }
+    }
+
+    /// All sockets, in no order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> {
+        self.sockets.ids()
+    }
+
+    /// The sockets a datagram to all hosts, to `local`, is for.
+    fn find_all(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Vec<SocketId> {
+        let fits = |id: &SocketId| {
+            let socket = self.sockets.get(*id);
+            socket.is_some_and(|socket| socket.score(local, remote).is_some())
+        };
+        let ids = self.with_port(local.port()).iter();
+        ids.copied().filter(fits).collect()
+    }
+}
+
+/// The source address for a socket bound to `bound`, given that of the route.
+fn source(bound: SocketAddrV4, route: Ipv4Addr) -> Ipv4Addr {
+    if bound.ip().is_unspecified() {
+        route
+    } else {
+        *bound.ip()
+    }
+}

@@ -1,0 +1,84 @@
+//! What setsockopt says to a UDP socket, and what is asked back.
+
+use core::net::SocketAddrV4;
+
+use crate::stack::error::Error;
+
+/// Whether datagrams may be cut into fragments, as IP_MTU_DISCOVER says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathMtuDiscovery {
+    /// IP_PMTUDISC_DONT: by us and by routers.
+    Dont,
+    /// IP_PMTUDISC_WANT: by us, where one exceeds the path's MTU; the others carry DF.
+    #[default]
+    Want,
+    /// IP_PMTUDISC_DO: never; what exceeds the path's MTU is refused.
+    Do,
+    /// IP_PMTUDISC_PROBE: never; only what exceeds the link's MTU is refused.
+    Probe,
+}
+
+impl PathMtuDiscovery {
+    /// Whether the stack itself may cut a datagram that is too long.
+    pub(super) fn may_fragment(self) -> bool {
+        matches!(self, Self::Dont | Self::Want)
+    }
+}
+
+/// Options of a UDP socket; the defaults are Linux's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// SO_RCVBUF as Linux counts it, in bytes; none: rmem_default.
+    pub receive_buffer: Option<usize>,
+    /// SO_SNDBUF as Linux counts it, in bytes; none: wmem_default.
+    pub send_buffer: Option<usize>,
+    /// IP_TTL.
+    pub ttl: u8,
+    /// IP_TOS.
+    pub tos: u8,
+    /// SO_BROADCAST.
+    pub broadcast: bool,
+    /// SO_REUSEPORT: sockets with the same address share what arrives.
+    pub reuse_port: bool,
+    /// IP_MTU_DISCOVER.
+    pub path_mtu_discovery: PathMtuDiscovery,
+    /// Off with SO_NO_CHECK: then no checksum is sent.
+    pub checksum: bool,
+    /// IP_RECVERR: hear of every ICMP error, connected or not.
+    pub receive_errors: bool,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self {
+            receive_buffer: None,
+            send_buffer: None,
+            ttl: 64,
+            tos: 0,
+            broadcast: false,
+            reuse_port: false,
+            path_mtu_discovery: PathMtuDiscovery::Want,
+            checksum: true,
+            receive_errors: false,
+        }
+    }
+}
+
+/// What the outside of a UDP socket shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpStatus {
+    /// Its address; unspecified if it receives on all.
+    pub local: SocketAddrV4,
+    /// Whom it is connected to.
+    pub remote: Option<SocketAddrV4>,
+    /// The error the next call reports.
+    pub error: Option<Error>,
+    /// Datagrams in its queue.
+    pub queued: usize,
+    /// Payload bytes in them.
+    pub receive_len: usize,
+    /// Bytes its send buffer has room for.
+    pub send_space: usize,
+    /// Datagrams dropped because its receive buffer was full.
+    pub drops: u64,
+}

@@ -1,0 +1,328 @@
+//! The user calls of UDP.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::{PathMtuDiscovery, Socket, UdpOptions, UdpStatus, source};
+use crate::stack::Stack;
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+use crate::stack::ipv4::TRANSPORT;
+use crate::stack::outbox::{Frame, Owner};
+use crate::stack::routes::RouteDecision;
+use crate::stack::sink::Datagram;
+use crate::stack::time::Instant;
+use crate::stack::transmit::Offload;
+use crate::stack::wire::checksum::Sum;
+use crate::stack::wire::{ipv4, udp};
+
+const MAX_PAYLOAD: usize = ipv4::MAX_PAYLOAD - udp::HEADER_LEN;
+
+/// A datagram about to be sent.
+struct Outgoing<'a> {
+    id: SocketId,
+    options: UdpOptions,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    next_hop: Ipv4Addr,
+    /// Longest packet the path takes, in bytes.
+    mtu: usize,
+    data: &'a [&'a [u8]],
+    len: usize,
+}
+
+impl Stack {
+    /// Makes a socket with the address `local`, whose port is leased already; the IP address may
+    /// be unspecified. Fails never as of now.
+    pub fn udp_open(
+        &mut self,
+        local: SocketAddrV4,
+        options: &UdpOptions,
+    ) -> Result<SocketId, Error> {
+        let socket = Socket::new(local, &self.config.limits, options);
+        Ok(self.udp.insert(socket))
+    }
+
+    /// Gives a socket another address.
+    pub fn udp_set_local(&mut self, id: SocketId, local: SocketAddrV4) {
+        let Some(socket) = self.udp.sockets.get_mut(id) else {
+            return;
+        };
+        let old = core::mem::replace(&mut socket.local, local);
+        socket.bound = local;
+        self.udp.leave_port(id, old.port());
+        self.udp.ports.entry(local.port()).or_default().push(id);
+    }
+
+    /// Associates a socket with a remote one, or dissolves that (connect(2)). An unspecified local
+    /// address becomes the route's.
+    ///
+    /// Errors: `Invalid` for a stale handle, `NetworkUnreachable` without a route of the stack's,
+    /// `Access` for a broadcast address without SO_BROADCAST.
+    pub fn udp_connect(&mut self, id: SocketId, remote: Option<SocketAddrV4>) -> Result<(), Error> {
+        let socket = self.udp.sockets.get(id).ok_or(Error::Invalid)?;
+        let mut local = socket.bound;
+        if let Some(remote) = remote {
+            if self.is_broadcast(*remote.ip()) && !socket.options.broadcast {
+                return Err(Error::Access);
+            }
+            let RouteDecision::Stack { source: route, .. } = self.route(*remote.ip()) else {
+                return Err(Error::NetworkUnreachable);
+            };
+            local.set_ip(source(socket.bound, route));
+        }
+        if let Some(socket) = self.udp.sockets.get_mut(id) {
+            socket.local = local;
+            socket.remote = remote;
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram, given in pieces, to `to`. What exceeds the path's MTU is cut into
+    /// fragments unless the options forbid it.
+    ///
+    /// Errors: what an ICMP error left to be told; `Invalid` for a stale handle or port 0,
+    /// `MessageSize`, `Access` for a broadcast address without SO_BROADCAST, `NetworkUnreachable`
+    /// without a route of the stack's, `NetworkDown`, `WouldBlock` when the send buffer is full.
+    pub fn udp_send(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        to: SocketAddrV4,
+        data: &[&[u8]],
+    ) -> Result<(), Error> {
+        self.outbox.release(&mut self.pool);
+        let len = data.iter().map(|piece| piece.len()).sum();
+        let outgoing = self.prepare(id, to, data, len)?;
+        let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
+        let pushed = if whole <= outgoing.mtu {
+            self.send_whole(now, &outgoing)
+        } else {
+            self.send_fragments(now, &outgoing)
+        };
+        if pushed {
+            Ok(())
+        } else {
+            Err(Error::NoBuffers)
+        }
+    }
+
+    fn prepare<'a>(
+        &mut self,
+        id: SocketId,
+        to: SocketAddrV4,
+        data: &'a [&'a [u8]],
+        len: usize,
+    ) -> Result<Outgoing<'a>, Error> {
+        let broadcast = self.is_broadcast(*to.ip());
+        let decision = self.route(*to.ip());
+        let socket = self.udp.sockets.get_mut(id).ok_or(Error::Invalid)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        if to.port() == 0 {
+            return Err(Error::Invalid);
+        }
+        if len > MAX_PAYLOAD {
+            return Err(Error::MessageSize);
+        }
+        if broadcast && !socket.options.broadcast {
+            return Err(Error::Access);
+        }
+        let RouteDecision::Stack {
+            source: route,
+            next_hop,
+            mtu,
+        } = decision
+        else {
+            return Err(Error::NetworkUnreachable);
+        };
+        if !self.link_up {
+            return Err(Error::NetworkDown);
+        }
+        if socket.sending >= socket.send_buffer {
+            socket.wants_room = true;
+            return Err(Error::WouldBlock);
+        }
+        let mtu = match socket.options.path_mtu_discovery {
+            PathMtuDiscovery::Probe => self.config.mtu,
+            _ => mtu,
+        };
+        let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
+        if whole > mtu && !socket.options.path_mtu_discovery.may_fragment() {
+            return Err(Error::MessageSize);
+        }
+        Ok(Outgoing {
+            id,
+            options: socket.options,
+            from: SocketAddrV4::new(source(socket.local, route), socket.local.port()),
+            to,
+            next_hop,
+            mtu,
+            data,
+            len,
+        })
+    }
+
+    fn send_whole(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
+        let mut frame = Frame::new(TRANSPORT + udp::HEADER_LEN);
+        let pseudo = outgoing.pseudo_header();
+        let checksum = if outgoing.options.checksum {
+            frame.offload = Some(Offload {
+                checksum_start: TRANSPORT as u16,
+                checksum_offset: udp::field::CHECKSUM.start as u16,
+                gso: None,
+            });
+            pseudo.folded()
+        } else {
+            0
+        };
+        outgoing
+            .header(checksum)
+            .emit(&mut frame.header[TRANSPORT..]);
+        let ip = ipv4::Repr {
+            dont_fragment: outgoing.options.path_mtu_discovery != PathMtuDiscovery::Dont,
+            ..self.udp_ip_header(outgoing)
+        };
+        frame.owner = Some(Owner::new(outgoing.id, outgoing.len));
+        self.send_ipv4(now, outgoing.next_hop, &ip, frame, outgoing.data)
+    }
+
+    /// RFC 791 section 3.2: every piece but the last carries a multiple of eight bytes.
+    fn send_fragments(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
+        let mut datagram = vec![0; udp::HEADER_LEN];
+        for piece in outgoing.data {
+            datagram.extend_from_slice(piece);
+        }
+        outgoing.header(0).emit(&mut datagram);
+        if outgoing.options.checksum {
+            let checksum = match outgoing.pseudo_header().add(&datagram).finish() {
+                0 => 0xffff,
+                checksum => checksum,
+            };
+            outgoing.header(checksum).emit(&mut datagram);
+        }
+        let whole = self.udp_ip_header(outgoing);
+        let piece_len = (outgoing.mtu - ipv4::HEADER_LEN) & !7;
+        let last = (datagram.len() - 1) / piece_len;
+        let mut pushed = true;
+        for (index, piece) in datagram.chunks(piece_len).enumerate() {
+            let ip = ipv4::Repr {
+                more_fragments: index < last,
+                fragment_offset: (index * piece_len) as u16,
+                payload_len: piece.len() as u16,
+                ..whole
+            };
+            let mut frame = Frame::new(TRANSPORT);
+            frame.owner = Some(Owner::new(outgoing.id, piece.len()));
+            pushed &= self.send_ipv4(now, outgoing.next_hop, &ip, frame, &[piece]);
+        }
+        pushed
+    }
+
+    fn udp_ip_header(&mut self, outgoing: &Outgoing<'_>) -> ipv4::Repr {
+        let destination = *outgoing.to.ip();
+        ipv4::Repr {
+            source: *outgoing.from.ip(),
+            destination,
+            protocol: ipv4::UDP,
+            ttl: outgoing.options.ttl,
+            tos: outgoing.options.tos,
+            id: self.next_id(destination),
+            dont_fragment: false,
+            more_fragments: false,
+            fragment_offset: 0,
+            payload_len: (udp::HEADER_LEN + outgoing.len) as u16,
+        }
+    }
+
+    /// The datagram [`udp_receive`](Self::udp_receive) would give; none if none is queued.
+    pub fn udp_front(&self, id: SocketId) -> Option<Datagram> {
+        let socket = self.udp.sockets.get(id)?;
+        socket.datagrams.front().copied()
+    }
+
+    /// Copies the oldest datagram's first bytes into `buffer`, leaving it queued. Returns how many.
+    pub fn udp_peek(&self, id: SocketId, buffer: &mut [u8]) -> usize {
+        let Some(datagram) = self.udp_front(id) else {
+            return 0;
+        };
+        let len = buffer.len().min(datagram.len);
+        let socket = self.udp.sockets.get(id);
+        socket.map_or(0, |socket| {
+            socket.payloads.peek(&self.pool, 0, &mut buffer[..len])
+        })
+    }
+
+    /// Takes the oldest datagram off the queue and copies as much of it as fits into `buffer`; the
+    /// rest is lost. The datagram's `len` is that of the whole.
+    pub fn udp_receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Option<Datagram> {
+        self.udp_peek(id, buffer);
+        let socket = self.udp.sockets.get_mut(id)?;
+        let datagram = socket.datagrams.pop_front()?;
+        socket.payloads.consume(&mut self.pool, datagram.len);
+        if socket.datagrams.is_empty() {
+            // What a datagram wrote that the pool had no room for must not hold its chunks.
+            socket.payloads.clear(&mut self.pool);
+        }
+        Some(datagram)
+    }
+
+    /// The error that waits to be told (SO_ERROR). It is told once.
+    pub fn udp_take_error(&mut self, id: SocketId) -> Option<Error> {
+        self.udp.sockets.get_mut(id)?.error.take()
+    }
+
+    /// The user is gone; what is queued to be received goes with the socket, what is queued to be
+    /// sent is sent.
+    pub fn udp_close(&mut self, id: SocketId) {
+        self.udp.remove(&mut self.pool, id);
+    }
+
+    /// What the socket's outside shows; none for a stale handle.
+    pub fn udp_status(&self, id: SocketId) -> Option<UdpStatus> {
+        let socket = self.udp.sockets.get(id)?;
+        Some(UdpStatus {
+            local: socket.local,
+            remote: socket.remote,
+            error: socket.error,
+            queued: socket.datagrams.len(),
+            receive_len: socket.payloads.len(),
+            send_space: socket.send_buffer.saturating_sub(socket.sending),
+            drops: socket.drops,
+        })
+    }
+
+    /// Takes in what setsockopt changed.
+    pub fn udp_set_options(&mut self, id: SocketId, options: &UdpOptions) {
+        let limits = self.config.limits;
+        if let Some(socket) = self.udp.sockets.get_mut(id) {
+            socket.set_options(&limits, options);
+        }
+    }
+
+    /// The socket's options; none for a stale handle.
+    pub fn udp_options(&self, id: SocketId) -> Option<&UdpOptions> {
+        self.udp.sockets.get(id).map(|socket| &socket.options)
+    }
+
+    /// All UDP sockets, in no order.
+    pub fn udp_sockets(&self) -> impl Iterator<Item = SocketId> {
+        self.udp.ids()
+    }
+}
+
+impl Outgoing<'_> {
+    fn pseudo_header(&self) -> Sum {
+        let len = udp::HEADER_LEN + self.len;
+        Sum::pseudo_header(*self.from.ip(), *self.to.ip(), ipv4::UDP, len)
+    }
+
+    fn header(&self, checksum: u16) -> udp::Repr {
+        udp::Repr {
+            source_port: self.from.port(),
+            destination_port: self.to.port(),
+            length: (udp::HEADER_LEN + self.len) as u16,
+            checksum,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Keeping our descriptors out of the program's way.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use parking_lot::Mutex;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// First number our own descriptors may have; 0 while no region is set apart.
+static FLOOR: AtomicU32 = AtomicU32::new(0);
+
+/// How many numbers the region holds.
+const REGION: u64 = 400_000;
+
+/// What the program believes its limits are, while the real ones are raised for our region.
+static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
+
+/// Limits on descriptors (RLIMIT_NOFILE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramLimit {
+    /// The soft limit.
+    pub soft: u64,
+    /// The hard limit.
+    pub hard: u64,
+}
+
+/// Sets a region of descriptor numbers apart above the program's soft limit, raising the real
+/// limits as far as allowed. Where that is not far at all, the region is the upper quarter of the
+/// program's own numbers, which it is least likely to reach.
+pub fn set_apart() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let soft = current.unwrap_or(u64::MAX).min(u64::from(u32::MAX / 4));
+    let hard = maximum.unwrap_or(u64::MAX);
+    let wanted = soft + REGION;
+    // Beyond the hard limit only with CAP_SYS_RESOURCE.
+    let raised = [(wanted, hard.max(wanted)), (hard.min(wanted), hard)]
+        .into_iter()
+        .filter(|(raised, _)| *raised >= soft + soft / 4)
+        .find(|&(raised, hard)| set_limit(raised, hard));
+    let floor = match raised {
+        Some(_) => {
+            *PROGRAM_LIMIT.lock() = Some(ProgramLimit { soft, hard });
+            soft
+        }
+        None => soft - soft / 4,
+    };
+    FLOOR.store(floor as u32, Ordering::Relaxed);
+}
+
+fn set_limit(soft: u64, hard: u64) -> bool {
+    let limit = Rlimit { current: Some(soft), maximum: (hard != u64::MAX).then_some(hard) };
+    setrlimit(Resource::Nofile, limit).is_ok()
+}
+
+/// The limits the program sees; `None` while they are the real ones.
+pub fn program_limit() -> Option<ProgramLimit> {
+    *PROGRAM_LIMIT.lock()
+}
+
+/// The program changes its soft limit below our region, which the real one must not follow.
+pub fn set_program_limit(limit: ProgramLimit) {
+    *PROGRAM_LIMIT.lock() = Some(limit);
+}
+
+/// Puts the real limits back to what the program believes: in a child, before it becomes another
+/// program.
+pub fn restore_limit() {
+    if let Some(limit) = PROGRAM_LIMIT.lock().take() {
+        set_limit(limit.soft, limit.hard);
+    }
+}
+
+/// First number of our own region; 0 if there is none.
+pub fn floor() -> u32 {
+    FLOOR.load(Ordering::Relaxed)
+}
+
+/// Whether `fd` lies in the region set apart for ours.
+pub fn is_apart(fd: RawFd) -> bool {
+    let floor = floor();
+    floor != 0 && fd >= 0 && fd as u32 >= floor
+}
+
+/// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
+/// where it is.
+pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    let floor = floor();
+    if floor == 0 || fd.as_raw_fd() as u32 >= floor {
+        return Ok(fd);
+    }
+    match fcntl_dupfd_cloexec(&fd, floor as RawFd) {
+        Ok(moved) => Ok(moved),
+        Err(Errno::MFILE) => Ok(fd),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Closes every descriptor of our region: what a forked child does first, since the stack ends
+/// and packet sockets it inherited are its parent's business. False if the region is not ours
+/// alone.
+pub fn close_region() -> bool {
+    let floor = floor();
+    if floor == 0 || program_limit().is_none() {
+        return false;
+    }
+    // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
+    // owned by a state the caller has given up.
+    let closed = unsafe {
+        syscalls::syscall3(syscalls::Sysno::close_range, floor as usize, u32::MAX as usize, 0)
+    };
+    closed.is_ok()
+}

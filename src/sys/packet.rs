@@ -1,0 +1,176 @@
+//! AF_PACKET system calls (packet(7)) and the virtio-net header that carries offloads.
+
+use core::mem::size_of;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+
+use super::{descriptor, option};
+
+/// PACKET_IGNORE_OUTGOING of `linux/if_packet.h` (Linux 4.20), which libc lacks.
+const PACKET_IGNORE_OUTGOING: i32 = 23;
+
+/// The checksum is partial: the L4 checksum field holds the folded pseudo-header sum.
+const NEEDS_CSUM: u8 = 1;
+/// The checksum was verified.
+const DATA_VALID: u8 = 2;
+/// The frame is TCP over IPv4 to be cut into segments.
+const GSO_TCPV4: u8 = 1;
+
+/// `struct virtio_net_hdr` (virtio 1.3 section 5.1.6) as AF_PACKET passes it before each frame
+/// of a PACKET_VNET_HDR socket, in the machine's byte order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VnetHeader {
+    flags: u8,
+    gso_type: u8,
+    header_len: u16,
+    gso_size: u16,
+    checksum_start: u16,
+    checksum_offset: u16,
+}
+
+impl VnetHeader {
+    /// Its length in front of a frame.
+    pub const LEN: usize = 10;
+
+    /// Asks for the checksum from `start` to the frame's end, stored `offset` bytes after `start`.
+    pub fn checksum(start: u16, offset: u16) -> Self {
+        Self {
+            flags: NEEDS_CSUM,
+            checksum_start: start,
+            checksum_offset: offset,
+            ..Self::default()
+        }
+    }
+
+    /// Also asks to cut the frame, `header_len` bytes of headers, into TCP segments of `size`
+    /// payload bytes.
+    pub fn segmented(self, header_len: u16, size: u16) -> Self {
+        Self {
+            gso_type: GSO_TCPV4,
+            header_len,
+            gso_size: size,
+            ..self
+        }
+    }
+
+    /// Does the kernel or the hardware vouch for the frame's L4 checksum?
+    pub fn checksum_trusted(&self) -> bool {
+        self.flags & (NEEDS_CSUM | DATA_VALID) != 0
+    }
+
+    /// Payload bytes of each segment a super-packet was made of; 0: a single frame.
+    pub fn gso_size(&self) -> u16 {
+        if self.gso_type == 0 { 0 } else { self.gso_size }
+    }
+
+    /// As the bytes before a frame.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let [h0, h1] = self.header_len.to_ne_bytes();
+        let [g0, g1] = self.gso_size.to_ne_bytes();
+        let [s0, s1] = self.checksum_start.to_ne_bytes();
+        let [o0, o1] = self.checksum_offset.to_ne_bytes();
+        [self.flags, self.gso_type, h0, h1, g0, g1, s0, s1, o0, o1]
+    }
+
+    /// From the bytes before a frame.
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        let [flags, gso_type, h0, h1, g0, g1, s0, s1, o0, o1] = bytes;
+        Self {
+            flags,
+            gso_type,
+            header_len: u16::from_ne_bytes([h0, h1]),
+            gso_size: u16::from_ne_bytes([g0, g1]),
+            checksum_start: u16::from_ne_bytes([s0, s1]),
+            checksum_offset: u16::from_ne_bytes([o0, o1]),
+        }
+    }
+}
+
+/// A raw packet socket that receives nothing yet (protocol 0), non-blocking and close-on-exec.
+///
+/// # Errors
+/// EPERM: CAP_NET_RAW is missing. What socket(2) says.
+pub fn open() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    descriptor::high(fd)
+}
+
+/// Puts a virtio-net header before each frame (PACKET_VNET_HDR).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn set_vnet_header(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    option::set_integer(fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)
+}
+
+/// Stops frames that leave the machine from coming back on this socket.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 4.20.
+pub fn set_ignore_outgoing(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    option::set_integer(fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+}
+
+/// Binds to an interface and all its protocols; from here on frames arrive.
+///
+/// # Errors
+/// ENODEV: there is no such interface. ENETDOWN: it is down.
+pub fn bind(fd: BorrowedFd<'_>, interface_index: u32) -> Result<(), Errno> {
+    let index = i32::try_from(interface_index).map_err(|_| Errno::NODEV)?;
+    net::bind(fd, &LinkLayerAddress { index })
+}
+
+/// Frames seen and frames lost since the last time this was asked (the kernel resets both).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that passed the filter, lost ones included.
+    pub seen: u32,
+    /// Of these, frames lost because the receive buffer was full.
+    pub lost: u32,
+}
+
+/// Reads and resets the kernel's counts (PACKET_STATISTICS).
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub fn take_counts(fd: BorrowedFd<'_>) -> Result<Counts, Errno> {
+    let mut stats = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    // SAFETY: tpacket_stats is two integers; any bytes are a valid one.
+    unsafe { option::get(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut stats)? };
+    Ok(Counts {
+        seen: stats.tp_packets,
+        lost: stats.tp_drops,
+    })
+}
+
+/// `struct sockaddr_ll` that names an interface and every protocol (ETH_P_ALL).
+struct LinkLayerAddress {
+    index: i32,
+}
+
+// SAFETY: `f` gets a pointer to a whole sockaddr_ll, initialised, that lives across the call.
+unsafe impl SocketAddrArg for LinkLayerAddress {
+    unsafe fn with_sockaddr<R>(
+        &self,
+        f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
+    ) -> R {
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_ifindex: self.index,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let length = size_of::<libc::sockaddr_ll>() as SocketAddrLen;
+        f((&raw const address).cast(), length)
+    }
+}

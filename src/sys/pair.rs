@@ -1,0 +1,95 @@
+//! Socket pairs: the descriptor the program holds, and the end the stack holds.
+
+use core::mem::MaybeUninit;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
+    sendmsg, shutdown, socketpair,
+};
+
+use super::descriptor;
+
+/// A pair: the program's end, on the lowest free number, and the stack's.
+pub struct Pair {
+    /// What the program's descriptor will be.
+    pub program: OwnedFd,
+    /// Ours, moved out of the program's way.
+    pub stack: OwnedFd,
+}
+
+/// What a listener's pair gave.
+pub struct Received {
+    /// The descriptor handed over; `None` at the end of the stream.
+    pub descriptor: Option<OwnedFd>,
+    /// The message that came with it.
+    pub handed: [u8; HANDED],
+}
+
+/// Bytes of a message that hands a descriptor over.
+pub const HANDED: usize = 9;
+
+/// Makes a pair (socketpair(2)). `message` keeps message boundaries and still tells when the
+/// program's last descriptor is closed (SOCK_SEQPACKET), else it is a byte stream.
+pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pair, Errno> {
+    let kind = if message { SocketType::SEQPACKET } else { SocketType::STREAM };
+    let mut flags = SocketFlags::empty();
+    flags.set(SocketFlags::NONBLOCK, nonblocking);
+    flags.set(SocketFlags::CLOEXEC, close_on_exec);
+    let (program, stack) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
+    // Moving the stack's end makes it close-on-exec; where there is no room to move it to, the
+    // flag is set. No fork of this program's comes between: the engine's lock is held.
+    let stack = descriptor::high(stack)?;
+    if !close_on_exec && descriptor::floor() == 0 {
+        rustix::io::fcntl_setfd(&stack, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(Pair { program, stack })
+}
+
+/// Takes a descriptor that was handed over, without waiting. AGAIN: none is there.
+pub fn take_descriptor(end: impl AsFd, close_on_exec: bool) -> Result<Received, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut handed = [0; HANDED];
+    let mut flags = RecvFlags::DONTWAIT;
+    flags.set(RecvFlags::CMSG_CLOEXEC, close_on_exec);
+    recvmsg(end, &mut [IoSliceMut::new(&mut handed)], &mut control, flags)?;
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    Ok(Received { descriptor, handed })
+}
+
+/// Sends without waiting and without SIGPIPE; how many bytes were taken.
+pub fn give(end: impl AsFd, data: &[u8]) -> Result<usize, Errno> {
+    send(end, data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// Sends one message of two parts without waiting.
+pub fn give_message(end: impl AsFd, header: &[u8], data: &[u8]) -> Result<usize, Errno> {
+    let parts = [IoSlice::new(header), IoSlice::new(data)];
+    let mut none = SendAncillaryBuffer::default();
+    sendmsg(end, &parts, &mut none, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// Hands a descriptor over with a message (SCM_RIGHTS, unix(7)).
+pub fn give_descriptor(end: impl AsFd, data: &[u8], fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let parts = [IoSlice::new(data)];
+    sendmsg(end, &parts, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// Receives without waiting; 0 is the end of the stream.
+pub fn take(end: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    recv(end, buffer, RecvFlags::DONTWAIT).map(|(count, _)| count)
+}
+
+/// Tells the program that no more bytes will come.
+pub fn finish(end: impl AsFd) -> Result<(), Errno> {
+    shutdown(end, Shutdown::Write)
+}

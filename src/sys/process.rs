@@ -1,0 +1,69 @@
+//! What this process is.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::raw;
+
+static ID: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this is a child made by vfork(2), which runs in its parent's memory: what it does to
+/// its descriptors must leave no trace there.
+pub fn is_vfork_child() -> bool {
+    let known = ID.load(Ordering::Relaxed);
+    let now = raw::process_id();
+    if known == 0 {
+        ID.store(now, Ordering::Relaxed);
+        return false;
+    }
+    known != now
+}
+
+/// Notes which process the memory belongs to.
+pub fn note_id() {
+    ID.store(raw::process_id(), Ordering::Relaxed);
+}
+
+/// In a forked child: the memory is its own now.
+pub fn forget_id() {
+    note_id();
+}
+
+/// Whether the program got rights from its file (setuid, setgid, file capabilities): the user's
+/// environment must not steer it then (getauxval(3), AT_SECURE).
+pub fn is_secure() -> bool {
+    // SAFETY: getauxval reads the auxiliary vector only.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The executable's name without directories, as far as it is known.
+pub fn program_name() -> String {
+    rustix::fs::readlink("/proc/self/exe", Vec::new())
+        .ok()
+        .and_then(|path| path.into_string().ok())
+        .and_then(|path| path.rsplit('/').next().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+unsafe extern "C" {
+    /// The environment (environ(7)).
+    static environ: *const *const libc::c_char;
+}
+
+/// The environment's names and values.
+pub fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    // SAFETY: environ is a null-terminated array of C strings or null; a program that changes it
+    // in another thread at this moment races with every getenv(3) too.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let bytes = CStr::from_ptr(*entry).to_bytes();
+            if let Some(at) = bytes.iter().position(|&byte| byte == b'=') {
+                found.push((bytes[..at].to_vec(), bytes[at + 1..].to_vec()));
+            }
+            entry = entry.add(1);
+        }
+    }
+    found
+}

@@ -1,0 +1,144 @@
+//! Calls on numbers and pointers that belong to the program, where the next libc's symbol would
+//! not do (it would set errno, or rustix has no words for the option).
+
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use syscalls::{Sysno, syscall1, syscall2, syscall3, syscall5};
+
+fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
+    result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
+}
+
+/// close(2) of a number the program owns.
+pub fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: no memory is passed; the caller gives the number up.
+    checked(unsafe { syscall1(Sysno::close, fd as usize) }).map(drop)
+}
+
+/// dup3(2) onto a number the program owns; `flags` as in dup3(2).
+pub fn dup3(from: RawFd, onto: RawFd, flags: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { syscall3(Sysno::dup3, from as usize, onto as usize, flags as usize) }).map(drop)
+}
+
+/// fcntl(2) with an integer argument.
+pub fn fcntl(fd: RawFd, command: i32, argument: usize) -> Result<usize, Errno> {
+    // SAFETY: only commands with integer arguments are used by this crate.
+    checked(unsafe { syscall3(Sysno::fcntl, fd as usize, command as usize, argument) })
+}
+
+/// shutdown(2).
+pub fn shutdown(fd: RawFd, how: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is passed.
+    checked(unsafe { syscall2(Sysno::shutdown, fd as usize, how as usize) }).map(drop)
+}
+
+/// setsockopt(2) with an option value of our own.
+pub fn setsockopt(fd: RawFd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads `value.len()` bytes from `value`, which lives across the call.
+    checked(unsafe {
+        syscall5(
+            Sysno::setsockopt,
+            fd as usize,
+            level as usize,
+            name as usize,
+            value.as_ptr() as usize,
+            value.len(),
+        )
+    })
+    .map(drop)
+}
+
+/// Bytes that wait to be read (FIONREAD).
+pub fn unread(fd: RawFd) -> Result<usize, Errno> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to `count`, which lives across the call.
+    checked(unsafe {
+        syscall3(Sysno::ioctl, fd as usize, libc::FIONREAD as usize, &raw mut count as usize)
+    })?;
+    Ok(count.max(0) as usize)
+}
+
+/// The process's id, asked from the kernel: right also in a vfork(2) child, whose memory is its
+/// parent's.
+pub fn process_id() -> u32 {
+    // SAFETY: getpid takes nothing and cannot fail.
+    unsafe { syscalls::syscall0(Sysno::getpid) }.unwrap_or(0) as u32
+}
+
+/// epoll_ctl(2) EPOLL_CTL_ADD for descriptors of the program's.
+pub fn epoll_add(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: the kernel reads one epoll_event, which lives across the call.
+    checked(unsafe {
+        syscalls::syscall4(
+            Sysno::epoll_ctl,
+            set as usize,
+            libc::EPOLL_CTL_ADD as usize,
+            fd as usize,
+            &raw mut event as usize,
+        )
+    })
+    .map(drop)
+}
+
+/// Most iovecs the kernel takes at once (UIO_MAXIOV).
+const MOST_PARTS: usize = 1024;
+
+/// recvmsg(2) without waiting, into the program's buffers from `offset` on.
+pub fn receive(
+    fd: RawFd,
+    parts: &[libc::iovec],
+    offset: usize,
+    flags: i32,
+) -> Result<usize, Errno> {
+    if offset == 0 {
+        return receive_parts(fd, parts, flags);
+    }
+    let mut skip = offset;
+    let mut rest = Vec::with_capacity(parts.len());
+    for part in parts {
+        let from = skip.min(part.iov_len);
+        skip -= from;
+        let base = (part.iov_base as usize + from) as *mut libc::c_void;
+        rest.push(libc::iovec { iov_base: base, iov_len: part.iov_len - from });
+    }
+    receive_parts(fd, &rest, flags)
+}
+
+fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, Errno> {
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = parts.as_ptr().cast_mut();
+    message.msg_iovlen = parts.len().min(MOST_PARTS);
+    let flags = flags | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel writes into the program's buffers, which it checks, and reads `message`
+    // and `parts`, which live across the call.
+    checked(unsafe {
+        syscall3(Sysno::recvmsg, fd as usize, &raw mut message as usize, flags as usize)
+    })
+}
+
+/// Receives up to `most` bytes without waiting and throws them away.
+pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
+    let mut buffer = [0u8; 16 * 1024];
+    let part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len().min(most),
+    };
+    receive_parts(fd, &[part], flags)
+}
+
+/// recvmsg(2) of one message without waiting: its header into `header`, the rest into the
+/// program's buffers. The length of the whole message, even if it did not fit.
+pub fn receive_message(
+    fd: RawFd,
+    header: &mut [u8],
+    parts: &[libc::iovec],
+    flags: i32,
+) -> Result<usize, Errno> {
+    let mut all = Vec::with_capacity(parts.len() + 1);
+    all.push(libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: header.len() });
+    all.extend_from_slice(&parts[..parts.len().min(MOST_PARTS - 1)]);
+    receive_parts(fd, &all, flags & libc::MSG_PEEK | libc::MSG_TRUNC)
+}

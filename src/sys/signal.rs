@@ -1,0 +1,70 @@
+//! Signals: masks for our own thread, and what an interrupted call should do.
+
+use syscalls::{Sysno, syscall4};
+
+/// A set of signals as the kernel has it: one bit each.
+type Set = u64;
+
+fn mask(how: i32, new: Set) -> Set {
+    let mut old: Set = 0;
+    // SAFETY: the kernel reads and writes one 8-byte set each, both alive across the call.
+    let _ = unsafe {
+        syscall4(
+            Sysno::rt_sigprocmask,
+            how as usize,
+            &raw const new as usize,
+            &raw mut old as usize,
+            size_of::<Set>(),
+        )
+    };
+    old
+}
+
+/// Runs `work` with every signal blocked, so that a thread it starts never runs the program's
+/// handlers.
+pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
+    let old = mask(libc::SIG_SETMASK, Set::MAX);
+    let result = work();
+    mask(libc::SIG_SETMASK, old);
+    result
+}
+
+/// Sends SIGPIPE to the calling thread, as a write to a closed connection does (signal(7)).
+pub fn raise_broken_pipe() {
+    // SAFETY: no memory is passed.
+    let _ = unsafe {
+        let process = syscalls::syscall0(Sysno::getpid).unwrap_or(0);
+        let thread = syscalls::syscall0(Sysno::gettid).unwrap_or(0);
+        syscalls::syscall3(Sysno::tgkill, process, thread, libc::SIGPIPE as usize)
+    };
+}
+
+/// The kernel's `struct sigaction`, of which only the handler and the flags matter here.
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: Set,
+}
+
+/// Whether every handler the program has installed asks for interrupted calls to be restarted
+/// (SA_RESTART). With handlers of both kinds it cannot be told which one ran: the answer is then
+/// no, and the program sees EINTR, which signal(7) allows for in all its programs.
+pub fn all_restart() -> bool {
+    (1..=64).all(|signal| {
+        let mut action = KernelAction::default();
+        // SAFETY: a null new action reads nothing; the kernel writes one action to `action`.
+        let asked = unsafe {
+            syscall4(
+                Sysno::rt_sigaction,
+                signal,
+                0,
+                &raw mut action as usize,
+                size_of::<Set>(),
+            )
+        };
+        asked.is_err() || action.handler <= libc::SIG_IGN || action.flags & libc::SA_RESTART as u64 != 0
+    })
+}

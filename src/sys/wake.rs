@@ -1,0 +1,71 @@
+//! Waking a thread that polls.
+
+use core::time::Duration;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, read, write};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+
+use super::descriptor;
+use super::wait::timespec;
+
+/// A bell: readable from the ring until it is silenced (eventfd(2)).
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A silent bell.
+    pub fn new() -> Result<Self, Errno> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        eventfd(0, flags).and_then(descriptor::high).map(Self)
+    }
+
+    /// Makes it readable. That it is so already is as good.
+    pub fn ring(&self) {
+        let _ = write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Makes it unreadable.
+    pub fn silence(&self) {
+        let mut count = [0; 8];
+        let _ = read(&self.0, &mut count);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A timer: readable once its time has come (timerfd_create(2)).
+pub struct Timer(OwnedFd);
+
+impl Timer {
+    /// A timer that is not running.
+    pub fn new() -> Result<Self, Errno> {
+        timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)
+            .and_then(descriptor::high)
+            .map(Self)
+    }
+
+    /// Starts it.
+    pub fn start(&self, after: Duration) {
+        let none = timespec(Duration::ZERO);
+        let when = Itimerspec { it_interval: none, it_value: timespec(after) };
+        let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &when);
+    }
+
+    /// Sleeps until it has run out.
+    pub fn sleep(&self) {
+        let mut count = [0; 8];
+        let _ = read(&self.0, &mut count);
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

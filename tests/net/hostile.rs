@@ -1,0 +1,112 @@
+//! Frames no peer would send: nothing panics, nothing grows without bound.
+
+use crate::stack::random::Random;
+use crate::stack::udp::UdpOptions;
+use crate::stack::wire::icmpv4::Kind;
+use crate::stack::wire::{arp::Operation, checksum};
+use crate::support::host::{Host, PEER, ROUTER, US, arp, at, datagram, icmp, quote};
+
+const ROUNDS: usize = 60_000;
+
+/// Frames that are right, to be spoilt.
+fn seeds(host: &mut Host) -> Vec<Vec<u8>> {
+    let options = UdpOptions::default();
+    let id = host.stack.udp_open(at(US, 9), &options).unwrap();
+    host.stack.udp_connect(id, Some(at(PEER, 7))).unwrap();
+    host.stack
+        .udp_send(host.now, id, at(PEER, 7), &[b"query"])
+        .unwrap();
+    let sent = host.frames().remove(0);
+    vec![
+        arp(Operation::Request, PEER, US),
+        arp(Operation::Reply, ROUTER, US),
+        datagram(at(PEER, 7), at(US, 9), b"hello"),
+        datagram(at(PEER, 7), at(US, 9), &[9; 1400]),
+        datagram(at(PEER, 7), at(US, 1), b"closed"),
+        icmp(PEER, Kind::EchoRequest, 0, 1, &[8; 64]),
+        icmp(PEER, Kind::Unreachable, 3, 0, quote(&sent)),
+        icmp(ROUTER, Kind::Unreachable, 4, 1000, quote(&sent)),
+        icmp(ROUTER, Kind::TimeExceeded, 0, 0, quote(&sent)),
+    ]
+}
+
+/// Cuts, lengthens or changes a frame; most of the time the IPv4 checksum is made right again, so
+/// that what is wrong gets further in.
+fn spoil(random: &mut Random, frame: &mut Vec<u8>) {
+    match random.below(4) {
+        0 => frame.truncate(random.below(frame.len() + 1)),
+        1 => frame.resize(frame.len() + random.below(100), random.next_u64() as u8),
+        _ => {}
+    }
+    for _ in 0..random.below(6) {
+        if !frame.is_empty() {
+            // The headers are where it hurts.
+            let reach = if random.below(4) == 0 {
+                frame.len()
+            } else {
+                frame.len().min(80)
+            };
+            let byte = random.below(reach);
+            frame[byte] = random.next_u64() as u8;
+        }
+    }
+    let header_len = frame.get(14).map_or(0, |byte| usize::from(byte & 15) * 4);
+    if random.below(8) > 0 && header_len >= 20 && frame.len() >= 14 + header_len {
+        frame[24..26].fill(0);
+        let sum = checksum::of(&frame[14..14 + header_len]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+fn run(own_address: bool, seed: u64) {
+    let mut host = if own_address {
+        Host::own()
+    } else {
+        Host::shared()
+    };
+    let seeds = seeds(&mut host);
+    let mut random = Random::new(seed);
+    for round in 0..ROUNDS {
+        let mut frame = if random.below(10) == 0 {
+            let len = random.below(200);
+            (0..len).map(|_| random.next_u64() as u8).collect()
+        } else {
+            seeds[random.below(seeds.len())].clone()
+        };
+        spoil(&mut random, &mut frame);
+        if random.below(4) > 0 && frame.len() >= 6 {
+            frame[..6].copy_from_slice(&crate::support::host::hardware(US));
+        }
+        host.receive(&frame);
+        if round % 16 == 0 {
+            host.now = host.now + core::time::Duration::from_millis(random.below(400) as u64);
+            host.stack.receive_timeout(host.now);
+        }
+        if round % 64 == 0 {
+            host.frames();
+            host.dirty();
+        }
+    }
+    host.frames();
+    let received = host.stack.counters().frames_received;
+    assert_eq!(received, ROUNDS as u64);
+    let dropped: u64 = crate::stack::counters::Drop::ALL
+        .map(|reason| host.drops(reason))
+        .iter()
+        .sum();
+    assert!(dropped > ROUNDS as u64 / 2, "{dropped} dropped");
+}
+
+#[test]
+fn an_own_address_survives() {
+    for seed in 0..4 {
+        run(true, seed);
+    }
+}
+
+#[test]
+fn a_shared_address_survives() {
+    for seed in 0..4 {
+        run(false, seed);
+    }
+}

@@ -1,0 +1,20 @@
+//! The stack as its driver sees it: frames in, frames out, user calls, and a clock of the test's.
+//!
+//! Each file is a protocol; `wire` has two stacks talk over a bad Ethernet, `hostile` gives one
+//! what no peer would send.
+
+#[expect(
+    dead_code,
+    reason = "a library's calls, of which these tests use their share"
+)]
+#[path = "../../src/stack/mod.rs"]
+pub mod stack;
+#[path = "../support/simulation/mod.rs"]
+mod support;
+
+mod arp;
+mod hostile;
+mod icmp;
+mod ipv4;
+mod udp;
+mod wire;
