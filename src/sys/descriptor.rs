@@ -48,7 +48,10 @@ pub fn set_apart() {
 }
 
 fn set_limit(soft: u64, hard: u64) -> bool {
-    let limit = Rlimit { current: Some(soft), maximum: (hard != u64::MAX).then_some(hard) };
+    let limit = Rlimit {
+        current: Some(soft),
+        maximum: (hard != u64::MAX).then_some(hard),
+    };
     setrlimit(Resource::Nofile, limit).is_ok()
 }
 
@@ -106,7 +109,12 @@ pub fn close_region() -> bool {
     // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
     // owned by a state the caller has given up.
     let closed = unsafe {
-        syscalls::syscall3(syscalls::Sysno::close_range, floor as usize, u32::MAX as usize, 0)
+        syscalls::syscall3(
+            syscalls::Sysno::close_range,
+            floor as usize,
+            u32::MAX as usize,
+            0,
+        )
     };
     closed.is_ok()
 }

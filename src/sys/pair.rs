@@ -33,7 +33,11 @@ pub const HANDED: usize = 9;
 /// Makes a pair (socketpair(2)). `message` keeps message boundaries and still tells when the
 /// program's last descriptor is closed (SOCK_SEQPACKET), else it is a byte stream.
 pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pair, Errno> {
-    let kind = if message { SocketType::SEQPACKET } else { SocketType::STREAM };
+    let kind = if message {
+        SocketType::SEQPACKET
+    } else {
+        SocketType::STREAM
+    };
     let mut flags = SocketFlags::empty();
     flags.set(SocketFlags::NONBLOCK, nonblocking);
     flags.set(SocketFlags::CLOEXEC, close_on_exec);
@@ -54,7 +58,12 @@ pub fn take_descriptor(end: impl AsFd, close_on_exec: bool) -> Result<Received, 
     let mut handed = [0; HANDED];
     let mut flags = RecvFlags::DONTWAIT;
     flags.set(RecvFlags::CMSG_CLOEXEC, close_on_exec);
-    recvmsg(end, &mut [IoSliceMut::new(&mut handed)], &mut control, flags)?;
+    recvmsg(
+        end,
+        &mut [IoSliceMut::new(&mut handed)],
+        &mut control,
+        flags,
+    )?;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
@@ -71,7 +80,12 @@ pub fn give(end: impl AsFd, data: &[u8]) -> Result<usize, Errno> {
 pub fn give_message(end: impl AsFd, header: &[u8], data: &[u8]) -> Result<usize, Errno> {
     let parts = [IoSlice::new(header), IoSlice::new(data)];
     let mut none = SendAncillaryBuffer::default();
-    sendmsg(end, &parts, &mut none, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+    sendmsg(
+        end,
+        &parts,
+        &mut none,
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )
 }
 
 /// Hands a descriptor over with a message (SCM_RIGHTS, unix(7)).
@@ -81,7 +95,12 @@ pub fn give_descriptor(end: impl AsFd, data: &[u8], fd: BorrowedFd<'_>) -> Resul
     let descriptors = [fd];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     let parts = [IoSlice::new(data)];
-    sendmsg(end, &parts, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+    sendmsg(
+        end,
+        &parts,
+        &mut control,
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )
 }
 
 /// Receives without waiting; 0 is the end of the stream.

@@ -18,7 +18,8 @@ pub fn close(fd: RawFd) -> Result<(), Errno> {
 /// dup3(2) onto a number the program owns; `flags` as in dup3(2).
 pub fn dup3(from: RawFd, onto: RawFd, flags: i32) -> Result<(), Errno> {
     // SAFETY: no memory is passed.
-    checked(unsafe { syscall3(Sysno::dup3, from as usize, onto as usize, flags as usize) }).map(drop)
+    checked(unsafe { syscall3(Sysno::dup3, from as usize, onto as usize, flags as usize) })
+        .map(drop)
 }
 
 /// fcntl(2) with an integer argument.
@@ -54,7 +55,12 @@ pub fn unread(fd: RawFd) -> Result<usize, Errno> {
     let mut count: libc::c_int = 0;
     // SAFETY: the kernel writes one int to `count`, which lives across the call.
     checked(unsafe {
-        syscall3(Sysno::ioctl, fd as usize, libc::FIONREAD as usize, &raw mut count as usize)
+        syscall3(
+            Sysno::ioctl,
+            fd as usize,
+            libc::FIONREAD as usize,
+            &raw mut count as usize,
+        )
     })?;
     Ok(count.max(0) as usize)
 }
@@ -101,7 +107,10 @@ pub fn receive(
         let from = skip.min(part.iov_len);
         skip -= from;
         let base = (part.iov_base as usize + from) as *mut libc::c_void;
-        rest.push(libc::iovec { iov_base: base, iov_len: part.iov_len - from });
+        rest.push(libc::iovec {
+            iov_base: base,
+            iov_len: part.iov_len - from,
+        });
     }
     receive_parts(fd, &rest, flags)
 }
@@ -115,7 +124,12 @@ fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, 
     // SAFETY: the kernel writes into the program's buffers, which it checks, and reads `message`
     // and `parts`, which live across the call.
     checked(unsafe {
-        syscall3(Sysno::recvmsg, fd as usize, &raw mut message as usize, flags as usize)
+        syscall3(
+            Sysno::recvmsg,
+            fd as usize,
+            &raw mut message as usize,
+            flags as usize,
+        )
     })
 }
 
@@ -138,7 +152,10 @@ pub fn receive_message(
     flags: i32,
 ) -> Result<usize, Errno> {
     let mut all = Vec::with_capacity(parts.len() + 1);
-    all.push(libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: header.len() });
+    all.push(libc::iovec {
+        iov_base: header.as_mut_ptr().cast(),
+        iov_len: header.len(),
+    });
     all.extend_from_slice(&parts[..parts.len().min(MOST_PARTS - 1)]);
     receive_parts(fd, &all, flags & libc::MSG_PEEK | libc::MSG_TRUNC)
 }

@@ -65,6 +65,8 @@ pub fn all_restart() -> bool {
                 size_of::<Set>(),
             )
         };
-        asked.is_err() || action.handler <= libc::SIG_IGN || action.flags & libc::SA_RESTART as u64 != 0
+        asked.is_err()
+            || action.handler <= libc::SIG_IGN
+            || action.flags & libc::SA_RESTART as u64 != 0
     })
 }

@@ -97,7 +97,11 @@ impl<'a> Buffers<'a> {
             }
             check(part.iov_base as usize, part.iov_len, access)?;
         }
-        Ok(Self { parts, len, _program: PhantomData })
+        Ok(Self {
+            parts,
+            len,
+            _program: PhantomData,
+        })
     }
 
     /// Bytes in all buffers.
@@ -121,7 +125,10 @@ impl<'a> Buffers<'a> {
             }
             // SAFETY: invariant 1, and the constructor's promise.
             Some(unsafe {
-                core::slice::from_raw_parts(part.iov_base.cast::<u8>().add(from), part.iov_len - from)
+                core::slice::from_raw_parts(
+                    part.iov_base.cast::<u8>().add(from),
+                    part.iov_len - from,
+                )
             })
         })
     }

@@ -19,7 +19,9 @@ pub fn poll_for(
     mask: Option<&SignalMask>,
 ) -> Result<usize, Errno> {
     let mut timespec = timeout.map(timespec);
-    let timespec = timespec.as_mut().map_or(core::ptr::null_mut(), |spec| &raw mut *spec);
+    let timespec = timespec
+        .as_mut()
+        .map_or(core::ptr::null_mut(), |spec| &raw mut *spec);
     let mask = mask.map_or(core::ptr::null(), |mask| &raw const *mask);
     // SAFETY: the kernel reads and writes `fds.len()` pollfds, a timespec and an 8-byte mask, all
     // alive across the call or null.
@@ -38,7 +40,11 @@ pub fn poll_for(
 
 /// An entry for [`poll_for`].
 pub fn entry(fd: RawFd, events: i16) -> libc::pollfd {
-    libc::pollfd { fd, events, revents: 0 }
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
 }
 
 /// The same span of time as the kernel writes it.
@@ -55,11 +61,18 @@ pub struct Set(OwnedFd);
 impl Set {
     /// An empty set.
     pub fn new() -> Result<Self, Errno> {
-        epoll::create(epoll::CreateFlags::CLOEXEC).and_then(descriptor::high).map(Self)
+        epoll::create(epoll::CreateFlags::CLOEXEC)
+            .and_then(descriptor::high)
+            .map(Self)
     }
 
     /// Watches `source`; `token` comes back with its events.
-    pub fn add(&self, source: impl AsFd, token: u64, flags: epoll::EventFlags) -> Result<(), Errno> {
+    pub fn add(
+        &self,
+        source: impl AsFd,
+        token: u64,
+        flags: epoll::EventFlags,
+    ) -> Result<(), Errno> {
         epoll::add(&self.0, source, epoll::EventData::new_u64(token), flags)
     }
 
@@ -75,7 +88,10 @@ impl Set {
 
     /// Collects what is ready now, without waiting.
     pub fn ready(&self, events: &mut [epoll::Event]) -> usize {
-        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let none = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         epoll::wait(&self.0, events, Some(&none)).unwrap_or(0)
     }
 }
@@ -88,7 +104,10 @@ impl AsFd for Set {
 
 /// An empty event, to make arrays of.
 pub fn no_event() -> epoll::Event {
-    epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }
+    epoll::Event {
+        flags: epoll::EventFlags::empty(),
+        data: epoll::EventData::new_u64(0),
+    }
 }
 
 /// Borrows a number the program owns.

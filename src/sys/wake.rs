@@ -53,7 +53,10 @@ impl Timer {
     /// Starts it.
     pub fn start(&self, after: Duration) {
         let none = timespec(Duration::ZERO);
-        let when = Itimerspec { it_interval: none, it_value: timespec(after) };
+        let when = Itimerspec {
+            it_interval: none,
+            it_value: timespec(after),
+        };
         let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &when);
     }
 

@@ -7,6 +7,10 @@
 mod lab;
 
 mod c_tests;
+mod changes;
 mod clients;
+mod costs;
+mod refusals;
 mod servers;
+mod sharing;
 mod web;
