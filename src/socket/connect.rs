@@ -236,3 +236,18 @@ fn complete(
         }
     }
 }
+
+/// The peer's address; `None`: not connected (any more).
+pub fn peer(socket: &Socket) -> Option<SocketAddrV4> {
+    let Some(engine) = driver::lock() else { return socket.state().remote };
+    let state = socket.state();
+    let remote = state.remote?;
+    if socket.kind == Kind::Datagram {
+        return Some(remote);
+    }
+    let Some(id) = state.endpoint else { return Some(remote) };
+    match engine.endpoints.get(id)?.role {
+        Role::Connection(connection) if !engine.stack.tcp_is_closed(connection) => Some(remote),
+        _ => None,
+    }
+}

@@ -68,8 +68,9 @@ pub fn duplicated(old: RawFd, new: RawFd) {
     }
 }
 
-/// fdopen(3): from now on stdio writes to the descriptor where we do not see it.
-pub fn opened_by_stdio(socket: &Arc<Socket>) {
+/// From now on somebody writes to the descriptor where we do not see it: stdio (fdopen(3)), or a
+/// process it was passed to.
+pub fn written_elsewhere(socket: &Arc<Socket>) {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
         && let Some(endpoint) = engine.endpoints.get_mut(id)

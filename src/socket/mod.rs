@@ -24,6 +24,7 @@ pub mod datagram;
 pub mod errno;
 pub mod lifecycle;
 pub mod options;
+pub mod queues;
 pub mod readiness;
 pub mod receive;
 pub mod send;

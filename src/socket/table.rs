@@ -97,3 +97,21 @@ pub fn mark_epoll(fd: RawFd) {
 pub fn is_epoll(fd: RawFd) -> bool {
     marked(fd, EPOLL)
 }
+
+/// Forgets that `fd` was an epoll set.
+#[inline]
+pub fn forget_epoll(fd: RawFd) {
+    if marked(fd, EPOLL)
+        && let Some(mark) = mark(fd)
+    {
+        mark.fetch_and(!EPOLL, Ordering::AcqRel);
+    }
+}
+
+/// Forgets all numbers from `first` to `last`, and gives back the sockets among them.
+pub fn remove_range(first: u32, last: u32) -> Vec<(RawFd, Arc<Socket>)> {
+    let held = SOCKETS.read_recursive().len() as u32;
+    let end = last.min(held.saturating_sub(1));
+    let numbers = if held == 0 { 1..=0 } else { first..=end };
+    numbers.filter_map(|fd| Some((fd as RawFd, remove(fd as RawFd)?))).collect()
+}

@@ -27,13 +27,13 @@ impl Stack {
         {
             return self.counters.drop(Drop::ArpMalformed);
         }
-        if self.is_ours(packet.sender) {
+        if self.interface.is_ours(packet.sender) {
             return self.receive_conflict(now, &packet);
         }
         if !is_probe {
             self.learn(now, &packet);
         }
-        let for_us = self.is_ours(packet.target);
+        let for_us = self.interface.is_ours(packet.target);
         if packet.operation == arp::Operation::Request && for_us && self.config.own_address {
             self.send_reply(&packet);
         }
@@ -43,7 +43,7 @@ impl Stack {
     /// made only of a sender who speaks to us.
     fn learn(&mut self, now: Instant, packet: &arp::Repr) {
         let (sender, hardware) = (packet.sender, packet.sender_hardware);
-        let for_us = self.is_ours(packet.target);
+        let for_us = self.interface.is_ours(packet.target);
         let known = self.neighbors.knows(sender);
         let random = &mut self.random;
         let waiting = match packet.operation {
@@ -59,7 +59,7 @@ impl Stack {
 
     /// RFC 5227 section 2.4(b): defend the address, but not in a battle without end.
     fn receive_conflict(&mut self, now: Instant, packet: &arp::Repr) {
-        if packet.sender_hardware == self.config.hardware_address {
+        if packet.sender_hardware == self.interface.hardware_address {
             return;
         }
         self.counters.drop(Drop::ArpConflict);
@@ -76,7 +76,7 @@ impl Stack {
             ethernet::BROADCAST,
             arp::Repr {
                 operation: arp::Operation::Request,
-                sender_hardware: self.config.hardware_address,
+                sender_hardware: self.interface.hardware_address,
                 sender: address,
                 target_hardware: [0; 6],
                 target: address,
@@ -90,7 +90,7 @@ impl Stack {
             request.sender_hardware,
             arp::Repr {
                 operation: arp::Operation::Reply,
-                sender_hardware: self.config.hardware_address,
+                sender_hardware: self.interface.hardware_address,
                 sender: request.target,
                 target_hardware: request.sender_hardware,
                 target: request.sender,

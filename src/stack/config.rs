@@ -1,14 +1,6 @@
 //! What a stack is told when it is made.
 
-/// How a connection reacts to loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Congestion {
-    /// CUBIC (RFC 9438).
-    #[default]
-    Cubic,
-    /// NewReno (RFC 5681, RFC 6582).
-    Reno,
-}
+pub use super::tcp::Congestion;
 
 /// Everything a stack must know before its first frame.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@ use super::Stack;
 use super::counters::Drop;
 use super::neighbor::{self, Request};
 use super::outbox::Frame;
-use super::sink::Sink;
+use super::segments::Segment;
+use super::sink::{NoSink, Sink};
 use super::time::Instant;
 use super::transmit::Transmit;
 use super::wire::{arp, ethernet};
@@ -28,6 +29,8 @@ pub(super) struct Arrival {
     pub(super) checksum: Checksum,
     /// The frame was for all stations, or the packet for all hosts.
     pub(super) to_all: bool,
+    /// It is one of our own, to an address of ours.
+    pub(super) looped: bool,
 }
 
 impl Stack {
@@ -51,7 +54,7 @@ impl Stack {
             return self.counters.drop(Drop::EthernetMalformed);
         }
         let to_all = header.destination == ethernet::BROADCAST;
-        if !to_all && header.destination != self.config.hardware_address {
+        if !to_all && header.destination != self.interface.hardware_address {
             return self.counters.drop(Drop::EthernetNotOurs);
         }
         let payload = &frame[header_len..];
@@ -59,6 +62,7 @@ impl Stack {
             now,
             checksum,
             to_all,
+            looped: false,
         };
         match header.ethertype {
             ethernet::IPV4 => self.receive_ipv4(arrival, payload, sink),
@@ -70,28 +74,53 @@ impl Stack {
     /// Fills `out` with the next frame to send. Returns whether there was one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Transmit) -> bool {
         while self.poll_frame(now, out) {
-            if self.link_up {
+            if out.header.starts_with(&self.interface.hardware_address) {
+                self.loop_back(now, out);
+            } else if self.interface.up {
                 self.counters.frames_sent += 1;
                 self.counters.bytes_sent += out.frame_len() as u64;
                 return true;
+            } else {
+                self.counters.drop(Drop::LinkDown);
             }
-            self.counters.drop(Drop::LinkDown);
         }
         false
     }
 
-    fn poll_frame(&mut self, _now: Instant, out: &mut Transmit) -> bool {
-        if let Some(request) = self.neighbors.poll_request() {
-            self.make_request(request, out);
-            return true;
-        }
-        if let Some(polled) = self.outbox.poll(&self.pool, out) {
-            if let Some(owner) = polled.owner {
-                self.udp.sent(owner);
+    fn poll_frame(&mut self, now: Instant, out: &mut Transmit) -> bool {
+        loop {
+            if let Some(request) = self.neighbors.poll_request() {
+                self.make_request(request, out);
+                return true;
             }
-            return true;
+            if let Some(polled) = self.outbox.poll(&self.pool, out) {
+                if let Some(owner) = polled.owner {
+                    self.udp.sent(owner);
+                }
+                return true;
+            }
+            match self.poll_tcp(now, out) {
+                Segment::Ready => return true,
+                // Its neighbor is to be asked for.
+                Segment::Held => {}
+                Segment::None => return false,
+            }
         }
-        false
+    }
+
+    /// Takes in a frame of ours to an address of our own, as a link to ourselves would.
+    fn loop_back(&mut self, now: Instant, out: &Transmit) {
+        let mut packet = out.header[ethernet::HEADER_LEN..out.header_len].to_vec();
+        for &span in out.spans.as_slice() {
+            packet.extend_from_slice(self.pool.bytes(span));
+        }
+        let arrival = Arrival {
+            now,
+            checksum: Checksum::Trusted,
+            to_all: false,
+            looped: true,
+        };
+        self.receive_ipv4(arrival, &packet, &mut NoSink);
     }
 
     fn make_request(&self, request: Request, out: &mut Transmit) {
@@ -99,8 +128,8 @@ impl Stack {
             request.hardware.unwrap_or(ethernet::BROADCAST),
             arp::Repr {
                 operation: arp::Operation::Request,
-                sender_hardware: self.config.hardware_address,
-                sender: self.source_towards(request.target),
+                sender_hardware: self.interface.hardware_address,
+                sender: self.interface.source_towards(request.target),
                 target_hardware: request.hardware.unwrap_or_default(),
                 target: request.target,
             },
@@ -134,8 +163,11 @@ impl Stack {
 
     /// The hardware address to send to, if it is known; if not, it is asked for.
     pub(super) fn resolve(&mut self, now: Instant, next_hop: Ipv4Addr) -> Option<[u8; 6]> {
-        if self.is_broadcast(next_hop) {
+        if self.interface.is_broadcast(next_hop) {
             return Some(ethernet::BROADCAST);
+        }
+        if self.interface.is_ours(next_hop) {
+            return Some(self.interface.hardware_address);
         }
         self.neighbors.resolve(now, &mut self.random, next_hop)
     }
@@ -168,7 +200,7 @@ impl Stack {
     pub(super) fn write_ethernet(&self, header: &mut [u8], destination: [u8; 6], ethertype: u16) {
         let repr = ethernet::Repr {
             destination,
-            source: self.config.hardware_address,
+            source: self.interface.hardware_address,
             ethertype,
         };
         repr.emit(header);

@@ -140,7 +140,7 @@ impl Stack {
         let Ok(quote) = icmpv4::parse_quote(data) else {
             return self.counters.drop(Drop::IcmpMalformed);
         };
-        if !self.is_ours(quote.source) {
+        if !self.interface.is_ours(quote.source) {
             return self.counters.drop(Drop::IcmpUnmatched);
         }
         match Trouble::from_message(message, &quote) {
@@ -155,6 +155,10 @@ impl Stack {
         let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
         let matched = match quote.protocol {
             ipv4::UDP => self.udp_receive_trouble(now, local, remote, trouble),
+            ipv4::TCP => {
+                self.tcp_receive_trouble(now, quote, local, remote, trouble);
+                true
+            }
             _ => false,
         };
         if !matched {
@@ -212,7 +216,7 @@ impl Stack {
         data: &[&[u8]],
     ) {
         let destination = cause.source;
-        let RouteDecision::Stack { next_hop, mtu, .. } = self.route(destination) else {
+        let RouteDecision::Stack { next_hop, mtu, .. } = self.interface.route(destination) else {
             return self.counters.drop(Drop::NoRoute);
         };
         let len = icmpv4::HEADER_LEN + data.iter().map(|piece| piece.len()).sum::<usize>();

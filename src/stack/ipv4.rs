@@ -34,8 +34,8 @@ impl Stack {
         if !ipv4::checksum_ok(bytes, header_len) {
             return self.counters.drop(Drop::Ipv4Checksum);
         }
-        let broadcast = self.is_broadcast(ip.destination);
-        if let Err(reason) = self.check_addresses(&ip, broadcast) {
+        let broadcast = self.interface.is_broadcast(ip.destination);
+        if let Err(reason) = self.check_addresses(&arrival, &ip, broadcast) {
             return self.counters.drop(reason);
         }
         if ip.is_fragment() {
@@ -51,6 +51,7 @@ impl Stack {
             ..arrival
         };
         match ip.protocol {
+            ipv4::TCP => self.receive_tcp(arrival, &packet, sink),
             ipv4::UDP => self.receive_udp(arrival, &packet, sink),
             ipv4::ICMP => self.receive_icmp(arrival, &packet),
             _ => self.counters.drop(Drop::Ipv4Protocol),
@@ -59,14 +60,19 @@ impl Stack {
 
     /// RFC 1122 section 3.2.1.3: "A host MUST silently discard an incoming datagram containing an
     /// IP source address that is invalid", and one that is not destined for it.
-    fn check_addresses(&self, ip: &ipv4::Repr, broadcast: bool) -> Result<(), Drop> {
+    fn check_addresses(
+        &self,
+        arrival: &Arrival,
+        ip: &ipv4::Repr,
+        broadcast: bool,
+    ) -> Result<(), Drop> {
         if !address::is_unicast(ip.source)
-            || self.is_broadcast(ip.source)
-            || self.is_ours(ip.source)
+            || self.interface.is_broadcast(ip.source)
+            || (self.interface.is_ours(ip.source) && !arrival.looped)
         {
             return Err(Drop::Ipv4Martian);
         }
-        if broadcast || self.is_ours(ip.destination) {
+        if broadcast || self.interface.is_ours(ip.destination) {
             return Ok(());
         }
         Err(Drop::Ipv4NotOurs)
@@ -89,27 +95,6 @@ impl Stack {
     /// An identification for a packet to `destination`: not one it saw lately (RFC 6864).
     pub(super) fn next_id(&mut self, destination: Ipv4Addr) -> u16 {
         self.identifications.next(destination)
-    }
-
-    /// Whether `address` is one of ours.
-    pub(super) fn is_ours(&self, address: Ipv4Addr) -> bool {
-        self.addresses.iter().any(|ours| ours.address == address)
-    }
-
-    /// Whether `address` means all hosts of a network we are in.
-    pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        let networks = self.addresses.iter();
-        address.is_broadcast()
-            || networks
-                .filter_map(|ours| ours.broadcast())
-                .any(|broadcast| broadcast == address)
-    }
-
-    /// The address of ours to show to a host at `address` on the link.
-    pub(super) fn source_towards(&self, address: Ipv4Addr) -> Ipv4Addr {
-        let near = self.addresses.iter().find(|ours| ours.contains(address));
-        near.or(self.addresses.first())
-            .map_or(Ipv4Addr::UNSPECIFIED, |ours| ours.address)
     }
 }
 

@@ -39,6 +39,7 @@ pub mod error;
 pub mod ethernet;
 mod icmp;
 pub mod ids;
+mod interface;
 mod ipv4;
 mod neighbor;
 mod outbox;
@@ -47,8 +48,11 @@ pub mod pool;
 pub mod ports;
 pub(crate) mod random;
 pub mod routes;
+mod segments;
 pub mod sink;
 mod table;
+pub mod tcp;
+mod tcp_calls;
 pub mod time;
 pub mod transmit;
 pub mod udp;
@@ -61,14 +65,15 @@ use self::config::Config;
 use self::counters::{Counters, Drop};
 use self::icmp::{RateLimit, Trouble};
 use self::ids::SocketId;
+use self::interface::Interface;
 use self::ipv4::Identifications;
 use self::neighbor::Neighbors;
 use self::outbox::Outbox;
-use self::path_mtu::PathMtus;
 use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
-use self::routes::{Egress, Route, RouteDecision, Routes};
+use self::routes::{Route, RouteDecision};
+use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
 use self::udp::Udp;
 use self::wire::{ethernet as ethernet_header, icmpv4};
@@ -79,11 +84,8 @@ pub struct Stack {
     pool: Pool,
     random: Random,
     counters: Counters,
-    link_up: bool,
-    addresses: Vec<Ipv4Cidr>,
-    routes: Routes,
+    interface: Interface,
     ports: Ports,
-    path_mtus: PathMtus,
     neighbors: Neighbors,
     /// When an address of ours was last defended.
     defended: Option<Instant>,
@@ -92,6 +94,9 @@ pub struct Stack {
     echo_replies: RateLimit,
     outbox: Outbox,
     udp: Udp,
+    tcp: Tcp,
+    /// Room for the segment that is being sent.
+    segment: SegmentOut,
 }
 
 impl Stack {
@@ -103,11 +108,8 @@ impl Stack {
             config,
             pool,
             counters: Counters::default(),
-            link_up: true,
-            addresses: Vec::new(),
-            routes: Routes::default(),
+            interface: Interface::new(&config, keyed.clone()),
             ports: Ports::new(),
-            path_mtus: PathMtus::new(keyed.clone()),
             neighbors: Neighbors::new(keyed.clone()),
             defended: None,
             identifications: Identifications::new(keyed.clone(), &mut random),
@@ -115,6 +117,13 @@ impl Stack {
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
             udp: Udp::new(keyed),
+            tcp: Tcp::new(tcp::Config {
+                congestion: config.congestion,
+                super_packets: config.super_packets,
+                limits: config.limits,
+                secret: config.secret,
+            }),
+            segment: SegmentOut::default(),
             random,
         }
     }
@@ -122,29 +131,36 @@ impl Stack {
     /// Runs everything that is due.
     pub fn receive_timeout(&mut self, now: Instant) {
         self.outbox.release(&mut self.pool);
-        self.path_mtus.receive_timeout(now);
+        self.interface.path_mtus.receive_timeout(now);
         let failed = self.neighbors.receive_timeout(now);
         self.drop_waiting(now, failed);
+        self.tcp.receive_timeout(now, &mut self.pool);
     }
 
     /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things
     /// are.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
-            self.path_mtus.next_deadline(),
+            self.interface.path_mtus.next_deadline(),
             self.neighbors.next_deadline(),
+            self.tcp.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
     /// The next socket whose status may have changed.
     pub fn poll_dirty(&mut self) -> Option<SocketId> {
-        self.udp.poll_dirty()
+        self.tcp.poll_dirty().or_else(|| self.udp.poll_dirty())
     }
 
     /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
     pub fn bytes(&self, span: Span) -> &[u8] {
         self.pool.bytes(span)
+    }
+
+    /// Gives the pool back, and all else up.
+    pub fn into_pool(self) -> Pool {
+        self.pool
     }
 
     /// What was counted since the stack was made.
@@ -154,7 +170,7 @@ impl Stack {
 
     /// Replaces the addresses. New ones are announced if they are the stack's own.
     pub fn set_addresses(&mut self, addresses: &[Ipv4Cidr]) {
-        let old = core::mem::replace(&mut self.addresses, addresses.to_vec());
+        let old = core::mem::replace(&mut self.interface.addresses, addresses.to_vec());
         if !self.config.own_address {
             return;
         }
@@ -167,19 +183,19 @@ impl Stack {
 
     /// Takes in another MTU of the interface, in bytes of IP packet.
     pub fn set_mtu(&mut self, mtu: usize) {
-        self.config.mtu = mtu;
+        self.interface.mtu = mtu.max(interface::MIN_MTU);
     }
 
     /// Takes in another hardware address of the interface.
     pub fn set_hardware_address(&mut self, hardware: [u8; 6]) {
-        self.config.hardware_address = hardware;
+        self.interface.hardware_address = hardware;
     }
 
     /// Takes in whether the interface is up. While it is not, frames are dropped. What was known
     /// about the neighbors is forgotten: there may be others afterwards.
     pub fn set_link_up(&mut self, up: bool) {
-        if self.link_up != up {
-            self.link_up = up;
+        if self.interface.up != up {
+            self.interface.up = up;
             for _ in 0..self.neighbors.clear() {
                 self.counters.drop(Drop::LinkDown);
             }
@@ -188,40 +204,12 @@ impl Stack {
 
     /// Replaces the routes. Networks of our addresses need routes, too.
     pub fn set_routes(&mut self, routes: Vec<Route>) {
-        self.routes.set(routes);
+        self.interface.routes.set(routes);
     }
 
     /// Where packets to `destination` go: by the longest prefix, then the lowest metric.
     pub fn route(&self, destination: Ipv4Addr) -> RouteDecision {
-        if destination.is_loopback() || self.is_ours(destination) {
-            return RouteDecision::Kernel;
-        }
-        let Some(route) = self.routes.find(destination) else {
-            return RouteDecision::Unreachable;
-        };
-        match route.egress {
-            Egress::Kernel => RouteDecision::Kernel,
-            Egress::Unreachable => RouteDecision::Unreachable,
-            Egress::Stack if destination.is_multicast() => RouteDecision::Kernel,
-            Egress::Stack => self.route_stack(route, destination),
-        }
-    }
-
-    fn route_stack(&self, route: &Route, destination: Ipv4Addr) -> RouteDecision {
-        let next_hop = match route.gateway {
-            Some(gateway) if !self.is_broadcast(destination) => gateway,
-            _ => destination,
-        };
-        let mtu = self.config.mtu;
-        let mtu = route.mtu.map_or(mtu, |route| route.min(mtu));
-        let path = self.path_mtus.get(destination);
-        RouteDecision::Stack {
-            source: route
-                .source
-                .unwrap_or_else(|| self.source_towards(next_hop)),
-            next_hop,
-            mtu: path.map_or(mtu, |path| path.min(mtu)),
-        }
+        self.interface.route(destination)
     }
 
     /// Takes in what the kernel knows about a neighbor.

@@ -24,29 +24,28 @@ struct Path {
 #[derive(Debug)]
 pub(crate) struct PathMtus {
     paths: HashMap<Ipv4Addr, Path, Keyed>,
+    /// When the first of them expires.
+    deadline: Option<Instant>,
 }
 
 impl PathMtus {
     pub(crate) fn new(keyed: Keyed) -> Self {
         Self {
             paths: HashMap::with_hasher(keyed),
+            deadline: None,
         }
     }
 
     /// Takes in that packets to `destination` may have `mtu` bytes.
     pub(crate) fn learn(&mut self, now: Instant, destination: Ipv4Addr, mtu: usize) {
         if self.paths.len() >= MAX_PATHS {
-            self.receive_timeout(now);
-        }
-        if self.paths.len() >= MAX_PATHS {
             let victim = self.paths.keys().next().copied();
             victim.map(|address| self.paths.remove(&address));
         }
-        let path = Path {
-            mtu: mtu.max(MIN_MTU),
-            expires: now + LIFETIME,
-        };
-        self.paths.insert(destination, path);
+        let expires = now + LIFETIME;
+        let mtu = mtu.max(MIN_MTU);
+        self.paths.insert(destination, Path { mtu, expires });
+        self.deadline.get_or_insert(expires);
     }
 
     /// The longest packet to `destination`, if its path is known to take less than the link.
@@ -59,11 +58,14 @@ impl PathMtus {
 
     /// When [`receive_timeout`](Self::receive_timeout) has something to forget.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.paths.values().map(|path| path.expires).min()
+        self.deadline
     }
 
     /// Forgets what is too old.
     pub(crate) fn receive_timeout(&mut self, now: Instant) {
-        self.paths.retain(|_, path| now < path.expires);
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.paths.retain(|_, path| now < path.expires);
+            self.deadline = self.paths.values().map(|path| path.expires).min();
+        }
     }
 }

@@ -71,6 +71,11 @@ impl Pool {
         }
     }
 
+    /// The region again, whatever is in it.
+    pub fn into_bytes(self) -> &'static mut [u8] {
+        self.bytes
+    }
+
     /// The bytes of `span`; empty if it does not lie in the region.
     pub fn bytes(&self, span: Span) -> &[u8] {
         let end = span.offset.saturating_add(span.len);

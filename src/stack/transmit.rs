@@ -1,8 +1,10 @@
 //! A frame on its way out, as the driver gives it to the link.
 
 use super::Stack;
+use super::ipv4::TRANSPORT;
 use super::pool::Span;
-use super::wire::checksum;
+use super::wire::checksum::{self, Sum};
+use super::wire::{ethernet, ipv4, tcp};
 
 /// Room for the headers of a frame, in bytes.
 pub const HEADER_MAX: usize = 128;
@@ -105,12 +107,59 @@ impl Transmit {
         }
         match self.offload {
             None => emit(&frame),
+            Some(Offload { gso: Some(gso), .. }) => segment(&frame, gso, emit),
             Some(offload) => {
                 complete_checksum(&mut frame, offload);
                 emit(&frame);
             }
         }
     }
+}
+
+/// Cuts a TCP segment as GSO does: each piece has the headers of the whole, with its own sequence
+/// number, identification, lengths and checksums; what belongs to the end of the data stays there.
+fn segment(frame: &[u8], gso: Gso, mut emit: impl FnMut(&[u8])) {
+    let (headers, payload) = frame.split_at(usize::from(gso.header_len));
+    let ip = ipv4::parse_truncated(&headers[ethernet::HEADER_LEN..]);
+    let tcp = tcp::parse(&headers[TRANSPORT..]);
+    let (Ok((ip, _)), Ok((tcp, header_len))) = (ip, tcp) else {
+        return;
+    };
+    let mut piece = headers.to_vec();
+    let last = payload.len().saturating_sub(1) / usize::from(gso.size);
+    for (index, data) in payload.chunks(usize::from(gso.size)).enumerate() {
+        let len = header_len + data.len();
+        let ip = ipv4::Repr {
+            id: ip.id.wrapping_add(index as u16),
+            payload_len: len as u16,
+            ..ip
+        };
+        ip.emit(&mut piece[ethernet::HEADER_LEN..]);
+        let tcp = tcp::Repr {
+            seq: tcp.seq + (index * usize::from(gso.size)) as u32,
+            flags: flags_of_piece(tcp.flags, index == 0, index == last),
+            ..tcp
+        };
+        tcp.emit(&mut piece[TRANSPORT..]);
+        piece.truncate(headers.len());
+        piece.extend_from_slice(data);
+        let pseudo = Sum::pseudo_header(ip.source, ip.destination, ipv4::TCP, len);
+        let checksum = pseudo.add(&piece[TRANSPORT..]).finish();
+        piece[TRANSPORT..][tcp::CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+        emit(&piece);
+    }
+}
+
+/// FIN and PSH are the last piece's, CWR the first's (RFC 3168 section 6.1.2 wants it once).
+fn flags_of_piece(flags: tcp::Flags, first: bool, last: bool) -> tcp::Flags {
+    let mut bits = flags.0;
+    if !last {
+        bits &= !(tcp::Flags::FIN.0 | tcp::Flags::PSH.0);
+    }
+    if !first {
+        bits &= !tcp::Flags::CWR.0;
+    }
+    tcp::Flags(bits)
 }
 
 fn complete_checksum(frame: &mut [u8], offload: Offload) {

@@ -32,11 +32,13 @@ pub enum Access {
     Read,
     /// Write to it.
     Write,
+    /// Nothing: the length alone counts.
+    None,
 }
 
 /// EFAULT unless `len` bytes at `address` look usable.
 pub fn check(address: usize, len: usize, access: Access) -> Result<(), Errno> {
-    if len == 0 {
+    if len == 0 || access == Access::None {
         return Ok(());
     }
     let last = address.checked_add(len - 1).ok_or(Errno::FAULT)?;
@@ -58,7 +60,7 @@ fn check_page(page: usize, access: Access) -> Result<(), Errno> {
             return Ok(());
         }
         let (advice, mark) = match access {
-            Access::Read => (MADV_POPULATE_READ, page),
+            Access::Read | Access::None => (MADV_POPULATE_READ, page),
             Access::Write => (MADV_POPULATE_WRITE, page | 1),
         };
         // SAFETY: populating a page changes no contents and fails cleanly where there is none.

@@ -16,5 +16,6 @@ mod arp;
 mod hostile;
 mod icmp;
 mod ipv4;
+mod tcp;
 mod udp;
 mod wire;

@@ -42,7 +42,7 @@ impl Stack {
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
         };
-        if self.is_broadcast(datagram.to) {
+        if self.interface.is_broadcast(datagram.to) {
             for id in self.udp.find_all(local, datagram.from) {
                 self.deliver(id, &datagram, data, sink);
             }
@@ -87,7 +87,7 @@ impl Stack {
             return false;
         };
         if let Some(mtu) = trouble.mtu {
-            self.path_mtus.learn(now, *remote.ip(), mtu);
+            self.interface.path_mtus.learn(now, *remote.ip(), mtu);
         }
         let socket = self.udp.sockets.get(id);
         let told = socket.is_some_and(|socket| {

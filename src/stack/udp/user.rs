@@ -62,10 +62,11 @@ impl Stack {
         let socket = self.udp.sockets.get(id).ok_or(Error::Invalid)?;
         let mut local = socket.bound;
         if let Some(remote) = remote {
-            if self.is_broadcast(*remote.ip()) && !socket.options.broadcast {
+            if self.interface.is_broadcast(*remote.ip()) && !socket.options.broadcast {
                 return Err(Error::Access);
             }
-            let RouteDecision::Stack { source: route, .. } = self.route(*remote.ip()) else {
+            let RouteDecision::Stack { source: route, .. } = self.interface.route(*remote.ip())
+            else {
                 return Err(Error::NetworkUnreachable);
             };
             local.set_ip(source(socket.bound, route));
@@ -113,8 +114,8 @@ impl Stack {
         data: &'a [&'a [u8]],
         len: usize,
     ) -> Result<Outgoing<'a>, Error> {
-        let broadcast = self.is_broadcast(*to.ip());
-        let decision = self.route(*to.ip());
+        let broadcast = self.interface.is_broadcast(*to.ip());
+        let decision = self.interface.route(*to.ip());
         let socket = self.udp.sockets.get_mut(id).ok_or(Error::Invalid)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
@@ -136,7 +137,7 @@ impl Stack {
         else {
             return Err(Error::NetworkUnreachable);
         };
-        if !self.link_up {
+        if !self.interface.up {
             return Err(Error::NetworkDown);
         }
         if socket.sending >= socket.send_buffer {
@@ -144,7 +145,7 @@ impl Stack {
             return Err(Error::WouldBlock);
         }
         let mtu = match socket.options.path_mtu_discovery {
-            PathMtuDiscovery::Probe => self.config.mtu,
+            PathMtuDiscovery::Probe => self.interface.mtu,
             _ => mtu,
         };
         let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;

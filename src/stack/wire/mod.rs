@@ -14,6 +14,8 @@ pub(crate) mod checksum;
 pub(crate) mod ethernet;
 pub(crate) mod icmpv4;
 pub(crate) mod ipv4;
+pub mod seq;
+pub mod tcp;
 pub(crate) mod udp;
 
 use core::fmt;
@@ -102,6 +104,18 @@ fn summarize_ipv4(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 usize::from(udp.length) - header_len
             ),
             Err(Malformed) => write!(f, "{ip}, malformed UDP"),
+        },
+        ipv4::TCP => match tcp::parse(payload) {
+            Ok((tcp, header_len)) => write!(
+                f,
+                "IP {}.{} > {}.{}: {}",
+                ip.source,
+                tcp.source_port,
+                ip.destination,
+                tcp.destination_port,
+                tcp.display(payload.len() - header_len)
+            ),
+            Err(Malformed) => write!(f, "{ip}, malformed TCP"),
         },
         _ => write!(f, "{ip}"),
     }

@@ -16,7 +16,7 @@ use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::icmpv4::{self, Kind};
-use crate::stack::wire::{Summary, arp, ethernet, ipv4, udp};
+use crate::stack::wire::{Summary, arp, ethernet, ipv4, tcp, udp};
 
 /// The address of the stack under test.
 pub(crate) const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -291,4 +291,20 @@ pub(crate) fn quote(frame: &[u8]) -> &[u8] {
 /// A socket address.
 pub(crate) fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(address, port)
+}
+
+/// A TCP segment in a frame from [`PEER`] to [`US`].
+pub(crate) fn segment(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    header: &tcp::Repr,
+    data: &[u8],
+) -> Vec<u8> {
+    let mut bytes = vec![0; header.header_len()];
+    header.emit(&mut bytes);
+    bytes.extend_from_slice(data);
+    let sum = Sum::pseudo_header(source, destination, ipv4::TCP, bytes.len());
+    let checksum = sum.add(&bytes).finish();
+    bytes[tcp::CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+    packet(source, destination, ipv4::TCP, &bytes)
 }

@@ -1,0 +1,137 @@
+//! The `sidestack_*` API: what a program may ask when it knows whom it runs on.
+//!
+//! For programs that link the library (`pkg-config sidestack`), or look these names up with dlsym(3)
+//! to work with and without it. Everything else a program needs is the standard socket calls.
+
+use core::ffi::{c_char, c_int};
+use core::mem::size_of;
+use core::ptr;
+use rustix::io::Errno;
+
+use crate::socket::report;
+
+use super::errno::{fail, success};
+
+/// The version as what(1) finds it in the file, from where `sidestack doctor` reads it.
+#[used]
+static VERSION_MARK: &str = concat!("@(#)libsidestack ", env!("CARGO_PKG_VERSION"), "\0");
+/// Bytes of the mark before the version.
+const VERSION_START: usize = "@(#)libsidestack ".len();
+
+/// Counters of this process's stack since it started.
+///
+/// Later versions append fields and change none.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Statistics {
+    /// Frames taken from the interface.
+    pub frames_received: u64,
+    /// Frames given to the interface; one of up to 64 KiB counts as one.
+    pub frames_sent: u64,
+    /// Bytes in frames_received, link headers included.
+    pub bytes_received: u64,
+    /// Bytes in frames_sent, link headers included.
+    pub bytes_sent: u64,
+    /// Frames the kernel dropped because the stack did not fetch them in time.
+    pub frames_lost: u64,
+    /// Frames the stack dropped: damaged, malformed, or for nobody.
+    pub frames_refused: u64,
+    /// TCP connections that exist now, in any state.
+    pub tcp_connections: u64,
+    /// TCP connections opened by connect().
+    pub tcp_opened: u64,
+    /// TCP connections opened by a peer.
+    pub tcp_accepted: u64,
+    /// TCP connections that ended by a reset or a timeout.
+    pub tcp_aborted: u64,
+    /// TCP segments received.
+    pub tcp_segments_received: u64,
+    /// TCP segments sent.
+    pub tcp_segments_sent: u64,
+    /// TCP segments sent again.
+    pub tcp_segments_retransmitted: u64,
+    /// UDP datagrams received.
+    pub udp_datagrams_received: u64,
+    /// UDP datagrams sent.
+    pub udp_datagrams_sent: u64,
+    /// Internet sockets that were left to the kernel.
+    pub sockets_left_to_kernel: u64,
+}
+
+/// The version of the library, like "0.1.0". Never NULL; lives as long as the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn sidestack_version() -> *const c_char {
+    VERSION_MARK[VERSION_START..].as_ptr().cast()
+}
+
+/// Is this descriptor a socket of the stack?
+///
+/// Returns 1 if it is or will be unless its first address says otherwise, 0 if the kernel serves it
+/// (or it is no socket), -1 with errno EBADF if it is not open.
+#[unsafe(no_mangle)]
+pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
+    match report::is_ours(fd) {
+        Ok(ours) => c_int::from(ours),
+        Err(errno) => fail(errno),
+    }
+}
+
+/// Why does the kernel serve this descriptor?
+///
+/// Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
+/// its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
+/// and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
+/// buffer is NULL and size is not 0.
+///
+/// # Safety
+///
+/// `buffer` has room for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size: usize) -> c_int {
+    if buffer.is_null() && size > 0 {
+        return fail(Errno::FAULT);
+    }
+    let reason = match report::why_not(fd) {
+        Ok(reason) => reason.unwrap_or(""),
+        Err(errno) => return fail(errno),
+    };
+    if size > 0 {
+        let count = reason.len().min(size - 1);
+        // SAFETY: the caller gives `size` bytes at `buffer`, and `count + 1 <= size`; a reason is
+        // the library's own memory, so they do not overlap.
+        unsafe {
+            ptr::copy_nonoverlapping(reason.as_ptr().cast(), buffer, count);
+            *buffer.add(count) = 0;
+        }
+    }
+    c_int::try_from(reason.len()).unwrap_or(c_int::MAX)
+}
+
+/// The counters of this process's stack.
+///
+/// Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
+/// older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
+/// size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
+///
+/// # Safety
+///
+/// `out` has room for `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sidestack_statistics(out: *mut Statistics, size: usize) -> c_int {
+    if out.is_null() {
+        return fail(Errno::FAULT);
+    }
+    if size == 0 || !size.is_multiple_of(size_of::<u64>()) {
+        return fail(Errno::INVAL);
+    }
+    let statistics = report::statistics();
+    let known = size.min(size_of::<Statistics>());
+    // SAFETY: the caller gives `size` bytes at `out`; `known` is at most that and at most the size
+    // of the local copy; what lies behind it is zeroed, not read.
+    unsafe {
+        let bytes = out.cast::<u8>();
+        ptr::copy_nonoverlapping((&raw const statistics).cast::<u8>(), bytes, known);
+        ptr::write_bytes(bytes.add(known), 0, size - known);
+    }
+    success(0)
+}

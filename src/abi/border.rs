@@ -1,0 +1,121 @@
+//! The border to C: outcomes, errno, panics, pointers.
+
+use core::panic::AssertUnwindSafe;
+use rustix::io::Errno;
+
+use crate::control::log;
+use crate::sys::user::{Access, check};
+
+/// What C functions return for success and failure.
+pub trait Outcome {
+    /// The value that says "see errno".
+    const FAILED: Self;
+}
+
+impl Outcome for i32 {
+    const FAILED: Self = -1;
+}
+
+impl Outcome for isize {
+    const FAILED: Self = -1;
+}
+
+/// Sets errno(3).
+pub fn set_errno(errno: Errno) {
+    // SAFETY: the calling thread's errno is always writable.
+    unsafe { *libc::__errno_location() = errno.raw_os_error() };
+}
+
+/// Reads errno(3).
+pub fn errno() -> Errno {
+    // SAFETY: the calling thread's errno is always readable.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
+pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        log::error("a defect: a call failed where it never should (please report it)");
+        Err(Errno::IO)
+    });
+    result.unwrap_or_else(|errno| {
+        set_errno(errno);
+        T::FAILED
+    })
+}
+
+/// What a call of the next library's gave, as a result.
+pub fn result<T: Outcome + PartialEq>(value: T) -> Result<T, Errno> {
+    if value == T::FAILED { Err(errno()) } else { Ok(value) }
+}
+
+/// Reads a value the program points to. EFAULT.
+///
+/// # Safety
+/// If the memory is there, it holds a `T` (any bytes are one).
+pub unsafe fn read<T: Copy>(pointer: *const T) -> Result<T, Errno> {
+    check(pointer as usize, size_of::<T>(), Access::Read)?;
+    // SAFETY: checked above; the program keeps it valid for the call, and any bytes are a `T`.
+    Ok(unsafe { pointer.read_unaligned() })
+}
+
+/// Writes a value where the program points to. EFAULT.
+///
+/// # Safety
+/// If the memory is there, the program means it to be written.
+pub unsafe fn write<T>(pointer: *mut T, value: T) -> Result<(), Errno> {
+    check(pointer as usize, size_of::<T>(), Access::Write)?;
+    // SAFETY: checked above; the program keeps it valid for the call.
+    unsafe { pointer.write_unaligned(value) };
+    Ok(())
+}
+
+/// Bytes the program points to. EFAULT.
+///
+/// # Safety
+/// The memory stays valid and unchanged for the call.
+pub unsafe fn bytes<'a>(pointer: *const libc::c_void, len: usize) -> Result<&'a [u8], Errno> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    check(pointer as usize, len, Access::Read)?;
+    // SAFETY: checked above, and the caller's promise.
+    Ok(unsafe { core::slice::from_raw_parts(pointer.cast(), len) })
+}
+
+/// Values the program points to, to be read and written. EFAULT.
+///
+/// # Safety
+/// The memory stays valid and untouched by others for the call, and any bytes are a `T`.
+pub unsafe fn values<'a, T>(pointer: *mut T, count: usize) -> Result<&'a mut [T], Errno> {
+    let len = count.checked_mul(size_of::<T>()).ok_or(Errno::FAULT)?;
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    check(pointer as usize, len, Access::Write)?;
+    // SAFETY: checked above, and the caller's promise.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer, count) })
+}
+
+/// Gives an address out as accept(2), getsockname(2) and recvfrom(2) do: as much as fits, and its
+/// whole length.
+///
+/// # Safety
+/// `address` and `len` are what the program passed for it.
+pub unsafe fn give_address(
+    bytes: &[u8],
+    address: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+) -> Result<(), Errno> {
+    // SAFETY: the program's pointer to its length.
+    let room = unsafe { read(len) }?;
+    if (room as i32) < 0 {
+        return Err(Errno::INVAL);
+    }
+    let count = bytes.len().min(room as usize);
+    // SAFETY: the program's buffer of `room` bytes.
+    let target = unsafe { values(address.cast::<u8>(), count) }?;
+    target.copy_from_slice(&bytes[..count]);
+    // SAFETY: read above.
+    unsafe { write(len, bytes.len() as libc::socklen_t) }
+}

@@ -1,0 +1,214 @@
+//! close(2), dup(2) and their kin, fcntl(2), ioctl(2), fdopen(3).
+
+use core::ffi::{c_char, c_int, c_uint, c_ulong};
+use rustix::io::Errno;
+
+use super::border::{answer, read, result, set_errno, write};
+use super::next;
+use crate::socket::{lifecycle, table};
+use crate::sys::{descriptor, process};
+
+/// close(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    if descriptor::is_apart(fd) && descriptor::program_limit().is_some() {
+        // Ours, and none of the program's business: to it, the number is not open.
+        set_errno(Errno::BADF);
+        return -1;
+    }
+    // SAFETY: an integer only.
+    let by_kernel = || unsafe { next::CLOSE.get()(fd) };
+    if !table::is_ours(fd) || process::is_vfork_child() {
+        table::forget_epoll(fd);
+        return by_kernel();
+    }
+    let socket = lifecycle::closing(fd);
+    let outcome = by_kernel();
+    if let Some(socket) = socket {
+        answer(|| {
+            lifecycle::closed(fd, &socket);
+            Ok(0)
+        });
+    }
+    outcome
+}
+
+/// close_range(2): ours stay open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    let floor = descriptor::floor();
+    let apart = floor != 0 && descriptor::program_limit().is_some();
+    let last = if apart { last.min(floor.saturating_sub(1)) } else { last };
+    if first > last {
+        return 0;
+    }
+    let only_marks = flags & libc::CLOSE_RANGE_CLOEXEC as c_int != 0;
+    let sockets = if only_marks || process::is_vfork_child() {
+        Vec::new()
+    } else {
+        table::remove_range(first, last)
+    };
+    // SAFETY: integers only.
+    let outcome = match next::CLOSE_RANGE.find() {
+        Some(close_range) => unsafe { close_range(first, last, flags) },
+        None => {
+            set_errno(Errno::NOSYS);
+            -1
+        }
+    };
+    answer(|| {
+        sockets.iter().for_each(|(fd, socket)| lifecycle::closed(*fd, socket));
+        Ok(0)
+    });
+    outcome
+}
+
+/// closefrom(3): ours stay open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn closefrom(first: c_int) {
+    // SAFETY: integers only.
+    unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) };
+}
+
+/// Enters what dup(2) and its kin gave.
+fn duplicated(old: c_int, new: c_int) -> c_int {
+    if new >= 0
+        && new != old
+        && (table::is_ours(old) || table::is_ours(new))
+        && !process::is_vfork_child()
+    {
+        answer(|| {
+            lifecycle::duplicated(old, new);
+            Ok(0)
+        });
+    }
+    new
+}
+
+/// dup(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup(fd: c_int) -> c_int {
+    // SAFETY: an integer only.
+    duplicated(fd, unsafe { next::DUP.get()(fd) })
+}
+
+/// dup2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
+    // SAFETY: integers only.
+    duplicated(old, unsafe { next::DUP2.get()(old, new) })
+}
+
+/// dup3(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    // SAFETY: integers only.
+    duplicated(old, unsafe { next::DUP3.get()(old, new, flags) })
+}
+
+fn after_fcntl(fd: c_int, command: c_int, argument: usize, outcome: c_int) -> c_int {
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicated(fd, outcome),
+        libc::F_SETFL if outcome == 0 => {
+            if let Some(socket) = table::get(fd) {
+                socket.set_nonblocking(argument as c_int & libc::O_NONBLOCK != 0);
+            }
+            outcome
+        }
+        _ => outcome,
+    }
+}
+
+/// fcntl(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    let outcome = unsafe { next::FCNTL.get()(fd, command, argument) };
+    after_fcntl(fd, command, argument, outcome)
+}
+
+/// fcntl(2), for programs built with 64-bit file offsets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    let outcome = match next::FCNTL64.find() {
+        Some(fcntl64) => unsafe { fcntl64(fd, command, argument) },
+        // SAFETY: as above; on 64-bit machines the two are one.
+        None => unsafe { next::FCNTL.get()(fd, command, argument) },
+    };
+    after_fcntl(fd, command, argument, outcome)
+}
+
+/// ioctl(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::IOCTL.get()(fd, request, argument) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let count = match request {
+        libc::FIONBIO => {
+            // SAFETY: FIONBIO's argument points to an int.
+            let wanted = unsafe { read(argument as *const c_int) };
+            let outcome = by_kernel();
+            if outcome == 0 && let Ok(wanted) = wanted {
+                socket.set_nonblocking(wanted != 0);
+            }
+            return outcome;
+        }
+        libc::FIONREAD => crate::socket::queues::unread(fd, &socket),
+        libc::TIOCOUTQ => crate::socket::queues::unacknowledged(&socket),
+        SIOCOUTQNSD => crate::socket::queues::unsent(&socket),
+        SIOCATMARK => Some(Ok(0)),
+        // Interface requests work on any socket of the family, not on a pair.
+        SIOCGIF_FIRST..=SIOCGIF_LAST => {
+            return answer(|| {
+                let kernel = crate::socket::create::kernel_socket(&socket)?;
+                let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
+                // SAFETY: the program's own argument, on a socket that knows the request.
+                result(unsafe { next::IOCTL.get()(kernel, request, argument) })
+            });
+        }
+        _ => return by_kernel(),
+    };
+    answer(|| match count {
+        Some(count) => {
+            // SAFETY: these requests' argument points to an int.
+            unsafe { write(argument as *mut c_int, count? as c_int) }?;
+            Ok(0)
+        }
+        None => result(by_kernel()),
+    })
+}
+
+/// linux/sockios.h.
+const SIOCOUTQNSD: c_ulong = 0x894b;
+const SIOCATMARK: c_ulong = 0x8905;
+const SIOCGIF_FIRST: c_ulong = 0x8910;
+const SIOCGIF_LAST: c_ulong = 0x8970;
+
+/// fdopen(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FILE {
+    if let Some(socket) = table::get(fd) {
+        lifecycle::written_elsewhere(&socket);
+    }
+    // SAFETY: the program's own arguments.
+    unsafe { next::FDOPEN.get()(fd, mode) }
+}
+
+/// fclose(3): its own close(2) is one we would not see.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
+    // SAFETY: the program's own stream.
+    let fd = unsafe { libc::fileno(stream) };
+    let socket = if table::is_ours(fd) { lifecycle::closing(fd) } else { None };
+    // SAFETY: the program's own stream.
+    let outcome = unsafe { next::FCLOSE.get()(stream) };
+    if let Some(socket) = socket {
+        answer(|| {
+            lifecycle::closed(fd, &socket);
+            Ok(0)
+        });
+    }
+    outcome
+}

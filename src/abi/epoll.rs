@@ -1,0 +1,122 @@
+//! epoll_ctl(2), epoll_wait(2), epoll_pwait(2), epoll_pwait2(2).
+
+use core::ffi::c_int;
+use core::time::Duration;
+
+use super::border::{answer, read, result};
+use super::next;
+use super::poll::{signal_mask, timeout_of};
+use crate::socket::{readiness, table};
+use crate::sys::wait::SignalMask;
+
+/// epoll_ctl(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_ctl(
+    set: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut libc::epoll_event,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let outcome = unsafe { next::EPOLL_CTL.get()(set, operation, fd, event) };
+    if outcome == 0 && table::is_epoll(fd) {
+        readiness::epoll_nested(set, fd);
+    }
+    if outcome == 0 && table::is_ours(fd) {
+        // SAFETY: the program's own event, which the kernel has just read (or ignored).
+        let event = unsafe { read(event) }.ok().map(|event| (event.events, event.u64));
+        answer(|| {
+            readiness::epoll_changed(set, operation, fd, event);
+            Ok(0)
+        });
+    }
+    outcome
+}
+
+/// Waits on a set that watches sockets of ours.
+///
+/// # Safety
+/// As the program promises for epoll_pwait2(2).
+unsafe fn wait(
+    set: c_int,
+    events: *mut libc::epoll_event,
+    most: c_int,
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+    by_kernel: impl Fn() -> c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let collect = || {
+        result(unsafe { next::EPOLL_WAIT.get()(set, events, most, 0) }).map(|count| count as usize)
+    };
+    answer(|| match readiness::epoll_wait(set, timeout, mask, collect) {
+        Some(outcome) => outcome.map(|count| count as c_int),
+        None => result(by_kernel()),
+    })
+}
+
+/// epoll_wait(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_wait(
+    set: c_int,
+    events: *mut libc::epoll_event,
+    most: c_int,
+    timeout: c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::EPOLL_WAIT.get()(set, events, most, timeout) };
+    if !table::is_epoll(set) {
+        return by_kernel();
+    }
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+    // SAFETY: the program's own arguments.
+    unsafe { wait(set, events, most, timeout, None, by_kernel) }
+}
+
+/// epoll_pwait(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_pwait(
+    set: c_int,
+    events: *mut libc::epoll_event,
+    most: c_int,
+    timeout: c_int,
+    mask: *const libc::sigset_t,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::EPOLL_PWAIT.get()(set, events, most, timeout, mask) };
+    if !table::is_epoll(set) {
+        return by_kernel();
+    }
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+    // SAFETY: the program's own arguments.
+    let Ok(mask) = (unsafe { signal_mask(mask) }) else { return by_kernel() };
+    // SAFETY: the program's own arguments.
+    unsafe { wait(set, events, most, timeout, mask, by_kernel) }
+}
+
+/// epoll_pwait2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_pwait2(
+    set: c_int,
+    events: *mut libc::epoll_event,
+    most: c_int,
+    timeout: *const libc::timespec,
+    mask: *const libc::sigset_t,
+) -> c_int {
+    let by_kernel = || match next::EPOLL_PWAIT2.find() {
+        // SAFETY: the program's own arguments.
+        Some(epoll_pwait2) => unsafe { epoll_pwait2(set, events, most, timeout, mask) },
+        None => {
+            super::border::set_errno(rustix::io::Errno::NOSYS);
+            -1
+        }
+    };
+    if !table::is_epoll(set) {
+        return by_kernel();
+    }
+    // SAFETY: the program's own arguments.
+    let arguments = unsafe { timeout_of(timeout).and_then(|limit| Ok((limit, signal_mask(mask)?))) };
+    let Ok((limit, mask)) = arguments else { return by_kernel() };
+    // SAFETY: the program's own arguments.
+    unsafe { wait(set, events, most, limit, mask, by_kernel) }
+}

@@ -1,0 +1,217 @@
+//! sendmsg(2), recvmsg(2), sendmmsg(2), recvmmsg(2).
+
+use core::ffi::{c_int, c_uint};
+use core::time::Duration;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::border::{answer, read, result, values, write};
+use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
+use super::next;
+use crate::socket::{Kind, Socket, address, lifecycle, table};
+use crate::sys::clock;
+
+/// Sends one message. `None`: make the call on the descriptor.
+///
+/// # Safety
+/// `message` is the program's.
+unsafe fn send_message(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    message: &libc::msghdr,
+    flags: c_int,
+) -> Result<Option<usize>, Errno> {
+    if message.msg_iovlen > MOST_PARTS {
+        return Err(Errno::MSGSIZE);
+    }
+    // SAFETY: the program's own message.
+    let to = unsafe { destination(socket, message.msg_name.cast(), message.msg_namelen) }?;
+    // SAFETY: the program's own message.
+    let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
+    // SAFETY: the program's own buffers.
+    unsafe { send_parts(fd, socket, parts, to, flags) }.transpose()
+}
+
+/// sendmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const libc::msghdr, flags: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SENDMSG.get()(fd, message, flags) };
+    let Some(socket) = table::get(fd) else {
+        // SAFETY: the program's own message.
+        unsafe { note_passed(message) };
+        return by_kernel();
+    };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        match unsafe { send_message(fd, &socket, &read(message)?, flags) }? {
+            Some(count) => Ok(count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// Notes descriptors of ours that are about to be passed to another process (SCM_RIGHTS), which
+/// will write to them where we do not see it.
+///
+/// # Safety
+/// `message` is the program's.
+unsafe fn note_passed(message: *const libc::msghdr) {
+    // SAFETY: the program's own message; a bad one is the kernel's to refuse.
+    let Ok(message) = (unsafe { read(message) }) else { return };
+    if message.msg_controllen < size_of::<libc::cmsghdr>() || message.msg_control.is_null() {
+        return;
+    }
+    // SAFETY: the control buffer is at least one header long.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !control.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR stay inside the control buffer.
+        unsafe {
+            if (*control).cmsg_level == libc::SOL_SOCKET && (*control).cmsg_type == libc::SCM_RIGHTS
+            {
+                let header = libc::CMSG_LEN(0) as usize;
+                let count = (*control).cmsg_len.saturating_sub(header) / size_of::<c_int>();
+                let data = libc::CMSG_DATA(control).cast::<c_int>();
+                for at in 0..count.min(253) {
+                    if let Some(socket) = table::get(data.add(at).read_unaligned()) {
+                        lifecycle::written_elsewhere(&socket);
+                    }
+                }
+            }
+            control = libc::CMSG_NXTHDR(&raw const message, control);
+        }
+    }
+}
+
+/// sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    messages: *mut libc::mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SENDMMSG.get()(fd, messages, count, flags) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
+        for at in 0..messages.len() {
+            // SAFETY: the program's own message.
+            let sent = unsafe { send_message(fd, &socket, &messages[at].msg_hdr, flags) };
+            match sent {
+                Ok(Some(len)) => messages[at].msg_len = len as c_uint,
+                Ok(None) if at == 0 => return result(by_kernel()),
+                Err(errno) if at == 0 => return Err(errno),
+                _ => return Ok(at as c_int),
+            }
+        }
+        Ok(messages.len() as c_int)
+    })
+}
+
+/// Receives one message. `None`: make the call on the descriptor.
+///
+/// # Safety
+/// `message` is the program's.
+unsafe fn receive_message(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    message: &mut libc::msghdr,
+    flags: c_int,
+) -> Result<Option<usize>, Errno> {
+    if message.msg_iovlen > MOST_PARTS {
+        return Err(Errno::MSGSIZE);
+    }
+    // SAFETY: the program's own message.
+    let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
+    // SAFETY: the program's own buffers.
+    let Some(got) = (unsafe { receive_parts(fd, socket, parts, flags) }) else { return Ok(None) };
+    let got = got?;
+    match got.from {
+        Some(from) if !message.msg_name.is_null() => {
+            let (bytes, count) = address::write(from, socket.family);
+            let room = count.min(message.msg_namelen as usize);
+            // SAFETY: the program's own buffer for the name.
+            unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);
+            message.msg_namelen = count as libc::socklen_t;
+        }
+        _ => message.msg_namelen = 0,
+    }
+    message.msg_controllen = 0;
+    message.msg_flags = if got.truncated { libc::MSG_TRUNC } else { 0 };
+    Ok(Some(got.count))
+}
+
+/// recvmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::RECVMSG.get()(fd, message, flags) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own message.
+        let mut held = unsafe { read(message) }?;
+        // SAFETY: the program's own message.
+        match unsafe { receive_message(fd, &socket, &mut held, flags) }? {
+            Some(count) => {
+                // SAFETY: read above.
+                unsafe { write(message, held) }?;
+                Ok(count as isize)
+            }
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// recvmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut libc::mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    timeout: *mut libc::timespec,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::RECVMMSG.get()(fd, messages, count, flags, timeout) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
+        // SAFETY: the program's own timeout.
+        let deadline = match unsafe { timeout.as_ref() } {
+            Some(timeout) => Some(clock::monotonic() + duration(timeout)?.as_nanos() as u64),
+            None => None,
+        };
+        let once = flags & libc::MSG_WAITFORONE != 0;
+        let mut flags = flags & !libc::MSG_WAITFORONE;
+        for at in 0..messages.len() {
+            // SAFETY: the program's own message.
+            let got = unsafe { receive_message(fd, &socket, &mut messages[at].msg_hdr, flags) };
+            match got {
+                Ok(Some(len)) => messages[at].msg_len = len as c_uint,
+                Ok(None) if at == 0 => return result(by_kernel()),
+                Err(errno) if at == 0 => return Err(errno),
+                _ => return Ok(at as c_int),
+            }
+            if once && socket.kind == Kind::Datagram {
+                flags |= libc::MSG_DONTWAIT;
+            }
+            if deadline.is_some_and(|deadline| deadline <= clock::monotonic()) {
+                return Ok(at as c_int + 1);
+            }
+        }
+        Ok(messages.len() as c_int)
+    })
+}
+
+/// A span of time as C has it. EINVAL.
+pub(super) fn duration(timespec: &libc::timespec) -> Result<Duration, Errno> {
+    let seconds = u64::try_from(timespec.tv_sec).map_err(|_| Errno::INVAL)?;
+    match u32::try_from(timespec.tv_nsec) {
+        Ok(nanoseconds @ 0..1_000_000_000) => Ok(Duration::new(seconds, nanoseconds)),
+        _ => Err(Errno::INVAL),
+    }
+}

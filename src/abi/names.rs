@@ -1,0 +1,101 @@
+//! getsockname(2), getpeername(2), getsockopt(2), setsockopt(2).
+
+use core::ffi::{c_int, c_void};
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::io::Errno;
+
+use super::border::{answer, bytes, give_address, read, result, values, write};
+use super::next;
+use crate::socket::{address, options, table};
+
+/// getsockname(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getsockname(
+    fd: c_int,
+    address: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+) -> c_int {
+    let Some(socket) = table::get(fd) else {
+        // SAFETY: the program's own arguments.
+        return unsafe { next::GETSOCKNAME.get()(fd, address, len) };
+    };
+    answer(|| {
+        let local = socket.state().local;
+        let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let (bytes, count) = address::write(local, socket.family);
+        // SAFETY: the program's own arguments.
+        unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)
+    })
+}
+
+/// getpeername(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getpeername(
+    fd: c_int,
+    address: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+) -> c_int {
+    let Some(socket) = table::get(fd) else {
+        // SAFETY: the program's own arguments.
+        return unsafe { next::GETPEERNAME.get()(fd, address, len) };
+    };
+    answer(|| {
+        let remote = crate::socket::connect::peer(&socket).ok_or(Errno::NOTCONN)?;
+        let (bytes, count) = address::write(remote, socket.family);
+        // SAFETY: the program's own arguments.
+        unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)
+    })
+}
+
+/// setsockopt(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    len: libc::socklen_t,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SETSOCKOPT.get()(fd, level, name, value, len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        if (len as i32) < 0 {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: the program's own arguments.
+        let value = unsafe { bytes(value, (len as usize).min(4096)) }?;
+        match options::set(&socket, level, name, value) {
+            Some(outcome) => outcome.map(|()| 0),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// getsockopt(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    len: *mut libc::socklen_t,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::GETSOCKOPT.get()(fd, level, name, value, len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let room = unsafe { read(len) }?;
+        if (room as i32) < 0 {
+            return Err(Errno::INVAL);
+        }
+        let Some(held) = options::get(&socket, level, name) else { return result(by_kernel()) };
+        let held = held?;
+        let count = held.len().min(room as usize);
+        // SAFETY: the program's buffer of `room` bytes.
+        unsafe { values(value.cast::<u8>(), count) }?.copy_from_slice(&held[..count]);
+        // SAFETY: read above.
+        unsafe { write(len, count as libc::socklen_t) }.map(|()| 0)
+    })
+}

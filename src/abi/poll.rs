@@ -1,0 +1,132 @@
+//! poll(2), ppoll(2) and their fortified variants.
+
+use core::ffi::c_int;
+use core::time::Duration;
+use rustix::io::Errno;
+
+use super::border::{answer, read, result, values};
+use super::messages::duration;
+use super::next;
+use crate::socket::{readiness, table};
+use crate::sys::wait::SignalMask;
+
+/// Most descriptors a call may name: more than a process can have.
+const MOST: libc::nfds_t = 1 << 20;
+
+/// The entries, if one of them is ours.
+///
+/// # Safety
+/// As the program promises for poll(2).
+unsafe fn with_ours<'a>(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+) -> Option<&'a mut [libc::pollfd]> {
+    if count > MOST {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let fds = unsafe { values(fds, count as usize) }.ok()?;
+    fds.iter().any(|polled| table::is_ours(polled.fd)).then_some(fds)
+}
+
+/// poll(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn poll(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::POLL.get()(fds, count, timeout) };
+    // SAFETY: the program's own arguments.
+    let Some(ours) = (unsafe { with_ours(fds, count) }) else { return by_kernel() };
+    answer(|| {
+        let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+        match readiness::poll(ours, timeout, None) {
+            Some(outcome) => outcome.map(|ready| ready as c_int),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// The first word of a signal set, which is all the kernel has.
+///
+/// # Safety
+/// `mask` is the program's, or null.
+pub(super) unsafe fn signal_mask(
+    mask: *const libc::sigset_t,
+) -> Result<Option<SignalMask>, Errno> {
+    if mask.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: a sigset_t is longer than its first 64 bits.
+    unsafe { read(mask.cast::<SignalMask>()) }.map(Some)
+}
+
+/// A timeout the program points to; null means without end.
+///
+/// # Safety
+/// `timeout` is the program's, or null.
+pub(super) unsafe fn timeout_of(
+    timeout: *const libc::timespec,
+) -> Result<Option<Duration>, Errno> {
+    if timeout.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the program's own timeout.
+    duration(&unsafe { read(timeout) }?).map(Some)
+}
+
+/// ppoll(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ppoll(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: *const libc::timespec,
+    mask: *const libc::sigset_t,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::PPOLL.get()(fds, count, timeout, mask) };
+    // SAFETY: the program's own arguments.
+    let Some(ours) = (unsafe { with_ours(fds, count) }) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let (timeout, mask) = unsafe { (timeout_of(timeout)?, signal_mask(mask)?) };
+        match readiness::poll(ours, timeout, mask) {
+            Some(outcome) => outcome.map(|ready| ready as c_int),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// Whether a fortified call names more entries than its array has.
+fn overflows(count: libc::nfds_t, room: usize) -> bool {
+    room / size_of::<libc::pollfd>() < count as usize
+}
+
+/// poll(2), fortified.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __poll_chk(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: c_int,
+    room: usize,
+) -> c_int {
+    super::streams::overflow_if(overflows(count, room));
+    // SAFETY: the program's own arguments.
+    unsafe { poll(fds, count, timeout) }
+}
+
+/// ppoll(2), fortified.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __ppoll_chk(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: *const libc::timespec,
+    mask: *const libc::sigset_t,
+    room: usize,
+) -> c_int {
+    super::streams::overflow_if(overflows(count, room));
+    // SAFETY: the program's own arguments.
+    unsafe { ppoll(fds, count, timeout, mask) }
+}

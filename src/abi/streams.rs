@@ -1,0 +1,327 @@
+//! Calls with plain buffers: send(2), recv(2), read(2), write(2), readv(2), writev(2).
+
+use core::ffi::{c_int, c_void};
+use core::net::SocketAddrV4;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::border::{answer, bytes, give_address, result};
+use super::{next, sockets};
+use crate::socket::address::{self, Given};
+use crate::socket::{Kind, Socket, datagram, receive, send as sending, table};
+use crate::sys::user::{Access, Buffers};
+
+/// Most iovecs a call may have (UIO_MAXIOV).
+pub(super) const MOST_PARTS: usize = 1024;
+
+/// What a receiving call gave.
+pub(super) struct Got {
+    /// The call's return value.
+    pub(super) count: usize,
+    /// The datagram was longer than the buffers.
+    pub(super) truncated: bool,
+    /// Its sender; `None` on a connection.
+    pub(super) from: Option<SocketAddrV4>,
+}
+
+/// Sends from iovecs. `None`: make the call on the descriptor.
+///
+/// # Safety
+/// `parts` describe the program's buffers, valid for the call.
+pub(super) unsafe fn send_parts(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    parts: &[libc::iovec],
+    to: Option<Given>,
+    flags: c_int,
+) -> Option<Result<usize, Errno>> {
+    // SAFETY: the caller's promise.
+    let data = match unsafe { Buffers::new(parts, Access::Read) } {
+        Ok(data) => data,
+        Err(errno) => return Some(Err(errno)),
+    };
+    match socket.kind {
+        Kind::Stream => sending::send(fd, socket, &data, flags),
+        Kind::Datagram => datagram::send(socket, &data, to, flags),
+    }
+}
+
+/// Receives into iovecs. `None`: make the call on the descriptor.
+///
+/// # Safety
+/// `parts` describe the program's buffers, valid for the call.
+pub(super) unsafe fn receive_parts(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    parts: &[libc::iovec],
+    flags: c_int,
+) -> Option<Result<Got, Errno>> {
+    // tcp(7): MSG_TRUNC throws bytes away, and needs no buffer for it.
+    let discards = socket.kind == Kind::Stream && flags & libc::MSG_TRUNC != 0;
+    let access = if discards { Access::None } else { Access::Write };
+    // SAFETY: the caller's promise.
+    let data = match unsafe { Buffers::new(parts, access) } {
+        Ok(data) => data,
+        Err(errno) => return Some(Err(errno)),
+    };
+    if socket.kind == Kind::Stream {
+        let got = receive::receive(fd, socket, &data, flags)?;
+        return Some(got.map(|count| Got { count, truncated: false, from: None }));
+    }
+    let got = datagram::receive(fd, socket, &data, flags)?;
+    Some(got.map(|datagram| Got {
+        count: if flags & libc::MSG_TRUNC != 0 { datagram.len } else { datagram.copied },
+        truncated: datagram.len > datagram.copied,
+        from: Some(datagram.from),
+    }))
+}
+
+fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {
+    [libc::iovec { iov_base: buffer.cast_mut(), iov_len: len }]
+}
+
+/// send(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SEND.get()(fd, buffer, len, flags) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    // SAFETY: the program's own buffer.
+    answer(|| match unsafe { send_parts(fd, &socket, &part(buffer, len), None, flags) } {
+        Some(outcome) => outcome.map(|count| count as isize),
+        None => result(by_kernel()),
+    })
+}
+
+/// sendto(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendto(
+    fd: c_int,
+    buffer: *const c_void,
+    len: usize,
+    flags: c_int,
+    to: *const libc::sockaddr,
+    to_len: libc::socklen_t,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SENDTO.get()(fd, buffer, len, flags, to, to_len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let to = unsafe { destination(&socket, to, to_len) }?;
+        // SAFETY: the program's own buffer.
+        match unsafe { send_parts(fd, &socket, &part(buffer, len), to, flags) } {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// The destination of a datagram; a connection's is ignored, as on Linux.
+///
+/// # Safety
+/// As the program promises for sendto(2) and sendmsg(2).
+pub(super) unsafe fn destination(
+    socket: &Socket,
+    to: *const libc::sockaddr,
+    len: libc::socklen_t,
+) -> Result<Option<Given>, Errno> {
+    if to.is_null() || len == 0 || socket.kind == Kind::Stream {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    address::read(unsafe { sockets::given_address(to, len) }?, socket.family).map(Some)
+}
+
+/// recv(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::RECV.get()(fd, buffer, len, flags) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    // SAFETY: the program's own buffer.
+    answer(|| match unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) } {
+        Some(outcome) => outcome.map(|got| got.count as isize),
+        None => result(by_kernel()),
+    })
+}
+
+/// recvfrom(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: usize,
+    flags: c_int,
+    from: *mut libc::sockaddr,
+    from_len: *mut libc::socklen_t,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::RECVFROM.get()(fd, buffer, len, flags, from, from_len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own buffer.
+        let outcome = unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) };
+        let Some(got) = outcome else { return result(by_kernel()) };
+        let got = got?;
+        if !from.is_null() {
+            let (bytes, count) = match got.from {
+                Some(from) => address::write(from, socket.family),
+                None => ([0; 28], 0),
+            };
+            // SAFETY: the program's own arguments.
+            unsafe { give_address(&bytes[..count], from, from_len) }?;
+        }
+        Ok(got.count as isize)
+    })
+}
+
+/// read(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::READ.get()(fd, buffer, len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    if len == 0 {
+        return 0;
+    }
+    // SAFETY: the program's own buffer.
+    answer(|| match unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) } {
+        Some(outcome) => outcome.map(|got| got.count as isize),
+        None => result(by_kernel()),
+    })
+}
+
+/// write(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::WRITE.get()(fd, buffer, len) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    // SAFETY: the program's own buffer.
+    answer(|| match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0) } {
+        Some(outcome) => outcome.map(|count| count as isize),
+        None => result(by_kernel()),
+    })
+}
+
+/// The iovecs of readv(2) and writev(2). EINVAL: too many; EFAULT.
+///
+/// # Safety
+/// As the program promises for those calls.
+unsafe fn given_parts<'a>(
+    parts: *const libc::iovec,
+    count: c_int,
+) -> Result<&'a [libc::iovec], Errno> {
+    let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
+    if count > MOST_PARTS {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { iovecs(parts, count) }
+}
+
+/// `count` iovecs. EFAULT.
+///
+/// # Safety
+/// The memory, if there, holds iovecs and stays unchanged for the call.
+pub(super) unsafe fn iovecs<'a>(
+    parts: *const libc::iovec,
+    count: usize,
+) -> Result<&'a [libc::iovec], Errno> {
+    // SAFETY: the caller's promise; the bytes are only checked here.
+    let raw = unsafe { bytes(parts.cast(), count * size_of::<libc::iovec>()) }?;
+    if raw.is_empty() {
+        return Ok(&[]);
+    }
+    // SAFETY: checked by `bytes`; programs align their iovecs, as the kernel's interface says.
+    Ok(unsafe { core::slice::from_raw_parts(parts, count) })
+}
+
+/// readv(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::READV.get()(fd, parts, count) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let outcome = unsafe { receive_parts(fd, &socket, given_parts(parts, count)?, 0) };
+        match outcome {
+            Some(outcome) => outcome.map(|got| got.count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// writev(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::WRITEV.get()(fd, parts, count) };
+    let Some(socket) = table::get(fd) else { return by_kernel() };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let outcome = unsafe { send_parts(fd, &socket, given_parts(parts, count)?, None, 0) };
+        match outcome {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// Ends the program as glibc does when a fortified call would overflow its buffer.
+pub(super) fn overflow_if(overflows: bool) {
+    if overflows {
+        // SAFETY: takes nothing, and does not return.
+        unsafe { __chk_fail() };
+    }
+}
+
+unsafe extern "C" {
+    /// glibc's own end for fortified calls.
+    fn __chk_fail() -> !;
+}
+
+/// recv(2), fortified (feature_test_macros(7), _FORTIFY_SOURCE).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __recv_chk(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+) -> isize {
+    overflow_if(len > room);
+    // SAFETY: the program's own arguments.
+    unsafe { recv(fd, buffer, len, flags) }
+}
+
+/// recvfrom(2), fortified.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __recvfrom_chk(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+    from: *mut libc::sockaddr,
+    from_len: *mut libc::socklen_t,
+) -> isize {
+    overflow_if(len > room);
+    // SAFETY: the program's own arguments.
+    unsafe { recvfrom(fd, buffer, len, flags, from, from_len) }
+}
+
+/// read(2), fortified.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __read_chk(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: usize,
+    room: usize,
+) -> isize {
+    overflow_if(len > room);
+    // SAFETY: the program's own arguments.
+    unsafe { read(fd, buffer, len) }
+}

@@ -1,0 +1,76 @@
+//! sendfile(2) to a socket of ours.
+
+use core::ffi::c_int;
+
+use super::border::{answer, result};
+use super::next;
+use super::streams::send_parts;
+use crate::socket::{Kind, table};
+use crate::sys::file::read_at;
+
+/// Bytes read from the file at a time.
+const PIECE: usize = 128 * 1024;
+
+/// sendfile(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile(
+    to: c_int,
+    from: c_int,
+    offset: *mut libc::off_t,
+    count: usize,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::SENDFILE.get()(to, from, offset, count) };
+    let Some(socket) = table::get(to) else { return by_kernel() };
+    if socket.kind != Kind::Stream {
+        return by_kernel();
+    }
+    answer(|| {
+        let mut at = match offset.is_null() {
+            // SAFETY: the program's own offset.
+            false => unsafe { super::border::read(offset) }?,
+            true => crate::sys::file::position(from)?,
+        };
+        let mut piece = vec![0; PIECE.min(count)];
+        let mut sent = 0;
+        while sent < count {
+            let most = piece.len().min(count - sent);
+            let got = read_at(from, &mut piece[..most], at)?;
+            if got == 0 {
+                break;
+            }
+            let part = [libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: got }];
+            // SAFETY: a buffer of our own.
+            let taken = match unsafe { send_parts(to, &socket, &part, None, 0) } {
+                Some(Ok(taken)) => taken,
+                Some(Err(errno)) if sent == 0 => return Err(errno),
+                None if sent == 0 => return result(by_kernel()),
+                _ => break,
+            };
+            sent += taken;
+            at += taken as libc::off_t;
+            if taken < got {
+                break;
+            }
+        }
+        if offset.is_null() {
+            crate::sys::file::seek(from, at)?;
+        } else {
+            // SAFETY: read above.
+            unsafe { super::border::write(offset, at) }?;
+        }
+        Ok(sent as isize)
+    })
+}
+
+/// sendfile(2), for programs built with 64-bit file offsets, which is the same here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile64(
+    to: c_int,
+    from: c_int,
+    offset: *mut libc::off64_t,
+    count: usize,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { sendfile(to, from, offset, count) }
+}

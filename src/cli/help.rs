@@ -1,0 +1,91 @@
+//! What `--help` and `--version` print.
+
+use std::process::ExitCode;
+
+use super::say;
+use super::settings::SETTINGS;
+
+/// Which command the help is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// The command as a whole.
+    All,
+    /// `run`.
+    Run,
+    /// `pcap`.
+    Pcap,
+    /// `doctor`.
+    Doctor,
+    /// `ss` and `stat`.
+    Show,
+}
+
+impl Topic {
+    /// The command in one line.
+    pub(crate) fn usage(self) -> &'static str {
+        match self {
+            Topic::All => "sidestack COMMAND",
+            Topic::Run => "sidestack run [OPTIONS] -- PROGRAM [ARGUMENTS]",
+            Topic::Pcap => "sidestack pcap -o FILE [OPTIONS] -- PROGRAM [ARGUMENTS]",
+            Topic::Doctor => "sidestack doctor [OPTIONS]",
+            Topic::Show => "sidestack ss|stat [--pid PID]",
+        }
+    }
+}
+
+const COMMANDS: &str = "\
+Runs programs on a TCP/IP stack of their own, beside the kernel's.
+
+Usage:
+  sidestack run [OPTIONS] -- PROGRAM [ARGUMENTS]   run a program on the stack
+  sidestack pcap -o FILE -- PROGRAM [ARGUMENTS]    the same, and capture its frames
+  sidestack doctor [OPTIONS]                       can this machine run it, and if not, why
+  sidestack ss [--pid PID]                         sockets of running programs
+  sidestack stat [--pid PID]                       counters of running programs
+  sidestack keeper                                 not built yet
+  sidestack --version | --help
+
+Options of run, pcap and doctor:
+";
+
+/// Prints the help on `topic`.
+pub(crate) fn print(topic: Topic) -> ExitCode {
+    match topic {
+        Topic::All => say(&format!("{COMMANDS}{}", options())),
+        Topic::Show => say(&format!(
+            "Usage: {}\n\nShows what the stacks of running programs in this network namespace are \
+             doing.\n`ss` lists their sockets, `stat` their counters.",
+            topic.usage()
+        )),
+        Topic::Run | Topic::Pcap | Topic::Doctor => {
+            say(&format!(
+                "Usage: {}\n\nOptions:\n{}",
+                topic.usage(),
+                options()
+            ));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints the version.
+pub(crate) fn print_version() -> ExitCode {
+    say(concat!("sidestack ", env!("CARGO_PKG_VERSION")));
+    ExitCode::SUCCESS
+}
+
+fn options() -> String {
+    let mut text = String::new();
+    for setting in SETTINGS {
+        let option = format!("--{} {}", setting.option, setting.value.unwrap_or(""));
+        text.push_str(&format!("  {option:<19} {}\n", setting.help));
+    }
+    let library = "--library PATH";
+    text.push_str(&format!(
+        "  {library:<19} the library to preload (default: the one beside this command)\n"
+    ));
+    text.push_str(
+        "\nEach option sets the variable of its name: --log-file sets SIDESTACK_LOG_FILE.",
+    );
+    text
+}

@@ -1,0 +1,108 @@
+//! The interface the stack drives: its addresses, and where packets go through it.
+
+use core::net::Ipv4Addr;
+
+use super::address::Ipv4Cidr;
+use super::config::Config;
+use super::path_mtu::PathMtus;
+use super::random::Keyed;
+use super::routes::{Egress, Route, RouteDecision, Routes};
+
+/// What decides where a packet goes. Apart from the sockets, so that they can ask while they are
+/// changed.
+pub(crate) struct Interface {
+    pub(crate) hardware_address: [u8; 6],
+    /// The longest IP packet, in bytes.
+    pub(crate) mtu: usize,
+    pub(crate) up: bool,
+    own_address: bool,
+    pub(crate) addresses: Vec<Ipv4Cidr>,
+    pub(crate) routes: Routes,
+    pub(crate) path_mtus: PathMtus,
+}
+
+impl Interface {
+    pub(crate) fn new(config: &Config, keyed: Keyed) -> Self {
+        Self {
+            hardware_address: config.hardware_address,
+            mtu: config.mtu.max(MIN_MTU),
+            up: true,
+            own_address: config.own_address,
+            addresses: Vec::new(),
+            routes: Routes::default(),
+            path_mtus: PathMtus::new(keyed),
+        }
+    }
+
+    /// Whether `address` is one of ours.
+    pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|ours| ours.address == address)
+    }
+
+    /// Whether `address` means all hosts of a network we are in.
+    pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        let networks = self.addresses.iter();
+        address.is_broadcast()
+            || networks
+                .filter_map(|ours| ours.broadcast())
+                .any(|broadcast| broadcast == address)
+    }
+
+    /// The address of ours to show to a host at `address` on the link.
+    pub(crate) fn source_towards(&self, address: Ipv4Addr) -> Ipv4Addr {
+        let near = self.addresses.iter().find(|ours| ours.contains(address));
+        near.or(self.addresses.first())
+            .map_or(Ipv4Addr::UNSPECIFIED, |ours| ours.address)
+    }
+
+    /// Where packets to `destination` go: by the longest prefix, then the lowest metric.
+    pub(crate) fn route(&self, destination: Ipv4Addr) -> RouteDecision {
+        if destination.is_loopback() {
+            return RouteDecision::Kernel;
+        }
+        if self.is_ours(destination) {
+            return self.route_to_self(destination);
+        }
+        let Some(route) = self.routes.find(destination) else {
+            return RouteDecision::Unreachable;
+        };
+        match route.egress {
+            Egress::Kernel => RouteDecision::Kernel,
+            Egress::Unreachable => RouteDecision::Unreachable,
+            // Multicast is not the stack's yet.
+            Egress::Stack if destination.is_multicast() => RouteDecision::Kernel,
+            Egress::Stack => self.route_out(route, destination),
+        }
+    }
+
+    /// The kernel knows a shared address; one of our own only we do.
+    fn route_to_self(&self, destination: Ipv4Addr) -> RouteDecision {
+        if !self.own_address {
+            return RouteDecision::Kernel;
+        }
+        RouteDecision::Stack {
+            source: destination,
+            next_hop: destination,
+            mtu: self.mtu,
+        }
+    }
+
+    fn route_out(&self, route: &Route, destination: Ipv4Addr) -> RouteDecision {
+        let next_hop = match route.gateway {
+            Some(gateway) if !self.is_broadcast(destination) => gateway,
+            _ => destination,
+        };
+        let lowest = [route.mtu, self.path_mtus.get(destination)];
+        let mtu = lowest.into_iter().flatten().fold(self.mtu, usize::min);
+        RouteDecision::Stack {
+            source: route
+                .source
+                .unwrap_or_else(|| self.source_towards(next_hop)),
+            next_hop,
+            mtu: mtu.max(MIN_MTU),
+        }
+    }
+}
+
+/// Every IPv4 link takes so much (RFC 791 section 3.1); what claims less is not believed.
+pub(crate) const MIN_MTU: usize = 68;

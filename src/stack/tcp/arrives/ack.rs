@@ -1,0 +1,220 @@
+//! The fifth step: the ACK field (RFC 9293 section 3.10.7.4, RFC 5961 section 5).
+
+use core::ops::ControlFlow;
+use core::time::Duration;
+
+use super::{Arrival, Segment};
+use crate::stack::tcp::congestion::Acked;
+use crate::stack::tcp::counters::Counter;
+use crate::stack::tcp::loss::Phase;
+use crate::stack::tcp::reply::Reply;
+use crate::stack::tcp::tcb::{State, Tcb};
+use crate::stack::tcp::timers::Timer;
+use crate::stack::wire::seq::Seq;
+use crate::stack::wire::tcp::Flags;
+
+impl Tcb {
+    pub(super) fn check_ack(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+    ) -> ControlFlow<()> {
+        if !segment.has(Flags::ACK) {
+            cx.counters.count(Counter::NoAck);
+            return ControlFlow::Break(());
+        }
+        if self.state == State::SynReceived {
+            self.complete_handshake(cx, segment)?;
+        }
+        let ack = segment.repr.ack;
+        // "The ACK value is considered acceptable only if it is in the range of
+        // ((SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT)."
+        if ack.is_after(self.snd.nxt) || ack.is_before(self.snd.una - self.snd.max_wnd) {
+            cx.counters.count(Counter::BadAck);
+            self.challenge(cx.now);
+            return ControlFlow::Break(());
+        }
+        let newly_sacked = self.take_sack_blocks(segment);
+        let window_changed = self.update_window(segment);
+        if ack.is_after(self.snd.una) {
+            self.new_data_acknowledged(cx, segment, ack);
+        } else if ack == self.snd.una {
+            self.nothing_acknowledged(segment, newly_sacked, window_changed);
+        }
+        self.look_for_loss(cx);
+        self.marks.output = true;
+        if self.state == State::Closed {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// SYN-RECEIVED: our SYN is acknowledged, or the ACK is nonsense and answered with a RST.
+    fn complete_handshake(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+    ) -> ControlFlow<()> {
+        let ack = segment.repr.ack;
+        if !(ack.is_after(self.snd.una) && !ack.is_after(self.snd.nxt)) {
+            cx.counters.count(Counter::BadAck);
+            let len = segment.len();
+            cx.replies
+                .push(Reply::reset_for(self.local, self.remote, segment.repr, len));
+            return ControlFlow::Break(());
+        }
+        // As Linux: with the accept queue full the ACK is as good as lost; the SYN-ACK is sent
+        // again in time, and its ACK may find room.
+        if !cx.accept_room {
+            cx.counters.count(Counter::AcceptQueueFull);
+            return ControlFlow::Break(());
+        }
+        if self.defers_accept(segment) {
+            return ControlFlow::Break(());
+        }
+        self.snd.wnd = u32::from(segment.repr.window) << self.snd.scale;
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = segment.seq;
+        self.snd.wl2 = ack;
+        self.establish(cx.now);
+        ControlFlow::Continue(())
+    }
+
+    /// Takes in what of the peer's SACK blocks (RFC 2018) is about data in flight; gives how many
+    /// bytes of that are news.
+    fn take_sack_blocks(&mut self, segment: &Segment<'_>) -> u32 {
+        if !self.sack {
+            return 0;
+        }
+        let mut news = 0;
+        let first = self.snd.una.later(segment.repr.ack);
+        for &(left, right) in segment.repr.options.sack.as_slice() {
+            let sane = left.is_before(right)
+                && left.is_within(first, self.snd.nxt)
+                && right.is_within(first, self.snd.nxt);
+            if sane {
+                news += self.loss.sack(left, right);
+            }
+        }
+        news
+    }
+
+    /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))": the segment is not
+    /// older than the last that told the window. Gives whether the window changed.
+    fn update_window(&mut self, segment: &Segment<'_>) -> bool {
+        let ack = segment.repr.ack;
+        let newer = self.snd.wl1.is_before(segment.seq)
+            || (self.snd.wl1 == segment.seq && !ack.is_before(self.snd.wl2));
+        if ack.is_before(self.snd.una) || !newer {
+            return false;
+        }
+        let wnd = u32::from(segment.repr.window) << self.snd.scale;
+        let changed = wnd != self.snd.wnd;
+        self.snd.wnd = wnd;
+        self.snd.max_wnd = self.snd.max_wnd.max(wnd);
+        self.snd.wl1 = segment.seq;
+        self.snd.wl2 = ack;
+        if self.snd.wnd > 0 && changed {
+            self.deadlines.stop(Timer::Persist);
+            if self.snd.flight() == 0 {
+                self.rtt.backoff = 0;
+            }
+        }
+        changed
+    }
+
+    /// SND.UNA moves: measure, free, grow, re-arm.
+    fn new_data_acknowledged(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>, ack: Seq) {
+        let limited = self.snd.una.is_before(self.snd.limited_end);
+        let had_fin = self.snd.fin_acked;
+        let acked = ack.since(self.snd.una);
+        self.measure_rtt(cx, segment, ack);
+        let bytes = self.snd.acknowledge(cx.pool, ack);
+        let ended = self
+            .loss
+            .acknowledged(ack, self.snd.nxt, acked, self.snd.mss, self.sack);
+        if limited && !ended && self.loss.phase != Phase::Recovery {
+            let srtt = self.rtt.smoothed().unwrap_or_default();
+            let now = cx.now;
+            self.window.acknowledged(Acked { now, bytes, srtt });
+        }
+        self.snd
+            .tune(self.window.cwnd(), self.options.send_buffer.is_some());
+        self.rtt.backoff = 0;
+        self.retries = 0;
+        self.snd.stalled_since = cx.now;
+        if self.snd.flight() == 0 {
+            self.deadlines.stop(Timer::Retransmit);
+        } else {
+            self.deadlines
+                .arm(Timer::Retransmit, cx.now + self.rtt.rto());
+        }
+        if self.snd.blocked && self.snd.space() >= self.snd.queue.len() / 2 {
+            self.snd.blocked = false;
+            self.marks.dirty = true;
+        }
+        if self.snd.fin_acked && !had_fin {
+            self.fin_acknowledged(cx);
+        }
+        if self.snd.queue.is_empty() {
+            // The user may wait for exactly this: SO_LINGER, SIOCOUTQ.
+            self.marks.dirty = true;
+        }
+    }
+
+    /// From the segment that is timed; while that is none, because something was sent again, from
+    /// the timestamp the peer echoes (RFC 7323 section 4).
+    fn measure_rtt(&mut self, cx: &Arrival<'_>, segment: &Segment<'_>, ack: Seq) {
+        if self.rtt.acknowledged(ack, cx.now) {
+            return;
+        }
+        if self.is_recovering()
+            && self.timestamping.enabled
+            && let Some(timestamps) = segment.repr.options.timestamps
+        {
+            let elapsed = self.timestamping.elapsed_since(timestamps.echo, cx.now);
+            self.rtt.sample(elapsed);
+        }
+    }
+
+    /// RFC 5681 section 2: a duplicate acknowledgment, from a peer that does not SACK.
+    fn nothing_acknowledged(&mut self, segment: &Segment<'_>, sacked: u32, window_changed: bool) {
+        let duplicate = !self.sack
+            && self.snd.flight() > 0
+            && segment.len() == 0
+            && !window_changed
+            && self.loss.phase != Phase::Timeout;
+        if duplicate {
+            self.loss.duplicate_ack();
+        }
+        debug_assert!(self.sack || sacked == 0);
+    }
+
+    /// RFC 6675 section 5: enters recovery, or finds more that is lost while in it.
+    fn look_for_loss(&mut self, cx: &mut Arrival<'_>) {
+        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.snd.mss);
+        if self.snd.flight() == 0 || !self.loss.find_lost(una, mss) {
+            return;
+        }
+        match self.loss.phase {
+            Phase::Open => {
+                cx.counters.count(Counter::FastRecoveries);
+                self.window.loss(self.snd.flight());
+                self.loss.enter_recovery(una, nxt, mss);
+            }
+            Phase::Recovery | Phase::Timeout => self.loss.find_lost_again(una, nxt, mss),
+        }
+    }
+
+    /// TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake while data may still be
+    /// waited for.
+    fn defers_accept(&self, segment: &Segment<'_>) -> bool {
+        let wait = self.options.defer_accept;
+        !wait.is_zero()
+            && segment.payload.is_empty()
+            && !segment.has(Flags::FIN)
+            && self.deadlines.is_armed(Timer::Retransmit)
+            && Duration::from_secs((1 << self.retries) - 1) < wait
+    }
+}

@@ -1,0 +1,96 @@
+//! SYN-SENT (RFC 9293 section 3.10.7.3): ACK, RST, security, SYN.
+
+use core::ops::ControlFlow;
+
+use super::{Arrival, Segment};
+use crate::stack::error::Error;
+use crate::stack::tcp::counters::Counter;
+use crate::stack::tcp::reply::Reply;
+use crate::stack::tcp::tcb::{State, Tcb};
+use crate::stack::wire::tcp::Flags;
+
+impl Tcb {
+    pub(in crate::stack::tcp) fn syn_sent_segment_arrives(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &mut Segment<'_>,
+    ) -> ControlFlow<()> {
+        self.syn_sent_check_ack(cx, segment)?;
+        self.syn_sent_check_reset(cx, segment)?;
+        self.syn_sent_check_syn(cx, segment)?;
+        self.synchronized_from_ack(cx, segment)
+    }
+
+    /// First: an ACK of anything but our SYN is answered with a RST.
+    fn syn_sent_check_ack(&self, cx: &mut Arrival<'_>, segment: &Segment<'_>) -> ControlFlow<()> {
+        if !segment.has(Flags::ACK) || segment.repr.ack == self.snd.nxt {
+            return ControlFlow::Continue(());
+        }
+        cx.counters.count(Counter::BadAck);
+        if !segment.has(Flags::RST) {
+            let len = segment.len();
+            let reply = Reply::reset_for(self.local, self.remote, segment.repr, len);
+            cx.replies.push(reply);
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Second: a RST counts only if it acknowledges our SYN.
+    fn syn_sent_check_reset(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+    ) -> ControlFlow<()> {
+        if !segment.has(Flags::RST) {
+            return ControlFlow::Continue(());
+        }
+        if segment.has(Flags::ACK) {
+            cx.counters.count(Counter::FailedOpens);
+            self.end(cx.pool, Some(Error::ConnectionRefused));
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Fourth: the SYN. With an ACK it completes the handshake; without one both sides opened at
+    /// the same time, and our SYN is sent again with an ACK. Goes on with what else the segment
+    /// has.
+    fn syn_sent_check_syn(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &mut Segment<'_>,
+    ) -> ControlFlow<()> {
+        let repr = segment.repr;
+        if !segment.has(Flags::SYN) || segment.has(Flags::FIN) {
+            return ControlFlow::Break(());
+        }
+        self.learn_syn(cx.now, repr.seq, repr.window, &repr.options);
+        self.heard = cx.now;
+        if !segment.has(Flags::ACK) {
+            self.state = State::SynReceived;
+            self.marks.syn = true;
+            self.marks.output = true;
+            return ControlFlow::Break(());
+        }
+        self.rtt.acknowledged(repr.ack, cx.now);
+        self.snd.una = repr.ack;
+        self.snd.wl2 = repr.ack;
+        self.loss
+            .acknowledged(repr.ack, self.snd.nxt, 1, self.snd.mss, self.sack);
+        self.establish(cx.now);
+        self.acknowledge_now();
+        segment.seq = repr.seq + 1;
+        ControlFlow::Continue(())
+    }
+
+    /// "If there are other controls or text in the segment, then continue processing at the sixth
+    /// step" of the synchronized states.
+    fn synchronized_from_ack(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &mut Segment<'_>,
+    ) -> ControlFlow<()> {
+        self.check_urgent(segment)?;
+        self.process_text(cx, segment)?;
+        self.check_fin(cx, segment)
+    }
+}

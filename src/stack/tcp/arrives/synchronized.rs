@@ -1,0 +1,203 @@
+//! All states but CLOSED, LISTEN and SYN-SENT: the eight steps of RFC 9293 section 3.10.7.4. (In
+//! TIME-WAIT see [`crate::stack::tcp::time_wait`].)
+
+use core::ops::ControlFlow;
+
+use super::{Arrival, Segment};
+use crate::stack::error::Error;
+use crate::stack::tcp::counters::Counter;
+use crate::stack::tcp::tcb::{Owner, State, Tcb};
+use crate::stack::tcp::timers::Timer;
+use crate::stack::time::Instant;
+use crate::stack::wire::tcp::Flags;
+
+impl Tcb {
+    pub(in crate::stack::tcp) fn synchronized_segment_arrives(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &mut Segment<'_>,
+    ) -> ControlFlow<()> {
+        self.check_sequence_number(cx, segment)?;
+        self.check_reset(cx, segment)?;
+        self.check_security()?;
+        self.check_syn(cx, segment)?;
+        self.check_ack(cx, segment)?;
+        self.check_urgent(segment)?;
+        self.process_text(cx, segment)?;
+        self.check_fin(cx, segment)
+    }
+
+    /// First. What does not touch the window, or is older than what was seen (RFC 7323 section 5),
+    /// is dropped and answered with an ACK that shows where the window is.
+    fn check_sequence_number(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &mut Segment<'_>,
+    ) -> ControlFlow<()> {
+        self.answer_repeated_syn(segment)?;
+        if !segment.has(Flags::RST)
+            && self.timestamping.enabled
+            && let Some(timestamps) = segment.repr.options.timestamps
+            && self.timestamping.is_old(timestamps.value, cx.now)
+        {
+            cx.counters.count(Counter::OldTimestamp);
+            self.answer_unacceptable(cx, segment);
+            return ControlFlow::Break(());
+        }
+        // As Linux: what ends before the last ACK we sent is old; what starts at the right edge
+        // may still carry an ACK.
+        let acceptable = !segment.end().is_before(self.rcv.acked)
+            && !segment.seq.is_after(self.rcv.edge.later(self.rcv.nxt));
+        if !acceptable {
+            cx.counters.count(Counter::OutsideWindow);
+            if !segment.has(Flags::RST) {
+                self.answer_unacceptable(cx, segment);
+            }
+            return ControlFlow::Break(());
+        }
+        self.heard = cx.now;
+        self.probes = 0;
+        self.update_timestamp(cx, segment);
+        ControlFlow::Continue(())
+    }
+
+    /// RFC 7323 section 4.3: TS.Recent is taken from the segment that spans the last ACK sent.
+    fn update_timestamp(&mut self, cx: &Arrival<'_>, segment: &Segment<'_>) {
+        if let Some(timestamps) = segment.repr.options.timestamps
+            && self.timestamping.enabled
+            && !segment.seq.is_after(self.rcv.acked)
+            && !segment.has(Flags::RST)
+        {
+            self.timestamping.recent = timestamps.value;
+            self.timestamping.recent_at = cx.now;
+        }
+    }
+
+    /// The peer's SYN again. Without an ACK, our SYN-ACK was lost; with one, both sides opened at
+    /// the same time, and the ACK is what counts.
+    fn answer_repeated_syn(&mut self, segment: &mut Segment<'_>) -> ControlFlow<()> {
+        let repeated = self.state == State::SynReceived
+            && segment.has(Flags::SYN)
+            && !segment.has(Flags::RST)
+            && segment.seq == self.rcv.irs;
+        if repeated && !segment.has(Flags::ACK) {
+            self.marks.syn = true;
+            self.marks.output = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Data that was received before is reported (RFC 2883) and acknowledged at once, since its
+    /// sender waits for that; an empty segment might be our own kind of answer, so answers to
+    /// those are limited.
+    fn answer_unacceptable(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>) {
+        if segment.payload.is_empty() {
+            self.challenge(cx.now);
+        } else {
+            let end = segment.seq + segment.payload.len() as u32;
+            if !end.is_after(self.rcv.nxt) {
+                self.rcv.duplicate = Some((segment.seq, end));
+                cx.counters.count(Counter::DuplicateData);
+            }
+            self.acknowledge_now();
+        }
+    }
+
+    /// Second: RFC 5961 section 3.2. Only a RST exactly where the next byte is expected counts;
+    /// elsewhere in the window it may be forged, and the peer is asked.
+    fn check_reset(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>) -> ControlFlow<()> {
+        if !segment.has(Flags::RST) {
+            return ControlFlow::Continue(());
+        }
+        if segment.seq != self.rcv.nxt {
+            if segment.seq.is_after(self.rcv.nxt) && segment.seq.is_before(self.rcv.edge) {
+                cx.counters.count(Counter::Challenged);
+                self.challenge(cx.now);
+            }
+            return ControlFlow::Break(());
+        }
+        cx.counters.count(Counter::ResetsIn);
+        let error = match self.state {
+            State::SynReceived => Error::ConnectionRefused,
+            State::CloseWait => Error::BrokenPipe,
+            _ => Error::ConnectionReset,
+        };
+        self.end(cx.pool, Some(error));
+        ControlFlow::Break(())
+    }
+
+    /// Third. There are no security options: RFC 9293 appendix A.1, what has none skips the step.
+    /// It stays in its place because authentication (RFC 5925) belongs here.
+    const fn check_security(&self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Fourth: RFC 5961 section 4.2. "If the SYN bit is set, irrespective of the sequence number,
+    /// TCP endpoints MUST send a challenge ACK".
+    fn check_syn(&mut self, cx: &mut Arrival<'_>, segment: &mut Segment<'_>) -> ControlFlow<()> {
+        if !segment.has(Flags::SYN) {
+            return ControlFlow::Continue(());
+        }
+        if self.state == State::SynReceived && segment.seq == self.rcv.irs {
+            segment.seq += 1;
+            return ControlFlow::Continue(());
+        }
+        cx.counters.count(Counter::Challenged);
+        self.challenge(cx.now);
+        ControlFlow::Break(())
+    }
+
+    /// Sixth. The urgent pointer is noted nowhere: urgent bytes are read in line, in their place.
+    pub(super) const fn check_urgent(&self, _segment: &Segment<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Eighth: the FIN, once everything before it is there.
+    pub(super) fn check_fin(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+    ) -> ControlFlow<()> {
+        if segment.has(Flags::FIN) && !self.rcv.fin_received {
+            self.rcv.fin_at = Some(segment.seq + segment.payload.len() as u32);
+        }
+        if self.rcv.fin_received || self.rcv.fin_at != Some(self.rcv.nxt) {
+            return ControlFlow::Continue(());
+        }
+        self.rcv.nxt += 1;
+        self.rcv.fin_received = true;
+        self.marks.dirty = true;
+        self.rcv.forget_out_of_order(cx.pool);
+        self.acknowledge_now();
+        self.state = match self.state {
+            State::Established | State::SynReceived => State::CloseWait,
+            State::FinWait1 => State::Closing,
+            State::FinWait2 => State::TimeWait,
+            other => other,
+        };
+        ControlFlow::Continue(())
+    }
+
+    /// Our FIN was acknowledged.
+    pub(super) fn fin_acknowledged(&mut self, cx: &mut Arrival<'_>) {
+        match self.state {
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                self.arm_linger(cx.now);
+            }
+            State::Closing => self.state = State::TimeWait,
+            State::LastAck => self.end(cx.pool, None),
+            _ => {}
+        }
+    }
+
+    /// In FIN-WAIT-2 with no user left, the peer's FIN is not waited for without end (Linux:
+    /// TCP_LINGER2).
+    pub(in crate::stack::tcp) fn arm_linger(&mut self, now: Instant) {
+        if self.state == State::FinWait2 && self.owner == Owner::Nobody {
+            let wait = self.options.linger2.unwrap_or_default();
+            self.deadlines.arm(Timer::Linger, now + wait);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What TCP is told from outside: limits of the whole, options of a socket.
+
+use core::time::Duration;
+
+use super::congestion::Congestion;
+pub use crate::stack::config::Limits;
+
+/// What a [`super::Tcp`] is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Congestion control of sockets that do not choose their own.
+    pub congestion: Congestion,
+    /// Whether segments may be longer than the MTU, to be cut up below (GSO).
+    pub super_packets: bool,
+    /// Limits.
+    pub limits: Limits,
+    /// Key of initial sequence numbers and lookup tables; never to be seen outside.
+    pub secret: [u8; 16],
+}
+
+/// Options of a connection or listener; accepted connections inherit their listener's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TcpOptions {
+    /// TCP_NODELAY: send small segments at once.
+    pub nodelay: bool,
+    /// TCP_CORK: send only full segments, for 200 ms.
+    pub cork: bool,
+    /// TCP_QUICKACK: acknowledge at once.
+    pub quickack: bool,
+    /// SO_REUSEPORT: the listener shares its address with others that have this too.
+    pub reuse_port: bool,
+    /// SO_KEEPALIVE.
+    pub keepalive: bool,
+    /// TCP_KEEPIDLE: idle time before the first probe.
+    pub keep_idle: Duration,
+    /// TCP_KEEPINTVL: time between probes.
+    pub keep_interval: Duration,
+    /// TCP_KEEPCNT: unanswered probes that end the connection.
+    pub keep_count: u32,
+    /// TCP_USER_TIMEOUT: how long data may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+    /// TCP_SYNCNT: doubling retransmissions of a SYN.
+    pub syn_count: u32,
+    /// Bound of the receive queue in bytes; `None`: tuned.
+    pub receive_buffer: Option<usize>,
+    /// Bound of the send queue in bytes; `None`: tuned.
+    pub send_buffer: Option<usize>,
+    /// TCP_MAXSEG: bound of the segment size, announced and obeyed.
+    pub max_segment: Option<u16>,
+    /// TCP_WINDOW_CLAMP: bound of the advertised window in bytes.
+    pub window_clamp: Option<u32>,
+    /// TCP_DEFER_ACCEPT: how long a connection waits for its first data before it is accepted.
+    pub defer_accept: Duration,
+    /// TCP_LINGER2: how long FIN-WAIT-2 lasts once nobody reads; `None`: reset at once.
+    pub linger2: Option<Duration>,
+    /// TCP_CONGESTION; `None`: the configured one.
+    pub congestion: Option<Congestion>,
+    /// IP_TTL.
+    pub ttl: u8,
+    /// IP_TOS.
+    pub tos: u8,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            nodelay: false,
+            cork: false,
+            quickack: false,
+            reuse_port: false,
+            keepalive: false,
+            keep_idle: Duration::from_secs(7200),
+            keep_interval: Duration::from_secs(75),
+            keep_count: 9,
+            user_timeout: None,
+            syn_count: 6,
+            receive_buffer: None,
+            send_buffer: None,
+            max_segment: None,
+            window_clamp: None,
+            defer_accept: Duration::ZERO,
+            linger2: Some(Duration::from_secs(60)),
+            congestion: None,
+            ttl: 64,
+            tos: 0,
+        }
+    }
+}

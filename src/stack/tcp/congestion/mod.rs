@@ -1,0 +1,179 @@
+//! Congestion control: how much may be in flight.
+//!
+//! The sender asks for `cwnd` and reports three events: data acknowledged, loss found by duplicate
+//! ACKs or SACK, loss found by timeout. What differs between algorithms is how the window grows
+//! in congestion avoidance and how far it falls; slow start and the rest are here.
+
+mod cubic;
+mod reno;
+
+use core::time::Duration;
+
+use self::cubic::Cubic;
+use self::reno::Reno;
+use crate::stack::time::Instant;
+
+/// The algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// CUBIC, RFC 9438.
+    Cubic,
+    /// Reno, RFC 5681.
+    Reno,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Algorithm {
+    Cubic(Cubic),
+    Reno(Reno),
+}
+
+/// RFC 6928: ten segments, though not more than fit 14,600 bytes if segments are large.
+fn initial_window(mss: u32) -> u32 {
+    (10 * mss).min((2 * mss).max(14_600))
+}
+
+/// A connection's congestion window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// Bytes that may be in flight.
+    cwnd: u32,
+    /// Slow start threshold in bytes.
+    ssthresh: u32,
+    mss: u32,
+    /// Whether `cwnd` was what held the sender back since the last ACK. A window that is not used
+    /// says nothing about the path and does not grow (RFC 7661).
+    pub(super) limited: bool,
+    algorithm: Algorithm,
+}
+
+/// What an ACK of new data says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acked {
+    pub(super) now: Instant,
+    /// Bytes acknowledged.
+    pub(super) bytes: u32,
+    /// Smoothed round-trip time.
+    pub(super) srtt: Duration,
+}
+
+impl Window {
+    pub(super) fn new(congestion: Congestion, mss: u32) -> Self {
+        Self {
+            cwnd: initial_window(mss),
+            ssthresh: u32::MAX,
+            mss,
+            limited: false,
+            algorithm: Algorithm::new(congestion),
+        }
+    }
+
+    pub(super) const fn cwnd(&self) -> u32 {
+        self.cwnd
+    }
+
+    pub(super) const fn ssthresh(&self) -> u32 {
+        self.ssthresh
+    }
+
+    /// The algorithm in use.
+    pub(super) const fn algorithm(&self) -> Congestion {
+        match self.algorithm {
+            Algorithm::Cubic(_) => Congestion::Cubic,
+            Algorithm::Reno(_) => Congestion::Reno,
+        }
+    }
+
+    /// Changes the algorithm; the window stays.
+    pub(super) fn set_algorithm(&mut self, congestion: Congestion) {
+        if self.algorithm() != congestion {
+            self.algorithm = Algorithm::new(congestion);
+        }
+    }
+
+    /// The segment size became known, or changed with the path.
+    pub(super) fn set_mss(&mut self, mss: u32) {
+        if self.ssthresh == u32::MAX && self.cwnd == initial_window(self.mss) {
+            self.cwnd = initial_window(mss);
+        }
+        self.mss = mss;
+        self.cwnd = self.cwnd.max(mss);
+    }
+
+    /// The SYN or SYN-ACK had to be sent again (RFC 5681 section 3.1).
+    pub(super) fn handshake_lost(&mut self) {
+        self.cwnd = self.mss;
+    }
+
+    pub(super) const fn in_slow_start(&self) -> bool {
+        self.cwnd < self.ssthresh
+    }
+
+    /// New data was acknowledged, outside of loss recovery.
+    pub(super) fn acknowledged(&mut self, acked: Acked) {
+        if !self.limited {
+            return;
+        }
+        let mut acked = acked;
+        if self.in_slow_start() {
+            let grown = self.cwnd.saturating_add(acked.bytes).min(self.ssthresh);
+            acked.bytes -= grown - self.cwnd;
+            self.cwnd = grown;
+        }
+        if acked.bytes > 0 {
+            let growth = match &mut self.algorithm {
+                Algorithm::Cubic(cubic) => cubic.growth(self.cwnd, self.mss, &acked),
+                Algorithm::Reno(reno) => reno.growth(self.cwnd, self.mss, &acked),
+            };
+            self.cwnd = self.cwnd.saturating_add(growth);
+        }
+        self.cwnd = self.cwnd.min(1 << 30);
+    }
+
+    /// Loss was found while `flight` bytes were out (RFC 5681 section 3.2).
+    pub(super) fn loss(&mut self, flight: u32) {
+        self.reduce(flight);
+        self.cwnd = self.ssthresh;
+    }
+
+    /// The retransmission timer ran out for the first time (RFC 5681 section 3.1).
+    pub(super) fn timeout(&mut self, flight: u32) {
+        self.reduce(flight);
+        self.cwnd = self.mss;
+    }
+
+    /// It ran out again: the threshold stays.
+    pub(super) const fn timeout_again(&mut self) {
+        self.cwnd = self.mss;
+    }
+
+    /// The connection was idle for `idle`: the window is halved for each timeout that passed, down
+    /// to the initial window (RFC 2861, as Linux).
+    pub(super) fn idle(&mut self, idle: Duration, rto: Duration) {
+        let floor = initial_window(self.mss).min(self.cwnd);
+        if idle > rto {
+            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+            let timeouts = (idle.as_nanos() / rto.as_nanos().max(1)).min(31) as u32;
+            self.cwnd = (self.cwnd >> timeouts).max(floor);
+        }
+    }
+
+    fn reduce(&mut self, flight: u32) {
+        let least = 2 * self.mss;
+        let window = self.cwnd.min(flight.max(least));
+        self.ssthresh = match &mut self.algorithm {
+            Algorithm::Cubic(cubic) => cubic.reduced(window, self.mss),
+            Algorithm::Reno(_) => window / 2,
+        };
+        self.ssthresh = self.ssthresh.max(least);
+    }
+}
+
+impl Algorithm {
+    const fn new(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::Cubic => Self::Cubic(Cubic::new()),
+            Congestion::Reno => Self::Reno(Reno::new()),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! TCP (RFC 9293).
+//!
+//! ```text
+//!   receive_segment ─► table ─► arrives/ ─┐                 ┌─► poll_segment
+//!   receive_timeout ─► timers ─► timeouts ┼─► Tcb + marks ─► settle ─► timers
+//!   connect, send … ─► user ──────────────┘                 └─► poll_dirty
+//! ```
+//!
+//! The folder reads like RFC 9293 section 3.10: [`user`] has the calls OPEN to ABORT, [`status`]
+//! STATUS, [`arrives`] SEGMENT ARRIVES state by state, [`timeouts`] the timeouts. [`output`]
+//! decides what is sent. A connection is a [`tcb::Tcb`] with its halves [`snd`] and [`rcv`], its
+//! round-trip times [`rtt`], its losses [`loss`] and its window [`congestion`].
+//!
+//! 1. An event (segment, timeout, call, ICMP error) changes one connection and leaves marks on it.
+//!    [`Tcp::settle`] runs once after each and alone keeps tables, timers and lists in step.
+//! 2. A tuple is in the table if and only if a connection that is not closed, or remains in
+//!    TIME-WAIT, have it.
+//! 3. A connection stays in its place until nobody owns it and it is closed: so what was received
+//!    before a reset can be read after it.
+//! 4. No path from a segment allocates, once the tables have grown to the number of connections.
+//! 5. What grows on a peer's account has a bound: half-open connections, TIME-WAIT, ranges out of
+//!    order, replies, queues.
+//!
+//! What it does not do: authentication (RFC 5925), Fast Open, ECN, multipath.
+
+mod arrives;
+mod config;
+mod congestion;
+mod counters;
+mod icmp;
+mod isn;
+mod listener;
+mod loss;
+mod output;
+mod passive;
+mod ranges;
+mod rcv;
+mod reply;
+mod rtt;
+mod segment;
+mod slab;
+mod snd;
+mod status;
+mod table;
+mod tcb;
+mod time_wait;
+mod timeouts;
+mod timers;
+mod user;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::VecDeque;
+
+pub use self::arrives::Deliver;
+pub use self::config::{Config, Limits, TcpOptions};
+pub use self::congestion::Congestion;
+pub use self::counters::{Counter, Counters};
+pub use self::icmp::IcmpError;
+pub use self::segment::{IpInfo, PathInfo, SegmentOut};
+pub use self::status::{ListenerStatus, TcpStatus};
+pub use self::tcb::State;
+
+use self::arrives::{Arrival, Segment};
+use self::isn::Secret;
+use self::listener::Listener;
+use self::output::Output;
+use self::reply::{Replies, Reply};
+use self::slab::Slab;
+use self::table::{Holder, Tables, Tuple};
+use self::tcb::{Owner, Tcb};
+use self::time_wait::TimeWaits;
+use self::timeouts::Timeout;
+use self::timers::TimerHeap;
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+use crate::stack::wire::tcp::{Flags, Repr};
+
+/// All connections and listeners.
+pub struct Tcp {
+    config: Config,
+    secret: Secret,
+    connections: Slab<Tcb>,
+    listeners: Slab<Listener>,
+    time_waits: TimeWaits,
+    tables: Tables,
+    timers: TimerHeap,
+    /// Connections that may have something to send.
+    output: VecDeque<u32>,
+    dirty: VecDeque<SocketId>,
+    replies: Replies,
+    counters: Counters,
+}
+
+impl Tcp {
+    /// A TCP without connections.
+    pub fn new(config: Config) -> Self {
+        let secret = Secret::new(config.secret);
+        Self {
+            config,
+            secret,
+            connections: Slab::new(),
+            listeners: Slab::new(),
+            time_waits: TimeWaits::new(),
+            tables: Tables::new(secret),
+            timers: TimerHeap::default(),
+            output: VecDeque::new(),
+            dirty: VecDeque::new(),
+            replies: Replies::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// SEGMENT ARRIVES (RFC 9293 section 3.10.7). `payload` may be many segments' worth, put
+    /// together below. In-order payload is offered to `deliver` while the connection's receive
+    /// queue is empty, and queued as far as it is not taken.
+    pub fn receive_segment(
+        &mut self,
+        now: Instant,
+        ip: &IpInfo,
+        repr: &Repr,
+        payload: &[u8],
+        pool: &mut Pool,
+        deliver: &mut Deliver<'_>,
+    ) {
+        self.counters.count(Counter::SegmentsIn);
+        let local = SocketAddrV4::new(ip.destination, repr.destination_port);
+        let remote = SocketAddrV4::new(ip.source, repr.source_port);
+        if !is_unicast(*remote.ip()) || !is_unicast(*local.ip()) {
+            self.counters.count(Counter::BadAddress);
+            return;
+        }
+        let segment = Segment::new(repr, payload);
+        match self.tables.holder(Tuple::new(local, remote)) {
+            Some(Holder::Connection(index)) => {
+                self.connection_segment_arrives(now, index, segment, pool, deliver);
+            }
+            Some(Holder::TimeWait(index)) => {
+                self.time_wait_segment_arrives(now, index, ip, &segment, pool);
+            }
+            None => self.unconnected_segment_arrives(now, ip, &segment, None, pool),
+        }
+    }
+
+    fn connection_segment_arrives(
+        &mut self,
+        now: Instant,
+        index: u32,
+        mut segment: Segment<'_>,
+        pool: &mut Pool,
+        deliver: &mut Deliver<'_>,
+    ) {
+        let accept_room = self.has_accept_room(index);
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
+        let mut cx = Arrival {
+            now,
+            pool,
+            deliver,
+            replies: &mut self.replies,
+            counters: &mut self.counters,
+            accept_room,
+        };
+        // How the steps ended does not matter here: they left their marks.
+        let _ = if tcb.state == State::SynSent {
+            tcb.syn_sent_segment_arrives(&mut cx, &mut segment)
+        } else {
+            tcb.synchronized_segment_arrives(&mut cx, &mut segment)
+        };
+        self.settle(now, index, pool);
+    }
+
+    /// An ICMP error about a segment of ours.
+    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) {
+        let tuple = Tuple::new(icmp.local, icmp.remote);
+        let Some(Holder::Connection(index)) = self.tables.holder(tuple) else {
+            return;
+        };
+        if let Some(tcb) = self.connections.get_mut(index) {
+            tcb.receive_icmp_error(pool, icmp);
+            self.settle(now, index, pool);
+        }
+    }
+
+    /// The neighbor on the way to `remote` does not answer: attempts to connect there fail, with
+    /// what ARP's failure means; others learn it as a soft error.
+    pub fn receive_unreachable(&mut self, now: Instant, remote: Ipv4Addr, pool: &mut Pool) {
+        let concerned = |tcb: &&Tcb| *tcb.remote.ip() == remote && tcb.state != State::Closed;
+        let indices: Vec<u32> = self
+            .connections
+            .iter()
+            .filter(concerned)
+            .map(|tcb| tcb.id.index)
+            .collect();
+        for index in indices {
+            let Some(tcb) = self.connections.get_mut(index) else {
+                continue;
+            };
+            match tcb.state {
+                State::SynSent => tcb.end(pool, Some(Error::HostUnreachable)),
+                _ => tcb.soft_error = Some(Error::HostUnreachable),
+            }
+            self.settle(now, index, pool);
+        }
+    }
+
+    /// Runs every timer that is due.
+    pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
+        while let Some(index) = self.timers.pop_due(now) {
+            if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.run_timers(&mut Timeout {
+                    now,
+                    pool,
+                    counters: &mut self.counters,
+                });
+                self.settle(now, index, pool);
+            }
+        }
+        while let Some(index) = self.time_waits.pop_due(now, usize::MAX) {
+            self.forget_time_wait(index);
+        }
+    }
+
+    /// When [`Tcp::receive_timeout`] has something to do; may be early, never late.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let timer = self.timers.next_deadline();
+        let time_wait = self.time_waits.next_deadline();
+        match (timer, time_wait) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Fills `out` with the next segment to be sent; false if there is none. `path` tells what is
+    /// known about the way to an address; `None` if there is no way, and then what would have gone
+    /// there waits for its timer.
+    pub fn poll_segment(
+        &mut self,
+        now: Instant,
+        pool: &Pool,
+        path: &mut dyn FnMut(Ipv4Addr) -> Option<PathInfo>,
+        out: &mut SegmentOut,
+    ) -> bool {
+        if self.replies.poll(out) {
+            self.note_sent(out);
+            return true;
+        }
+        while let Some(&index) = self.output.front() {
+            if self.poll_connection(now, index, pool, path, out) {
+                self.note_sent(out);
+                return true;
+            }
+            self.output.pop_front();
+        }
+        false
+    }
+
+    fn poll_connection(
+        &mut self,
+        now: Instant,
+        index: u32,
+        pool: &Pool,
+        path: &mut dyn FnMut(Ipv4Addr) -> Option<PathInfo>,
+        out: &mut SegmentOut,
+    ) -> bool {
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return false;
+        };
+        let before = tcb.retransmits;
+        let sent = path(*tcb.remote.ip()).is_some_and(|path| {
+            let cx = Output {
+                now,
+                config: &self.config,
+                mtu: path.mtu,
+                pool,
+            };
+            tcb.poll(&cx, out)
+        });
+        tcb.marks.output_listed = sent;
+        let again = u64::from(tcb.retransmits.wrapping_sub(before));
+        self.counters.add(Counter::Retransmissions, again);
+        if let Some(at) = tcb.deadlines.earliest() {
+            self.timers.arm(index, at);
+        }
+        sent
+    }
+
+    fn note_sent(&mut self, out: &SegmentOut) {
+        self.counters.count(Counter::SegmentsOut);
+        if out.repr.flags.contains(Flags::RST) {
+            self.counters.count(Counter::ResetsOut);
+        }
+    }
+
+    /// A socket whose outside may have changed.
+    pub fn poll_dirty(&mut self) -> Option<SocketId> {
+        loop {
+            let id = self.dirty.pop_front()?;
+            if let Some(tcb) = self.connection_mut(id) {
+                tcb.marks.dirty_listed = false;
+                return Some(id);
+            }
+            if let Some(listener) = self.listener_mut(id) {
+                listener.dirty_listed = false;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Does what a connection's marks and state ask for; see the module's first invariant.
+    fn settle(&mut self, now: Instant, index: u32, pool: &mut Pool) {
+        self.settle_passive(index);
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
+        if core::mem::take(&mut tcb.marks.reset) {
+            self.replies.push(Reply::reset_of(tcb));
+        }
+        let tuple = Tuple::new(tcb.local, tcb.remote);
+        match tcb.state {
+            State::TimeWait => {
+                let (remains, ack) = self.time_waits.insert(now, tcb);
+                if !tcb.rcv.acks.is_empty() {
+                    self.replies.push(ack);
+                }
+                tcb.end(pool, None);
+                self.tables.insert(tuple, Holder::TimeWait(remains));
+                self.timers.remove(index);
+            }
+            State::Closed => {
+                self.tables.remove(tuple, Holder::Connection(index));
+                self.timers.remove(index);
+            }
+            _ => {
+                if let Some(at) = tcb.deadlines.earliest() {
+                    self.timers.arm(index, at);
+                }
+            }
+        }
+        self.list(index);
+        self.free_if_unowned(index, pool);
+        while let Some(oldest) = self
+            .time_waits
+            .pop_due(now, self.config.limits.max_time_wait)
+        {
+            self.counters.count(Counter::TimeWaitOverflow);
+            self.forget_time_wait(oldest);
+        }
+    }
+
+    /// Puts a connection on the lists its marks ask for.
+    fn list(&mut self, index: u32) {
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
+        if core::mem::take(&mut tcb.marks.output) && !tcb.marks.output_listed {
+            tcb.marks.output_listed = true;
+            self.output.push_back(index);
+        }
+        let known_outside = tcb.owner == Owner::User;
+        if core::mem::take(&mut tcb.marks.dirty) && known_outside && !tcb.marks.dirty_listed {
+            tcb.marks.dirty_listed = true;
+            self.dirty.push_back(tcb.id);
+        }
+    }
+
+    /// Frees the place of a connection that is closed and that nobody will ask about.
+    fn free_if_unowned(&mut self, index: u32, pool: &mut Pool) {
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
+        let unowned = matches!(
+            tcb.owner,
+            Owner::Nobody | Owner::Listener { queued: false, .. }
+        );
+        if tcb.state == State::Closed && unowned {
+            tcb.snd.queue.clear(pool);
+            tcb.rcv.queue.clear(pool);
+            self.connections.remove(index);
+        }
+    }
+
+    fn forget_time_wait(&mut self, index: u32) {
+        if let Some(remains) = self.time_waits.remove(index) {
+            let tuple = Tuple::new(remains.local, remains.remote);
+            self.tables.remove(tuple, Holder::TimeWait(index));
+        }
+    }
+
+    fn connection(&self, id: SocketId) -> Option<&Tcb> {
+        self.connections.get(id.index).filter(|tcb| tcb.id == id)
+    }
+
+    fn connection_mut(&mut self, id: SocketId) -> Option<&mut Tcb> {
+        self.connections
+            .get_mut(id.index)
+            .filter(|tcb| tcb.id == id)
+    }
+
+    fn listener_mut(&mut self, id: SocketId) -> Option<&mut Listener> {
+        self.listeners.get_mut(id.index).filter(|l| l.id == id)
+    }
+}
+
+/// RFC 9293 section 3.9.2.3, MUST-57 and MUST-63: TCP is between two hosts.
+fn is_unicast(address: Ipv4Addr) -> bool {
+    !(address.is_multicast() || address.is_broadcast() || address.is_unspecified())
+}

@@ -1,0 +1,387 @@
+//! What a connection sends, and when: one segment, possibly a super-packet, per call.
+//!
+//! In this order: SYN, what was lost, new data and FIN, a probe, an ACK that nothing else carried.
+
+use core::time::Duration;
+
+use super::config::Config;
+use super::loss::Phase;
+use super::segment::SegmentOut;
+use super::tcb::{State, Tcb};
+use super::timers::Timer;
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+use crate::stack::wire::tcp::{Flags, MAX_SACK_BLOCKS, Options, Repr};
+
+/// The longest payload of a super-packet: headers and room for what the link adds must fit 16 bits.
+const MAX_SUPER_PAYLOAD: u32 = 65_535 - 140;
+/// Linux's TCP_DELACK_MIN, and how long after data an answer counts as one.
+pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// How long cork and MSG_MORE hold back.
+const CORK_TIME: Duration = Duration::from_millis(200);
+/// Length of the timestamps option with its padding.
+const TIMESTAMPS_LEN: u32 = 12;
+
+/// What a segment is made for.
+pub(super) struct Output<'a> {
+    pub(super) now: Instant,
+    pub(super) config: &'a Config,
+    pub(super) mtu: usize,
+    pub(super) pool: &'a Pool,
+}
+
+impl Tcb {
+    /// Fills `out` with the next segment, if there is one to be sent now.
+    pub(super) fn poll(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        out.clear_payload();
+        match self.state {
+            State::Closed | State::TimeWait => false,
+            State::SynSent => self.poll_syn(cx, out),
+            State::SynReceived => self.poll_syn(cx, out) || self.poll_ack(cx, out),
+            _ => {
+                self.update_mss(cx.mtu);
+                self.poll_retransmission(cx, out)
+                    || self.poll_data(cx, out)
+                    || self.poll_probe(cx, out)
+                    || self.poll_ack(cx, out)
+            }
+        }
+    }
+
+    fn update_mss(&mut self, mtu: usize) {
+        let options_len = if self.timestamping.enabled {
+            TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        let mss = self
+            .snd
+            .effective_mss(mtu, self.options.max_segment, options_len);
+        if mss != self.snd.mss {
+            self.snd.mss = mss;
+            self.window.set_mss(mss);
+        }
+    }
+
+    fn poll_syn(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        if !core::mem::take(&mut self.marks.syn) {
+            return false;
+        }
+        let active = self.state == State::SynSent;
+        let path = u16::try_from(cx.mtu.saturating_sub(40)).unwrap_or(u16::MAX);
+        let mss = path.min(self.options.max_segment.unwrap_or(u16::MAX));
+        self.update_mss(cx.mtu);
+        self.rcv.announced_mss = u32::from(mss)
+            - if self.timestamping.enabled {
+                TIMESTAMPS_LEN
+            } else {
+                0
+            };
+        let options = Options {
+            mss: Some(mss),
+            window_scale: self.scaled.then_some(self.rcv.scale),
+            sack_permitted: self.sack,
+            timestamps: self.timestamping.option(cx.now),
+            ..Options::default()
+        };
+        let flags = if active {
+            Flags::SYN
+        } else {
+            Flags::SYN.with(Flags::ACK)
+        };
+        let window = self.rcv.advertise_unscaled();
+        let repr = self.header(flags, self.snd.iss, window, options);
+        self.address(out, repr);
+        if self.retries == 0 {
+            self.rtt.sent(self.snd.nxt, cx.now);
+        }
+        if !active {
+            self.ack_sent();
+        }
+        true
+    }
+
+    /// Sends again what was lost.
+    fn poll_retransmission(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        let Some((start, hole_end)) = self.loss.next_hole(self.snd.una, self.snd.nxt) else {
+            return false;
+        };
+        let mss = self.snd.mss;
+        let pipe = self.loss.pipe(self.snd.una, self.snd.nxt, mss);
+        let room = self.window.cwnd().saturating_sub(pipe);
+        if room < mss && !self.loss.force {
+            return false;
+        }
+        let data_end = self.snd.end().earlier(hole_end);
+        let data = if start.is_before(data_end) {
+            data_end.since(start)
+        } else {
+            0
+        };
+        let len = data.min(self.full_segments(cx, room).max(mss));
+        // A window that was taken back is probed with the oldest segment only.
+        let right = self.snd.una + self.snd.wnd;
+        if start != self.snd.una && (start + len).is_after(right) {
+            return false;
+        }
+        let fin = start + len == self.snd.end() && hole_end.is_after(self.snd.end());
+        let end = self.emit_data(cx, out, start, len, fin);
+        self.loss.retransmitted(end, self.snd.nxt);
+        self.rtt.retransmitted();
+        self.retransmits = self.retransmits.saturating_add(len.div_ceil(mss).max(1));
+        true
+    }
+
+    /// Sends what was never sent.
+    fn poll_data(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        let unsent = self.snd.unsent();
+        if !self.state.sends() || (unsent == 0 && !self.snd.fin_unsent()) {
+            return false;
+        }
+        let mss = self.snd.mss;
+        let pipe = self.loss.pipe(self.snd.una, self.snd.nxt, mss);
+        if pipe == 0 {
+            self.window
+                .idle(cx.now.since(self.snd.sent_at), self.rtt.base_rto());
+        }
+        let congestion_room = self.window.cwnd().saturating_sub(pipe);
+        let len = self.sendable(cx, unsent, congestion_room);
+        let fin = len == unsent && self.snd.fin;
+        if len == 0 && !(fin && congestion_room > 0) {
+            self.arm_for_withheld(cx.now, pipe, congestion_room);
+            return false;
+        }
+        let start = self.snd.nxt;
+        let end = self.emit_data(cx, out, start, len, fin);
+        self.note_first_sent(cx.now, len, end);
+        true
+    }
+
+    /// How many of the `unsent` bytes may go in the next segment: RFC 9293 section 3.8.6.2.1
+    /// (silly window), section 3.7.4 (Nagle), RFC 5681 (congestion window).
+    fn sendable(&self, cx: &Output<'_>, unsent: u32, congestion_room: u32) -> u32 {
+        let mss = self.snd.mss;
+        let window_room = self.snd.window_room();
+        let room = window_room.min(congestion_room);
+        let pushed = self.snd.push_end.is_after(self.snd.nxt);
+        if room >= unsent {
+            let full = self.full_segments(cx, unsent);
+            let tail = unsent % mss;
+            let rest_fits = unsent - full <= tail && full + tail <= MAX_SUPER_PAYLOAD;
+            let one_piece = full == 0 || cx.config.super_packets;
+            if tail > 0 && rest_fits && one_piece && (pushed || self.small_segment_may_go()) {
+                return full + tail;
+            }
+            return full;
+        }
+        let full = self.full_segments(cx, room);
+        if full > 0 {
+            return full;
+        }
+        // Less than a segment fits, and the window, not congestion, is why: worth sending only if
+        // it is a large part of all the peer ever offers, or to get over a stall.
+        let worthwhile = window_room >= self.snd.max_wnd / 2 || pushed;
+        if window_room <= congestion_room && window_room < mss && worthwhile {
+            return room;
+        }
+        0
+    }
+
+    /// The largest number of bytes, a multiple of the segment size, that `room` and one
+    /// super-packet hold.
+    fn full_segments(&self, cx: &Output<'_>, room: u32) -> u32 {
+        let mss = self.snd.mss;
+        let most = if cx.config.super_packets {
+            (MAX_SUPER_PAYLOAD / mss).max(1)
+        } else {
+            1
+        };
+        (room / mss).min(most) * mss
+    }
+
+    /// RFC 9293 section 3.7.4 with Minshall's rule, as Linux: a small segment waits while another
+    /// small one is unacknowledged, or while the user holds back.
+    fn small_segment_may_go(&self) -> bool {
+        if self.snd.fin {
+            return true;
+        }
+        if self.options.cork || self.snd.more {
+            return false;
+        }
+        self.options.nodelay || !self.snd.small_end.is_after(self.snd.una)
+    }
+
+    /// Data waits; something has to end the waiting.
+    fn arm_for_withheld(&mut self, now: Instant, pipe: u32, congestion_room: u32) {
+        let unsent = self.snd.unsent();
+        let held = self.options.cork || self.snd.more;
+        let window_is_why = self.snd.window_room() < unsent.min(self.snd.mss);
+        if held && !window_is_why && unsent < self.snd.mss {
+            if !self.deadlines.is_armed(Timer::Cork) {
+                self.deadlines.arm(Timer::Cork, now + CORK_TIME);
+            }
+        } else if window_is_why
+            && pipe == 0
+            && congestion_room > 0
+            && !self.deadlines.is_armed(Timer::Persist)
+        {
+            self.snd.stalled_since = now;
+            self.deadlines.arm(Timer::Persist, now + self.rtt.rto());
+        }
+    }
+
+    /// Data or a FIN up to `end` was sent for the first time.
+    fn note_first_sent(&mut self, now: Instant, len: u32, end: Seq) {
+        if self.snd.flight() == 0 {
+            self.snd.stalled_since = now;
+        }
+        self.snd.nxt = end;
+        self.snd.sent_at = now;
+        if len % self.snd.mss != 0 {
+            self.snd.small_end = end;
+        }
+        self.rtt.sent(end, now);
+        self.deadlines.stop(Timer::Cork);
+        self.deadlines.stop(Timer::Persist);
+        // In slow start the window counts as used when half of it is, as in Linux: it doubles.
+        let pipe = self.loss.pipe(self.snd.una, end, self.snd.mss);
+        let cwnd = self.window.cwnd();
+        let used = if self.window.in_slow_start() {
+            pipe.saturating_mul(2)
+        } else {
+            pipe
+        };
+        if used.saturating_add(self.snd.mss) > cwnd {
+            self.snd.limited_end = end;
+        }
+        // An answer to data: the peer's data and our ACKs travel with each other from here on.
+        if self
+            .rcv
+            .data_at
+            .is_some_and(|at| now.since(at) < DELAYED_ACK)
+            && len > 0
+        {
+            self.rcv.quick = 0;
+        }
+    }
+
+    /// Fills `out` with `len` bytes from `start`, and a FIN after them; gives where it ends.
+    fn emit_data(
+        &mut self,
+        cx: &Output<'_>,
+        out: &mut SegmentOut,
+        start: Seq,
+        len: u32,
+        fin: bool,
+    ) -> Seq {
+        let mut flags = Flags::ACK;
+        if len > 0 && start + len == self.snd.end() {
+            flags = flags.with(Flags::PSH);
+        }
+        if fin {
+            flags = flags.with(Flags::FIN);
+        }
+        let window = self.rcv.advertise(self.rcv.nxt);
+        let options = Options {
+            timestamps: self.timestamping.option(cx.now),
+            ..Options::default()
+        };
+        let mut repr = self.header(flags, start, window, options);
+        if let Some(up) = self.snd.up.filter(|up| up.is_after(start)) {
+            repr.flags = repr.flags.with(Flags::URG);
+            repr.urgent = u16::try_from(up.since(start)).unwrap_or(u16::MAX);
+        }
+        self.address(out, repr);
+        let offset = self.snd.offset(start);
+        self.snd
+            .queue
+            .spans(cx.pool, offset, len as usize, |span| out.push_span(span));
+        if len > self.snd.mss {
+            out.gso_size = self.snd.mss as u16;
+        }
+        self.ack_sent();
+        if !self.deadlines.is_armed(Timer::Retransmit) {
+            self.deadlines
+                .arm(Timer::Retransmit, cx.now + self.rtt.rto());
+        }
+        start + len + u32::from(fin)
+    }
+
+    /// An empty segment below the window: the peer answers with an ACK.
+    fn poll_probe(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        core::mem::take(&mut self.marks.probe) && {
+            self.emit_ack(cx, out, self.snd.una - 1, self.rcv.nxt);
+            true
+        }
+    }
+
+    fn poll_ack(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
+        let Some(ack) = self.rcv.acks.pop() else {
+            return false;
+        };
+        self.emit_ack(cx, out, self.snd.nxt, ack);
+        true
+    }
+
+    fn emit_ack(&mut self, cx: &Output<'_>, out: &mut SegmentOut, seq: Seq, ack: Seq) {
+        let timestamps = self.timestamping.option(cx.now);
+        let room = if timestamps.is_some() {
+            MAX_SACK_BLOCKS - 1
+        } else {
+            MAX_SACK_BLOCKS
+        };
+        let options = Options {
+            timestamps,
+            sack: if self.sack {
+                self.rcv.sack_blocks(room)
+            } else {
+                Default::default()
+            },
+            ..Options::default()
+        };
+        let window = self.rcv.advertise(ack);
+        let mut repr = self.header(Flags::ACK, seq, window, options);
+        repr.ack = ack;
+        self.address(out, repr);
+        self.rcv.acked = ack;
+        self.rcv.quick = self.rcv.quick.saturating_sub(1);
+        if self.rcv.acks.is_empty() {
+            self.deadlines.stop(Timer::DelayedAck);
+        }
+    }
+
+    fn header(&self, flags: Flags, seq: Seq, window: u16, options: Options) -> Repr {
+        let acks = flags.contains(Flags::ACK);
+        Repr {
+            source_port: self.local.port(),
+            destination_port: self.remote.port(),
+            seq,
+            ack: if acks { self.rcv.nxt } else { Seq(0) },
+            flags,
+            window,
+            urgent: 0,
+            options,
+        }
+    }
+
+    fn address(&self, out: &mut SegmentOut, repr: Repr) {
+        out.local = self.local;
+        out.remote = self.remote;
+        out.repr = repr;
+        out.ttl = self.options.ttl;
+        out.tos = self.options.tos;
+    }
+
+    /// A segment that acknowledges everything was sent.
+    fn ack_sent(&mut self) {
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.acks.clear();
+        self.deadlines.stop(Timer::DelayedAck);
+    }
+
+    /// Whether loss recovery is under way.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.loss.phase != Phase::Open
+    }
+}

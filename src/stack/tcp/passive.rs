@@ -1,0 +1,208 @@
+//! Passive opening: from the SYN to the accept queue.
+
+use core::net::SocketAddrV4;
+
+use super::Tcp;
+use super::arrives::{Segment, closed, listen};
+use super::counters::Counter;
+use super::segment::IpInfo;
+use super::table::{Holder, Tuple};
+use super::tcb::{Opening, Owner, State, Tcb};
+use super::time_wait;
+use super::timers::Timer;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+
+impl Tcp {
+    /// LISTEN and CLOSED. `isn_floor` is where the initial sequence number must at least be, if
+    /// the connection succeeds one whose segments may still be about.
+    pub(super) fn unconnected_segment_arrives(
+        &mut self,
+        now: Instant,
+        ip: &IpInfo,
+        segment: &Segment<'_>,
+        isn_floor: Option<Seq>,
+        pool: &mut Pool,
+    ) {
+        let local = SocketAddrV4::new(ip.destination, segment.repr.destination_port);
+        let remote = SocketAddrV4::new(ip.source, segment.repr.source_port);
+        let listener = self.tables.listener(local, remote);
+        let verdict = match listener {
+            Some(_) => listen::segment_arrives(segment),
+            None => listen::Verdict::Reset,
+        };
+        match (verdict, listener) {
+            (listen::Verdict::Open, Some(listener)) => {
+                self.open_passively(now, listener, (local, remote), segment, isn_floor, pool);
+            }
+            (listen::Verdict::Ignore, _) => self.counters.count(Counter::NoConnection),
+            _ => {
+                self.counters.count(Counter::NoConnection);
+                if (listener.is_some() || ip.answer_unknown)
+                    && let Some(reply) = closed::segment_arrives(local, remote, segment)
+                {
+                    self.replies.push(reply);
+                }
+            }
+        }
+    }
+
+    /// A SYN to a listener. With a queue full it is dropped, not refused: the peer will try again.
+    fn open_passively(
+        &mut self,
+        now: Instant,
+        listener_index: u32,
+        (local, remote): (SocketAddrV4, SocketAddrV4),
+        segment: &Segment<'_>,
+        isn_floor: Option<Seq>,
+        pool: &mut Pool,
+    ) {
+        let limits = &self.config.limits;
+        let Some(listener) = self.listeners.get_mut(listener_index) else {
+            return;
+        };
+        let most_half_open = listener.backlog.max(8).min(limits.max_syn_backlog);
+        let full = if !listener.has_room() {
+            Some(Counter::AcceptQueueFull)
+        } else if listener.half_open >= most_half_open {
+            Some(Counter::SynQueueFull)
+        } else if self.connections.len() >= limits.max_connections {
+            Some(Counter::TableFull)
+        } else {
+            None
+        };
+        if let Some(reason) = full {
+            listener.drops += 1;
+            self.counters.count(reason);
+            return;
+        }
+        listener.half_open += 1;
+        let options = listener.options;
+        let owner = Owner::Listener {
+            index: listener_index,
+            queued: false,
+        };
+        let iss = self.initial_seq(now, local, remote, isn_floor);
+        let index = self.insert_connection(now, local, remote, iss, &options, owner);
+        if let Some(tcb) = self.connections.get_mut(index) {
+            let repr = segment.repr;
+            tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
+        }
+        self.settle(now, index, pool);
+    }
+
+    /// A segment for a connection in TIME-WAIT.
+    pub(super) fn time_wait_segment_arrives(
+        &mut self,
+        now: Instant,
+        index: u32,
+        ip: &IpInfo,
+        segment: &Segment<'_>,
+        pool: &mut Pool,
+    ) {
+        match self.time_waits.segment_arrives(now, index, segment) {
+            time_wait::Verdict::Ignore => {}
+            time_wait::Verdict::Answer(reply) => self.replies.push(reply),
+            time_wait::Verdict::Forget => self.forget_time_wait(index),
+            time_wait::Verdict::Succeed(isn_floor) => {
+                self.forget_time_wait(index);
+                self.unconnected_segment_arrives(now, ip, segment, Some(isn_floor), pool);
+            }
+        }
+    }
+
+    /// Makes a connection whose SYN or SYN-ACK is due, and gives its index.
+    pub(super) fn insert_connection(
+        &mut self,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        iss: Seq,
+        options: &super::TcpOptions,
+        owner: Owner,
+    ) -> u32 {
+        let state = match owner {
+            Owner::Listener { .. } => State::SynReceived,
+            _ => State::SynSent,
+        };
+        let timestamp_offset = self.secret.timestamp_offset(*local.ip(), *remote.ip());
+        let config = &self.config;
+        let index = self.connections.insert_with(|index, generation| {
+            let opening = Opening {
+                id: SocketId {
+                    kind: Kind::Connection,
+                    index,
+                    generation,
+                },
+                local,
+                remote,
+                iss,
+                timestamp_offset,
+                options: *options,
+                now,
+            };
+            let mut tcb = Tcb::new(&opening, config, state, owner);
+            tcb.deadlines
+                .arm(Timer::Retransmit, now + super::rtt::INITIAL_RTO);
+            tcb
+        });
+        self.tables
+            .insert(Tuple::new(local, remote), Holder::Connection(index));
+        index
+    }
+
+    pub(super) fn initial_seq(
+        &self,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        floor: Option<Seq>,
+    ) -> Seq {
+        let isn = self.secret.isn(now, local, remote);
+        floor.map_or(isn, |floor| isn.later(floor))
+    }
+
+    /// Whether the listener a half-open connection came from can take it.
+    pub(super) fn has_accept_room(&self, index: u32) -> bool {
+        let Some(Owner::Listener { index, .. }) = self.connections.get(index).map(|tcb| tcb.owner)
+        else {
+            return true;
+        };
+        self.listeners.get(index).is_some_and(|l| l.has_room())
+    }
+
+    /// Half-open connections that are so no longer: into the accept queue, or gone.
+    pub(super) fn settle_passive(&mut self, index: u32) {
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
+        let Owner::Listener {
+            index: listener_index,
+            queued: false,
+        } = tcb.owner
+        else {
+            return;
+        };
+        if tcb.state == State::SynReceived {
+            return;
+        }
+        let Some(listener) = self.listeners.get_mut(listener_index) else {
+            return;
+        };
+        listener.half_open = listener.half_open.saturating_sub(1);
+        if tcb.was_established {
+            tcb.owner = Owner::Listener {
+                index: listener_index,
+                queued: true,
+            };
+            self.counters.count(Counter::PassiveOpens);
+            listener.enqueue(&mut self.connections, index);
+            if !listener.dirty_listed {
+                listener.dirty_listed = true;
+                self.dirty.push_back(listener.id);
+            }
+        }
+    }
+}

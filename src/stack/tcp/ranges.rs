@@ -1,0 +1,124 @@
+//! A bounded set of ranges of sequence numbers: what arrived out of order, what the peer SACKed.
+//!
+//! 1. The ranges are sorted, not empty, and neither overlap nor touch.
+//! 2. All lie within 2^31 of each other: the callers admit only what lies in a window.
+
+use crate::stack::wire::seq::Seq;
+
+/// At most `N` ranges `[start, end)`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranges<const N: usize> {
+    ranges: [(Seq, Seq); N],
+    len: u8,
+    /// Sequence numbers in all ranges together.
+    total: u32,
+}
+
+impl<const N: usize> Ranges<N> {
+    pub(super) const fn new() -> Self {
+        Self {
+            ranges: [(Seq(0), Seq(0)); N],
+            len: 0,
+            total: 0,
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[(Seq, Seq)] {
+        &self.ranges[..self.len as usize]
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many sequence numbers are in the set.
+    pub(super) const fn total(&self) -> u32 {
+        self.total
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+        self.total = 0;
+    }
+
+    /// Adds `[start, end)`, joining it with what it overlaps or touches; gives how many sequence
+    /// numbers are new, or `None` if one more range does not fit.
+    pub(super) fn insert(&mut self, start: Seq, end: Seq) -> Option<u32> {
+        let len = self.len as usize;
+        let first = self.as_slice().partition_point(|r| r.1.is_before(start));
+        let after = first + self.as_slice()[first..].partition_point(|r| !r.0.is_after(end));
+        if first == after && len == N {
+            return None;
+        }
+        let mut joined = (start, end);
+        let mut known = 0;
+        for range in &self.ranges[first..after] {
+            joined = (joined.0.earlier(range.0), joined.1.later(range.1));
+            known += range.1.since(range.0);
+        }
+        if first == after {
+            self.ranges.copy_within(first..len, first + 1);
+            self.len += 1;
+        } else {
+            self.ranges.copy_within(after..len, first + 1);
+            self.len -= (after - first - 1) as u8;
+        }
+        self.ranges[first] = joined;
+        let new = joined.1.since(joined.0) - known;
+        self.total += new;
+        Some(new)
+    }
+
+    /// Whether [`Ranges::insert`] would find a place for `[start, end)`.
+    pub(super) fn has_room_for(&self, start: Seq, end: Seq) -> bool {
+        let touches = |r: &(Seq, Seq)| !r.0.is_after(end) && !r.1.is_before(start);
+        self.as_slice().len() < N || self.as_slice().iter().any(touches)
+    }
+
+    /// Removes everything before `seq`.
+    pub(super) fn remove_before(&mut self, seq: Seq) {
+        let gone = self.as_slice().partition_point(|r| !r.1.is_after(seq));
+        for range in &self.ranges[..gone] {
+            self.total -= range.1.since(range.0);
+        }
+        self.ranges.copy_within(gone..self.len as usize, 0);
+        self.len -= gone as u8;
+        if let Some(range) = self.ranges[..self.len as usize].first_mut()
+            && range.0.is_before(seq)
+        {
+            self.total -= seq.since(range.0);
+            range.0 = seq;
+        }
+    }
+
+    /// The range `seq` lies in.
+    pub(super) fn find(&self, seq: Seq) -> Option<(Seq, Seq)> {
+        let at = self.as_slice().partition_point(|r| !r.1.is_after(seq));
+        let range = *self.as_slice().get(at)?;
+        (!range.0.is_after(seq)).then_some(range)
+    }
+
+    /// The first gap at or after `from`, ended by the next range or by `limit`; `None` if there is
+    /// no gap before `limit`.
+    pub(super) fn gap(&self, from: Seq, limit: Seq) -> Option<(Seq, Seq)> {
+        let start = self.find(from).map_or(from, |range| range.1);
+        if !start.is_before(limit) {
+            return None;
+        }
+        let at = self.as_slice().partition_point(|r| r.0.is_before(start));
+        let end = self.as_slice().get(at).map_or(limit, |range| range.0);
+        Some((start, end.earlier(limit)))
+    }
+
+    /// How many sequence numbers of `[from, to)` are in the set.
+    pub(super) fn covered(&self, from: Seq, to: Seq) -> u32 {
+        let mut covered = 0;
+        for range in self.as_slice() {
+            let (start, end) = (range.0.later(from), range.1.earlier(to));
+            if start.is_before(end) {
+                covered += end.since(start);
+            }
+        }
+        covered
+    }
+}

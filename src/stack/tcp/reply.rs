@@ -1,0 +1,93 @@
+//! Segments that belong to no connection, or to one that is gone by the time they are sent.
+
+use core::net::SocketAddrV4;
+use std::collections::VecDeque;
+
+use super::segment::SegmentOut;
+use super::tcb::Tcb;
+use crate::stack::wire::tcp::{Flags, Repr, Seq};
+
+/// More than this many wait only if nobody drains; then they are lost, as on a full wire.
+const MAX_REPLIES: usize = 4096;
+
+/// A segment without payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reply {
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
+    pub(super) repr: Repr,
+    pub(super) tos: u8,
+}
+
+impl Reply {
+    fn new(local: SocketAddrV4, remote: SocketAddrV4, flags: Flags, seq: Seq, ack: Seq) -> Self {
+        let repr = Repr {
+            source_port: local.port(),
+            destination_port: remote.port(),
+            seq,
+            ack,
+            flags,
+            ..Repr::default()
+        };
+        Self {
+            local,
+            remote,
+            repr,
+            tos: 0,
+        }
+    }
+
+    /// The RST that answers a segment nobody expects (RFC 9293 section 3.10.7.1).
+    pub(super) fn reset_for(
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        segment: &Repr,
+        len: u32,
+    ) -> Self {
+        if segment.flags.contains(Flags::ACK) {
+            Self::new(local, remote, Flags::RST, segment.ack, Seq(0))
+        } else {
+            let flags = Flags::RST.with(Flags::ACK);
+            Self::new(local, remote, flags, Seq(0), segment.seq + len)
+        }
+    }
+
+    /// The RST that tells the peer of a connection that it ended here.
+    pub(super) fn reset_of(tcb: &Tcb) -> Self {
+        let flags = Flags::RST.with(Flags::ACK);
+        let mut reply = Self::new(tcb.local, tcb.remote, flags, tcb.snd.nxt, tcb.rcv.nxt);
+        reply.tos = tcb.options.tos;
+        reply
+    }
+
+    /// An ACK.
+    pub(super) fn ack(local: SocketAddrV4, remote: SocketAddrV4, seq: Seq, ack: Seq) -> Self {
+        Self::new(local, remote, Flags::ACK, seq, ack)
+    }
+}
+
+/// The replies waiting to be sent.
+#[derive(Default)]
+pub(super) struct Replies(VecDeque<Reply>);
+
+impl Replies {
+    pub(super) fn push(&mut self, reply: Reply) {
+        if self.0.len() < MAX_REPLIES {
+            self.0.push_back(reply);
+        }
+    }
+
+    /// Fills `out` with the oldest.
+    pub(super) fn poll(&mut self, out: &mut SegmentOut) -> bool {
+        let Some(reply) = self.0.pop_front() else {
+            return false;
+        };
+        out.clear_payload();
+        out.local = reply.local;
+        out.remote = reply.remote;
+        out.repr = reply.repr;
+        out.ttl = 64;
+        out.tos = reply.tos;
+        true
+    }
+}

@@ -1,0 +1,105 @@
+//! The round-trip time and the retransmission timeout (RFC 6298).
+
+use core::time::Duration;
+
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+
+/// Before the first measurement.
+pub(super) const INITIAL_RTO: Duration = Duration::from_secs(1);
+/// The least margin above the smoothed round-trip time, Linux's TCP_RTO_MIN.
+const MIN_MARGIN: Duration = Duration::from_millis(200);
+/// Linux's TCP_RTO_MAX.
+const MAX_RTO: Duration = Duration::from_secs(120);
+
+/// The estimator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rtt {
+    /// Smoothed round-trip time in nanoseconds; 0 before the first measurement.
+    srtt: u64,
+    /// Its variation in nanoseconds.
+    rttvar: u64,
+    /// The smallest measured, in nanoseconds.
+    min: u64,
+    /// How many times the timeout has doubled since the last acknowledgment of new data.
+    pub(super) backoff: u8,
+    /// The segment being timed: its end and when it was sent. Never one sent twice (Karn).
+    timed: Option<(Seq, Instant)>,
+}
+
+impl Rtt {
+    pub(super) const fn new() -> Self {
+        Self {
+            srtt: 0,
+            rttvar: 0,
+            min: u64::MAX,
+            backoff: 0,
+            timed: None,
+        }
+    }
+
+    /// Smoothed round-trip time; `None` before the first measurement.
+    pub(super) fn smoothed(&self) -> Option<Duration> {
+        (self.srtt != 0).then(|| Duration::from_nanos(self.srtt))
+    }
+
+    /// Variation of the round-trip time.
+    pub(super) const fn variation(&self) -> Duration {
+        Duration::from_nanos(self.rttvar)
+    }
+
+    /// The smallest measured.
+    pub(super) fn minimum(&self) -> Option<Duration> {
+        (self.min != u64::MAX).then(|| Duration::from_nanos(self.min))
+    }
+
+    /// The timeout without backoff.
+    pub(super) fn base_rto(&self) -> Duration {
+        match self.smoothed() {
+            None => INITIAL_RTO,
+            Some(smoothed) => (smoothed + MIN_MARGIN.max(4 * self.variation())).min(MAX_RTO),
+        }
+    }
+
+    /// The timeout now in force: doubled for each time it ran out (RFC 6298 section 5.5).
+    pub(super) fn rto(&self) -> Duration {
+        (self.base_rto() * (1 << self.backoff.min(16))).min(MAX_RTO)
+    }
+
+    /// A segment that ends at `end` was sent for the first time.
+    pub(super) fn sent(&mut self, end: Seq, now: Instant) {
+        if self.timed.is_none() {
+            self.timed = Some((end, now));
+        }
+    }
+
+    /// Something was sent again: an ACK would not tell which of the two it answers.
+    pub(super) const fn retransmitted(&mut self) {
+        self.timed = None;
+    }
+
+    /// The end of the segment being timed was acknowledged or passed: measures.
+    pub(super) fn acknowledged(&mut self, ack: Seq, now: Instant) -> bool {
+        match self.timed {
+            Some((end, sent)) if !ack.is_before(end) => {
+                self.timed = None;
+                self.sample(now.since(sent));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// One measurement (RFC 6298 section 2.2 and 2.3).
+    pub(super) fn sample(&mut self, rtt: Duration) {
+        let rtt = (rtt.as_nanos() as u64).max(1);
+        self.min = self.min.min(rtt);
+        if self.srtt == 0 {
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+        } else {
+            self.rttvar = (3 * self.rttvar + self.srtt.abs_diff(rtt)) / 4;
+            self.srtt = (7 * self.srtt + rtt) / 8;
+        }
+    }
+}

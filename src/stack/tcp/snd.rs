@@ -1,0 +1,213 @@
+//! The sending half of a connection (RFC 9293 section 3.3.1, the SND variables).
+//!
+//! ```text
+//!        una            nxt             end
+//!   acked │  in flight   │    unsent     │ (FIN, if the user closed)
+//!   ──────┼──────────────┼───────────────┼──
+//!         └───────── queue ──────────────┘
+//! ```
+
+use super::config::{Limits, TcpOptions};
+use crate::stack::pool::{Pool, Queue};
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+
+/// RFC 9293 section 3.7.1, MUST-15: what a peer takes that announces nothing.
+pub(super) const DEFAULT_MSS: u16 = 536;
+/// Less than this is taken for an attack, as Linux's tcp_min_snd_mss.
+const MIN_MSS: u16 = 48;
+/// The least the send queue's tuned bound starts with: what Linux's default amounts to in payload.
+const INITIAL_LIMIT: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Snd {
+    /// Initial send sequence number.
+    pub(super) iss: Seq,
+    /// Oldest unacknowledged sequence number.
+    pub(super) una: Seq,
+    /// Next sequence number to be sent for the first time.
+    pub(super) nxt: Seq,
+    /// Send window in bytes.
+    pub(super) wnd: u32,
+    /// Segment sequence number used for the last window update.
+    pub(super) wl1: Seq,
+    /// Segment acknowledgment number used for the last window update.
+    pub(super) wl2: Seq,
+    /// Largest window the peer ever offered.
+    pub(super) max_wnd: u32,
+    /// Urgent pointer: the sequence number after the last urgent byte.
+    pub(super) up: Option<Seq>,
+    /// Shift of the windows the peer sends.
+    pub(super) scale: u8,
+    /// The peer's MSS option.
+    peer_mss: u16,
+    /// Path MTU learned from ICMP.
+    pub(super) path_mtu: u16,
+    /// Payload bytes a full segment has, options taken off.
+    pub(super) mss: u32,
+    /// End of the last segment sent that was not full (Minshall's variable for Nagle).
+    pub(super) small_end: Seq,
+    /// The user said that more follows (MSG_MORE).
+    pub(super) more: bool,
+    /// Up to here small segments go out in spite of Nagle, cork and window.
+    pub(super) push_end: Seq,
+    /// The user closed: a FIN follows the queue.
+    pub(super) fin: bool,
+    /// The FIN was acknowledged.
+    pub(super) fin_acked: bool,
+    /// A send found the queue full; the user waits for room.
+    pub(super) blocked: bool,
+    /// Up to here the congestion window was what held data back.
+    pub(super) limited_end: Seq,
+    /// When data was last sent.
+    pub(super) sent_at: Instant,
+    /// When the oldest unacknowledged byte became the oldest.
+    pub(super) stalled_since: Instant,
+    /// Bytes not acknowledged or not sent.
+    pub(super) queue: Queue,
+    limit: usize,
+    tuned_limit: usize,
+}
+
+impl Snd {
+    pub(super) fn new(iss: Seq, options: &TcpOptions, limits: &Limits, now: Instant) -> Self {
+        let initial = limits.tcp_wmem[1].max(INITIAL_LIMIT);
+        Self {
+            iss,
+            una: iss,
+            nxt: iss + 1,
+            wnd: 0,
+            wl1: Seq(0),
+            wl2: Seq(0),
+            max_wnd: 0,
+            up: None,
+            scale: 0,
+            peer_mss: DEFAULT_MSS,
+            path_mtu: u16::MAX,
+            mss: u32::from(DEFAULT_MSS),
+            small_end: iss,
+            more: false,
+            push_end: iss,
+            fin: false,
+            fin_acked: false,
+            blocked: false,
+            limited_end: iss,
+            sent_at: now,
+            stalled_since: now,
+            queue: Queue::default(),
+            limit: options.send_buffer.unwrap_or(initial),
+            tuned_limit: limits.tcp_wmem[2].max(initial),
+        }
+    }
+
+    pub(super) fn learn_mss(&mut self, option: Option<u16>) {
+        self.peer_mss = match option {
+            None | Some(0) => DEFAULT_MSS,
+            Some(mss) => mss.max(MIN_MSS),
+        };
+    }
+
+    /// Payload bytes of a full segment on a path with this MTU, where every header carries
+    /// `options_len` bytes of options (RFC 9293 section 3.7.1, MUST-16; RFC 6691).
+    pub(super) fn effective_mss(&self, mtu: usize, bound: Option<u16>, options_len: u32) -> u32 {
+        let mtu = mtu.min(usize::from(self.path_mtu));
+        let path = u16::try_from(mtu.saturating_sub(40)).unwrap_or(u16::MAX);
+        let mss = self.peer_mss.min(path).min(bound.unwrap_or(u16::MAX));
+        u32::from(mss.max(MIN_MSS)) - options_len
+    }
+
+    /// The sequence number of the queue's first byte.
+    fn base(&self) -> Seq {
+        if self.una == self.iss {
+            self.iss + 1
+        } else {
+            self.una
+        }
+    }
+
+    /// The sequence number after the queue's last byte: the FIN's, if there is one.
+    pub(super) fn end(&self) -> Seq {
+        self.base() + self.queue.len() as u32
+    }
+
+    /// Where `seq` is in the queue.
+    pub(super) fn offset(&self, seq: Seq) -> usize {
+        seq.since(self.base()) as usize
+    }
+
+    /// Sequence numbers sent and not acknowledged.
+    pub(super) const fn flight(&self) -> u32 {
+        self.nxt.since(self.una)
+    }
+
+    /// Bytes never sent.
+    pub(super) fn unsent(&self) -> u32 {
+        let end = self.end();
+        if self.nxt.is_before(end) {
+            end.since(self.nxt)
+        } else {
+            0
+        }
+    }
+
+    /// Whether a FIN is due that was never sent.
+    pub(super) fn fin_unsent(&self) -> bool {
+        self.fin && !self.fin_acked && !self.nxt.is_after(self.end())
+    }
+
+    /// How far beyond `nxt` the peer's window reaches.
+    pub(super) const fn window_room(&self) -> u32 {
+        let right = Seq(self.una.0.wrapping_add(self.wnd));
+        if self.nxt.is_before(right) {
+            right.since(self.nxt)
+        } else {
+            0
+        }
+    }
+
+    /// Room in the queue in bytes.
+    pub(super) fn space(&self) -> usize {
+        self.limit.saturating_sub(self.queue.len())
+    }
+
+    /// SO_SNDBUF: a bound of the user's choice ends tuning.
+    pub(super) fn set_limit(&mut self, limit: Option<usize>) {
+        if let Some(limit) = limit {
+            self.limit = limit;
+        }
+    }
+
+    /// Follows the congestion window: the queue must hold what is in flight and what comes next.
+    pub(super) fn tune(&mut self, cwnd: u32, fixed: bool) {
+        if !fixed {
+            let wanted = (2 * cwnd as usize).min(self.tuned_limit);
+            self.limit = self.limit.max(wanted);
+        }
+    }
+
+    /// Takes `ack`, which is after `una` and not after `nxt`; gives how many bytes of data it
+    /// acknowledges.
+    pub(super) fn acknowledge(&mut self, pool: &mut Pool, ack: Seq) -> u32 {
+        let base = self.base();
+        let queued = self.queue.len() as u32;
+        let beyond = if ack.is_before(base) {
+            0
+        } else {
+            ack.since(base)
+        };
+        let bytes = beyond.min(queued);
+        if beyond > queued {
+            self.fin_acked = true;
+        }
+        self.queue.consume(pool, bytes as usize);
+        self.una = ack;
+        if self.up.is_some_and(|up| !up.is_after(ack)) {
+            self.up = None;
+        }
+        // The marks are compared with `una`; left behind, they would come around again.
+        self.small_end = self.small_end.later(ack);
+        self.push_end = self.push_end.later(ack);
+        self.limited_end = self.limited_end.later(ack);
+        bytes
+    }
+}

@@ -1,0 +1,176 @@
+//! STATUS (RFC 9293 section 3.10.6): everything TCP_INFO, `ss` and the socket layer ask for.
+
+use core::net::SocketAddrV4;
+use core::time::Duration;
+
+use super::congestion::Congestion;
+use super::listener::Listener;
+use super::tcb::{State, Tcb};
+use super::timers::Timer;
+use crate::stack::error::Error;
+use crate::stack::time::Instant;
+
+/// What there is to know about a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpStatus {
+    /// State. TIME-WAIT shows as `Closed`, as on Linux: the user's part is over.
+    pub state: State,
+    /// Our address and port.
+    pub local: SocketAddrV4,
+    /// The peer's.
+    pub remote: SocketAddrV4,
+    /// Why it ended, if it did with an error that nobody took yet.
+    pub error: Option<Error>,
+    /// What ICMP reported without ending it.
+    pub soft_error: Option<Error>,
+    /// Bytes in order, not read.
+    pub receive_len: usize,
+    /// Bytes not acknowledged or not sent.
+    pub send_len: usize,
+    /// Bytes not sent.
+    pub send_unsent: usize,
+    /// Room in the send queue.
+    pub send_space: usize,
+    /// Bound of the receive queue in bytes.
+    pub receive_limit: usize,
+    /// The peer's FIN was reached: nothing is missing before it.
+    pub fin_received: bool,
+    /// The sending side was closed by the user.
+    pub write_closed: bool,
+    /// Whether the FIN was acknowledged.
+    pub fin_acked: bool,
+    /// Payload bytes of a full segment.
+    pub mss: u32,
+    /// Payload bytes of the peer's full segments, as far as seen.
+    pub rcv_mss: u32,
+    /// What we announced, less the options in every segment.
+    pub announced_mss: u32,
+    /// Smoothed round-trip time; zero before the first measurement.
+    pub srtt: Duration,
+    /// Its variation.
+    pub rttvar: Duration,
+    /// The smallest round-trip time measured.
+    pub min_rtt: Option<Duration>,
+    /// Retransmission timeout, with backoff.
+    pub rto: Duration,
+    /// Congestion window in bytes.
+    pub cwnd: u32,
+    /// Slow start threshold in bytes; `u32::MAX` before the first loss.
+    pub ssthresh: u32,
+    /// Bytes sent and not acknowledged.
+    pub flight: u32,
+    /// Bytes SACKed.
+    pub sacked: u32,
+    /// Whether loss recovery is under way.
+    pub recovering: bool,
+    /// Congestion control.
+    pub congestion: Congestion,
+    /// Segments sent again, in all.
+    pub retransmits: u32,
+    /// Timeouts in a row.
+    pub retries: u8,
+    /// Doublings of the timeout.
+    pub backoff: u8,
+    /// Probes unanswered.
+    pub probes: u8,
+    /// Window we advertise, in bytes.
+    pub rcv_wnd: u32,
+    /// Window the peer advertises, in bytes.
+    pub snd_wnd: u32,
+    /// SACK is in use.
+    pub sack: bool,
+    /// Timestamps are in use.
+    pub timestamps: bool,
+    /// Shifts of the windows, the peer's and ours; `None` if window scaling is not in use.
+    pub window_scale: Option<(u8, u8)>,
+    /// When the peer was last heard.
+    pub heard: Instant,
+    /// When data last came.
+    pub data_received_at: Option<Instant>,
+    /// When data was last sent.
+    pub data_sent_at: Instant,
+    /// When the retransmission timer runs out.
+    pub retransmit_at: Option<Instant>,
+    /// Initial send and receive sequence numbers.
+    pub initial_seqs: (u32, u32),
+    /// Bytes waiting out of order.
+    pub out_of_order: u32,
+    /// Path MTU learned by ICMP, in bytes.
+    pub path_mtu: Option<u16>,
+}
+
+/// What there is to know about a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerStatus {
+    /// Its address.
+    pub local: SocketAddrV4,
+    /// Connections in the accept queue.
+    pub queued: u32,
+    /// Half-open connections.
+    pub half_open: u32,
+    /// Backlog in force.
+    pub backlog: u32,
+    /// SYNs and last ACKs dropped because a queue was full.
+    pub drops: u64,
+}
+
+impl Listener {
+    pub(super) const fn status(&self) -> ListenerStatus {
+        ListenerStatus {
+            local: self.local,
+            queued: self.queued,
+            half_open: self.half_open,
+            backlog: self.backlog,
+            drops: self.drops,
+        }
+    }
+}
+
+impl Tcb {
+    pub(super) fn status(&self) -> TcpStatus {
+        TcpStatus {
+            state: self.state,
+            local: self.local,
+            remote: self.remote,
+            error: self.error,
+            soft_error: self.soft_error,
+            receive_len: self.rcv.queue.len(),
+            send_len: self.snd.queue.len(),
+            send_unsent: self.snd.unsent() as usize,
+            send_space: self.snd.space(),
+            receive_limit: self.rcv.limit(),
+            fin_received: self.rcv.fin_received,
+            write_closed: self.snd.fin,
+            fin_acked: self.snd.fin_acked,
+            mss: self.snd.mss,
+            rcv_mss: self.rcv.mss,
+            announced_mss: self.rcv.announced_mss,
+            srtt: self.rtt.smoothed().unwrap_or_default(),
+            rttvar: self.rtt.variation(),
+            min_rtt: self.rtt.minimum(),
+            rto: self.rtt.rto(),
+            cwnd: self.window.cwnd(),
+            ssthresh: self.window.ssthresh(),
+            flight: self.snd.flight(),
+            sacked: self.loss.sacked.total(),
+            recovering: self.is_recovering(),
+            congestion: self.window.algorithm(),
+            retransmits: self.retransmits,
+            retries: self.retries,
+            backoff: self.rtt.backoff,
+            probes: self.probes,
+            rcv_wnd: self.rcv.wnd(),
+            snd_wnd: self.snd.wnd,
+            sack: self.sack,
+            timestamps: self.timestamping.enabled,
+            window_scale: self.scaled.then_some((self.snd.scale, self.rcv.scale)),
+            heard: self.heard,
+            data_received_at: self.rcv.data_at,
+            data_sent_at: self.snd.sent_at,
+            retransmit_at: self.deadlines.get(Timer::Retransmit),
+            initial_seqs: (self.snd.iss.0, self.rcv.irs.0),
+            out_of_order: self.rcv.out_of_order.total(),
+            path_mtu: (self.snd.path_mtu != u16::MAX).then_some(self.snd.path_mtu),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The transmission control block (RFC 9293 section 3.3.1): one connection, plain data.
+
+use core::net::SocketAddrV4;
+use core::time::Duration;
+
+use super::config::{Config, TcpOptions};
+use super::congestion::Window;
+use super::loss::Loss;
+use super::rcv::Rcv;
+use super::rtt::Rtt;
+use super::snd::Snd;
+use super::timers::{Deadlines, Timer};
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+use crate::stack::wire::tcp::{Options, Timestamps};
+
+/// Connection states (RFC 9293 section 3.3.2). LISTEN is a [`super::listener::Listener`]'s, and
+/// TIME-WAIT lasts in a [`super::time_wait::Remains`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No connection, or no more.
+    Closed,
+    /// Waiting for the answer to our SYN.
+    SynSent,
+    /// Waiting for the acknowledgment of our SYN.
+    SynReceived,
+    /// Data flows.
+    Established,
+    /// Our FIN is sent or waits behind data.
+    FinWait1,
+    /// Our FIN is acknowledged; the peer's has not come.
+    FinWait2,
+    /// The peer's FIN has come.
+    CloseWait,
+    /// Both FINs are sent, ours not acknowledged.
+    Closing,
+    /// The peer closed first; our FIN waits for its acknowledgment.
+    LastAck,
+    /// Both FINs are acknowledged.
+    TimeWait,
+}
+
+impl State {
+    /// Whether both sides have seen the other's SYN (RFC 9293: the synchronized states).
+    pub const fn is_synchronized(self) -> bool {
+        !matches!(self, Self::Closed | Self::SynSent | Self::SynReceived)
+    }
+
+    /// Whether the peer may still send data.
+    pub(super) const fn receives(self) -> bool {
+        matches!(self, Self::Established | Self::FinWait1 | Self::FinWait2)
+    }
+
+    /// Whether data or a FIN of ours may be on its way.
+    pub(super) const fn sends(self) -> bool {
+        matches!(
+            self,
+            Self::Established | Self::CloseWait | Self::FinWait1 | Self::Closing | Self::LastAck
+        )
+    }
+}
+
+/// Who would miss the connection if it were gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A user, who holds the handle.
+    User,
+    /// A listener, by its index, until accept; `queued` once it waits in the accept queue.
+    Listener { index: u32, queued: bool },
+    /// Nobody: the user closed.
+    Nobody,
+}
+
+/// Timestamps and PAWS (RFC 7323 sections 3 to 5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timestamping {
+    pub(super) enabled: bool,
+    /// Added to the clock in what is sent.
+    pub(super) offset: u32,
+    /// TS.Recent.
+    pub(super) recent: u32,
+    /// When TS.Recent was taken.
+    pub(super) recent_at: Instant,
+}
+
+impl Timestamping {
+    /// TSval of a segment sent now.
+    pub(super) const fn value(&self, now: Instant) -> u32 {
+        now.as_millis_wrapping().wrapping_add(self.offset)
+    }
+
+    /// The option of a segment sent now.
+    pub(super) fn option(&self, now: Instant) -> Option<Timestamps> {
+        self.enabled.then(|| Timestamps {
+            value: self.value(now),
+            echo: self.recent,
+        })
+    }
+
+    /// How long ago the timestamp that is echoed was sent, in whole milliseconds; what is absurd
+    /// counts as none.
+    pub(super) fn elapsed_since(&self, echo: u32, now: Instant) -> Duration {
+        const ABSURD: u32 = 1 << 20;
+        match self.value(now).wrapping_sub(echo) {
+            elapsed if elapsed < ABSURD => Duration::from_millis(u64::from(elapsed)),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// RFC 7323 section 5.3 R1 and section 5.5: whether `value` is older than TS.Recent, unless
+    /// that is itself too old to say.
+    pub(super) fn is_old(&self, value: u32, now: Instant) -> bool {
+        const OUTDATED: Duration = Duration::from_secs(24 * 24 * 3600);
+        (value.wrapping_sub(self.recent) as i32) < 0 && now.since(self.recent_at) < OUTDATED
+    }
+}
+
+/// What has to be done about a connection once its present event is through; see
+/// [`super::Tcp::settle`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    /// It may have something to send.
+    pub(super) output: bool,
+    /// It waits in the list of those that may have something to send.
+    pub(super) output_listed: bool,
+    /// Its outside may have changed.
+    pub(super) dirty: bool,
+    /// It waits in the list of those whose outside may have changed.
+    pub(super) dirty_listed: bool,
+    /// The peer has to be told with a RST that it ended.
+    pub(super) reset: bool,
+    /// A SYN or SYN-ACK is to be sent.
+    pub(super) syn: bool,
+    /// An empty segment below the window is to be sent, which the peer has to answer.
+    pub(super) probe: bool,
+}
+
+/// How often one challenge ACK may follow another (RFC 5961 section 7), as Linux's
+/// tcp_invalid_ratelimit.
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Tcb {
+    pub(super) id: SocketId,
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
+    pub(super) state: State,
+    pub(super) owner: Owner,
+    /// The next in the listener's accept queue.
+    pub(super) accept_next: u32,
+    pub(super) marks: Marks,
+    pub(super) snd: Snd,
+    pub(super) rcv: Rcv,
+    pub(super) timestamping: Timestamping,
+    /// Both sides may send SACK blocks (RFC 2018).
+    pub(super) sack: bool,
+    /// Windows are scaled (RFC 7323 section 2).
+    pub(super) scaled: bool,
+    pub(super) rtt: Rtt,
+    pub(super) loss: Loss,
+    pub(super) window: Window,
+    pub(super) deadlines: Deadlines,
+    pub(super) options: TcpOptions,
+    /// The handshake was completed.
+    pub(super) was_established: bool,
+    /// Why the connection ended; taken by the user once.
+    pub(super) error: Option<Error>,
+    /// What ICMP reported without ending it.
+    pub(super) soft_error: Option<Error>,
+    /// How often in a row the retransmission timer ran out.
+    pub(super) retries: u8,
+    /// Window or keep-alive probes since the peer was last heard.
+    pub(super) probes: u8,
+    /// Segments sent again in all.
+    pub(super) retransmits: u32,
+    /// When the peer was last heard.
+    pub(super) heard: Instant,
+    /// When the last challenge ACK was sent.
+    pub(super) challenged: Option<Instant>,
+}
+
+/// What a new connection is made of.
+pub(super) struct Opening {
+    pub(super) id: SocketId,
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
+    pub(super) iss: Seq,
+    pub(super) timestamp_offset: u32,
+    pub(super) options: TcpOptions,
+    pub(super) now: Instant,
+}
+
+impl Tcb {
+    /// A connection whose SYN (active) or SYN-ACK (passive, after [`Tcb::learn_syn`]) is due.
+    pub(super) fn new(opening: &Opening, config: &Config, state: State, owner: Owner) -> Self {
+        let options = opening.options;
+        let congestion = options.congestion.unwrap_or(config.congestion);
+        let mut tcb = Self {
+            id: opening.id,
+            local: opening.local,
+            remote: opening.remote,
+            state,
+            owner,
+            accept_next: u32::MAX,
+            marks: Marks::default(),
+            snd: Snd::new(opening.iss, &options, &config.limits, opening.now),
+            rcv: Rcv::new(&options, &config.limits, opening.now),
+            timestamping: Timestamping {
+                enabled: true,
+                offset: opening.timestamp_offset,
+                recent: 0,
+                recent_at: opening.now,
+            },
+            sack: true,
+            scaled: true,
+            rtt: Rtt::new(),
+            loss: Loss::new(opening.iss),
+            window: Window::new(congestion, u32::from(super::snd::DEFAULT_MSS)),
+            deadlines: Deadlines::new(),
+            options,
+            was_established: false,
+            error: None,
+            soft_error: None,
+            retries: 0,
+            probes: 0,
+            retransmits: 0,
+            heard: opening.now,
+            challenged: None,
+        };
+        tcb.marks.syn = true;
+        tcb.marks.output = true;
+        tcb
+    }
+
+    /// Takes over what the peer's SYN says: its sequence number and options.
+    pub(super) fn learn_syn(&mut self, now: Instant, seq: Seq, window: u16, options: &Options) {
+        self.rcv.start(seq);
+        self.snd.wnd = u32::from(window);
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = seq;
+        self.snd.wl2 = self.snd.iss;
+        self.snd.learn_mss(options.mss);
+        self.sack = options.sack_permitted;
+        match options.window_scale {
+            Some(shift) => self.snd.scale = shift.min(super::rcv::MAX_SCALE),
+            None => {
+                self.scaled = false;
+                self.rcv.scale = 0;
+            }
+        }
+        match options.timestamps {
+            Some(timestamps) => {
+                self.timestamping.recent = timestamps.value;
+                self.timestamping.recent_at = now;
+            }
+            None => self.timestamping.enabled = false,
+        }
+    }
+
+    /// The handshake is complete.
+    pub(super) fn establish(&mut self, now: Instant) {
+        self.state = if self.snd.fin {
+            State::FinWait1
+        } else {
+            State::Established
+        };
+        self.was_established = true;
+        if self.retries > 1 {
+            self.window.handshake_lost();
+        }
+        self.retries = 0;
+        self.rtt.backoff = 0;
+        self.deadlines.stop(Timer::Retransmit);
+        self.marks.syn = false;
+        self.marks.dirty = true;
+        self.marks.output = true;
+        self.heard = now;
+        self.rcv.sample_rtt(self.rtt.smoothed().unwrap_or_default());
+        self.arm_keepalive(now);
+    }
+
+    pub(super) fn arm_keepalive(&mut self, now: Instant) {
+        if self.options.keepalive && self.state.is_synchronized() {
+            let at = self.heard + self.options.keep_idle;
+            self.deadlines.arm(Timer::KeepAlive, at.max(now));
+        } else {
+            self.deadlines.stop(Timer::KeepAlive);
+        }
+    }
+
+    /// Ends the connection; what was received stays readable.
+    pub(super) fn end(&mut self, pool: &mut Pool, error: Option<Error>) {
+        self.state = State::Closed;
+        self.error = error.or(self.error);
+        self.snd.queue.clear(pool);
+        self.rcv.forget_out_of_order(pool);
+        self.deadlines.stop_all();
+        self.marks.output = false;
+        self.marks.syn = false;
+        self.marks.probe = false;
+        self.marks.dirty = true;
+    }
+
+    /// Ends it and tells the peer.
+    pub(super) fn reset(&mut self, pool: &mut Pool, error: Option<Error>) {
+        self.marks.reset = true;
+        self.end(pool, error);
+    }
+
+    /// Whether no user will ever read or write again.
+    pub(super) fn is_orphan(&self) -> bool {
+        self.owner == Owner::Nobody
+    }
+
+    /// Acknowledges at once.
+    pub(super) fn acknowledge_now(&mut self) {
+        self.rcv.acks.push(self.rcv.nxt);
+        self.marks.output = true;
+    }
+
+    /// RFC 5961 section 3 to 5: an ACK that a peer which is still there answers rightly; limited,
+    /// so that forged segments cannot make two stacks talk.
+    pub(super) fn challenge(&mut self, now: Instant) {
+        if self
+            .challenged
+            .is_none_or(|last| now.since(last) >= CHALLENGE_INTERVAL)
+        {
+            self.challenged = Some(now);
+            self.acknowledge_now();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! TIME-WAIT (RFC 9293 section 3.6.1): what is left of a connection that closed first, kept so
+//! that its last ACK can be repeated and its old segments do no harm to a successor.
+
+use core::net::SocketAddrV4;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use super::arrives::Segment;
+use super::reply::Reply;
+use super::slab::Slab;
+use super::tcb::{Tcb, Timestamping};
+use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
+use crate::stack::wire::tcp::Flags;
+
+/// Linux's TCP_TIMEWAIT_LEN: twice a maximum segment lifetime of 30 seconds.
+const LENGTH: Duration = Duration::from_secs(60);
+/// How long after its end a connection's addresses may be used again from this side, with
+/// timestamps to tell old from new (as Linux's tcp_tw_reuse).
+const REUSE_AFTER: Duration = Duration::from_secs(1);
+/// How far a successor's ISN lies beyond: more than any unscaled window.
+const ISN_STEP: u32 = 65_535 + 2;
+
+/// What is left of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remains {
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
+    snd_nxt: Seq,
+    rcv_nxt: Seq,
+    rcv_wnd: u32,
+    window: u16,
+    timestamping: Timestamping,
+    tos: u8,
+    since: Instant,
+    expires: Instant,
+    /// When it last answered.
+    answered: Option<Instant>,
+    generation: u32,
+}
+
+/// What a segment means to the remains.
+pub(super) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// The last ACK again.
+    Answer(Reply),
+    /// The end, without more waiting.
+    Forget,
+    /// A successor wants to be: with an initial sequence number from here on.
+    Succeed(Seq),
+}
+
+impl Remains {
+    /// RFC 9293 section 3.10.7.4 with RFC 6191 and, as Linux, without RFC 1337.
+    fn segment_arrives(&mut self, now: Instant, segment: &Segment<'_>) -> Verdict {
+        let timestamps = segment.repr.options.timestamps;
+        let old = self.timestamping.enabled
+            && timestamps.is_some_and(|t| self.timestamping.is_old(t.value, now));
+        if segment.has(Flags::RST) {
+            return if segment.seq == self.rcv_nxt {
+                Verdict::Forget
+            } else {
+                Verdict::Ignore
+            };
+        }
+        if segment.has(Flags::SYN) {
+            let newer_time = self.timestamping.enabled
+                && timestamps
+                    .is_some_and(|t| (t.value.wrapping_sub(self.timestamping.recent) as i32) > 0);
+            let newer = segment.seq.is_after(self.rcv_nxt) || newer_time;
+            if newer && !old && !segment.has(Flags::ACK) {
+                return Verdict::Succeed(self.snd_nxt + ISN_STEP);
+            }
+            return self.answer(now);
+        }
+        if !segment.has(Flags::ACK) {
+            return Verdict::Ignore;
+        }
+        if segment.has(Flags::FIN) && !old {
+            self.expires = now + LENGTH;
+        }
+        let plain_ack = segment.len() == 0 && segment.seq == self.rcv_nxt;
+        if plain_ack {
+            Verdict::Ignore
+        } else {
+            self.answer(now)
+        }
+    }
+
+    fn answer(&mut self, now: Instant) -> Verdict {
+        const INTERVAL: Duration = Duration::from_millis(500);
+        if self.answered.is_some_and(|last| now.since(last) < INTERVAL) {
+            return Verdict::Ignore;
+        }
+        self.answered = Some(now);
+        Verdict::Answer(self.ack(now))
+    }
+
+    /// The last ACK.
+    fn ack(&self, now: Instant) -> Reply {
+        let mut reply = Reply::ack(self.local, self.remote, self.snd_nxt, self.rcv_nxt);
+        reply.repr.window = self.window;
+        reply.repr.options.timestamps = self.timestamping.option(now);
+        reply.tos = self.tos;
+        reply
+    }
+}
+
+/// All remains. All wait equally long, so a queue keeps their order.
+pub(super) struct TimeWaits {
+    slab: Slab<Remains>,
+    expiry: VecDeque<(Instant, u32, u32)>,
+}
+
+impl TimeWaits {
+    pub(super) const fn new() -> Self {
+        Self {
+            slab: Slab::new(),
+            expiry: VecDeque::new(),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Takes what is left of `tcb`; gives its index and the last ACK.
+    pub(super) fn insert(&mut self, now: Instant, tcb: &mut Tcb) -> (u32, Reply) {
+        let expires = now + LENGTH;
+        let window = tcb.rcv.advertise(tcb.rcv.nxt);
+        let mut generation_of = 0;
+        let index = self.slab.insert_with(|_, generation| {
+            generation_of = generation;
+            Remains {
+                local: tcb.local,
+                remote: tcb.remote,
+                snd_nxt: tcb.snd.nxt,
+                rcv_nxt: tcb.rcv.nxt,
+                rcv_wnd: tcb.rcv.wnd(),
+                window,
+                timestamping: tcb.timestamping,
+                tos: tcb.options.tos,
+                since: now,
+                expires,
+                answered: None,
+                generation,
+            }
+        });
+        self.expiry.push_back((expires, index, generation_of));
+        let ack = self.slab.get(index).map(|remains| remains.ack(now));
+        let unused = Reply::ack(tcb.local, tcb.remote, tcb.snd.nxt, tcb.rcv.nxt);
+        (index, ack.unwrap_or(unused))
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Remains> {
+        self.slab.get(index)
+    }
+
+    pub(super) fn remove(&mut self, index: u32) -> Option<Remains> {
+        self.slab.remove(index)
+    }
+
+    pub(super) fn segment_arrives(
+        &mut self,
+        now: Instant,
+        index: u32,
+        segment: &Segment<'_>,
+    ) -> Verdict {
+        match self.slab.get_mut(index) {
+            Some(remains) => remains.segment_arrives(now, segment),
+            None => Verdict::Ignore,
+        }
+    }
+
+    /// Whether this side may open a successor; gives the least initial sequence number.
+    pub(super) fn reusable(&self, now: Instant, index: u32) -> Option<Seq> {
+        let remains = self.slab.get(index)?;
+        let ripe = remains.timestamping.enabled && now.since(remains.since) > REUSE_AFTER;
+        ripe.then_some(remains.snd_nxt + ISN_STEP)
+    }
+
+    /// When the first may go. Cheap, and early if it had to wait anew.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.expiry.front().map(|entry| entry.0)
+    }
+
+    /// One whose time is over, or the oldest if there are more than `most`.
+    pub(super) fn pop_due(&mut self, now: Instant, most: usize) -> Option<u32> {
+        loop {
+            let &(at, index, generation) = self.expiry.front()?;
+            let overflow = self.slab.len() > most;
+            if at > now && !overflow {
+                return None;
+            }
+            self.expiry.pop_front();
+            match self.slab.get(index) {
+                Some(remains) if remains.generation == generation => {
+                    if remains.expires <= now || overflow {
+                        return Some(index);
+                    }
+                    self.expiry.push_back((remains.expires, index, generation));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! TIMEOUTS (RFC 9293 section 3.10.8): what each timer does when it runs out.
+
+use core::time::Duration;
+
+use super::counters::{Counter, Counters};
+use super::rtt::INITIAL_RTO;
+use super::tcb::{Owner, State, Tcb};
+use super::timers::Timer;
+use crate::stack::error::Error;
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+
+/// Linux's tcp_retries2: timeouts in a row that end a connection.
+const RETRIES: u8 = 15;
+/// The same when nobody is left who would miss it.
+const ORPHAN_RETRIES: u8 = 8;
+/// Linux's tcp_synack_retries.
+const SYN_ACK_RETRIES: u8 = 5;
+/// Linux's tcp_syn_linear_timeouts: retransmissions of a SYN a second apart before they double.
+const SYN_LINEAR: u8 = 4;
+
+/// What a timeout needs besides its connection.
+pub(super) struct Timeout<'a> {
+    pub(super) now: Instant,
+    pub(super) pool: &'a mut Pool,
+    pub(super) counters: &'a mut Counters,
+}
+
+impl Tcb {
+    /// Runs every timer that is due.
+    pub(super) fn run_timers(&mut self, cx: &mut Timeout<'_>) {
+        while let Some(timer) = self.deadlines.take_due(cx.now) {
+            self.marks.output = true;
+            match timer {
+                Timer::Retransmit => self.retransmission_timeout(cx),
+                Timer::Persist => self.persist_timeout(cx),
+                Timer::DelayedAck => self.rcv.acks.push_cumulative(self.rcv.nxt),
+                Timer::Cork => self.snd.push_end = self.snd.end(),
+                Timer::KeepAlive => self.keepalive_timeout(cx),
+                Timer::Linger => self.linger_timeout(cx.pool),
+            }
+        }
+    }
+
+    fn retransmission_timeout(&mut self, cx: &mut Timeout<'_>) {
+        cx.counters.count(Counter::Timeouts);
+        match self.state {
+            State::SynSent => self.syn_timeout(cx),
+            State::SynReceived => self.syn_ack_timeout(cx),
+            _ => self.data_timeout(cx),
+        }
+    }
+
+    /// As Linux: 1, 2, 3, 4, 5, 7, 11, 19 ... seconds after the first SYN.
+    fn syn_timeout(&mut self, cx: &mut Timeout<'_>) {
+        let allowed = self.options.syn_count.min(127) as u8 + SYN_LINEAR;
+        let waited = cx.now.since(self.snd.stalled_since);
+        let user_gave_up = self.options.user_timeout.is_some_and(|t| waited >= t);
+        if self.retries >= allowed || user_gave_up {
+            cx.counters.count(Counter::FailedOpens);
+            self.give_up(cx.pool);
+            return;
+        }
+        self.retries += 1;
+        let doublings = self.retries.saturating_sub(SYN_LINEAR).min(16);
+        self.repeat_syn(cx, INITIAL_RTO * (1 << doublings));
+    }
+
+    fn syn_ack_timeout(&mut self, cx: &mut Timeout<'_>) {
+        if self.retries >= SYN_ACK_RETRIES {
+            cx.counters.count(Counter::FailedOpens);
+            self.give_up(cx.pool);
+            return;
+        }
+        self.retries += 1;
+        self.repeat_syn(cx, INITIAL_RTO * (1 << self.retries));
+    }
+
+    fn repeat_syn(&mut self, cx: &mut Timeout<'_>, next: Duration) {
+        cx.counters.count(Counter::Retransmissions);
+        self.retransmits += 1;
+        self.rtt.retransmitted();
+        self.marks.syn = true;
+        let at = self.bounded_by_user_timeout(cx.now + next.min(Duration::from_secs(120)));
+        self.deadlines.arm(Timer::Retransmit, at);
+    }
+
+    /// RFC 6298 section 5.4 to 5.7.
+    fn data_timeout(&mut self, cx: &mut Timeout<'_>) {
+        if self.snd.flight() == 0 {
+            return;
+        }
+        if self.has_stalled(cx.now, self.retries) {
+            self.give_up(cx.pool);
+            return;
+        }
+        if self.retries == 0 && !self.is_recovering() {
+            self.window.timeout(self.snd.flight());
+        } else {
+            self.window.timeout_again();
+        }
+        let again = self.retries > 0;
+        self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
+        self.retries = self.retries.saturating_add(1);
+        self.rtt.backoff = self.rtt.backoff.saturating_add(1);
+        self.rtt.retransmitted();
+        let at = self.bounded_by_user_timeout(cx.now + self.rtt.rto());
+        self.deadlines.arm(Timer::Retransmit, at);
+    }
+
+    /// RFC 9293 section 3.8.6.1: the window is small or shut and nothing is in flight whose ACK
+    /// would tell of its opening. What fits is sent, or an empty segment that asks. A peer that
+    /// answers is waited for as long as it takes (RFC 6429).
+    fn persist_timeout(&mut self, cx: &mut Timeout<'_>) {
+        if self.snd.flight() > 0 || (self.snd.unsent() == 0 && !self.snd.fin_unsent()) {
+            return;
+        }
+        if self.has_stalled_probing(cx.now) {
+            self.give_up(cx.pool);
+            return;
+        }
+        self.probes = self.probes.saturating_add(1);
+        self.rtt.backoff = self.rtt.backoff.saturating_add(1);
+        if self.snd.window_room() > 0 {
+            self.snd.push_end = self.snd.end();
+        } else {
+            self.marks.probe = true;
+        }
+        self.deadlines.arm(Timer::Persist, cx.now + self.rtt.rto());
+    }
+
+    /// RFC 9293 section 3.8.4, timed as Linux: from when the peer was last heard.
+    fn keepalive_timeout(&mut self, cx: &mut Timeout<'_>) {
+        if !self.options.keepalive || !self.state.is_synchronized() {
+            return;
+        }
+        let silent = cx.now.since(self.heard);
+        let due = self.options.keep_idle;
+        if self.snd.flight() > 0 || self.snd.unsent() > 0 || silent < due {
+            self.arm_keepalive(
+                cx.now
+                    + due
+                        .saturating_sub(silent)
+                        .max(self.options.keep_interval.min(due)),
+            );
+            return;
+        }
+        let exhausted = match self.options.user_timeout {
+            Some(timeout) => silent >= timeout && self.probes > 0,
+            None => u32::from(self.probes) >= self.options.keep_count,
+        };
+        if exhausted {
+            self.reset(cx.pool, Some(self.soft_error.unwrap_or(Error::TimedOut)));
+            return;
+        }
+        self.probes = self.probes.saturating_add(1);
+        self.marks.probe = true;
+        self.deadlines
+            .arm(Timer::KeepAlive, cx.now + self.options.keep_interval);
+    }
+
+    /// FIN-WAIT-2 lasted long enough. As Linux, the peer is not told; if it sends again it is.
+    fn linger_timeout(&mut self, pool: &mut Pool) {
+        if self.state == State::FinWait2 && self.owner == Owner::Nobody {
+            self.end(pool, None);
+        }
+    }
+
+    /// Whether unacknowledged data has waited too long.
+    fn has_stalled(&self, now: Instant, retries: u8) -> bool {
+        if let Some(timeout) = self.options.user_timeout {
+            return now.since(self.snd.stalled_since) >= timeout;
+        }
+        retries
+            >= if self.is_orphan() {
+                ORPHAN_RETRIES
+            } else {
+                RETRIES
+            }
+    }
+
+    /// Whether the peer has left too many probes unanswered.
+    fn has_stalled_probing(&self, now: Instant) -> bool {
+        if let Some(timeout) = self.options.user_timeout {
+            return now.since(self.snd.stalled_since) >= timeout;
+        }
+        self.probes
+            >= if self.is_orphan() {
+                ORPHAN_RETRIES
+            } else {
+                RETRIES
+            }
+    }
+
+    fn bounded_by_user_timeout(&self, at: Instant) -> Instant {
+        match self.options.user_timeout {
+            Some(timeout) => at.min(self.snd.stalled_since + timeout),
+            None => at,
+        }
+    }
+
+    /// As Linux, the peer, which did not answer, is not told; what ICMP said is a better reason
+    /// than that time ran out.
+    fn give_up(&mut self, pool: &mut Pool) {
+        let error = self.soft_error.take().unwrap_or(Error::TimedOut);
+        self.end(pool, Some(error));
+    }
+}

@@ -1,0 +1,380 @@
+//! User calls (RFC 9293 sections 3.10.1 to 3.10.6): OPEN, SEND, RECEIVE, CLOSE, ABORT, STATUS.
+
+use core::net::SocketAddrV4;
+
+use super::Tcp;
+use super::config::TcpOptions;
+use super::counters::Counter;
+use super::listener::Listener;
+use super::status::{ListenerStatus, TcpStatus};
+use super::table::{Holder, Tuple};
+use super::tcb::{Owner, State, Tcb};
+use crate::stack::error::Error;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::pool::Pool;
+use crate::stack::time::Instant;
+
+impl Tcp {
+    /// Active OPEN.
+    ///
+    /// Errors: `AddressNotAvailable` if the pair of addresses is taken, `NetworkUnreachable` if
+    /// `remote` can have no TCP, `NoBuffers` if there are too many connections.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        options: &TcpOptions,
+        pool: &mut Pool,
+    ) -> Result<SocketId, Error> {
+        if !super::is_unicast(*remote.ip()) {
+            return Err(Error::NetworkUnreachable);
+        }
+        if self.connections.len() >= self.config.limits.max_connections {
+            self.counters.count(Counter::TableFull);
+            return Err(Error::NoBuffers);
+        }
+        let mut isn_floor = None;
+        match self.tables.holder(Tuple::new(local, remote)) {
+            None => {}
+            Some(Holder::Connection(_)) => return Err(Error::AddressNotAvailable),
+            Some(Holder::TimeWait(index)) => {
+                let floor = self.time_waits.reusable(now, index);
+                isn_floor = Some(floor.ok_or(Error::AddressNotAvailable)?);
+                self.forget_time_wait(index);
+            }
+        }
+        self.counters.count(Counter::ActiveOpens);
+        let iss = self.initial_seq(now, local, remote, isn_floor);
+        let index = self.insert_connection(now, local, remote, iss, options, Owner::User);
+        self.settle(now, index, pool);
+        let id = self.connections.get(index).map(|tcb| tcb.id);
+        id.ok_or(Error::NoBuffers)
+    }
+
+    /// Whether no connection, in TIME-WAIT or otherwise, has these ends.
+    pub fn tuple_free(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.tables.holder(Tuple::new(local, remote)).is_none()
+    }
+
+    /// Passive OPEN. The address may be unspecified: any of ours.
+    ///
+    /// Errors: `AddressInUse` if another listener has exactly this address and not both have
+    /// [`TcpOptions::reuse_port`].
+    pub fn listen(
+        &mut self,
+        local: SocketAddrV4,
+        backlog: u32,
+        options: &TcpOptions,
+    ) -> Result<SocketId, Error> {
+        let shares = |&index: &u32| {
+            let other = self.listeners.get(index);
+            options.reuse_port && other.is_some_and(|l| l.options.reuse_port)
+        };
+        if !self.tables.listeners_at(local).iter().all(shares) {
+            return Err(Error::AddressInUse);
+        }
+        let backlog = backlog.min(self.config.limits.somaxconn);
+        let mut id = SocketId {
+            kind: Kind::Listener,
+            index: 0,
+            generation: 0,
+        };
+        let index = self.listeners.insert_with(|index, generation| {
+            id.index = index;
+            id.generation = generation;
+            Listener::new(id, local, backlog, *options)
+        });
+        self.tables.insert_listener(local, index);
+        Ok(id)
+    }
+
+    /// listen(2) again on a listener.
+    pub fn set_backlog(&mut self, id: SocketId, backlog: u32) {
+        let most = self.config.limits.somaxconn;
+        if let Some(listener) = self.listener_mut(id) {
+            listener.backlog = backlog.min(most);
+        }
+    }
+
+    /// The connection that has waited longest in the accept queue. It may have ended meanwhile.
+    pub fn accept(&mut self, id: SocketId) -> Option<SocketId> {
+        let listener = self.listeners.get_mut(id.index).filter(|l| l.id == id)?;
+        let index = listener.dequeue(&self.connections)?;
+        let tcb = self.connections.get_mut(index)?;
+        tcb.owner = Owner::User;
+        Some(tcb.id)
+    }
+
+    /// SEND: queues as much of `data` as there is room for and gives how much that was. With
+    /// `more` the end of it waits for what follows (MSG_MORE).
+    ///
+    /// Errors: `WouldBlock` if there is no room, or not yet a connection; `BrokenPipe` if the
+    /// sending side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        more: bool,
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
+        let tcb = self.connection_mut(id).ok_or(Error::Invalid)?;
+        tcb.may_send()?;
+        let room = tcb.snd.space().min(data.len());
+        let sent = tcb.snd.queue.append(pool, &data[..room]);
+        tcb.snd.more = more;
+        tcb.snd.blocked = sent < data.len();
+        tcb.marks.output = true;
+        self.settle(now, id.index, pool);
+        if sent == 0 && !data.is_empty() {
+            Err(Error::WouldBlock)
+        } else {
+            Ok(sent)
+        }
+    }
+
+    /// SEND with the URGENT flag: the urgent pointer points behind the last byte that is queued
+    /// (RFC 6093). Errors as [`Tcp::send`].
+    pub fn send_urgent(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
+        let sent = self.send(now, id, data, false, pool)?;
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.snd.up = Some(tcb.snd.end());
+            tcb.snd.push_end = tcb.snd.end();
+        }
+        Ok(sent)
+    }
+
+    /// RECEIVE: the first run of bytes that lie side by side in the receive queue.
+    pub fn received<'a>(&self, id: SocketId, pool: &'a Pool) -> &'a [u8] {
+        self.connection(id)
+            .map_or(&[], |tcb| tcb.rcv.queue.front(pool))
+    }
+
+    /// All bytes in the receive queue that are in order.
+    pub fn receive_len(&self, id: SocketId) -> usize {
+        self.connection(id).map_or(0, |tcb| tcb.rcv.queue.len())
+    }
+
+    /// Copies bytes from `offset` on and leaves them queued; gives how many.
+    pub fn peek(&self, id: SocketId, offset: usize, buffer: &mut [u8], pool: &Pool) -> usize {
+        self.connection(id)
+            .map_or(0, |tcb| tcb.rcv.queue.peek(pool, offset, buffer))
+    }
+
+    /// The user took `count` bytes from the receive queue. The peer hears of the room once it is
+    /// worth telling.
+    pub fn consume(&mut self, now: Instant, id: SocketId, count: usize, pool: &mut Pool) {
+        let Some(tcb) = self.connection_mut(id) else {
+            return;
+        };
+        let count = count.min(tcb.rcv.queue.len());
+        tcb.rcv.queue.consume(pool, count);
+        tcb.rcv
+            .consumed(now, count, tcb.options.receive_buffer.is_some());
+        if tcb.state.receives() && tcb.rcv.update_is_due() {
+            tcb.acknowledge_now();
+            self.settle(now, id.index, pool);
+        }
+    }
+
+    /// CLOSE of the sending side: a FIN after what is queued.
+    ///
+    /// Errors: `NotConnected` if there is no connection, `Invalid` for a stale handle.
+    pub fn shutdown_write(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        pool: &mut Pool,
+    ) -> Result<(), Error> {
+        let tcb = self.connection_mut(id).ok_or(Error::Invalid)?;
+        if tcb.state == State::Closed {
+            return Err(Error::NotConnected);
+        }
+        tcb.close_write(pool);
+        self.settle(now, id.index, pool);
+        Ok(())
+    }
+
+    /// CLOSE by a user who will not come back, of a connection or a listener. What was sent is
+    /// still delivered; the place frees itself in the end.
+    pub fn close(&mut self, now: Instant, id: SocketId, pool: &mut Pool) {
+        if id.kind == Kind::Listener {
+            self.close_listener(now, id, pool);
+            return;
+        }
+        let Some(tcb) = self.connection_mut(id) else {
+            return;
+        };
+        tcb.owner = Owner::Nobody;
+        let unread = !tcb.rcv.queue.is_empty();
+        let no_wait = tcb.state == State::FinWait2 && tcb.options.linger2.is_none();
+        if tcb.state.is_synchronized() && (unread || no_wait) {
+            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
+            tcb.reset(pool, None);
+        } else {
+            tcb.close_write(pool);
+            tcb.arm_linger(now);
+        }
+        self.settle(now, id.index, pool);
+    }
+
+    /// ABORT: a RST to the peer, and the place is free.
+    pub fn abort(&mut self, now: Instant, id: SocketId, pool: &mut Pool) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.owner = Owner::Nobody;
+            match tcb.state {
+                State::Closed | State::SynSent | State::TimeWait => tcb.end(pool, None),
+                _ => tcb.reset(pool, None),
+            }
+            self.settle(now, id.index, pool);
+        }
+    }
+
+    /// As Linux: connections nobody accepted are reset; half-open ones are forgotten.
+    fn close_listener(&mut self, now: Instant, id: SocketId, pool: &mut Pool) {
+        let Some(listener) = self.listener_mut(id) else {
+            return;
+        };
+        let local = listener.local;
+        self.tables.remove_listener(local, id.index);
+        while let Some(child) = self.accept(id) {
+            self.abort(now, child, pool);
+        }
+        let half_open =
+            |tcb: &&Tcb| matches!(tcb.owner, Owner::Listener { index, .. } if index == id.index);
+        let orphans: Vec<u32> = self
+            .connections
+            .iter()
+            .filter(half_open)
+            .map(|tcb| tcb.id.index)
+            .collect();
+        for index in orphans {
+            if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.end(pool, None);
+                self.settle(now, index, pool);
+            }
+        }
+        self.listeners.remove(id.index);
+    }
+
+    /// Why the connection ended, or what ICMP said about it; told once (SO_ERROR).
+    pub fn take_error(&mut self, id: SocketId) -> Option<Error> {
+        let tcb = self.connection_mut(id)?;
+        tcb.error.take().or_else(|| tcb.soft_error.take())
+    }
+
+    /// STATUS; `None` for a stale handle.
+    pub fn status(&self, id: SocketId) -> Option<TcpStatus> {
+        self.connection(id).map(Tcb::status)
+    }
+
+    /// STATUS of a listener; `None` for a stale handle.
+    pub fn listener_status(&self, id: SocketId) -> Option<ListenerStatus> {
+        let listener = self.listeners.get(id.index).filter(|l| l.id == id)?;
+        Some(listener.status())
+    }
+
+    /// Changes the options of a connection or listener.
+    pub fn set_options(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        options: &TcpOptions,
+        pool: &mut Pool,
+    ) {
+        let default_congestion = self.config.congestion;
+        if let Some(listener) = self.listener_mut(id) {
+            listener.options = *options;
+        }
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.change_options(now, options);
+            let congestion = options.congestion.unwrap_or(default_congestion);
+            tcb.window.set_algorithm(congestion);
+            self.settle(now, id.index, pool);
+        }
+    }
+
+    /// Options of a connection or listener.
+    pub fn options(&self, id: SocketId) -> Option<&TcpOptions> {
+        match id.kind {
+            Kind::Listener => {
+                let listener = self.listeners.get(id.index).filter(|l| l.id == id)?;
+                Some(&listener.options)
+            }
+            _ => self.connection(id).map(|tcb| &tcb.options),
+        }
+    }
+
+    /// All connections, half-open and unaccepted ones included.
+    pub fn connections(&self) -> impl Iterator<Item = SocketId> + '_ {
+        self.connections.iter().map(|tcb| tcb.id)
+    }
+
+    /// All listeners.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketId> + '_ {
+        self.listeners.iter().map(|listener| listener.id)
+    }
+
+    /// How many connections are in TIME-WAIT.
+    pub const fn time_wait_len(&self) -> usize {
+        self.time_waits.len()
+    }
+}
+
+impl Tcb {
+    fn may_send(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
+            State::Established | State::CloseWait => Ok(()),
+            _ => Err(self.error.take().unwrap_or(Error::BrokenPipe)),
+        }
+    }
+
+    /// The user sends nothing more.
+    fn close_write(&mut self, pool: &mut Pool) {
+        self.marks.output = true;
+        match self.state {
+            // RFC 9293 section 3.10.4: "Delete the TCB"; nothing was sent that matters.
+            State::SynSent => self.end(pool, None),
+            // "Queue for processing after entering ESTABLISHED state."
+            State::SynReceived => self.snd.fin = true,
+            State::Established => {
+                self.state = State::FinWait1;
+                self.snd.fin = true;
+            }
+            State::CloseWait => {
+                self.state = State::LastAck;
+                self.snd.fin = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn change_options(&mut self, now: Instant, options: &TcpOptions) {
+        let old = core::mem::replace(&mut self.options, *options);
+        // As Linux: turning Nagle off, or the cork out, pushes what waits.
+        if (options.nodelay && !old.nodelay) || (old.cork && !options.cork) {
+            self.snd.push_end = self.snd.end();
+        }
+        if options.quickack && self.rcv.nxt != self.rcv.acked && self.state.is_synchronized() {
+            self.acknowledge_now();
+        }
+        self.snd.set_limit(options.send_buffer);
+        self.rcv
+            .set_bounds(options.receive_buffer, options.window_clamp);
+        let keepalive_changed =
+            (old.keepalive, old.keep_idle) != (options.keepalive, options.keep_idle);
+        if keepalive_changed {
+            self.probes = 0;
+            self.arm_keepalive(now);
+        }
+        self.marks.output = true;
+    }
+}

@@ -1,0 +1,171 @@
+//! The user calls of TCP: those of [`Tcp`](super::tcp::Tcp), with what the rest of the stack knows.
+
+use core::net::SocketAddrV4;
+
+use super::Stack;
+use super::error::Error;
+use super::ids::SocketId;
+use super::routes::RouteDecision;
+use super::tcp::{self, ListenerStatus, TcpOptions, TcpStatus};
+use super::time::Instant;
+
+impl Stack {
+    /// Active OPEN. `local` is an address of ours with a leased port.
+    ///
+    /// Errors: `NetworkUnreachable` without a route of the stack's or to a broadcast address,
+    /// `AddressNotAvailable` if the pair of addresses is taken, `NoBuffers` if there are too many
+    /// connections.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        options: &TcpOptions,
+    ) -> Result<SocketId, Error> {
+        let route = self.interface.route(*remote.ip());
+        let routed = matches!(route, RouteDecision::Stack { .. });
+        if !routed || self.interface.is_broadcast(*remote.ip()) {
+            return Err(Error::NetworkUnreachable);
+        }
+        self.outbox.release(&mut self.pool);
+        self.tcp
+            .connect(now, local, remote, options, &mut self.pool)
+    }
+
+    /// Whether no connection, in TIME-WAIT or otherwise, has these ends.
+    pub fn tcp_tuple_free(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.tcp.tuple_free(local, remote)
+    }
+
+    /// Passive OPEN on `local`, whose port is leased; the IP address may be unspecified.
+    ///
+    /// Errors: `AddressInUse` if another listener has exactly this address and not both share it.
+    pub fn tcp_listen(
+        &mut self,
+        local: SocketAddrV4,
+        backlog: u32,
+        options: &TcpOptions,
+    ) -> Result<SocketId, Error> {
+        self.tcp.listen(local, backlog, options)
+    }
+
+    /// Changes how many connections may wait to be accepted.
+    pub fn tcp_set_backlog(&mut self, listener: SocketId, backlog: u32) {
+        self.tcp.set_backlog(listener, backlog);
+    }
+
+    /// The connection that has waited longest to be accepted. It may have ended meanwhile.
+    pub fn tcp_accept(&mut self, listener: SocketId) -> Option<SocketId> {
+        self.tcp.accept(listener)
+    }
+
+    /// SEND: queues as much of `data` as there is room for and returns how many bytes that was.
+    /// With `more` the end of it waits for what follows (MSG_MORE).
+    ///
+    /// Errors: `WouldBlock` if there is no room, or no connection yet; `BrokenPipe` if the sending
+    /// side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    pub fn tcp_send(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        more: bool,
+    ) -> Result<usize, Error> {
+        self.tcp.send(now, id, data, more, &mut self.pool)
+    }
+
+    /// SEND with the URGENT flag (MSG_OOB). Errors as [`tcp_send`](Self::tcp_send).
+    pub fn tcp_send_urgent(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+    ) -> Result<usize, Error> {
+        self.tcp.send_urgent(now, id, data, &mut self.pool)
+    }
+
+    /// RECEIVE: the first run of bytes that lie side by side in the receive queue; empty only if
+    /// none is queued.
+    pub fn tcp_received(&self, id: SocketId) -> &[u8] {
+        self.tcp.received(id, &self.pool)
+    }
+
+    /// All bytes in the receive queue that are in order.
+    pub fn tcp_receive_len(&self, id: SocketId) -> usize {
+        self.tcp.receive_len(id)
+    }
+
+    /// Copies queued bytes from `offset` on into `buffer` and returns how many.
+    pub fn tcp_peek(&self, id: SocketId, offset: usize, buffer: &mut [u8]) -> usize {
+        self.tcp.peek(id, offset, buffer, &self.pool)
+    }
+
+    /// Takes `count` bytes off the receive queue. The peer hears of the room once it is worth
+    /// telling (RFC 9293 section 3.8.6.2.2).
+    pub fn tcp_consume(&mut self, now: Instant, id: SocketId, count: usize) {
+        self.tcp.consume(now, id, count, &mut self.pool);
+    }
+
+    /// CLOSE of the sending side: a FIN after what is queued.
+    ///
+    /// Errors: `NotConnected` if there is no connection, `Invalid` for a stale handle.
+    pub fn tcp_shutdown_write(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
+        self.tcp.shutdown_write(now, id, &mut self.pool)
+    }
+
+    /// The user of a connection or listener is gone. What was sent is still delivered, unless data
+    /// was left unread; the place frees itself in the end.
+    pub fn tcp_close(&mut self, now: Instant, id: SocketId) {
+        self.tcp.close(now, id, &mut self.pool);
+    }
+
+    /// ABORT: a RST to the peer, and the place is free.
+    pub fn tcp_abort(&mut self, now: Instant, id: SocketId) {
+        self.tcp.abort(now, id, &mut self.pool);
+    }
+
+    /// Why the connection ended, or what ICMP said about it (SO_ERROR). It is told once.
+    pub fn tcp_take_error(&mut self, id: SocketId) -> Option<Error> {
+        self.tcp.take_error(id)
+    }
+
+    /// STATUS; none for a stale handle.
+    pub fn tcp_status(&self, id: SocketId) -> Option<TcpStatus> {
+        self.tcp.status(id)
+    }
+
+    /// STATUS of a listener; none for a stale handle.
+    pub fn tcp_listener_status(&self, id: SocketId) -> Option<ListenerStatus> {
+        self.tcp.listener_status(id)
+    }
+
+    /// Takes in what setsockopt changed on a connection or listener.
+    pub fn tcp_set_options(&mut self, now: Instant, id: SocketId, options: &TcpOptions) {
+        self.tcp.set_options(now, id, options, &mut self.pool);
+    }
+
+    /// Options of a connection or listener; none for a stale handle.
+    pub fn tcp_options(&self, id: SocketId) -> Option<&TcpOptions> {
+        self.tcp.options(id)
+    }
+
+    /// All connections, half-open and unaccepted ones included, in no order.
+    pub fn tcp_connections(&self) -> impl Iterator<Item = SocketId> {
+        self.tcp.connections()
+    }
+
+    /// All listeners, in no order.
+    pub fn tcp_listeners(&self) -> impl Iterator<Item = SocketId> {
+        self.tcp.listeners()
+    }
+
+    /// How many connections are in TIME-WAIT.
+    pub fn tcp_time_wait_len(&self) -> usize {
+        self.tcp.time_wait_len()
+    }
+
+    /// What TCP counted since the stack was made.
+    pub fn tcp_counters(&self) -> &tcp::Counters {
+        self.tcp.counters()
+    }
+}

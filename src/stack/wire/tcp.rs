@@ -1,0 +1,383 @@
+//! The TCP header (RFC 9293 section 3.1) and its options (RFC 7323, RFC 2018).
+
+use core::fmt;
+use core::ops::Range;
+
+use super::Malformed;
+pub use super::seq::Seq;
+
+/// Where the checksum is in the header.
+pub const CHECKSUM: Range<usize> = 16..18;
+
+/// Length in bytes of a header without options.
+pub const HEADER_LEN: usize = 20;
+/// The most SACK blocks that fit a header.
+pub const MAX_SACK_BLOCKS: usize = 4;
+
+/// The control bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronize sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// Push.
+    pub const PSH: Self = Self(0x08);
+    /// The acknowledgment field is significant.
+    pub const ACK: Self = Self(0x10);
+    /// The urgent pointer field is significant.
+    pub const URG: Self = Self(0x20);
+    /// Explicit congestion notification echo (RFC 3168).
+    pub const ECE: Self = Self(0x40);
+    /// Congestion window reduced (RFC 3168).
+    pub const CWR: Self = Self(0x80);
+    /// Accurate ECN (RFC 9768).
+    pub const AE: Self = Self(0x100);
+
+    /// Whether all of `other`'s bits are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These bits and those of `other`.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Timestamps option (RFC 7323 section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamps {
+    /// TSval.
+    pub value: u32,
+    /// TSecr.
+    pub echo: u32,
+}
+
+/// The blocks of a SACK option (RFC 2018 section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SackBlocks {
+    blocks: [(Seq, Seq); MAX_SACK_BLOCKS],
+    count: u8,
+}
+
+impl SackBlocks {
+    /// Adds the block `[left, right)`; what does not fit is left out.
+    pub fn push(&mut self, left: Seq, right: Seq) {
+        if let Some(place) = self.blocks.get_mut(self.count as usize) {
+            *place = (left, right);
+            self.count += 1;
+        }
+    }
+
+    /// The blocks, as (left edge, right edge).
+    pub fn as_slice(&self) -> &[(Seq, Seq)] {
+        &self.blocks[..self.count as usize]
+    }
+
+    /// Keeps the first `count` blocks.
+    pub fn truncate(&mut self, count: usize) {
+        self.count = self.count.min(count as u8);
+    }
+}
+
+/// The options this stack knows. Others are skipped (RFC 9293 MUST-6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Maximum segment size in bytes.
+    pub mss: Option<u16>,
+    /// Window scale shift (RFC 7323 section 2), as received: may exceed 14.
+    pub window_scale: Option<u8>,
+    /// SACK permitted.
+    pub sack_permitted: bool,
+    /// Timestamps.
+    pub timestamps: Option<Timestamps>,
+    /// SACK blocks.
+    pub sack: SackBlocks,
+}
+
+/// A TCP header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repr {
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Sequence number.
+    pub seq: Seq,
+    /// Acknowledgment number; meaningful with [`Flags::ACK`].
+    pub ack: Seq,
+    /// Control bits.
+    pub flags: Flags,
+    /// Window field, not scaled.
+    pub window: u16,
+    /// Urgent pointer; meaningful with [`Flags::URG`].
+    pub urgent: u16,
+    /// Options.
+    pub options: Options,
+}
+
+const KIND_END: u8 = 0;
+const KIND_NOP: u8 = 1;
+const KIND_MSS: u8 = 2;
+const KIND_WINDOW_SCALE: u8 = 3;
+const KIND_SACK_PERMITTED: u8 = 4;
+const KIND_SACK: u8 = 5;
+const KIND_TIMESTAMPS: u8 = 8;
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Reads the header at the start of a segment; gives it and its length in bytes. The checksum is
+/// not looked at: it covers more than the header.
+pub fn parse(bytes: &[u8]) -> Result<(Repr, usize), Malformed> {
+    if bytes.len() < HEADER_LEN {
+        return Err(Malformed);
+    }
+    let header_len = usize::from(bytes[12] >> 4) * 4;
+    if header_len < HEADER_LEN || header_len > bytes.len() {
+        return Err(Malformed);
+    }
+    let repr = Repr {
+        source_port: u16_at(bytes, 0),
+        destination_port: u16_at(bytes, 2),
+        seq: Seq(u32_at(bytes, 4)),
+        ack: Seq(u32_at(bytes, 8)),
+        flags: Flags(u16_at(bytes, 12) & 0x1ff),
+        window: u16_at(bytes, 14),
+        urgent: u16_at(bytes, 18),
+        options: parse_options(&bytes[HEADER_LEN..header_len]),
+    };
+    Ok((repr, header_len))
+}
+
+/// Reads options. One whose length is impossible ends the reading: where the next one would
+/// start is not known (RFC 9293 MUST-7).
+fn parse_options(mut bytes: &[u8]) -> Options {
+    let mut options = Options::default();
+    while let Some(&kind) = bytes.first() {
+        let len = match kind {
+            KIND_END => break,
+            KIND_NOP => 1,
+            _ => bytes.get(1).map_or(0, |&len| usize::from(len)),
+        };
+        if len > bytes.len() || (kind != KIND_NOP && len < 2) {
+            break;
+        }
+        parse_option(&mut options, kind, &bytes[len.min(2)..len]);
+        bytes = &bytes[len..];
+    }
+    options
+}
+
+/// A known kind with a length it cannot have is skipped like an unknown one.
+fn parse_option(options: &mut Options, kind: u8, value: &[u8]) {
+    match (kind, value.len()) {
+        (KIND_MSS, 2) => options.mss = Some(u16_at(value, 0)),
+        (KIND_WINDOW_SCALE, 1) => options.window_scale = Some(value[0]),
+        (KIND_SACK_PERMITTED, 0) => options.sack_permitted = true,
+        (KIND_TIMESTAMPS, 8) => {
+            options.timestamps = Some(Timestamps {
+                value: u32_at(value, 0),
+                echo: u32_at(value, 4),
+            });
+        }
+        (KIND_SACK, len) if len % 8 == 0 => {
+            options.sack = SackBlocks::default();
+            for block in value.chunks_exact(8) {
+                options
+                    .sack
+                    .push(Seq(u32_at(block, 0)), Seq(u32_at(block, 4)));
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Options {
+    /// Length in bytes on the wire, padded to a multiple of four.
+    pub fn len(&self) -> usize {
+        let mut len = 0;
+        if self.mss.is_some() {
+            len += 4;
+        }
+        if self.timestamps.is_some() {
+            len += 12;
+        } else if self.sack_permitted {
+            len += 4;
+        }
+        if self.window_scale.is_some() {
+            len += 4;
+        }
+        match self.sack.as_slice().len() {
+            0 => len,
+            blocks => len + 4 + 8 * blocks,
+        }
+    }
+
+    /// Writes the options, four-byte aligned, into `bytes`, which is exactly [`Options::len`] long.
+    fn emit(&self, bytes: &mut [u8]) {
+        let mut rest = bytes;
+        if let Some(mss) = self.mss {
+            put(&mut rest, &[KIND_MSS, 4]);
+            put(&mut rest, &mss.to_be_bytes());
+        }
+        if let Some(timestamps) = self.timestamps {
+            // SACK permitted, where there is one, takes the place of the two no-operations.
+            let pad = if self.sack_permitted {
+                [KIND_SACK_PERMITTED, 2]
+            } else {
+                [KIND_NOP, KIND_NOP]
+            };
+            put(&mut rest, &pad);
+            put(&mut rest, &[KIND_TIMESTAMPS, 10]);
+            put(&mut rest, &timestamps.value.to_be_bytes());
+            put(&mut rest, &timestamps.echo.to_be_bytes());
+        } else if self.sack_permitted {
+            put(&mut rest, &[KIND_NOP, KIND_NOP, KIND_SACK_PERMITTED, 2]);
+        }
+        if let Some(shift) = self.window_scale {
+            put(&mut rest, &[KIND_NOP, KIND_WINDOW_SCALE, 3, shift]);
+        }
+        let blocks = self.sack.as_slice();
+        if !blocks.is_empty() {
+            let len = 2 + 8 * blocks.len() as u8;
+            put(&mut rest, &[KIND_NOP, KIND_NOP, KIND_SACK, len]);
+            for (left, right) in blocks {
+                put(&mut rest, &left.0.to_be_bytes());
+                put(&mut rest, &right.0.to_be_bytes());
+            }
+        }
+    }
+}
+
+/// Writes `bytes` at the front of `rest` and moves `rest` past them.
+fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+    let (front, back) = core::mem::take(rest).split_at_mut(bytes.len());
+    front.copy_from_slice(bytes);
+    *rest = back;
+}
+
+impl Repr {
+    /// Length in bytes of the header on the wire.
+    pub fn header_len(&self) -> usize {
+        HEADER_LEN + self.options.len()
+    }
+
+    /// Writes the header, with a checksum of zero, to the front of `bytes`, which must be at least
+    /// [`Repr::header_len`] long.
+    pub fn emit(&self, bytes: &mut [u8]) {
+        let header_len = self.header_len();
+        let offset_and_flags = ((header_len / 4) as u16) << 12 | (self.flags.0 & 0x1ff);
+        bytes[0..2].copy_from_slice(&self.source_port.to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        bytes[12..14].copy_from_slice(&offset_and_flags.to_be_bytes());
+        bytes[14..16].copy_from_slice(&self.window.to_be_bytes());
+        bytes[16..18].fill(0);
+        bytes[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        self.options.emit(&mut bytes[HEADER_LEN..header_len]);
+    }
+
+    /// The header and the length of its payload as one line of a packet script:
+    /// `S. 0:0(0) ack 1 win 65535 <mss 1460>`.
+    pub fn display(&self, payload_len: usize) -> Display<'_> {
+        Display {
+            repr: self,
+            payload_len,
+        }
+    }
+}
+
+/// See [`Repr::display`].
+pub struct Display<'a> {
+    repr: &'a Repr,
+    payload_len: usize,
+}
+
+impl fmt::Display for Display<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let repr = self.repr;
+        let end = repr.seq + self.payload_len as u32;
+        write!(
+            f,
+            "{} {}:{}({})",
+            repr.flags, repr.seq, end, self.payload_len
+        )?;
+        if repr.flags.contains(Flags::ACK) {
+            write!(f, " ack {}", repr.ack)?;
+        }
+        write!(f, " win {}", repr.window)?;
+        if repr.flags.contains(Flags::URG) {
+            write!(f, " urg {}", repr.urgent)?;
+        }
+        write!(f, "{}", repr.options)
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LETTERS: [(Flags, &str); 9] = [
+            (Flags::FIN, "F"),
+            (Flags::SYN, "S"),
+            (Flags::RST, "R"),
+            (Flags::PSH, "P"),
+            (Flags::URG, "U"),
+            (Flags::ECE, "E"),
+            (Flags::CWR, "W"),
+            (Flags::AE, "e"),
+            (Flags::ACK, "."),
+        ];
+        for (flag, letter) in LETTERS {
+            if self.contains(flag) {
+                f.write_str(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = " <";
+        if let Some(mss) = self.mss {
+            write!(f, "{before}mss {mss}")?;
+            before = ",";
+        }
+        if self.sack_permitted {
+            write!(f, "{before}sackOK")?;
+            before = ",";
+        }
+        if let Some(timestamps) = self.timestamps {
+            let (value, echo) = (timestamps.value, timestamps.echo);
+            write!(f, "{before}TS val {value} ecr {echo}")?;
+            before = ",";
+        }
+        if let Some(shift) = self.window_scale {
+            write!(f, "{before}wscale {shift}")?;
+            before = ",";
+        }
+        if !self.sack.as_slice().is_empty() {
+            write!(f, "{before}sack")?;
+            for (left, right) in self.sack.as_slice() {
+                write!(f, " {left}:{right}")?;
+            }
+            before = ",";
+        }
+        if before == "," {
+            f.write_str(">")
+        } else {
+            Ok(())
+        }
+    }
+}

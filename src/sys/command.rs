@@ -1,0 +1,136 @@
+//! System calls that only the command makes; no part of the library.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// `ETHTOOL_GTSO`, `ETHTOOL_GGSO`, `ETHTOOL_GGRO` of linux/ethtool.h.
+const ETHTOOL_GTSO: u32 = 0x1e;
+const ETHTOOL_GGSO: u32 = 0x23;
+const ETHTOOL_GGRO: u32 = 0x2b;
+/// `SIOCETHTOOL` of linux/sockios.h.
+const SIOCETHTOOL: libc::c_ulong = 0x8946;
+
+/// The offloads of an interface that decide how large frames get. `None`: it does not say.
+pub(crate) struct Offloads {
+    /// TCP segmentation offload: the interface cuts segments.
+    pub(crate) tso: Option<bool>,
+    /// Generic segmentation offload: the kernel cuts them, late.
+    pub(crate) gso: Option<bool>,
+    /// Generic receive offload: the kernel joins them, early.
+    pub(crate) gro: Option<bool>,
+}
+
+/// Asks for an interface's offloads through any socket.
+pub(crate) fn offloads(socket: impl AsFd, interface: &str) -> Offloads {
+    let ask = |command| ethtool_value(&socket, interface, command);
+    Offloads {
+        tso: ask(ETHTOOL_GTSO),
+        gso: ask(ETHTOOL_GGSO),
+        gro: ask(ETHTOOL_GGRO),
+    }
+}
+
+/// `struct ethtool_value` of linux/ethtool.h.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    data: u32,
+}
+
+fn ethtool_value(socket: impl AsFd, interface: &str, command: u32) -> Option<bool> {
+    let mut value = EthtoolValue { command, data: 0 };
+    // SAFETY: an ifreq is plain integers and pointers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero: it ends the name.
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the request points to a value of the layout its command names, both outlive the call,
+    // and the kernel writes nothing but that value.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+    (result == 0).then_some(value.data != 0)
+}
+
+/// Lends a descriptor of std to rustix, which is built without std: its descriptors must not be
+/// std's, whose drop is the C library's `close`.
+pub(crate) fn borrow(socket: &impl std::os::fd::AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the owner of the descriptor is borrowed for as long as the result lives.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+/// Who made the listening socket at the other end, as the kernel recorded it (SO_PEERCRED of
+/// unix(7)). 0: a process outside our PID namespace, which is why rustix, whose process numbers
+/// are never 0, is not asked.
+pub(crate) fn peer_process(stream: &UnixStream) -> io::Result<libc::pid_t> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `length` says how large `peer` is, both live across the call, and a ucred is three
+    // integers, which may have any value.
+    let result = unsafe {
+        libc::getsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(stream),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(peer.pid)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What SIGPIPE did when the process began; Rust's start-up code ignores it.
+static SIGPIPE_AT_START: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+
+/// Runs before that code, as the loader calls what `.init_array` lists.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+extern "C" fn remember_sigpipe() {
+    // SAFETY: an all-zero sigaction is a value; the kernel only writes to it.
+    let handler = unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, ptr::null(), &raw mut present);
+        present.sa_sigaction
+    };
+    SIGPIPE_AT_START.store(handler, Ordering::Relaxed);
+}
+
+/// Becomes another program, as execve(2), or the shell's script if the file is no program
+/// (execvp(3)). Signals are as they were when this process began: std's own `exec` would reset
+/// them, and a service manager that ignores SIGPIPE for its services means it. Returns only on failure.
+pub(crate) fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: the handler is the one the kernel had, SIG_DFL or SIG_IGN, as exec leaves no others.
+    // The path is a C string; the arrays end in null and point to C strings; all outlive the calls.
+    unsafe {
+        libc::signal(libc::SIGPIPE, SIGPIPE_AT_START.load(Ordering::Relaxed));
+        libc::execvpe(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+    }
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let end = std::iter::once(ptr::null());
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain(end)
+        .collect()
+}
