@@ -34,8 +34,6 @@ pub(crate) use program::{Finished, Program, Running};
 pub(crate) const PEER: &str = "10.23.7.1";
 /// The address that our stack shares with the test namespace's kernel.
 pub(crate) const TEST: &str = "10.23.7.2";
-/// An address in the network that nobody has: ARP requests for it stay unanswered.
-pub(crate) const ABSENT: &str = "10.23.7.99";
 /// The peer drops what arrives at this port without an answer.
 pub(crate) const BLACKHOLE: u16 = 9;
 /// The peer answers what arrives at `UNREACHABLE + code` with ICMP destination unreachable of that code.
@@ -51,7 +49,7 @@ pub(crate) enum Side {
     Test,
 }
 
-/// Held for the lab's lifetime only; see `QUIET`.
+/// Held for the lab's lifetime; see `QUIET`.
 enum Turn {
     Shared {
         _turn: RwLockReadGuard<'static, ()>,
@@ -67,8 +65,8 @@ pub(crate) struct Lab {
     directory: PathBuf,
     silenced: bool,
     // Fields are dropped in this order: the namespaces are gone before the next lab's turn.
-    guard: Guard,
-    turn: Turn,
+    _guard: Guard,
+    _turn: Turn,
 }
 
 impl Lab {
@@ -117,8 +115,8 @@ impl Lab {
             peer,
             test,
             directory,
-            guard,
-            turn,
+            _guard: guard,
+            _turn: turn,
         };
         lab.join_namespaces();
         lab.load_rules(Side::Test, &own_traffic(lab.silenced));
