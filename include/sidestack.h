@@ -31,78 +31,6 @@ struct timespec;
 #endif
 
 
-/**
- * Counters of this process's stack since it started.
- *
- * Later versions append fields and change none.
- */
-struct sidestack_statistics {
-    /**
-     * Frames taken from the interface.
-     */
-    uint64_t frames_received;
-    /**
-     * Frames given to the interface; one of up to 64 KiB counts as one.
-     */
-    uint64_t frames_sent;
-    /**
-     * Bytes in frames_received, link headers included.
-     */
-    uint64_t bytes_received;
-    /**
-     * Bytes in frames_sent, link headers included.
-     */
-    uint64_t bytes_sent;
-    /**
-     * Frames the kernel dropped because the stack did not fetch them in time.
-     */
-    uint64_t frames_lost;
-    /**
-     * Frames the stack dropped: damaged, malformed, or for nobody.
-     */
-    uint64_t frames_refused;
-    /**
-     * TCP connections that exist now, in any state.
-     */
-    uint64_t tcp_connections;
-    /**
-     * TCP connections opened by connect().
-     */
-    uint64_t tcp_opened;
-    /**
-     * TCP connections opened by a peer.
-     */
-    uint64_t tcp_accepted;
-    /**
-     * TCP connections that ended by a reset or a timeout.
-     */
-    uint64_t tcp_aborted;
-    /**
-     * TCP segments received.
-     */
-    uint64_t tcp_segments_received;
-    /**
-     * TCP segments sent.
-     */
-    uint64_t tcp_segments_sent;
-    /**
-     * TCP segments sent again.
-     */
-    uint64_t tcp_segments_retransmitted;
-    /**
-     * UDP datagrams received.
-     */
-    uint64_t udp_datagrams_received;
-    /**
-     * UDP datagrams sent.
-     */
-    uint64_t udp_datagrams_sent;
-    /**
-     * Internet sockets that were left to the kernel.
-     */
-    uint64_t sockets_left_to_kernel;
-};
-
 typedef __rlimit_resource_t Resource;
 
 #ifdef __cplusplus
@@ -149,7 +77,7 @@ int sidestack_why_not(int fd,
  *
  * `out` has room for `size` bytes.
  */
-int sidestack_statistics(struct sidestack_statistics *out,
+int sidestack_statistics(sidestack_statistics *out,
                          size_t size);
 
 /**
@@ -284,7 +212,7 @@ int sidestack_why_not(int fd,
  *
  * `out` has room for `size` bytes.
  */
-int sidestack_statistics(struct sidestack_statistics *out,
+int sidestack_statistics(sidestack_statistics *out,
                          size_t size);
 
 /**

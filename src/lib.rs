@@ -2,7 +2,11 @@
 //!
 //! `abi → socket → driver → {stack, link, control, memory} → sys`
 
+mod abi;
 mod control;
+mod driver;
 mod link;
+mod memory;
+mod socket;
 mod stack;
 mod sys;

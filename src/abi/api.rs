@@ -8,55 +8,15 @@ use core::mem::size_of;
 use core::ptr;
 use rustix::io::Errno;
 
-use crate::socket::report;
+use crate::socket::report::{self, Statistics};
 
-use super::errno::{fail, success};
+use super::border::{fail, success};
 
 /// The version as what(1) finds it in the file, from where `sidestack doctor` reads it.
 #[used]
 static VERSION_MARK: &str = concat!("@(#)libsidestack ", env!("CARGO_PKG_VERSION"), "\0");
 /// Bytes of the mark before the version.
 const VERSION_START: usize = "@(#)libsidestack ".len();
-
-/// Counters of this process's stack since it started.
-///
-/// Later versions append fields and change none.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct Statistics {
-    /// Frames taken from the interface.
-    pub frames_received: u64,
-    /// Frames given to the interface; one of up to 64 KiB counts as one.
-    pub frames_sent: u64,
-    /// Bytes in frames_received, link headers included.
-    pub bytes_received: u64,
-    /// Bytes in frames_sent, link headers included.
-    pub bytes_sent: u64,
-    /// Frames the kernel dropped because the stack did not fetch them in time.
-    pub frames_lost: u64,
-    /// Frames the stack dropped: damaged, malformed, or for nobody.
-    pub frames_refused: u64,
-    /// TCP connections that exist now, in any state.
-    pub tcp_connections: u64,
-    /// TCP connections opened by connect().
-    pub tcp_opened: u64,
-    /// TCP connections opened by a peer.
-    pub tcp_accepted: u64,
-    /// TCP connections that ended by a reset or a timeout.
-    pub tcp_aborted: u64,
-    /// TCP segments received.
-    pub tcp_segments_received: u64,
-    /// TCP segments sent.
-    pub tcp_segments_sent: u64,
-    /// TCP segments sent again.
-    pub tcp_segments_retransmitted: u64,
-    /// UDP datagrams received.
-    pub udp_datagrams_received: u64,
-    /// UDP datagrams sent.
-    pub udp_datagrams_sent: u64,
-    /// Internet sockets that were left to the kernel.
-    pub sockets_left_to_kernel: u64,
-}
 
 /// The version of the library, like "0.1.0". Never NULL; lives as long as the library.
 #[unsafe(no_mangle)]

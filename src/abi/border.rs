@@ -119,3 +119,14 @@ pub unsafe fn give_address(
     // SAFETY: read above.
     unsafe { write(len, bytes.len() as libc::socklen_t) }
 }
+
+/// Sets errno and gives -1.
+pub fn fail(errno: Errno) -> i32 {
+    set_errno(errno);
+    -1
+}
+
+/// Gives what a successful call gives.
+pub fn success(value: i32) -> i32 {
+    value
+}

@@ -26,7 +26,7 @@ const MAX_TRIES: usize = 4096;
 const MAX_IDLE: usize = 256;
 
 /// Which protocol's ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -36,7 +36,9 @@ pub enum Protocol {
 
 /// The ephemeral ports of one interface.
 ///
-/// Each is held on all addresses, but for the driven interface only: elsewhere nobody notices.
+/// Each is held on all addresses, but for the driven interface only: elsewhere a connection to it
+/// is refused as to any unused port. (A local program that connects to the driven interface's own
+/// address counts as arriving there, and hears nothing.)
 #[derive(Debug)]
 pub struct EphemeralPorts {
     tcp: Table,

@@ -42,12 +42,11 @@ const REJECT: u32 = 0;
 /// More addresses than this are not compared one by one; every address is admitted then.
 const MAX_ADDRESSES: usize = 128;
 
-/// Instructions outside the port trees, at most, without the addresses.
-const FIXED: usize = 48;
+/// A kernel that has no room for this many instructions has none for a filter at all.
+const SMALLEST_LIMIT: usize = 100;
 
-/// Instructions a run of ports costs at most: two breakpoints, each a comparison, a verdict and
-/// perhaps a long jump.
-const PER_RUN: usize = 6;
+/// Instructions a run of ports costs at least: two breakpoints, each a comparison and a verdict.
+const PER_RUN: usize = 4;
 
 /// Offsets into the frame.
 mod at {
@@ -83,27 +82,34 @@ impl FilterSpec {
             program.push(verdict(ACCEPT));
             return program;
         }
-        let limit = limit.min(MAX_INSTRUCTIONS);
-        let room = limit.saturating_sub(FIXED + self.addresses.len().min(MAX_ADDRESSES));
-        let (tcp, udp) = self.runs(room / PER_RUN);
         program.extend(icmp_errors());
-        program.extend(transport(&port_tree(&tcp), port_tree(&udp)));
-        program
+        let room = limit.min(MAX_INSTRUCTIONS).saturating_sub(program.len());
+        let mut most = room / PER_RUN;
+        loop {
+            let (tcp, udp) = self.runs(most);
+            let ports = transport(&port_tree(&tcp), port_tree(&udp));
+            if ports.len() <= room || most <= 1 {
+                program.extend(ports);
+                return program;
+            }
+            most -= most / 16 + 1;
+        }
     }
 
-    /// Hands the program to `attach`, a coarser one as long as it says ENOMEM.
+    /// Hands the program, of at most `limit` instructions, to `attach`; a coarser one as long as
+    /// that says ENOMEM.
     ///
     /// # Errors
     /// What `attach` says.
     pub fn install(
         &self,
+        mut limit: usize,
         attach: impl Fn(&[Instruction]) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let mut limit = MAX_INSTRUCTIONS;
         loop {
             let program = self.program(limit);
             match attach(&program) {
-                Err(Errno::NOMEM) if limit > 2 * FIXED => limit = program.len().min(limit) / 2,
+                Err(Errno::NOMEM) if limit > SMALLEST_LIMIT => limit = program.len().min(limit) / 2,
                 result => return result,
             }
         }

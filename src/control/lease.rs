@@ -7,7 +7,7 @@
 //! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -29,6 +29,31 @@ pub struct LeaseOptions {
     pub interface: Option<u32>,
 }
 
+/// For which families an AF_INET6 socket holds its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inet6 {
+    /// IPv6 and IPv4.
+    Both,
+    /// IPv6 alone (IPV6_V6ONLY).
+    Only,
+}
+
+/// What to bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelAddress {
+    /// The IPv4 address and port; port 0 lets the kernel choose.
+    pub local: SocketAddrV4,
+    /// The socket is AF_INET6, and bound to all addresses or to the IPv4 one in IPv6's clothes
+    /// (RFC 4291 section 2.5.5.2).
+    pub inet6: Option<Inet6>,
+}
+
+impl From<SocketAddrV4> for KernelAddress {
+    fn from(local: SocketAddrV4) -> Self {
+        Self { local, inet6: None }
+    }
+}
+
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
@@ -38,46 +63,51 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Binds a TCP socket; port 0 lets the kernel choose.
+    /// Binds a TCP socket.
     ///
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
-    pub fn tcp(local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::STREAM, local, options)
+    pub fn tcp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
+        Self::bind(SocketType::STREAM, address.into(), options)
     }
 
-    /// Binds a UDP socket; port 0 lets the kernel choose. Until [`Self::drop_arrivals`] it
-    /// receives as any socket does.
+    /// Binds a UDP socket. Until [`Self::drop_arrivals`] it receives as any socket does.
     ///
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
-    pub fn udp(local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::DGRAM, local, options)
+    pub fn udp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
+        Self::bind(SocketType::DGRAM, address.into(), options)
     }
 
-    fn bind(kind: SocketType, local: SocketAddrV4, options: &LeaseOptions) -> Result<Self, Errno> {
+    fn bind(
+        kind: SocketType,
+        address: KernelAddress,
+        options: &LeaseOptions,
+    ) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(AddressFamily::INET, kind, flags, None)?;
+        let family = match address.inet6 {
+            None => AddressFamily::INET,
+            Some(_) => AddressFamily::INET6,
+        };
+        let fd = net::socket_with(family, kind, flags, None)?;
         let fd = descriptor::high(fd)?;
-        if options.reuse_address {
-            sockopt::set_socket_reuseaddr(&fd, true)?;
+        set_options(&fd, options)?;
+        let local = address.local;
+        match address.inet6 {
+            None => net::bind(&fd, &local)?,
+            Some(inet6) => {
+                sockopt::set_ipv6_v6only(&fd, inet6 == Inet6::Only)?;
+                let ip = match local.ip() {
+                    ip if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED,
+                    ip => ip.to_ipv6_mapped(),
+                };
+                net::bind(&fd, &SocketAddrV6::new(ip, local.port(), 0, 0))?;
+            }
         }
-        if options.reuse_port {
-            sockopt::set_socket_reuseport(&fd, true)?;
-        }
-        if options.free_bind {
-            sockopt::set_ip_freebind(&fd, true)?;
-        }
-        if let Some(index) = options.interface {
-            let index = i32::try_from(index).map_err(|_| Errno::NODEV)?;
-            let name = libc::SO_BINDTOIFINDEX;
-            option::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
-        }
-        net::bind(&fd, &local)?;
-        let local = SocketAddrV4::try_from(net::getsockname(&fd)?)?;
+        let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
         Ok(Self {
             fd,
-            local,
+            local: SocketAddrV4::new(*local.ip(), port),
             filtered: false,
         })
     }
@@ -123,11 +153,12 @@ impl Lease {
     }
 
     /// A TCP client that came another way than the driven interface: its kernel socket, without
-    /// our filter, blocking and close-on-exec, and its address. `None`: nobody waits.
+    /// our filter, blocking and close-on-exec, and its address (of an AF_INET6 socket: an IPv6
+    /// one). `None`: nobody waits.
     ///
     /// # Errors
     /// Those of accept(2).
-    pub fn accept(&self) -> Result<Option<(OwnedFd, SocketAddrV4)>, Errno> {
+    pub fn accept(&self) -> Result<Option<(OwnedFd, SocketAddr)>, Errno> {
         let (fd, peer) = match net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC) {
             // ECONNABORTED, EPROTO: the client is gone again; the next call finds the next one.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => return Ok(None),
@@ -138,7 +169,7 @@ impl Lease {
         // take it off is none of the program's.
         let _ = filter::detach(fd.as_fd());
         let peer = peer.map_or(Ok(UNKNOWN), |peer: SocketAddrAny| {
-            SocketAddrV4::try_from(peer)
+            SocketAddr::try_from(peer)
         })?;
         Ok(Some((fd, peer)))
     }
@@ -155,27 +186,48 @@ impl Lease {
 }
 
 /// What stands for a peer the kernel does not name.
-const UNKNOWN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Drops what arrives on the interface, or everything.
+fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
+    if options.reuse_address {
+        sockopt::set_socket_reuseaddr(fd, true)?;
+    }
+    if options.reuse_port {
+        sockopt::set_socket_reuseport(fd, true)?;
+    }
+    if options.free_bind {
+        sockopt::set_ip_freebind(fd, true)?;
+    }
+    if let Some(index) = options.interface {
+        let index = i32::try_from(index).map_err(|_| Errno::NODEV)?;
+        let name = libc::SO_BINDTOIFINDEX;
+        option::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
+    }
+    Ok(())
+}
+
+/// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on
+/// the driven interface as well.)
 fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
-    let instruction = |code, jump_false, operand| Instruction {
+    let instruction = |code, jump_true, jump_false, operand| Instruction {
         code,
-        jump_true: 0,
+        jump_true,
         jump_false,
         operand,
     };
     let ret = (libc::BPF_RET | libc::BPF_K) as u16;
     let Some(index) = interface_index else {
-        return vec![instruction(ret, 0, 0)];
+        return vec![instruction(ret, 0, 0, 0)];
     };
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let arrived_on = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
+    let fact = |fact| (libc::SKF_AD_OFF + fact) as u32;
     vec![
-        instruction(load, 0, arrived_on),
-        instruction(equal, 1, index),
-        instruction(ret, 0, 0),
-        instruction(ret, 0, u32::MAX),
+        instruction(load, 0, 0, fact(libc::SKF_AD_PROTOCOL)),
+        instruction(equal, 0, 3, libc::ETH_P_IP as u32),
+        instruction(load, 0, 0, fact(libc::SKF_AD_IFINDEX)),
+        instruction(equal, 0, 1, index),
+        instruction(ret, 0, 0, 0),
+        instruction(ret, 0, 0, u32::MAX),
     ]
 }

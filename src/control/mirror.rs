@@ -4,18 +4,19 @@
 //! Two sockets: one asks for whole tables, one hears of changes. Changes are only a reason to
 //! read the table again, so nothing depends on their order or on none being lost.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::address::AddressMessageBuffer;
-use netlink_packet_route::link::LinkMessageBuffer;
 use netlink_packet_route::neighbour::NeighbourMessageBuffer;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
+pub use super::interfaces::{Interface, MirrorError};
+use super::interfaces::{Link, choose};
 use super::routes::{Cidr, ListedRoute, Route};
-use super::rtnetlink::{self, Rtnetlink, address, hardware_address, number};
+use super::rtnetlink::{self, Rtnetlink, address, hardware_address};
+use super::rules::{self, Lookup};
 use crate::sys::netlink::RouteSocket;
 
 /// Datagrams of news read in one call, at most.
@@ -24,23 +25,6 @@ const MAX_NEWS: usize = 256;
 /// The groups of changes to hear of (`linux/rtnetlink.h`).
 const GROUPS: u32 = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV4_ROUTE) as u32;
 
-/// The driven interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its number in this network namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// Its MAC address.
-    pub hardware_address: [u8; 6],
-    /// Bytes of the largest IP packet.
-    pub mtu: u32,
-    /// Is it administratively up? False, too, when it is gone.
-    pub up: bool,
-    /// Does it have a carrier?
-    pub running: bool,
-}
-
 /// What the mirror shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -48,7 +32,7 @@ pub struct Facts {
     pub interface: Interface,
     /// Its IPv4 addresses, in the kernel's order: primary ones first.
     pub addresses: Vec<Cidr>,
-    /// IPv4 routes of the main and local tables.
+    /// IPv4 routes of every table the rules lead an ordinary packet to, as one table.
     pub routes: Vec<Route>,
 }
 
@@ -77,56 +61,6 @@ impl News {
     }
 }
 
-/// Why there is no interface to drive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MirrorError {
-    /// No interface has that name.
-    NoSuchInterface(String),
-    /// None was named, there is no default route, and not exactly one interface is up; these are.
-    NoDefault(Vec<String>),
-    /// The interface has no Ethernet header.
-    NotEthernet {
-        /// Its name.
-        name: String,
-        /// Its type (ARPHRD_* of `linux/if_arp.h`).
-        hardware_type: u16,
-    },
-    /// rtnetlink failed.
-    System(Errno),
-}
-
-impl fmt::Display for MirrorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchInterface(name) => write!(f, "there is no interface \"{name}\""),
-            Self::NoDefault(up) if up.is_empty() => {
-                f.write_str("no interface is up; name one with SIDESTACK_INTERFACE")
-            }
-            Self::NoDefault(up) => write!(
-                f,
-                "there is no default route and more than one interface is up ({}); \
-                 name one with SIDESTACK_INTERFACE",
-                up.join(", ")
-            ),
-            Self::NotEthernet {
-                name,
-                hardware_type,
-            } => write!(
-                f,
-                "interface \"{name}\" is not Ethernet (hardware type {hardware_type}), \
-                 which is not supported yet"
-            ),
-            Self::System(errno) => write!(f, "cannot read the network's state: {errno}"),
-        }
-    }
-}
-
-impl From<Errno> for MirrorError {
-    fn from(errno: Errno) -> Self {
-        Self::System(errno)
-    }
-}
-
 /// Mirrors the kernel's state of one interface.
 #[derive(Debug)]
 pub struct Mirror {
@@ -146,10 +80,10 @@ impl Mirror {
         let news = RouteSocket::subscription(GROUPS)?;
         let mut requests = Rtnetlink::open()?;
         let links = links(&mut requests)?;
-        let routes = listed_routes(&mut requests)?;
+        let (lookups, routes) = listed_routes(&mut requests)?;
         let interface = choose(&links, &routes, name)?.interface()?;
         let addresses = addresses(&mut requests, interface.index)?;
-        let routes = resolve(&routes, interface.index);
+        let routes = rules::flatten(&lookups, &routes, interface.index);
         Ok(Self {
             requests,
             news,
@@ -209,7 +143,8 @@ impl Mirror {
             self.facts.addresses = addresses(&mut self.requests, index)?;
         }
         if news.routes {
-            self.facts.routes = resolve(&listed_routes(&mut self.requests)?, index);
+            let (lookups, routes) = listed_routes(&mut self.requests)?;
+            self.facts.routes = rules::flatten(&lookups, &routes, index);
         }
         Ok(())
     }
@@ -235,7 +170,9 @@ impl News {
         match kind {
             libc::RTM_NEWLINK | libc::RTM_DELLINK => self.link |= ours,
             libc::RTM_NEWADDR | libc::RTM_DELADDR => self.addresses |= ours,
-            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => self.routes = true,
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE | libc::RTM_NEWRULE | libc::RTM_DELRULE => {
+                self.routes = true;
+            }
             _ => {}
         }
         // An interface that goes down takes its routes with it without a word.
@@ -243,104 +180,20 @@ impl News {
     }
 }
 
-/// An interface as rtnetlink lists it.
-#[derive(Clone, Debug)]
-struct Link {
-    index: u32,
-    hardware_type: u16,
-    flags: u32,
-    name: String,
-    mtu: u32,
-    hardware_address: Option<[u8; 6]>,
-}
-
-impl Link {
-    fn parse(payload: &[u8]) -> Option<Self> {
-        let message = LinkMessageBuffer::new_checked(payload).ok()?;
-        let mut link = Self {
-            index: message.link_index(),
-            hardware_type: message.link_layer_type(),
-            flags: message.flags(),
-            name: String::new(),
-            mtu: 0,
-            hardware_address: None,
-        };
-        for attribute in message.attributes().map_while(Result::ok) {
-            match attribute.kind() {
-                libc::IFLA_IFNAME => {
-                    let name = attribute.value().split(|&byte| byte == 0).next()?;
-                    link.name = String::from_utf8_lossy(name).into_owned();
-                }
-                libc::IFLA_MTU => link.mtu = number(&attribute)?,
-                libc::IFLA_ADDRESS => link.hardware_address = hardware_address(&attribute),
-                _ => {}
-            }
-        }
-        Some(link)
-    }
-
-    fn is_candidate(&self) -> bool {
-        self.flags & libc::IFF_UP as u32 != 0 && self.flags & libc::IFF_LOOPBACK as u32 == 0
-    }
-
-    fn interface(self) -> Result<Interface, MirrorError> {
-        let hardware_address = match self.hardware_address {
-            Some(address) if self.hardware_type == libc::ARPHRD_ETHER => address,
-            _ => {
-                return Err(MirrorError::NotEthernet {
-                    name: self.name,
-                    hardware_type: self.hardware_type,
-                });
-            }
-        };
-        Ok(Interface {
-            index: self.index,
-            name: self.name,
-            hardware_address,
-            mtu: self.mtu,
-            up: self.flags & libc::IFF_UP as u32 != 0,
-            running: self.flags & libc::IFF_RUNNING as u32 != 0,
-        })
-    }
-}
-
-fn choose(links: &[Link], routes: &[ListedRoute], name: Option<&str>) -> Result<Link, MirrorError> {
-    if let Some(name) = name {
-        let named = links.iter().find(|link| link.name == name).cloned();
-        return named.ok_or_else(|| MirrorError::NoSuchInterface(name.to_owned()));
-    }
-    let default = routes
-        .iter()
-        .filter_map(|route| Some((route.metric, route.default_interface()?)))
-        .min()
-        .and_then(|(_, index)| links.iter().find(|link| link.index == index));
-    if let Some(link) = default {
-        return Ok(link.clone());
-    }
-    let candidates: Vec<&Link> = links.iter().filter(|link| link.is_candidate()).collect();
-    match candidates.as_slice() {
-        [only] => Ok((*only).clone()),
-        several => Err(MirrorError::NoDefault(
-            several.iter().map(|link| link.name.clone()).collect(),
-        )),
-    }
-}
-
 fn links(requests: &mut Rtnetlink) -> Result<Vec<Link>, Errno> {
     requests.dump(libc::RTM_GETLINK, &[0; 16], Link::parse)
 }
 
-fn listed_routes(requests: &mut Rtnetlink) -> Result<Vec<ListedRoute>, Errno> {
-    requests.dump(
-        libc::RTM_GETROUTE,
-        &family_header::<12>(),
-        ListedRoute::parse,
-    )
-}
-
-fn resolve(routes: &[ListedRoute], interface: u32) -> Vec<Route> {
-    let resolve = |route: &ListedRoute| route.resolve(interface);
-    routes.iter().filter_map(resolve).collect()
+fn listed_routes(requests: &mut Rtnetlink) -> Result<(Vec<Lookup>, Vec<ListedRoute>), Errno> {
+    let header = family_header::<12>();
+    // A kernel without policy routing has no rules to tell.
+    let lookups = match requests.dump(libc::RTM_GETRULE, &header, Lookup::parse) {
+        Ok(lookups) if !lookups.is_empty() => lookups,
+        Ok(_) | Err(Errno::OPNOTSUPP) => Lookup::defaults(),
+        Err(error) => return Err(error),
+    };
+    let routes = requests.dump(libc::RTM_GETROUTE, &header, ListedRoute::parse)?;
+    Ok((lookups, routes))
 }
 
 fn addresses(requests: &mut Rtnetlink, interface: u32) -> Result<Vec<Cidr>, Errno> {

@@ -17,9 +17,10 @@
 //!    error with a sentence for the user, or a default, never a panic.
 //! 4. The types here are plain values; the driver turns them into the stack's.
 
-pub mod config;
+mod config;
 pub mod ephemeral;
 pub mod filter;
+mod interfaces;
 pub mod lease;
 pub mod limits;
 pub mod log;
@@ -27,4 +28,14 @@ pub mod mirror;
 pub mod ports;
 pub mod routes;
 mod rtnetlink;
+mod rules;
 pub mod settings;
+
+pub use ephemeral::{EphemeralPorts, Protocol};
+pub use filter::FilterSpec;
+pub use lease::{Inet6, KernelAddress, Lease, LeaseOptions};
+pub use limits::{Buffers, Limits};
+pub use mirror::{Facts, Mirror, MirrorError, News};
+pub use ports::PortSet;
+pub use routes::{Egress, Route, own_routes};
+pub use settings::{Address, Congestion, Settings};

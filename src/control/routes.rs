@@ -24,6 +24,11 @@ impl Cidr {
         Ipv4Addr::from_bits(self.address.to_bits() & self.mask())
     }
 
+    /// Is all of `other` in this network?
+    pub fn covers(self, other: Self) -> bool {
+        self.prefix_len <= other.prefix_len && self.contains(other.address)
+    }
+
     /// Is the address in this network?
     pub fn contains(self, address: Ipv4Addr) -> bool {
         (address.to_bits() ^ self.address.to_bits()) & self.mask() == 0
@@ -47,7 +52,7 @@ pub enum Egress {
     Unreachable,
 }
 
-/// A route of the kernel's main or local table.
+/// A route of the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Which destinations.
@@ -101,7 +106,7 @@ pub fn own_routes(addresses: &[Cidr], gateway: Option<Ipv4Addr>) -> Vec<Route> {
 pub(super) struct ListedRoute {
     pub(super) table: u32,
     kind: RouteType,
-    destination: Cidr,
+    pub(super) destination: Cidr,
     source: Option<Ipv4Addr>,
     mtu: Option<u32>,
     pub(super) metric: u32,
@@ -165,12 +170,9 @@ impl ListedRoute {
         self.hops.first()?.interface.filter(|_| is_default)
     }
 
-    /// As seen by a stack that drives the interface. `None`: in a table that is not looked at.
+    /// As seen by a stack that drives the interface. `None`: it sends the search on to the next
+    /// table (throw).
     pub(super) fn resolve(&self, driven: u32) -> Option<Route> {
-        let tables = [libc::RT_TABLE_MAIN, libc::RT_TABLE_LOCAL];
-        if !tables.contains(&u8::try_from(self.table).ok()?) {
-            return None;
-        }
         let ours = |hop: &&Hop| hop.interface == Some(driven) && !hop.foreign;
         let hop = self.hops.iter().find(ours);
         let egress = match self.kind {
@@ -178,7 +180,6 @@ impl ListedRoute {
             RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => {
                 Egress::Unreachable
             }
-            // Sends the search on to the next table, of which there is none.
             RouteType::Throw => return None,
             _ => Egress::Kernel,
         };

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::endpoint::{Endpoints, Role};
 use super::settle::watch;
-use crate::stack::Datagram;
-use crate::stack::Sink;
+use crate::stack::sink::Datagram;
+use crate::stack::sink::Sink;
 use crate::stack::ids::SocketId;
 use crate::sys::pair;
 use crate::sys::wait::Set;

@@ -6,13 +6,18 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
-use super::endpoint::Endpoints;
+use super::endpoint::{EndpointId, Endpoints};
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
-use crate::control::{Mirror, Settings};
+use super::start::{checksum, offload};
+use crate::control::mirror::Mirror;
+use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
+use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
-use crate::stack::{Stack, Transmit};
+use crate::stack::Stack;
+use crate::stack::config::Limits;
+use crate::stack::transmit::Transmit;
 use crate::sys::wait::{Set, no_event, poll_for};
 use crate::sys::wake::{Bell, Timer};
 use crate::sys::{clock, wait};
@@ -65,6 +70,12 @@ pub struct Engine {
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
     lone: u32,
+    /// The system's limits, as the stack was told them.
+    pub(super) limits: Limits,
+    /// The socket whose bytes the waiting thread takes itself.
+    pub(super) direct: Option<SocketId>,
+    /// Endpoints whose pairs were not brought up to date for that thread's sake.
+    pub(super) lagging: Vec<EndpointId>,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
 }
@@ -80,7 +91,7 @@ pub(super) struct Parts {
 }
 
 impl Engine {
-    pub(super) fn new(parts: Parts) -> Result<Self, Errno> {
+    pub(super) fn new(parts: Parts, limits: Limits) -> Result<Self, Errno> {
         let set = Set::new()?;
         let wake = Bell::new()?;
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
@@ -107,6 +118,9 @@ impl Engine {
             frame: vec![0; FRAME].into_boxed_slice(),
             batch: Box::new(core::array::from_fn(|_| Transmit::default())),
             lone: 0,
+            limits,
+            direct: None,
+            lagging: Vec::new(),
             link_full: 0,
         })
     }
@@ -156,16 +170,19 @@ impl Engine {
     pub fn finish_pass(&mut self) {
         let now = self.now();
         if self.next_deadline().is_some_and(|at| at <= now.as_nanos()) {
+            self.link.advance(now.as_nanos());
             self.stack.receive_timeout(now);
         }
         self.flush(now);
         if self.settle_dirty(now) {
             self.flush(now);
         }
+        self.link.flush();
     }
 
     fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) {
         let now = self.now();
+        self.link.advance(now.as_nanos());
         let mut unflushed = 0;
         let mut count = 0;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
@@ -210,17 +227,17 @@ impl Engine {
         let empty: [&[u8]; 8] = [&[]; 8];
         let mut payloads = [empty; BATCH];
         for (payload, transmit) in payloads.iter_mut().zip(&self.batch[..count]) {
-            for (slice, span) in payload.iter_mut().zip(transmit.spans()) {
+            for (slice, span) in payload.iter_mut().zip(transmit.spans.as_slice()) {
                 *slice = self.stack.bytes(*span);
             }
         }
-        let mut frames = [Frame::default(); BATCH];
+        let mut frames = [Frame { header: &[], payload: &[], offload: None }; BATCH];
         for ((frame, payload), transmit) in frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
         {
             *frame = Frame {
-                header: transmit.header(),
-                payload: &payload[..transmit.spans().len()],
-                offload: transmit.offload.map(super::start::offload),
+                header: &transmit.header[..transmit.header_len],
+                payload: &payload[..transmit.spans.as_slice().len()],
+                offload: transmit.offload.map(offload),
             };
         }
         let mut sent = 0;

@@ -27,9 +27,11 @@
 //!    patrol timer is armed and the background thread will take it.
 
 mod background;
+mod calls;
 mod delivery;
 mod endpoint;
 mod engine;
+mod listeners;
 mod ports;
 mod process;
 mod seat;
@@ -42,7 +44,7 @@ pub use engine::Engine;
 pub use ports::{Lease, Wish};
 pub use process::finish;
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, service};
+pub use start::{Service, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};

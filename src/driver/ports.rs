@@ -9,9 +9,13 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::HashMap;
 
-use crate::control::{
-    self, EphemeralPorts, FilterSpec, KernelAddress, LeaseOptions, PortSet, Protocol,
-};
+use crate::control::ephemeral::EphemeralPorts;
+use crate::control::ephemeral::Protocol;
+use crate::control::filter::FilterSpec;
+use crate::control::lease::KernelAddress;
+use crate::control::lease::LeaseOptions;
+use crate::control::ports::PortSet;
+use crate::control;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 
@@ -28,6 +32,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The protocol.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
@@ -42,7 +51,7 @@ struct Held {
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
     ephemeral: bool,
     /// The kernel sockets that hold it.
-    kernel: Vec<control::Lease>,
+    kernel: Vec<control::lease::Lease>,
     /// Some of them are watched for loopback clients or datagrams.
     watched: bool,
 }
@@ -57,7 +66,7 @@ pub struct Wish {
     /// IP_FREEBIND.
     pub free_bind: bool,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
-    pub inet6: Option<control::Inet6>,
+    pub inet6: Option<control::lease::Inet6>,
 }
 
 /// Where ephemeral ports come from.
@@ -166,7 +175,7 @@ impl Ports {
         protocol: Protocol,
         port: u16,
         reusable: bool,
-        kernel: Vec<control::Lease>,
+        kernel: Vec<control::lease::Lease>,
     ) {
         stack.set_port_owned(owned(protocol), port, true);
         let held = Held { uses: 1, reusable, ephemeral: false, kernel, watched: false };
@@ -196,14 +205,14 @@ impl Ports {
         match self.held.get_mut(&(lease.protocol, lease.port)) {
             Some(held) if !held.watched => {
                 held.watched = true;
-                held.kernel.iter().map(control::Lease::fd).collect()
+                held.kernel.iter().map(control::lease::Lease::fd).collect()
             }
             _ => Vec::new(),
         }
     }
 
     /// The kernel's sockets of a port.
-    pub(super) fn kernel_sockets(&self, protocol: Protocol, port: u16) -> &[control::Lease] {
+    pub(super) fn kernel_sockets(&self, protocol: Protocol, port: u16) -> &[control::lease::Lease] {
         self.held.get(&(protocol, port)).map_or(&[], |held| &held.kernel)
     }
 
@@ -216,7 +225,7 @@ impl Ports {
     ) -> Option<rustix::fd::OwnedFd> {
         let key = (lease.protocol, lease.port);
         let socket = match self.held.get_mut(&key) {
-            Some(held) if held.uses == 1 => held.kernel.pop().map(control::Lease::into_fd),
+            Some(held) if held.uses == 1 => held.kernel.pop().map(control::lease::Lease::into_fd),
             _ => None,
         };
         self.release(stack, lease);
@@ -302,10 +311,10 @@ impl Ports {
     }
 }
 
-fn owned(protocol: Protocol) -> crate::stack::Protocol {
+fn owned(protocol: Protocol) -> crate::stack::ports::Protocol {
     match protocol {
-        Protocol::Tcp => crate::stack::Protocol::Tcp,
-        Protocol::Udp => crate::stack::Protocol::Udp,
+        Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
+        Protocol::Udp => crate::stack::ports::Protocol::Udp,
     }
 }
 
@@ -313,7 +322,7 @@ fn lease_from_kernel(
     protocol: Protocol,
     local: SocketAddrV4,
     wish: &Wish,
-) -> Result<control::Lease, Errno> {
+) -> Result<control::lease::Lease, Errno> {
     let options = LeaseOptions {
         reuse_address: wish.reuse_address,
         reuse_port: wish.reuse_port,
@@ -322,8 +331,8 @@ fn lease_from_kernel(
     };
     let address = KernelAddress { local, inet6: wish.inet6 };
     match protocol {
-        Protocol::Tcp => control::Lease::tcp(address, &options),
-        Protocol::Udp => control::Lease::udp(address, &options),
+        Protocol::Tcp => control::lease::Lease::tcp(address, &options),
+        Protocol::Udp => control::lease::Lease::udp(address, &options),
     }
 }
 

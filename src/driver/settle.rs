@@ -12,7 +12,7 @@ use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::State;
 use crate::stack::time::Instant;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
-use crate::sys::{pair, raw};
+use crate::sys::pair;
 
 /// Bytes moved from a pair at a time.
 const MOVE: usize = 64 * 1024;
@@ -43,10 +43,16 @@ impl Engine {
         let mut any = false;
         while let Some(socket) = self.stack.poll_dirty() {
             any = true;
-            match self.endpoints.of_socket(socket) {
-                Some(id) => self.settle(now, id),
-                None => self.ports.forget_if_gone(&mut self.stack, socket),
+            if let Some(id) = self.endpoints.of_socket(socket) {
+                if self.direct == Some(socket) {
+                    self.lagging.push(id);
+                } else {
+                    self.settle(now, id);
+                }
             }
+        }
+        while let Some(socket) = self.stack.poll_freed() {
+            self.ports.forget_if_gone(&mut self.stack, socket);
         }
         any
     }
@@ -64,13 +70,10 @@ impl Engine {
     }
 
     fn settle_connecting(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
-        let state = self.stack.tcp_state(socket);
-        if matches!(state, Some(State::SynSent | State::SynReceived)) {
-            return;
-        }
-        if matches!(state, None | Some(State::Closed)) {
-            self.end_connection(id, socket);
-            return;
+        match self.stack.tcp_progress(socket).map(|progress| progress.state) {
+            Some(State::SynSent | State::SynReceived) => return,
+            None | Some(State::Closed) => return self.end_connection(id, socket, None),
+            Some(_) => {}
         }
         self.endpoints.set_role(id, Role::Connection(socket));
         self.unstuff(id);
@@ -80,12 +83,12 @@ impl Engine {
     fn settle_connection(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
         self.deliver_queued(now, id, socket);
         let Some(progress) = self.stack.tcp_progress(socket) else {
-            self.end_connection(id, socket);
+            self.end_connection(id, socket, None);
             return;
         };
         if progress.receive_len == 0 {
             if progress.failed {
-                self.end_connection(id, socket);
+                self.end_connection(id, socket, None);
                 return;
             }
             if progress.fin_received {
@@ -136,10 +139,16 @@ impl Engine {
         }
     }
 
-    /// The connection is over by an error (or both sides are done): the program's descriptor gets
-    /// the flags of a reset connection by losing its other end with something unread in it.
-    fn end_connection(&mut self, id: EndpointId, socket: SocketId) {
-        let error = self.stack.tcp_take_error(socket);
+    /// The connection is over by an error (the stack's, unless `error` names one): the program's
+    /// descriptor gets the flags of a reset connection by losing its other end with something
+    /// unread in it.
+    pub(super) fn end_connection(
+        &mut self,
+        id: EndpointId,
+        socket: SocketId,
+        error: Option<Error>,
+    ) {
+        let error = self.stack.tcp_take_error(socket).or(error);
         self.endpoints.set_role(id, Role::Ended);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.error = error;
@@ -152,7 +161,8 @@ impl Engine {
                 let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
             }
         }
-        self.stack.tcp_release(socket);
+        let now = self.now();
+        self.stack.tcp_close(now, socket);
         self.ports.forget_if_gone(&mut self.stack, socket);
     }
 
@@ -282,19 +292,19 @@ impl Engine {
         }
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
-        while let Some((datagram, data)) = self.stack.udp_front(socket) {
+        let mut payload = vec![0; MOVE];
+        while let Some(datagram) = self.stack.udp_front(socket) {
             let header = datagram_header(datagram.from, datagram.to);
-            match pair::give_message(end, &header, data) {
-                Ok(_) => {
-                    endpoint.unread = true;
-                    self.stack.udp_drop_front(socket);
-                }
+            let len = self.stack.udp_peek(socket, &mut payload);
+            match pair::give_message(end, &header, &payload[..len]) {
+                Ok(_) => endpoint.unread = true,
                 Err(Errno::AGAIN) => {
                     endpoint.full = true;
                     break;
                 }
-                Err(_) => self.stack.udp_drop_front(socket),
+                Err(_) => {}
             }
+            self.stack.udp_receive(socket, &mut []);
         }
         let also = if endpoint.full { EventFlags::OUT } else { EventFlags::empty() };
         watch(&self.set, endpoint, id.token(), also);
@@ -318,9 +328,4 @@ impl Endpoint {
         }
         self.error.take()
     }
-}
-
-/// Closes a number the library made for the program and could not hand over.
-pub(super) fn give_up(fd: rustix::fd::RawFd) {
-    let _ = raw::close(fd);
 }

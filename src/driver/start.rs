@@ -2,20 +2,33 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use once_cell::sync::OnceCell;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::engine::{Engine, Parts};
 use super::ports::{Ports, Source};
 use super::{ENGINE, INSIDE};
-use crate::control::{
-    self, Address, EphemeralPorts, Facts, FilterSpec, Limits, Mirror, MirrorError, News, PortSet,
-    Settings, log, own_routes,
-};
+use crate::control::ephemeral::EphemeralPorts;
+use crate::control::filter::FilterSpec;
+use crate::control::limits::Limits;
+use crate::control::log;
+use crate::control::mirror::Facts;
+use crate::control::mirror::Mirror;
+use crate::control::mirror::MirrorError;
+use crate::control::mirror::News;
+use crate::control::ports::PortSet;
+use crate::control::routes::own_routes;
+use crate::control::settings::Address;
+use crate::control::settings::Settings;
+use crate::control;
 use crate::link::{Capture, Impair, Impairments, Link, PacketSocket};
 use crate::memory::Region;
 use crate::stack::pool::Pool;
-use crate::stack::{self, Config, Ipv4Cidr, Stack};
+use crate::stack::Stack;
+use crate::stack::address::Ipv4Cidr;
+use crate::stack::config::Config;
+use crate::stack;
 use crate::sys::{clock, descriptor};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
@@ -27,6 +40,8 @@ const REFUSED: u8 = 2;
 const REFUSED_REQUIRED: u8 = 3;
 
 static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
+/// Why the stack cannot serve, once that was found out.
+static REFUSAL: OnceCell<String> = OnceCell::new();
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the stack serves this process's new sockets.
@@ -63,6 +78,7 @@ fn start() -> Service {
             }
             Err(refusal) => {
                 log::warn(format_args!("{refusal}"));
+                let _ = REFUSAL.set(refusal.reason.clone());
                 let state = if refusal.required { REFUSED_REQUIRED } else { REFUSED };
                 STATE.store(state, Ordering::Release);
             }
@@ -78,6 +94,11 @@ fn start() -> Service {
         REFUSED_REQUIRED => Service::None,
         _ => Service::Kernel,
     }
+}
+
+/// Why the stack cannot serve; empty if it can.
+pub fn refusal() -> &'static str {
+    REFUSAL.get().map_or("", String::as_str)
 }
 
 /// Forgets that the engine was started: in a forked child, whose first socket starts its own.
@@ -224,8 +245,8 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
         // An impairment is to meet frames, not bundles of them.
         super_packets: settings.impair.is_none(),
         congestion: match settings.congestion {
-            control::Congestion::Cubic => stack::Congestion::Cubic,
-            control::Congestion::Reno => stack::Congestion::Reno,
+            control::settings::Congestion::Cubic => stack::config::Congestion::Cubic,
+            control::settings::Congestion::Reno => stack::config::Congestion::Reno,
         },
         limits: stack_limits(limits),
         secret,
@@ -233,11 +254,11 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
     }
 }
 
-fn stack_limits(limits: &Limits) -> stack::Limits {
-    let buffers = |buffers: &control::Buffers| {
+fn stack_limits(limits: &Limits) -> stack::config::Limits {
+    let buffers = |buffers: &control::limits::Buffers| {
         [buffers.min as usize, buffers.default as usize, buffers.max as usize]
     };
-    stack::Limits {
+    stack::config::Limits {
         somaxconn: limits.somaxconn,
         max_syn_backlog: limits.tcp_max_syn_backlog,
         max_time_wait: limits.tcp_max_tw_buckets,
@@ -247,7 +268,7 @@ fn stack_limits(limits: &Limits) -> stack::Limits {
         wmem_max: limits.wmem_max as usize,
         rmem_default: limits.rmem_default as usize,
         wmem_default: limits.wmem_default as usize,
-        ..stack::Limits::default()
+        ..stack::config::Limits::default()
     }
 }
 
@@ -283,27 +304,27 @@ fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
     stack.set_routes(routes.iter().map(route).collect());
 }
 
-fn is_loopback(route: &control::Route) -> bool {
+fn is_loopback(route: &control::routes::Route) -> bool {
     route.destination.address.is_loopback()
 }
 
-fn route(route: &control::Route) -> stack::Route {
-    stack::Route {
+fn route(route: &control::routes::Route) -> stack::routes::Route {
+    stack::routes::Route {
         destination: Ipv4Cidr::new(route.destination.address, route.destination.prefix_len),
         gateway: route.gateway,
         source: route.source,
         mtu: route.mtu.map(|mtu| mtu as usize),
         metric: route.metric,
         egress: match route.egress {
-            control::Egress::Stack => stack::Egress::Stack,
-            control::Egress::Kernel => stack::Egress::Kernel,
-            control::Egress::Unreachable => stack::Egress::Unreachable,
+            control::routes::Egress::Stack => stack::routes::Egress::Stack,
+            control::routes::Egress::Kernel => stack::routes::Egress::Kernel,
+            control::routes::Egress::Unreachable => stack::routes::Egress::Unreachable,
         },
     }
 }
 
 /// The stack's offload as the link names it.
-pub(super) fn offload(offload: stack::Offload) -> crate::link::Offload {
+pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload {
     crate::link::Offload {
         checksum_start: offload.checksum_start,
         checksum_offset: offload.checksum_offset,
@@ -312,10 +333,10 @@ pub(super) fn offload(offload: stack::Offload) -> crate::link::Offload {
 }
 
 /// The link's checksum verdict as the stack names it.
-pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::Checksum {
+pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::ethernet::Checksum {
     match checksum {
-        crate::link::Checksum::Verify => stack::Checksum::Verify,
-        crate::link::Checksum::Trusted => stack::Checksum::Trusted,
+        crate::link::Checksum::Verify => stack::ethernet::Checksum::Verify,
+        crate::link::Checksum::Trusted => stack::ethernet::Checksum::Trusted,
     }
 }
 

@@ -14,8 +14,14 @@
 //! 3. A link has no clock. Once at the start of each pass the driver says what time it is
 //!    ([`Link::advance`]), and at its end that it is over ([`Link::flush`]).
 
+mod capture;
+mod impair;
+mod impairments;
 mod packet;
 
+pub use capture::Capture;
+pub use impair::Impair;
+pub use impairments::Impairments;
 pub use packet::PacketSocket;
 
 use rustix::fd::BorrowedFd;
@@ -71,7 +77,7 @@ pub struct Gso {
 }
 
 /// An outbound frame: its header, and its payload where it lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Frame<'a> {
     /// Ethernet, IP and L4 header.
     pub header: &'a [u8],
@@ -110,6 +116,8 @@ pub struct Statistics {
     pub receive_unusable: u64,
     /// Frames dropped on purpose by an impairment, or because its queue was full.
     pub impaired: u64,
+    /// Why a capture has ended before its time.
+    pub capture_error: Option<Errno>,
 }
 
 /// Moves frames between the driver and an interface.
@@ -149,4 +157,34 @@ pub trait Link {
 
     /// Frames moved and lost.
     fn statistics(&mut self) -> Statistics;
+}
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+        (**self).receive(buffer)
+    }
+
+    fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
+        (**self).transmit(frames)
+    }
+
+    fn wait_fd(&self) -> BorrowedFd<'_> {
+        (**self).wait_fd()
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        (**self).next_deadline()
+    }
+
+    fn advance(&mut self, now: u64) {
+        (**self).advance(now);
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+
+    fn statistics(&mut self) -> Statistics {
+        (**self).statistics()
+    }
 }

@@ -165,7 +165,8 @@ fn name(
 ) -> Option<SocketAddrV4> {
     let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, id);
     let connection = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket());
-    let names = connection.and_then(|connection| engine.stack.tcp_names(connection));
+    let status = connection.and_then(|connection| engine.stack.tcp_status(connection));
+    let names = status.map(|status| (status.local, status.remote));
     let inherited = listener.state().options.inherited();
     let mut state = socket.state();
     state.stage = Stage::Connected;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::create::{become_kernel, kernel_socket};
 use super::{Family, Kind, Socket, Stage, State, errno};
-use crate::control::{Inet6, Protocol};
+use crate::control::ephemeral::Protocol;
+use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Role, Wish};
 
 /// What is left to do for a call after we have looked at it.
@@ -164,7 +165,7 @@ fn open_listener(
     lease: &Lease,
     local: SocketAddrV4,
     backlog: u32,
-    options: &crate::stack::TcpOptions,
+    options: &crate::stack::tcp::TcpOptions,
 ) -> Result<crate::stack::ids::SocketId, Errno> {
     engine.ports.silence(lease)?;
     engine.stack.tcp_listen(local, backlog, options).map_err(errno::of)

@@ -9,9 +9,9 @@ use super::address::{self, Given};
 use super::bind::{Rest, to_kernel};
 use super::create::renew;
 use super::{Kind, Socket, Stage, State, errno};
-use crate::control::Protocol;
+use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait, wait};
-use crate::stack::RouteDecision;
+use crate::stack::routes::RouteDecision;
 use crate::sys::wait::entry;
 use crate::sys::{clock, signal};
 
@@ -247,7 +247,7 @@ pub fn peer(socket: &Socket) -> Option<SocketAddrV4> {
     }
     let Some(id) = state.endpoint else { return Some(remote) };
     match engine.endpoints.get(id)?.role {
-        Role::Connection(connection) if !engine.stack.tcp_is_closed(connection) => Some(remote),
+        Role::Connection(connection) if !engine.is_closed(connection) => Some(remote),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
 use super::{Socket, State, connect, errno};
-use crate::control::Protocol;
+use crate::control::ephemeral::Protocol;
 use crate::driver::{
     self, DATAGRAM_HEADER, Direct, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait,
     read_datagram_header, wait,
@@ -86,7 +86,7 @@ pub fn connect(
         Given::Unspecified => {
             if state.remote.take().is_some() {
                 let datagram = opened(engine, socket, state)?;
-                engine.stack.udp_connect(datagram, None);
+                engine.stack.udp_connect(datagram, None).map_err(errno::of)?;
                 if !state.bound
                     && let Some(local) = &mut state.local
                 {
@@ -107,7 +107,7 @@ pub fn connect(
     let port = state.local.map_or(0, |local| local.port());
     let local = SocketAddrV4::new(source, port);
     engine.stack.udp_set_local(datagram, local);
-    engine.stack.udp_connect(datagram, Some(remote));
+    engine.stack.udp_connect(datagram, Some(remote)).map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
     Ok(Rest::Done)
@@ -276,7 +276,7 @@ impl Call<'_, '_> {
     fn wait(&self, engine: &mut Guard) -> Result<Received, Errno> {
         let deadline = self.timeout.map(|after| clock::monotonic() + after);
         let taken = Cell::new(None);
-        let mut take = |datagram: &crate::stack::Datagram, bytes: &[u8]| {
+        let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
             let copied = self.data.put(0, bytes);
             taken.set(Some(Received { len: bytes.len(), copied, from: datagram.from }));
         };
@@ -327,12 +327,13 @@ impl Call<'_, '_> {
             return endpoint.read_finished.then(|| Ok(self.nothing()));
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
-            let (from, len) = (front.0.from, front.1.len());
-            let copied = self.data.put(0, front.1);
+            let mut payload = vec![0; front.len.min(self.data.len())];
+            engine.stack.udp_peek(datagram, &mut payload);
+            let copied = self.data.put(0, &payload);
             if self.flags & libc::MSG_PEEK == 0 {
-                engine.stack.udp_drop_front(datagram);
+                engine.stack.udp_receive(datagram, &mut []);
             }
-            return Some(Ok(Received { len, copied, from }));
+            return Some(Ok(Received { len: front.len, copied, from: front.from }));
         }
         if let Some(error) = engine.stack.udp_take_error(datagram) {
             return Some(Err(errno::of(error)));

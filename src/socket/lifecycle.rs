@@ -112,7 +112,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             Ok(())
         }
         Some(Role::Connection(connection)) => {
-            if engine.stack.tcp_is_closed(connection) {
+            if engine.is_closed(connection) {
                 Err(Errno::NOTCONN)
             } else {
                 let _ = raw::shutdown(fd, how);

@@ -27,6 +27,7 @@ pub mod options;
 pub mod queues;
 pub mod readiness;
 pub mod receive;
+pub mod report;
 pub mod send;
 pub mod table;
 

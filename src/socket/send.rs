@@ -108,7 +108,8 @@ impl Call<'_, '_> {
         // Waiting for a third of the queue keeps a blocked sender from waking for every segment.
         let rest = self.data.len() - sent.get();
         let space = engine.stack.tcp_send_space(connection);
-        if sent.get() > 0 && space < rest && !engine.stack.tcp_writable(connection) {
+        let writable = engine.stack.tcp_progress(connection).is_some_and(|held| held.writable);
+        if sent.get() > 0 && space < rest && !writable {
             return None;
         }
         let more = self.flags & libc::MSG_MORE != 0;

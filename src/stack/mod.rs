@@ -168,6 +168,11 @@ impl Stack {
         &self.counters
     }
 
+    /// The addresses.
+    pub fn addresses(&self) -> &[Ipv4Cidr] {
+        &self.interface.addresses
+    }
+
     /// Replaces the addresses. New ones are announced if they are the stack's own.
     pub fn set_addresses(&mut self, addresses: &[Ipv4Cidr]) {
         let old = core::mem::replace(&mut self.interface.addresses, addresses.to_vec());

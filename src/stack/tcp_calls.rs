@@ -4,9 +4,9 @@ use core::net::SocketAddrV4;
 
 use super::Stack;
 use super::error::Error;
-use super::ids::SocketId;
+use super::ids::{Kind, SocketId};
 use super::routes::RouteDecision;
-use super::tcp::{self, ListenerStatus, TcpOptions, TcpStatus};
+use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus};
 use super::time::Instant;
 
 impl Stack {
@@ -167,5 +167,43 @@ impl Stack {
     /// What TCP counted since the stack was made.
     pub fn tcp_counters(&self) -> &tcp::Counters {
         self.tcp.counters()
+    }
+
+    /// How far a connection has come; none for a stale handle.
+    pub fn tcp_progress(&self, id: SocketId) -> Option<Progress> {
+        self.tcp.progress(id)
+    }
+
+    /// Room in the send queue in bytes.
+    pub fn tcp_send_space(&self, id: SocketId) -> usize {
+        self.tcp.send_space(id)
+    }
+
+    /// Whether everything sent, and the FIN if it is due, was acknowledged.
+    pub fn tcp_all_acknowledged(&self, id: SocketId) -> bool {
+        self.tcp.all_acknowledged(id)
+    }
+
+    /// Whether no connection has anything left to be acknowledged.
+    pub fn tcp_is_quiet(&self) -> bool {
+        self.tcp.is_quiet()
+    }
+
+    /// What ICMP said about a connection that goes on; told once.
+    pub fn tcp_take_soft_error(&mut self, id: SocketId) -> Option<Error> {
+        self.tcp.take_soft_error(id)
+    }
+
+    /// Whether the handle stands for something.
+    pub fn exists(&self, id: SocketId) -> bool {
+        match id.kind {
+            Kind::Datagram => self.udp_status(id).is_some(),
+            _ => self.tcp.exists(id),
+        }
+    }
+
+    /// A socket whose place was freed: what was kept for it outside can go.
+    pub fn poll_freed(&mut self) -> Option<SocketId> {
+        self.tcp.poll_freed()
     }
 }

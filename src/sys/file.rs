@@ -1,11 +1,12 @@
 //! Whole files in, appended bytes out.
 
 use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use super::descriptor;
+use super::wait::borrow;
 
 /// Reads a whole file of at most `limit` bytes.
 ///
@@ -61,7 +62,8 @@ pub fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> 
     }
 }
 
-/// Writes `bytes` if that neither blocks nor meets a closed reader (which would raise SIGPIPE).
+/// Writes `bytes` unless that would block from the start or meet a closed reader (which would
+/// raise SIGPIPE).
 ///
 /// # Errors
 /// EAGAIN: it would. What poll(2) and write(2) say.
@@ -86,4 +88,20 @@ pub fn standard_error() -> BorrowedFd<'static> {
     // it then fails or reaches what the program calls its standard error, and nothing here relies
     // on more.
     unsafe { BorrowedFd::borrow_raw(2) }
+}
+
+/// Reads from a descriptor of the program's at `offset` (pread(2)).
+pub fn read_at(fd: RawFd, buffer: &mut [u8], offset: i64) -> Result<usize, Errno> {
+    rustix::io::pread(borrow(fd), buffer, u64::try_from(offset).map_err(|_| Errno::INVAL)?)
+}
+
+/// Where a descriptor of the program's stands (lseek(2)).
+pub fn position(fd: RawFd) -> Result<i64, Errno> {
+    rustix::fs::tell(borrow(fd)).map(|at| at as i64)
+}
+
+/// Moves a descriptor of the program's to `offset` (lseek(2)).
+pub fn seek(fd: RawFd, offset: i64) -> Result<(), Errno> {
+    let at = u64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    rustix::fs::seek(borrow(fd), rustix::fs::SeekFrom::Start(at)).map(drop)
 }

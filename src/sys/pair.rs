@@ -112,3 +112,9 @@ pub fn take(end: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
 pub fn finish(end: impl AsFd) -> Result<(), Errno> {
     shutdown(end, Shutdown::Write)
 }
+
+/// Receives a datagram from a kernel socket without waiting: its length and its sender.
+pub fn take_from(socket: impl AsFd, buffer: &mut [u8]) -> Option<(usize, core::net::SocketAddrV4)> {
+    let (len, _, from) = rustix::net::recvfrom(socket, buffer, RecvFlags::DONTWAIT).ok()?;
+    Some((len, from?.try_into().ok()?))
+}

@@ -173,7 +173,7 @@ fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errn
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU_DISCOVER => int(options.mtu_discover),
         libc::IP_MTU => match state.remote.map(|remote| engine.stack.route(*remote.ip())) {
-            Some(crate::stack::RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
+            Some(crate::stack::routes::RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
             _ => Err(Errno::NOTCONN),
         },
         libc::IP_RECVERR => bool_int(options.receive_errors),

@@ -44,7 +44,7 @@ pub fn tcp_info(engine: &Engine, socket: Option<SocketId>, stage: Stage) -> Vec<
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
             if let Some(status) = engine.stack.tcp_listener_status(id) {
-                info.word(24, status.accept_queue_len as u64);
+                info.word(24, u64::from(status.queued));
                 info.word(28, u64::from(status.backlog));
             }
         }
@@ -83,25 +83,25 @@ fn fill(info: &mut Info, status: &TcpStatus) {
     if status.timestamps {
         options |= OPTION_TIMESTAMPS;
     }
-    if status.sack_permitted {
+    if status.sack {
         options |= OPTION_SACK;
     }
-    if status.window_scaling {
+    if let Some((send, receive)) = status.window_scale {
         options |= OPTION_SCALE;
+        info.byte(6, send & 15 | receive << 4);
     }
     info.byte(5, options);
-    info.byte(6, status.snd_wind_shift & 15 | status.rcv_wind_shift << 4);
     info.word(8, micros(status.rto));
     info.word(16, u64::from(status.mss));
-    info.word(20, u64::from(status.mss));
+    info.word(20, u64::from(status.rcv_mss));
     let mss = u64::from(status.mss).max(1);
-    info.word(24, (status.in_flight as u64).div_ceil(mss));
+    info.word(24, u64::from(status.flight).div_ceil(mss));
     info.word(68, micros(status.srtt));
     info.word(72, micros(status.rttvar));
-    info.word(76, (status.ssthresh as u64 / mss).min(0x7fff_ffff));
-    info.word(80, status.cwnd as u64 / mss);
-    info.word(84, u64::from(status.mss));
+    info.word(76, (u64::from(status.ssthresh) / mss).min(0x7fff_ffff));
+    info.word(80, u64::from(status.cwnd) / mss);
+    info.word(84, u64::from(status.announced_mss));
     info.word(88, 3);
-    info.word(100, status.retransmits);
+    info.word(100, u64::from(status.retransmits));
     info.word(144, status.send_unsent as u64);
 }

@@ -15,7 +15,8 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 
 use super::Kind;
-use crate::stack::{TcpOptions, UdpOptions};
+use crate::stack::tcp::TcpOptions;
+use crate::stack::udp::UdpOptions;
 use crate::sys::raw;
 
 /// Most calls remembered for a kernel socket; an option set again replaces itself.

@@ -67,7 +67,7 @@ fn set_socket(
     options: &mut Options,
     name: i32,
     value: &[u8],
-    limits: &crate::stack::Limits,
+    limits: &crate::stack::config::Limits,
 ) -> Result<(), Errno> {
     match name {
         libc::SO_LINGER => return set_linger(options, value),

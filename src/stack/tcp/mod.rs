@@ -33,6 +33,7 @@ mod listener;
 mod loss;
 mod output;
 mod passive;
+mod progress;
 mod ranges;
 mod rcv;
 mod reply;
@@ -56,6 +57,7 @@ pub use self::config::{Config, Limits, TcpOptions};
 pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
+pub use self::progress::Progress;
 pub use self::segment::{IpInfo, PathInfo, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
@@ -89,6 +91,7 @@ pub struct Tcp {
     /// Connections that may have something to send.
     output: VecDeque<u32>,
     dirty: VecDeque<SocketId>,
+    freed: VecDeque<SocketId>,
     replies: Replies,
     counters: Counters,
 }
@@ -107,6 +110,7 @@ impl Tcp {
             timers: TimerHeap::default(),
             output: VecDeque::new(),
             dirty: VecDeque::new(),
+            freed: VecDeque::new(),
             replies: Replies::default(),
             counters: Counters::default(),
         }
@@ -383,7 +387,9 @@ impl Tcp {
         if tcb.state == State::Closed && unowned {
             tcb.snd.queue.clear(pool);
             tcb.rcv.queue.clear(pool);
+            let id = tcb.id;
             self.connections.remove(index);
+            self.freed.push_back(id);
         }
     }
 

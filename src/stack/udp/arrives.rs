@@ -1,6 +1,6 @@
 //! Datagrams and ICMP errors that arrive.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::OVERHEAD;
 use crate::stack::Stack;
@@ -10,7 +10,7 @@ use crate::stack::icmp::Trouble;
 use crate::stack::ids::SocketId;
 use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
-use crate::stack::sink::{Datagram, Sink};
+use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::time::Instant;
 use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::{ipv4, udp};
@@ -53,6 +53,17 @@ impl Stack {
             if self.config.own_address {
                 self.send_port_unreachable(arrival, packet);
             }
+        }
+    }
+
+    /// A datagram that came by another way than the link, for a socket on `port`: the kernel's
+    /// side of a shared port has received it.
+    pub fn udp_receive_local(&mut self, port: u16, from: SocketAddrV4, data: &[u8]) {
+        let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let datagram = Datagram { from, to: *local.ip(), len: data.len(), ttl: 64, tos: 0 };
+        match self.udp.find(local, from) {
+            Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
+            None => self.counters.drop(Drop::UdpNoSocket),
         }
     }
 

@@ -1,0 +1,112 @@
+//! What the socket layer asks of the engine besides waiting.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use super::Engine;
+use super::endpoint::{EndpointId, Role};
+use super::seat::Seat;
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+use crate::stack::tcp::State;
+use crate::stack::config::Limits;
+use crate::stack::tcp::TcpOptions;
+use crate::stack::udp::UdpOptions;
+
+impl Engine {
+    /// Whether `address` is one of the stack's.
+    pub fn is_local(&self, address: Ipv4Addr) -> bool {
+        self.stack.addresses().iter().any(|cidr| cidr.address == address)
+    }
+
+    /// Frames moved and lost.
+    pub fn link_statistics(&mut self) -> crate::link::Statistics {
+        self.link.statistics()
+    }
+
+    /// The system's limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether a thread of the program drives already.
+    pub fn seat_is_taken(&self) -> bool {
+        self.seat == Seat::Thread
+    }
+
+    /// Gives a socket's changed options to the stack.
+    pub fn apply(
+        &mut self,
+        id: EndpointId,
+        linger: Option<Duration>,
+        tcp: &TcpOptions,
+        udp: &UdpOptions,
+    ) {
+        let now = self.now();
+        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        endpoint.linger = linger;
+        match endpoint.role {
+            Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
+            Role::Connecting(socket) | Role::Connection(socket) | Role::Listener(socket) => {
+                self.stack.tcp_set_options(now, socket, tcp);
+                self.finish_pass();
+            }
+            Role::Undecided | Role::Ended => {}
+        }
+    }
+
+    /// Looks at an end now instead of waiting for its event.
+    pub fn look_at(&mut self, id: EndpointId) {
+        let now = self.now();
+        let Some(endpoint) = self.endpoints.get(id) else { return };
+        match endpoint.role {
+            Role::Connection(_) => self.take_overflow(now, id),
+            _ if endpoint.hung_up() => self.close(now, id),
+            _ => {}
+        }
+    }
+
+    /// Whether a connection is over on both sides.
+    pub fn is_closed(&self, connection: SocketId) -> bool {
+        self.stack
+            .tcp_progress(connection)
+            .is_none_or(|progress| progress.state == State::Closed)
+    }
+
+    /// Ends a connection attempt with `error`.
+    pub fn fail(&mut self, id: EndpointId, error: Error) {
+        if let Some(Role::Connecting(socket)) = self.endpoints.get(id).map(|held| held.role) {
+            self.end_connection(id, socket, Some(error));
+        }
+    }
+
+    /// The program has read from a full pair: there is room for more.
+    pub fn refill(&mut self, id: EndpointId) {
+        let now = self.now();
+        self.settle(now, id);
+        self.finish_pass();
+    }
+
+    /// From now on other processes may write to all descriptors.
+    pub(super) fn share_writers(&mut self) {
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.unseen_writers = true;
+            }
+        }
+    }
+
+    /// Passes on to the pairs what a direct receiver left in the receive queue: somebody is about
+    /// to look at the descriptors.
+    pub fn settle_lagging(&mut self) {
+        if self.lagging.is_empty() {
+            return;
+        }
+        let now = self.now();
+        while let Some(id) = self.lagging.pop() {
+            self.settle(now, id);
+        }
+        self.finish_pass();
+    }
+}

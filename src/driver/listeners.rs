@@ -1,0 +1,123 @@
+//! Connections on their way from the accept queue, or from the kernel's side of a lease, to the
+//! program.
+
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsFd, OwnedFd, RawFd};
+
+use super::Engine;
+use super::endpoint::{Endpoint, EndpointId, Handed, Role};
+use super::engine::TOKEN_LEASE;
+use super::ports::Lease;
+use super::settle::STREAM_EVENTS;
+use crate::control::ephemeral::Protocol;
+use crate::stack::ids::SocketId;
+use crate::sys::pair;
+
+/// Connections in a listener's pair at a time: one tells readiness, the rest wait in the accept
+/// queue, where they cost no descriptor (the kernel bounds descriptors in flight).
+const IN_FLIGHT: usize = 1;
+
+/// UDP's part of a lease token.
+const UDP: u64 = 1 << 16;
+
+impl Engine {
+    /// Watches an endpoint's end from now on.
+    pub fn watch_end(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            super::settle::watch(&self.set, endpoint, id.token(), EventFlags::empty());
+        }
+    }
+
+    /// Watches the kernel's sockets of a lease for loopback clients or datagrams.
+    pub fn watch_lease(&mut self, lease: &Lease) {
+        let kind = if lease.protocol() == Protocol::Udp { UDP } else { 0 };
+        let token = TOKEN_LEASE + (kind | u64::from(lease.port()));
+        for fd in self.ports.unwatched(lease) {
+            // Without it, loopback clients would have to wait for the next one; nothing is lost.
+            let _ = self.set.add(fd, token, EventFlags::IN);
+        }
+    }
+
+    /// A kernel socket of a lease has something.
+    pub(super) fn serve_lease(&mut self, token: u64) {
+        let port = token as u16;
+        if token & UDP == 0 {
+            self.accept_from_kernel(port);
+        } else {
+            self.receive_from_kernel(port);
+        }
+    }
+
+    fn listener_on(&self, port: u16) -> Option<EndpointId> {
+        self.endpoints.ids().find(|&id| {
+            let Some(Role::Listener(listener)) = self.endpoints.get(id).map(|held| held.role)
+            else {
+                return false;
+            };
+            let status = self.stack.tcp_listener_status(listener);
+            status.is_some_and(|status| status.local.port() == port)
+        })
+    }
+
+    fn accept_from_kernel(&mut self, port: u16) {
+        let Some(id) = self.listener_on(port) else { return };
+        let Some(end) = self.endpoints.get(id).and_then(|listener| listener.end.as_ref()) else {
+            return;
+        };
+        for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
+            while let Ok(Some((client, _))) = lease.accept() {
+                let message = Handed { endpoint: None }.encode();
+                // A full pair: the client is lost as with a full accept queue.
+                let _ = pair::give_descriptor(end, &message, client.as_fd());
+            }
+        }
+    }
+
+    fn receive_from_kernel(&mut self, port: u16) {
+        let mut buffer = vec![0; 65_536];
+        for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
+            while let Some((len, from)) = pair::take_from(lease.fd(), &mut buffer) {
+                self.stack.udp_receive_local(port, from, &buffer[..len]);
+            }
+        }
+    }
+
+    /// Puts the next connection of a listener's accept queue into its pair, if none is there.
+    pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {
+        while self.endpoints.get(id).is_some_and(|held| held.in_flight < IN_FLIGHT) {
+            let Some(connection) = self.stack.tcp_accept(listener) else { return };
+            let Ok(made) = pair::make(false, false, true) else {
+                // No descriptor is left: as on Linux, the client finds out by a reset.
+                let now = self.now();
+                self.stack.tcp_abort(now, connection);
+                return;
+            };
+            let adopted = self.adopt(connection, made.stack, -1);
+            let message = Handed { endpoint: Some(adopted) }.encode();
+            let Some(held) = self.endpoints.get_mut(id) else { return };
+            let Some(end) = &held.end else { return };
+            if pair::give_descriptor(end, &message, made.program.as_fd()).is_ok() {
+                held.in_flight += 1;
+            }
+        }
+    }
+
+    /// Makes an endpoint for an accepted connection.
+    pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
+        let endpoint = Endpoint::new(end, program, Role::Connection(connection));
+        let id = self.endpoints.insert(endpoint);
+        let port = self.stack.tcp_status(connection).map_or(0, |status| status.local.port());
+        if let Some(lease) = self.ports.share(Protocol::Tcp, port) {
+            self.ports.hold(connection, lease);
+        }
+        if let Some(held) = self.endpoints.get_mut(id)
+            && let Some(end) = &held.end
+            && self.set.add(end, id.token(), STREAM_EVENTS).is_ok()
+        {
+            held.watched = STREAM_EVENTS;
+        }
+        let now = self.now();
+        self.settle(now, id);
+        id
+    }
+}

@@ -1,0 +1,77 @@
+//! How far a connection has come: the few facts the driver asks for at every turn, without the
+//! whole of STATUS.
+
+use super::tcb::State;
+use super::Tcp;
+use crate::stack::ids::{Kind, SocketId};
+
+/// What decides what the user's descriptor shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The state.
+    pub state: State,
+    /// In-order bytes in the receive queue.
+    pub receive_len: usize,
+    /// The peer's FIN was received, with nothing missing before it, or nothing will come any more.
+    pub fin_received: bool,
+    /// The connection ended by an error that was not told yet.
+    pub failed: bool,
+    /// A third of the send queue is free, as Linux wants it before it calls a socket writable.
+    pub writable: bool,
+}
+
+impl Tcp {
+    /// `None`: a stale handle.
+    pub fn progress(&self, id: SocketId) -> Option<Progress> {
+        let tcb = self.connection(id)?;
+        let closed = tcb.state == State::Closed;
+        let space = tcb.snd.space();
+        Some(Progress {
+            state: tcb.state,
+            receive_len: tcb.rcv.queue.len(),
+            fin_received: tcb.status().fin_received || closed,
+            failed: closed && tcb.error.is_some(),
+            writable: space >= tcb.snd.queue.len() / 2,
+        })
+    }
+
+    /// Room in the send queue in bytes.
+    pub fn send_space(&self, id: SocketId) -> usize {
+        self.connection(id).map_or(0, |tcb| tcb.snd.space())
+    }
+
+    /// Whether the handle stands for something.
+    pub fn exists(&self, id: SocketId) -> bool {
+        match id.kind {
+            Kind::Listener => self.listeners.get(id.index).is_some_and(|held| held.id == id),
+            _ => self.connection(id).is_some(),
+        }
+    }
+
+    /// Whether everything sent, and the FIN if it is due, was acknowledged.
+    pub fn all_acknowledged(&self, id: SocketId) -> bool {
+        self.connection(id).is_none_or(|tcb| match tcb.state {
+            State::FinWait2 | State::TimeWait | State::Closed => true,
+            State::FinWait1 | State::Closing | State::LastAck => false,
+            _ => tcb.snd.queue.is_empty(),
+        })
+    }
+
+    /// Whether no connection has anything left to be acknowledged.
+    pub fn is_quiet(&self) -> bool {
+        self.connections.iter().all(|tcb| {
+            matches!(tcb.state, State::SynSent | State::SynReceived)
+                || self.all_acknowledged(tcb.id)
+        })
+    }
+
+    /// A connection whose place was freed: what was kept for it can go.
+    pub fn poll_freed(&mut self) -> Option<SocketId> {
+        self.freed.pop_front()
+    }
+
+    /// What ICMP said about a connection that goes on; told once.
+    pub fn take_soft_error(&mut self, id: SocketId) -> Option<crate::stack::error::Error> {
+        self.connection_mut(id)?.soft_error.take()
+    }
+}

@@ -1,0 +1,298 @@
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::control::FilterSpec;
+use crate::control::Mirror;
+use crate::control::PortSet;
+use crate::frames::{self, End};
+use crate::link::{Checksum, Frame, Gso, Link, Offload, PacketSocket, RECEIVE_BUFFER, Received};
+use crate::netns::{Namespace, Pair};
+
+const PORT: u16 = 9000;
+
+/// A packet socket on each side, for [`PORT`], and where they are.
+struct Sockets {
+    pair: Pair,
+    left: PacketSocket,
+    right: PacketSocket,
+    left_end: End,
+    right_end: End,
+}
+
+impl Sockets {
+    fn new() -> Self {
+        let pair = Pair::new();
+        let (left, left_end) = open(&pair.left);
+        let (right, right_end) = open(&pair.right);
+        Self {
+            pair,
+            left,
+            right,
+            left_end,
+            right_end,
+        }
+    }
+
+    fn datagram(&self, payload: &[u8]) -> Vec<u8> {
+        frames::udp(self.left_end, self.right_end, payload)
+    }
+}
+
+fn spec(address: Ipv4Addr, port: u16) -> FilterSpec {
+    let mut ports = PortSet::default();
+    ports.insert(port);
+    FilterSpec {
+        addresses: vec![address],
+        own_address: false,
+        tcp_ports: ports.clone(),
+        udp_ports: ports,
+    }
+}
+
+fn open(namespace: &Namespace) -> (PacketSocket, End) {
+    namespace.run(|| {
+        let mirror = Mirror::open(None).expect("mirror");
+        let facts = mirror.facts();
+        let end = End {
+            hardware: facts.interface.hardware_address,
+            address: facts.addresses[0].address,
+            port: PORT,
+        };
+        let filter = spec(end.address, PORT).program(4096);
+        let socket = PacketSocket::open(facts.interface.index, &filter).expect("packet socket");
+        (socket, end)
+    })
+}
+
+fn whole(header: &[u8]) -> Frame<'_> {
+    Frame {
+        header,
+        payload: &[],
+        offload: None,
+    }
+}
+
+/// The next frame, waiting for it for a moment.
+fn receive(socket: &mut PacketSocket, buffer: &mut [u8]) -> Option<Received> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(500) {
+        if let Some(received) = socket.receive(buffer).expect("receive") {
+            return Some(received);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
+}
+
+#[test]
+fn frames_reach_the_kernel_of_the_peer() {
+    let mut sockets = Sockets::new();
+    let peer = sockets
+        .pair
+        .right
+        .run(|| UdpSocket::bind(("0.0.0.0", PORT)))
+        .expect("socket");
+    peer.set_read_timeout(Some(Duration::from_secs(1)))
+        .expect("timeout");
+    let frames: Vec<Vec<u8>> = (0..100u8).map(|n| sockets.datagram(&[n])).collect();
+    // Header and payload in several slices.
+    let payloads: Vec<[&[u8]; 2]> = frames
+        .iter()
+        .map(|frame| [&frame[34..40], &frame[40..]])
+        .collect();
+    let batch: Vec<Frame<'_>> = frames
+        .iter()
+        .zip(&payloads)
+        .map(|(frame, payload)| Frame {
+            header: &frame[..34],
+            payload,
+            offload: None,
+        })
+        .collect();
+    assert_eq!(sockets.left.transmit(&batch[..1]), Ok(1));
+    assert_eq!(sockets.left.transmit(&batch[1..]), Ok(99));
+    for n in 0..100 {
+        let mut buffer = [0; 8];
+        assert_eq!(peer.recv(&mut buffer).expect("datagram"), 1);
+        assert_eq!(buffer[0], n);
+    }
+    assert_eq!(sockets.left.statistics().transmitted, 100);
+    // What leaves does not come back.
+    assert_eq!(sockets.left.receive(&mut [0; RECEIVE_BUFFER]), Ok(None));
+}
+
+#[test]
+fn super_packets_arrive_whole_and_trusted() {
+    let mut sockets = Sockets::new();
+    let payload = vec![7; 60_000];
+    let header = frames::tcp_header(sockets.left_end, sockets.right_end, payload.len());
+    let frame = Frame {
+        header: &header,
+        payload: &[&payload[..1000], &payload[1000..]],
+        offload: Some(Offload {
+            checksum_start: 34,
+            checksum_offset: 16,
+            gso: Some(Gso {
+                size: 1460,
+                header_len: 54,
+            }),
+        }),
+    };
+    assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    let received = receive(&mut sockets.right, &mut buffer).expect("frame");
+    let expected = Received {
+        len: 60_054,
+        checksum: Checksum::Trusted,
+        gso_size: 1460,
+    };
+    assert_eq!(received, expected);
+    assert_eq!(&buffer[..54], &header[..]);
+    assert!(buffer[54..60_054] == payload[..]);
+}
+
+#[test]
+fn a_device_without_offloads_gets_segments_with_checksums() {
+    let mut sockets = Sockets::new();
+    sockets.pair.left.ethtool("-K va tso off gso off tx off");
+    let payload = vec![7; 5000];
+    let header = frames::tcp_header(sockets.left_end, sockets.right_end, payload.len());
+    let frame = Frame {
+        header: &header,
+        payload: &[&payload],
+        offload: Some(Offload {
+            checksum_start: 34,
+            checksum_offset: 16,
+            gso: Some(Gso {
+                size: 1460,
+                header_len: 54,
+            }),
+        }),
+    };
+    assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    for payload_len in [1460, 1460, 1460, 620] {
+        let received = receive(&mut sockets.right, &mut buffer).expect("segment");
+        assert_eq!((received.len, received.gso_size), (54 + payload_len, 0));
+        let pseudo = frames::sum(&buffer[26..34]) + 6 + (20 + payload_len as u32);
+        let sum = frames::sum(&buffer[34..received.len]) + pseudo;
+        assert_eq!(frames::fold(sum), 0xffff);
+    }
+    assert_eq!(receive(&mut sockets.right, &mut buffer), None);
+}
+
+#[test]
+fn a_plain_frame_must_be_verified() {
+    let mut sockets = Sockets::new();
+    let frame = sockets.datagram(b"hello");
+    assert_eq!(sockets.left.transmit(&[whole(&frame)]), Ok(1));
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    let received = receive(&mut sockets.right, &mut buffer).expect("frame");
+    assert_eq!(
+        (received.len, received.checksum),
+        (frame.len(), Checksum::Verify)
+    );
+    assert_eq!(&buffer[..received.len], &frame[..]);
+}
+
+#[test]
+fn cut_frames_are_dropped_and_counted() {
+    let mut sockets = Sockets::new();
+    let frame = sockets.datagram(&[0; 500]);
+    assert_eq!(
+        sockets.left.transmit(&[whole(&frame), whole(&frame[..60])]),
+        Ok(2)
+    );
+    let mut small = [0; 100];
+    let received = receive(&mut sockets.right, &mut small).expect("the second");
+    assert_eq!(received.len, 60);
+    assert_eq!(sockets.right.statistics().receive_unusable, 1);
+}
+
+#[test]
+fn the_filter_can_be_replaced() {
+    let mut sockets = Sockets::new();
+    let frame = sockets.datagram(b"hello");
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    let address = sockets.right_end.address;
+    for (port, admitted) in [(PORT + 1, false), (PORT, true)] {
+        spec(address, port)
+            .install(4096, |program| sockets.right.set_filter(program))
+            .expect("filter");
+        assert_eq!(sockets.left.transmit(&[whole(&frame)]), Ok(1));
+        assert_eq!(receive(&mut sockets.right, &mut buffer).is_some(), admitted);
+    }
+}
+
+#[test]
+fn a_filter_of_hundreds_of_ports_is_taken() {
+    let sockets = Sockets::new();
+    let mut many = spec(sockets.right_end.address, PORT);
+    for port in (1..1000).map(|n| n * 60) {
+        many.tcp_ports.insert(port);
+        many.udp_ports.insert(port);
+    }
+    let start = Instant::now();
+    for _ in 0..10 {
+        many.install(4096, |program| sockets.right.set_filter(program))
+            .expect("filter");
+    }
+    eprintln!("a filter of 2,000 ports: {:?}", start.elapsed() / 10);
+}
+
+#[test]
+fn loss_at_the_link_is_counted() {
+    let mut sockets = Sockets::new();
+    let frame = sockets.datagram(&[0; 1400]);
+    let batch = vec![whole(&frame); 64];
+    for _ in 0..400 {
+        let mut sent = 0;
+        while sent < batch.len() {
+            sent += sockets.left.transmit(&batch[sent..]).expect("transmit");
+        }
+    }
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    while let Ok(Some(_)) = sockets.right.receive(&mut buffer) {}
+    let statistics = sockets.right.statistics();
+    assert!(statistics.receive_lost > 0);
+    assert_eq!(statistics.received + statistics.receive_lost, 64 * 400);
+    assert_eq!(
+        sockets.right.statistics(),
+        statistics,
+        "reading does not reset"
+    );
+}
+
+#[test]
+fn errors_of_the_interface() {
+    let mut sockets = Sockets::new();
+    let frame = sockets.datagram(&[0; 1600]);
+    assert_eq!(sockets.left.transmit(&[whole(&frame)]), Err(Errno::MSGSIZE));
+    let small = sockets.datagram(&[0; 16]);
+    assert_eq!(
+        sockets.left.transmit(&[whole(&small), whole(&frame)]),
+        Ok(1)
+    );
+    let slices: [&[u8]; 9] = [&[0]; 9];
+    let scattered = Frame {
+        header: &small,
+        payload: &slices,
+        offload: None,
+    };
+    assert_eq!(sockets.left.transmit(&[scattered]), Err(Errno::INVAL));
+
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    let answer = receive(&mut sockets.left, &mut buffer).expect("ICMP port unreachable");
+    assert_eq!(buffer[23], 1, "{answer:?}");
+    sockets.pair.left.ip("link set va down");
+    assert_eq!(sockets.left.receive(&mut buffer), Err(Errno::NETDOWN));
+    assert_eq!(sockets.left.receive(&mut buffer), Ok(None));
+    assert_eq!(sockets.left.transmit(&[whole(&small)]), Err(Errno::NETDOWN));
+    sockets.pair.left.ip("link set va up");
+    assert_eq!(sockets.left.transmit(&[whole(&small)]), Ok(1));
+    sockets.pair.left.ip("link del va");
+    assert_eq!(sockets.left.receive(&mut buffer), Err(Errno::NETDOWN));
+    assert_eq!(sockets.left.transmit(&[whole(&small)]), Err(Errno::NXIO));
+}
