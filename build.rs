@@ -5,12 +5,16 @@
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// Where the structure of the API is, which is filled below the ABI.
+const STATISTICS: &str = "src/socket/report.rs";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=src/abi");
+    println!("cargo:rerun-if-changed={STATISTICS}");
     println!("cargo:rerun-if-changed=include/sidestack.h");
     // So that a program linked with it and one that has it preloaded mean the same library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsidestack.so");
@@ -29,33 +33,22 @@ fn update(root: &Path) -> Result<(), Box<dyn Error>> {
         Path::new(&env::var("OUT_DIR")?).join("sidestack.h"),
         &header,
     )?;
-    if fs::read(&path).ok().as_ref() != Some(&header) {
+    if fs::read_to_string(&path).ok().as_ref() != Some(&header) {
         fs::write(&path, &header)?;
     }
     Ok(())
 }
 
 /// The text of the header for the sources under `root`.
-fn generate(root: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+fn generate(root: &Path) -> Result<String, Box<dyn Error>> {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
-    let mut builder = cbindgen::Builder::new().with_config(config);
-    for source in sources(&root.join("src/abi"))? {
-        builder = builder.with_src(source);
-    }
     let mut header = Vec::new();
-    builder.generate()?.write(&mut header);
-    Ok(header)
-}
-
-/// The files of the ABI; the API of our own first, the others by name.
-fn sources(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let mut sources = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            sources.push(path);
-        }
-    }
-    sources.sort_by_key(|path| (!path.ends_with("api.rs"), path.clone()));
-    Ok(sources)
+    cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(root.join("src/abi/mod.rs"))
+        .with_src(root.join(STATISTICS))
+        .generate()?
+        .write(&mut header);
+    // cbindgen knows isize as ptrdiff_t; in the calls of this header it is always ssize_t.
+    Ok(String::from_utf8(header)?.replace("ptrdiff_t", "ssize_t"))
 }

@@ -31,7 +31,77 @@ struct timespec;
 #endif
 
 
-typedef __rlimit_resource_t Resource;
+/**
+ * Counters of this process's stack since it started.
+ *
+ * Later versions append fields and change none.
+ */
+struct sidestack_statistics {
+    /**
+     * Frames taken from the interface.
+     */
+    uint64_t frames_received;
+    /**
+     * Frames given to the interface; one of up to 64 KiB counts as one.
+     */
+    uint64_t frames_sent;
+    /**
+     * Bytes in frames_received, link headers included.
+     */
+    uint64_t bytes_received;
+    /**
+     * Bytes in frames_sent, link headers included.
+     */
+    uint64_t bytes_sent;
+    /**
+     * Frames the kernel dropped because the stack did not fetch them in time.
+     */
+    uint64_t frames_lost;
+    /**
+     * Frames the stack dropped: damaged, malformed, or for nobody.
+     */
+    uint64_t frames_refused;
+    /**
+     * TCP connections that exist now, in any state.
+     */
+    uint64_t tcp_connections;
+    /**
+     * TCP connections opened by connect().
+     */
+    uint64_t tcp_opened;
+    /**
+     * TCP connections opened by a peer.
+     */
+    uint64_t tcp_accepted;
+    /**
+     * TCP connections that ended by a reset or a timeout.
+     */
+    uint64_t tcp_aborted;
+    /**
+     * TCP segments received.
+     */
+    uint64_t tcp_segments_received;
+    /**
+     * TCP segments sent.
+     */
+    uint64_t tcp_segments_sent;
+    /**
+     * TCP segments sent again.
+     */
+    uint64_t tcp_segments_retransmitted;
+    /**
+     * UDP datagrams received.
+     */
+    uint64_t udp_datagrams_received;
+    /**
+     * UDP datagrams sent.
+     */
+    uint64_t udp_datagrams_sent;
+    /**
+     * Internet sockets that were left to the kernel.
+     */
+    uint64_t sockets_left_to_kernel;
+};
 
 #ifdef __cplusplus
 extern "C" {
@@ -77,7 +147,7 @@ int sidestack_why_not(int fd,
  *
  * `out` has room for `size` bytes.
  */
-int sidestack_statistics(sidestack_statistics *out,
+int sidestack_statistics(struct sidestack_statistics *out,
                          size_t size);
 
 /**
@@ -111,16 +181,6 @@ int dup2(int old, int new_);
 int dup3(int old, int new_, int flags);
 
 /**
- * fdopen(3).
- */
-FILE *fdopen(int fd, const char *mode);
-
-/**
- * fclose(3): its own close(2) is one we would not see.
- */
-int fclose(FILE *stream);
-
-/**
  * epoll_ctl(2).
  */
 int epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
@@ -151,7 +211,7 @@ int epoll_pwait2(int set,
 /**
  * sendmsg(2).
  */
-ptrdiff_t sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags);
 
 /**
  * sendmmsg(2).
@@ -161,142 +221,7 @@ int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags);
 /**
  * recvmsg(2).
  */
-ptrdiff_t recvmsg(int fd, struct msghdr *message, int flags);
-
-/**
- * recvmmsg(2).
- */
-int recvmmsg(int fd,
-             struct mmsghdr *messages,
-             unsigned int count,
-             int flags,
-             struct timespec *timeout);
-
-/**
- * The version of the library, like "0.1.0". Never NULL; lives as long as the library.
- */
-const char *sidestack_version(void);
-
-/**
- * Is this descriptor a socket of the stack?
- *
- * Returns 1 if it is or will be unless its first address says otherwise, 0 if the kernel serves it
- * (or it is no socket), -1 with errno EBADF if it is not open.
- */
-int sidestack_is_ours(int fd);
-
-/**
- * Why does the kernel serve this descriptor?
- *
- * Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
- * its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
- * and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
- * buffer is NULL and size is not 0.
- *
- * # Safety
- *
- * `buffer` has room for `size` bytes.
- */
-int sidestack_why_not(int fd,
-                      char *buffer,
-                      size_t size);
-
-/**
- * The counters of this process's stack.
- *
- * Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
- * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
- * size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
- *
- * # Safety
- *
- * `out` has room for `size` bytes.
- */
-int sidestack_statistics(sidestack_statistics *out,
-                         size_t size);
-
-/**
- * close(2).
- */
-int close(int fd);
-
-/**
- * close_range(2): ours stay open.
- */
-int close_range(unsigned int first, unsigned int last, int flags);
-
-/**
- * closefrom(3): ours stay open.
- */
-void closefrom(int first);
-
-/**
- * dup(2).
- */
-int dup(int fd);
-
-/**
- * dup2(2).
- */
-int dup2(int old, int new_);
-
-/**
- * dup3(2).
- */
-int dup3(int old, int new_, int flags);
-
-/**
- * fdopen(3).
- */
-FILE *fdopen(int fd, const char *mode);
-
-/**
- * fclose(3): its own close(2) is one we would not see.
- */
-int fclose(FILE *stream);
-
-/**
- * epoll_ctl(2).
- */
-int epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
-
-/**
- * epoll_wait(2).
- */
-int epoll_wait(int set, struct epoll_event *events, int most, int timeout);
-
-/**
- * epoll_pwait(2).
- */
-int epoll_pwait(int set,
-                struct epoll_event *events,
-                int most,
-                int timeout,
-                const sigset_t *mask);
-
-/**
- * epoll_pwait2(2).
- */
-int epoll_pwait2(int set,
-                 struct epoll_event *events,
-                 int most,
-                 const struct timespec *timeout,
-                 const sigset_t *mask);
-
-/**
- * sendmsg(2).
- */
-ptrdiff_t sendmsg(int fd, const struct msghdr *message, int flags);
-
-/**
- * sendmmsg(2).
- */
-int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags);
-
-/**
- * recvmsg(2).
- */
-ptrdiff_t recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t recvmsg(int fd, struct msghdr *message, int flags);
 
 /**
  * recvmmsg(2).
@@ -339,36 +264,6 @@ int ppoll(struct pollfd *fds,
           nfds_t count,
           const struct timespec *timeout,
           const sigset_t *mask);
-
-/**
- * getrlimit(2): the program sees the limit on descriptors it believes to have.
- */
-int getrlimit(Resource resource, rlimit *limit);
-
-/**
- * getrlimit(2), for programs built with 64-bit file offsets.
- */
-int getrlimit64(Resource resource, rlimit64 *limit);
-
-/**
- * setrlimit(2): while ours lie above the program's limit, only what it believes changes.
- */
-int setrlimit(Resource resource, const rlimit *limit);
-
-/**
- * setrlimit(2), for programs built with 64-bit file offsets.
- */
-int setrlimit64(Resource resource, const rlimit64 *limit);
-
-/**
- * _exit(2).
- */
-void _exit(int status);
-
-/**
- * _Exit(3).
- */
-void _Exit(int status);
 
 /**
  * select(2).
@@ -427,12 +322,12 @@ int shutdown(int fd, int how);
 /**
  * send(2).
  */
-ptrdiff_t send(int fd, const void *buffer, size_t len, int flags);
+ssize_t send(int fd, const void *buffer, size_t len, int flags);
 
 /**
  * sendto(2).
  */
-ptrdiff_t sendto(int fd,
+ssize_t sendto(int fd,
                  const void *buffer,
                  size_t len,
                  int flags,
@@ -442,12 +337,12 @@ ptrdiff_t sendto(int fd,
 /**
  * recv(2).
  */
-ptrdiff_t recv(int fd, void *buffer, size_t len, int flags);
+ssize_t recv(int fd, void *buffer, size_t len, int flags);
 
 /**
  * recvfrom(2).
  */
-ptrdiff_t recvfrom(int fd,
+ssize_t recvfrom(int fd,
                    void *buffer,
                    size_t len,
                    int flags,
@@ -457,219 +352,27 @@ ptrdiff_t recvfrom(int fd,
 /**
  * read(2).
  */
-ptrdiff_t read(int fd, void *buffer, size_t len);
+ssize_t read(int fd, void *buffer, size_t len);
 
 /**
  * write(2).
  */
-ptrdiff_t write(int fd, const void *buffer, size_t len);
+ssize_t write(int fd, const void *buffer, size_t len);
 
 /**
  * readv(2).
  */
-ptrdiff_t readv(int fd, const struct iovec *parts, int count);
+ssize_t readv(int fd, const struct iovec *parts, int count);
 
 /**
  * writev(2).
  */
-ptrdiff_t writev(int fd, const struct iovec *parts, int count);
+ssize_t writev(int fd, const struct iovec *parts, int count);
 
 /**
  * glibc's own end for fortified calls.
  */
 extern void __chk_fail(void);
-
-/**
- * sendfile(2).
- */
-ptrdiff_t sendfile(int to, int from, off_t *offset, size_t count);
-
-/**
- * sendfile(2), for programs built with 64-bit file offsets, which is the same here.
- */
-ptrdiff_t sendfile64(int to, int from, off64_t *offset, size_t count);
-
-/**
- * getsockname(2).
- */
-int getsockname(int fd, struct sockaddr *address, socklen_t *len);
-
-/**
- * getpeername(2).
- */
-int getpeername(int fd, struct sockaddr *address, socklen_t *len);
-
-/**
- * setsockopt(2).
- */
-int setsockopt(int fd, int level, int name, const void *value, socklen_t len);
-
-/**
- * getsockopt(2).
- */
-int getsockopt(int fd, int level, int name, void *value, socklen_t *len);
-
-/**
- * poll(2).
- */
-int poll(struct pollfd *fds, nfds_t count, int timeout);
-
-/**
- * ppoll(2).
- */
-int ppoll(struct pollfd *fds,
-          nfds_t count,
-          const struct timespec *timeout,
-          const sigset_t *mask);
-
-/**
- * getrlimit(2): the program sees the limit on descriptors it believes to have.
- */
-int getrlimit(Resource resource, rlimit *limit);
-
-/**
- * getrlimit(2), for programs built with 64-bit file offsets.
- */
-int getrlimit64(Resource resource, rlimit64 *limit);
-
-/**
- * setrlimit(2): while ours lie above the program's limit, only what it believes changes.
- */
-int setrlimit(Resource resource, const rlimit *limit);
-
-/**
- * setrlimit(2), for programs built with 64-bit file offsets.
- */
-int setrlimit64(Resource resource, const rlimit64 *limit);
-
-/**
- * _exit(2).
- */
-void _exit(int status);
-
-/**
- * _Exit(3).
- */
-void _Exit(int status);
-
-/**
- * select(2).
- */
-int select(int count,
-           fd_set *readable,
-           fd_set *writable,
-           fd_set *exceptional,
-           struct timeval *timeout);
-
-/**
- * pselect(2).
- */
-int pselect(int count,
-            fd_set *readable,
-            fd_set *writable,
-            fd_set *exceptional,
-            const struct timespec *timeout,
-            const sigset_t *mask);
-
-/**
- * socket(2).
- */
-int socket(int domain, int kind, int protocol);
-
-/**
- * bind(2).
- */
-int bind(int fd, const struct sockaddr *address, socklen_t len);
-
-/**
- * listen(2).
- */
-int listen(int fd, int backlog);
-
-/**
- * connect(2).
- */
-int connect(int fd, const struct sockaddr *address, socklen_t len);
-
-/**
- * accept(2).
- */
-int accept(int fd, struct sockaddr *address, socklen_t *len);
-
-/**
- * accept4(2).
- */
-int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
-
-/**
- * shutdown(2).
- */
-int shutdown(int fd, int how);
-
-/**
- * send(2).
- */
-ptrdiff_t send(int fd, const void *buffer, size_t len, int flags);
-
-/**
- * sendto(2).
- */
-ptrdiff_t sendto(int fd,
-                 const void *buffer,
-                 size_t len,
-                 int flags,
-                 const struct sockaddr *to,
-                 socklen_t to_len);
-
-/**
- * recv(2).
- */
-ptrdiff_t recv(int fd, void *buffer, size_t len, int flags);
-
-/**
- * recvfrom(2).
- */
-ptrdiff_t recvfrom(int fd,
-                   void *buffer,
-                   size_t len,
-                   int flags,
-                   struct sockaddr *from,
-                   socklen_t *from_len);
-
-/**
- * read(2).
- */
-ptrdiff_t read(int fd, void *buffer, size_t len);
-
-/**
- * write(2).
- */
-ptrdiff_t write(int fd, const void *buffer, size_t len);
-
-/**
- * readv(2).
- */
-ptrdiff_t readv(int fd, const struct iovec *parts, int count);
-
-/**
- * writev(2).
- */
-ptrdiff_t writev(int fd, const struct iovec *parts, int count);
-
-/**
- * glibc's own end for fortified calls.
- */
-extern void __chk_fail(void);
-
-/**
- * sendfile(2).
- */
-ptrdiff_t sendfile(int to, int from, off_t *offset, size_t count);
-
-/**
- * sendfile(2), for programs built with 64-bit file offsets, which is the same here.
- */
-ptrdiff_t sendfile64(int to, int from, off64_t *offset, size_t count);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -67,7 +67,7 @@ pub(crate) fn keeper_is_missing() -> ExitCode {
     refuse(
         USAGE,
         "the keeper is not built yet. Until it is, a connection ends with its process: what was \
-         sent but not acknowledged is lost when the process ends, and a program without \
-         CAP_NET_RAW runs on the kernel",
+         sent but not acknowledged is lost when the process is killed or calls exec, and a \
+         program without CAP_NET_RAW runs on the kernel",
     )
 }

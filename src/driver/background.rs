@@ -59,6 +59,7 @@ fn run() {
         let idle = clock::monotonic().saturating_sub(guard.served_at);
         if guard.seat == Seat::Empty && u128::from(idle) * 2 >= PATROL.as_nanos() {
             guard.seat = Seat::Background;
+            guard.settle_lagging();
         }
         match guard.seat {
             Seat::Background => drive(guard),

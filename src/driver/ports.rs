@@ -212,7 +212,7 @@ impl Ports {
     }
 
     /// The kernel's sockets of a port.
-    pub(super) fn kernel_sockets(&self, protocol: Protocol, port: u16) -> &[control::lease::Lease] {
+    pub fn kernel_sockets(&self, protocol: Protocol, port: u16) -> &[control::lease::Lease] {
         self.held.get(&(protocol, port)).map_or(&[], |held| &held.kernel)
     }
 

@@ -23,7 +23,11 @@ pub(super) fn hook() {
 extern "C" fn before_fork() {
     if !INSIDE.replace(true) {
         // Held across the fork, so that the child finds everything in order.
-        core::mem::forget(ENGINE.lock());
+        let mut slot = ENGINE.lock();
+        if let Some(engine) = slot.as_deref_mut() {
+            engine.settle_lagging();
+        }
+        core::mem::forget(slot);
     }
 }
 

@@ -60,6 +60,9 @@ pub fn wait<T>(
         return Ok(value);
     }
     let drives = guard.take_seat();
+    if drives {
+        guard.direct = direct.as_ref().map(|direct| direct.socket);
+    }
     let result = loop {
         let now = clock::monotonic();
         if request.deadline.is_some_and(|deadline| deadline <= now) {
@@ -162,6 +165,7 @@ impl Engine {
     /// Gives the seat up; [`Engine::patrol`] sees to what follows.
     pub(super) fn leave_seat(&mut self) {
         self.seat = Seat::Empty;
+        self.direct = None;
         self.served_at = clock::monotonic();
         self.seat_deadline = u64::MAX;
     }
@@ -183,7 +187,7 @@ impl Engine {
     }
 
     /// Wakes the holder of the seat because what it sleeps for has changed.
-    pub(super) fn kick(&mut self) {
+    pub fn kick(&mut self) {
         if self.seat != Seat::Empty {
             self.wake.ring();
         }

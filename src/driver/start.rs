@@ -261,7 +261,7 @@ fn stack_limits(limits: &Limits) -> stack::config::Limits {
     stack::config::Limits {
         somaxconn: limits.somaxconn,
         max_syn_backlog: limits.tcp_max_syn_backlog,
-        max_time_wait: limits.tcp_max_tw_buckets,
+        max_time_wait: limits.tcp_max_tw_buckets as usize,
         tcp_rmem: buffers(&limits.tcp_rmem),
         tcp_wmem: buffers(&limits.tcp_wmem),
         rmem_max: limits.rmem_max as usize,

@@ -2,7 +2,7 @@
 
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use super::{Family, Kind, Registration, Socket, State, table};
 use crate::driver::{self, Endpoint, Engine, Role};
@@ -15,6 +15,8 @@ pub fn create(
     nonblocking: bool,
     close_on_exec: bool,
 ) -> Result<RawFd, Errno> {
+    static FORK_HOOK: Once = Once::new();
+    FORK_HOOK.call_once(|| driver::on_fork(super::lifecycle::forked));
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;

@@ -282,9 +282,10 @@ impl Call<'_, '_> {
         };
         let socket = engine.endpoints.get(self.id).and_then(|endpoint| endpoint.socket());
         let peeks = self.flags & libc::MSG_PEEK != 0;
+        let mut none = |_: &[u8]| 0;
         let mut direct = socket.filter(|_| !peeks).map(|socket| Direct {
             socket,
-            take: &mut |_| 0,
+            take: &mut none,
             take_datagram: &mut take,
             taken: 0,
         });

@@ -139,3 +139,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     engine.kick();
     Some(result)
 }
+
+/// In a forked child: the descriptors go on working by themselves, served by the parent.
+pub fn forked() {
+    for (_, socket) in table::all() {
+        socket.state().endpoint = None;
+    }
+}

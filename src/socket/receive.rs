@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Kind, Socket, errno};
 use crate::driver::{self, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
 use crate::sys::{clock, raw, signal};
@@ -80,10 +81,11 @@ impl Call<'_, '_> {
             got.set(got.get() + count);
             count
         };
+        let mut none = |_: &Datagram, _: &[u8]| {};
         let mut direct = connection.map(|socket| Direct {
             socket,
             take: &mut take,
-            take_datagram: &mut |_, _| {},
+            take_datagram: &mut none,
             taken: 0,
         });
         loop {

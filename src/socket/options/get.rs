@@ -139,7 +139,7 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Err
         libc::TCP_CORK => bool_int(options.cork),
         libc::TCP_QUICKACK => bool_int(options.quick_ack),
         libc::TCP_MAXSEG => int(match status() {
-            Some(status) => i32::from(status.mss),
+            Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),
             None => 536,
         }),
