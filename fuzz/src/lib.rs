@@ -15,11 +15,14 @@ use std::time::Duration;
 use stack::Stack;
 use stack::address::Ipv4Cidr;
 use stack::config::{Config, Congestion, Limits};
+use stack::error::Error;
 use stack::ethernet::Checksum;
 use stack::ids::SocketId;
 use stack::pool::Pool;
+use stack::ports::Protocol;
 use stack::routes::{Egress, Route};
 use stack::sink::NoSink;
+use stack::tcp::TcpOptions;
 use stack::time::Instant;
 use stack::transmit::Transmit;
 use stack::udp::UdpOptions;
@@ -61,6 +64,8 @@ struct Session {
     stack: Stack,
     now: Instant,
     udp: SocketId,
+    listener: SocketId,
+    connections: Vec<SocketId>,
 }
 
 impl Session {
@@ -70,7 +75,7 @@ impl Session {
             mtu: 1500,
             own_address,
             super_packets: true,
-            congestion: Congestion::default(),
+            congestion: Congestion::Cubic,
             limits: Limits::default(),
             secret: [7; 16],
             seed: 7,
@@ -89,8 +94,18 @@ impl Session {
         stack.learn_neighbor(now, PEER, [2, 0, 0, 0, 0, 2]);
         let local = SocketAddrV4::new(US, 9);
         let udp = stack.udp_open(local, &UdpOptions::default());
+        let options = TcpOptions::default();
+        let listener = stack.tcp_listen(SocketAddrV4::new(US, 80), 4, &options);
+        for port in [9, 80, 4000] {
+            stack.set_port_owned(Protocol::Tcp, port, true);
+            stack.set_port_owned(Protocol::Udp, port, true);
+        }
+        let (local, remote) = (SocketAddrV4::new(US, 4000), SocketAddrV4::new(PEER, 80));
+        let client = stack.tcp_connect(now, local, remote, &options);
         Self {
             udp: udp.expect("the first socket"),
+            listener: listener.expect("the first listener"),
+            connections: client.into_iter().collect(),
             stack,
             now,
         }
@@ -98,7 +113,7 @@ impl Session {
 
     /// Does one step and returns what follows it.
     fn step<'a>(&mut self, step: u8, amount: usize, bytes: &'a [u8]) -> &'a [u8] {
-        match step % 6 {
+        match step % 7 {
             0 => {
                 self.now = self.now + Duration::from_millis(amount as u64);
                 self.stack.receive_timeout(self.now);
@@ -107,17 +122,21 @@ impl Session {
             1 => {
                 let to = SocketAddrV4::new(PEER, amount as u16);
                 let sent = self.stack.udp_send(self.now, self.udp, to, &[&[1; 100]]);
-                debug_assert_ne!(sent, Err(stack::error::Error::DestinationRequired));
+                assert_ne!(sent, Err(Error::DestinationRequired), "there is one");
                 bytes
             }
             2 => {
                 self.drain();
                 bytes
             }
+            3 => {
+                self.call(amount);
+                bytes
+            }
             kind => {
                 let (frame, rest) = bytes.split_at(amount.min(bytes.len()));
                 let mut frame = frame.to_vec();
-                if kind > 3 {
+                if kind > 4 {
                     correct(&mut frame);
                 }
                 self.stack
@@ -125,6 +144,37 @@ impl Session {
                 rest
             }
         }
+    }
+
+    /// A user call on some connection.
+    fn call(&mut self, amount: usize) {
+        self.connections
+            .extend(self.stack.tcp_accept(self.listener));
+        let Some(&id) = self.connections.get(amount % self.connections.len().max(1)) else {
+            return;
+        };
+        let now = self.now;
+        let result = match amount >> 8 & 7 {
+            0 => self.stack.tcp_shutdown_write(now, id),
+            1 => {
+                self.stack.tcp_close(now, id);
+                Ok(())
+            }
+            2 => {
+                self.stack.tcp_abort(now, id);
+                Ok(())
+            }
+            3 => self.stack.tcp_send_urgent(now, id, b"!").map(drop),
+            4 | 5 => self
+                .stack
+                .tcp_send(now, id, &[7; 3000], amount & 1 == 0)
+                .map(drop),
+            _ => {
+                self.stack.tcp_consume(now, id, amount & 0xff);
+                Ok(())
+            }
+        };
+        assert_ne!(result, Err(Error::MessageSize), "no error of TCP's");
     }
 
     fn drain(&mut self) {

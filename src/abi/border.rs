@@ -46,7 +46,11 @@ pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
 
 /// What a call of the next library's gave, as a result.
 pub fn result<T: Outcome + PartialEq>(value: T) -> Result<T, Errno> {
-    if value == T::FAILED { Err(errno()) } else { Ok(value) }
+    if value == T::FAILED {
+        Err(errno())
+    } else {
+        Ok(value)
+    }
 }
 
 /// Reads a value the program points to. EFAULT.

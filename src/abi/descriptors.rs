@@ -38,7 +38,11 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     let floor = descriptor::floor();
     let apart = floor != 0 && descriptor::program_limit().is_some();
-    let last = if apart { last.min(floor.saturating_sub(1)) } else { last };
+    let last = if apart {
+        last.min(floor.saturating_sub(1))
+    } else {
+        last
+    };
     if first > last {
         return 0;
     }
@@ -57,7 +61,9 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
         }
     };
     answer(|| {
-        sockets.iter().for_each(|(fd, socket)| lifecycle::closed(*fd, socket));
+        sockets
+            .iter()
+            .for_each(|(fd, socket)| lifecycle::closed(*fd, socket));
         Ok(0)
     });
     outcome
@@ -144,13 +150,17 @@ pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> 
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::IOCTL.get()(fd, request, argument) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     let count = match request {
         libc::FIONBIO => {
             // SAFETY: FIONBIO's argument points to an int.
             let wanted = unsafe { read(argument as *const c_int) };
             let outcome = by_kernel();
-            if outcome == 0 && let Ok(wanted) = wanted {
+            if outcome == 0
+                && let Ok(wanted) = wanted
+            {
                 socket.set_nonblocking(wanted != 0);
             }
             return outcome;
@@ -201,7 +211,11 @@ pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FI
 pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
     // SAFETY: the program's own stream.
     let fd = unsafe { libc::fileno(stream) };
-    let socket = if table::is_ours(fd) { lifecycle::closing(fd) } else { None };
+    let socket = if table::is_ours(fd) {
+        lifecycle::closing(fd)
+    } else {
+        None
+    };
     // SAFETY: the program's own stream.
     let outcome = unsafe { next::FCLOSE.get()(stream) };
     if let Some(socket) = socket {

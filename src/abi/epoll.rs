@@ -24,7 +24,9 @@ pub unsafe extern "C" fn epoll_ctl(
     }
     if outcome == 0 && table::is_ours(fd) {
         // SAFETY: the program's own event, which the kernel has just read (or ignored).
-        let event = unsafe { read(event) }.ok().map(|event| (event.events, event.u64));
+        let event = unsafe { read(event) }
+            .ok()
+            .map(|event| (event.events, event.u64));
         answer(|| {
             readiness::epoll_changed(set, operation, fd, event);
             Ok(0)
@@ -49,10 +51,12 @@ unsafe fn wait(
     let collect = || {
         result(unsafe { next::EPOLL_WAIT.get()(set, events, most, 0) }).map(|count| count as usize)
     };
-    answer(|| match readiness::epoll_wait(set, timeout, mask, collect) {
-        Some(outcome) => outcome.map(|count| count as c_int),
-        None => result(by_kernel()),
-    })
+    answer(
+        || match readiness::epoll_wait(set, timeout, mask, collect) {
+            Some(outcome) => outcome.map(|count| count as c_int),
+            None => result(by_kernel()),
+        },
+    )
 }
 
 /// epoll_wait(2).
@@ -89,7 +93,9 @@ pub unsafe extern "C" fn epoll_pwait(
     }
     let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
     // SAFETY: the program's own arguments.
-    let Ok(mask) = (unsafe { signal_mask(mask) }) else { return by_kernel() };
+    let Ok(mask) = (unsafe { signal_mask(mask) }) else {
+        return by_kernel();
+    };
     // SAFETY: the program's own arguments.
     unsafe { wait(set, events, most, timeout, mask, by_kernel) }
 }
@@ -115,8 +121,11 @@ pub unsafe extern "C" fn epoll_pwait2(
         return by_kernel();
     }
     // SAFETY: the program's own arguments.
-    let arguments = unsafe { timeout_of(timeout).and_then(|limit| Ok((limit, signal_mask(mask)?))) };
-    let Ok((limit, mask)) = arguments else { return by_kernel() };
+    let arguments =
+        unsafe { timeout_of(timeout).and_then(|limit| Ok((limit, signal_mask(mask)?))) };
+    let Ok((limit, mask)) = arguments else {
+        return by_kernel();
+    };
     // SAFETY: the program's own arguments.
     unsafe { wait(set, events, most, limit, mask, by_kernel) }
 }

@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::border::{answer, read, result, values, write};
-use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
 use super::next;
+use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
 use crate::socket::{Kind, Socket, address, lifecycle, table};
 use crate::sys::clock;
 
@@ -58,7 +58,9 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const libc::msghdr, flags:
 /// `message` is the program's.
 unsafe fn note_passed(message: *const libc::msghdr) {
     // SAFETY: the program's own message; a bad one is the kernel's to refuse.
-    let Ok(message) = (unsafe { read(message) }) else { return };
+    let Ok(message) = (unsafe { read(message) }) else {
+        return;
+    };
     if message.msg_controllen < size_of::<libc::cmsghdr>() || message.msg_control.is_null() {
         return;
     }
@@ -93,7 +95,9 @@ pub unsafe extern "C" fn sendmmsg(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SENDMMSG.get()(fd, messages, count, flags) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
@@ -127,7 +131,9 @@ unsafe fn receive_message(
     // SAFETY: the program's own message.
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own buffers.
-    let Some(got) = (unsafe { receive_parts(fd, socket, parts, flags) }) else { return Ok(None) };
+    let Some(got) = (unsafe { receive_parts(fd, socket, parts, flags) }) else {
+        return Ok(None);
+    };
     let got = got?;
     match got.from {
         Some(from) if !message.msg_name.is_null() => {
@@ -149,7 +155,9 @@ unsafe fn receive_message(
 pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECVMSG.get()(fd, message, flags) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own message.
         let mut held = unsafe { read(message) }?;
@@ -176,7 +184,9 @@ pub unsafe extern "C" fn recvmmsg(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECVMMSG.get()(fd, messages, count, flags, timeout) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;

@@ -58,7 +58,9 @@ pub unsafe extern "C" fn setsockopt(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SETSOCKOPT.get()(fd, level, name, value, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         if (len as i32) < 0 {
             return Err(Errno::INVAL);
@@ -83,14 +85,18 @@ pub unsafe extern "C" fn getsockopt(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::GETSOCKOPT.get()(fd, level, name, value, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let room = unsafe { read(len) }?;
         if (room as i32) < 0 {
             return Err(Errno::INVAL);
         }
-        let Some(held) = options::get(&socket, level, name) else { return result(by_kernel()) };
+        let Some(held) = options::get(&socket, level, name) else {
+            return result(by_kernel());
+        };
         let held = held?;
         let count = held.len().min(room as usize);
         // SAFETY: the program's buffer of `room` bytes.

@@ -14,7 +14,11 @@ pub struct Next<F> {
 
 impl<F: Copy> Next<F> {
     const fn new(name: &'static CStr) -> Self {
-        Self { name, address: AtomicPtr::new(ptr::null_mut()), _type: PhantomData }
+        Self {
+            name,
+            address: AtomicPtr::new(ptr::null_mut()),
+            _type: PhantomData,
+        }
     }
 
     /// The function; `None` if this system has none of that name.
@@ -76,9 +80,8 @@ pub static SENDTO: Next<
 > = Next::new(c"sendto");
 pub static SENDMSG: Next<unsafe extern "C" fn(c_int, *const libc::msghdr, c_int) -> Count> =
     Next::new(c"sendmsg");
-pub static SENDMMSG: Next<
-    unsafe extern "C" fn(c_int, *mut libc::mmsghdr, c_uint, c_int) -> c_int,
-> = Next::new(c"sendmmsg");
+pub static SENDMMSG: Next<unsafe extern "C" fn(c_int, *mut libc::mmsghdr, c_uint, c_int) -> c_int> =
+    Next::new(c"sendmmsg");
 pub static RECV: Next<unsafe extern "C" fn(c_int, *mut c_void, Size, c_int) -> Count> =
     Next::new(c"recv");
 pub static RECVFROM: Next<
@@ -96,9 +99,8 @@ pub static WRITE: Next<unsafe extern "C" fn(c_int, *const c_void, Size) -> Count
     Next::new(c"write");
 pub static WRITEV: Next<unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> Count> =
     Next::new(c"writev");
-pub static SENDFILE: Next<
-    unsafe extern "C" fn(c_int, c_int, *mut libc::off_t, Size) -> Count,
-> = Next::new(c"sendfile");
+pub static SENDFILE: Next<unsafe extern "C" fn(c_int, c_int, *mut libc::off_t, Size) -> Count> =
+    Next::new(c"sendfile");
 
 pub static CLOSE: Next<unsafe extern "C" fn(c_int) -> c_int> = Next::new(c"close");
 pub static CLOSE_RANGE: Next<unsafe extern "C" fn(c_uint, c_uint, c_int) -> c_int> =
@@ -167,8 +169,9 @@ pub static EPOLL_PWAIT2: Next<
     ) -> c_int,
 > = Next::new(c"epoll_pwait2");
 
-pub static GETRLIMIT: Next<unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> c_int> =
-    Next::new(c"getrlimit");
+pub static GETRLIMIT: Next<
+    unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> c_int,
+> = Next::new(c"getrlimit");
 pub static SETRLIMIT: Next<
     unsafe extern "C" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int,
 > = Next::new(c"setrlimit");

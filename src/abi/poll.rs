@@ -26,7 +26,9 @@ unsafe fn with_ours<'a>(
     }
     // SAFETY: the caller's promise.
     let fds = unsafe { values(fds, count as usize) }.ok()?;
-    fds.iter().any(|polled| table::is_ours(polled.fd)).then_some(fds)
+    fds.iter()
+        .any(|polled| table::is_ours(polled.fd))
+        .then_some(fds)
 }
 
 /// poll(2).
@@ -39,7 +41,9 @@ pub unsafe extern "C" fn poll(
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::POLL.get()(fds, count, timeout) };
     // SAFETY: the program's own arguments.
-    let Some(ours) = (unsafe { with_ours(fds, count) }) else { return by_kernel() };
+    let Some(ours) = (unsafe { with_ours(fds, count) }) else {
+        return by_kernel();
+    };
     answer(|| {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
         match readiness::poll(ours, timeout, None) {
@@ -53,9 +57,7 @@ pub unsafe extern "C" fn poll(
 ///
 /// # Safety
 /// `mask` is the program's, or null.
-pub(super) unsafe fn signal_mask(
-    mask: *const libc::sigset_t,
-) -> Result<Option<SignalMask>, Errno> {
+pub(super) unsafe fn signal_mask(mask: *const libc::sigset_t) -> Result<Option<SignalMask>, Errno> {
     if mask.is_null() {
         return Ok(None);
     }
@@ -67,9 +69,7 @@ pub(super) unsafe fn signal_mask(
 ///
 /// # Safety
 /// `timeout` is the program's, or null.
-pub(super) unsafe fn timeout_of(
-    timeout: *const libc::timespec,
-) -> Result<Option<Duration>, Errno> {
+pub(super) unsafe fn timeout_of(timeout: *const libc::timespec) -> Result<Option<Duration>, Errno> {
     if timeout.is_null() {
         return Ok(None);
     }
@@ -88,7 +88,9 @@ pub unsafe extern "C" fn ppoll(
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::PPOLL.get()(fds, count, timeout, mask) };
     // SAFETY: the program's own arguments.
-    let Some(ours) = (unsafe { with_ours(fds, count) }) else { return by_kernel() };
+    let Some(ours) = (unsafe { with_ours(fds, count) }) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let (timeout, mask) = unsafe { (timeout_of(timeout)?, signal_mask(mask)?) };

@@ -16,7 +16,10 @@ type Resource = libc::__rlimit_resource_t;
 pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit) -> c_int {
     match descriptor::program_limit() {
         Some(held) if resource == libc::RLIMIT_NOFILE => answer(|| {
-            let value = libc::rlimit { rlim_cur: held.soft, rlim_max: held.hard };
+            let value = libc::rlimit {
+                rlim_cur: held.soft,
+                rlim_max: held.hard,
+            };
             // SAFETY: the program's own pointer.
             unsafe { write(limit, value) }.map(|()| 0)
         }),

@@ -15,7 +15,8 @@ use crate::sys::wait::{SignalMask, entry};
 const BITS: usize = usize::BITS as usize;
 
 /// What makes a descriptor readable, writable and exceptional (fs/select.c's table, select(2)).
-const READABLE: i16 = libc::POLLIN | libc::POLLRDNORM | libc::POLLRDBAND | libc::POLLHUP | libc::POLLERR;
+const READABLE: i16 =
+    libc::POLLIN | libc::POLLRDNORM | libc::POLLRDBAND | libc::POLLHUP | libc::POLLERR;
 const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND | libc::POLLERR;
 const EXCEPTIONAL: i16 = libc::POLLPRI;
 
@@ -34,7 +35,9 @@ impl Set<'_> {
     }
 
     fn has(&self, fd: usize) -> bool {
-        self.0.as_ref().is_some_and(|words| words[fd / BITS] >> (fd % BITS) & 1 == 1)
+        self.0
+            .as_ref()
+            .is_some_and(|words| words[fd / BITS] >> (fd % BITS) & 1 == 1)
     }
 
     fn clear(&mut self) {
@@ -73,12 +76,17 @@ impl Sets<'_> {
 
     fn entries(&self, count: usize) -> Vec<libc::pollfd> {
         let named = (0..count).filter(|&fd| self.events(fd) != 0);
-        named.map(|fd| entry(fd as c_int, self.events(fd))).collect()
+        named
+            .map(|fd| entry(fd as c_int, self.events(fd)))
+            .collect()
     }
 
     /// Leaves in the sets what is ready; how many bits.
     fn report(&mut self, entries: &[libc::pollfd]) -> Result<c_int, Errno> {
-        if entries.iter().any(|polled| polled.revents & libc::POLLNVAL != 0) {
+        if entries
+            .iter()
+            .any(|polled| polled.revents & libc::POLLNVAL != 0)
+        {
             return Err(Errno::BADF);
         }
         for set in [&mut self.read, &mut self.write, &mut self.except] {
@@ -119,7 +127,10 @@ unsafe fn with_ours<'a>(
         }
     };
     let entries = sets.entries(count);
-    entries.iter().any(|polled| table::is_ours(polled.fd)).then_some((sets, entries))
+    entries
+        .iter()
+        .any(|polled| table::is_ours(polled.fd))
+        .then_some((sets, entries))
 }
 
 /// `None`: make the call on the descriptors.
@@ -147,7 +158,9 @@ pub unsafe extern "C" fn select(
         || unsafe { next::SELECT.get()(count, readable, writable, exceptional, timeout) };
     // SAFETY: the program's own arguments.
     let ours = unsafe { with_ours(count, [readable, writable, exceptional]) };
-    let Some((mut sets, mut entries)) = ours else { return by_kernel() };
+    let Some((mut sets, mut entries)) = ours else {
+        return by_kernel();
+    };
     answer(|| {
         let limit = if timeout.is_null() {
             None
@@ -194,7 +207,9 @@ pub unsafe extern "C" fn pselect(
         || unsafe { next::PSELECT.get()(count, readable, writable, exceptional, timeout, mask) };
     // SAFETY: the program's own arguments.
     let ours = unsafe { with_ours(count, [readable, writable, exceptional]) };
-    let Some((mut sets, mut entries)) = ours else { return by_kernel() };
+    let Some((mut sets, mut entries)) = ours else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let (limit, mask) = unsafe { (timeout_of(timeout)?, signal_mask(mask)?) };

@@ -3,7 +3,9 @@
 
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
-use super::{descriptors, epoll, messages, names, poll, process, select, sockets, streams, transfer};
+use super::{
+    descriptors, epoll, messages, names, poll, process, select, sockets, streams, transfer,
+};
 
 type Address = *const libc::sockaddr;
 type AddressOut = *mut libc::sockaddr;
@@ -17,7 +19,8 @@ const _: [unsafe extern "C" fn(c_int, AddressOut, *mut Len) -> c_int; 2] =
     [libc::accept, sockets::accept];
 const _: [unsafe extern "C" fn(c_int, AddressOut, *mut Len, c_int) -> c_int; 2] =
     [libc::accept4, sockets::accept4];
-const _: [unsafe extern "C" fn(c_int, Address, Len) -> c_int; 2] = [libc::connect, sockets::connect];
+const _: [unsafe extern "C" fn(c_int, Address, Len) -> c_int; 2] =
+    [libc::connect, sockets::connect];
 const _: [unsafe extern "C" fn(c_int, c_int) -> c_int; 2] = [libc::shutdown, sockets::shutdown];
 const _: [unsafe extern "C" fn(c_int, AddressOut, *mut Len) -> c_int; 2] =
     [libc::getsockname, names::getsockname];
@@ -33,8 +36,8 @@ const _: [unsafe extern "C" fn(c_int, *const c_void, usize, c_int, Address, Len)
     [libc::sendto, streams::sendto];
 const _: [unsafe extern "C" fn(c_int, *mut c_void, usize, c_int) -> isize; 2] =
     [libc::recv, streams::recv];
-const _: [unsafe extern "C" fn(c_int, *mut c_void, usize, c_int, AddressOut, *mut Len) -> isize; 2] =
-    [libc::recvfrom, streams::recvfrom];
+const _: [unsafe extern "C" fn(c_int, *mut c_void, usize, c_int, AddressOut, *mut Len) -> isize;
+    2] = [libc::recvfrom, streams::recvfrom];
 const _: [unsafe extern "C" fn(c_int, *mut c_void, usize) -> isize; 2] =
     [libc::read, streams::read];
 const _: [unsafe extern "C" fn(c_int, *const c_void, usize) -> isize; 2] =
@@ -68,8 +71,7 @@ const _: [unsafe extern "C" fn(c_uint, c_uint, c_int) -> c_int; 2] =
     [libc::close_range, descriptors::close_range];
 const _: [unsafe extern "C" fn(c_int, *const c_char) -> *mut libc::FILE; 2] =
     [libc::fdopen, descriptors::fdopen];
-const _: [unsafe extern "C" fn(*mut libc::FILE) -> c_int; 2] =
-    [libc::fclose, descriptors::fclose];
+const _: [unsafe extern "C" fn(*mut libc::FILE) -> c_int; 2] = [libc::fclose, descriptors::fclose];
 const _: [unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int; 2] =
     [libc::poll, poll::poll];
 const _: [unsafe extern "C" fn(

@@ -32,7 +32,9 @@ fn ours(domain: c_int, kind: c_int, protocol: c_int) -> Option<(Family, Kind)> {
 pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::SOCKET.get()(domain, kind, protocol) };
-    let Some((family, sort)) = ours(domain, kind, protocol) else { return by_kernel() };
+    let Some((family, sort)) = ours(domain, kind, protocol) else {
+        return by_kernel();
+    };
     answer(|| match service() {
         Service::Stack => {
             let nonblocking = kind & libc::SOCK_NONBLOCK != 0;
@@ -72,7 +74,9 @@ pub unsafe extern "C" fn bind(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::BIND.get()(fd, address, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         match binding::bind(&socket, unsafe { given_address(address, len) }?)? {
@@ -87,7 +91,9 @@ pub unsafe extern "C" fn bind(
 pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::LISTEN.get()(fd, backlog) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| match binding::listen(&socket, backlog)? {
         Rest::Done => Ok(0),
         Rest::Kernel => result(by_kernel()),
@@ -103,7 +109,9 @@ pub unsafe extern "C" fn connect(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::CONNECT.get()(fd, address, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         match connecting::connect(fd, &socket, unsafe { given_address(address, len) }?)? {
@@ -138,7 +146,9 @@ pub unsafe extern "C" fn accept4(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::ACCEPT4.get()(fd, address, len, flags) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
             return Err(Errno::INVAL);
@@ -178,9 +188,13 @@ pub unsafe extern "C" fn accept4(
 pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::SHUTDOWN.get()(fd, how) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
-    answer(|| match crate::socket::lifecycle::shutdown(fd, &socket, how) {
-        Some(outcome) => outcome.map(|()| 0),
-        None => result(by_kernel()),
-    })
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
+    answer(
+        || match crate::socket::lifecycle::shutdown(fd, &socket, how) {
+            Some(outcome) => outcome.map(|()| 0),
+            None => result(by_kernel()),
+        },
+    )
 }

@@ -58,7 +58,11 @@ pub(super) unsafe fn receive_parts(
 ) -> Option<Result<Got, Errno>> {
     // tcp(7): MSG_TRUNC throws bytes away, and needs no buffer for it.
     let discards = socket.kind == Kind::Stream && flags & libc::MSG_TRUNC != 0;
-    let access = if discards { Access::None } else { Access::Write };
+    let access = if discards {
+        Access::None
+    } else {
+        Access::Write
+    };
     // SAFETY: the caller's promise.
     let data = match unsafe { Buffers::new(parts, access) } {
         Ok(data) => data,
@@ -66,18 +70,29 @@ pub(super) unsafe fn receive_parts(
     };
     if socket.kind == Kind::Stream {
         let got = receive::receive(fd, socket, &data, flags)?;
-        return Some(got.map(|count| Got { count, truncated: false, from: None }));
+        return Some(got.map(|count| Got {
+            count,
+            truncated: false,
+            from: None,
+        }));
     }
     let got = datagram::receive(fd, socket, &data, flags)?;
     Some(got.map(|datagram| Got {
-        count: if flags & libc::MSG_TRUNC != 0 { datagram.len } else { datagram.copied },
+        count: if flags & libc::MSG_TRUNC != 0 {
+            datagram.len
+        } else {
+            datagram.copied
+        },
         truncated: datagram.len > datagram.copied,
         from: Some(datagram.from),
     }))
 }
 
 fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {
-    [libc::iovec { iov_base: buffer.cast_mut(), iov_len: len }]
+    [libc::iovec {
+        iov_base: buffer.cast_mut(),
+        iov_len: len,
+    }]
 }
 
 /// send(2).
@@ -85,12 +100,16 @@ fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {
 pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SEND.get()(fd, buffer, len, flags) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     // SAFETY: the program's own buffer.
-    answer(|| match unsafe { send_parts(fd, &socket, &part(buffer, len), None, flags) } {
-        Some(outcome) => outcome.map(|count| count as isize),
-        None => result(by_kernel()),
-    })
+    answer(
+        || match unsafe { send_parts(fd, &socket, &part(buffer, len), None, flags) } {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        },
+    )
 }
 
 /// sendto(2).
@@ -105,7 +124,9 @@ pub unsafe extern "C" fn sendto(
 ) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SENDTO.get()(fd, buffer, len, flags, to, to_len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let to = unsafe { destination(&socket, to, to_len) }?;
@@ -138,12 +159,16 @@ pub(super) unsafe fn destination(
 pub unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECV.get()(fd, buffer, len, flags) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     // SAFETY: the program's own buffer.
-    answer(|| match unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) } {
-        Some(outcome) => outcome.map(|got| got.count as isize),
-        None => result(by_kernel()),
-    })
+    answer(
+        || match unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) } {
+            Some(outcome) => outcome.map(|got| got.count as isize),
+            None => result(by_kernel()),
+        },
+    )
 }
 
 /// recvfrom(2).
@@ -158,11 +183,15 @@ pub unsafe extern "C" fn recvfrom(
 ) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECVFROM.get()(fd, buffer, len, flags, from, from_len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own buffer.
         let outcome = unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) };
-        let Some(got) = outcome else { return result(by_kernel()) };
+        let Some(got) = outcome else {
+            return result(by_kernel());
+        };
         let got = got?;
         if !from.is_null() {
             let (bytes, count) = match got.from {
@@ -181,15 +210,19 @@ pub unsafe extern "C" fn recvfrom(
 pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::READ.get()(fd, buffer, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     if len == 0 {
         return 0;
     }
     // SAFETY: the program's own buffer.
-    answer(|| match unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) } {
-        Some(outcome) => outcome.map(|got| got.count as isize),
-        None => result(by_kernel()),
-    })
+    answer(
+        || match unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) } {
+            Some(outcome) => outcome.map(|got| got.count as isize),
+            None => result(by_kernel()),
+        },
+    )
 }
 
 /// write(2).
@@ -197,12 +230,16 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isi
 pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::WRITE.get()(fd, buffer, len) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     // SAFETY: the program's own buffer.
-    answer(|| match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0) } {
-        Some(outcome) => outcome.map(|count| count as isize),
-        None => result(by_kernel()),
-    })
+    answer(
+        || match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0) } {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        },
+    )
 }
 
 /// The iovecs of readv(2) and writev(2). EINVAL: too many; EFAULT.
@@ -243,7 +280,9 @@ pub(super) unsafe fn iovecs<'a>(
 pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::READV.get()(fd, parts, count) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let outcome = unsafe { receive_parts(fd, &socket, given_parts(parts, count)?, 0) };
@@ -259,7 +298,9 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_in
 pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::WRITEV.get()(fd, parts, count) };
-    let Some(socket) = table::get(fd) else { return by_kernel() };
+    let Some(socket) = table::get(fd) else {
+        return by_kernel();
+    };
     answer(|| {
         // SAFETY: the program's own arguments.
         let outcome = unsafe { send_parts(fd, &socket, given_parts(parts, count)?, None, 0) };

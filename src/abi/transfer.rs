@@ -21,7 +21,9 @@ pub unsafe extern "C" fn sendfile(
 ) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SENDFILE.get()(to, from, offset, count) };
-    let Some(socket) = table::get(to) else { return by_kernel() };
+    let Some(socket) = table::get(to) else {
+        return by_kernel();
+    };
     if socket.kind != Kind::Stream {
         return by_kernel();
     }
@@ -39,7 +41,10 @@ pub unsafe extern "C" fn sendfile(
             if got == 0 {
                 break;
             }
-            let part = [libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: got }];
+            let part = [libc::iovec {
+                iov_base: piece.as_mut_ptr().cast(),
+                iov_len: got,
+            }];
             // SAFETY: a buffer of our own.
             let taken = match unsafe { send_parts(to, &socket, &part, None, 0) } {
                 Some(Ok(taken)) => taken,

@@ -21,7 +21,10 @@ impl Engine {
     /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
     pub(super) fn patrol(&mut self) {
         if self.seat != Seat::Empty {
-            if self.next_deadline().is_some_and(|at| at < self.seat_deadline) {
+            if self
+                .next_deadline()
+                .is_some_and(|at| at < self.seat_deadline)
+            {
                 self.seat_deadline = 0;
                 self.kick();
             }
@@ -81,7 +84,10 @@ fn drive(mut guard: super::Guard) {
     let now = clock::monotonic();
     let own = guard.own_descriptors();
     let timeout = guard.timeout(now, None);
-    let mut bell = [entry(guard.background_bell.as_fd().as_raw_fd(), libc::POLLIN)];
+    let mut bell = [entry(
+        guard.background_bell.as_fd().as_raw_fd(),
+        libc::POLLIN,
+    )];
     let ready = guard.unlocked(|| poll_with_own(own, &mut bell, timeout, None));
     if bell[0].revents != 0 {
         guard.background_bell.silence();

@@ -6,17 +6,20 @@ use core::time::Duration;
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
 use super::seat::Seat;
+use crate::stack::config::Limits;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
-use crate::stack::config::Limits;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
 
 impl Engine {
     /// Whether `address` is one of the stack's.
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.stack.addresses().iter().any(|cidr| cidr.address == address)
+        self.stack
+            .addresses()
+            .iter()
+            .any(|cidr| cidr.address == address)
     }
 
     /// Frames moved and lost.
@@ -43,7 +46,9 @@ impl Engine {
         udp: &UdpOptions,
     ) {
         let now = self.now();
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         endpoint.linger = linger;
         match endpoint.role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
@@ -58,7 +63,9 @@ impl Engine {
     /// Looks at an end now instead of waiting for its event.
     pub fn look_at(&mut self, id: EndpointId) {
         let now = self.now();
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         match endpoint.role {
             Role::Connection(_) => self.take_overflow(now, id),
             _ if endpoint.hung_up() => self.close(now, id),

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::endpoint::{Endpoints, Role};
 use super::settle::watch;
+use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
 use crate::stack::sink::Sink;
-use crate::stack::ids::SocketId;
 use crate::sys::pair;
 use crate::sys::wait::Set;
 
@@ -40,9 +40,13 @@ pub(super) struct Delivery<'a, 'b> {
 
 impl Sink for Delivery<'_, '_> {
     fn deliver(&mut self, id: SocketId, data: &[u8]) -> usize {
-        let Some(endpoint_id) = self.endpoints.of_socket(id) else { return 0 };
+        let Some(endpoint_id) = self.endpoints.of_socket(id) else {
+            return 0;
+        };
         let token = endpoint_id.token();
-        let Some(endpoint) = self.endpoints.get_mut(endpoint_id) else { return 0 };
+        let Some(endpoint) = self.endpoints.get_mut(endpoint_id) else {
+            return 0;
+        };
         if !matches!(endpoint.role, Role::Connection(_)) || endpoint.full {
             return 0;
         }
@@ -61,7 +65,9 @@ impl Sink for Delivery<'_, '_> {
         if rest.len() < LONG {
             return taken;
         }
-        let Some(end) = &endpoint.end else { return taken };
+        let Some(end) = &endpoint.end else {
+            return taken;
+        };
         match pair::give(end.as_fd(), rest) {
             Ok(given) => {
                 endpoint.unread = true;
@@ -78,7 +84,10 @@ impl Sink for Delivery<'_, '_> {
     }
 
     fn deliver_datagram(&mut self, id: SocketId, datagram: &Datagram, data: &[u8]) -> bool {
-        let Some(endpoint) = self.endpoints.of_socket(id).and_then(|id| self.endpoints.get(id))
+        let Some(endpoint) = self
+            .endpoints
+            .of_socket(id)
+            .and_then(|id| self.endpoints.get(id))
         else {
             return false;
         };

@@ -98,7 +98,10 @@ impl Handed {
     /// Reads a message back.
     pub fn decode(bytes: &[u8]) -> Self {
         let word = |at: usize| {
-            bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes)
+            bytes
+                .get(at..at + 4)
+                .and_then(|four| four.try_into().ok())
+                .map(u32::from_ne_bytes)
         };
         let endpoint = match (bytes.first(), word(1), word(5)) {
             (Some(1), Some(index), Some(generation)) => Some(EndpointId { index, generation }),
@@ -159,11 +162,17 @@ impl Endpoints {
             Some(index) => {
                 let slot = &mut self.slots[index as usize];
                 slot.1 = Some(endpoint);
-                EndpointId { index, generation: slot.0 }
+                EndpointId {
+                    index,
+                    generation: slot.0,
+                }
             }
             None => {
                 self.slots.push((0, Some(endpoint)));
-                EndpointId { index: (self.slots.len() - 1) as u32, generation: 0 }
+                EndpointId {
+                    index: (self.slots.len() - 1) as u32,
+                    generation: 0,
+                }
             }
         };
         if let Some(socket) = socket {
@@ -189,7 +198,9 @@ impl Endpoints {
 
     /// Gives `id` another role.
     pub fn set_role(&mut self, id: EndpointId, role: Role) {
-        let Some(endpoint) = self.get_mut(id) else { return };
+        let Some(endpoint) = self.get_mut(id) else {
+            return;
+        };
         let before = endpoint.socket();
         endpoint.role = role;
         let after = endpoint.socket();
@@ -218,7 +229,10 @@ impl Endpoints {
 
     /// The endpoint that an epoll event of `token` is about.
     pub fn of_token(&self, token: u64) -> Option<EndpointId> {
-        let id = EndpointId { index: token as u32, generation: (token >> 32) as u32 };
+        let id = EndpointId {
+            index: token as u32,
+            generation: (token >> 32) as u32,
+        };
         self.get(id).map(|_| id)
     }
 
@@ -239,8 +253,13 @@ impl Endpoints {
 
     /// All endpoints.
     pub fn ids(&self) -> impl Iterator<Item = EndpointId> + '_ {
-        self.slots.iter().enumerate().filter(|(_, slot)| slot.1.is_some()).map(|(index, slot)| {
-            EndpointId { index: index as u32, generation: slot.0 }
-        })
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.1.is_some())
+            .map(|(index, slot)| EndpointId {
+                index: index as u32,
+                generation: slot.0,
+            })
     }
 }

@@ -13,10 +13,10 @@ use super::start::{checksum, offload};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
-use crate::stack::ids::SocketId;
-use crate::stack::time::Instant;
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ids::SocketId;
+use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::sys::wait::{Set, no_event, poll_for};
 use crate::sys::wake::{Bell, Timer};
@@ -187,9 +187,15 @@ impl Engine {
         let mut count = 0;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
-        let limit = if slept && self.lone % LONE_CHECK != 0 { 1 } else { DRAIN };
+        let limit = if slept && self.lone % LONE_CHECK != 0 {
+            1
+        } else {
+            DRAIN
+        };
         while count < limit {
-            let Ok(Some(received)) = self.link.receive(&mut self.frame) else { break };
+            let Ok(Some(received)) = self.link.receive(&mut self.frame) else {
+                break;
+            };
             count += 1;
             unflushed += received.len;
             let mut sink = Delivery {
@@ -198,13 +204,18 @@ impl Engine {
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];
-            self.stack.receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            self.stack
+                .receive_frame(now, frame, checksum(received.checksum), &mut sink);
             if unflushed >= FLUSH_AFTER {
                 self.flush(now);
                 unflushed = 0;
             }
         }
-        self.lone = if slept && count == 1 { self.lone.wrapping_add(1) } else { 0 };
+        self.lone = if slept && count == 1 {
+            self.lone.wrapping_add(1)
+        } else {
+            0
+        };
     }
 
     /// Sends everything the stack has to say.
@@ -231,8 +242,13 @@ impl Engine {
                 *slice = self.stack.bytes(*span);
             }
         }
-        let mut frames = [Frame { header: &[], payload: &[], offload: None }; BATCH];
-        for ((frame, payload), transmit) in frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
+        let mut frames = [Frame {
+            header: &[],
+            payload: &[],
+            offload: None,
+        }; BATCH];
+        for ((frame, payload), transmit) in
+            frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
         {
             *frame = Frame {
                 header: &transmit.header[..transmit.header_len],

@@ -30,7 +30,11 @@ impl Engine {
 
     /// Watches the kernel's sockets of a lease for loopback clients or datagrams.
     pub fn watch_lease(&mut self, lease: &Lease) {
-        let kind = if lease.protocol() == Protocol::Udp { UDP } else { 0 };
+        let kind = if lease.protocol() == Protocol::Udp {
+            UDP
+        } else {
+            0
+        };
         let token = TOKEN_LEASE + (kind | u64::from(lease.port()));
         for fd in self.ports.unwatched(lease) {
             // Without it, loopback clients would have to wait for the next one; nothing is lost.
@@ -60,8 +64,14 @@ impl Engine {
     }
 
     fn accept_from_kernel(&mut self, port: u16) {
-        let Some(id) = self.listener_on(port) else { return };
-        let Some(end) = self.endpoints.get(id).and_then(|listener| listener.end.as_ref()) else {
+        let Some(id) = self.listener_on(port) else {
+            return;
+        };
+        let Some(end) = self
+            .endpoints
+            .get(id)
+            .and_then(|listener| listener.end.as_ref())
+        else {
             return;
         };
         for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
@@ -84,8 +94,14 @@ impl Engine {
 
     /// Puts the next connection of a listener's accept queue into its pair, if none is there.
     pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {
-        while self.endpoints.get(id).is_some_and(|held| held.in_flight < IN_FLIGHT) {
-            let Some(connection) = self.stack.tcp_accept(listener) else { return };
+        while self
+            .endpoints
+            .get(id)
+            .is_some_and(|held| held.in_flight < IN_FLIGHT)
+        {
+            let Some(connection) = self.stack.tcp_accept(listener) else {
+                return;
+            };
             let Ok(made) = pair::make(false, false, true) else {
                 // No descriptor is left: as on Linux, the client finds out by a reset.
                 let now = self.now();
@@ -93,8 +109,13 @@ impl Engine {
                 return;
             };
             let adopted = self.adopt(connection, made.stack, -1);
-            let message = Handed { endpoint: Some(adopted) }.encode();
-            let Some(held) = self.endpoints.get_mut(id) else { return };
+            let message = Handed {
+                endpoint: Some(adopted),
+            }
+            .encode();
+            let Some(held) = self.endpoints.get_mut(id) else {
+                return;
+            };
             let Some(end) = &held.end else { return };
             if pair::give_descriptor(end, &message, made.program.as_fd()).is_ok() {
                 held.in_flight += 1;
@@ -106,7 +127,10 @@ impl Engine {
     pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
         let endpoint = Endpoint::new(end, program, Role::Connection(connection));
         let id = self.endpoints.insert(endpoint);
-        let port = self.stack.tcp_status(connection).map_or(0, |status| status.local.port());
+        let port = self
+            .stack
+            .tcp_status(connection)
+            .map_or(0, |status| status.local.port());
         if let Some(lease) = self.ports.share(Protocol::Tcp, port) {
             self.ports.hold(connection, lease);
         }

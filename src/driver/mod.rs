@@ -84,7 +84,9 @@ impl Guard {
 impl Deref for Guard {
     type Target = Engine;
     fn deref(&self) -> &Engine {
-        self.0.as_deref().expect("a guard is only made around an engine, and only fork removes it")
+        self.0
+            .as_deref()
+            .expect("a guard is only made around an engine, and only fork removes it")
     }
 }
 

@@ -9,13 +9,13 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::HashMap;
 
+use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
 use crate::control::filter::FilterSpec;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
 use crate::control::ports::PortSet;
-use crate::control;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 
@@ -89,7 +89,13 @@ pub struct Ports {
 
 impl Ports {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, held: HashMap::new(), holders: HashMap::new(), filtered: None, changes: 0 }
+        Self {
+            source,
+            held: HashMap::new(),
+            holders: HashMap::new(),
+            filtered: None,
+            changes: 0,
+        }
     }
 
     /// Whether the kernel has a part in every port.
@@ -114,7 +120,10 @@ impl Ports {
                 return Err(Errno::ADDRINUSE);
             }
             held.uses += 1;
-            return Ok(Lease { protocol, port: local.port() });
+            return Ok(Lease {
+                protocol,
+                port: local.port(),
+            });
         }
         let (port, kernel) = match &mut self.source {
             Source::Kernel(..) => {
@@ -150,9 +159,8 @@ impl Ports {
             }
             Source::Own { range, next } => {
                 let held = &self.held;
-                let taken = |port: u16| {
-                    protocol == Protocol::Udp && held.contains_key(&(protocol, port))
-                };
+                let taken =
+                    |port: u16| protocol == Protocol::Udp && held.contains_key(&(protocol, port));
                 let port = pick(*range, next, |port| !taken(port) && is_free(stack, port))
                     .ok_or(Errno::ADDRNOTAVAIL)?;
                 if let Some(held) = self.held.get_mut(&(protocol, port)) {
@@ -178,7 +186,13 @@ impl Ports {
         kernel: Vec<control::lease::Lease>,
     ) {
         stack.set_port_owned(owned(protocol), port, true);
-        let held = Held { uses: 1, reusable, ephemeral: false, kernel, watched: false };
+        let held = Held {
+            uses: 1,
+            reusable,
+            ephemeral: false,
+            kernel,
+            watched: false,
+        };
         self.held.insert((protocol, port), held);
         self.changes += 1;
     }
@@ -190,7 +204,9 @@ impl Ports {
             Source::Kernel(_, interface) => *interface,
             Source::Own { .. } => return Ok(()),
         };
-        let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
+            return Ok(());
+        };
         for kernel in &mut held.kernel {
             match lease.protocol {
                 Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
@@ -213,7 +229,9 @@ impl Ports {
 
     /// The kernel's sockets of a port.
     pub fn kernel_sockets(&self, protocol: Protocol, port: u16) -> &[control::lease::Lease] {
-        self.held.get(&(protocol, port)).map_or(&[], |held| &held.kernel)
+        self.held
+            .get(&(protocol, port))
+            .map_or(&[], |held| &held.kernel)
     }
 
     /// Takes the kernel's socket out of a port that this use alone has, so that it becomes the
@@ -261,7 +279,9 @@ impl Ports {
     /// Gives a use back.
     pub fn release(&mut self, stack: &mut Stack, lease: Lease) {
         let key = (lease.protocol, lease.port);
-        let Some(held) = self.held.get_mut(&key) else { return };
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
         held.uses -= 1;
         let ephemeral = held.ephemeral;
         if held.uses == 0 {
@@ -298,11 +318,20 @@ impl Ports {
             }
         }
         if let Source::Kernel(ports, _) = &self.source {
-            ports.blocks(Protocol::Tcp).for_each(|block| tcp_ports.insert_block(block));
-            ports.blocks(Protocol::Udp).for_each(|block| udp_ports.insert_block(block));
+            ports
+                .blocks(Protocol::Tcp)
+                .for_each(|block| tcp_ports.insert_block(block));
+            ports
+                .blocks(Protocol::Udp)
+                .for_each(|block| udp_ports.insert_block(block));
         }
         let own_address = !self.shares_with_kernel();
-        Some(FilterSpec { addresses: addresses.to_vec(), own_address, tcp_ports, udp_ports })
+        Some(FilterSpec {
+            addresses: addresses.to_vec(),
+            own_address,
+            tcp_ports,
+            udp_ports,
+        })
     }
 
     /// Makes the next [`Ports::changed_filter`] give one, whatever has changed.
@@ -329,7 +358,10 @@ fn lease_from_kernel(
         free_bind: wish.free_bind,
         interface: None,
     };
-    let address = KernelAddress { local, inet6: wish.inet6 };
+    let address = KernelAddress {
+        local,
+        inet6: wish.inet6,
+    };
     match protocol {
         Protocol::Tcp => control::lease::Lease::tcp(address, &options),
         Protocol::Udp => control::lease::Lease::udp(address, &options),
@@ -339,8 +371,12 @@ fn lease_from_kernel(
 /// A port of the range for which `is_free` holds, from a random start on.
 fn pick(range: (u16, u16), state: &mut u64, is_free: impl Fn(u16) -> bool) -> Option<u16> {
     // An LCG's high bits are good enough to start from: the range is scanned from there.
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     let count = u32::from(range.1.saturating_sub(range.0)) + 1;
     let start = (*state >> 33) as u32 % count;
-    (0..count).map(|step| range.0 + ((start + step) % count) as u16).find(|&port| is_free(port))
+    (0..count)
+        .map(|step| range.0 + ((start + step) % count) as u16)
+        .find(|&port| is_free(port))
 }

@@ -16,7 +16,11 @@ const FINISH: Duration = Duration::from_secs(10);
 pub(super) fn hook() {
     // SAFETY: the three are plain functions without arguments that never unwind.
     unsafe {
-        libc::pthread_atfork(Some(before_fork), Some(after_fork_parent), Some(after_fork_child));
+        libc::pthread_atfork(
+            Some(before_fork),
+            Some(after_fork_parent),
+            Some(after_fork_child),
+        );
     }
 }
 
@@ -72,7 +76,10 @@ pub fn finish() {
     let ids: Vec<_> = guard.endpoints.ids().collect();
     for id in ids {
         guard.take_overflow(now, id);
-        if !matches!(guard.endpoints.get(id).map(|endpoint| endpoint.role), Some(Role::Undecided)) {
+        if !matches!(
+            guard.endpoints.get(id).map(|endpoint| endpoint.role),
+            Some(Role::Undecided)
+        ) {
             guard.close(now, id);
         }
     }
@@ -81,13 +88,17 @@ pub fn finish() {
         return;
     }
     let deadline = clock::monotonic() + FINISH.as_nanos() as u64;
-    let mut request = Wait { deadline: Some(deadline), ..Wait::default() };
+    let mut request = Wait {
+        deadline: Some(deadline),
+        ..Wait::default()
+    };
     while wait_until_quiet(&mut guard, &mut request) {}
 }
 
 /// Whether to wait on: a signal handler ran.
 fn wait_until_quiet(guard: &mut Guard, request: &mut Wait<'_>) -> bool {
-    let outcome =
-        wait(guard, request, None, |engine, _| engine.stack.tcp_is_quiet().then_some(()));
+    let outcome = wait(guard, request, None, |engine, _| {
+        engine.stack.tcp_is_quiet().then_some(())
+    });
     outcome == Err(super::Interruption::Signal)
 }

@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use super::delivery::Direct;
 use super::{Engine, Guard};
-use crate::sys::wait::{SignalMask, entry, poll_for};
 use crate::sys::clock;
+use crate::sys::wait::{SignalMask, entry, poll_for};
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,17 +110,27 @@ const SLEPT: u64 = 3_000;
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     let own = guard.own_descriptors();
     let timeout = guard.timeout(now, request.deadline);
-    let extra: &mut [libc::pollfd] = if request.stack_only { &mut [] } else { request.fds };
+    let extra: &mut [libc::pollfd] = if request.stack_only {
+        &mut []
+    } else {
+        request.fds
+    };
     let mask = request.mask;
     guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))
 }
 
 fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
-    let timeout = request.deadline.map(|at| Duration::from_nanos(at.saturating_sub(now)));
+    let timeout = request
+        .deadline
+        .map(|at| Duration::from_nanos(at.saturating_sub(now)));
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
-    Ok(Ready { link: false, ends: false, slept: true })
+    Ok(Ready {
+        link: false,
+        ends: false,
+        slept: true,
+    })
 }
 
 /// Polls the engine's descriptors and some of the program's.
@@ -147,7 +157,11 @@ pub(super) fn poll_with_own(
     for (to, from) in extra.iter_mut().zip(&all[2..]) {
         to.revents = from.revents;
     }
-    Ok(Ready { link: all[0].revents != 0, ends: all[1].revents != 0, slept })
+    Ok(Ready {
+        link: all[0].revents != 0,
+        ends: all[1].revents != 0,
+        slept,
+    })
 }
 
 impl Engine {
@@ -172,7 +186,10 @@ impl Engine {
 
     /// The link, and the set that watches everything else.
     pub(super) fn own_descriptors(&self) -> [RawFd; 2] {
-        [self.link.wait_fd().as_raw_fd(), self.set.as_fd().as_raw_fd()]
+        [
+            self.link.wait_fd().as_raw_fd(),
+            self.set.as_fd().as_raw_fd(),
+        ]
     }
 
     /// How long the holder of the seat may sleep.

@@ -11,15 +11,16 @@ use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::State;
 use crate::stack::time::Instant;
-use crate::sys::wait::{Set, borrow, entry, poll_for};
 use crate::sys::pair;
+use crate::sys::wait::{Set, borrow, entry, poll_for};
 
 /// Bytes moved from a pair at a time.
 const MOVE: usize = 64 * 1024;
 
 /// Events every stream end is watched for.
-pub(super) const STREAM_EVENTS: EventFlags =
-    EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+pub(super) const STREAM_EVENTS: EventFlags = EventFlags::IN
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
 
 /// Watches an end for `also` besides the usual.
 pub(super) fn watch(set: &Set, endpoint: &mut Endpoint, token: u64, also: EventFlags) {
@@ -59,7 +60,9 @@ impl Engine {
 
     /// Makes `id`'s pair agree with its socket.
     pub fn settle(&mut self, now: Instant, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         match endpoint.role {
             Role::Connecting(socket) => self.settle_connecting(now, id, socket),
             Role::Connection(socket) => self.settle_connection(now, id, socket),
@@ -70,7 +73,11 @@ impl Engine {
     }
 
     fn settle_connecting(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
-        match self.stack.tcp_progress(socket).map(|progress| progress.state) {
+        match self
+            .stack
+            .tcp_progress(socket)
+            .map(|progress| progress.state)
+        {
             Some(State::SynSent | State::SynReceived) => return,
             None | Some(State::Closed) => return self.end_connection(id, socket, None),
             Some(_) => {}
@@ -95,7 +102,9 @@ impl Engine {
                 self.pass_end_of_stream(id);
             }
         }
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         if progress.writable && (endpoint.filler > 0 || endpoint.overflow) {
             self.unstuff(id);
             self.take_overflow(now, id);
@@ -104,7 +113,9 @@ impl Engine {
 
     /// Moves queued bytes into the pair as far as it takes them.
     pub fn deliver_queued(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
         loop {
@@ -125,7 +136,11 @@ impl Engine {
                 Err(_) => break,
             }
         }
-        let also = if endpoint.full { EventFlags::OUT } else { EventFlags::empty() };
+        let also = if endpoint.full {
+            EventFlags::OUT
+        } else {
+            EventFlags::empty()
+        };
         watch(&self.set, endpoint, id.token(), also);
     }
 
@@ -168,7 +183,9 @@ impl Engine {
 
     /// Keeps the program's descriptor from being writable.
     pub fn stuff(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         if endpoint.filler > 0 || endpoint.program < 0 {
             return;
         }
@@ -180,7 +197,9 @@ impl Engine {
 
     /// Takes the filler out again.
     pub fn unstuff(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         let Some(end) = &endpoint.end else { return };
         let mut buffer = [0; super::FILLER];
         while endpoint.filler > 0 {
@@ -195,7 +214,9 @@ impl Engine {
     /// News of an end: bytes written where we could not see it, shutdown, close, room.
     pub(super) fn serve_end(&mut self, id: EndpointId, flags: EventFlags) {
         let now = self.now();
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         match endpoint.role {
             Role::Connection(socket) => {
@@ -219,7 +240,9 @@ impl Engine {
     pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
         let mut buffer = [0; MOVE];
         loop {
-            let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+            let Some(endpoint) = self.endpoints.get_mut(id) else {
+                return;
+            };
             let (Some(end), Role::Connection(socket)) = (&endpoint.end, endpoint.role) else {
                 return;
             };
@@ -237,7 +260,9 @@ impl Engine {
                     let skipped = count.min(endpoint.filler);
                     endpoint.filler -= skipped;
                     // The space was asked for above: all of it fits.
-                    let _ = self.stack.tcp_send(now, socket, &buffer[skipped..count], false);
+                    let _ = self
+                        .stack
+                        .tcp_send(now, socket, &buffer[skipped..count], false);
                 }
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
@@ -252,7 +277,9 @@ impl Engine {
     }
 
     fn take_end_of_stream(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         endpoint.overflow = false;
         if endpoint.hung_up() {
             return self.close(now, id);
@@ -265,7 +292,9 @@ impl Engine {
 
     /// CLOSE: the program has closed its last descriptor.
     pub fn close(&mut self, now: Instant, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get(id) else { return };
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
@@ -286,7 +315,9 @@ impl Engine {
     }
 
     fn settle_datagram(&mut self, id: EndpointId, socket: SocketId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
         }
@@ -306,7 +337,11 @@ impl Engine {
             }
             self.stack.udp_receive(socket, &mut []);
         }
-        let also = if endpoint.full { EventFlags::OUT } else { EventFlags::empty() };
+        let also = if endpoint.full {
+            EventFlags::OUT
+        } else {
+            EventFlags::empty()
+        };
         watch(&self.set, endpoint, id.token(), also);
     }
 }
@@ -316,8 +351,10 @@ impl Endpoint {
     pub(super) fn hung_up(&self) -> bool {
         let Some(end) = &self.end else { return true };
         let mut fds = [entry(rustix::fd::AsRawFd::as_raw_fd(&end.as_fd()), 0)];
-        matches!(poll_for(&mut fds, Some(core::time::Duration::ZERO), None), Ok(1))
-            && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
+        matches!(
+            poll_for(&mut fds, Some(core::time::Duration::ZERO), None),
+            Ok(1)
+        ) && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
     }
 
     /// The error to report, once.

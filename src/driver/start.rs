@@ -9,6 +9,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::engine::{Engine, Parts};
 use super::ports::{Ports, Source};
 use super::{ENGINE, INSIDE};
+use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::filter::FilterSpec;
 use crate::control::limits::Limits;
@@ -21,14 +22,13 @@ use crate::control::ports::PortSet;
 use crate::control::routes::own_routes;
 use crate::control::settings::Address;
 use crate::control::settings::Settings;
-use crate::control;
 use crate::link::{Capture, Impair, Impairments, Link, PacketSocket};
 use crate::memory::Region;
-use crate::stack::pool::Pool;
+use crate::stack;
 use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
-use crate::stack;
+use crate::stack::pool::Pool;
 use crate::sys::{clock, descriptor};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
@@ -79,7 +79,11 @@ fn start() -> Service {
             Err(refusal) => {
                 log::warn(format_args!("{refusal}"));
                 let _ = REFUSAL.set(refusal.reason.clone());
-                let state = if refusal.required { REFUSED_REQUIRED } else { REFUSED };
+                let state = if refusal.required {
+                    REFUSED_REQUIRED
+                } else {
+                    REFUSED
+                };
                 STATE.store(state, Ordering::Release);
             }
         }
@@ -127,13 +131,18 @@ impl fmt::Display for Refusal {
 }
 
 fn build() -> Result<Engine, Refusal> {
-    let loaded = Settings::load(environment(), &program_name())
-        .map_err(|error| Refusal { reason: error.message, required: error.required })?;
+    let loaded = Settings::load(environment(), &program_name()).map_err(|error| Refusal {
+        reason: error.message,
+        required: error.required,
+    })?;
     let settings = loaded.settings;
     if log::configure(settings.log, settings.log_file.as_deref()).is_err() {
         log::warn("cannot write to SIDESTACK_LOG_FILE; logging to standard error");
     }
-    loaded.warnings.iter().for_each(|warning| log::warn(format_args!("{warning}")));
+    loaded
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn(format_args!("{warning}")));
     let required = settings.required;
     build_with(settings).map_err(|reason| Refusal { reason, required })
 }
@@ -148,12 +157,14 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
     let facts = mirror.facts().clone();
     let name = &facts.interface.name;
     if !facts.interface.up {
-        return Err(format!("interface \"{name}\" is down; set it up (ip link set {name} up)"));
+        return Err(format!(
+            "interface \"{name}\" is down; set it up (ip link set {name} up)"
+        ));
     }
     let limits = Limits::read();
-    let link = open_link(&settings, &facts).map_err(|why| format!("{why} (interface \"{name}\")"))?;
-    let region =
-        Region::new().map_err(|errno| format!("cannot make the memory file: {errno}"))?;
+    let link =
+        open_link(&settings, &facts).map_err(|why| format!("{why} (interface \"{name}\")"))?;
+    let region = Region::new().map_err(|errno| format!("cannot make the memory file: {errno}"))?;
     let (memory, bytes) = region.into_parts();
     let mut stack = Stack::new(config(&settings, &facts, &limits), Pool::new(bytes));
     stack.set_link_up(true);
@@ -165,7 +176,14 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         }
     }
     let ports = Ports::new(source(&settings, &facts, &limits));
-    let parts = Parts { stack, ports, settings, link, mirror: Some(mirror), memory };
+    let parts = Parts {
+        stack,
+        ports,
+        settings,
+        link,
+        mirror: Some(mirror),
+        memory,
+    };
     let limits = stack_limits(&limits);
     Engine::new(parts, limits).map_err(|errno| format!("cannot watch descriptors: {errno}"))
 }
@@ -256,7 +274,11 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
 
 fn stack_limits(limits: &Limits) -> stack::config::Limits {
     let buffers = |buffers: &control::limits::Buffers| {
-        [buffers.min as usize, buffers.default as usize, buffers.max as usize]
+        [
+            buffers.min as usize,
+            buffers.default as usize,
+            buffers.max as usize,
+        ]
     };
     stack::config::Limits {
         somaxconn: limits.somaxconn,
@@ -281,7 +303,10 @@ fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
             let reserved = &limits.ip_local_reserved_ports;
             Source::Kernel(EphemeralPorts::new(index, range, reserved, seed), index)
         }
-        Address::Own(_) => Source::Own { range: (range.first, range.last), next: seed },
+        Address::Own(_) => Source::Own {
+            range: (range.first, range.last),
+            next: seed,
+        },
     }
 }
 
@@ -292,14 +317,22 @@ fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
         Address::Own(addresses) => {
             let mut routes = own_routes(addresses, settings.gateway);
             // The host's own loopback stays the kernel's.
-            routes.extend(facts.routes.iter().filter(|route| is_loopback(route)).copied());
+            routes.extend(
+                facts
+                    .routes
+                    .iter()
+                    .filter(|route| is_loopback(route))
+                    .copied(),
+            );
             (addresses.clone(), routes)
         }
     };
     stack.set_mtu(facts.interface.mtu as usize);
     stack.set_hardware_address(facts.interface.hardware_address);
-    let addresses: Vec<Ipv4Cidr> =
-        addresses.iter().map(|cidr| Ipv4Cidr::new(cidr.address, cidr.prefix_len)).collect();
+    let addresses: Vec<Ipv4Cidr> = addresses
+        .iter()
+        .map(|cidr| Ipv4Cidr::new(cidr.address, cidr.prefix_len))
+        .collect();
     stack.set_addresses(&addresses);
     stack.set_routes(routes.iter().map(route).collect());
 }
@@ -328,7 +361,10 @@ pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload
     crate::link::Offload {
         checksum_start: offload.checksum_start,
         checksum_offset: offload.checksum_offset,
-        gso: offload.gso.map(|gso| crate::link::Gso { size: gso.size, header_len: gso.header_len }),
+        gso: offload.gso.map(|gso| crate::link::Gso {
+            size: gso.size,
+            header_len: gso.header_len,
+        }),
     }
 }
 
@@ -343,7 +379,9 @@ pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::ethernet::Chec
 impl Engine {
     /// The kernel says that the interface, its addresses or its routes have changed.
     pub(super) fn receive_news(&mut self) {
-        let Some(mirror) = &mut self.mirror else { return };
+        let Some(mirror) = &mut self.mirror else {
+            return;
+        };
         let news: News = mirror.receive_news();
         if !news.any() || mirror.refresh(news).is_err() {
             return;
@@ -357,11 +395,19 @@ impl Engine {
 
     /// Brings the packet socket's filter up to date with ports and addresses.
     pub fn refilter(&mut self) {
-        let addresses: Vec<_> = self.stack.addresses().iter().map(|cidr| cidr.address).collect();
-        let Some(filter) = self.ports.changed_filter(&addresses) else { return };
+        let addresses: Vec<_> = self
+            .stack
+            .addresses()
+            .iter()
+            .map(|cidr| cidr.address)
+            .collect();
+        let Some(filter) = self.ports.changed_filter(&addresses) else {
+            return;
+        };
         let fd = self.link.wait_fd();
-        let installed = filter
-            .install(FILTER_MAX, |program| crate::sys::filter::attach(fd, program));
+        let installed = filter.install(FILTER_MAX, |program| {
+            crate::sys::filter::attach(fd, program)
+        });
         if let Err(errno) = installed {
             log::error(format_args!("cannot set the packet filter: {errno}"));
         }

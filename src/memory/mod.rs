@@ -50,8 +50,16 @@ fn map(file: &OwnedFd, size: usize) -> Result<&'static mut [u8], Errno> {
     ftruncate(file, size as u64)?;
     let flags = MapFlags::SHARED | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice, of a file nobody else has.
-    let start =
-        unsafe { mmap(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags, file, 0) }?;
+    let start = unsafe {
+        mmap(
+            ptr::null_mut(),
+            size,
+            ProtFlags::READ | ProtFlags::WRITE,
+            flags,
+            file,
+            0,
+        )
+    }?;
     // SAFETY: the range was mapped just now; the advice changes nothing for this process.
     unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
     // SAFETY: invariant 1: `size` bytes, readable and writable, mapped until the process ends;

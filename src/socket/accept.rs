@@ -31,11 +31,7 @@ pub struct Flags {
 }
 
 /// accept4(2) on a listener of ours. `None`: not ours to serve.
-pub fn accept(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    flags: Flags,
-) -> Option<Result<Accepted, Errno>> {
+pub fn accept(fd: RawFd, socket: &Arc<Socket>, flags: Flags) -> Option<Result<Accepted, Errno>> {
     let mut engine = driver::lock()?;
     let id = socket.state().endpoint?;
     Some(accept_from(&mut engine, fd, socket, id, flags))
@@ -71,9 +67,15 @@ fn accept_from(
     let deadline = timeout.map(|after| clock::monotonic() + after);
     loop {
         let mut fds = [entry(fd, libc::POLLIN)];
-        let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
-        let outcome =
-            wait(engine, &mut request, None, |engine, _| take(engine, fd, socket, id, flags));
+        let mut request = Wait {
+            deadline,
+            fds: &mut fds,
+            stack_only: true,
+            mask: None,
+        };
+        let outcome = wait(engine, &mut request, None, |engine, _| {
+            take(engine, fd, socket, id, flags)
+        });
         match outcome {
             Ok(accepted) => return accepted,
             Err(Interruption::Signal) if timeout.is_none() && signal::all_restart() => {}
@@ -92,7 +94,10 @@ fn take(
     flags: Flags,
 ) -> Option<Result<Accepted, Errno>> {
     match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
-        Ok(Received { descriptor: Some(program), handed }) => {
+        Ok(Received {
+            descriptor: Some(program),
+            handed,
+        }) => {
             if let Some(listener) = engine.endpoints.get_mut(id) {
                 listener.in_flight = listener.in_flight.saturating_sub(1);
             }
@@ -100,7 +105,9 @@ fn take(
             return Some(enter(engine, socket, connection, program, flags));
         }
         // End of the stream: another thread has shut the listener down.
-        Ok(Received { descriptor: None, .. }) => return Some(Err(Errno::INVAL)),
+        Ok(Received {
+            descriptor: None, ..
+        }) => return Some(Err(Errno::INVAL)),
         Err(_) => {}
     }
     let Some(Role::Listener(listener)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
@@ -129,7 +136,10 @@ fn make(
         }
     };
     let id = engine.adopt(connection, stack, program);
-    Ok(Accepted { fd: program, peer: name(engine, listener, id, program, flags) })
+    Ok(Accepted {
+        fd: program,
+        peer: name(engine, listener, id, program, flags),
+    })
 }
 
 /// Enters a connection that came through the listener's pair.
@@ -152,7 +162,10 @@ fn enter(
         endpoint.program = fd;
     }
     let fd = admit(program)?;
-    Ok(Accepted { fd, peer: name(engine, listener, id, fd, flags) })
+    Ok(Accepted {
+        fd,
+        peer: name(engine, listener, id, fd, flags),
+    })
 }
 
 /// Enters the descriptor in the table, with what it inherits from its listener.
@@ -164,7 +177,10 @@ fn name(
     flags: Flags,
 ) -> Option<SocketAddrV4> {
     let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, id);
-    let connection = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket());
+    let connection = engine
+        .endpoints
+        .get(id)
+        .and_then(|endpoint| endpoint.socket());
     let status = connection.and_then(|connection| engine.stack.tcp_status(connection));
     let names = status.map(|status| (status.local, status.remote));
     let inherited = listener.state().options.inherited();

@@ -45,9 +45,13 @@ pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
 
 /// bind(2).
 pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
-    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let Some(mut engine) = driver::lock() else {
+        return Ok(Rest::Kernel);
+    };
     let mut state = socket.state();
-    let Some(id) = state.endpoint else { return Ok(Rest::Kernel) };
+    let Some(id) = state.endpoint else {
+        return Ok(Rest::Kernel);
+    };
     let given = address::read(address, socket.family)?;
     let local = match given {
         Given::V4(local) => local,
@@ -79,7 +83,8 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
 fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {
     let any = address[4..8] == [0; 4];
     let port = u16::from_be_bytes([address[2], address[3]]);
-    any.then_some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).ok_or(Errno::AFNOSUPPORT)
+    any.then_some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
+        .ok_or(Errno::AFNOSUPPORT)
 }
 
 /// Leases `local`'s port under the socket's options.
@@ -91,7 +96,9 @@ pub(super) fn take_port(
 ) -> Result<Lease, Errno> {
     let wish = wish(socket, state);
     let engine = &mut *engine;
-    engine.ports.bind(&mut engine.stack, protocol(socket.kind), local, &wish)
+    engine
+        .ports
+        .bind(&mut engine.stack, protocol(socket.kind), local, &wish)
 }
 
 /// Lets the kernel serve the socket. A port that was leased for it goes with it.
@@ -117,15 +124,22 @@ pub(super) fn to_kernel(
 
 /// listen(2).
 pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
-    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let Some(mut engine) = driver::lock() else {
+        return Ok(Rest::Kernel);
+    };
     let mut state = socket.state();
-    let Some(id) = state.endpoint else { return Ok(Rest::Kernel) };
+    let Some(id) = state.endpoint else {
+        return Ok(Rest::Kernel);
+    };
     if socket.kind == Kind::Datagram {
         return Err(Errno::OPNOTSUPP);
     }
     // As on Linux, -1 is a large number.
     let backlog = backlog as u32;
-    match (state.stage, engine.endpoints.get(id).map(|endpoint| endpoint.role)) {
+    match (
+        state.stage,
+        engine.endpoints.get(id).map(|endpoint| endpoint.role),
+    ) {
         (Stage::Listening, Some(Role::Listener(listener))) => {
             engine.stack.tcp_set_backlog(listener, backlog);
             return Ok(Rest::Done);
@@ -133,7 +147,9 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
         (Stage::Idle, Some(Role::Undecided)) => {}
         _ => return Err(Errno::INVAL),
     }
-    let local = state.local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+    let local = state
+        .local
+        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let lease = match state.lease.take() {
         Some(lease) => lease,
         None => take_port(&mut engine, socket, &state, local)?,
@@ -168,5 +184,8 @@ fn open_listener(
     options: &crate::stack::tcp::TcpOptions,
 ) -> Result<crate::stack::ids::SocketId, Errno> {
     engine.ports.silence(lease)?;
-    engine.stack.tcp_listen(local, backlog, options).map_err(errno::of)
+    engine
+        .stack
+        .tcp_listen(local, backlog, options)
+        .map_err(errno::of)
 }

@@ -17,7 +17,9 @@ use crate::sys::{clock, signal};
 
 /// connect(2).
 pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
-    let Some(mut engine) = driver::lock() else { return Ok(Rest::Kernel) };
+    let Some(mut engine) = driver::lock() else {
+        return Ok(Rest::Kernel);
+    };
     let mut state = socket.state();
     if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
@@ -98,14 +100,13 @@ fn restart(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Resu
 }
 
 /// connect(2) with AF_UNSPEC: aborts the connection, if any.
-fn disconnect(
-    engine: &mut Engine,
-    socket: &Arc<Socket>,
-    state: &mut State,
-) -> Result<Rest, Errno> {
+fn disconnect(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
     let now = engine.now();
     if let Some(id) = state.endpoint
-        && let Some(stack) = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket())
+        && let Some(stack) = engine
+            .endpoints
+            .get(id)
+            .and_then(|endpoint| endpoint.socket())
     {
         engine.stack.tcp_abort(now, stack);
         engine.finish_pass();
@@ -127,7 +128,10 @@ pub(super) fn decide(
         RouteDecision::Kernel => Ok(None),
         RouteDecision::Unreachable => Err(Errno::NETUNREACH),
         RouteDecision::Stack { source, .. } => {
-            let bound = state.local.map(|local| *local.ip()).filter(|ip| !ip.is_unspecified());
+            let bound = state
+                .local
+                .map(|local| *local.ip())
+                .filter(|ip| !ip.is_unspecified());
             Ok(Some(bound.unwrap_or(source)))
         }
     }
@@ -148,7 +152,10 @@ fn open(
     let local = SocketAddrV4::new(ip, lease.port());
     let now = engine.now();
     let opened = engine.ports.silence(&lease).and_then(|()| {
-        engine.stack.tcp_connect(now, local, remote, &state.options.tcp()).map_err(errno::of)
+        engine
+            .stack
+            .tcp_connect(now, local, remote, &state.options.tcp())
+            .map_err(errno::of)
     });
     let connection = match opened {
         Ok(connection) => connection,
@@ -185,9 +192,11 @@ fn client_port(
         return Ok(lease);
     }
     let engine = &mut *engine;
-    engine.ports.ephemeral(&mut engine.stack, Protocol::Tcp, true, |stack, port| {
-        stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote)
-    })
+    engine
+        .ports
+        .ephemeral(&mut engine.stack, Protocol::Tcp, true, |stack, port| {
+            stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote)
+        })
 }
 
 /// Waits for a blocking connect(2) to end.
@@ -205,7 +214,12 @@ fn complete(
     }
     loop {
         let mut fds = [entry(fd, libc::POLLOUT)];
-        let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+        let mut request = Wait {
+            deadline,
+            fds: &mut fds,
+            stack_only: true,
+            mask: None,
+        };
         let outcome = wait(engine, &mut request, None, |engine, _| {
             match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
                 Some(Role::Connecting(_)) => None,
@@ -221,7 +235,10 @@ fn complete(
             }
             Ok(_) => {
                 let mut state = socket.state();
-                let error = engine.endpoints.get_mut(id).and_then(|endpoint| endpoint.take_error());
+                let error = engine
+                    .endpoints
+                    .get_mut(id)
+                    .and_then(|endpoint| endpoint.take_error());
                 restart(engine, socket, &mut state)?;
                 return Err(error.map_or(Errno::CONNABORTED, errno::of));
             }
@@ -239,13 +256,17 @@ fn complete(
 
 /// The peer's address; `None`: not connected (any more).
 pub fn peer(socket: &Socket) -> Option<SocketAddrV4> {
-    let Some(engine) = driver::lock() else { return socket.state().remote };
+    let Some(engine) = driver::lock() else {
+        return socket.state().remote;
+    };
     let state = socket.state();
     let remote = state.remote?;
     if socket.kind == Kind::Datagram {
         return Some(remote);
     }
-    let Some(id) = state.endpoint else { return Some(remote) };
+    let Some(id) = state.endpoint else {
+        return Some(remote);
+    };
     match engine.endpoints.get(id)?.role {
         Role::Connection(connection) if !engine.is_closed(connection) => Some(remote),
         _ => None,

@@ -20,7 +20,9 @@ pub fn create(
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;
-    let endpoint = engine.endpoints.insert(Endpoint::new(pair.stack, program, Role::Undecided));
+    let endpoint = engine
+        .endpoints
+        .insert(Endpoint::new(pair.stack, program, Role::Undecided));
     table::insert(program, Socket::new(family, kind, nonblocking, endpoint));
     Ok(program)
 }
@@ -66,20 +68,22 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
         engine.forget(id);
     }
     let program = numbers.first().copied().unwrap_or(-1);
-    let endpoint = engine.endpoints.insert(Endpoint::new(pair.stack, program, Role::Undecided));
+    let endpoint = engine
+        .endpoints
+        .insert(Endpoint::new(pair.stack, program, Role::Undecided));
     state.endpoint = Some(endpoint);
     Ok(())
 }
 
-fn replace(
-    numbers: &[RawFd],
-    new: &OwnedFd,
-    registrations: &[Registration],
-) -> Result<(), Errno> {
+fn replace(numbers: &[RawFd], new: &OwnedFd, registrations: &[Registration]) -> Result<(), Errno> {
     for &number in numbers {
         let flags = raw::fcntl(number, libc::F_GETFD, 0)?;
         let close_on_exec = flags & libc::FD_CLOEXEC as usize != 0;
-        raw::dup3(new.as_raw_fd(), number, if close_on_exec { libc::O_CLOEXEC } else { 0 })?;
+        raw::dup3(
+            new.as_raw_fd(),
+            number,
+            if close_on_exec { libc::O_CLOEXEC } else { 0 },
+        )?;
     }
     for registration in registrations {
         // The set or the number may be gone by now, with the registration.

@@ -41,9 +41,14 @@ pub fn open(
     id: EndpointId,
     lease: Lease,
 ) -> Result<SocketId, Errno> {
-    let local = state.local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
+    let local = state
+        .local
+        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
     let opened = engine.ports.silence(&lease).and_then(|()| {
-        engine.stack.udp_open(local, &state.options.udp()).map_err(errno::of)
+        engine
+            .stack
+            .udp_open(local, &state.options.udp())
+            .map_err(errno::of)
     });
     match opened {
         Ok(datagram) => {
@@ -86,7 +91,10 @@ pub fn connect(
         Given::Unspecified => {
             if state.remote.take().is_some() {
                 let datagram = opened(engine, socket, state)?;
-                engine.stack.udp_connect(datagram, None).map_err(errno::of)?;
+                engine
+                    .stack
+                    .udp_connect(datagram, None)
+                    .map_err(errno::of)?;
                 if !state.bound
                     && let Some(local) = &mut state.local
                 {
@@ -107,7 +115,10 @@ pub fn connect(
     let port = state.local.map_or(0, |local| local.port());
     let local = SocketAddrV4::new(source, port);
     engine.stack.udp_set_local(datagram, local);
-    engine.stack.udp_connect(datagram, Some(remote)).map_err(errno::of)?;
+    engine
+        .stack
+        .udp_connect(datagram, Some(remote))
+        .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
     Ok(Rest::Done)
@@ -116,7 +127,10 @@ pub fn connect(
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
 /// the kernel socket that holds it, goes along.
 fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
-    let role = state.endpoint.and_then(|id| engine.endpoints.get(id)).map(|endpoint| endpoint.role);
+    let role = state
+        .endpoint
+        .and_then(|id| engine.endpoints.get(id))
+        .map(|endpoint| endpoint.role);
     if let (Some(Role::Datagram(datagram)), Some(id)) = (role, state.endpoint) {
         state.lease = engine.ports.take_back(datagram);
         engine.stack.udp_close(datagram);
@@ -195,7 +209,10 @@ fn send_locked(
         &slices[..1]
     };
     let now = engine.now();
-    engine.stack.udp_send(now, datagram, to, slices).map_err(errno::of)?;
+    engine
+        .stack
+        .udp_send(now, datagram, to, slices)
+        .map_err(errno::of)?;
     engine.finish_pass();
     Ok(Some(data.len()))
 }
@@ -203,8 +220,11 @@ fn send_locked(
 fn pending_error(engine: &mut Engine, state: &State) -> Option<Errno> {
     let endpoint = engine.endpoints.get_mut(state.endpoint?)?;
     let held = endpoint.take_error();
-    let Role::Datagram(datagram) = endpoint.role else { return None };
-    held.or_else(|| engine.stack.udp_take_error(datagram)).map(errno::of)
+    let Role::Datagram(datagram) = endpoint.role else {
+        return None;
+    };
+    held.or_else(|| engine.stack.udp_take_error(datagram))
+        .map(errno::of)
 }
 
 /// A destination that is the kernel's: by the kernel socket that holds our port, so that the
@@ -245,7 +265,14 @@ pub fn receive(
     let timeout = state.options.receive_timeout;
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
-    let call = Call { fd, id, waits, timeout, data, flags };
+    let call = Call {
+        fd,
+        id,
+        waits,
+        timeout,
+        data,
+        flags,
+    };
     Some(call.run(&mut engine))
 }
 
@@ -278,9 +305,16 @@ impl Call<'_, '_> {
         let taken = Cell::new(None);
         let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
             let copied = self.data.put(0, bytes);
-            taken.set(Some(Received { len: bytes.len(), copied, from: datagram.from }));
+            taken.set(Some(Received {
+                len: bytes.len(),
+                copied,
+                from: datagram.from,
+            }));
         };
-        let socket = engine.endpoints.get(self.id).and_then(|endpoint| endpoint.socket());
+        let socket = engine
+            .endpoints
+            .get(self.id)
+            .and_then(|endpoint| endpoint.socket());
         let peeks = self.flags & libc::MSG_PEEK != 0;
         let mut none = |_: &[u8]| 0;
         let mut direct = socket.filter(|_| !peeks).map(|socket| Direct {
@@ -291,7 +325,12 @@ impl Call<'_, '_> {
         });
         loop {
             let mut fds = [entry(self.fd, libc::POLLIN)];
-            let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
+            let mut request = Wait {
+                deadline,
+                fds: &mut fds,
+                stack_only: true,
+                mask: None,
+            };
             let outcome = wait(engine, &mut request, direct.as_mut(), |engine, _| {
                 taken.take().map(Ok).or_else(|| self.attempt(engine))
             });
@@ -319,7 +358,11 @@ impl Call<'_, '_> {
                         engine.refill(self.id);
                     }
                     let from = read_datagram_header(&header);
-                    return Some(Ok(Received { len, copied: len.min(self.data.len()), from }));
+                    return Some(Ok(Received {
+                        len,
+                        copied: len.min(self.data.len()),
+                        from,
+                    }));
                 }
                 _ => endpoint.unread = false,
             }
@@ -334,18 +377,29 @@ impl Call<'_, '_> {
             if self.flags & libc::MSG_PEEK == 0 {
                 engine.stack.udp_receive(datagram, &mut []);
             }
-            return Some(Ok(Received { len: front.len, copied, from: front.from }));
+            return Some(Ok(Received {
+                len: front.len,
+                copied,
+                from: front.from,
+            }));
         }
         if let Some(error) = engine.stack.udp_take_error(datagram) {
             return Some(Err(errno::of(error)));
         }
-        let shut = engine.endpoints.get(self.id).is_some_and(|endpoint| endpoint.read_finished);
+        let shut = engine
+            .endpoints
+            .get(self.id)
+            .is_some_and(|endpoint| endpoint.read_finished);
         shut.then(|| Ok(self.nothing()))
     }
 
     /// What a socket that is shut down for reading gives.
     fn nothing(&self) -> Received {
         let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        Received { len: 0, copied: 0, from }
+        Received {
+            len: 0,
+            copied: 0,
+            from,
+        }
     }
 }

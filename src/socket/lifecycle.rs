@@ -16,10 +16,14 @@ pub fn closing(fd: RawFd) -> Option<Arc<Socket>> {
 /// After close(2): if that was the last descriptor, the socket is closed now, and SO_LINGER may
 /// make the caller wait.
 pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
-    let Some(mut engine) = driver::lock() else { return };
+    let Some(mut engine) = driver::lock() else {
+        return;
+    };
     let mut state = socket.state();
     let Some(id) = state.endpoint else { return };
-    let Some(endpoint) = engine.endpoints.get_mut(id) else { return };
+    let Some(endpoint) = engine.endpoints.get_mut(id) else {
+        return;
+    };
     if endpoint.program == fd {
         endpoint.program = table::numbers_of(socket).first().copied().unwrap_or(-1);
     }
@@ -38,7 +42,10 @@ pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
     engine.finish_pass();
     if let (Some(linger), Some(connection), Kind::Stream) = (linger, connection, socket.kind) {
         let deadline = clock::monotonic().saturating_add(linger.as_nanos() as u64);
-        let mut request = Wait { deadline: Some(deadline), ..Wait::default() };
+        let mut request = Wait {
+            deadline: Some(deadline),
+            ..Wait::default()
+        };
         // However it ends, close(2) succeeds (socket(7), SO_LINGER).
         let _ = wait(&mut engine, &mut request, None, |engine, _| {
             engine.stack.tcp_all_acknowledged(connection).then_some(())

@@ -19,12 +19,19 @@ pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
     drop(state);
     engine.glance(None);
     let endpoint = engine.endpoints.get(id)?;
-    let mut count = if endpoint.unread { raw::unread(fd).unwrap_or(0) } else { 0 };
+    let mut count = if endpoint.unread {
+        raw::unread(fd).unwrap_or(0)
+    } else {
+        0
+    };
     match endpoint.role {
         Role::Connection(connection) => count += engine.stack.tcp_receive_len(connection),
         Role::Datagram(_) if count > 0 => count = count.saturating_sub(DATAGRAM_HEADER),
         Role::Datagram(datagram) => {
-            count = engine.stack.udp_front(datagram).map_or(0, |front| front.len);
+            count = engine
+                .stack
+                .udp_front(datagram)
+                .map_or(0, |front| front.len);
         }
         _ => {}
     }
@@ -52,9 +59,11 @@ fn outgoing(
         return Some(Err(Errno::INVAL));
     }
     match engine.endpoints.get(id)?.role {
-        Role::Connection(connection) if socket.kind == Kind::Stream => {
-            Some(Ok(engine.stack.tcp_status(connection).as_ref().map_or(0, count)))
-        }
+        Role::Connection(connection) if socket.kind == Kind::Stream => Some(Ok(engine
+            .stack
+            .tcp_status(connection)
+            .as_ref()
+            .map_or(0, count))),
         _ => Some(Ok(0)),
     }
 }

@@ -32,10 +32,17 @@ pub fn poll(
         return Some(look(&mut engine, fds));
     }
     let mut watched = fds.to_vec();
-    let mut request = Wait { deadline: until, fds: &mut watched, stack_only: false, mask };
-    let outcome = wait(&mut engine, &mut request, None, |engine, _| match look(engine, fds) {
-        Ok(0) => None,
-        result => Some(result),
+    let mut request = Wait {
+        deadline: until,
+        fds: &mut watched,
+        stack_only: false,
+        mask,
+    };
+    let outcome = wait(&mut engine, &mut request, None, |engine, _| {
+        match look(engine, fds) {
+            Ok(0) => None,
+            result => Some(result),
+        }
     });
     Some(match outcome {
         Ok(result) => result,
@@ -57,9 +64,14 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
 
 /// A TCP socket that is neither connected nor listening polls as hung up.
 fn is_fresh(engine: &driver::Engine, fd: RawFd) -> bool {
-    let Some(socket) = table::get(fd) else { return false };
+    let Some(socket) = table::get(fd) else {
+        return false;
+    };
     let state = socket.state();
-    let role = state.endpoint.and_then(|id| engine.endpoints.get(id)).map(|endpoint| endpoint.role);
+    let role = state
+        .endpoint
+        .and_then(|id| engine.endpoints.get(id))
+        .map(|endpoint| endpoint.role);
     socket.kind == super::Kind::Stream
         && state.stage == Stage::Idle
         && role == Some(Role::Undecided)
@@ -82,7 +94,12 @@ pub fn epoll_wait(
     }
     let mut watched = [entry(set, libc::POLLIN)];
     let until = deadline(timeout);
-    let mut request = Wait { deadline: until, fds: &mut watched, stack_only: false, mask };
+    let mut request = Wait {
+        deadline: until,
+        fds: &mut watched,
+        stack_only: false,
+        mask,
+    };
     let outcome = wait(&mut engine, &mut request, None, |_, _| match collect() {
         Ok(0) => None,
         result => Some(result),
@@ -100,11 +117,18 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
     let Some(socket) = table::get(fd) else { return };
     table::mark_epoll(set);
     let mut state = socket.state();
-    state.registrations.retain(|held| (held.set, held.fd) != (set, fd));
+    state
+        .registrations
+        .retain(|held| (held.set, held.fd) != (set, fd));
     if operation != libc::EPOLL_CTL_DEL
         && let Some((events, data)) = event
     {
-        state.registrations.push(Registration { set, fd, events, data });
+        state.registrations.push(Registration {
+            set,
+            fd,
+            events,
+            data,
+        });
     }
 }
 

@@ -28,9 +28,21 @@ pub fn receive(
     let low_water = state.options.receive_low_water;
     drop(state);
     let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
-    let enough = if whole { data.len() } else { low_water.min(data.len()).max(1) };
+    let enough = if whole {
+        data.len()
+    } else {
+        low_water.min(data.len()).max(1)
+    };
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
-    let call = Call { fd, id, waits, timeout, data, flags, enough };
+    let call = Call {
+        fd,
+        id,
+        waits,
+        timeout,
+        data,
+        flags,
+        enough,
+    };
     Some(call.run(&mut engine))
 }
 
@@ -68,14 +80,19 @@ impl Call<'_, '_> {
         }
         if !self.waits {
             engine.glance(None);
-            return self.attempt(engine, &got).unwrap_or_else(|| partial(&got, Errno::AGAIN));
+            return self
+                .attempt(engine, &got)
+                .unwrap_or_else(|| partial(&got, Errno::AGAIN));
         }
         self.wait(engine, &got)
     }
 
     fn wait(&self, engine: &mut Guard, got: &Cell<usize>) -> Result<usize, Errno> {
         let deadline = self.timeout.map(|after| clock::monotonic() + after);
-        let connection = engine.endpoints.get(self.id).and_then(|endpoint| endpoint.socket());
+        let connection = engine
+            .endpoints
+            .get(self.id)
+            .and_then(|endpoint| endpoint.socket());
         let mut take = |bytes: &[u8]| {
             let count = self.data.put(got.get(), bytes);
             got.set(got.get() + count);
@@ -90,9 +107,20 @@ impl Call<'_, '_> {
         });
         loop {
             let mut fds = [entry(self.fd, libc::POLLIN)];
-            let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
-            let offered = if self.peeks() || self.discards() { None } else { direct.as_mut() };
-            let outcome = wait(engine, &mut request, offered, |engine, _| self.attempt(engine, got));
+            let mut request = Wait {
+                deadline,
+                fds: &mut fds,
+                stack_only: true,
+                mask: None,
+            };
+            let offered = if self.peeks() || self.discards() {
+                None
+            } else {
+                direct.as_mut()
+            };
+            let outcome = wait(engine, &mut request, offered, |engine, _| {
+                self.attempt(engine, got)
+            });
             match outcome {
                 Ok(result) => return result,
                 Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
@@ -213,9 +241,12 @@ impl Call<'_, '_> {
             Role::Connecting(_) => false,
             Role::Connection(connection) => {
                 endpoint.read_finished
-                    || engine.stack.tcp_progress(connection).is_none_or(|progress| {
-                        (progress.fin_received || progress.failed) && progress.receive_len == 0
-                    })
+                    || engine
+                        .stack
+                        .tcp_progress(connection)
+                        .is_none_or(|progress| {
+                            (progress.fin_received || progress.failed) && progress.receive_len == 0
+                        })
             }
             _ => true,
         };
@@ -225,8 +256,10 @@ impl Call<'_, '_> {
         if got.get() == 0 {
             let now = engine.now();
             engine.settle(now, self.id);
-            if let Some(error) =
-                engine.endpoints.get_mut(self.id).and_then(|endpoint| endpoint.take_error())
+            if let Some(error) = engine
+                .endpoints
+                .get_mut(self.id)
+                .and_then(|endpoint| endpoint.take_error())
             {
                 return Some(Err(errno::of(error)));
             }
@@ -237,5 +270,9 @@ impl Call<'_, '_> {
 
 /// What was received counts more than why no more was.
 fn partial(got: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
-    if got.get() > 0 { Ok(got.get()) } else { Err(errno) }
+    if got.get() > 0 {
+        Ok(got.get())
+    } else {
+        Err(errno)
+    }
 }

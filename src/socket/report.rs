@@ -69,7 +69,9 @@ pub fn why_not(fd: RawFd) -> Result<Option<&'static str>, Errno> {
 
 /// The counters.
 pub fn statistics() -> Statistics {
-    let Some(mut engine) = driver::lock() else { return Statistics::default() };
+    let Some(mut engine) = driver::lock() else {
+        return Statistics::default();
+    };
     let link = engine.link_statistics();
     let tcp = engine.stack.tcp_counters();
     let count = |counter| tcp.get(counter);

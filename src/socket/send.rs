@@ -26,7 +26,14 @@ pub fn send(
     let timeout = state.options.send_timeout;
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
-    let call = Call { fd, id, waits, timeout, data, flags };
+    let call = Call {
+        fd,
+        id,
+        waits,
+        timeout,
+        data,
+        flags,
+    };
     let result = call.run(&mut engine);
     drop(engine);
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
@@ -69,9 +76,15 @@ impl Call<'_, '_> {
                 engine.stuff(self.id);
             }
             let mut fds = [entry(self.fd, libc::POLLOUT)];
-            let mut request = Wait { deadline, fds: &mut fds, stack_only: true, mask: None };
-            let outcome =
-                wait(engine, &mut request, None, |engine, _| self.attempt(engine, sent));
+            let mut request = Wait {
+                deadline,
+                fds: &mut fds,
+                stack_only: true,
+                mask: None,
+            };
+            let outcome = wait(engine, &mut request, None, |engine, _| {
+                self.attempt(engine, sent)
+            });
             match outcome {
                 Ok(result) => return result,
                 Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
@@ -97,7 +110,11 @@ impl Call<'_, '_> {
         if endpoint.unseen_writers || endpoint.overflow {
             let now = engine.now();
             engine.take_overflow(now, self.id);
-            if engine.endpoints.get(self.id).is_none_or(|endpoint| endpoint.overflow) {
+            if engine
+                .endpoints
+                .get(self.id)
+                .is_none_or(|endpoint| endpoint.overflow)
+            {
                 return None;
             }
         }
@@ -108,7 +125,10 @@ impl Call<'_, '_> {
         // Waiting for a third of the queue keeps a blocked sender from waking for every segment.
         let rest = self.data.len() - sent.get();
         let space = engine.stack.tcp_send_space(connection);
-        let writable = engine.stack.tcp_progress(connection).is_some_and(|held| held.writable);
+        let writable = engine
+            .stack
+            .tcp_progress(connection)
+            .is_some_and(|held| held.writable);
         if sent.get() > 0 && space < rest && !writable {
             return None;
         }
@@ -144,7 +164,10 @@ impl Call<'_, '_> {
         let now = engine.now();
         let mut sent = 0;
         for run in self.data.runs(0) {
-            sent += engine.stack.tcp_send_urgent(now, connection, run).map_err(errno::of)?;
+            sent += engine
+                .stack
+                .tcp_send_urgent(now, connection, run)
+                .map_err(errno::of)?;
         }
         engine.finish_pass();
         Ok(sent)
@@ -153,5 +176,9 @@ impl Call<'_, '_> {
 
 /// What was sent counts more than why no more was.
 fn partial(sent: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
-    if sent.get() > 0 { Ok(sent.get()) } else { Err(errno) }
+    if sent.get() > 0 {
+        Ok(sent.get())
+    } else {
+        Err(errno)
+    }
 }

@@ -74,15 +74,23 @@ pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
 /// All numbers `socket` is entered under.
 pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
     let sockets = SOCKETS.read_recursive();
-    let same = |held: &Option<Arc<Socket>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, socket));
-    sockets.iter().enumerate().filter(|(_, held)| same(held)).map(|(at, _)| at as RawFd).collect()
+    let same =
+        |held: &Option<Arc<Socket>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, socket));
+    sockets
+        .iter()
+        .enumerate()
+        .filter(|(_, held)| same(held))
+        .map(|(at, _)| at as RawFd)
+        .collect()
 }
 
 /// All sockets.
 pub fn all() -> Vec<(RawFd, Arc<Socket>)> {
     let sockets = SOCKETS.read_recursive();
     let entered = sockets.iter().enumerate();
-    entered.filter_map(|(at, held)| Some((at as RawFd, held.clone()?))).collect()
+    entered
+        .filter_map(|(at, held)| Some((at as RawFd, held.clone()?)))
+        .collect()
 }
 
 /// Notes that the epoll set `fd` watches a socket of ours.
@@ -113,5 +121,7 @@ pub fn remove_range(first: u32, last: u32) -> Vec<(RawFd, Arc<Socket>)> {
     let held = SOCKETS.read_recursive().len() as u32;
     let end = last.min(held.saturating_sub(1));
     let numbers = if held == 0 { 1..=0 } else { first..=end };
-    numbers.filter_map(|fd| Some((fd as RawFd, remove(fd as RawFd)?))).collect()
+    numbers
+        .filter_map(|fd| Some((fd as RawFd, remove(fd as RawFd)?)))
+        .collect()
 }

@@ -1,16 +1,22 @@
 //! The protocols: Ethernet, ARP, IPv4, ICMP, UDP and TCP as one state machine.
 //!
 //! ```text
-//!   receive_frame ──► ethernet ──► arp
-//!                        │
-//!                        ▼
-//!                      ipv4 ──► icmp
-//!                        │  └──► udp  ──► Sink / queue ─► udp_receive
-//!                        ▼
-//!                       tcp  ──► Sink / queue ─► tcp_received, tcp_consume
+//!   receive_frame ─► ethernet ─► arp ─► neighbor
+//!                       │
+//!                       ▼
+//!                     ipv4 ─► icmp ─► errors to the sockets whose packets are quoted
+//!                       │ └─► udp ──► Sink / queue ─► udp_receive
+//!                       ▼
+//!                    segments ─► tcp ─► Sink / queue ─► tcp_received, tcp_consume
 //!
-//!   tcp_send, udp_send ─► queues ─► poll_transmit ─► one (super-)frame at a time
+//!   tcp_send ─► tcp, its queues ─► segments ─┬─────────────────────► poll_transmit
+//!   udp_send ─► udp ───────────────► outbox ─┤ (one (super-)frame at a time)
+//!   answers of arp, icmp ──────────► outbox ─┤
+//!   who has no hardware address yet waits at its neighbor ─► outbox
 //! ```
+//!
+//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address.
+//! Each protocol's user calls are in a file of their own: `tcp_calls`, `udp/user`.
 //!
 //! The stack does no input or output, has no clock, no thread, no errno and imports nothing of
 //! this crate. `now` and randomness are arguments.
@@ -50,7 +56,7 @@ pub(crate) mod random;
 pub mod routes;
 mod segments;
 pub mod sink;
-mod table;
+mod slab;
 pub mod tcp;
 mod tcp_calls;
 pub mod time;
@@ -108,11 +114,11 @@ impl Stack {
             config,
             pool,
             counters: Counters::default(),
-            interface: Interface::new(&config, keyed.clone()),
+            interface: Interface::new(&config, keyed),
             ports: Ports::new(),
-            neighbors: Neighbors::new(keyed.clone()),
+            neighbors: Neighbors::new(keyed),
             defended: None,
-            identifications: Identifications::new(keyed.clone(), &mut random),
+            identifications: Identifications::new(keyed, &mut random),
             icmp_errors: RateLimit::errors(),
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),

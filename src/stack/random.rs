@@ -1,6 +1,6 @@
 //! Randomness from the seed and the secret the stack is given.
 
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hasher};
 
 use siphasher::sip::SipHasher13;
 
@@ -28,12 +28,15 @@ impl Random {
 }
 
 /// Makes hash tables whose collisions nobody can provoke who does not know the secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Keyed(SipHasher13);
 
 impl Keyed {
     pub(crate) fn new(secret: &[u8; 16]) -> Self {
-        Self(SipHasher13::new_with_key(secret))
+        let mut hasher = SipHasher13::new_with_key(secret);
+        // No hash in a table is one that is shown to a peer (see `tcp::isn`).
+        hasher.write_u8(0);
+        Self(hasher)
     }
 }
 

@@ -92,7 +92,11 @@ pub fn standard_error() -> BorrowedFd<'static> {
 
 /// Reads from a descriptor of the program's at `offset` (pread(2)).
 pub fn read_at(fd: RawFd, buffer: &mut [u8], offset: i64) -> Result<usize, Errno> {
-    rustix::io::pread(borrow(fd), buffer, u64::try_from(offset).map_err(|_| Errno::INVAL)?)
+    rustix::io::pread(
+        borrow(fd),
+        buffer,
+        u64::try_from(offset).map_err(|_| Errno::INVAL)?,
+    )
 }
 
 /// Where a descriptor of the program's stands (lseek(2)).

@@ -17,5 +17,6 @@ mod hostile;
 mod icmp;
 mod ipv4;
 mod tcp;
+mod transfer;
 mod udp;
 mod wire;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::stack::address::Ipv4Cidr;
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
 use crate::stack::ethernet::Checksum;
@@ -11,11 +12,12 @@ use crate::stack::ports::Protocol;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::transmit::Transmit;
+use crate::stack::udp::UdpOptions;
 use crate::stack::wire::icmpv4::Kind;
 use crate::stack::wire::ipv4;
 use crate::stack::wire::tcp::{self, Flags, Options, Repr, Seq};
 use crate::support::host::{
-    FAR, Host, PEER, ROUTER, US, arp, at, hardware, icmp, packet, quote, segment,
+    FAR, Host, PEER, ROUTER, US, arp, at, hardware, icmp, packet, quote, route, segment,
 };
 
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(PEER, 5000);
@@ -279,4 +281,35 @@ fn a_connection_to_ourselves_stays_inside() {
     );
     assert!(host.sent().is_empty());
     assert_eq!(host.stack.tcp_receive_len(server), 10_000);
+}
+
+#[test]
+fn strangers_cannot_crowd_out_a_neighbor_or_fill_the_memory() {
+    let mut host = Host::own();
+    host.stack.set_addresses(&[Ipv4Cidr::new(US, 8)]);
+    host.stack
+        .set_routes(vec![route(Ipv4Cidr::new(US, 8), None)]);
+    let options = TcpOptions::default();
+    let listener = host.stack.tcp_listen(SERVER, 16, &options).unwrap();
+    let udp = host
+        .stack
+        .udp_open(at(US, 9), &UdpOptions::default())
+        .unwrap();
+    for n in 0..20_000_u32 {
+        let stranger = Ipv4Addr::from_bits(0x0a80_0000 + n);
+        let syn = segment(stranger, US, &repr(Flags::SYN, n, 0), b"");
+        host.receive(&syn);
+        if n % 50 == 0 {
+            host.now = host.now + Duration::from_millis(1);
+            host.frames();
+            host.stack
+                .udp_send(host.now, udp, at(PEER, 7), &[b"still there?"])
+                .unwrap();
+            let sent = host.sent();
+            assert_eq!(sent, ["IP 10.0.0.1.9 > 10.0.0.2.7: UDP, length 12"], "{n}");
+        }
+    }
+    let half_open = host.stack.tcp_listener_status(listener).unwrap().half_open;
+    assert!(half_open <= 4096, "{half_open} half open");
+    assert!(host.stack.tcp_connections().count() <= 4096);
 }

@@ -59,15 +59,8 @@ fn a_datagram_there_and_back() {
 
 #[test]
 fn what_arrives_over_a_bad_wire_is_what_was_sent() {
-    let impairment = Impairment {
-        loss: 200,
-        reorder: 200,
-        duplicate: 100,
-        corrupt: 100,
-        delay: Duration::from_millis(5),
-    };
     for seed in 0..20 {
-        let mut wire = wire(impairment, seed);
+        let mut wire = wire(Impairment::HARSH, seed);
         let [us, peer] = &mut wire.hosts;
         us.stack.learn_neighbor(us.now, PEER, hardware(PEER));
         let client = us
@@ -95,6 +88,6 @@ fn what_arrives_over_a_bad_wire_is_what_was_sent() {
         assert!((250..450).contains(&seen.len()), "{} arrived", seen.len());
         let peer = &wire.hosts[1];
         let caught = peer.drops(Drop::UdpChecksum) + peer.drops(Drop::Ipv4Checksum);
-        assert!(caught > 10, "{caught} corrupted datagrams caught");
+        assert!(caught > 1, "{caught} corrupted datagrams caught");
     }
 }

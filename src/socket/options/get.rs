@@ -89,13 +89,21 @@ fn get_socket(
 /// The pending error as an errno value; it is reported once.
 fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
     let Some(id) = state.endpoint else { return 0 };
-    let socket = engine.endpoints.get(id).and_then(|endpoint| endpoint.socket());
+    let socket = engine
+        .endpoints
+        .get(id)
+        .and_then(|endpoint| endpoint.socket());
     let soft = socket.and_then(|socket| match socket.kind {
         crate::stack::ids::Kind::Datagram => engine.stack.udp_take_error(socket),
         _ => engine.stack.tcp_take_soft_error(socket),
     });
-    let error = engine.endpoints.get_mut(id).and_then(|endpoint| endpoint.take_error());
-    error.or(soft).map_or(0, |error| errno::of(error).raw_os_error())
+    let error = engine
+        .endpoints
+        .get_mut(id)
+        .and_then(|endpoint| endpoint.take_error());
+    error
+        .or(soft)
+        .map_or(0, |error| errno::of(error).raw_os_error())
 }
 
 fn send_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
@@ -128,7 +136,9 @@ fn timeval(timeout: Option<u64>) -> Vec<u8> {
 }
 
 fn connection(engine: &Engine, state: &State) -> Option<SocketId> {
-    state.endpoint.and_then(|id| engine.endpoints.get(id)?.socket())
+    state
+        .endpoint
+        .and_then(|id| engine.endpoints.get(id)?.socket())
 }
 
 fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errno> {
@@ -161,7 +171,11 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Err
             value.resize(CONGESTION_NAME, 0);
             Ok(value)
         }
-        libc::TCP_INFO => Ok(info::tcp_info(engine, connection(engine, state), state.stage)),
+        libc::TCP_INFO => Ok(info::tcp_info(
+            engine,
+            connection(engine, state),
+            state.stage,
+        )),
         _ => Err(Errno::NOPROTOOPT),
     }
 }
@@ -169,7 +183,11 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Err
 fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errno> {
     let options = &state.options;
     match name {
-        libc::IP_TTL => int(if options.time_to_live < 0 { 64 } else { options.time_to_live }),
+        libc::IP_TTL => int(if options.time_to_live < 0 {
+            64
+        } else {
+            options.time_to_live
+        }),
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU_DISCOVER => int(options.mtu_discover),
         libc::IP_MTU => match state.remote.map(|remote| engine.stack.route(*remote.ip())) {
@@ -193,7 +211,11 @@ fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errn
 fn get_ipv6(options: &Options, name: i32) -> Result<Vec<u8>, Errno> {
     match name {
         libc::IPV6_V6ONLY => bool_int(options.v6_only),
-        libc::IPV6_UNICAST_HOPS => int(if options.v6_hops < 0 { 64 } else { options.v6_hops }),
+        libc::IPV6_UNICAST_HOPS => int(if options.v6_hops < 0 {
+            64
+        } else {
+            options.v6_hops
+        }),
         libc::IPV6_TCLASS => int(options.v6_class),
         libc::IPV6_RECVPKTINFO
         | libc::IPV6_RECVHOPLIMIT

@@ -150,7 +150,11 @@ impl Options {
 
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
-        Self { priority: 0, said: Vec::new(), ..self.clone() }
+        Self {
+            priority: 0,
+            said: Vec::new(),
+            ..self.clone()
+        }
     }
 
     fn remember(&mut self, level: i32, name: i32, value: &[u8]) {

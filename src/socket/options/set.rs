@@ -18,12 +18,7 @@ pub(super) const LEAST_RECEIVE: usize = 2304;
 const TICK: u64 = 4_000;
 
 /// setsockopt(2). `None`: the descriptor is the kernel's by now, make the call on it.
-pub fn set(
-    socket: &Arc<Socket>,
-    level: i32,
-    name: i32,
-    value: &[u8],
-) -> Option<Result<(), Errno>> {
+pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
     let mut engine = driver::lock()?;
     let mut state = socket.state();
     let id = state.endpoint?;
@@ -40,13 +35,21 @@ pub fn set(
     };
     if result.is_ok() {
         state.options.remember(level, name, value);
-        engine.apply(id, state.options.linger, &state.options.tcp(), &state.options.udp());
+        engine.apply(
+            id,
+            state.options.linger,
+            &state.options.tcp(),
+            &state.options.udp(),
+        );
     }
     Some(result)
 }
 
 fn integer(value: &[u8]) -> Result<i32, Errno> {
-    let four = value.get(..4).and_then(|four| four.try_into().ok()).ok_or(Errno::INVAL)?;
+    let four = value
+        .get(..4)
+        .and_then(|four| four.try_into().ok())
+        .ok_or(Errno::INVAL)?;
     Ok(i32::from_ne_bytes(four))
 }
 
@@ -101,7 +104,11 @@ fn set_socket(
         }
         libc::SO_RCVLOWAT => {
             let mark = integer(value)?;
-            options.receive_low_water = if mark < 0 { i32::MAX as usize } else { (mark as usize).max(1) };
+            options.receive_low_water = if mark < 0 {
+                i32::MAX as usize
+            } else {
+                (mark as usize).max(1)
+            };
         }
         libc::SO_PRIORITY => options.priority = integer(value)?,
         libc::SO_MARK => options.mark = integer(value)? as u32,
@@ -140,7 +147,9 @@ fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
     if seconds < 0 {
         return Ok(Some(0));
     }
-    let micros = (seconds as u64).saturating_mul(1_000_000).saturating_add(micros as u64);
+    let micros = (seconds as u64)
+        .saturating_mul(1_000_000)
+        .saturating_add(micros as u64);
     let rounded = micros.div_ceil(TICK).saturating_mul(TICK);
     Ok((micros > 0).then_some(rounded.saturating_mul(1_000)))
 }
@@ -251,12 +260,7 @@ fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn set_ipv6(
-    options: &mut Options,
-    name: i32,
-    value: &[u8],
-    stage: Stage,
-) -> Result<(), Errno> {
+fn set_ipv6(options: &mut Options, name: i32, value: &[u8], stage: Stage) -> Result<(), Errno> {
     let number = integer(value)?;
     match name {
         libc::IPV6_V6ONLY if stage != Stage::Idle => return Err(Errno::INVAL),

@@ -56,7 +56,6 @@ impl Tcb {
         }
         self.snd.path_mtu = mtu;
         self.loss.resend_all(self.snd.una, self.snd.nxt);
-        self.rtt.retransmitted();
         self.marks.output = true;
     }
 }

@@ -1,7 +1,6 @@
-//! Initial sequence numbers and timestamp offsets (RFC 6528, RFC 7323 section 5.4), and the keyed
-//! hash the lookup tables share.
+//! Initial sequence numbers and timestamp offsets (RFC 6528, RFC 7323 section 5.4).
 
-use core::hash::{BuildHasher, Hasher};
+use core::hash::Hasher;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use siphasher::sip::SipHasher13;
@@ -18,7 +17,6 @@ pub(super) struct Secret([u8; 16]);
 enum Purpose {
     SequenceNumber = 1,
     Timestamp = 2,
-    Table = 3,
 }
 
 impl Secret {
@@ -50,14 +48,5 @@ impl Secret {
         hasher.write_u32(local.to_bits());
         hasher.write_u32(remote.to_bits());
         hasher.finish() as u32
-    }
-}
-
-/// Tables keyed by what peers choose are hashed with the secret, so that no peer can aim at one
-/// bucket.
-impl BuildHasher for Secret {
-    type Hasher = SipHasher13;
-    fn build_hasher(&self) -> SipHasher13 {
-        self.hasher(Purpose::Table)
     }
 }

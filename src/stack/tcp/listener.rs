@@ -7,9 +7,9 @@
 use core::net::SocketAddrV4;
 
 use super::config::TcpOptions;
-use super::slab::Slab;
 use super::tcb::Tcb;
 use crate::stack::ids::SocketId;
+use crate::stack::slab::Slab;
 
 const NONE: u32 = u32::MAX;
 

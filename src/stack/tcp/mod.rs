@@ -39,7 +39,6 @@ mod rcv;
 mod reply;
 mod rtt;
 mod segment;
-mod slab;
 mod snd;
 mod status;
 mod table;
@@ -67,7 +66,6 @@ use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::{Replies, Reply};
-use self::slab::Slab;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::{Owner, Tcb};
 use self::time_wait::TimeWaits;
@@ -76,6 +74,8 @@ use self::timers::TimerHeap;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
+use crate::stack::random::Keyed;
+use crate::stack::slab::Slab;
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr};
 
@@ -99,14 +99,13 @@ pub struct Tcp {
 impl Tcp {
     /// A TCP without connections.
     pub fn new(config: Config) -> Self {
-        let secret = Secret::new(config.secret);
         Self {
             config,
-            secret,
+            secret: Secret::new(config.secret),
             connections: Slab::new(),
             listeners: Slab::new(),
             time_waits: TimeWaits::new(),
-            tables: Tables::new(secret),
+            tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
             output: VecDeque::new(),
             dirty: VecDeque::new(),

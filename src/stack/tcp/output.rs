@@ -128,7 +128,7 @@ impl Tcb {
         let fin = start + len == self.snd.end() && hole_end.is_after(self.snd.end());
         let end = self.emit_data(cx, out, start, len, fin);
         self.loss.retransmitted(end, self.snd.nxt);
-        self.rtt.retransmitted();
+        self.rtt.retransmitted(cx.now);
         self.retransmits = self.retransmits.saturating_add(len.div_ceil(mss).max(1));
         true
     }
@@ -344,8 +344,10 @@ impl Tcb {
         let mut repr = self.header(Flags::ACK, seq, window, options);
         repr.ack = ack;
         self.address(out, repr);
+        if self.rcv.acked != ack {
+            self.rcv.quick = self.rcv.quick.saturating_sub(1);
+        }
         self.rcv.acked = ack;
-        self.rcv.quick = self.rcv.quick.saturating_sub(1);
         if self.rcv.acks.is_empty() {
             self.deadlines.stop(Timer::DelayedAck);
         }

@@ -1,8 +1,8 @@
 //! How far a connection has come: the few facts the driver asks for at every turn, without the
 //! whole of STATUS.
 
-use super::tcb::State;
 use super::Tcp;
+use super::tcb::State;
 use crate::stack::ids::{Kind, SocketId};
 
 /// What decides what the user's descriptor shows.
@@ -43,7 +43,10 @@ impl Tcp {
     /// Whether the handle stands for something.
     pub fn exists(&self, id: SocketId) -> bool {
         match id.kind {
-            Kind::Listener => self.listeners.get(id.index).is_some_and(|held| held.id == id),
+            Kind::Listener => self
+                .listeners
+                .get(id.index)
+                .is_some_and(|held| held.id == id),
             _ => self.connection(id).is_some(),
         }
     }

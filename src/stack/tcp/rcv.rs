@@ -156,11 +156,12 @@ impl Rcv {
         }
     }
 
-    /// The peer's SYN has `irs`.
+    /// The peer's SYN has `irs`. A window that our SYN offered begins there.
     pub(super) fn start(&mut self, irs: Seq) {
+        let offered = self.wnd();
         self.irs = irs;
         self.nxt = irs + 1;
-        self.edge = self.nxt;
+        self.edge = self.nxt + offered;
         self.acked = self.nxt;
     }
 

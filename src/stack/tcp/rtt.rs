@@ -25,6 +25,8 @@ pub(super) struct Rtt {
     pub(super) backoff: u8,
     /// The segment being timed: its end and when it was sent. Never one sent twice (Karn).
     timed: Option<(Seq, Instant)>,
+    /// When something was last sent again.
+    retransmitted_at: Instant,
 }
 
 impl Rtt {
@@ -35,6 +37,7 @@ impl Rtt {
             min: u64::MAX,
             backoff: 0,
             timed: None,
+            retransmitted_at: Instant::from_nanos(0),
         }
     }
 
@@ -74,8 +77,19 @@ impl Rtt {
     }
 
     /// Something was sent again: an ACK would not tell which of the two it answers.
-    pub(super) const fn retransmitted(&mut self) {
+    pub(super) const fn retransmitted(&mut self, now: Instant) {
         self.timed = None;
+        self.retransmitted_at = now;
+    }
+
+    /// An ACK echoed a timestamp that is `elapsed` old. It measures if that is from no earlier than
+    /// the last retransmission. If it is from earlier, the ACK of the original may have been lost,
+    /// and what looks like one round trip may be a timeout long.
+    pub(super) fn echoed(&mut self, elapsed: Duration, now: Instant) {
+        // The echo is in whole milliseconds and so may seem one older than it is.
+        if elapsed <= now.since(self.retransmitted_at) + Duration::from_millis(1) {
+            self.sample(elapsed);
+        }
     }
 
     /// The end of the segment being timed was acknowledged or passed: measures.

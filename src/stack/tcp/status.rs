@@ -91,8 +91,10 @@ pub struct TcpStatus {
     pub data_sent_at: Instant,
     /// When the retransmission timer runs out.
     pub retransmit_at: Option<Instant>,
-    /// Initial send and receive sequence numbers.
-    pub initial_seqs: (u32, u32),
+    /// Oldest unacknowledged sequence number.
+    pub snd_una: u32,
+    /// Next sequence number expected.
+    pub rcv_nxt: u32,
     /// Bytes waiting out of order.
     pub out_of_order: u32,
     /// Path MTU learned by ICMP, in bytes.
@@ -168,7 +170,8 @@ impl Tcb {
             data_received_at: self.rcv.data_at,
             data_sent_at: self.snd.sent_at,
             retransmit_at: self.deadlines.get(Timer::Retransmit),
-            initial_seqs: (self.snd.iss.0, self.rcv.irs.0),
+            snd_una: self.snd.una.0,
+            rcv_nxt: self.rcv.nxt.0,
             out_of_order: self.rcv.out_of_order.total(),
             path_mtu: (self.snd.path_mtu != u16::MAX).then_some(self.snd.path_mtu),
         }

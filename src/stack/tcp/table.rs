@@ -4,7 +4,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::HashMap;
 
-use super::isn::Secret;
+use crate::stack::random::Keyed;
 
 /// The two ends of a connection, ours first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,16 +33,16 @@ pub(super) enum Holder {
 
 /// The tables.
 pub(super) struct Tables {
-    tuples: HashMap<Tuple, Holder, Secret>,
+    tuples: HashMap<Tuple, Holder, Keyed>,
     /// Listeners by address, with the port; several may share one (SO_REUSEPORT).
-    listeners: HashMap<(Ipv4Addr, u16), Vec<u32>, Secret>,
+    listeners: HashMap<(Ipv4Addr, u16), Vec<u32>, Keyed>,
 }
 
 impl Tables {
-    pub(super) fn new(secret: Secret) -> Self {
+    pub(super) fn new(keyed: Keyed) -> Self {
         Self {
-            tuples: HashMap::with_hasher(secret),
-            listeners: HashMap::with_hasher(secret),
+            tuples: HashMap::with_hasher(keyed),
+            listeners: HashMap::with_hasher(keyed),
         }
     }
 

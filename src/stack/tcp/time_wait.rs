@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use super::arrives::Segment;
 use super::reply::Reply;
-use super::slab::Slab;
 use super::tcb::{Tcb, Timestamping};
+use crate::stack::slab::Slab;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;

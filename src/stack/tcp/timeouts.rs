@@ -79,7 +79,7 @@ impl Tcb {
     fn repeat_syn(&mut self, cx: &mut Timeout<'_>, next: Duration) {
         cx.counters.count(Counter::Retransmissions);
         self.retransmits += 1;
-        self.rtt.retransmitted();
+        self.rtt.retransmitted(cx.now);
         self.marks.syn = true;
         let at = self.bounded_by_user_timeout(cx.now + next.min(Duration::from_secs(120)));
         self.deadlines.arm(Timer::Retransmit, at);
@@ -103,7 +103,7 @@ impl Tcb {
         self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
         self.retries = self.retries.saturating_add(1);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
-        self.rtt.retransmitted();
+        self.rtt.retransmitted(cx.now);
         let at = self.bounded_by_user_timeout(cx.now + self.rtt.rto());
         self.deadlines.arm(Timer::Retransmit, at);
     }

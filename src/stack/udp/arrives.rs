@@ -60,7 +60,13 @@ impl Stack {
     /// side of a shared port has received it.
     pub fn udp_receive_local(&mut self, port: u16, from: SocketAddrV4, data: &[u8]) {
         let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let datagram = Datagram { from, to: *local.ip(), len: data.len(), ttl: 64, tos: 0 };
+        let datagram = Datagram {
+            from,
+            to: *local.ip(),
+            len: data.len(),
+            ttl: 64,
+            tos: 0,
+        };
         match self.udp.find(local, from) {
             Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
             None => self.counters.drop(Drop::UdpNoSocket),
@@ -68,7 +74,7 @@ impl Stack {
     }
 
     fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
-        let Some(socket) = self.udp.sockets.get_mut(id) else {
+        let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
         if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
@@ -100,7 +106,7 @@ impl Stack {
         if let Some(mtu) = trouble.mtu {
             self.interface.path_mtus.learn(now, *remote.ip(), mtu);
         }
-        let socket = self.udp.sockets.get(id);
+        let socket = self.udp.get(id);
         let told = socket.is_some_and(|socket| {
             let connected = socket.remote.is_some() && trouble.is_fatal;
             connected || socket.options.receive_errors

@@ -30,7 +30,7 @@ use super::outbox::Owner;
 use super::pool::{Pool, Queue};
 use super::random::Keyed;
 use super::sink::Datagram;
-use super::table::Table;
+use super::slab::Slab;
 
 /// What a queued datagram costs besides its payload: about what an sk_buff does.
 const OVERHEAD: usize = 768;
@@ -38,6 +38,7 @@ const OVERHEAD: usize = 768;
 /// A UDP socket.
 #[derive(Debug)]
 struct Socket {
+    id: SocketId,
     /// As the program bound it; what a dissolved association leaves.
     bound: SocketAddrV4,
     /// As an association made it: never unspecified while there is one.
@@ -58,8 +59,9 @@ struct Socket {
 }
 
 impl Socket {
-    fn new(local: SocketAddrV4, limits: &Limits, options: &UdpOptions) -> Self {
+    fn new(id: SocketId, local: SocketAddrV4, limits: &Limits, options: &UdpOptions) -> Self {
         let mut socket = Self {
+            id,
             bound: local,
             local,
             remote: None,
@@ -104,7 +106,7 @@ impl Socket {
 
 /// The UDP sockets.
 pub(super) struct Udp {
-    sockets: Table<Socket>,
+    sockets: Slab<Socket>,
     /// By local port, oldest first.
     ports: HashMap<u16, Vec<SocketId>, Keyed>,
     dirty: Dirty,
@@ -114,8 +116,8 @@ pub(super) struct Udp {
 impl Udp {
     pub(super) fn new(keyed: Keyed) -> Self {
         Self {
-            sockets: Table::new(Kind::Datagram),
-            ports: HashMap::with_hasher(keyed.clone()),
+            sockets: Slab::new(),
+            ports: HashMap::with_hasher(keyed),
             dirty: Dirty::default(),
             keyed,
         }
@@ -127,14 +129,14 @@ impl Udp {
 
     /// Takes in that a frame of `owner` entered the outbox.
     pub(super) fn queued(&mut self, owner: Owner) {
-        if let Some(socket) = self.sockets.get_mut(owner.id) {
+        if let Some(socket) = self.get_mut(owner.id) {
             socket.sending += owner.payload_len + OVERHEAD;
         }
     }
 
     /// Takes in that a frame of `owner` left the outbox.
     pub(super) fn sent(&mut self, owner: Owner) {
-        let Some(socket) = self.sockets.get_mut(owner.id) else {
+        let Some(socket) = self.get_mut(owner.id) else {
             return;
         };
         socket.sending -= owner.payload_len + OVERHEAD;
@@ -151,13 +153,13 @@ impl Udp {
     /// The socket that fits a datagram from `remote` to `local` best. Of several, that share a
     /// port the remote's hash picks one; of others the youngest has it, as on Linux.
     fn find(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<SocketId> {
-        let score = |id: SocketId| self.sockets.get(id)?.score(local, remote);
+        let score = |id: SocketId| self.get(id)?.score(local, remote);
         let candidates = self.with_port(local.port());
         let best = candidates.iter().filter_map(|&id| score(id)).max()?;
         let mut fitting = candidates.iter().filter(|&&id| score(id) == Some(best));
         let youngest = *fitting.clone().next_back()?;
         let count = fitting.clone().count();
-        let shared = count > 1 && self.sockets.get(youngest)?.options.reuse_port;
+        let shared = count > 1 && self.get(youngest)?.options.reuse_port;
         if !shared {
             return Some(youngest);
         }
@@ -166,17 +168,37 @@ impl Udp {
             .copied()
     }
 
-    fn insert(&mut self, socket: Socket) -> SocketId {
-        let port = socket.local.port();
-        let id = self.sockets.insert(socket);
-        self.ports.entry(port).or_default().push(id);
+    fn get(&self, id: SocketId) -> Option<&Socket> {
+        let socket = self.sockets.get(id.index);
+        socket.filter(|socket| socket.id == id)
+    }
+
+    fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        let socket = self.sockets.get_mut(id.index);
+        socket.filter(|socket| socket.id == id)
+    }
+
+    fn insert(&mut self, local: SocketAddrV4, limits: &Limits, options: &UdpOptions) -> SocketId {
+        let mut id = SocketId {
+            kind: Kind::Datagram,
+            index: 0,
+            generation: 0,
+        };
+        self.sockets.insert_with(|index, generation| {
+            id.index = index;
+            id.generation = generation;
+            Socket::new(id, local, limits, options)
+        });
+        self.ports.entry(local.port()).or_default().push(id);
         id
     }
 
     fn remove(&mut self, pool: &mut Pool, id: SocketId) {
-        if let Some(mut socket) = self.sockets.remove(id) {
-            self.leave_port(id, socket.local.port());
+        if let Some(socket) = self.get_mut(id) {
+            let port = socket.local.port();
             socket.payloads.clear(pool);
+            self.leave_port(id, port);
+            self.sockets.remove(id.index);
         }
     }
 
@@ -190,7 +212,7 @@ impl Udp {
     }
 
     fn set_error(&mut self, id: SocketId, error: Error) {
-        if let Some(socket) = self.sockets.get_mut(id) {
+        if let Some(socket) = self.get_mut(id) {
             socket.error = Some(error);
             self.dirty.mark(id);
         }
@@ -198,13 +220,13 @@ impl Udp {
 
     /// All sockets, in no order.
     pub(super) fn ids(&self) -> impl Iterator<Item = SocketId> {
-        self.sockets.ids()
+        self.sockets.iter().map(|socket| socket.id)
     }
 
     /// The sockets a datagram to all hosts, to `local`, is for.
     fn find_all(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Vec<SocketId> {
         let fits = |id: &SocketId| {
-            let socket = self.sockets.get(*id);
+            let socket = self.get(*id);
             socket.is_some_and(|socket| socket.score(local, remote).is_some())
         };
         let ids = self.with_port(local.port()).iter();

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use super::{PathMtuDiscovery, Socket, UdpOptions, UdpStatus, source};
+use super::{PathMtuDiscovery, UdpOptions, UdpStatus, source};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -38,13 +38,12 @@ impl Stack {
         local: SocketAddrV4,
         options: &UdpOptions,
     ) -> Result<SocketId, Error> {
-        let socket = Socket::new(local, &self.config.limits, options);
-        Ok(self.udp.insert(socket))
+        Ok(self.udp.insert(local, &self.config.limits, options))
     }
 
     /// Gives a socket another address.
     pub fn udp_set_local(&mut self, id: SocketId, local: SocketAddrV4) {
-        let Some(socket) = self.udp.sockets.get_mut(id) else {
+        let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
         let old = core::mem::replace(&mut socket.local, local);
@@ -59,7 +58,7 @@ impl Stack {
     /// Errors: `Invalid` for a stale handle, `NetworkUnreachable` without a route of the stack's,
     /// `Access` for a broadcast address without SO_BROADCAST.
     pub fn udp_connect(&mut self, id: SocketId, remote: Option<SocketAddrV4>) -> Result<(), Error> {
-        let socket = self.udp.sockets.get(id).ok_or(Error::Invalid)?;
+        let socket = self.udp.get(id).ok_or(Error::Invalid)?;
         let mut local = socket.bound;
         if let Some(remote) = remote {
             if self.interface.is_broadcast(*remote.ip()) && !socket.options.broadcast {
@@ -71,7 +70,7 @@ impl Stack {
             };
             local.set_ip(source(socket.bound, route));
         }
-        if let Some(socket) = self.udp.sockets.get_mut(id) {
+        if let Some(socket) = self.udp.get_mut(id) {
             socket.local = local;
             socket.remote = remote;
         }
@@ -116,7 +115,7 @@ impl Stack {
     ) -> Result<Outgoing<'a>, Error> {
         let broadcast = self.interface.is_broadcast(*to.ip());
         let decision = self.interface.route(*to.ip());
-        let socket = self.udp.sockets.get_mut(id).ok_or(Error::Invalid)?;
+        let socket = self.udp.get_mut(id).ok_or(Error::Invalid)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
@@ -238,7 +237,7 @@ impl Stack {
 
     /// The datagram [`udp_receive`](Self::udp_receive) would give; none if none is queued.
     pub fn udp_front(&self, id: SocketId) -> Option<Datagram> {
-        let socket = self.udp.sockets.get(id)?;
+        let socket = self.udp.get(id)?;
         socket.datagrams.front().copied()
     }
 
@@ -248,7 +247,7 @@ impl Stack {
             return 0;
         };
         let len = buffer.len().min(datagram.len);
-        let socket = self.udp.sockets.get(id);
+        let socket = self.udp.get(id);
         socket.map_or(0, |socket| {
             socket.payloads.peek(&self.pool, 0, &mut buffer[..len])
         })
@@ -258,7 +257,7 @@ impl Stack {
     /// rest is lost. The datagram's `len` is that of the whole.
     pub fn udp_receive(&mut self, id: SocketId, buffer: &mut [u8]) -> Option<Datagram> {
         self.udp_peek(id, buffer);
-        let socket = self.udp.sockets.get_mut(id)?;
+        let socket = self.udp.get_mut(id)?;
         let datagram = socket.datagrams.pop_front()?;
         socket.payloads.consume(&mut self.pool, datagram.len);
         if socket.datagrams.is_empty() {
@@ -270,7 +269,7 @@ impl Stack {
 
     /// The error that waits to be told (SO_ERROR). It is told once.
     pub fn udp_take_error(&mut self, id: SocketId) -> Option<Error> {
-        self.udp.sockets.get_mut(id)?.error.take()
+        self.udp.get_mut(id)?.error.take()
     }
 
     /// The user is gone; what is queued to be received goes with the socket, what is queued to be
@@ -281,7 +280,7 @@ impl Stack {
 
     /// What the socket's outside shows; none for a stale handle.
     pub fn udp_status(&self, id: SocketId) -> Option<UdpStatus> {
-        let socket = self.udp.sockets.get(id)?;
+        let socket = self.udp.get(id)?;
         Some(UdpStatus {
             local: socket.local,
             remote: socket.remote,
@@ -296,14 +295,14 @@ impl Stack {
     /// Takes in what setsockopt changed.
     pub fn udp_set_options(&mut self, id: SocketId, options: &UdpOptions) {
         let limits = self.config.limits;
-        if let Some(socket) = self.udp.sockets.get_mut(id) {
+        if let Some(socket) = self.udp.get_mut(id) {
             socket.set_options(&limits, options);
         }
     }
 
     /// The socket's options; none for a stale handle.
     pub fn udp_options(&self, id: SocketId) -> Option<&UdpOptions> {
-        self.udp.sockets.get(id).map(|socket| &socket.options)
+        self.udp.get(id).map(|socket| &socket.options)
     }
 
     /// All UDP sockets, in no order.

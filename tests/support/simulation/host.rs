@@ -43,13 +43,14 @@ pub(crate) struct Host {
 impl Host {
     /// A stack at `address` whose queues share `pool_len` bytes.
     pub(crate) fn new(address: Ipv4Addr, own_address: bool, pool_len: usize) -> Self {
-        Self::with_config(address, pool_len, |config| config.own_address = own_address)
+        let region = Box::leak(vec![0; pool_len].into_boxed_slice());
+        Self::with_config(address, region, |config| config.own_address = own_address)
     }
 
-    /// The same, with its configuration changed.
+    /// The same, with a region of the caller's and its configuration changed.
     pub(crate) fn with_config(
         address: Ipv4Addr,
-        pool_len: usize,
+        region: &'static mut [u8],
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let mut config = Config {
@@ -63,8 +64,7 @@ impl Host {
             seed: u64::from(address.to_bits()),
         };
         change(&mut config);
-        let pool = Pool::new(Box::leak(vec![0; pool_len].into_boxed_slice()));
-        let mut stack = Stack::new(config, pool);
+        let mut stack = Stack::new(config, Pool::new(region));
         stack.set_addresses(&[Ipv4Cidr::new(address, 24)]);
         stack.set_routes(vec![
             route(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0), Some(ROUTER)),

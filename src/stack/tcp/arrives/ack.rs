@@ -130,7 +130,8 @@ impl Tcb {
         let had_fin = self.snd.fin_acked;
         let acked = ack.since(self.snd.una);
         self.measure_rtt(cx, segment, ack);
-        let bytes = self.snd.acknowledge(cx.pool, ack);
+        let known = self.loss.sacked.covered(self.snd.una, ack);
+        let bytes = self.snd.acknowledge(cx.pool, ack).saturating_sub(known);
         let ended = self
             .loss
             .acknowledged(ack, self.snd.nxt, acked, self.snd.mss, self.sack);
@@ -174,7 +175,7 @@ impl Tcb {
             && let Some(timestamps) = segment.repr.options.timestamps
         {
             let elapsed = self.timestamping.elapsed_since(timestamps.echo, cx.now);
-            self.rtt.sample(elapsed);
+            self.rtt.echoed(elapsed, cx.now);
         }
     }
 

@@ -77,7 +77,6 @@ impl Tcb {
         self.loss
             .acknowledged(repr.ack, self.snd.nxt, 1, self.snd.mss, self.sack);
         self.establish(cx.now);
-        self.acknowledge_now();
         segment.seq = repr.seq + 1;
         ControlFlow::Continue(())
     }
@@ -91,6 +90,10 @@ impl Tcb {
     ) -> ControlFlow<()> {
         self.check_urgent(segment)?;
         self.process_text(cx, segment)?;
-        self.check_fin(cx, segment)
+        self.check_fin(cx, segment)?;
+        if self.rcv.acks.is_empty() {
+            self.acknowledge_now();
+        }
+        ControlFlow::Continue(())
     }
 }

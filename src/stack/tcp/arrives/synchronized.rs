@@ -169,7 +169,8 @@ impl Tcb {
         self.rcv.fin_received = true;
         self.marks.dirty = true;
         self.rcv.forget_out_of_order(cx.pool);
-        self.acknowledge_now();
+        self.rcv.acks.push_cumulative(self.rcv.nxt);
+        self.marks.output = true;
         self.state = match self.state {
             State::Established | State::SynReceived => State::CloseWait,
             State::FinWait1 => State::Closing,

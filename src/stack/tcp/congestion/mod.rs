@@ -41,9 +41,6 @@ pub(super) struct Window {
     /// Slow start threshold in bytes.
     ssthresh: u32,
     mss: u32,
-    /// Whether `cwnd` was what held the sender back since the last ACK. A window that is not used
-    /// says nothing about the path and does not grow (RFC 7661).
-    pub(super) limited: bool,
     algorithm: Algorithm,
 }
 
@@ -51,7 +48,7 @@ pub(super) struct Window {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Acked {
     pub(super) now: Instant,
-    /// Bytes acknowledged.
+    /// Bytes acknowledged that were not SACKed before.
     pub(super) bytes: u32,
     /// Smoothed round-trip time.
     pub(super) srtt: Duration,
@@ -63,7 +60,6 @@ impl Window {
             cwnd: initial_window(mss),
             ssthresh: u32::MAX,
             mss,
-            limited: false,
             algorithm: Algorithm::new(congestion),
         }
     }
@@ -109,11 +105,10 @@ impl Window {
         self.cwnd < self.ssthresh
     }
 
-    /// New data was acknowledged, outside of loss recovery.
+    /// New data was acknowledged, outside of fast recovery, that was sent when this window was what
+    /// held the sender back: one that is not used says nothing about the path and does not grow
+    /// (RFC 7661).
     pub(super) fn acknowledged(&mut self, acked: Acked) {
-        if !self.limited {
-            return;
-        }
         let mut acked = acked;
         if self.in_slow_start() {
             let grown = self.cwnd.saturating_add(acked.bytes).min(self.ssthresh);

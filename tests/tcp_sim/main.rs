@@ -1,10 +1,15 @@
 //! Two TCPs on a simulated wire that loses, repeats and reorders; everything follows from a seed.
 
-#[path = "../src/stack/mod.rs"]
-#[expect(dead_code, reason = "the tests use only part of the stack")]
+#[path = "../../src/stack/mod.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the tests use only part of the stack"
+)]
 mod stack;
 
-#[path = "tcp/wire.rs"]
+mod hostile;
+mod random;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,4 +75,12 @@ fn seeds() {
         }
     });
     println!("{seeds} seeds, worst {} ms virtual", worst.into_inner());
+}
+
+#[test]
+fn one_seed() {
+    let seed: u64 = std::env::var("SEED").map_or(2, |s| s.parse().expect("a number"));
+    let mut wire = Wire::new(seed, Impairment::HARSH, seed % 2 == 0);
+    wire.transfer(10 * MIB, 0);
+    println!("seed {seed}: {:?} virtual", wire.elapsed());
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::random::Random;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
@@ -35,23 +36,6 @@ impl Impairment {
         reorder: 5,
         corrupt: 1,
     };
-}
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        percent > 0 && self.next() % 100 < percent
-    }
 }
 
 /// A TCP, its bytes, and the application on it.
@@ -216,6 +200,7 @@ impl Ord for Flight {
 
 /// Two hosts and what is between them.
 pub struct Wire {
+    seed: u64,
     hosts: [Host; 2],
     impairment: Impairment,
     random: Random,
@@ -233,6 +218,7 @@ impl Wire {
             Host::new(Ipv4Addr::new(10, 0, 0, 2), seed ^ 0xff, super_packets),
         ];
         Self {
+            seed,
             hosts,
             impairment,
             random: Random(seed),
@@ -252,6 +238,8 @@ impl Wire {
     pub fn transfer(&mut self, there: usize, back: usize) {
         let options = TcpOptions {
             syn_count: 20,
+            // On a wire this bad, fifteen timeouts in a row do happen once in a million.
+            user_timeout: Some(Duration::from_secs(100_000)),
             ..TcpOptions::default()
         };
         let local = SocketAddrV4::new(self.hosts[0].address, 40_000);
@@ -270,7 +258,11 @@ impl Wire {
                 self.hosts[1].id = self.hosts[1].tcp.accept(listener);
             }
             self.step();
-            assert!(self.elapsed() < Duration::from_secs(36_000), "too slow");
+            assert!(
+                self.elapsed() < Duration::from_secs(36_000),
+                "too slow: {:?}",
+                self.status()
+            );
         }
     }
 
@@ -283,7 +275,11 @@ impl Wire {
         let arrival = self.flights.peek().map(|f| f.0.arrives);
         let timers = self.hosts.iter().filter_map(|h| h.tcp.next_deadline());
         let Some(next) = timers.chain(arrival).min() else {
-            panic!("nothing will ever happen again: {:?}", self.status());
+            panic!(
+                "seed {}: nothing will ever happen again: {:?}",
+                self.seed,
+                self.status()
+            );
         };
         self.now = self.now.max(next);
         for host in &mut self.hosts {
@@ -321,6 +317,13 @@ impl Wire {
                 payload.extend_from_slice(self.hosts[from].pool.bytes(*span));
             }
             assert_eq!(payload.len(), out.payload_len);
+            if std::env::var("TRACE").is_ok() {
+                println!(
+                    "{:?} {from} {}",
+                    self.now.since(Instant::from_nanos(1_000_000_000)),
+                    out.repr.display(out.payload_len)
+                );
+            }
             self.cut(from, &out.repr, payload, usize::from(out.gso_size));
         }
     }

@@ -1,0 +1,169 @@
+//! When acknowledgments are sent: RFC 9293 section 3.8.6.3, RFC 5681 section 4.2.
+
+use crate::closing::ESTABLISHED;
+use crate::script::{Script, run};
+
+/// After the sixteen quick ACKs of the start: the peer's segments have 1,000 bytes.
+fn past_the_start() -> String {
+    let mut lines = String::from(ESTABLISHED);
+    for i in 0..16 {
+        let (from, to) = (1 + i * 1000, 1001 + i * 1000);
+        lines += &format!("< . {from}:{to}(1000) ack 1 win 65535\n> . 1:1(0) ack {to}\n");
+    }
+    lines
+}
+
+fn taking(lines: &str) {
+    let mut script = Script::new();
+    script.takes = true;
+    script.run(&(past_the_start() + lines));
+}
+
+/// At the start every segment is acknowledged at once: the peer is in slow start.
+#[test]
+fn quick_at_the_start() {
+    run(&past_the_start());
+}
+
+#[test]
+fn one_segment_waits() {
+    taking(
+        "
+        < P. 16001:16101(100) ack 1 win 65535
+        +0.04 > . 1:1(0) ack 16101
+    ",
+    );
+}
+
+/// RFC 9293 SHLD-19: every second full segment.
+#[test]
+fn every_second_segment() {
+    taking(
+        "
+        < . 16001:17001(1000) ack 1 win 65535
+        < . 17001:18001(1000) ack 1 win 65535
+        > . 1:1(0) ack 18001
+        < . 18001:19001(1000) ack 1 win 65535
+        +0.04 > . 1:1(0) ack 19001
+    ",
+    );
+}
+
+/// Many segments put together below (GRO) count as many.
+#[test]
+fn super_packet() {
+    taking(
+        "
+        < . 16001:26001(10000) ack 1 win 65535
+        > . 1:1(0) ack 26001
+    ",
+    );
+}
+
+#[test]
+fn data_carries_the_ack() {
+    taking(
+        "
+        < P. 16001:16101(100) ack 1 win 65535
+        +0.01
+        ! send 10
+        > P. 1:11(10) ack 16101
+        +0.1
+        < . 16101:16101(0) ack 11 win 65535
+    ",
+    );
+}
+
+/// A conversation: once we answer within the delay, ACKs wait for the answer, even at the start.
+#[test]
+fn interactive() {
+    run(&format!(
+        "{ESTABLISHED}
+        < P. 1:101(100) ack 1 win 65535
+        > . 1:1(0) ack 101
+        ! send 10
+        > P. 1:11(10) ack 101
+        < P. 101:201(100) ack 11 win 65535
+        +0.04 > . 11:11(0) ack 201
+    "
+    ));
+}
+
+/// TCP_QUICKACK.
+#[test]
+fn quickack() {
+    let mut script = Script::new();
+    script.takes = true;
+    script.options.quickack = true;
+    script.run(
+        &(past_the_start()
+            + "
+        < P. 16001:16101(100) ack 1 win 65535
+        > . 1:1(0) ack 16101
+    "),
+    );
+}
+
+/// RFC 5681 section 4.2: out of order, and when a hole is filled, at once.
+#[test]
+fn out_of_order() {
+    taking(
+        "
+        < . 17001:18001(1000) ack 1 win 65535
+        > . 1:1(0) ack 16001
+        < . 19001:20001(1000) ack 1 win 65535
+        > . 1:1(0) ack 16001
+        < . 16001:17001(1000) ack 1 win 65535
+        > . 1:1(0) ack 18001
+        < . 18001:19001(1000) ack 1 win 65535
+        > . 1:1(0) ack 20001
+        = taken 20000
+    ",
+    );
+}
+
+/// Data received before is acknowledged at once: its sender waits for that.
+#[test]
+fn duplicate() {
+    taking(
+        "
+        < . 15001:16001(1000) ack 1 win 65535
+        > . 1:1(0) ack 16001
+        = taken 16000
+    ",
+    );
+}
+
+/// RFC 9293 section 3.10.7.4: what was never sent cannot be acknowledged.
+#[test]
+fn ack_of_the_future() {
+    run(&format!(
+        "{ESTABLISHED}
+        < P. 1:11(10) ack 500 win 65535
+        > . 1:1(0) ack 1
+        = received 0
+    "
+    ));
+}
+
+/// RFC 5961 section 5: nor what is long past.
+#[test]
+fn ack_of_the_distant_past() {
+    run(&format!(
+        "{ESTABLISHED}
+        < P. 1:11(10) ack -100000 win 65535
+        > . 1:1(0) ack 1
+        = received 0
+    "
+    ));
+}
+
+#[test]
+fn no_ack_at_all() {
+    run(&format!(
+        "{ESTABLISHED}
+        < P 1:11(10) win 65535
+        = received 0
+    "
+    ));
+}

@@ -1,0 +1,96 @@
+//! The congestion window: RFC 5681, RFC 6928, RFC 9438.
+
+use crate::script::Script;
+use crate::stack::tcp::Congestion;
+
+const START: &str = "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK,wscale 7>
+        > . 1:1(0) ack 1
+        < . 1:1(0) ack 1 win 65535
+";
+
+fn script() -> Script {
+    let mut script = Script::with(|config| config.super_packets = true);
+    script.options.send_buffer = Some(4 << 20);
+    script
+}
+
+/// RFC 6928.
+#[test]
+fn initial_window() {
+    script().run(&format!(
+        "{START}
+        ! send 20000
+        > . 1:10001(10000) ack 1
+    "
+    ));
+}
+
+#[test]
+fn slow_start() {
+    script().run(&format!(
+        "{START}
+        ! send 100000
+        > . 1:10001(10000) ack 1
+        < . 1:1(0) ack 10001 win 65535
+        = cwnd 20000
+        > . 10001:30001(20000) ack 1
+        < . 1:1(0) ack 30001 win 65535
+        = cwnd 40000
+        > . 30001:70001(40000) ack 1
+    "
+    ));
+}
+
+/// RFC 7661: a window that is not used does not grow.
+#[test]
+fn unused_window() {
+    script().run(&format!(
+        "{START}
+        ! send 2000
+        > P. 1:2001(2000) ack 1
+        < . 1:1(0) ack 2001 win 65535
+        = cwnd 10000
+    "
+    ));
+}
+
+/// RFC 5681 section 3.1: after loss half, then a segment more a round trip.
+#[test]
+fn reno() {
+    script().run(&format!(
+        "{START}
+        ! send 100000
+        > . 1:10001(10000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 1001:10001>
+        > . 1:1001(1000) ack 1
+        > . 10001:14001(4000) ack 1
+        = cwnd 5000
+        < . 1:1(0) ack 14001 win 65535
+        = cwnd 5000
+        > . 14001:19001(5000) ack 1
+        < . 1:1(0) ack 19001 win 65535
+        = cwnd 6000
+        > . 19001:25001(6000) ack 1
+    "
+    ));
+}
+
+/// RFC 9438 section 4.6: seven tenths are left after loss.
+#[test]
+fn cubic() {
+    let mut script = script();
+    script.options.congestion = Some(Congestion::Cubic);
+    script.run(&format!(
+        "{START}
+        ! send 100000
+        > . 1:10001(10000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 1001:10001>
+        > . 1:1001(1000) ack 1
+        > . 10001:16001(6000) ack 1
+        = cwnd 7000
+    "
+    ));
+}

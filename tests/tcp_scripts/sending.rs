@@ -1,0 +1,201 @@
+//! What is sent when: Nagle, cork, push, urgent, super-packets.
+
+use crate::closing::ESTABLISHED;
+use crate::script::{Script, run};
+
+fn established(rest: &str) {
+    run(&format!("{ESTABLISHED}{rest}"));
+}
+
+/// RFC 9293 section 3.7.4.
+#[test]
+fn nagle() {
+    established(
+        "
+        ! send 10
+        > P. 1:11(10) ack 1
+        ! send 10
+        ! send 10
+        < . 1:1(0) ack 11 win 65535
+        > P. 11:31(20) ack 1
+    ",
+    );
+}
+
+/// A full segment does not wait, and its tail waits only for a small one (Minshall).
+#[test]
+fn nagle_and_full_segments() {
+    established(
+        "
+        ! send 1500
+        > . 1:1461(1460) ack 1
+        > P. 1461:1501(40) ack 1
+        ! send 1500
+        > . 1501:2961(1460) ack 1
+        < . 1:1(0) ack 1501 win 65535
+        > P. 2961:3001(40) ack 1
+    ",
+    );
+}
+
+#[test]
+fn nodelay() {
+    let mut script = Script::new();
+    script.options.nodelay = true;
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 10
+        > P. 1:11(10) ack 1
+        ! send 10
+        > P. 11:21(10) ack 1
+    "
+    ));
+}
+
+#[test]
+fn nodelay_set_later_pushes() {
+    let mut script = Script::new();
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 10
+        > P. 1:11(10) ack 1
+        ! send 10
+    "
+    ));
+    script.options.nodelay = true;
+    script.run(
+        "
+        ! options
+        > P. 11:21(10) ack 1
+    ",
+    );
+}
+
+/// MSG_MORE: the small end waits for what follows.
+#[test]
+fn more() {
+    established(
+        "
+        ! send_more 100
+        ! send 100
+        > P. 1:201(200) ack 1
+    ",
+    );
+}
+
+#[test]
+fn more_sends_full_segments() {
+    established(
+        "
+        ! send_more 1500
+        > . 1:1461(1460) ack 1
+        ! send 100
+        > P. 1461:1601(140) ack 1
+    ",
+    );
+}
+
+/// TCP_CORK holds back for 200 ms at most.
+#[test]
+fn cork_ends() {
+    let mut script = Script::new();
+    script.options.cork = true;
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 100
+        +0.2 > P. 1:101(100) ack 1
+    "
+    ));
+}
+
+#[test]
+fn uncorking_pushes() {
+    let mut script = Script::new();
+    script.options.cork = true;
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 100
+        +0.1
+    "
+    ));
+    script.options.cork = false;
+    script.run(
+        "
+        ! options
+        > P. 1:101(100) ack 1
+    ",
+    );
+}
+
+/// RFC 9293 MUST-30, MUST-62: the pointer points to the byte after the urgent one.
+#[test]
+fn urgent() {
+    established(
+        "
+        ! send_urgent 10
+        > PU. 1:11(10) ack 1 urg 10
+        < . 1:1(0) ack 11 win 65535
+        ! send 10
+        > P. 11:21(10) ack 1
+    ",
+    );
+}
+
+fn with_super_packets(lines: &str) {
+    let mut script = Script::with(|config| config.super_packets = true);
+    script.run(&format!("{ESTABLISHED}{lines}"));
+}
+
+#[test]
+fn super_packet() {
+    with_super_packets(
+        "
+        ! send 10000
+        > P. 1:10001(10000) ack 1
+    ",
+    );
+}
+
+/// A tail that is not full goes only if it is the last data, and Nagle lets it.
+#[test]
+fn super_packet_and_nagle() {
+    with_super_packets(
+        "
+        ! send 10
+        > P. 1:11(10) ack 1
+        ! send 5000
+        > . 11:4391(4380) ack 1
+        < . 1:1(0) ack 4391 win 65535
+        > P. 4391:5011(620) ack 1
+    ",
+    );
+}
+
+#[test]
+fn super_packet_and_windows() {
+    with_super_packets(
+        "
+        < . 1:1(0) ack 1 win 5000
+        ! send 20000
+        > . 1:4381(4380) ack 1
+        < . 1:1(0) ack 4381 win 65535
+        > . 4381:18981(14600) ack 1
+    ",
+    );
+}
+
+/// A sender that waited longer than its timeout starts again from the initial window (RFC 2861).
+#[test]
+fn after_idle() {
+    with_super_packets(
+        "
+        ! send 14600
+        > P. 1:14601(14600) ack 1
+        < . 1:1(0) ack 14601 win 65535
+        = cwnd 29200
+        +10
+        ! send 29200
+        > . 14601:29201(14600) ack 1
+    ",
+    );
+}

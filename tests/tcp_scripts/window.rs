@@ -1,0 +1,189 @@
+//! Windows: RFC 9293 section 3.8.6.
+
+use crate::closing::ESTABLISHED;
+use crate::script::{Script, run};
+
+fn established(rest: &str) {
+    run(&format!("{ESTABLISHED}{rest}"));
+}
+
+/// A receive queue of this many bytes, and a segment size of half of it.
+fn small(bytes: usize, lines: &str) {
+    let mut script = Script::new();
+    script.options.receive_buffer = Some(bytes);
+    script.run(&format!("{ESTABLISHED}{lines}"));
+}
+
+/// RFC 9293 MUST-39: the window opens by a segment or half the queue, or not at all.
+#[test]
+fn silly_window_is_avoided_by_the_receiver() {
+    small(
+        2000,
+        "
+        < P. 1:1001(1000) ack 1 win 65535
+        > . 1:1(0) ack 1001 win 1000
+        < P. 1001:2001(1000) ack 1 win 65535
+        > . 1:1(0) ack 2001 win 0
+        ! read 1
+        ! read 500
+        +1
+        ! read 499
+        > . 1:1(0) ack 2001 win 1000
+        = received 1000
+    ",
+    );
+}
+
+/// While the peer knows of half the room, more room is no news.
+#[test]
+fn no_update_without_need() {
+    established(
+        "
+        < P. 1:1001(1000) ack 1 win 65535
+        > . 1:1(0) ack 1001
+        ! read 1000
+        +1
+    ",
+    );
+}
+
+/// RFC 9293 SHLD-14: the right edge does not move left, even when nothing is read.
+#[test]
+fn right_edge_stays() {
+    small(
+        2000,
+        "
+        < P. 1:101(100) ack 1 win 65535
+        > . 1:1(0) ack 101 win 1900
+        < P. 101:201(100) ack 1 win 65535
+        > . 1:1(0) ack 201 win 1800
+    ",
+    );
+}
+
+/// RFC 9293 MUST-38: no segment for a sliver of window.
+#[test]
+fn silly_window_is_avoided_by_the_sender() {
+    established(
+        "
+        < . 1:1(0) ack 1 win 20
+        ! send 1000
+        +0.1
+    ",
+    );
+}
+
+/// RFC 9293 MUST-36, MUST-37: probes, ever slower, and no end while they are answered.
+#[test]
+fn zero_window_probes() {
+    established(
+        "
+        < . 1:1(0) ack 1 win 0
+        ! send 1000
+        +0.2 > . 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 0
+        +0.4 > . 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 0
+        +0.8 > . 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 0
+        +1.6 > . 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 65535
+        > P. 1:1001(1000) ack 1
+    ",
+    );
+}
+
+/// RFC 9293 MUST-34: a window taken back is no reason to lose what was sent.
+#[test]
+fn window_shrinks() {
+    established(
+        "
+        ! send 2920
+        > . 1:1461(1460) ack 1
+        > P. 1461:2921(1460) ack 1
+        < . 1:1(0) ack 1461 win 500
+        +0.2 > P. 1461:2921(1460) ack 1
+        < . 1:1(0) ack 2921 win 65535
+        = unacked 0
+    ",
+    );
+}
+
+/// A window smaller than a segment is used when nothing else moves.
+#[test]
+fn small_window_after_a_stall() {
+    established(
+        "
+        < . 1:1(0) ack 1 win 200
+        ! send 1000
+        +0.2 > . 1:201(200) ack 1
+        < . 1:1(0) ack 201 win 65535
+        > P. 201:1001(800) ack 1
+    ",
+    );
+}
+
+#[test]
+fn window_limits() {
+    established(
+        "
+        < . 1:1(0) ack 1 win 3000
+        ! send 10000
+        > . 1:1461(1460) ack 1
+        > . 1461:2921(1460) ack 1
+        < . 1:1(0) ack 2921 win 3000
+        > . 2921:4381(1460) ack 1
+        > . 4381:5841(1460) ack 1
+    ",
+    );
+}
+
+/// RFC 7323 section 2.3: windows are shifted after the handshake, not in it.
+#[test]
+fn scaled() {
+    run("
+        ! connect
+        > S 0:0(0) win 65535
+        < S. 0:0(0) ack 1 win 1000 <mss 1000,wscale 4>
+        > . 1:1(0) ack 1 win 1024
+        ! send 5000
+        > . 1:1001(1000) ack 1
+        < . 1:1(0) ack 1001 win 100
+        > . 1001:2001(1000) ack 1
+        < . 1:1(0) ack 2001 win 200
+        > . 2001:3001(1000) ack 1
+        > . 3001:4001(1000) ack 1
+        > P. 4001:5001(1000) ack 1
+    ");
+}
+
+/// An older segment does not tell the window (SND.WL1, SND.WL2).
+#[test]
+fn old_window_is_ignored() {
+    established(
+        "
+        < P. 1:11(10) ack 1 win 5000
+        > . 1:1(0) ack 11
+        < . 1:1(0) ack 1 win 0
+        > . 1:1(0) ack 11
+        ! send 100
+        > P. 1:101(100) ack 11
+    ",
+    );
+}
+
+/// The queue's bound grows while the user reads as fast as data comes.
+#[test]
+fn receive_buffer_is_tuned() {
+    let mut script = Script::new();
+    script.takes = true;
+    let mut lines = String::from(ESTABLISHED).replace("mss 1460", "mss 1460,wscale 7");
+    for i in 0..64 {
+        let (from, to) = (1 + i * 60_000, 60_001 + i * 60_000);
+        lines += &format!("+0.0005\n< . {from}:{to}(60000) ack 1 win 65535\n> . 1:1(0) ack {to}\n");
+    }
+    script.run(&lines);
+    let id = script.tcp.connections().next().expect("a connection");
+    let status = script.tcp.status(id).expect("a connection");
+    assert!(status.receive_limit > 200_000, "{}", status.receive_limit);
+}
