@@ -50,8 +50,8 @@ impl Engine {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
                 if self.direct == Some(socket) {
-                    self.lagging.push(id);
-                } else {
+                    self.lag(id);
+                } else if !self.notice(id) {
                     self.settle(now, id);
                 }
             }
@@ -64,6 +64,7 @@ impl Engine {
 
     /// Makes `id`'s pair agree with its socket.
     pub fn settle(&mut self, now: Instant, id: EndpointId) {
+        self.kernel_news = true;
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };

@@ -86,6 +86,15 @@ impl Set {
         epoll::modify(&self.0, source, epoll::EventData::new_u64(token), flags)
     }
 
+    /// Waits for at most `timeout` (`None`: without end) and collects what is ready.
+    pub fn wait(
+        fd: RawFd,
+        events: &mut [epoll::Event],
+        timeout: Option<Duration>,
+    ) -> Result<usize, Errno> {
+        epoll::wait(borrow(fd), events, timeout.map(timespec).as_ref())
+    }
+
     /// Collects what is ready now, without waiting.
     pub fn ready(&self, events: &mut [epoll::Event]) -> usize {
         let none = Timespec {

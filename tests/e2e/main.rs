@@ -11,6 +11,11 @@
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
+mod c_tests;
+mod changes;
 mod clients;
+mod costs;
+mod refusals;
 mod servers;
+mod sharing;
 mod web;
