@@ -9,6 +9,7 @@ pub mod clock;
 pub mod descriptor;
 pub mod file;
 pub mod filter;
+pub mod local;
 pub mod netlink;
 pub mod option;
 pub mod packet;

@@ -86,6 +86,12 @@ impl Set {
         epoll::modify(&self.0, source, epoll::EventData::new_u64(token), flags)
     }
 
+    /// Watches `source` no more.
+    pub fn remove(&self, source: impl AsFd) {
+        // Only what is not watched cannot be removed.
+        let _ = epoll::delete(&self.0, source);
+    }
+
     /// Collects what is ready now, without waiting.
     pub fn ready(&self, events: &mut [epoll::Event]) -> usize {
         let none = Timespec {
