@@ -20,3 +20,4 @@ pub mod signal;
 pub mod user;
 pub mod wait;
 pub mod wake;
+pub mod words;

@@ -27,7 +27,7 @@ use self::sockets::Row;
 use super::Engine;
 use crate::control::log;
 use crate::sys::wait::Set;
-use crate::sys::{local, pair, raw};
+use crate::sys::{local, pair, raw, words};
 
 /// Clients served at a time.
 const CLIENTS: usize = 4;
@@ -119,7 +119,8 @@ impl Engine {
         match Window::open(&self.set, first_token) {
             Ok(window) => self.window = Some(window),
             Err(errno) => log::debug(format_args!(
-                "sidestack ss and stat will not see this process: {errno}"
+                "sidestack ss and stat will not see this process: {}",
+                words::of(errno)
             )),
         }
     }
