@@ -231,7 +231,7 @@ impl Engine {
         };
         let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         match endpoint.role {
-            Role::Connection(socket) => {
+            Role::Connection(_) => {
                 if flags.contains(EventFlags::OUT) {
                     self.stop_watching_room(id);
                     if !self.notice(id) {
