@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Options, kernel};
-use crate::driver::{self, Engine};
+use crate::driver::{self, Engine, Passed};
 use crate::socket::bind::Rest;
 use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram};
 use crate::stack::config::Limits;
@@ -89,8 +89,8 @@ fn leave(
         return Err(Errno::NOPROTOOPT);
     }
     match socket.kind {
-        Kind::Stream => bind::to_kernel(engine, socket, state),
-        Kind::Datagram => datagram::leave(engine, socket, state),
+        Kind::Stream => bind::to_kernel(engine, socket, state, Passed::Option),
+        Kind::Datagram => datagram::leave(engine, socket, state, Passed::Option),
     }
 }
 
