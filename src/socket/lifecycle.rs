@@ -155,7 +155,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
 
 /// In a forked child: the descriptors go on working by themselves, served by the parent.
 pub fn forked() {
-    for (_, socket) in table::all() {
-        socket.state().endpoint = None;
+    for (fd, socket) in table::all() {
+        let mut state = socket.state();
+        state.endpoint = None;
+        // Who waits on the descriptor waits as long as on the socket.
+        state.options.limit_waits(fd);
     }
 }
