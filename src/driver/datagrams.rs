@@ -25,6 +25,8 @@ pub struct Arrived {
     pub tos: u8,
     /// When the stack passed it on, in nanoseconds since 1970.
     pub at: u64,
+    /// It is no datagram: it only makes the descriptor readable, for an error or an end.
+    pub notice: bool,
 }
 
 impl Arrived {
@@ -39,6 +41,7 @@ impl Arrived {
             ttl: datagram.ttl,
             tos: datagram.tos,
             at: clock::realtime(),
+            notice: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl Arrived {
         header[6] = self.ttl;
         header[7] = self.tos;
         header[8..12].copy_from_slice(&self.to.octets());
+        header[12] = u8::from(self.notice);
         header[16..].copy_from_slice(&self.at.to_ne_bytes());
         header
     }
@@ -69,7 +73,7 @@ impl Arrived {
             f,
             g,
             h,
-            _,
+            notice,
             _,
             _,
             _,
@@ -81,6 +85,7 @@ impl Arrived {
             ttl,
             tos,
             at: u64::from_ne_bytes(at),
+            notice: notice != 0,
         }
     }
 }
@@ -126,6 +131,25 @@ impl Departing {
 }
 
 impl Engine {
+    /// Makes a datagram socket's descriptor readable though there is no datagram.
+    pub fn notify(&mut self, id: EndpointId) {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let notice = Arrived {
+            from: nobody,
+            to: *nobody.ip(),
+            ttl: 0,
+            tos: 0,
+            at: 0,
+            notice: true,
+        };
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && let Some(end) = &endpoint.end
+            && pair::give_message(end, &notice.encode(), &[]).is_ok()
+        {
+            endpoint.unread = true;
+        }
+    }
+
     /// Sends what others than this process's calls have written to a datagram socket.
     pub(super) fn take_datagrams(&mut self, id: EndpointId, socket: SocketId) {
         let Some(end) = self

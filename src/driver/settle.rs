@@ -339,7 +339,11 @@ impl Engine {
         };
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
+            self.notify(id);
         }
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
         let mut payload = vec![0; DATAGRAM];

@@ -133,7 +133,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             }
         }
         Some(Role::Datagram(_)) if state.remote.is_some() => {
-            let _ = raw::shutdown(fd, how);
+            // What arrives later is received all the same: the pair stays open for it.
+            if reads {
+                engine.notify(id);
+            }
             if let Some(endpoint) = engine.endpoints.get_mut(id) {
                 endpoint.read_finished |= reads;
                 endpoint.write_finished |= writes;

@@ -86,17 +86,26 @@ fn receive_beside(
             return Err(Errno::AGAIN);
         }
     }
-    let mut header = [0; Arrived::LEN];
-    let count = raw::receive_message(fd, &mut header, data.parts(), flags)?;
-    if count < header.len() {
-        // Shut down.
-        return Ok(NOTHING);
+    loop {
+        let mut header = [0; Arrived::LEN];
+        let count = raw::receive_message(fd, &mut header, data.parts(), flags)?;
+        if count < header.len() {
+            // Shut down.
+            return Ok(NOTHING);
+        }
+        let arrived = Arrived::decode(&header);
+        if !arrived.notice {
+            return Ok(Received::new(&arrived, count - header.len(), data.len()));
+        }
+        pass_over(fd, flags);
     }
-    Ok(Received::new(
-        &Arrived::decode(&header),
-        count - header.len(),
-        data.len(),
-    ))
+}
+
+/// Takes a notice that was only peeked at out of the pair.
+fn pass_over(fd: RawFd, flags: i32) {
+    if flags & libc::MSG_PEEK != 0 {
+        let _ = raw::discard(fd, 1, 0);
+    }
 }
 
 struct Call<'a, 'b> {
@@ -169,21 +178,12 @@ impl Call<'_, '_> {
         if let Some(error) = endpoint.take_error() {
             return Some(Err(errno::of(error)));
         }
-        if endpoint.unread {
-            let mut header = [0; Arrived::LEN];
-            let flags = self.flags | libc::MSG_DONTWAIT;
-            match raw::receive_message(self.fd, &mut header, self.data.parts(), flags) {
-                Ok(count) if count >= header.len() => {
-                    let len = count - header.len();
-                    if endpoint.full {
-                        engine.refill(self.id);
-                    }
-                    let arrived = Arrived::decode(&header);
-                    return Some(Ok(Received::new(&arrived, len, self.data.len())));
-                }
-                _ => endpoint.unread = false,
-            }
+        if endpoint.unread
+            && let Some(received) = self.from_pair(engine)
+        {
+            return Some(Ok(received));
         }
+        let endpoint = engine.endpoints.get_mut(self.id)?;
         let Role::Datagram(datagram) = endpoint.role else {
             return (endpoint.read_finished && self.waits).then(|| Ok(NOTHING));
         };
@@ -206,5 +206,29 @@ impl Call<'_, '_> {
             .is_some_and(|endpoint| endpoint.read_finished);
         // Who does not wait is told to (EAGAIN), as on Linux.
         (shut && self.waits).then(|| Ok(NOTHING))
+    }
+
+    fn from_pair(&self, engine: &mut Engine) -> Option<Received> {
+        let flags = self.flags | libc::MSG_DONTWAIT;
+        let mut header = [0; Arrived::LEN];
+        while let Ok(count) = raw::receive_message(self.fd, &mut header, self.data.parts(), flags)
+            && count >= header.len()
+        {
+            let arrived = Arrived::decode(&header);
+            if arrived.notice {
+                pass_over(self.fd, flags);
+                continue;
+            }
+            if engine.endpoints.get(self.id)?.full {
+                engine.refill(self.id);
+            }
+            return Some(Received::new(
+                &arrived,
+                count - header.len(),
+                self.data.len(),
+            ));
+        }
+        engine.endpoints.get_mut(self.id)?.unread = false;
+        None
     }
 }

@@ -65,7 +65,7 @@ fn send_beside(
 ) -> Option<Result<usize, Errno>> {
     let to = match to {
         Some(Given::V4(to)) => Some(to),
-        None | Some(Given::Unspecified) if state.remote.is_some() => None,
+        None | Some(Given::Unspecified) if state.remote.is_some() => state.remote,
         None | Some(Given::Unspecified) => return Some(Err(Errno::DESTADDRREQ)),
         Some(Given::V6 | Given::AnyV6(_)) => return Some(Err(Errno::NETUNREACH)),
     };
@@ -110,10 +110,15 @@ impl Call<'_, '_> {
         if let Some(error) = pending_error(engine, state) {
             return Err(error);
         }
+        let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+        if endpoint.is_some_and(|endpoint| endpoint.write_finished) {
+            return Err(Errno::PIPE);
+        }
+        let by_stack = connect::decide(engine, state, to)?.is_some();
         if to.ip().is_broadcast() && !state.options.broadcast {
             return Err(Errno::ACCESS);
         }
-        if connect::decide(engine, state, to)?.is_none() {
+        if !by_stack {
             return self.send_by_kernel(engine, state, to);
         }
         self.check_asked(engine)?;
