@@ -74,7 +74,7 @@ struct sidestack_statistics {
      */
     uint64_t tcp_accepted;
     /**
-     * TCP connections that ended by a reset or a timeout.
+     * TCP connections that their peers have reset.
      */
     uint64_t tcp_aborted;
     /**

@@ -159,6 +159,11 @@ fn an_error_says_whether_the_stack_was_required() {
             .expect_err("an error")
             .required
     );
+    assert!(
+        load(&[("SIDESTACK_REQUIRED", "yes")])
+            .expect_err("an error")
+            .required
+    );
     let by_file = configured(&[wrong], "required = true").expect_err("an error");
     assert!(by_file.required);
 }

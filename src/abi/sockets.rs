@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, bytes, give_address, result};
 use super::next;
-use crate::driver::{Service, service};
+use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours};
 use crate::socket::bind::Rest;
 use crate::socket::{Family, Kind, address, bind as binding, connect as connecting, create, table};
@@ -33,6 +33,9 @@ pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> 
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::SOCKET.get()(domain, kind, protocol) };
     let Some((family, sort)) = ours(domain, kind, protocol) else {
+        if matches!(domain, libc::AF_INET | libc::AF_INET6) {
+            count_passed(Passed::Protocol);
+        }
         return by_kernel();
     };
     answer(|| match service() {
@@ -41,11 +44,17 @@ pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> 
             let close_on_exec = kind & libc::SOCK_CLOEXEC != 0;
             match create::create(family, sort, nonblocking, close_on_exec) {
                 // A signal handler inside one of our own calls: the kernel serves it.
-                Err(Errno::NETDOWN) => result(by_kernel()),
+                Err(Errno::NETDOWN) => {
+                    count_passed(Passed::SignalHandler);
+                    result(by_kernel())
+                }
                 made => made,
             }
         }
-        Service::Kernel => result(by_kernel()),
+        Service::Kernel => {
+            count_passed(Passed::Refused);
+            result(by_kernel())
+        }
         Service::None => Err(Errno::NETDOWN),
     })
 }

@@ -57,7 +57,7 @@ fn parse_command(mut parser: Parser) -> Result<Command, lexopt::Error> {
         "pcap" => parse_program(parser, Topic::Pcap),
         "doctor" => parse_doctor(parser),
         "ss" => parse_show(parser, Request::Sockets),
-        "stat" => parse_show(parser, Request::Statistics),
+        "stat" => parse_show(parser, Request::Statistics { zeros: false }),
         "keeper" => Ok(parse_nothing(parser)?.unwrap_or(Command::Keeper)),
         "help" => Ok(Command::Help(Topic::All)),
         "probe" => Ok(Command::Probe),
@@ -127,12 +127,15 @@ fn parse_options(parser: &mut Parser, topic: Topic) -> Result<Run, lexopt::Error
     Ok(run)
 }
 
-fn parse_show(mut parser: Parser, request: Request) -> Result<Command, lexopt::Error> {
+fn parse_show(mut parser: Parser, mut request: Request) -> Result<Command, lexopt::Error> {
     let mut pid = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(Topic::Show)),
             Arg::Long("pid") | Arg::Short('p') => pid = Some(parser.value()?.parse()?),
+            Arg::Long("all") | Arg::Short('a') if request != Request::Sockets => {
+                request = Request::Statistics { zeros: true };
+            }
             other => return Err(other.unexpected()),
         }
     }

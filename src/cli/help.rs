@@ -28,7 +28,7 @@ impl Topic {
             Topic::Run => "sidestack run [OPTIONS] -- PROGRAM [ARGUMENTS]",
             Topic::Pcap => "sidestack pcap -o FILE [OPTIONS] -- PROGRAM [ARGUMENTS]",
             Topic::Doctor => "sidestack doctor [OPTIONS]",
-            Topic::Show => "sidestack ss|stat [--pid PID]",
+            Topic::Show => "sidestack ss|stat [--pid PID] [--all]",
         }
     }
 }
@@ -41,7 +41,7 @@ Usage:
   sidestack pcap -o FILE -- PROGRAM [ARGUMENTS]    the same, and capture its frames
   sidestack doctor [OPTIONS]                       can this machine run it, and if not, why
   sidestack ss [--pid PID]                         sockets of running programs
-  sidestack stat [--pid PID]                       counters of running programs
+  sidestack stat [--pid PID] [--all]               counters of running programs
   sidestack keeper                                 not built yet
   sidestack --version | --help
 
@@ -54,7 +54,8 @@ pub(crate) fn print(topic: Topic) -> ExitCode {
         Topic::All => say(&format!("{COMMANDS}{}", options())),
         Topic::Show => say(&format!(
             "Usage: {}\n\nShows what the stacks of running programs in this network namespace are \
-             doing.\n`ss` lists their sockets, `stat` their counters.",
+             doing.\n`ss` lists their sockets, `stat` their counters, \
+             those that are zero only with --all.",
             topic.usage()
         )),
         Topic::Run | Topic::Pcap | Topic::Doctor => {

@@ -5,7 +5,7 @@
 //!
 //! | line | answer |
 //! |---|---|
-//! | `ss\n` | a header line, `Proto State Recv-Q Send-Q Local Peer Details`, then one line a socket: six words and, to the end of the line, `name:value` pairs separated by blanks (`cwnd:14480 rtt:412us ...`) |
+//! | `ss\n` | a header line, `Proto State Recv-Q Send-Q Local Peer Details`, then one line a socket: six words and, to the end of the line, `name:value` pairs and flags separated by blanks (`cubic ts sack cwnd:14480 rtt:412us/88us ...`, in bytes where ss(8) counts segments); the connections in TIME-WAIT share one line |
 //! | `stat\n` | one counter a line: its name, a blank, its value |
 //! | anything else | one line that begins with `error: ` |
 //!
@@ -24,12 +24,15 @@ use super::{refuse, say};
 use crate::command::peer_process;
 
 /// What to ask.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Every socket and its state.
     Sockets,
     /// The counters.
-    Statistics,
+    Statistics {
+        /// Those too that are zero.
+        zeros: bool,
+    },
 }
 
 /// The name of the sockets without the pid, as /proc/net/unix shows it.
@@ -78,7 +81,7 @@ fn running() -> io::Result<Vec<u32>> {
 /// Sends the request line and reads the answer.
 fn ask(request: Request, pid: u32) -> io::Result<String> {
     let address = SocketAddr::from_abstract_name(format!("sidestack/{pid}"))?;
-    let mut stream = UnixStream::connect_addr(&address)?;
+    let stream = UnixStream::connect_addr(&address)?;
     if u32::try_from(peer_process(&stream)?) != Ok(pid) {
         return Err(io::Error::other(
             "the name is used by another process, or by one of another PID namespace",
@@ -86,16 +89,27 @@ fn ask(request: Request, pid: u32) -> io::Result<String> {
     }
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(match request {
-        Request::Sockets => b"ss\n",
-        Request::Statistics => b"stat\n",
+    let answer = converse(stream, request).map_err(|error| match error.kind() {
+        // Who is not answered is hung up on.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            io::ErrorKind::PermissionDenied.into()
+        }
+        _ => error,
     })?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     if answer.is_empty() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     Ok(String::from_utf8_lossy(&answer).replace(unprintable, "?"))
+}
+
+fn converse(mut stream: UnixStream, request: Request) -> io::Result<Vec<u8>> {
+    stream.write_all(match request {
+        Request::Sockets => b"ss\n",
+        Request::Statistics { .. } => b"stat\n",
+    })?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// Control characters other than the ends of lines: they would be the terminal's.
@@ -121,7 +135,10 @@ fn print_answer(request: Request, pid: u32, answer: &str) {
     say(&format!("{} (pid {pid})", program_name(pid)));
     match request {
         Request::Sockets => print_columns(answer),
-        Request::Statistics => answer.lines().for_each(|line| say(&format!("  {line}"))),
+        Request::Statistics { zeros } => answer
+            .lines()
+            .filter(|line| zeros || !line.ends_with(" 0"))
+            .for_each(|line| say(&format!("  {line}"))),
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::routes::ListedRoute;
 use super::rtnetlink::{hardware_address, number};
+use crate::sys::words;
 
 /// The driven interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl fmt::Display for MirrorError {
         match self {
             Self::NoSuchInterface(name) => write!(f, "there is no interface \"{name}\""),
             Self::NoDefault(up) if up.is_empty() => {
-                f.write_str("no interface is up; name one with SIDESTACK_INTERFACE")
+                f.write_str("no interface is up; set one up (ip link set IF up)")
             }
             Self::NoDefault(up) => write!(
                 f,
@@ -64,7 +65,10 @@ impl fmt::Display for MirrorError {
                 "interface \"{name}\" is not Ethernet (hardware type {hardware_type}), \
                  which is not supported yet"
             ),
-            Self::System(errno) => write!(f, "cannot read the network's state: {errno}"),
+            Self::System(errno) => {
+                let words = words::of(*errno);
+                write!(f, "cannot read the network's state: {words}")
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use super::config::{self, Rules};
 use super::log::Level;
 use super::routes::Cidr;
-use crate::sys::file;
+use crate::sys::{file, words};
 
 /// What every variable's name begins with.
 const PREFIX: &str = "SIDESTACK_";
@@ -120,7 +120,7 @@ impl Settings {
         program: &str,
     ) -> Result<Loaded, SettingsError> {
         Self::load_with(environment, program, |path| {
-            let bytes = file::read(path, MAX_CONFIG).map_err(|errno| errno.to_string())?;
+            let bytes = file::read(path, MAX_CONFIG).map_err(words::of)?;
             String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
         })
     }
@@ -222,7 +222,8 @@ fn rules_for(rules: Rules, program: &str, warnings: &mut Vec<String>) -> Values 
 
 /// Is the stack required, as far as can be said before everything is checked?
 fn is_required(values: &Values) -> bool {
-    parse_with(values, "required", parse_flag).is_ok_and(|flag| flag == Some(true))
+    // Who wrote "yes" wants it, and gets told how to write it.
+    parse_with(values, "required", parse_flag).map_or(true, |flag| flag == Some(true))
 }
 
 /// What is wrong with a value.

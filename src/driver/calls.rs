@@ -96,8 +96,13 @@ impl Engine {
         }
     }
 
-    /// The program has read from a full pair: there is room for more.
+    /// The program has read from a full pair: there is room for more. Where a waiter of ours asks
+    /// for it, that can be put off until somebody else looks.
     pub fn refill(&mut self, id: EndpointId) {
+        let endpoint = self.endpoints.get(id);
+        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers) {
+            return self.lag(id);
+        }
         let now = self.now();
         self.settle(now, id);
         self.finish_pass();

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
 use super::endpoint::{EndpointId, Endpoints};
+use super::inspect::{self, Window};
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::start::{checksum, offload};
@@ -28,6 +29,9 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
+/// The window's tokens: from this one on.
+pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
+const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
 /// A lease's token: this plus protocol and port.
 pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 
@@ -36,7 +40,7 @@ const BATCH: usize = 16;
 /// Frames drained in one pass at most, so that a flood does not keep a call from returning.
 const DRAIN: usize = 256;
 /// Bytes after which what the stack has to say (acknowledgements) is sent before draining on.
-const FLUSH_AFTER: usize = 192 * 1024;
+const FLUSH_AFTER: usize = 512 * 1024;
 /// Room for the largest super-packet with its link header.
 const FRAME: usize = 66 * 1024;
 /// How many drains in a row may take a frame without asking whether there is another.
@@ -96,6 +100,8 @@ pub struct Engine {
     pub(super) lagging: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
+    /// Calls that wait while another thread drives.
+    pub(super) beside: usize,
     /// Endpoints the waiter is to be told of.
     pub(super) noticed: Vec<EndpointId>,
     /// Scratch of `begin_collecting`.
@@ -104,6 +110,10 @@ pub struct Engine {
     pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
+    /// Passes made by threads of the program, and by the background thread.
+    pub(super) passes: [u64; 2],
+    /// Where `sidestack ss` looks in.
+    pub(super) window: Option<Window>,
 }
 
 /// What [`Engine::new`] is put together from.
@@ -129,7 +139,7 @@ impl Engine {
         if let Some(mirror) = &parts.mirror {
             set.add(mirror.fd(), TOKEN_CONTROL, EventFlags::IN)?;
         }
-        Ok(Self {
+        let mut engine = Self {
             stack: parts.stack,
             endpoints: Endpoints::default(),
             ports: parts.ports,
@@ -159,11 +169,16 @@ impl Engine {
             direct: None,
             lagging: Vec::new(),
             collecting: None,
+            beside: 0,
             noticed: Vec::new(),
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
-        })
+            passes: [0; 2],
+            window: None,
+        };
+        engine.open_window(TOKEN_WINDOW);
+        Ok(engine)
     }
 
     /// Now, as the stack counts time.
@@ -182,12 +197,13 @@ impl Engine {
 
     /// Whether anything could happen that the program would not see by itself.
     pub(super) fn has_work(&self) -> bool {
-        !self.endpoints.is_empty() || self.next_deadline().is_some()
+        !self.endpoints.is_empty() || self.window.is_some() || self.next_deadline().is_some()
     }
 
     /// Serves everything once: frames that are there, news of the ends, timers, output, and the
     /// endpoints that changed. `ready` says which of them are worth a look.
     pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
+        self.passes[usize::from(self.seat == Seat::Background)] += 1;
         if ready.link {
             self.drain(ready.slept, direct);
         }
@@ -249,10 +265,12 @@ impl Engine {
             };
             count += 1;
             unflushed += received.len;
+            let nobody_waits = self.nobody_waits();
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
                 collecting: self.collecting,
+                nobody_waits,
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];
@@ -369,6 +387,7 @@ impl Engine {
                 self.alarm.sleep();
                 self.alarm_at = u64::MAX;
             }
+            TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

@@ -7,6 +7,7 @@ use rustix::fd::{AsFd, OwnedFd, RawFd};
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Handed, Role};
 use super::engine::TOKEN_LEASE;
+use super::passed::{Passed, count_passed};
 use super::ports::Lease;
 use super::settle::STREAM_EVENTS;
 use crate::control::ephemeral::Protocol;
@@ -76,6 +77,7 @@ impl Engine {
         };
         for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
             while let Ok(Some((client, _))) = lease.accept() {
+                count_passed(Passed::Loopback);
                 let message = Handed { endpoint: None }.encode();
                 // A full pair: the client is lost as with a full accept queue.
                 let _ = pair::give_descriptor(end, &message, client.as_fd());

@@ -5,7 +5,7 @@ use parking_lot::MutexGuard;
 
 use super::endpoint::Role;
 use super::seat::{Wait, wait};
-use super::{ENGINE, Guard, INSIDE, lock, start};
+use super::{ENGINE, Guard, INSIDE, lock, passed, start};
 use crate::sys::{clock, descriptor};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
@@ -61,6 +61,7 @@ extern "C" fn after_fork_child() {
     drop(slot);
     descriptor::restore_limit();
     start::forget();
+    passed::forget();
     INSIDE.set(false);
     crate::sys::process::forget_id();
     for hook in super::AFTER_FORK.lock().iter() {

@@ -29,7 +29,8 @@ use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::pool::Pool;
-use crate::sys::{clock, descriptor};
+use crate::sys::process::is_secure;
+use crate::sys::{clock, descriptor, words};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
 const FILTER_MAX: usize = 4096;
@@ -77,7 +78,7 @@ fn start() -> Service {
                 STATE.store(RUNNING, Ordering::Release);
             }
             Err(refusal) => {
-                log::warn(format_args!("{refusal}"));
+                log::error(format_args!("{refusal}"));
                 let _ = REFUSAL.set(refusal.reason.clone());
                 let state = if refusal.required {
                     REFUSED_REQUIRED
@@ -131,14 +132,26 @@ impl fmt::Display for Refusal {
 }
 
 fn build() -> Result<Engine, Refusal> {
+    // First of all: the variables are the caller's, who may have less rights than the program.
+    if is_secure() {
+        return Err(Refusal {
+            reason: "the program gains rights by being executed (set-user-ID, file capabilities), \
+                     so its environment is not followed"
+                .into(),
+            required: false,
+        });
+    }
     let loaded = Settings::load(environment(), &program_name()).map_err(|error| Refusal {
         reason: error.message,
         required: error.required,
     })?;
     let settings = loaded.settings;
     let program = program_name();
-    if log::configure(settings.log, settings.log_file.as_deref()).is_err() {
-        log::warn("cannot write to SIDESTACK_LOG_FILE; logging to standard error");
+    if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {
+        let words = words::of(errno);
+        log::warn(format_args!(
+            "cannot write to SIDESTACK_LOG_FILE ({words}); logging to standard error"
+        ));
     }
     loaded
         .warnings
@@ -150,9 +163,6 @@ fn build() -> Result<Engine, Refusal> {
 }
 
 fn build_with(settings: Settings) -> Result<Engine, String> {
-    if is_privileged_by_file() {
-        return Err("the program is setuid or has file capabilities".into());
-    }
     descriptor::set_apart();
     let mut mirror =
         Mirror::open(settings.interface.as_deref()).map_err(|error| explain_mirror(&error))?;
@@ -164,9 +174,9 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         ));
     }
     let limits = Limits::read();
-    let link =
-        open_link(&settings, &facts).map_err(|why| format!("{why} (interface \"{name}\")"))?;
-    let region = Region::new().map_err(|errno| format!("cannot make the memory file: {errno}"))?;
+    let link = open_link(&settings, &facts)?;
+    let region = Region::new()
+        .map_err(|errno| format!("cannot make the memory file: {}", words::of(errno)))?;
     let (memory, bytes) = region.into_parts();
     let mut stack = Stack::new(config(&settings, &facts, &limits), Pool::new(bytes));
     stack.set_link_up(true);
@@ -191,7 +201,8 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         memory,
     };
     let limits = stack_limits(&limits);
-    Engine::new(parts, limits).map_err(|errno| format!("cannot watch descriptors: {errno}"))
+    Engine::new(parts, limits)
+        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
 }
 
 fn explain_mirror(error: &MirrorError) -> String {
@@ -210,10 +221,6 @@ fn program_name() -> String {
     crate::sys::process::program_name()
 }
 
-fn is_privileged_by_file() -> bool {
-    crate::sys::process::is_secure()
-}
-
 fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
     let nothing = FilterSpec {
         addresses: Vec::new(),
@@ -222,7 +229,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
         udp_ports: PortSet::default(),
     };
     let socket = PacketSocket::open(facts.interface.index, &nothing.program(FILTER_MAX))
-        .map_err(explain_packet_socket)?;
+        .map_err(|errno| explain_packet_socket(errno, &facts.interface.name))?;
     let link: Box<dyn Link + Send> = match &settings.impair {
         None => Box::new(socket),
         Some(spec) => {
@@ -234,21 +241,28 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
         None => Ok(link),
         Some(path) => match Capture::create(link, path, &facts.interface.name) {
             Ok(capture) => Ok(Box::new(capture)),
-            Err(error) => Err(format!("cannot write SIDESTACK_PCAP={path}: {error}")),
+            Err(errno) => Err(format!(
+                "cannot write SIDESTACK_PCAP={path}: {}",
+                words::of(errno)
+            )),
         },
     }
 }
 
-fn explain_packet_socket(errno: Errno) -> String {
+fn explain_packet_socket(errno: Errno, interface: &str) -> String {
     match errno {
         Errno::PERM | Errno::ACCESS => {
-            "no right to open a packet socket; CAP_NET_RAW is needed (run as root, or: \
-             setcap cap_net_raw+ep on the program's starter)"
+            "no right to open a packet socket: CAP_NET_RAW is missing; run as root or with that \
+             capability in the ambient set (`sidestack doctor` says how; not by setcap on the \
+             program, which makes the loader ignore LD_PRELOAD)"
                 .into()
         }
         Errno::MFILE | Errno::NFILE => "no descriptor left for the packet socket".into(),
         Errno::NOPROTOOPT => "the kernel is too old for the packet socket's options".into(),
-        errno => format!("cannot open a packet socket: {errno}"),
+        errno => format!(
+            "cannot open a packet socket on interface \"{interface}\": {}",
+            words::of(errno)
+        ),
     }
 }
 
@@ -416,7 +430,10 @@ impl Engine {
             crate::sys::filter::attach(fd, program)
         });
         if let Err(errno) = installed {
-            log::error(format_args!("cannot set the packet filter: {errno}"));
+            log::error(format_args!(
+                "cannot set the packet filter: {}",
+                words::of(errno)
+            ));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::create::{become_kernel, kernel_socket};
 use super::{Family, Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
-use crate::driver::{self, Engine, Lease, Role, Wish};
+use crate::driver::{self, Engine, Lease, Passed, Role, Wish};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        Given::V6 => return to_kernel(&mut engine, socket, &mut state),
+        Given::V6 => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
@@ -67,7 +67,7 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
         || given == Given::AnyV6(local.port()) && state.options.v6_only
     {
-        return to_kernel(&mut engine, socket, &mut state);
+        return to_kernel(&mut engine, socket, &mut state, Passed::LocalAddress);
     }
     let lease = take_port(&mut engine, socket, &state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
@@ -106,6 +106,7 @@ pub(super) fn to_kernel(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
+    why: Passed,
 ) -> Result<Rest, Errno> {
     let leased = match state.lease.take() {
         Some(lease) => {
@@ -119,6 +120,7 @@ pub(super) fn to_kernel(
         None => kernel_socket(socket)?,
     };
     become_kernel(engine, socket, state, &kernel)?;
+    driver::count_passed(why);
     Ok(Rest::Kernel)
 }
 

@@ -10,7 +10,9 @@ use super::bind::{Rest, to_kernel};
 use super::create::renew;
 use super::{Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait, wait};
+use crate::driver::{
+    self, EndpointId, Engine, Guard, Interruption, Lease, Passed, Role, Wait, wait,
+};
 use crate::stack::routes::RouteDecision;
 use crate::sys::wait::entry;
 use crate::sys::{clock, signal};
@@ -42,10 +44,10 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     }
     let remote = match given {
         Given::V4(remote) => remote,
-        _ => return to_kernel(&mut engine, socket, &mut state),
+        _ => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
     };
     match decide(&mut engine, &state, remote)? {
-        None => to_kernel(&mut engine, socket, &mut state),
+        None => to_kernel(&mut engine, socket, &mut state, Passed::Destination),
         Some(local) => {
             let id = open(&mut engine, &mut state, local, remote)?;
             if socket.nonblocking() {

@@ -11,8 +11,8 @@ use super::bind::{Rest, take_port, to_kernel};
 use super::{Socket, State, connect, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{
-    self, DATAGRAM_HEADER, Direct, EndpointId, Engine, Guard, Interruption, Lease, Role, Wait,
-    read_datagram_header, wait,
+    self, DATAGRAM_HEADER, Direct, EndpointId, Engine, Guard, Interruption, Lease, Passed, Role,
+    Wait, read_datagram_header, wait,
 };
 use crate::stack::ids::SocketId;
 use crate::sys::user::Buffers;
@@ -103,13 +103,13 @@ pub fn connect(
             }
             return Ok(Rest::Done);
         }
-        Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state),
+        Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
         return Err(Errno::ACCESS);
     }
     let Some(source) = connect::decide(engine, state, remote)? else {
-        return leave(engine, socket, state);
+        return leave(engine, socket, state, Passed::Destination);
     };
     let datagram = opened(engine, socket, state)?;
     let port = state.local.map_or(0, |local| local.port());
@@ -126,7 +126,12 @@ pub fn connect(
 
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
 /// the kernel socket that holds it, goes along.
-fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
+fn leave(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    why: Passed,
+) -> Result<Rest, Errno> {
     let role = state
         .endpoint
         .and_then(|id| engine.endpoints.get(id))
@@ -136,7 +141,7 @@ fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result
         engine.stack.udp_close(datagram);
         engine.endpoints.set_role(id, Role::Undecided);
     }
-    to_kernel(engine, socket, state)
+    to_kernel(engine, socket, state, why)
 }
 
 /// Sends one datagram to `to`, or to the connected peer. `None`: the descriptor is the kernel's,
@@ -172,7 +177,7 @@ fn send_locked(
     let to = match to {
         Some(Given::V4(to)) => to,
         Some(Given::AnyV6(_) | Given::V6) => {
-            return leave(engine, socket, state).map(|_| None);
+            return leave(engine, socket, state, Passed::Inet6).map(|_| None);
         }
         Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
     };
@@ -237,8 +242,9 @@ fn send_by_kernel(
     to: SocketAddrV4,
 ) -> Result<Option<usize>, Errno> {
     let Some(port) = state.local.map(|local| local.port()) else {
-        return to_kernel(engine, socket, state).map(|_| None);
+        return to_kernel(engine, socket, state, Passed::Destination).map(|_| None);
     };
+    driver::count_passed(Passed::Datagram);
     let payload: Vec<u8> = data.runs(0).flatten().copied().collect();
     match engine.ports.kernel_sockets(Protocol::Udp, port).first() {
         Some(lease) => rustix::net::sendto(

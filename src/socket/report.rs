@@ -5,6 +5,7 @@ use rustix::io::{Errno, fcntl_getfd};
 
 use super::table;
 use crate::driver::{self, Service};
+use crate::stack::tcp::Counter;
 use crate::sys::wait::borrow;
 
 /// Counters of this process's stack since it started.
@@ -31,7 +32,7 @@ pub struct Statistics {
     pub tcp_opened: u64,
     /// TCP connections opened by a peer.
     pub tcp_accepted: u64,
-    /// TCP connections that ended by a reset or a timeout.
+    /// TCP connections that their peers have reset.
     pub tcp_aborted: u64,
     /// TCP segments received.
     pub tcp_segments_received: u64,
@@ -70,12 +71,15 @@ pub fn why_not(fd: RawFd) -> Result<Option<&'static str>, Errno> {
 /// The counters.
 pub fn statistics() -> Statistics {
     let Some(mut engine) = driver::lock() else {
-        return Statistics::default();
+        return Statistics {
+            sockets_left_to_kernel: driver::sockets_passed(),
+            ..Statistics::default()
+        };
     };
     let link = engine.link_statistics();
     let tcp = engine.stack.tcp_counters();
     let count = |counter| tcp.get(counter);
-    use crate::stack::tcp::Counter;
+    let counters = engine.stack.counters();
     Statistics {
         frames_received: link.received,
         frames_sent: link.transmitted,
@@ -85,6 +89,12 @@ pub fn statistics() -> Statistics {
         tcp_segments_received: count(Counter::SegmentsIn),
         tcp_segments_sent: count(Counter::SegmentsOut),
         tcp_segments_retransmitted: count(Counter::Retransmissions),
+        tcp_opened: count(Counter::ActiveOpens),
+        tcp_accepted: count(Counter::PassiveOpens),
+        tcp_aborted: count(Counter::ResetsIn),
+        bytes_received: counters.bytes_received,
+        bytes_sent: counters.bytes_sent,
+        sockets_left_to_kernel: driver::sockets_passed(),
         ..Statistics::default()
     }
 }

@@ -171,6 +171,11 @@ impl Stack {
         self.pool
     }
 
+    /// Bytes of the pool that queues hold.
+    pub fn pool_used(&self) -> usize {
+        self.pool.used()
+    }
+
     /// What was counted since the stack was made.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -95,6 +95,12 @@ impl Set {
         epoll::wait(borrow(fd), events, timeout.map(timespec).as_ref())
     }
 
+    /// Watches `source` no more.
+    pub fn remove(&self, source: impl AsFd) {
+        // Only what is not watched cannot be removed.
+        let _ = epoll::delete(&self.0, source);
+    }
+
     /// Collects what is ready now, without waiting.
     pub fn ready(&self, events: &mut [epoll::Event]) -> usize {
         let none = Timespec {

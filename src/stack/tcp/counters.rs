@@ -55,7 +55,69 @@ pub enum Counter {
     TimeWaitOverflow,
 }
 
-const COUNT: usize = Counter::TimeWaitOverflow as usize + 1;
+impl Counter {
+    /// All of them, in the order they are shown in.
+    const ALL: [Self; 25] = [
+        Self::SegmentsIn,
+        Self::SegmentsOut,
+        Self::Retransmissions,
+        Self::Timeouts,
+        Self::FastRecoveries,
+        Self::ActiveOpens,
+        Self::PassiveOpens,
+        Self::FailedOpens,
+        Self::ResetsIn,
+        Self::ResetsOut,
+        Self::AcceptQueueFull,
+        Self::SynQueueFull,
+        Self::TableFull,
+        Self::BadAddress,
+        Self::OldTimestamp,
+        Self::OutsideWindow,
+        Self::Challenged,
+        Self::BadAck,
+        Self::NoAck,
+        Self::NoConnection,
+        Self::DuplicateData,
+        Self::OutOfOrder,
+        Self::OutOfOrderFull,
+        Self::PoolFull,
+        Self::TimeWaitOverflow,
+    ];
+
+    /// The counter's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SegmentsIn => "segments_in",
+            Self::SegmentsOut => "segments_out",
+            Self::Retransmissions => "retransmissions",
+            Self::Timeouts => "timeouts",
+            Self::FastRecoveries => "fast_recoveries",
+            Self::ActiveOpens => "active_opens",
+            Self::PassiveOpens => "passive_opens",
+            Self::FailedOpens => "failed_opens",
+            Self::ResetsIn => "resets_in",
+            Self::ResetsOut => "resets_out",
+            Self::AcceptQueueFull => "accept_queue_full",
+            Self::SynQueueFull => "syn_queue_full",
+            Self::TableFull => "table_full",
+            Self::BadAddress => "bad_address",
+            Self::OldTimestamp => "old_timestamp",
+            Self::OutsideWindow => "outside_window",
+            Self::Challenged => "challenged",
+            Self::BadAck => "bad_ack",
+            Self::NoAck => "no_ack",
+            Self::NoConnection => "no_connection",
+            Self::DuplicateData => "duplicate_data",
+            Self::OutOfOrder => "out_of_order",
+            Self::OutOfOrderFull => "out_of_order_full",
+            Self::PoolFull => "pool_full",
+            Self::TimeWaitOverflow => "time_wait_overflow",
+        }
+    }
+}
+
+const COUNT: usize = Counter::ALL.len();
 
 /// A count of each.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +133,13 @@ impl Counters {
     /// How often it happened.
     pub const fn get(&self, counter: Counter) -> u64 {
         self.0[counter as usize]
+    }
+
+    /// Every counter with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Counter::ALL
+            .into_iter()
+            .map(|counter| (counter.name(), self.get(counter)))
     }
 
     pub(super) const fn count(&mut self, counter: Counter) {

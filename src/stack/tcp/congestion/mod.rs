@@ -22,6 +22,16 @@ pub enum Congestion {
     Reno,
 }
 
+impl Congestion {
+    /// The name that TCP_CONGESTION has for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::Reno => "reno",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Algorithm {
     Cubic(Cubic),

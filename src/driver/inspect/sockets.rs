@@ -1,0 +1,254 @@
+//! `ss`: a line a socket.
+
+use core::fmt::{self, Write};
+use core::net::SocketAddrV4;
+use core::time::Duration;
+
+use super::super::Engine;
+use super::super::endpoint::Endpoint;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::tcp::{ListenerStatus, State, TcpStatus};
+use crate::stack::udp::UdpStatus;
+use crate::sys::raw;
+
+/// The columns' names.
+pub(super) const HEADER: &[u8] = b"Proto State Recv-Q Send-Q Local Peer Details\n";
+
+/// What gets a line.
+#[derive(Clone, Copy)]
+pub(super) enum Row {
+    /// A socket of the stack, if it is still there by then.
+    Socket(SocketId),
+    /// How many connections are in TIME-WAIT.
+    TimeWait,
+}
+
+/// A line's words before the details.
+struct Words<'a> {
+    protocol: &'a str,
+    state: &'a str,
+    received: usize,
+    sent: usize,
+    local: SocketAddrV4,
+    peer: Option<SocketAddrV4>,
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            protocol,
+            state,
+            received,
+            sent,
+            local,
+            peer,
+        } = self;
+        write!(f, "{protocol} {state} {received} {sent} {local} ")?;
+        match peer {
+            Some(peer) => write!(f, "{peer}"),
+            None => f.write_str("*"),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything there is to list, the last first.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let waiting = self.stack.tcp_time_wait_len() > 0;
+        let stack = &self.stack;
+        waiting
+            .then_some(Row::TimeWait)
+            .into_iter()
+            .chain(stack.udp_sockets().map(Row::Socket))
+            .chain(stack.tcp_connections().map(Row::Socket))
+            .chain(stack.tcp_listeners().map(Row::Socket))
+            .collect()
+    }
+
+    /// Appends the line of `row`.
+    pub(super) fn write_row(&self, row: Row, text: &mut String) {
+        let Row::Socket(id) = row else {
+            let count = self.stack.tcp_time_wait_len();
+            return put(text, format_args!("tcp TIME-WAIT 0 0 * * count:{count}\n"));
+        };
+        let endpoint = self
+            .endpoints
+            .of_socket(id)
+            .and_then(|id| self.endpoints.get(id));
+        let start = text.len();
+        match id.kind {
+            Kind::Listener => {
+                if let Some(status) = self.stack.tcp_listener_status(id) {
+                    listener(text, &status);
+                }
+            }
+            Kind::Connection => {
+                if let Some(status) = self.stack.tcp_status(id) {
+                    connection(text, &status, endpoint);
+                }
+            }
+            Kind::Datagram => {
+                if let Some(status) = self.stack.udp_status(id) {
+                    datagram(text, &status, endpoint);
+                }
+            }
+        }
+        if text.len() == start {
+            return;
+        }
+        if let Some(endpoint) = endpoint
+            && endpoint.program >= 0
+        {
+            put(text, format_args!(" fd:{}", endpoint.program));
+        }
+        text.push('\n');
+    }
+}
+
+/// Appends; a String takes everything.
+fn put(text: &mut String, what: fmt::Arguments<'_>) {
+    let _ = text.write_fmt(what);
+}
+
+fn listener(text: &mut String, status: &ListenerStatus) {
+    let words = Words {
+        protocol: "tcp",
+        state: "LISTEN",
+        received: status.queued as usize,
+        sent: status.backlog as usize,
+        local: status.local,
+        peer: None,
+    };
+    let (half_open, drops) = (status.half_open, status.drops);
+    put(
+        text,
+        format_args!("{words} half_open:{half_open} drops:{drops}"),
+    );
+}
+
+fn datagram(text: &mut String, status: &UdpStatus, endpoint: Option<&Endpoint>) {
+    let words = Words {
+        protocol: "udp",
+        state: if status.remote.is_some() {
+            "ESTAB"
+        } else {
+            "UNCONN"
+        },
+        received: status.receive_len + in_pair(endpoint),
+        sent: unsent_in_pair(endpoint),
+        local: status.local,
+        peer: status.remote,
+    };
+    let (queued, drops) = (status.queued, status.drops);
+    put(text, format_args!("{words} queued:{queued} drops:{drops}"));
+}
+
+fn connection(text: &mut String, status: &TcpStatus, endpoint: Option<&Endpoint>) {
+    let words = Words {
+        protocol: "tcp",
+        state: name(status.state),
+        received: status.receive_len + in_pair(endpoint),
+        sent: status.send_len + unsent_in_pair(endpoint),
+        local: status.local,
+        peer: Some(status.remote),
+    };
+    put(text, format_args!("{words}"));
+    if endpoint.is_none() {
+        let waits = matches!(
+            status.state,
+            State::SynReceived | State::Established | State::CloseWait
+        );
+        text.push_str(if waits { " accepted:no" } else { " orphan:yes" });
+    }
+    options(text, status);
+    sending(text, status);
+    put(text, format_args!(" rcv_wnd:{}", status.rcv_wnd));
+    if status.out_of_order > 0 {
+        put(text, format_args!(" out_of_order:{}", status.out_of_order));
+    }
+    if let Some(error) = status.error {
+        put(text, format_args!(" error:{error:?}"));
+    }
+}
+
+/// What the SYNs negotiated.
+fn options(text: &mut String, status: &TcpStatus) {
+    put(text, format_args!(" {}", status.congestion.name()));
+    if status.timestamps {
+        text.push_str(" ts");
+    }
+    if status.sack {
+        text.push_str(" sack");
+    }
+    if let Some((peer, own)) = status.window_scale {
+        put(text, format_args!(" wscale:{peer},{own}"));
+    }
+}
+
+fn sending(text: &mut String, status: &TcpStatus) {
+    put(text, format_args!(" mss:{}", status.mss));
+    if let Some(mtu) = status.path_mtu {
+        put(text, format_args!(" pmtu:{mtu}"));
+    }
+    if status.srtt > Duration::ZERO {
+        let (smoothed, variation) = (status.srtt.as_micros(), status.rttvar.as_micros());
+        put(text, format_args!(" rtt:{smoothed}us/{variation}us"));
+    }
+    if let Some(least) = status.min_rtt {
+        put(text, format_args!(" minrtt:{}us", least.as_micros()));
+    }
+    put(text, format_args!(" rto:{}ms", status.rto.as_millis()));
+    put(text, format_args!(" cwnd:{}", status.cwnd));
+    if status.ssthresh != u32::MAX {
+        put(text, format_args!(" ssthresh:{}", status.ssthresh));
+    }
+    put(text, format_args!(" snd_wnd:{}", status.snd_wnd));
+    if status.flight > 0 {
+        put(text, format_args!(" unacked:{}", status.flight));
+    }
+    if status.sacked > 0 {
+        put(text, format_args!(" sacked:{}", status.sacked));
+    }
+    if status.recovering {
+        text.push_str(" recovering:yes");
+    }
+    if status.backoff > 0 {
+        put(text, format_args!(" backoff:{}", status.backoff));
+    }
+    if status.probes > 0 {
+        put(text, format_args!(" probes:{}", status.probes));
+    }
+    put(text, format_args!(" retransmits:{}", status.retransmits));
+}
+
+/// Bytes of the pair that the program has not read yet.
+fn in_pair(endpoint: Option<&Endpoint>) -> usize {
+    match endpoint {
+        Some(endpoint) if endpoint.unread => raw::unread(endpoint.program).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Bytes of the pair that the stack has not taken yet.
+fn unsent_in_pair(endpoint: Option<&Endpoint>) -> usize {
+    let Some(endpoint) = endpoint else { return 0 };
+    let Some(end) = &endpoint.end else { return 0 };
+    let held = raw::unread(rustix::fd::AsRawFd::as_raw_fd(end)).unwrap_or(0);
+    held.saturating_sub(endpoint.filler)
+}
+
+/// The state as ss(8) has it.
+const fn name(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSED",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECV",
+        State::Established => "ESTAB",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+        State::TimeWait => "TIME-WAIT",
+    }
+}

@@ -1,0 +1,213 @@
+//! `sidestack ss` and `sidestack stat` against running programs.
+
+use crate::lab::{Lab, PEER, TEST, command};
+use crate::server;
+
+/// Bytes the peer sends.
+const SENT: usize = 5000;
+
+/// Connects, reads nothing, says so, and computes for ever.
+fn busy(lab: &Lab) -> String {
+    let script = lab.file(
+        "busy.py",
+        &format!(
+            "import socket, sys\n\
+             s = socket.create_connection(('{PEER}', 7777))\n\
+             s.send(b'hello')\n\
+             print('computing', flush=True)\n\
+             while True: pass\n"
+        ),
+    );
+    format!("python3 {script}")
+}
+
+/// What the command prints about a process.
+fn ask(lab: &Lab, words: &str, pid: u32) -> String {
+    lab.plain(&format!("{} {words} --pid {pid}", command().display()))
+        .succeeds()
+        .stdout()
+}
+
+/// Asks until `fits`.
+fn ask_until(lab: &Lab, words: &str, pid: u32, fits: impl Fn(&str) -> bool) -> String {
+    for _ in 0..100 {
+        let text = ask(lab, words, pid);
+        if fits(&text) {
+            return text;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("not within 2 s: {}", ask(lab, words, pid));
+}
+
+fn line<'a>(text: &'a str, word: &str) -> &'a str {
+    text.lines()
+        .find(|line| line.contains(word))
+        .unwrap_or_else(|| panic!("{word} in {text}"))
+}
+
+fn counter(text: &str, name: &str) -> u64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn ss_shows_a_connection_of_a_program_that_computes() {
+    let lab = Lab::new();
+    let _server = lab.peer(&server(&lab, SENT)).serving_tcp(7777);
+    let mut program = lab.sidestack(&busy(&lab)).start();
+    program.prints("computing");
+    let text = ask_until(&lab, "ss", program.pid(), |text| text.contains(" 5000 "));
+    let connection = line(&text, "ESTAB");
+    let words: Vec<&str> = connection.split_whitespace().collect();
+    assert_eq!(words[..2], ["tcp", "ESTAB"]);
+    assert_eq!(words[2], SENT.to_string(), "{text}");
+    assert!(words[4].starts_with(TEST), "{text}");
+    assert_eq!(words[5], format!("{PEER}:7777"));
+    for detail in [
+        "cubic",
+        "ts",
+        "sack",
+        "wscale:",
+        "mss:1448",
+        "rtt:",
+        "rto:",
+        "cwnd:",
+        "snd_wnd:",
+        "retransmits:0",
+        "rcv_wnd:",
+        "fd:",
+    ] {
+        assert!(connection.contains(detail), "{detail} in {text}");
+    }
+    let text = ask(&lab, "stat", program.pid());
+    line(&text, "interface lab0");
+    line(&text, "driven_by background");
+    assert_eq!(counter(&text, "tcp_active_opens"), 1);
+    assert_eq!(counter(&text, "tcp_connections"), 1);
+    assert!(counter(&text, "link_received") >= 3, "{text}");
+    assert!(!text.contains("tcp_pool_full"), "zeros only with --all");
+    assert!(ask(&lab, "stat --all", program.pid()).contains("tcp_pool_full 0"));
+}
+
+#[test]
+fn ss_shows_listeners_datagrams_and_what_has_no_descriptor() {
+    let lab = Lab::new();
+    let script = lab.file(
+        "serve.py",
+        "import socket, time\n\
+         l = socket.create_server(('0.0.0.0', 8000), backlog=7)\n\
+         u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         u.bind(('0.0.0.0', 5300))\n\
+         c, _ = l.accept()\n\
+         c.close()\n\
+         print('closed', flush=True)\n\
+         k = socket.create_connection(('127.0.0.1', 8000))\n\
+         print('asleep', flush=True)\n\
+         time.sleep(60)\n",
+    );
+    let mut program = lab
+        .sidestack(&format!("python3 {script}"))
+        .serving_tcp(8000);
+    let _client = lab
+        .peer(&format!("socat -u TCP:{TEST}:8000 /dev/null"))
+        .start();
+    program.prints("asleep");
+    let text = ask_until(&lab, "ss", program.pid(), |text| text.contains("TIME-WAIT"));
+    let listener: Vec<&str> = line(&text, "LISTEN").split_whitespace().collect();
+    assert_eq!(listener[2..6], ["0", "7", "0.0.0.0:8000", "*"], "{text}");
+    assert!(line(&text, "TIME-WAIT").contains("count:1"), "{text}");
+    let datagram = line(&text, "udp");
+    assert!(
+        datagram.contains("UNCONN") && datagram.contains(":5300"),
+        "{text}"
+    );
+    let text = ask(&lab, "stat", program.pid());
+    assert_eq!(counter(&text, "passed_to_kernel_destination"), 1, "{text}");
+    assert_eq!(counter(&text, "tcp_time_wait"), 1, "{text}");
+}
+
+#[test]
+fn every_process_is_listed_and_named() {
+    let lab = Lab::new();
+    let sleep = "import socket, time; s = socket.socket(); print(1, flush=True); time.sleep(60)";
+    let mut programs: Vec<_> = (0..3)
+        .map(|_| lab.sidestack(&format!("python3 -c '{sleep}'")).start())
+        .collect();
+    programs.iter_mut().for_each(|program| program.prints("1"));
+    let text = lab
+        .plain(&format!("{} ss", command().display()))
+        .succeeds()
+        .stdout();
+    for program in &programs {
+        line(&text, &format!("python3 (pid {})", program.pid()));
+    }
+    drop(programs);
+    let nobody = lab.plain(&format!("{} ss", command().display())).run();
+    assert!(
+        nobody
+            .exits_with(1)
+            .stderr
+            .contains("no program runs on a stack")
+    );
+}
+
+#[test]
+fn strangers_get_no_answer_and_bad_clients_hurt_nobody() {
+    let lab = Lab::new();
+    let _server = lab.peer(&server(&lab, SENT)).serving_tcp(7777);
+    let mut program = lab.sidestack(&busy(&lab)).start();
+    program.prints("computing");
+    let pid = program.pid();
+    let stranger = lab
+        .plain(&format!("{} ss --pid {pid}", command().display()))
+        .under("setpriv --reuid=65534 --clear-groups")
+        .run()
+        .exits_with(1);
+    assert!(
+        stranger.stderr.contains("belongs to another user"),
+        "{stranger}"
+    );
+    let script = lab.file(
+        "bad.py",
+        &format!(
+            "import socket, sys, time\n\
+             def ask(line):\n\
+             \x20   s = socket.socket(socket.AF_UNIX); s.connect('\\0sidestack/{pid}'); s.settimeout(5)\n\
+             \x20   for piece in line: s.send(piece); time.sleep(.02)\n\
+             \x20   return s\n\
+             mute = [ask([]) for _ in range(20)]\n\
+             long = ask([b'x' * 100])\n\
+             gone = ask([b'ss\\n']); gone.close()\n\
+             print(ask([b'frobnicate\\n']).makefile().read())\n\
+             print(ask([b's', b's', b'\\n']).makefile().read())\n"
+        ),
+    );
+    let text = lab.plain(&format!("python3 {script}")).succeeds().stdout();
+    assert!(text.starts_with("error: "), "{text}");
+    assert!(
+        text.contains("Proto State") && text.contains("ESTAB"),
+        "{text}"
+    );
+    assert!(ask(&lab, "ss", pid).contains("ESTAB"));
+    program.still_runs();
+}
+
+#[test]
+fn a_thousand_sockets_fit_into_an_answer() {
+    let lab = Lab::new();
+    let script = lab.file(
+        "many.py",
+        "import socket, time\n\
+         s = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(1000)]\n\
+         for u in s: u.bind(('0.0.0.0', 0))\n\
+         print('bound', flush=True)\n\
+         time.sleep(60)\n",
+    );
+    let mut program = lab.sidestack(&format!("python3 {script}")).start();
+    program.prints("bound");
+    let text = ask(&lab, "ss", program.pid());
+    assert_eq!(text.matches("UNCONN").count(), 1000);
+}
