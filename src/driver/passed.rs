@@ -25,6 +25,8 @@ pub enum Passed {
     Datagram,
     /// A connection from loopback, accepted by that socket.
     Loopback,
+    /// Given an option that only the kernel has (filters, keys, multicast, another interface).
+    Option,
 }
 
 impl Passed {
@@ -38,6 +40,7 @@ impl Passed {
         Self::Option,
         Self::Datagram,
         Self::Loopback,
+        Self::Option,
     ];
 
     const fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Passed {
             Self::Option => "option",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
+            Self::Option => "option",
         }
     }
 }
