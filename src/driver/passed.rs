@@ -19,8 +19,6 @@ pub enum Passed {
     LocalAddress,
     /// Connected to where the kernel routes by another interface: loopback, for one.
     Destination,
-    /// It got an option that only the kernel has.
-    Option,
     /// A datagram to such a destination, sent by the kernel socket that holds our port.
     Datagram,
     /// A connection from loopback, accepted by that socket.
@@ -37,7 +35,6 @@ impl Passed {
         Self::Inet6,
         Self::LocalAddress,
         Self::Destination,
-        Self::Option,
         Self::Datagram,
         Self::Loopback,
         Self::Option,
@@ -54,7 +51,6 @@ impl Passed {
             Self::Option => "option",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
-            Self::Option => "option",
         }
     }
 }
