@@ -48,9 +48,9 @@ impl Passed {
             Self::Inet6 => "inet6",
             Self::LocalAddress => "local_address",
             Self::Destination => "destination",
+            Self::Option => "option",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
-            Self::Option => "option",
         }
     }
 }

@@ -229,7 +229,8 @@ impl Ports {
     ) -> Lease {
         stack.set_port_owned(owned(protocol), port, true);
         let held = self.held.entry((protocol, port)).or_insert_with(|| {
-            self.changes += 1;
+            // A pooled port is admitted with its block.
+            self.changes += u64::from(!used.pooled);
             Held::default()
         });
         held.kernel.extend(kernel);
