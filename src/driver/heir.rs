@@ -13,6 +13,7 @@
 use super::endpoint::Role;
 use super::seat::{Seat, poll_with_own};
 use super::{Guard, lock, process};
+use crate::memory;
 use crate::sys::process::{end, fork_detached};
 use crate::sys::{descriptor, signal};
 
@@ -33,7 +34,7 @@ pub fn before_exec() {
 /// Leaves the engine to an heir; whether there is one. The engine here must be given up then.
 pub(super) fn bequeath(guard: &mut Guard) -> bool {
     guard.settle_lagging();
-    signal::with_all_blocked(|| fork_detached(|| serve(guard)))
+    signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))))
 }
 
 /// What the heir does.
