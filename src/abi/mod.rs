@@ -13,6 +13,7 @@
 
 pub mod api;
 mod border;
+mod control;
 mod descriptors;
 mod epoll;
 mod messages;

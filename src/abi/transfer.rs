@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use super::border::{answer, result};
 use super::next;
 use super::streams::send_parts;
+use crate::socket::datagram::Asked;
 use crate::socket::{Kind, table};
 use crate::sys::file::read_at;
 
@@ -51,7 +52,8 @@ pub unsafe extern "C" fn sendfile(
                 iov_len: got,
             }];
             // SAFETY: a buffer of our own.
-            let taken = match unsafe { send_parts(to, &socket, &part, None, 0) } {
+            let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
+            {
                 Some(Ok(taken)) => taken,
                 Some(Err(errno)) if sent == 0 => return Err(errno),
                 None if sent == 0 => return result(by_kernel()),

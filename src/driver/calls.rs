@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use rustix::event::epoll::EventFlags;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
@@ -34,6 +35,12 @@ impl Engine {
         let interface = &mirror.facts().interface;
         let name = device.split(|&byte| byte == 0).next().unwrap_or_default();
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
+    }
+
+    /// Index of the driven interface.
+    pub fn interface_index(&self) -> u32 {
+        let mirror = self.mirror.as_ref();
+        mirror.map_or(0, |mirror| mirror.facts().interface.index)
     }
 
     /// Frames moved and lost.
@@ -144,6 +151,10 @@ impl Engine {
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.unseen_writers = true;
+                if matches!(endpoint.role, Role::Listener(_)) {
+                    // They may accept, too, which shows by room in the pair.
+                    super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);
+                }
             }
         }
     }

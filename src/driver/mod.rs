@@ -30,6 +30,7 @@ mod admitted;
 mod background;
 mod calls;
 mod choice;
+mod datagrams;
 mod delivery;
 mod endpoint;
 mod engine;
@@ -45,7 +46,8 @@ mod settle;
 mod start;
 mod uses;
 
-pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
+pub use datagrams::{Arrived, Departing};
+pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
 pub use notice::Watcher;
