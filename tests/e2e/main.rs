@@ -3,11 +3,6 @@
 //! `cargo test --test e2e` needs root and the programs that `make test` installs.
 //! `LAB_STACK=kernel cargo test --test e2e` runs the same without the library.
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "each test crate uses a part of the lab"
-)]
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
