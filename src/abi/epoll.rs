@@ -3,11 +3,14 @@
 use core::ffi::c_int;
 use core::time::Duration;
 
-use super::border::{answer, read, result};
+use super::border::{answer, read, result, values};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
 use crate::sys::wait::SignalMask;
+
+/// Most events the kernel takes room for.
+const MOST: usize = i32::MAX as usize / size_of::<libc::epoll_event>();
 
 /// epoll_ctl(2).
 #[unsafe(no_mangle)]
@@ -47,12 +50,21 @@ unsafe fn wait(
     mask: Option<SignalMask>,
     by_kernel: impl Fn() -> c_int,
 ) -> c_int {
-    let collect = || {
-        // SAFETY: the program's own arguments.
-        result(unsafe { next::EPOLL_WAIT.get()(set, events, most, 0) }).map(|count| count as usize)
+    // What the kernel refuses, it refuses best itself.
+    let Ok(room @ 1..=MOST) = usize::try_from(most) else {
+        return by_kernel();
+    };
+    // SAFETY: the program's own array; any bytes are an event.
+    let Ok(events) = (unsafe { values(events, room) }) else {
+        return by_kernel();
+    };
+    let collect = |events: &mut [libc::epoll_event]| {
+        let (first, room) = (events.as_mut_ptr(), events.len() as c_int);
+        // SAFETY: a part of the program's own array.
+        result(unsafe { next::EPOLL_WAIT.get()(set, first, room, 0) }).map(|count| count as usize)
     };
     answer(
-        || match readiness::epoll_wait(set, timeout, mask, collect) {
+        || match readiness::epoll_wait(set, events, timeout, mask, collect) {
             Some(outcome) => outcome.map(|count| count as c_int),
             None => result(by_kernel()),
         },

@@ -12,7 +12,10 @@ use crate::sys::signal;
 use crate::sys::wait::{entry, poll_for};
 
 /// How long the seat may stay empty before the background thread takes it.
-const PATROL: Duration = Duration::from_millis(2);
+pub(super) const PATROL: Duration = Duration::from_millis(2);
+/// The same for a program that was found to drive by itself again and again: the longer it has,
+/// the more seldom it is disturbed.
+const PATROL_MOST: Duration = Duration::from_millis(16);
 
 /// Stack of the thread, in bytes: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
@@ -32,7 +35,11 @@ impl Engine {
             self.background_runs = start();
         }
         self.patrolled = true;
-        self.timer.start(PATROL);
+        self.timer.start(self.patrol_interval);
+    }
+
+    fn lengthen_patrol(&mut self) {
+        self.patrol_interval = (self.patrol_interval * 2).min(PATROL_MOST);
     }
 
     /// Tells the background thread that a thread of the program has taken the seat.
@@ -55,7 +62,8 @@ fn start() -> bool {
 fn run() {
     while let Some(mut guard) = lock() {
         let idle = guard.time.saturating_sub(guard.served_at);
-        if guard.seat == Seat::Empty && u128::from(idle) * 2 >= PATROL.as_nanos() {
+        if guard.seat == Seat::Empty && u128::from(idle) * 2 >= guard.patrol_interval.as_nanos() {
+            guard.patrol_interval = PATROL;
             guard.seat = Seat::Background;
             guard.settle_lagging();
         }
@@ -63,10 +71,12 @@ fn run() {
             Seat::Background => drive(guard),
             Seat::Empty => {
                 guard.patrolled = true;
-                guard.timer.start(PATROL);
+                guard.lengthen_patrol();
+                guard.timer.start(guard.patrol_interval);
                 sleep(guard);
             }
             Seat::Thread => {
+                guard.lengthen_patrol();
                 guard.patrolled = false;
                 sleep(guard);
             }

@@ -121,6 +121,9 @@ impl Engine {
         }
         let now = self.now();
         while let Some(id) = self.lagging.pop() {
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.lags = false;
+            }
             self.settle(now, id);
         }
         self.finish_pass();

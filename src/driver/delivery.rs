@@ -2,7 +2,7 @@
 
 use core::net::SocketAddrV4;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
 
 use super::endpoint::{Endpoints, Role};
@@ -35,6 +35,7 @@ pub struct Direct<'a> {
 pub(super) struct Delivery<'a, 'b> {
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) set: &'a Set,
+    pub(super) collecting: Option<RawFd>,
     pub(super) direct: Option<&'a mut Direct<'b>>,
 }
 
@@ -60,6 +61,11 @@ impl Sink for Delivery<'_, '_> {
             if taken == data.len() {
                 return taken;
             }
+        }
+        if self.collecting.is_some()
+            && endpoint.watcher.map(|watcher| watcher.set) == self.collecting
+        {
+            return taken;
         }
         let rest = &data[taken..];
         if rest.len() < LONG {

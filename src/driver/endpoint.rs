@@ -69,6 +69,10 @@ pub struct Endpoint {
     pub error: Option<Error>,
     /// SO_LINGER: how long close(2) waits; zero means reset.
     pub linger: Option<Duration>,
+    /// It is on the engine's list of lagging endpoints.
+    pub lags: bool,
+    /// Its one plain registration in an epoll set, if it has exactly that.
+    pub watcher: Option<super::notice::Watcher>,
     /// Descriptors in flight to the program (listeners).
     pub in_flight: usize,
 }
@@ -129,6 +133,8 @@ impl Endpoint {
             write_finished: false,
             error: None,
             linger: None,
+            lags: false,
+            watcher: None,
             in_flight: 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::OwnedFd;
+use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
@@ -27,6 +27,8 @@ use crate::sys::{clock, wait};
 pub(super) const TOKEN_WAKE: u64 = 1 << 63;
 pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
+pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
+pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
@@ -60,7 +62,10 @@ pub struct Engine {
     pub settings: Settings,
     pub(super) link: Box<dyn Link + Send>,
     pub(super) mirror: Option<Mirror>,
+    /// Watches everything but the link.
     pub(super) set: Set,
+    /// Watches the link and `set`, for calls that wait for the stack alone.
+    pub(super) all: Set,
     pub(super) wake: Bell,
     pub(super) background_bell: Bell,
     pub(super) timer: Timer,
@@ -79,6 +84,8 @@ pub struct Engine {
     pub(super) served_at: u64,
     /// The patrol timer runs, or the background thread is about to look.
     pub(super) patrolled: bool,
+    /// How long the seat may stay empty.
+    pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
     pub(super) _memory: OwnedFd,
     frame: Box<[u8]>,
@@ -91,6 +98,14 @@ pub struct Engine {
     pub(super) direct: Option<SocketId>,
     /// Endpoints whose pairs were not brought up to date for that thread's sake.
     pub(super) lagging: Vec<EndpointId>,
+    /// The epoll set whose waiter drives and collects events from us.
+    pub(super) collecting: Option<RawFd>,
+    /// Endpoints the waiter is to be told of.
+    pub(super) noticed: Vec<EndpointId>,
+    /// Scratch of `begin_collecting`.
+    pub(super) kept: Vec<EndpointId>,
+    /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
+    pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
     /// Passes made by threads of the program, and by the background thread.
@@ -114,6 +129,9 @@ impl Engine {
         let set = Set::new()?;
         let wake = Bell::new()?;
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
+        let all = Set::new()?;
+        all.add(parts.link.wait_fd(), TOKEN_LINK, EventFlags::IN)?;
+        all.add(&set, TOKEN_ENDS, EventFlags::IN)?;
         let alarm = Timer::new()?;
         set.add(&alarm, TOKEN_ALARM, EventFlags::IN)?;
         if let Some(mirror) = &parts.mirror {
@@ -127,6 +145,7 @@ impl Engine {
             link: parts.link,
             mirror: parts.mirror,
             set,
+            all,
             wake,
             background_bell: Bell::new()?,
             timer: Timer::new()?,
@@ -138,6 +157,7 @@ impl Engine {
             glanced_at: 0,
             served_at: clock::monotonic(),
             patrolled: false,
+            patrol_interval: super::background::PATROL,
             background_runs: false,
             _memory: parts.memory,
             frame: vec![0; FRAME].into_boxed_slice(),
@@ -146,6 +166,10 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
+            collecting: None,
+            noticed: Vec::new(),
+            kept: Vec::new(),
+            kernel_news: true,
             link_full: 0,
             passes: [0; 2],
             window: None,
@@ -188,13 +212,20 @@ impl Engine {
 
     /// Looks once at the link without waiting, unless another thread is about to.
     pub fn glance(&mut self, direct: Option<&mut Direct<'_>>) {
+        self.glance_for(None, direct);
+    }
+
+    /// The same for a waiter of an epoll set, which may be told of events directly.
+    pub fn glance_for(&mut self, set: Option<RawFd>, direct: Option<&mut Direct<'_>>) {
         if self.seat == Seat::Empty {
+            self.collecting = set;
             self.drain(false, direct);
             if self.time.saturating_sub(self.glanced_at) > GLANCE {
                 self.glanced_at = self.time;
                 self.look_at_ends();
             }
             self.finish_pass();
+            self.collecting = None;
             self.served_at = self.time;
         }
     }
@@ -234,6 +265,7 @@ impl Engine {
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
+                collecting: self.collecting,
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];

@@ -5,8 +5,9 @@ use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::Direct;
+use super::engine::{TOKEN_ENDS, TOKEN_LINK};
 use super::{Engine, Guard};
-use crate::sys::wait::{SignalMask, entry, poll_for};
+use crate::sys::wait::{Set, SignalMask, entry, no_event, poll_for};
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Wait<'a> {
     /// `fds` matter only while another thread drives: what this call waits for can change by the
     /// stack alone.
     pub stack_only: bool,
+    /// The epoll set the caller waits on, which may be told of events directly.
+    pub set: Option<RawFd>,
     /// While the program is mostly idle, wait before looking: `fds` tell the same.
     pub wait_first: bool,
     /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
@@ -57,13 +60,14 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
-    if !(request.wait_first && guard.idle)
+    if !(request.wait_first && guard.idle && guard.noticed.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
     }
     let drives = guard.take_seat();
     if drives {
+        guard.collecting = request.set;
         guard.direct = direct.as_ref().map(|direct| direct.socket);
     }
     let result = loop {
@@ -112,17 +116,19 @@ const SLEPT: u64 = 5_000;
 
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     guard.set_alarm();
-    let own = guard.own_descriptors();
     let timeout = remaining(request.deadline, now);
-    let extra: &mut [libc::pollfd] = if request.stack_only {
-        &mut []
+    let mut ready = if request.stack_only {
+        let all = guard.all.as_fd().as_raw_fd();
+        guard.unlocked(|| wait_for_own(all, timeout))?
     } else {
-        request.fds
+        let own = guard.own_descriptors();
+        let mask = request.mask;
+        let fds = &mut *request.fds;
+        guard.unlocked(|| poll_with_own(own, fds, timeout, mask.as_ref()))?
     };
-    let mask = request.mask;
-    let mut ready = guard.unlocked(|| poll_with_own(own, extra, timeout, mask.as_ref()))?;
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
     guard.idle = ready.slept;
+    guard.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
     Ok(ready)
 }
 
@@ -135,9 +141,26 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
+    guard.kernel_news = true;
     Ok(Ready {
         link: false,
         ends: false,
+        slept: true,
+    })
+}
+
+/// Waits for the engine's descriptors alone, the quickest way.
+fn wait_for_own(all: RawFd, timeout: Option<Duration>) -> Result<Ready, Errno> {
+    let mut events = [no_event(); 2];
+    let count = Set::wait(all, &mut events, timeout)?;
+    let is_ready = |token| {
+        events[..count]
+            .iter()
+            .any(|event| event.data.u64() == token)
+    };
+    Ok(Ready {
+        link: is_ready(TOKEN_LINK),
+        ends: is_ready(TOKEN_ENDS),
         slept: true,
     })
 }
@@ -187,6 +210,7 @@ impl Engine {
     pub(super) fn leave_seat(&mut self) {
         self.seat = Seat::Empty;
         self.direct = None;
+        self.collecting = None;
         self.served_at = self.time;
     }
 

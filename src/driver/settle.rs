@@ -14,8 +14,12 @@ use crate::stack::time::Instant;
 use crate::sys::pair;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
 
-/// Bytes moved from a pair at a time.
-const MOVE: usize = 64 * 1024;
+/// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
+const MOVE: usize = 16 * 1024;
+/// Longest payload of a datagram (RFC 768).
+const DATAGRAM: usize = 64 * 1024;
+/// What [`Engine::stuff`] puts into a pair.
+static FILLING: [u8; super::FILLER] = [0; super::FILLER];
 
 /// Events every stream end is watched for.
 pub(super) const STREAM_EVENTS: EventFlags = EventFlags::IN
@@ -46,8 +50,8 @@ impl Engine {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
                 if self.direct == Some(socket) {
-                    self.lagging.push(id);
-                } else {
+                    self.lag(id);
+                } else if !self.notice(id) {
                     self.settle(now, id);
                 }
             }
@@ -60,6 +64,7 @@ impl Engine {
 
     /// Makes `id`'s pair agree with its socket.
     pub fn settle(&mut self, now: Instant, id: EndpointId) {
+        self.kernel_news = true;
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
@@ -189,8 +194,7 @@ impl Engine {
         if endpoint.filler > 0 || endpoint.program < 0 {
             return;
         }
-        let filler = [0; super::FILLER];
-        if let Ok(count) = pair::give(borrow(endpoint.program), &filler) {
+        if let Ok(count) = pair::give(borrow(endpoint.program), &FILLING) {
             endpoint.filler = count;
         }
     }
@@ -201,7 +205,7 @@ impl Engine {
             return;
         };
         let Some(end) = &endpoint.end else { return };
-        let mut buffer = [0; super::FILLER];
+        let mut buffer = [0; MOVE];
         while endpoint.filler > 0 {
             let most = endpoint.filler.min(buffer.len());
             match pair::take(end, &mut buffer[..most]) {
@@ -323,7 +327,7 @@ impl Engine {
         }
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
-        let mut payload = vec![0; MOVE];
+        let mut payload = vec![0; DATAGRAM];
         while let Some(datagram) = self.stack.udp_front(socket) {
             let header = datagram_header(datagram.from, datagram.to);
             let len = self.stack.udp_peek(socket, &mut payload);

@@ -8,7 +8,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::{Registration, Stage, table};
-use crate::driver::{self, Interruption, Role, Wait, wait};
+use crate::driver::{self, Interruption, Role, Wait, Watcher, wait};
 use crate::sys::clock;
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
@@ -77,39 +77,61 @@ fn is_fresh(engine: &driver::Engine, fd: RawFd) -> bool {
         && role == Some(Role::Undecided)
 }
 
-/// Waits until the epoll set `set` has something. `None`: make the call without us.
+/// Waits until the epoll set `set` has something for `events`; how many. `None`: make the call
+/// without us.
 ///
-/// `collect` is epoll_wait(2) on the set without waiting; its result is this one's.
+/// `collect` is epoll_wait(2) on the set without waiting.
 pub fn epoll_wait(
     set: RawFd,
+    events: &mut [libc::epoll_event],
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
-    mut collect: impl FnMut() -> Result<usize, Errno>,
+    mut collect: impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
 ) -> Option<Result<usize, Errno>> {
     let mut engine = driver::lock()?;
-    engine.settle_lagging();
+    engine.begin_collecting(set);
     if timeout == Some(Duration::ZERO) || engine.is_behind() {
-        engine.glance(None);
+        engine.glance_for(Some(set), None);
     }
+    let mut gather = |engine: &mut driver::Engine, always: bool| {
+        let mut count = 0;
+        while count < events.len()
+            && let Some(notice) = engine.poll_notice()
+        {
+            events[count] = libc::epoll_event {
+                events: notice.events,
+                u64: notice.data,
+            };
+            count += 1;
+        }
+        if (engine.take_kernel_news() || always) && count < events.len() {
+            match collect(&mut events[count..]) {
+                Ok(more) => count += more,
+                Err(errno) if count == 0 => return Some(Err(errno)),
+                Err(_) => {}
+            }
+        }
+        (count > 0).then_some(Ok(count))
+    };
     if timeout == Some(Duration::ZERO) {
-        return Some(collect());
+        return Some(gather(&mut engine, true).unwrap_or(Ok(0)));
     }
     let mut watched = [entry(set, libc::POLLIN)];
-    let until = deadline(timeout);
     let mut request = Wait {
-        deadline: until,
+        deadline: deadline(timeout),
         fds: &mut watched,
+        set: Some(set),
         wait_first: true,
         mask,
         ..Wait::default()
     };
-    let outcome = wait(&mut engine, &mut request, None, |_, _| match collect() {
-        Ok(0) => None,
-        result => Some(result),
+    let mut first = true;
+    let outcome = wait(&mut engine, &mut request, None, |engine, _| {
+        gather(engine, core::mem::replace(&mut first, false))
     });
     Some(match outcome {
         Ok(result) => result,
-        Err(Interruption::TimedOut) => collect(),
+        Err(Interruption::TimedOut) => gather(&mut engine, true).unwrap_or(Ok(0)),
         Err(Interruption::Signal) => Err(Errno::INTR),
     })
 }
@@ -119,6 +141,7 @@ pub fn epoll_wait(
 pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, u64)>) {
     let Some(socket) = table::get(fd) else { return };
     table::mark_epoll(set);
+    let mut engine = driver::lock();
     let mut state = socket.state();
     state
         .registrations
@@ -133,11 +156,31 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             data,
         });
     }
+    if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
+        let watcher = match state.registrations[..] {
+            [
+                Registration {
+                    set, events, data, ..
+                },
+            ] => Some(Watcher { set, events, data }),
+            _ => None,
+        };
+        engine.set_watcher(id, watcher);
+    }
 }
 
 /// After one epoll set was added to another: if it watches ours, so does the other.
 pub fn epoll_nested(outer: RawFd, inner: RawFd) {
     if table::is_epoll(inner) {
         table::mark_epoll(outer);
+        // Whoever waits on the outer set sees the inner one through the kernel alone.
+        for (_, socket) in table::all() {
+            let mut engine = driver::lock();
+            let state = socket.state();
+            let inside = state.registrations.iter().any(|held| held.set == inner);
+            if let (Some(engine), Some(id), true) = (&mut engine, state.endpoint, inside) {
+                engine.set_watcher(id, None);
+            }
+        }
     }
 }

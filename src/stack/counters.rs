@@ -171,6 +171,10 @@ impl Counters {
     }
 
     pub(crate) fn drop(&mut self, reason: Drop) {
-        self.drops[reason as usize] += 1;
+        self.add(reason, 1);
+    }
+
+    pub(crate) fn add(&mut self, reason: Drop, count: u64) {
+        self.drops[reason as usize] += count;
     }
 }

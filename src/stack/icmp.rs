@@ -154,15 +154,14 @@ impl Stack {
         let local = SocketAddrV4::new(quote.source, quote.source_port);
         let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
         let matched = match quote.protocol {
-            ipv4::UDP => self.udp_receive_trouble(now, local, remote, trouble),
-            ipv4::TCP => {
-                self.tcp_receive_trouble(now, quote, local, remote, trouble);
-                true
-            }
+            ipv4::UDP => self.udp_receive_trouble(local, remote, trouble),
+            ipv4::TCP => self.tcp_receive_trouble(now, quote.seq, local, remote, trouble),
             _ => false,
         };
-        if !matched {
-            self.counters.drop(Drop::IcmpUnmatched);
+        match trouble.mtu {
+            _ if !matched => self.counters.drop(Drop::IcmpUnmatched),
+            Some(mtu) => self.interface.path_mtus.learn(now, *remote.ip(), mtu),
+            None => {}
         }
     }
 

@@ -138,6 +138,8 @@ impl Stack {
     pub fn receive_timeout(&mut self, now: Instant) {
         self.outbox.release(&mut self.pool);
         self.interface.path_mtus.receive_timeout(now);
+        let evicted = self.neighbors.take_evicted();
+        self.counters.add(Drop::NeighborQueueFull, evicted);
         let failed = self.neighbors.receive_timeout(now);
         self.drop_waiting(now, failed);
         self.tcp.receive_timeout(now, &mut self.pool);

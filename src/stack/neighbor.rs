@@ -35,12 +35,12 @@ const RETRANSMIT: Duration = Duration::from_secs(1);
 const MAX_REQUESTS: u8 = 3;
 /// How long an answer is relied on, as Linux's base_reachable_time.
 const REACHABLE: Duration = Duration::from_secs(30);
-/// The most frames that wait for one neighbor.
-const MAX_WAITING: usize = 32;
-/// The most bytes that wait for one neighbor.
-const MAX_WAITING_BYTES: usize = 64 * 1024;
+/// The most frames that wait for one neighbor: the fragments of the longest datagram, and more.
+const MAX_WAITING: usize = 128;
+/// The most bytes that wait for one neighbor, as Linux's unres_qlen_bytes.
+const MAX_WAITING_BYTES: usize = 212_992;
 /// The most bytes that wait for all neighbors.
-const MAX_WAITING_BYTES_TOTAL: usize = 1024 * 1024;
+const MAX_WAITING_BYTES_TOTAL: usize = 4 * 1024 * 1024;
 
 /// A frame that waits for its neighbor's hardware address.
 #[derive(Debug)]
@@ -93,6 +93,8 @@ pub(crate) struct Neighbors {
     places: HashMap<Ipv4Addr, usize, Keyed>,
     requests: VecDeque<Request>,
     waiting_bytes: usize,
+    /// Frames that waited for neighbors given up for new ones, since it was last asked.
+    evicted: u64,
     /// No timer runs out before; none: no timer runs.
     deadline: Option<Instant>,
 }
@@ -104,6 +106,7 @@ impl Neighbors {
             places: HashMap::with_hasher(keyed),
             requests: VecDeque::new(),
             waiting_bytes: 0,
+            evicted: 0,
             deadline: None,
         }
     }
@@ -237,7 +240,8 @@ impl Neighbors {
         if self.entries.len() >= MAX_NEIGHBORS {
             let sample = (0..EVICTION_SAMPLE).map(|_| random.below(self.entries.len()));
             let victim = sample.min_by_key(|&place| self.entries[place].used);
-            self.remove(victim.unwrap_or(0));
+            let victim = self.remove(victim.unwrap_or(0));
+            self.evicted += victim.waiting.len() as u64;
         }
         self.places.insert(address, self.entries.len());
         self.entries.push(Neighbor {
@@ -257,6 +261,11 @@ impl Neighbors {
         }
         self.waiting_bytes -= neighbor.waiting_bytes();
         neighbor
+    }
+
+    /// How many frames were lost to neighbors given up for new ones since this was last asked.
+    pub(crate) fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
     }
 
     fn request(&mut self, now: Instant, target: Ipv4Addr, hardware: Option<[u8; 6]>) {

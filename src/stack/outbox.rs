@@ -86,26 +86,12 @@ impl Outbox {
             }
             0
         } else {
-            if !self.write(pool, payload) {
+            if !self.payloads.append_all(pool, payload) {
                 return false;
             }
             len
         };
         self.waiting.push_back(Waiting { frame, payload_len });
-        true
-    }
-
-    /// Appends all pieces or none.
-    fn write(&mut self, pool: &mut Pool, payload: &[&[u8]]) -> bool {
-        let before = self.payloads.len();
-        let mut len = before;
-        for piece in payload {
-            if self.payloads.write_at(pool, len, piece) < piece.len() {
-                return false;
-            }
-            len += piece.len();
-        }
-        self.payloads.extend(len - before);
         true
     }
 

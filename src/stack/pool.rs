@@ -87,6 +87,11 @@ impl Pool {
         self.used * CHUNK
     }
 
+    /// Bytes in chunks that are free.
+    pub fn room(&self) -> usize {
+        self.bytes.len() / CHUNK * CHUNK - self.used()
+    }
+
     fn take(&mut self) -> Option<u32> {
         let chunk = if self.free != NONE {
             let chunk = self.free;
@@ -126,6 +131,22 @@ impl Queue {
         let written = self.write_at(pool, self.len as usize, data);
         self.len += written as u32;
         written
+    }
+
+    /// Appends all of `pieces`, or nothing if the pool has no room for them all. Returns whether it
+    /// had. Not for a queue with bytes out of order.
+    pub fn append_all(&mut self, pool: &mut Pool, pieces: &[&[u8]]) -> bool {
+        let mut end = self.len as usize;
+        for piece in pieces {
+            if self.write_at(pool, end, piece) < piece.len() {
+                self.written = self.len;
+                self.release_unused(pool);
+                return false;
+            }
+            end += piece.len();
+        }
+        self.extend(end - self.len as usize);
+        true
     }
 
     /// Writes `data` at `offset` from the queue's first byte without making it part of the queue:

@@ -16,7 +16,6 @@ use super::tcp::{IcmpError, IpInfo, PathInfo, SegmentOut};
 use super::time::Instant;
 use super::transmit::{Gso, Offload, Transmit};
 use super::wire::checksum::Sum;
-use super::wire::icmpv4::Quote;
 use super::wire::tcp::Seq;
 use super::wire::{ethernet, ipv4, tcp};
 
@@ -53,8 +52,6 @@ impl Stack {
         let ip = IpInfo {
             source: packet.ip.source,
             destination: packet.ip.destination,
-            ttl: packet.ip.ttl,
-            tos: packet.ip.tos,
             answer_unknown: true,
         };
         self.tcp.receive_segment(
@@ -67,15 +64,16 @@ impl Stack {
         );
     }
 
-    /// Takes in what an ICMP error says about a segment from `local` to `remote`.
+    /// Takes in what an ICMP error says about a segment from `local` to `remote` with sequence
+    /// number `seq`. Returns whether there is a connection that may have sent it.
     pub(super) fn tcp_receive_trouble(
         &mut self,
         now: Instant,
-        quote: &Quote,
+        seq: u32,
         local: SocketAddrV4,
         remote: SocketAddrV4,
         trouble: Trouble,
-    ) {
+    ) -> bool {
         let error = IcmpError {
             error: trouble.error,
             mtu: trouble
@@ -83,9 +81,9 @@ impl Stack {
                 .map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)),
             local,
             remote,
-            seq: Seq(quote.seq),
+            seq: Seq(seq),
         };
-        self.tcp.receive_icmp_error(now, &error, &mut self.pool);
+        self.tcp.receive_icmp_error(now, &error, &mut self.pool)
     }
 
     /// Fills `out` with the next segment in a frame. Those whose neighbor is not known yet wait

@@ -176,7 +176,7 @@ impl Stack {
 
     /// Room in the send queue in bytes.
     pub fn tcp_send_space(&self, id: SocketId) -> usize {
-        self.tcp.send_space(id)
+        self.tcp.send_space(id, &self.pool)
     }
 
     /// Whether everything sent, and the FIN if it is due, was acknowledged.

@@ -92,6 +92,15 @@ impl Set {
         let _ = epoll::delete(&self.0, source);
     }
 
+    /// Waits for at most `timeout` (`None`: without end) and collects what is ready.
+    pub fn wait(
+        fd: RawFd,
+        events: &mut [epoll::Event],
+        timeout: Option<Duration>,
+    ) -> Result<usize, Errno> {
+        epoll::wait(borrow(fd), events, timeout.map(timespec).as_ref())
+    }
+
     /// Collects what is ready now, without waiting.
     pub fn ready(&self, events: &mut [epoll::Event]) -> usize {
         let none = Timespec {

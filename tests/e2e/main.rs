@@ -3,14 +3,14 @@
 //! `cargo test --test e2e` needs root and the programs that `make test` installs.
 //! `LAB_STACK=kernel cargo test --test e2e` runs the same without the library.
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "each test crate uses a part of the lab"
-)]
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
+mod c_tests;
+mod changes;
 mod clients;
+mod costs;
+mod refusals;
 mod servers;
+mod sharing;
 mod web;

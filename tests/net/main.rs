@@ -3,10 +3,6 @@
 //! Each file is a protocol; `wire` has two stacks talk over a bad Ethernet, `hostile` gives one
 //! what no peer would send.
 
-#[expect(
-    dead_code,
-    reason = "a library's calls, of which these tests use their share"
-)]
 #[path = "../../src/stack/mod.rs"]
 pub mod stack;
 #[path = "../support/simulation/mod.rs"]

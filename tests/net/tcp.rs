@@ -9,6 +9,7 @@ use crate::stack::error::Error;
 use crate::stack::ethernet::Checksum;
 use crate::stack::ids::SocketId;
 use crate::stack::ports::Protocol;
+use crate::stack::routes::RouteDecision;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::transmit::Transmit;
@@ -206,6 +207,29 @@ fn a_smaller_path_makes_smaller_segments() {
     let frames = host.frames();
     assert_eq!(frames[0].len(), 14 + 1000);
     assert!(frames.iter().all(|frame| frame.len() <= 14 + 1000));
+    let RouteDecision::Stack { mtu, .. } = host.stack.route(PEER) else {
+        panic!("no route");
+    };
+    assert_eq!(mtu, 1000, "the next connection knows");
+}
+
+#[test]
+fn a_forged_smaller_path_is_not_believed() {
+    let mut host = Host::own();
+    let (id, next) = accepted(&mut host);
+    host.stack
+        .tcp_send(host.now, id, &[1; 1400], false)
+        .unwrap();
+    let frame = host.frames().remove(0);
+    let mut forged = quote(&frame).to_vec();
+    forged[24..28].copy_from_slice(&next.wrapping_sub(5000).to_be_bytes());
+    host.receive(&icmp(ROUTER, Kind::Unreachable, 4, 1000, &forged));
+    assert!(host.sent().is_empty());
+    assert_eq!(host.drops(Drop::IcmpUnmatched), 1);
+    let RouteDecision::Stack { mtu, .. } = host.stack.route(PEER) else {
+        panic!("no route");
+    };
+    assert_eq!(mtu, 1500);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn a_good_wire_is_used_well() {
     for seed in 0..2 {
         let mut wire = wire(regions(), impairment, seed);
         let time = transfer(&mut wire, 10 * MIB, 0);
-        assert!(time < Duration::from_secs(10), "{time:?}");
+        assert!(time < 40 * delay, "{time:?}");
         let retransmitted = wire.hosts[0].stack.tcp_counters();
         let retransmitted = retransmitted.get(crate::stack::tcp::Counter::Retransmissions);
         assert_eq!(retransmitted, 0);

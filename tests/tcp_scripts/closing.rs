@@ -3,7 +3,7 @@
 use crate::script::run;
 
 /// An established connection of ours at 1, the peer's at 1.
-pub const ESTABLISHED: &str = "
+pub(crate) const ESTABLISHED: &str = "
         ! connect
         > S 0:0(0)
         < S. 0:0(0) ack 1 win 65535 <mss 1460>

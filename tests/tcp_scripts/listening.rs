@@ -159,21 +159,40 @@ fn syn_queue_is_bounded() {
     );
 }
 
-/// TCP_DEFER_ACCEPT: the bare ACK does not complete the handshake, data does.
-#[test]
-fn defer_accept() {
+fn deferring(lines: &str) {
     let mut script = Script::new();
     script.options.defer_accept = core::time::Duration::from_secs(3);
-    script.run(
+    script.run(&format!(
         "
         ! listen 5
         < S 0:0(0) win 65535
         > S. 0:0(0) ack 1
         < . 1:1(0) ack 1 win 65535
         = queued 0
+        {lines}"
+    ));
+}
+
+/// TCP_DEFER_ACCEPT: the bare ACK does not complete the handshake, data does.
+#[test]
+fn defer_accept() {
+    deferring(
+        "
         +0.5
         < P. 1:11(10) ack 1 win 65535
         > . 1:1(0) ack 11
+        = queued 1
+    ",
+    );
+}
+
+/// When the time is over, the SYN-ACK asks for the ACK again.
+#[test]
+fn defer_accept_ends() {
+    deferring(
+        "
+        +3 > S. 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 65535
         = queued 1
     ",
     );

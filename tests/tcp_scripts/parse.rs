@@ -5,19 +5,19 @@ use crate::stack::wire::tcp::{Flags, Options, Seq, Timestamps};
 
 /// A segment as a script tells it. What is left out is not compared, or has a default.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub flags: Flags,
-    pub seq: u32,
-    pub len: usize,
-    pub ack: Option<u32>,
-    pub window: Option<u16>,
-    pub urgent: Option<u16>,
+pub(crate) struct Line {
+    pub(crate) flags: Flags,
+    pub(crate) seq: u32,
+    pub(crate) len: usize,
+    pub(crate) ack: Option<u32>,
+    pub(crate) window: Option<u16>,
+    pub(crate) urgent: Option<u16>,
     /// `None`: no options are mentioned.
-    pub options: Option<Options>,
+    pub(crate) options: Option<Options>,
 }
 
 /// Reads a segment; panics with the line if it makes no sense, for that is a mistake in the test.
-pub fn parse(text: &str) -> Line {
+pub(crate) fn parse(text: &str) -> Line {
     try_parse(text).unwrap_or_else(|| panic!("not a segment: {text}"))
 }
 

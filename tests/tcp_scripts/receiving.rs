@@ -150,3 +150,18 @@ fn urgent_data_is_data() {
     ",
     );
 }
+
+/// Data of ours does not hide from the peer what arrived out of order.
+#[test]
+fn blocks_go_beside_data() {
+    sack(
+        "
+        ! send 10
+        > P. 1:11(10) ack 1
+        ! send 10
+        < . 101:201(100) ack 11 win 65535
+        > P. 11:21(10) ack 1
+        > . 21:21(0) ack 1 <sack 101:201>
+    ",
+    );
+}

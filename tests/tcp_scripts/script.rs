@@ -20,10 +20,11 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 
 use crate::parse::{Line, parse};
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
-    Config, Congestion, IcmpError, IpInfo, Limits, PathInfo, SegmentOut, Tcp, TcpOptions,
+    Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr, Seq};
@@ -40,13 +41,13 @@ struct Sent {
 }
 
 /// See the module.
-pub struct Script {
-    pub tcp: Tcp,
-    pub pool: Pool,
-    pub options: TcpOptions,
+pub(crate) struct Script {
+    pub(crate) tcp: Tcp,
+    pub(crate) pool: Pool,
+    pub(crate) options: TcpOptions,
     /// Whether in-order payload is taken as it arrives.
-    pub takes: bool,
-    pub mtu: usize,
+    pub(crate) takes: bool,
+    pub(crate) mtu: usize,
     now: Instant,
     taken: usize,
     listener: Option<SocketId>,
@@ -61,17 +62,17 @@ pub struct Script {
 }
 
 /// Runs a script with options as they are by default.
-pub fn run(lines: &str) {
+pub(crate) fn run(lines: &str) {
     Script::new().run(lines);
 }
 
 impl Script {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
     /// A script on a TCP whose configuration is changed by `change`.
-    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             congestion: Congestion::Reno,
             super_packets: false,
@@ -97,7 +98,7 @@ impl Script {
         }
     }
 
-    pub fn run(&mut self, lines: &str) -> &mut Self {
+    pub(crate) fn run(&mut self, lines: &str) -> &mut Self {
         for line in lines.lines().map(str::trim) {
             let line = line.split('#').next().unwrap_or_default().trim();
             if !line.is_empty() {
@@ -170,8 +171,6 @@ impl Script {
         let ip = IpInfo {
             source: *self.remote.ip(),
             destination: *LOCAL.ip(),
-            ttl: 64,
-            tos: 0,
             answer_unknown: true,
         };
         let payload: Vec<u8> = (0..line.len)

@@ -199,3 +199,17 @@ fn after_idle() {
     ",
     );
 }
+
+/// A small piece of a large window waits for more room.
+#[test]
+fn super_packet_waits_for_room() {
+    with_super_packets(
+        "
+        ! send 30000
+        > . 1:14601(14600) ack 1
+        < . 1:1(0) ack 1461 win 65535
+        < . 1:1(0) ack 4381 win 65535
+        > . 14601:23361(8760) ack 1
+    ",
+    );
+}

@@ -128,3 +128,23 @@ fn number_is_bounded() {
     ",
     );
 }
+
+/// As Linux's tcp_tw_reuse: with timestamps, this side may open a successor after a second.
+#[test]
+fn successor_from_this_side() {
+    run("
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,TS val 1000 ecr 0>
+        > . 1:1(0) ack 1
+        ! close
+        > F. 1:1(0) ack 1
+        < F. 1:1(0) ack 2 win 65535 <TS val 1002 ecr 0>
+        > . 2:2(0) ack 2
+        +1.1
+        = time_wait 1
+        ! connect
+        > S 0:0(0)
+        = time_wait 0
+    ");
+}

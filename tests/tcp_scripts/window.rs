@@ -109,6 +109,21 @@ fn window_shrinks() {
     );
 }
 
+/// RFC 6429, RFC 9293 MUST-35: a peer with its window shut is alive while it answers, even if it
+/// took the window back from what was sent.
+#[test]
+fn window_taken_back_for_an_hour() {
+    let mut lines = format!("{ESTABLISHED}\n! send 1000\n> P. 1:1001(1000) ack 1\n");
+    lines += "< . 1:1(0) ack 1 win 0\n";
+    let mut timeout = 0.2;
+    for _ in 0..40 {
+        lines += &format!("+{timeout} > P. 1:1001(1000) ack 1\n< . 1:1(0) ack 1 win 0\n");
+        timeout = f64::min(timeout * 2.0, 120.0);
+    }
+    lines += "< . 1:1(0) ack 1001 win 65535\n= state Established\n= unacked 0\n";
+    run(&lines);
+}
+
 /// A window smaller than a segment is used when nothing else moves.
 #[test]
 fn small_window_after_a_stall() {

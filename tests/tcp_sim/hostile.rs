@@ -5,10 +5,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
 use crate::random::Random;
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
-    Config, Congestion, IcmpError, IpInfo, Limits, PathInfo, SegmentOut, Tcp, TcpOptions,
+    Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr, SackBlocks, Seq, Timestamps};
@@ -120,8 +121,6 @@ impl Target {
         let ip = IpInfo {
             source: PEER,
             destination: *LOCAL.ip(),
-            ttl: 64,
-            tos: 0,
             answer_unknown: true,
         };
         let take = self.random.percent(50);
@@ -177,6 +176,7 @@ impl Target {
         let at = self.random.next() as usize % self.open.len();
         let id = self.open[at];
         let (now, pool) = (self.now, &mut self.pool);
+        // What the calls give does not matter; that they survive does.
         match self.random.next() % 8 {
             0 => self.tcp.close(now, self.open.swap_remove(at), pool),
             1 => self.tcp.abort(now, self.open.swap_remove(at), pool),
@@ -185,10 +185,12 @@ impl Target {
             }
             3 | 4 => {
                 let len = self.random.next() as usize % 40_000;
-                let push = len.is_multiple_of(2);
-                let _ = self.tcp.send(now, id, &self.payload[..len], push, pool);
+                let (data, more) = (&self.payload[..len], len.is_multiple_of(2));
+                let _ = self.tcp.send(now, id, data, more, pool);
             }
-            5 => drop(self.tcp.send_urgent(now, id, &[1, 2, 3], pool)),
+            5 => {
+                let _ = self.tcp.send_urgent(now, id, &[1, 2, 3], pool);
+            }
             _ => {
                 let count = self.random.next() as usize % 100_000;
                 self.tcp.consume(now, id, count, pool);

@@ -6,17 +6,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::random::Random;
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
-use crate::stack::tcp::{
-    Config, Congestion, IpInfo, Limits, PathInfo, SegmentOut, State, Tcp, TcpOptions,
-};
+use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, State, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::Repr;
 
 /// What the wire does to segments, in parts of 100.
 #[derive(Clone, Copy)]
-pub struct Impairment {
+pub(crate) struct Impairment {
     loss: u64,
     duplicate: u64,
     reorder: u64,
@@ -24,13 +23,13 @@ pub struct Impairment {
 }
 
 impl Impairment {
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         loss: 0,
         duplicate: 0,
         reorder: 0,
         corrupt: 0,
     };
-    pub const HARSH: Self = Self {
+    pub(crate) const HARSH: Self = Self {
         loss: 20,
         duplicate: 2,
         reorder: 5,
@@ -107,8 +106,6 @@ impl Host {
         let ip = IpInfo {
             source: from,
             destination: self.address,
-            ttl: 64,
-            tos: 0,
             answer_unknown: true,
         };
         let (got, takes) = (&mut self.got, self.takes);
@@ -199,7 +196,7 @@ impl Ord for Flight {
 }
 
 /// Two hosts and what is between them.
-pub struct Wire {
+pub(crate) struct Wire {
     seed: u64,
     hosts: [Host; 2],
     impairment: Impairment,
@@ -208,11 +205,11 @@ pub struct Wire {
     flights: BinaryHeap<Reverse<Flight>>,
     /// Buffers of segments that arrived, used again.
     buffers: Vec<Vec<u8>>,
-    pub segments: u64,
+    pub(crate) segments: u64,
 }
 
 impl Wire {
-    pub fn new(seed: u64, impairment: Impairment, super_packets: bool) -> Self {
+    pub(crate) fn new(seed: u64, impairment: Impairment, super_packets: bool) -> Self {
         let hosts = [
             Host::new(Ipv4Addr::new(10, 0, 0, 1), seed, super_packets),
             Host::new(Ipv4Addr::new(10, 0, 0, 2), seed ^ 0xff, super_packets),
@@ -230,12 +227,12 @@ impl Wire {
     }
 
     /// Virtual time since the start.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now.since(Instant::from_nanos(1_000_000_000))
     }
 
     /// Connects, sends `there` bytes one way and `back` bytes the other, closes.
-    pub fn transfer(&mut self, there: usize, back: usize) {
+    pub(crate) fn transfer(&mut self, there: usize, back: usize) {
         let options = TcpOptions {
             syn_count: 20,
             // On a wire this bad, fifteen timeouts in a row do happen once in a million.

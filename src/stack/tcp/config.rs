@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Congestion;
-pub use crate::stack::config::Limits;
+use crate::stack::config::Limits;
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]

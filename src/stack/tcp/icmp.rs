@@ -27,15 +27,16 @@ pub struct IcmpError {
 }
 
 impl Tcb {
-    pub(super) fn receive_icmp_error(&mut self, pool: &mut Pool, icmp: &IcmpError) {
+    /// Returns whether it was believed.
+    pub(super) fn receive_icmp_error(&mut self, pool: &mut Pool, icmp: &IcmpError) -> bool {
         // RFC 5927 section 4: what quotes nothing in flight is old or forged.
         let in_flight = icmp.seq.is_within(self.snd.una, self.snd.nxt) && self.snd.flight() > 0;
         if !in_flight {
-            return;
+            return false;
         }
         if let Some(mtu) = icmp.mtu {
             self.lower_path_mtu(mtu);
-            return;
+            return true;
         }
         match self.state {
             // As Linux: what answers the SYN ends the attempt at once.
@@ -43,6 +44,7 @@ impl Tcb {
             State::SynReceived => {}
             _ => self.soft_error = Some(icmp.error),
         }
+        true
     }
 
     /// RFC 1191: segments become smaller, and what was too big is sent again at once. That is no

@@ -20,7 +20,7 @@ use crate::stack::wire::seq::Seq;
 /// RFC 6675 section 2: DupThresh.
 const DUP_THRESH: u32 = 3;
 /// Ranges of SACKed data remembered. What does not fit may be sent again needlessly.
-const SACKED: usize = 48;
+const SACKED: usize = 32;
 
 /// What the sender is doing about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,11 @@ impl Loss {
             0
         };
         flight.saturating_sub(arrived).saturating_sub(waiting)
+    }
+
+    /// Whether anything points to loss.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.phase != Phase::Open || self.dup_acks > 0 || !self.sacked.is_empty()
     }
 
     /// A SACK block that lies in what is in flight; gives how much of it is news.

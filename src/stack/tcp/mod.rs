@@ -8,8 +8,9 @@
 //!
 //! The folder reads like RFC 9293 section 3.10: [`user`] has the calls OPEN to ABORT, [`status`]
 //! STATUS, [`arrives`] SEGMENT ARRIVES state by state, [`timeouts`] the timeouts. [`output`]
-//! decides what is sent. A connection is a [`tcb::Tcb`] with its halves [`snd`] and [`rcv`], its
-//! round-trip times [`rtt`], its losses [`loss`] and its window [`congestion`].
+//! decides what is sent and when, [`emit`] writes it. A connection is a [`tcb::Tcb`] with its
+//! halves [`snd`] and [`rcv`], its round-trip times [`rtt`], its losses [`loss`] and its window
+//! [`congestion`].
 //!
 //! 1. An event (segment, timeout, call, ICMP error) changes one connection and leaves marks on it.
 //!    [`Tcp::settle`] runs once after each and alone keeps tables, timers and lists in step.
@@ -27,6 +28,7 @@ mod arrives;
 mod config;
 mod congestion;
 mod counters;
+mod emit;
 mod icmp;
 mod isn;
 mod listener;
@@ -39,6 +41,7 @@ mod rcv;
 mod reply;
 mod rtt;
 mod segment;
+mod settle;
 mod snd;
 mod status;
 mod table;
@@ -52,8 +55,6 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::VecDeque;
 
 pub use self::arrives::Deliver;
-#[cfg(test)]
-pub use self::config::Limits;
 pub use self::config::{Config, TcpOptions};
 pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
@@ -67,9 +68,9 @@ use self::arrives::{Arrival, Segment};
 use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
-use self::reply::{Replies, Reply};
+use self::reply::Replies;
 use self::table::{Holder, Tables, Tuple};
-use self::tcb::{Owner, Tcb};
+use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
@@ -181,16 +182,19 @@ impl Tcp {
         self.settle(now, index, pool);
     }
 
-    /// An ICMP error about a segment of ours.
-    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) {
+    /// An ICMP error about a segment of ours. Returns whether it was believed: whether it quotes
+    /// one that is in flight.
+    pub fn receive_icmp_error(&mut self, now: Instant, icmp: &IcmpError, pool: &mut Pool) -> bool {
         let tuple = Tuple::new(icmp.local, icmp.remote);
         let Some(Holder::Connection(index)) = self.tables.holder(tuple) else {
-            return;
+            return false;
         };
-        if let Some(tcb) = self.connections.get_mut(index) {
-            tcb.receive_icmp_error(pool, icmp);
-            self.settle(now, index, pool);
-        }
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return false;
+        };
+        let believed = tcb.receive_icmp_error(pool, icmp);
+        self.settle(now, index, pool);
+        believed
     }
 
     /// Runs every timer that is due.
@@ -293,88 +297,6 @@ impl Tcp {
                 listener.dirty_listed = false;
                 return Some(id);
             }
-        }
-    }
-
-    /// Does what a connection's marks and state ask for; see the module's first invariant.
-    fn settle(&mut self, now: Instant, index: u32, pool: &mut Pool) {
-        self.settle_passive(index);
-        let Some(tcb) = self.connections.get_mut(index) else {
-            return;
-        };
-        if core::mem::take(&mut tcb.marks.reset) {
-            self.replies.push(Reply::reset_of(tcb));
-        }
-        let tuple = Tuple::new(tcb.local, tcb.remote);
-        match tcb.state {
-            State::TimeWait => {
-                let (remains, ack) = self.time_waits.insert(now, tcb);
-                if !tcb.rcv.acks.is_empty() {
-                    self.replies.push(ack);
-                }
-                tcb.end(pool, None);
-                self.tables.insert(tuple, Holder::TimeWait(remains));
-                self.timers.remove(index);
-            }
-            State::Closed => {
-                self.tables.remove(tuple, Holder::Connection(index));
-                self.timers.remove(index);
-            }
-            _ => {
-                if let Some(at) = tcb.deadlines.earliest() {
-                    self.timers.arm(index, at);
-                }
-            }
-        }
-        self.list(index);
-        self.free_if_unowned(index, pool);
-        while let Some(oldest) = self
-            .time_waits
-            .pop_due(now, self.config.limits.max_time_wait)
-        {
-            self.counters.count(Counter::TimeWaitOverflow);
-            self.forget_time_wait(oldest);
-        }
-    }
-
-    /// Puts a connection on the lists its marks ask for.
-    fn list(&mut self, index: u32) {
-        let Some(tcb) = self.connections.get_mut(index) else {
-            return;
-        };
-        if core::mem::take(&mut tcb.marks.output) && !tcb.marks.output_listed {
-            tcb.marks.output_listed = true;
-            self.output.push_back(index);
-        }
-        let known_outside = tcb.owner == Owner::User;
-        if core::mem::take(&mut tcb.marks.dirty) && known_outside && !tcb.marks.dirty_listed {
-            tcb.marks.dirty_listed = true;
-            self.dirty.push_back(tcb.id);
-        }
-    }
-
-    /// Frees the place of a connection that is closed and that nobody will ask about.
-    fn free_if_unowned(&mut self, index: u32, pool: &mut Pool) {
-        let Some(tcb) = self.connections.get_mut(index) else {
-            return;
-        };
-        let unowned = matches!(
-            tcb.owner,
-            Owner::Nobody | Owner::Listener { queued: false, .. }
-        );
-        if tcb.state == State::Closed && unowned {
-            tcb.snd.queue.clear(pool);
-            tcb.rcv.queue.clear(pool);
-            let id = tcb.id;
-            self.connections.remove(index);
-            self.freed.push_back(id);
-        }
-    }
-
-    fn forget_time_wait(&mut self, index: u32) {
-        if let Some(remains) = self.time_waits.remove(index) {
-            let tuple = Tuple::new(remains.local, remains.remote);
-            self.tables.remove(tuple, Holder::TimeWait(index));
         }
     }
 

@@ -12,7 +12,6 @@ use super::timers::Timer;
 use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
-use crate::stack::wire::tcp::{Flags, MAX_SACK_BLOCKS, Options, Repr};
 
 /// The longest payload of a super-packet: headers and room for what the link adds must fit 16 bits.
 const MAX_SUPER_PAYLOAD: u32 = 65_535 - 140;
@@ -21,7 +20,7 @@ pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
 /// How long cork and MSG_MORE hold back.
 const CORK_TIME: Duration = Duration::from_millis(200);
 /// Length of the timestamps option with its padding.
-const TIMESTAMPS_LEN: u32 = 12;
+pub(super) const TIMESTAMPS_LEN: u32 = 12;
 
 /// What a segment is made for.
 pub(super) struct Output<'a> {
@@ -49,7 +48,7 @@ impl Tcb {
         }
     }
 
-    fn update_mss(&mut self, mtu: usize) {
+    pub(super) fn update_mss(&mut self, mtu: usize) {
         let options_len = if self.timestamping.enabled {
             TIMESTAMPS_LEN
         } else {
@@ -62,44 +61,6 @@ impl Tcb {
             self.snd.mss = mss;
             self.window.set_mss(mss);
         }
-    }
-
-    fn poll_syn(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
-        if !core::mem::take(&mut self.marks.syn) {
-            return false;
-        }
-        let active = self.state == State::SynSent;
-        let path = u16::try_from(cx.mtu.saturating_sub(40)).unwrap_or(u16::MAX);
-        let mss = path.min(self.options.max_segment.unwrap_or(u16::MAX));
-        self.update_mss(cx.mtu);
-        self.rcv.announced_mss = u32::from(mss)
-            - if self.timestamping.enabled {
-                TIMESTAMPS_LEN
-            } else {
-                0
-            };
-        let options = Options {
-            mss: Some(mss),
-            window_scale: self.scaled.then_some(self.rcv.scale),
-            sack_permitted: self.sack,
-            timestamps: self.timestamping.option(cx.now),
-            ..Options::default()
-        };
-        let flags = if active {
-            Flags::SYN
-        } else {
-            Flags::SYN.with(Flags::ACK)
-        };
-        let window = self.rcv.advertise_unscaled();
-        let repr = self.header(flags, self.snd.iss, window, options);
-        self.address(out, repr);
-        if self.retries == 0 {
-            self.rtt.sent(self.snd.nxt, cx.now);
-        }
-        if !active {
-            self.ack_sent();
-        }
-        true
     }
 
     /// Sends again what was lost.
@@ -177,7 +138,7 @@ impl Tcb {
         }
         let full = self.full_segments(cx, room);
         if full > 0 {
-            return full;
+            return if self.should_defer(cx, full) { 0 } else { full };
         }
         // Less than a segment fits, and the window, not congestion, is why: worth sending only if
         // it is a large part of all the peer ever offers, or to get over a stall.
@@ -198,6 +159,18 @@ impl Tcb {
             1
         };
         (room / mss).min(most) * mss
+    }
+
+    /// Whether a small super-packet had better wait for the next ACK and become a larger one, as
+    /// Linux's tcp_tso_win_divisor: while two thirds of the window are in flight, an ACK is sure to
+    /// come. Not while loss is suspected: then each segment let out is itself a question.
+    fn should_defer(&self, cx: &Output<'_>, full: u32) -> bool {
+        let worthwhile = self.window.cwnd().min(self.snd.wnd) / 3;
+        cx.config.super_packets
+            && full < worthwhile.min(MAX_SUPER_PAYLOAD - self.snd.mss)
+            && self.snd.flight() > 0
+            && !self.loss.is_suspected()
+            && !self.snd.push_end.is_after(self.snd.nxt)
     }
 
     /// RFC 9293 section 3.7.4 with Minshall's rule, as Linux: a small segment waits while another
@@ -266,48 +239,6 @@ impl Tcb {
         }
     }
 
-    /// Fills `out` with `len` bytes from `start`, and a FIN after them; gives where it ends.
-    fn emit_data(
-        &mut self,
-        cx: &Output<'_>,
-        out: &mut SegmentOut,
-        start: Seq,
-        len: u32,
-        fin: bool,
-    ) -> Seq {
-        let mut flags = Flags::ACK;
-        if len > 0 && start + len == self.snd.end() {
-            flags = flags.with(Flags::PSH);
-        }
-        if fin {
-            flags = flags.with(Flags::FIN);
-        }
-        let window = self.rcv.advertise(self.rcv.nxt);
-        let options = Options {
-            timestamps: self.timestamping.option(cx.now),
-            ..Options::default()
-        };
-        let mut repr = self.header(flags, start, window, options);
-        if let Some(up) = self.snd.up.filter(|up| up.is_after(start)) {
-            repr.flags = repr.flags.with(Flags::URG);
-            repr.urgent = u16::try_from(up.since(start)).unwrap_or(u16::MAX);
-        }
-        self.address(out, repr);
-        let offset = self.snd.offset(start);
-        self.snd
-            .queue
-            .spans(cx.pool, offset, len as usize, |span| out.push_span(span));
-        if len > self.snd.mss {
-            out.gso_size = self.snd.mss as u16;
-        }
-        self.ack_sent();
-        if !self.deadlines.is_armed(Timer::Retransmit) {
-            self.deadlines
-                .arm(Timer::Retransmit, cx.now + self.rtt.rto());
-        }
-        start + len + u32::from(fin)
-    }
-
     /// An empty segment below the window: the peer answers with an ACK.
     fn poll_probe(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
         core::mem::take(&mut self.marks.probe) && {
@@ -322,64 +253,6 @@ impl Tcb {
         };
         self.emit_ack(cx, out, self.snd.nxt, ack);
         true
-    }
-
-    fn emit_ack(&mut self, cx: &Output<'_>, out: &mut SegmentOut, seq: Seq, ack: Seq) {
-        let timestamps = self.timestamping.option(cx.now);
-        let room = if timestamps.is_some() {
-            MAX_SACK_BLOCKS - 1
-        } else {
-            MAX_SACK_BLOCKS
-        };
-        let options = Options {
-            timestamps,
-            sack: if self.sack {
-                self.rcv.sack_blocks(room)
-            } else {
-                Default::default()
-            },
-            ..Options::default()
-        };
-        let window = self.rcv.advertise(ack);
-        let mut repr = self.header(Flags::ACK, seq, window, options);
-        repr.ack = ack;
-        self.address(out, repr);
-        if self.rcv.acked != ack {
-            self.rcv.quick = self.rcv.quick.saturating_sub(1);
-        }
-        self.rcv.acked = ack;
-        if self.rcv.acks.is_empty() {
-            self.deadlines.stop(Timer::DelayedAck);
-        }
-    }
-
-    fn header(&self, flags: Flags, seq: Seq, window: u16, options: Options) -> Repr {
-        let acks = flags.contains(Flags::ACK);
-        Repr {
-            source_port: self.local.port(),
-            destination_port: self.remote.port(),
-            seq,
-            ack: if acks { self.rcv.nxt } else { Seq(0) },
-            flags,
-            window,
-            urgent: 0,
-            options,
-        }
-    }
-
-    fn address(&self, out: &mut SegmentOut, repr: Repr) {
-        out.local = self.local;
-        out.remote = self.remote;
-        out.repr = repr;
-        out.ttl = self.options.ttl;
-        out.tos = self.options.tos;
-    }
-
-    /// A segment that acknowledges everything was sent.
-    fn ack_sent(&mut self) {
-        self.rcv.acked = self.rcv.nxt;
-        self.rcv.acks.clear();
-        self.deadlines.stop(Timer::DelayedAck);
     }
 
     /// Whether loss recovery is under way.

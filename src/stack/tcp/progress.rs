@@ -4,6 +4,7 @@
 use super::Tcp;
 use super::tcb::State;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::pool::Pool;
 
 /// What decides what the user's descriptor shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +30,16 @@ impl Tcp {
         Some(Progress {
             state: tcb.state,
             receive_len: tcb.rcv.queue.len(),
-            fin_received: tcb.status().fin_received || closed,
+            fin_received: tcb.rcv.fin_received || closed,
             failed: closed && tcb.error.is_some(),
             writable: space >= tcb.snd.queue.len() / 2,
         })
     }
 
-    /// Room in the send queue in bytes.
-    pub fn send_space(&self, id: SocketId) -> usize {
-        self.connection(id).map_or(0, |tcb| tcb.snd.space())
+    /// Room in the send queue in bytes, as far as the pool has it.
+    pub fn send_space(&self, id: SocketId, pool: &Pool) -> usize {
+        self.connection(id)
+            .map_or(0, |tcb| tcb.snd.space().min(pool.room()))
     }
 
     /// Whether the handle stands for something.

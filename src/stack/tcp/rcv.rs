@@ -10,8 +10,9 @@
 
 use core::time::Duration;
 
-use super::config::{Limits, TcpOptions};
+use super::config::TcpOptions;
 use super::ranges::Ranges;
+use crate::stack::config::Limits;
 use crate::stack::pool::{Pool, Queue};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;

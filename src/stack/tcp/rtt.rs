@@ -10,7 +10,7 @@ pub(super) const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The least margin above the smoothed round-trip time, Linux's TCP_RTO_MIN.
 const MIN_MARGIN: Duration = Duration::from_millis(200);
 /// Linux's TCP_RTO_MAX.
-const MAX_RTO: Duration = Duration::from_secs(120);
+pub(super) const MAX_RTO: Duration = Duration::from_secs(120);
 
 /// The estimator.
 #[derive(Clone, Copy, Debug)]

@@ -15,10 +15,6 @@ pub struct IpInfo {
     pub source: Ipv4Addr,
     /// Destination address.
     pub destination: Ipv4Addr,
-    /// Time to live.
-    pub ttl: u8,
-    /// Type of service, with the ECN bits.
-    pub tos: u8,
     /// Whether a segment to a port where nobody listens is answered with RST: whether the port is
     /// ours.
     pub answer_unknown: bool,

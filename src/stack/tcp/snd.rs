@@ -7,7 +7,8 @@
 //!         └───────── queue ──────────────┘
 //! ```
 
-use super::config::{Limits, TcpOptions};
+use super::config::TcpOptions;
+use crate::stack::config::Limits;
 use crate::stack::pool::{Pool, Queue};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;

@@ -132,6 +132,8 @@ pub(super) struct Marks {
     pub(super) dirty_listed: bool,
     /// The peer has to be told with a RST that it ended.
     pub(super) reset: bool,
+    /// The handshake waits for data (TCP_DEFER_ACCEPT): the peer did acknowledge our SYN.
+    pub(super) accept_deferred: bool,
     /// A SYN or SYN-ACK is to be sent.
     pub(super) syn: bool,
     /// An empty segment below the window is to be sent, which the peer has to answer.
@@ -309,6 +311,11 @@ impl Tcb {
     pub(super) fn reset(&mut self, pool: &mut Pool, error: Option<Error>) {
         self.marks.reset = true;
         self.end(pool, error);
+    }
+
+    /// TCP_DEFER_ACCEPT: whether the handshake may wait for data after so many timeouts.
+    pub(super) fn may_defer_accept(&self, timeouts: u8) -> bool {
+        Duration::from_secs((1 << timeouts.min(16)) - 1) < self.options.defer_accept
     }
 
     /// Whether no user will ever read or write again.

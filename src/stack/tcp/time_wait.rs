@@ -28,7 +28,6 @@ pub(super) struct Remains {
     pub(super) remote: SocketAddrV4,
     snd_nxt: Seq,
     rcv_nxt: Seq,
-    rcv_wnd: u32,
     window: u16,
     timestamping: Timestamping,
     tos: u8,
@@ -137,7 +136,6 @@ impl TimeWaits {
                 remote: tcb.remote,
                 snd_nxt: tcb.snd.nxt,
                 rcv_nxt: tcb.rcv.nxt,
-                rcv_wnd: tcb.rcv.wnd(),
                 window,
                 timestamping: tcb.timestamping,
                 tos: tcb.options.tos,
@@ -151,10 +149,6 @@ impl TimeWaits {
         let ack = self.slab.get(index).map(|remains| remains.ack(now));
         let unused = Reply::ack(tcb.local, tcb.remote, tcb.snd.nxt, tcb.rcv.nxt);
         (index, ack.unwrap_or(unused))
-    }
-
-    pub(super) fn get(&self, index: u32) -> Option<&Remains> {
-        self.slab.get(index)
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Remains> {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::counters::{Counter, Counters};
-use super::rtt::INITIAL_RTO;
+use super::rtt::{INITIAL_RTO, MAX_RTO};
 use super::tcb::{Owner, State, Tcb};
 use super::timers::Timer;
 use crate::stack::error::Error;
@@ -73,7 +73,12 @@ impl Tcb {
             return;
         }
         self.retries += 1;
-        self.repeat_syn(cx, INITIAL_RTO * (1 << self.retries));
+        let next = INITIAL_RTO * (1 << self.retries);
+        if self.marks.accept_deferred && self.may_defer_accept(self.retries) {
+            self.deadlines.arm(Timer::Retransmit, cx.now + next);
+        } else {
+            self.repeat_syn(cx, next);
+        }
     }
 
     fn repeat_syn(&mut self, cx: &mut Timeout<'_>, next: Duration) {
@@ -90,7 +95,7 @@ impl Tcb {
         if self.snd.flight() == 0 {
             return;
         }
-        if self.has_stalled(cx.now, self.retries) {
+        if self.has_stalled(cx.now) {
             self.give_up(cx.pool);
             return;
         }
@@ -135,14 +140,13 @@ impl Tcb {
             return;
         }
         let silent = cx.now.since(self.heard);
-        let due = self.options.keep_idle;
-        if self.snd.flight() > 0 || self.snd.unsent() > 0 || silent < due {
-            self.arm_keepalive(
-                cx.now
-                    + due
-                        .saturating_sub(silent)
-                        .max(self.options.keep_interval.min(due)),
-            );
+        if self.snd.flight() > 0 || self.snd.unsent() > 0 {
+            // Other timers are watching.
+            self.arm_keepalive(cx.now + self.options.keep_idle);
+            return;
+        }
+        if silent < self.options.keep_idle {
+            self.arm_keepalive(cx.now);
             return;
         }
         let exhausted = match self.options.user_timeout {
@@ -167,29 +171,30 @@ impl Tcb {
     }
 
     /// Whether unacknowledged data has waited too long.
-    fn has_stalled(&self, now: Instant, retries: u8) -> bool {
+    fn has_stalled(&self, now: Instant) -> bool {
         if let Some(timeout) = self.options.user_timeout {
             return now.since(self.snd.stalled_since) >= timeout;
         }
-        retries
-            >= if self.is_orphan() {
-                ORPHAN_RETRIES
-            } else {
-                RETRIES
-            }
+        // As Linux: a peer that took its window back but still answers is not dead.
+        let alive = self.snd.wnd == 0 && now.since(self.heard) <= 2 * MAX_RTO;
+        self.retries >= self.patience() && (self.is_orphan() || !alive)
     }
 
     /// Whether the peer has left too many probes unanswered.
     fn has_stalled_probing(&self, now: Instant) -> bool {
-        if let Some(timeout) = self.options.user_timeout {
-            return now.since(self.snd.stalled_since) >= timeout;
+        match self.options.user_timeout {
+            Some(timeout) => now.since(self.snd.stalled_since) >= timeout,
+            None => self.probes >= self.patience(),
         }
-        self.probes
-            >= if self.is_orphan() {
-                ORPHAN_RETRIES
-            } else {
-                RETRIES
-            }
+    }
+
+    /// How many timeouts or probes in a row end the connection.
+    fn patience(&self) -> u8 {
+        if self.is_orphan() {
+            ORPHAN_RETRIES
+        } else {
+            RETRIES
+        }
     }
 
     fn bounded_by_user_timeout(&self, at: Instant) -> Instant {

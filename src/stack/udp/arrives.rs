@@ -11,7 +11,6 @@ use crate::stack::ids::SocketId;
 use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
 use crate::stack::sink::{Datagram, NoSink, Sink};
-use crate::stack::time::Instant;
 use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::{ipv4, udp};
 
@@ -80,13 +79,11 @@ impl Stack {
         if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
             return;
         }
-        let end = socket.payloads.len();
         let room = socket.charge() + OVERHEAD <= socket.receive_buffer;
-        if !room || socket.payloads.write_at(&mut self.pool, end, data) < data.len() {
+        if !room || !socket.payloads.append_all(&mut self.pool, &[data]) {
             socket.drops += 1;
             return self.counters.drop(Drop::UdpQueueFull);
         }
-        socket.payloads.extend(data.len());
         socket.datagrams.push_back(*datagram);
         self.udp.dirty.mark(id);
     }
@@ -95,7 +92,6 @@ impl Stack {
     /// there is a socket that may have sent it.
     pub(in crate::stack) fn udp_receive_trouble(
         &mut self,
-        now: Instant,
         local: SocketAddrV4,
         remote: SocketAddrV4,
         trouble: Trouble,
@@ -103,9 +99,6 @@ impl Stack {
         let Some(id) = self.udp.find(local, remote) else {
             return false;
         };
-        if let Some(mtu) = trouble.mtu {
-            self.interface.path_mtus.learn(now, *remote.ip(), mtu);
-        }
         let socket = self.udp.get(id);
         let told = socket.is_some_and(|socket| {
             let connected = socket.remote.is_some() && trouble.is_fatal;

@@ -32,7 +32,7 @@ struct Outgoing<'a> {
 
 impl Stack {
     /// Makes a socket with the address `local`, whose port is leased already; the IP address may
-    /// be unspecified. Fails never as of now.
+    /// be unspecified. No error as yet: what bounds the sockets is the program's descriptors.
     pub fn udp_open(
         &mut self,
         local: SocketAddrV4,
@@ -260,10 +260,6 @@ impl Stack {
         let socket = self.udp.get_mut(id)?;
         let datagram = socket.datagrams.pop_front()?;
         socket.payloads.consume(&mut self.pool, datagram.len);
-        if socket.datagrams.is_empty() {
-            // What a datagram wrote that the pool had no room for must not hold its chunks.
-            socket.payloads.clear(&mut self.pool);
-        }
         Some(datagram)
     }
 

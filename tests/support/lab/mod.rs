@@ -34,8 +34,6 @@ pub(crate) use program::{Finished, Program, Running};
 pub(crate) const PEER: &str = "10.23.7.1";
 /// The address that our stack shares with the test namespace's kernel.
 pub(crate) const TEST: &str = "10.23.7.2";
-/// An address in the network that nobody has: ARP requests for it stay unanswered.
-pub(crate) const ABSENT: &str = "10.23.7.99";
 /// The peer drops what arrives at this port without an answer.
 pub(crate) const BLACKHOLE: u16 = 9;
 /// The peer answers what arrives at `UNREACHABLE + code` with ICMP destination unreachable of that code.
@@ -51,7 +49,7 @@ pub(crate) enum Side {
     Test,
 }
 
-/// Held for the lab's lifetime only; see `QUIET`.
+/// Held for the lab's lifetime; see `QUIET`.
 enum Turn {
     Shared {
         _turn: RwLockReadGuard<'static, ()>,
@@ -67,8 +65,8 @@ pub(crate) struct Lab {
     directory: PathBuf,
     silenced: bool,
     // Fields are dropped in this order: the namespaces are gone before the next lab's turn.
-    guard: Guard,
-    turn: Turn,
+    _guard: Guard,
+    _turn: Turn,
 }
 
 impl Lab {
@@ -117,13 +115,11 @@ impl Lab {
             peer,
             test,
             directory,
-            guard,
-            turn,
+            _guard: guard,
+            _turn: turn,
         };
         lab.join_namespaces();
-        if lab.silenced {
-            lab.load_rules(Side::Test, &silence());
-        }
+        lab.load_rules(Side::Test, &own_traffic(lab.silenced));
         lab.load_rules(Side::Peer, &unanswering());
         lab
     }
@@ -133,6 +129,10 @@ impl Lab {
         shell(&format!(
             "ip netns add {p}; ip netns add {t}
              ip link add lab1 netns {p} type veth peer name lab0 netns {t}
+             for n in {p} {t}; do
+                 # Every error is told, however many there were before it.
+                 ip netns exec $n sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.tcp_congestion_control=cubic
+             done
              ip -n {p} -b - <<END
              link set lo up
              addr add {PEER}/24 dev lab1
@@ -171,9 +171,6 @@ END"
 
     /// How many TCP, UDP and ICMP packets the test side's kernel has tried to send on the wire itself.
     pub(crate) fn kernel_sent(&self) -> u64 {
-        if !self.silenced {
-            return 0;
-        }
         let listing = self
             .plain("nft list counter inet lab kernel_sent")
             .succeeds()
@@ -187,9 +184,9 @@ END"
 
     /// Fails unless all that the test side said on the wire was our stack's.
     pub(crate) fn kernel_was_silent(&self) {
+        let sent = if self.silenced { self.kernel_sent() } else { 0 };
         assert_eq!(
-            self.kernel_sent(),
-            0,
+            sent, 0,
             "packets that the test side's kernel wanted to send itself"
         );
     }
@@ -237,15 +234,18 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn silence() -> String {
-    "table inet lab {
-        counter kernel_sent { }
-        chain output {
-            type filter hook output priority 0
-            oifname \"lab0\" meta l4proto { tcp, udp, icmp } counter name kernel_sent drop
-        }
-    }"
-    .to_owned()
+/// Counts, and drops if `silenced`, what the kernel itself sends.
+fn own_traffic(silenced: bool) -> String {
+    let verdict = if silenced { "drop" } else { "accept" };
+    format!(
+        "table inet lab {{
+            counter kernel_sent {{ }}
+            chain output {{
+                type filter hook output priority 0
+                oifname \"lab0\" meta l4proto {{ tcp, udp, icmp }} counter name kernel_sent {verdict}
+            }}
+        }}"
+    )
 }
 
 fn unanswering() -> String {

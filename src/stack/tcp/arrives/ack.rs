@@ -1,7 +1,6 @@
 //! The fifth step: the ACK field (RFC 9293 section 3.10.7.4, RFC 5961 section 5).
 
 use core::ops::ControlFlow;
-use core::time::Duration;
 
 use super::{Arrival, Segment};
 use crate::stack::tcp::congestion::Acked;
@@ -210,12 +209,9 @@ impl Tcb {
 
     /// TCP_DEFER_ACCEPT: a bare ACK does not complete the handshake while data may still be
     /// waited for.
-    fn defers_accept(&self, segment: &Segment<'_>) -> bool {
-        let wait = self.options.defer_accept;
-        !wait.is_zero()
-            && segment.payload.is_empty()
-            && !segment.has(Flags::FIN)
-            && self.deadlines.is_armed(Timer::Retransmit)
-            && Duration::from_secs((1 << self.retries) - 1) < wait
+    fn defers_accept(&mut self, segment: &Segment<'_>) -> bool {
+        let bare = segment.payload.is_empty() && !segment.has(Flags::FIN);
+        self.marks.accept_deferred = bare && self.may_defer_accept(self.retries);
+        self.marks.accept_deferred
     }
 }

@@ -1,9 +1,9 @@
 //! SEGMENT ARRIVES (RFC 9293 section 3.10.7), one file a group of states:
 //!
-//! - [`closed`]: no connection (section 3.10.7.1)
-//! - [`listen`][]: LISTEN (section 3.10.7.2)
-//! - [`syn_sent`][]: SYN-SENT (section 3.10.7.3)
-//! - [`synchronized`]: all others, in eight steps (section 3.10.7.4); the fifth and the seventh
+//! - In [`closed`]: no connection (section 3.10.7.1)
+//! - In [`listen`]: LISTEN (section 3.10.7.2)
+//! - In [`syn_sent`]: SYN-SENT (section 3.10.7.3)
+//! - In [`synchronized`]: all others, in eight steps (section 3.10.7.4); the fifth and the seventh
 //!   have files of their own, [`ack`] and [`text`]
 //!
 //! A step gives `Break` when the segment is done with and `Continue` when the next step has it.

@@ -1,0 +1,110 @@
+/* fork(2), vfork(2), execve(2) and posix_spawn(3) in a program with connections. */
+#include "check.h"
+
+#include <spawn.h>
+
+extern char **environ;
+
+static void reap(const char *what, pid_t pid)
+{
+	int status = 0;
+
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	if (WIFEXITED(status))
+		say("%s: exited with %d", what, WEXITSTATUS(status));
+	else
+		say("%s: killed by %d", what, WTERMSIG(status));
+}
+
+static void both_ways(const char *what, int fd, int h)
+{
+	send_all(fd, 50000);
+	say("%s: the peer hears %s", what, peer_says("recv %d 50000", h));
+	peer("send %d 100", h);
+	hash_all(fd, 100);
+}
+
+static void run(char *const arguments[], int use_vfork)
+{
+	pid_t pid = use_vfork ? vfork() : fork();
+
+	if (pid == 0) {
+		execv(arguments[0], arguments);
+		_exit(127);
+	}
+	reap(use_vfork ? "vfork and exec" : "fork and exec", pid);
+}
+
+int main(void)
+{
+	int h, fd = connected(&h), status;
+	char *const yes[] = { "/bin/true", NULL };
+	char shell[100];
+	char *const writes[] = { "/bin/sh", "-c", shell, NULL };
+	pid_t pid;
+
+	both_ways("before", fd, h);
+	pid = fork();
+	if (pid == 0)
+		_exit(3);
+	reap("a child that exits", pid);
+	both_ways("after it", fd, h);
+
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		exit(0);
+	}
+	reap("a child that closes", pid);
+	both_ways("after it", fd, h);
+
+	pid = fork();
+	if (pid == 0)
+		_exit(send(fd, "child", 5, MSG_NOSIGNAL) == 5 ? 0 : 1);
+	reap("a child that sends", pid);
+	say("the peer hears the child: %s", peer_says("recv %d 5", h));
+
+	pid = fork();
+	if (pid == 0) {
+		char b[10];
+		_exit(recv(fd, b, 7, MSG_WAITALL));
+	}
+	peer("send %d 7", h);
+	reap("a child that receives", pid);
+
+	pid = fork();
+	if (pid == 0) {
+		struct sockaddr_in a;
+		socklen_t length = sizeof a;
+
+		_exit(getpeername(fd, SA(a), &length) || a.sin_port == 0 || a.sin_addr.s_addr != inet_addr(PEER));
+	}
+	reap("a child that asks for the peer's name", pid);
+
+	run(yes, 0);
+	run(yes, 1);
+	both_ways("after them", fd, h);
+	snprintf(shell, sizeof shell, "printf hello >&%d", fd);
+	run(writes, 0);
+	say("the peer hears the shell: %s", peer_says("recv %d 5", h));
+	run(writes, 1);
+	say("the peer hears the shell: %s", peer_says("recv %d 5", h));
+	say("posix_spawn: %d", posix_spawn(&pid, yes[0], NULL, NULL, yes, environ));
+	reap("spawned", pid);
+	status = system(shell);
+	say("system: %d", WEXITSTATUS(status));
+	say("the peer hears the shell: %s", peer_says("recv %d 5", h));
+	both_ways("at last", fd, h);
+
+	/* A child that outlives its parent's use of the connection keeps it open. */
+	pid = fork();
+	if (pid == 0) {
+		nap(200);
+		_exit(send(fd, "late", 4, MSG_NOSIGNAL) == 4 ? 0 : 1);
+	}
+	close(fd);
+	say("the peer hears the child: %s", peer_says("recv %d 4", h));
+	reap("the child", pid);
+	say("and then the end: %s", peer_says("drain %d", h));
+}

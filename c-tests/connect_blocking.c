@@ -1,0 +1,78 @@
+/* connect(2) on a blocking socket, and after it. */
+#include "check.h"
+
+static void attempt(const char *what, const char *ip, int port)
+{
+	struct sockaddr_in a = address(ip, port);
+	long long start = milliseconds();
+	int fd = tcp();
+	const char *outcome = ok(connect(fd, SA(a), sizeof a));
+
+	say("%s: %s, %s", what, outcome, elapsed(start, 0));
+	say("  poll %s", poll_flags(events_now(fd)));
+	say("  SO_ERROR %s", name_of(pending_error(fd)));
+	close(fd);
+}
+
+static void icmp(void)
+{
+	static const int codes[] = { 0, 1, 2, 3, 9, 10, 13 };
+
+	for (unsigned i = 0; i < COUNT(codes); i++) {
+		struct sockaddr_in a = address(PEER, UNREACHABLE + codes[i]);
+		int fd = tcp();
+
+		/* An answer that comes before the kernel's connect() sleeps waits there for the next SYN: no time here. */
+		say("unreachable, code %d: %s", codes[i], ok(connect(fd, SA(a), sizeof a)));
+		close(fd);
+	}
+}
+
+int main(void)
+{
+	long listener = peer("listen 7000 5");
+	struct sockaddr_in a = address(PEER, 7000), no = address(PEER, 81), any = address("0.0.0.0", 0);
+	int fd = tcp(), h;
+	char b[4];
+
+	say("connect: %s", ok(connect(fd, SA(a), sizeof a)));
+	say("state %d", tcp_state(fd));
+	say("poll: %s", poll_flags(events_now(fd)));
+	say("again: %s", ok(connect(fd, SA(a), sizeof a)));
+	say("bind after: %s", ok(bind(fd, SA(any), sizeof any)));
+	say("listen after: %s", ok(listen(fd, 5)));
+	say("accept after: %s", ok(accept(fd, NULL, NULL)));
+	h = peer("accept %ld", listener);
+	close(fd);
+	peer("close %d", h);
+	attempt("refused", PEER, 81);
+	fd = tcp();
+	say("refused: %s", ok(connect(fd, SA(no), sizeof no)));
+	say("recv: %s", result(recv(fd, b, 1, MSG_DONTWAIT)));
+	say("send: %s", result(send(fd, b, 1, MSG_NOSIGNAL)));
+	say("and then accepted: %s", ok(connect(fd, SA(a), sizeof a)));
+	close(fd);
+	peer("close %ld", peer("accept %ld", listener));
+	attempt("port 0", PEER, 0);
+	attempt("broadcast", "255.255.255.255", 80);
+	icmp();
+	fd = tcp();
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	bound(fd, TEST, 5000);
+	say("bound first: %s", ok(connect(fd, SA(a), sizeof a)));
+	say("port %d", port_of(fd));
+	h = peer("accept %ld", listener);
+	peer("reset %d", h);
+	close(fd);
+	fd = bound(tcp(), "127.0.0.1", 0);
+	say("bound to loopback: %s", ok(connect(fd, SA(a), sizeof a)));
+	close(fd);
+	fd = tcp();
+	a.sin_family = AF_INET6;
+	say("family AF_INET6: %s", ok(connect(fd, SA(a), sizeof a)));
+	a.sin_family = AF_INET;
+	say("length 15: %s", ok(connect(fd, SA(a), 15)));
+	say("bad pointer: %s", ok(connect(fd, bad_pointer, 16)));
+	say("not a descriptor: %s", ok(connect(999, SA(a), sizeof a)));
+	say("connect at last: %s", ok(connect(fd, SA(a), sizeof a)));
+}

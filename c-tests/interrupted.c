@@ -1,0 +1,126 @@
+/* Blocking calls and signals: EINTR, SA_RESTART, timeouts. */
+#include "check.h"
+
+static char b[100];
+
+static void interrupt(const char *what, int flags, long (*call)(int), int fd)
+{
+	long long start = milliseconds();
+	const char *outcome;
+
+	count_signal(SIGUSR1, flags);
+	signal_later(SIGUSR1, 150);
+	outcome = result(call(fd));
+	say("%s: %s, %s, %d signal", what, outcome, elapsed(start, 150), (int)signals_seen);
+}
+
+static long do_recv(int fd) { return recv(fd, b, 10, 0); }
+static long do_read(int fd) { return read(fd, b, 10); }
+static long do_accept(int fd) { return accept(fd, NULL, NULL); }
+static long do_recvmsg(int fd)
+{
+	struct iovec v = { b, 10 };
+	struct msghdr message = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	return recvmsg(fd, &message, 0);
+}
+static long do_connect(int fd)
+{
+	struct sockaddr_in a = address(PEER, BLACKHOLE);
+
+	return connect(fd, SA(a), sizeof a);
+}
+static long do_poll(int fd)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	return poll(&p, 1, 2000);
+}
+static long do_select(int fd)
+{
+	fd_set set;
+	struct timeval limit = { 2, 0 };
+
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	return select(fd + 1, &set, NULL, NULL, &limit);
+}
+static long do_epoll(int fd)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN };
+	long n;
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	n = epoll_wait(epoll, &event, 1, 2000);
+	close(epoll);
+	return n;
+}
+static long do_send(int fd)
+{
+	static char big[1 << 20];
+	ssize_t n = send(fd, big, sizeof big, 0);
+
+	return n < 0 ? -1 : 0;
+}
+
+struct writer {
+	int h, ms;
+};
+
+static void *peer_sends(void *argument)
+{
+	struct writer *w = argument;
+
+	nap(w->ms);
+	peer("send %d 5", w->h);
+	return NULL;
+}
+
+static void restarted(const char *what, long (*call)(int), int fd, int h)
+{
+	struct writer writer = { h, 300 };
+	pthread_t thread;
+	sigset_t set;
+	long long start = milliseconds();
+	const char *outcome;
+
+	count_signal(SIGUSR1, SA_RESTART);
+	sigemptyset(&set);
+	signal_later(SIGUSR1, 100);
+	pthread_create(&thread, NULL, peer_sends, &writer);
+	outcome = result(call(fd));
+	say("%s with SA_RESTART: %s, %s, %d signal", what, outcome, elapsed(start, 300), (int)signals_seen);
+	pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+	int h, fd = connected(&h), listener = listening(5000, 5), other = bound(udp(), TEST, 5001);
+	struct timeval limit = { 2, 0 };
+
+	interrupt("recv", 0, do_recv, fd);
+	interrupt("read", 0, do_read, fd);
+	interrupt("recvmsg", 0, do_recvmsg, fd);
+	interrupt("udp recv", 0, do_recv, other);
+	interrupt("accept", 0, do_accept, listener);
+	interrupt("poll", 0, do_poll, fd);
+	interrupt("poll with SA_RESTART", SA_RESTART, do_poll, fd);
+	interrupt("select with SA_RESTART", SA_RESTART, do_select, fd);
+	interrupt("epoll_wait with SA_RESTART", SA_RESTART, do_epoll, fd);
+	restarted("recv", do_recv, fd, h);
+	restarted("read", do_read, fd, h);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	interrupt("recv with a timeout and SA_RESTART", SA_RESTART, do_recv, fd);
+	close(fd);
+	fd = tcp();
+	interrupt("connect", 0, do_connect, fd);
+	say("connect again: %s", result(do_connect(nonblocking(fd))));
+	close(fd);
+	fd = connected(&h);
+	/* Fills all queues, then blocks. */
+	for (int i = 0; i < 10; i++, nap(20))
+		while (send(fd, b, sizeof b, MSG_DONTWAIT) > 0)
+			;
+	interrupt("send", 0, do_send, fd);
+}

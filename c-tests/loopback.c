@@ -1,0 +1,97 @@
+/* One listener for clients from the network and from this machine; connections within this machine. */
+#include "check.h"
+
+static void *dial_loopback(void *argument)
+{
+	struct sockaddr_in a = address(argument, 5000);
+	int fd = tcp();
+	char b[10];
+
+	if (connect(fd, SA(a), sizeof a) || send(fd, "local", 5, 0) != 5 || recv(fd, b, 10, 0) != 2)
+		return (void *)1;
+	close(fd);
+	return NULL;
+}
+
+static void served(int listener)
+{
+	struct sockaddr_in a, own;
+	socklen_t length = sizeof a, own_length = sizeof own;
+	int fd;
+	char b[10];
+
+	wait_for(listener, POLLIN);
+	fd = accept(listener, SA(a), &length);
+	if (fd < 0)
+		die("accept");
+	say("accepted from %s", inet_ntoa(a.sin_addr));
+	getsockname(fd, SA(own), &own_length);
+	say("on %s:%d", inet_ntoa(own.sin_addr), ntohs(own.sin_port));
+	say("recv: %s", result(recv(fd, b, 10, 0)));
+	say("send: %s", result(send(fd, "ok", 2, 0)));
+	say("recv: %s", result(recv(fd, b, 10, 0)));
+	close(fd);
+}
+
+static void local_client(int listener, const char *ip)
+{
+	pthread_t thread;
+	void *failed;
+
+	pthread_create(&thread, NULL, dial_loopback, (void *)ip);
+	served(listener);
+	pthread_join(thread, &failed);
+	say("the client: %s", failed ? "failed" : "ok");
+}
+
+static void udp_both_ways(void)
+{
+	int fd = bound(udp(), "0.0.0.0", 5001), client = udp(), h = peer("udp 7000");
+	struct sockaddr_in local = address("127.0.0.1", 5001), a;
+	socklen_t length = sizeof a;
+	char b[100];
+
+	peer("to %d 5001 30", h);
+	wait_for(fd, POLLIN);
+	say("udp: %s", result(recvfrom(fd, b, 100, 0, SA(a), &length)));
+	say("from %s", inet_ntoa(a.sin_addr));
+	say("local send: %s", result(sendto(client, "local", 5, 0, SA(local), sizeof local)));
+	wait_for(fd, POLLIN);
+	say("udp: %s", result(recvfrom(fd, b, 100, 0, SA(a), &length)));
+	say("from %s", inet_ntoa(a.sin_addr));
+	say("answer: %s", result(sendto(fd, "answer", 6, 0, SA(a), length)));
+	wait_for(client, POLLIN);
+	say("answered: %s", result(recv(client, b, 100, MSG_DONTWAIT)));
+	a = address(PEER, 7000);
+	say("to the peer: %s", result(sendto(fd, "again", 5, 0, SA(a), sizeof a)));
+	say("the peer hears: %s", peer_says("from %d", h));
+	close(fd);
+	close(client);
+}
+
+int main(void)
+{
+	int listener = listening(5000, 16), h, fd;
+	struct sockaddr_in nobody = address("127.0.0.1", 5009), self;
+
+	h = peer("connect 5000");
+	peer("send %d 4", h);
+	peer("shutdown %d 1", h);
+	served(listener);
+	say("the peer hears: %s", peer_says("drain %d", h));
+	local_client(listener, "127.0.0.1");
+	local_client(listener, TEST);
+	h = peer("connect 5000");
+	peer("send %d 4", h);
+	peer("shutdown %d 1", h);
+	served(listener);
+	close(listener);
+	fd = tcp();
+	say("nobody on loopback: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
+	close(fd);
+	fd = tcp();
+	self = address("0.0.0.0", 5009);
+	say("0.0.0.0 is loopback: %s", ok(connect(fd, SA(self), sizeof self)));
+	close(fd);
+	udp_both_ways();
+}

@@ -1,0 +1,261 @@
+/* The far end of the C tests: a program on the peer's kernel that does with sockets what it is told.
+ *
+ *   peer PATH      serves, at the Unix socket PATH, one test after the other
+ *
+ * A request and its reply are a line each. A reply is a number, or more words, or errno's name. H is a handle, a
+ * descriptor of the peer's. No request takes longer than 10 s.
+ *
+ *   listen PORT BACKLOG   port H        accept H       connect PORT    close H         reset H
+ *   shutdown H HOW        option H LEVEL NAME VALUE
+ *   send H COUNT          sends the next COUNT pattern bytes of H's stream
+ *   urgent H              sends one urgent byte
+ *   recv H COUNT          COUNT bytes, or fewer at the end: "RECEIVED HASH"
+ *   drain H               all to the end: "RECEIVED HASH", then " ERRNO" when the end was an error
+ *   start WORD H [COUNT]  does `send`, `recv` or `drain` in a thread of its own; `join H` is its reply
+ *   state H               tcpi_state
+ *   udp PORT              to H PORT COUNT   sends a datagram to the test side
+ *   from H                one datagram: "RECEIVED HASH PORT"
+ */
+#include "check.h"
+
+#include <stdarg.h>
+
+#define HANDLES 8192
+
+static struct handle {
+	int open;
+	uint64_t sent;
+	pthread_t thread;
+	char task[64], reply[128];
+} handles[HANDLES];
+
+static void reply(char *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void reply(char *to, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(to, 128, format, arguments);
+	va_end(arguments);
+}
+
+static int keep(int fd)
+{
+	struct timeval limit = { 10, 0 };
+
+	if (fd < 0 || fd >= HANDLES)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	memset(&handles[fd], 0, sizeof handles[fd]);
+	handles[fd].open = 1;
+	return fd;
+}
+
+static int let_go(int fd)
+{
+	handles[fd].open = 0;
+	return close(fd);
+}
+
+static int do_listen(int port, int backlog)
+{
+	struct sockaddr_in a = address("0.0.0.0", port);
+	int fd = keep(socket(AF_INET, SOCK_STREAM, 0)), one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	return bind(fd, SA(a), sizeof a) || listen(fd, backlog) ? -1 : fd;
+}
+
+static int do_connect(int port)
+{
+	struct sockaddr_in a = address(TEST, port);
+	int fd = keep(socket(AF_INET, SOCK_STREAM, 0));
+
+	if (connect(fd, SA(a), sizeof a) == 0)
+		return fd;
+	let_go(fd);
+	return -1;
+}
+
+static int do_udp(int port)
+{
+	struct sockaddr_in a = address("0.0.0.0", port);
+	int fd = keep(socket(AF_INET, SOCK_DGRAM, 0));
+
+	return bind(fd, SA(a), sizeof a) ? -1 : fd;
+}
+
+static int do_reset(int fd)
+{
+	struct linger none = { 1, 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	return let_go(fd);
+}
+
+static void do_send(int fd, long count, char *to)
+{
+	static _Thread_local unsigned char buffer[65536];
+	long left = count;
+
+	while (left > 0) {
+		long step = left < (long)sizeof buffer ? left : (long)sizeof buffer;
+		ssize_t n;
+
+		fill(buffer, step, handles[fd].sent);
+		n = send(fd, buffer, step, MSG_NOSIGNAL);
+		if (n < 0) {
+			reply(to, "%s", name_of(errno));
+			return;
+		}
+		handles[fd].sent += n;
+		left -= n;
+	}
+	reply(to, "%ld", count);
+}
+
+static void do_recv(int fd, long count, char *to)
+{
+	static _Thread_local unsigned char buffer[65536];
+	uint64_t hash = FNV_START;
+	long got = 0;
+	ssize_t n = 0;
+
+	while (got < count) {
+		long step = count - got < (long)sizeof buffer ? count - got : (long)sizeof buffer;
+
+		n = recv(fd, buffer, step, 0);
+		if (n <= 0)
+			break;
+		hash = fnv(hash, buffer, n);
+		got += n;
+	}
+	reply(to, n < 0 ? "%ld %016llx %s" : "%ld %016llx", got, (unsigned long long)hash, name_of(errno));
+}
+
+static void do_to(int fd, int port, long count, char *to)
+{
+	static unsigned char buffer[65536];
+	struct sockaddr_in a = address(TEST, port);
+
+	fill(buffer, count, 0);
+	reply(to, "%s", result(sendto(fd, buffer, count, 0, SA(a), sizeof a)));
+}
+
+static void do_from(int fd, char *to)
+{
+	static unsigned char buffer[65536];
+	struct sockaddr_in a = { 0 };
+	socklen_t length = sizeof a;
+	ssize_t n = recvfrom(fd, buffer, sizeof buffer, 0, SA(a), &length);
+
+	if (n < 0)
+		reply(to, "%s", name_of(errno));
+	else
+		reply(to, "%zd %016llx %d", n,
+		      (unsigned long long)fnv(FNV_START, buffer, n), ntohs(a.sin_port));
+}
+
+static void transfer(const char *word, int fd, long count, char *to)
+{
+	if (!strcmp(word, "send"))
+		do_send(fd, count, to);
+	else
+		do_recv(fd, strcmp(word, "drain") ? count : LONG_MAX, to);
+}
+
+static void *run_task(void *argument)
+{
+	struct handle *handle = argument;
+	char word[16] = "";
+	long count = 0;
+
+	sscanf(handle->task, "%15s %ld", word, &count);
+	transfer(word, handle - handles, count, handle->reply);
+	return NULL;
+}
+
+static long call(const char *word, long a, long b, long c, long d)
+{
+	int value = d;
+
+	return !strcmp(word, "listen") ? do_listen(a, b) :
+	       !strcmp(word, "port") ? port_of(a) :
+	       !strcmp(word, "accept") ? keep(accept(a, NULL, NULL)) :
+	       !strcmp(word, "connect") ? do_connect(a) :
+	       !strcmp(word, "close") ? let_go(a) :
+	       !strcmp(word, "reset") ? do_reset(a) :
+	       !strcmp(word, "shutdown") ? shutdown(a, b) :
+	       !strcmp(word, "option") ? setsockopt(a, b, c, &value, sizeof value) :
+	       !strcmp(word, "urgent") ? send(a, "!", 1, MSG_OOB | MSG_NOSIGNAL) :
+	       !strcmp(word, "state") ? tcp_state(a) :
+	       !strcmp(word, "udp") ? do_udp(a) : (errno = EINVAL, -1);
+}
+
+static void answer(const char *line, char *to)
+{
+	char word[16] = "", task[16] = "";
+	long a = 0, b = 0, c = 0, d = 0;
+
+	sscanf(line, "%15s", word);
+	if (!strcmp(word, "start")) {
+		sscanf(line, "%*s %15s %ld %ld", task, &a, &b);
+		snprintf(handles[a].task, sizeof handles[a].task, "%s %ld", task, b);
+		reply(to, "%d", pthread_create(&handles[a].thread, NULL, run_task, &handles[a]));
+		return;
+	}
+	sscanf(line, "%*s %ld %ld %ld %ld", &a, &b, &c, &d);
+	if (a < 0 || (a >= HANDLES && strcmp(word, "listen") && strcmp(word, "connect") && strcmp(word, "udp"))) {
+		reply(to, "no such handle");
+	} else if (!strcmp(word, "join")) {
+		pthread_join(handles[a].thread, NULL);
+		reply(to, "%s", handles[a].reply);
+	} else if (!strcmp(word, "send") || !strcmp(word, "recv") || !strcmp(word, "drain")) {
+		transfer(word, a, b, to);
+	} else if (!strcmp(word, "to")) {
+		do_to(a, b, c, to);
+	} else if (!strcmp(word, "from")) {
+		do_from(a, to);
+	} else {
+		reply(to, "%s", result(call(word, a, b, c, d)));
+	}
+}
+
+static void serve(int fd)
+{
+	FILE *in = fdopen(dup(fd), "r"), *out = fdopen(fd, "w");
+	char line[256], text[128];
+
+	while (fgets(line, sizeof line, in)) {
+		answer(line, text);
+		fprintf(out, "%s\n", text);
+		fflush(out);
+	}
+	fclose(in);
+	fclose(out);
+	for (int i = 0; i < HANDLES; i++)
+		if (handles[i].open)
+			do_reset(i);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_un here = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (argc != 2)
+		die("usage: peer PATH");
+	snprintf(here.sun_path, sizeof here.sun_path, "%s", argv[1]);
+	if (bind(fd, SA(here), sizeof here) || listen(fd, 5))
+		die("listening for tests");
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		int test = accept(fd, NULL, NULL);
+
+		if (test < 0)
+			die("accept");
+		serve(test);
+	}
+}

@@ -1,0 +1,46 @@
+/* Urgent data: MSG_OOB, SO_OOBINLINE, SIOCATMARK, POLLPRI. */
+#include "check.h"
+
+static char b[100];
+
+static void marked(int in_line)
+{
+	int h, fd = connected(&h), n = -1;
+
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, in_line);
+	peer("send %d 3", h);
+	peer("urgent %d", h);
+	peer("send %d 2", h);
+	wait_for(fd, POLLPRI);
+	nap(50);
+	say("poll %s", poll_flags(events_now(fd)));
+	ioctl(fd, FIONREAD, &n);
+	say("FIONREAD %d", n);
+	ioctl(fd, SIOCATMARK, &n);
+	say("at the mark: %d", n);
+	say("recv: %s", result(recv(fd, b, 100, 0)));
+	ioctl(fd, SIOCATMARK, &n);
+	say("at the mark: %d", n);
+	b[0] = 0;
+	say("MSG_OOB: %s", result(recv(fd, b, 100, MSG_OOB)));
+	say("the byte: %d", b[0]);
+	say("MSG_OOB again: %s", result(recv(fd, b, 100, MSG_OOB)));
+	say("recv: %s", result(recv(fd, b, 100, 0)));
+	say("recv: %s", result(recv(fd, b, 100, MSG_DONTWAIT)));
+	say("poll %s", poll_flags(events_now(fd)));
+	close(fd);
+	peer("close %d", h);
+}
+
+int main(void)
+{
+	int h, fd = connected(&h);
+
+	say("none: %s", result(recv(fd, b, 100, MSG_OOB | MSG_DONTWAIT)));
+	say("send: %s", result(send(fd, "abc!", 4, MSG_OOB)));
+	say("the peer hears, without the last: %s", peer_says("recv %d 3", h));
+	close(fd);
+	peer("close %d", h);
+	marked(0);
+	marked(1);
+}

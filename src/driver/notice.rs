@@ -1,0 +1,171 @@
+//! Short cut: telling an epoll set's waiter about data without writing it to the pair.
+//!
+//! A thread that waits in epoll_wait(2) and drives sees arriving data before the kernel does. If
+//! the socket is watched by exactly that set, in a plain way, the event is made here and the data
+//! stays in the receive queue, from where the following recv(2) takes it. Nothing of this can be
+//! told from outside: whoever looks at the descriptor in another way (another set, poll(2), a
+//! forked child, a call we do not see) finds the pair brought up to date first, since everything
+//! left behind is on the `lagging` list.
+//!
+//! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`.
+//! 2. `lagging` is settled before anybody else can look: on entry of other waiting calls, before
+//!    fork(2), and by the background thread when it takes the seat.
+
+use rustix::fd::RawFd;
+
+use super::Engine;
+use super::endpoint::{EndpointId, Role};
+
+/// The one registration of a socket in an epoll set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// The set.
+    pub set: RawFd,
+    /// Events asked for.
+    pub events: u32,
+    /// The program's token.
+    pub data: u64,
+}
+
+/// An event made here.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    /// Events.
+    pub events: u32,
+    /// The program's token.
+    pub data: u64,
+}
+
+/// Registrations with one of these are the kernel's to serve.
+const SPECIAL: u32 = (libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
+const IN: u32 = libc::EPOLLIN as u32;
+const OUT: u32 = libc::EPOLLOUT as u32;
+const EDGE: u32 = libc::EPOLLET as u32;
+
+impl Watcher {
+    /// Whether events for it may be made here.
+    pub fn is_plain(&self) -> bool {
+        self.events & SPECIAL == 0 && self.events & IN != 0
+    }
+}
+
+impl Engine {
+    /// Sets or clears the one watcher of an endpoint.
+    pub fn set_watcher(&mut self, id: EndpointId, watcher: Option<Watcher>) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.watcher = watcher.filter(Watcher::is_plain);
+        }
+    }
+
+    /// Notes that `id` has something for the program, if the waiter may be told directly.
+    pub(super) fn notice(&mut self, id: EndpointId) -> bool {
+        let Some(set) = self.collecting else {
+            return false;
+        };
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return false;
+        };
+        let watched = endpoint.watcher.is_some_and(|watcher| watcher.set == set);
+        if !watched || endpoint.unread || endpoint.unseen_writers || !self.is_readable(id) {
+            return false;
+        }
+        self.noticed.push(id);
+        true
+    }
+
+    /// Puts an endpoint on the list of those whose pairs are behind (invariant 1).
+    pub(super) fn lag(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && !endpoint.lags
+        {
+            endpoint.lags = true;
+            self.lagging.push(id);
+        }
+    }
+
+    /// Whether there is something to be received or accepted, and nothing else to tell.
+    fn is_readable(&self, id: EndpointId) -> bool {
+        match self.endpoints.get(id).map(|endpoint| endpoint.role) {
+            Some(Role::Connection(socket)) => {
+                self.stack.tcp_progress(socket).is_some_and(|progress| {
+                    progress.receive_len > 0 && !progress.fin_received && !progress.failed
+                })
+            }
+            Some(Role::Listener(listener)) => self
+                .stack
+                .tcp_listener_status(listener)
+                .is_some_and(|status| status.queued > 0),
+            _ => false,
+        }
+    }
+
+    /// A waiter of `set` begins: what lags and is watched by that set alone it can be told again,
+    /// if level-triggered; the rest is settled.
+    pub fn begin_collecting(&mut self, set: RawFd) {
+        if self.lagging.is_empty() {
+            return;
+        }
+        let mut lagging = core::mem::take(&mut self.lagging);
+        let now = self.now();
+        for id in lagging.drain(..) {
+            let Some(endpoint) = self.endpoints.get_mut(id) else {
+                continue;
+            };
+            endpoint.lags = false;
+            let watcher = endpoint.watcher;
+            match watcher {
+                Some(watcher) if watcher.set == set && self.is_readable(id) => {
+                    if watcher.events & EDGE == 0 {
+                        self.noticed.push(id);
+                    } else {
+                        self.kept.push(id);
+                    }
+                }
+                _ => self.settle(now, id),
+            }
+        }
+        // The list's memory is used again.
+        self.lagging = lagging;
+        while let Some(id) = self.kept.pop() {
+            self.lag(id);
+        }
+        self.finish_pass();
+    }
+
+    /// The next event for the waiter.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        while let Some(id) = self.noticed.pop() {
+            let Some(endpoint) = self.endpoints.get(id) else {
+                continue;
+            };
+            let (Some(watcher), role) = (endpoint.watcher, endpoint.role) else {
+                continue;
+            };
+            if !self.is_readable(id) {
+                continue;
+            }
+            self.lag(id);
+            let writable = match role {
+                Role::Connection(socket) => {
+                    watcher.events & OUT != 0
+                        && self
+                            .stack
+                            .tcp_progress(socket)
+                            .is_some_and(|held| held.writable)
+                }
+                _ => false,
+            };
+            let events = if writable { IN | OUT } else { IN };
+            return Some(Notice {
+                events,
+                data: watcher.data,
+            });
+        }
+        None
+    }
+
+    /// Whether the kernel's side of the set may have events besides.
+    pub fn take_kernel_news(&mut self) -> bool {
+        core::mem::replace(&mut self.kernel_news, false)
+    }
+}

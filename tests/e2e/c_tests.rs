@@ -1,0 +1,168 @@
+//! The programs of c-tests/: each runs on the kernel, under LD_PRELOAD and linked with the library, and must print
+//! the same lines everywhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::lab::{Lab, Program, library, preloading, root};
+
+/// A `#[test]` for each program, so that one can be run and read about by its name; and the list of them.
+macro_rules! c_tests {
+    ($($name:ident)*) => {
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        $(#[test] fn $name() { prints_the_same_everywhere(stringify!($name)); })*
+    };
+}
+
+c_tests! {
+    accept_calls backlogs bad_arguments bind_listen children close_everything closing connect_blocking
+    connect_nonblocking connect_timeout descriptors epoll_edges epoll_levels event_servers fresh_sockets
+    interrupted loopback messages moving_bytes names options options_connected other_families poll_states
+    recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams threads transfers udp_basics
+    udp_errors urgent vectors wakeups
+}
+
+#[test]
+fn every_program_is_in_the_list() {
+    let sources = fs::read_dir(root().join("c-tests")).expect("the directory exists");
+    let mut found: Vec<String> = sources
+        .map(|entry| entry.expect("a readable directory").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "c"))
+        .map(|path| {
+            path.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name != "check" && name != "peer")
+        .collect();
+    found.sort();
+    assert_eq!(found, NAMES);
+}
+
+fn prints_the_same_everywhere(name: &str) {
+    let program = compiled(name, &[]);
+    let expected = printed(&Lab::with_plain_programs(), |lab| {
+        lab.plain(&program.display().to_string())
+    });
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let preloaded = printed(&lab, |lab| lab.sidestack(&program.display().to_string()));
+    compare("under LD_PRELOAD", &expected, &preloaded);
+    lab.kernel_was_silent();
+    drop(lab);
+
+    let lab = Lab::new();
+    let linked = compiled(name, &linking());
+    let linked = printed(&lab, |lab| lab.plain(&linked.display().to_string()));
+    compare("linked", &expected, &linked);
+    lab.kernel_was_silent();
+}
+
+/// What the program prints in a lab with a peer to talk to.
+fn printed(lab: &Lab, program: impl Fn(&Lab) -> Program<'_>) -> String {
+    let socket = lab.path("peer").display().to_string();
+    let mut peer = lab
+        .peer(&format!("{} {socket}", compiled("peer", &[]).display()))
+        .start();
+    peer.prints("ready");
+    let said = program(lab)
+        .env("CHECK_PEER", &socket)
+        .within(60)
+        .succeeds()
+        .stdout();
+    peer.still_runs();
+    said
+}
+
+fn compare(how: &str, expected: &str, actual: &str) {
+    if expected == actual {
+        return;
+    }
+    let (mut expected, mut actual) = (expected.lines(), actual.lines());
+    let mut differences = Vec::new();
+    loop {
+        match (expected.next(), actual.next()) {
+            (None, None) => break,
+            (kernel, ours) if kernel == ours => {}
+            (kernel, ours) => differences.push(format!(
+                "  kernel: {}\n  ours:   {}",
+                kernel.unwrap_or("-"),
+                ours.unwrap_or("-")
+            )),
+        }
+    }
+    panic!(
+        "{how}, {} lines differ:\n{}",
+        differences.len(),
+        differences[..differences.len().min(40)].join("\n")
+    );
+}
+
+/// The flags that link a program with the library and its header in place of the preload.
+fn linking() -> Vec<String> {
+    let library = library();
+    let directory = library
+        .parent()
+        .expect("the library is in a directory")
+        .display()
+        .to_string();
+    let header = root().join("include/sidestack.h").display().to_string();
+    vec![
+        // The header comes first, before the tests say that they use more than the standard.
+        "-D_GNU_SOURCE".to_owned(),
+        "-include".to_owned(),
+        header,
+        format!("-L{directory}"),
+        format!("-Wl,-rpath,{directory}"),
+        "-Wl,--no-as-needed".to_owned(),
+        "-lsidestack".to_owned(),
+    ]
+}
+
+/// Compiles a program of c-tests/; the binary's path.
+fn compiled(name: &str, flags: &[String]) -> PathBuf {
+    let directory = binaries();
+    let program = directory.join(if flags.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}-linked")
+    });
+    if program.exists() {
+        return program;
+    }
+    // Tests compile side by side: whoever is last puts the same file in place.
+    let fresh = program.with_extension(format!("{:?}", std::thread::current().id()));
+    let out = Command::new("cc")
+        .args("-O1 -g -Wall -Wextra -Werror -pedantic -std=gnu11 -o".split(' '))
+        .arg(&fresh)
+        .args(["check.c", &format!("{name}.c")])
+        .args(flags)
+        .arg("-lpthread")
+        .current_dir(root().join("c-tests"))
+        .output()
+        .expect("cc runs");
+    assert!(
+        out.status.success(),
+        "cc {name}.c\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    fs::rename(&fresh, &program).expect("the target directory is writable");
+    program
+}
+
+/// An empty directory of this run's own.
+fn binaries() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-tests");
+        // There is none the first time.
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("the target directory is writable");
+        directory
+    })
+}

@@ -1,0 +1,212 @@
+//! When the library cannot serve: one line that says why, and the program runs on the kernel; or, if the stack was
+//! required, its socket calls fail.
+
+use crate::lab::payload::{self, KIB};
+use crate::lab::{Finished, Lab, PEER, Program, command, preloading, root};
+use crate::web::nginx;
+
+/// Fails unless the program succeeded on the kernel's stack with one line of ours on standard error, naming `what`.
+fn ran_on_the_kernel(lab: &Lab, finished: Finished, what: &str) {
+    let finished = finished.success();
+    if preloading() {
+        let lines: Vec<&str> = finished
+            .stderr
+            .lines()
+            .filter(|l| l.contains("sidestack"))
+            .collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains(what),
+            "one line with {what:?} is expected\n{finished}"
+        );
+        assert!(lab.kernel_sent() > 0, "the kernel has sent nothing");
+    }
+}
+
+/// A program that fetches a small file, in a lab whose kernel may speak.
+fn fetched(prepare: impl Fn(Program<'_>) -> Program<'_>, what: &str) {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = format!("curl -sS -o got http://{PEER}/{}", file.name);
+    ran_on_the_kernel(&lab, prepare(lab.sidestack(&fetch)).run(), what);
+    assert_eq!(payload::sha256(&lab.path("got")), file.sha256);
+
+    let required = prepare(lab.sidestack(&fetch).env("SIDESTACK_REQUIRED", "1")).run();
+    if preloading() {
+        // curl cannot make a socket: ENETDOWN.
+        let required = required.exits_with(7);
+        assert!(required.stderr.contains(what), "{required}");
+    }
+}
+
+#[test]
+fn an_unknown_value_is_named() {
+    let values = [
+        ("SIDESTACK_LOOPBACK", "sideways"),
+        ("SIDESTACK_CONGESTION", "fast"),
+        ("SIDESTACK_ADDRESS", "10.0.0.300/24"),
+        ("SIDESTACK_GATEWAY", "nowhere"),
+        ("SIDESTACK_IMPAIR", "loss=many"),
+        ("SIDESTACK_LOG", "loud"),
+    ];
+    for (name, value) in values {
+        fetched(|program| program.env(name, value), name);
+    }
+}
+
+#[test]
+fn an_unknown_value_of_required_is_named() {
+    let lab = Lab::with_plain_programs();
+    payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let finished = lab
+        .sidestack(&format!("curl -sS -o got http://{PEER}/1024.bin"))
+        .env("SIDESTACK_REQUIRED", "perhaps");
+    let finished = finished.run();
+    assert!(
+        !preloading() || finished.stderr.contains("SIDESTACK_REQUIRED"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn a_missing_interface_is_named() {
+    fetched(
+        |program| program.env("SIDESTACK_INTERFACE", "nonesuch0"),
+        "nonesuch0",
+    );
+}
+
+#[test]
+fn a_missing_configuration_file_is_named() {
+    fetched(
+        |program| program.env("SIDESTACK_CONFIG", "/nonesuch.toml"),
+        "/nonesuch.toml",
+    );
+}
+
+#[test]
+fn without_the_right_to_packet_sockets_the_kernel_serves() {
+    fetched(
+        |program| program.under("setpriv --bounding-set -net_raw --inh-caps -net_raw"),
+        "CAP_NET_RAW",
+    );
+}
+
+#[test]
+fn without_any_right_the_kernel_serves() {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = lab.sidestack(&format!("curl -sS http://{PEER}/{}", file.name));
+    let fetch =
+        fetch.under("setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all");
+    assert_eq!(fetch.sha256(), file.sha256);
+}
+
+#[test]
+fn an_interface_that_is_down_is_named() {
+    let lab = Lab::with_plain_programs();
+    lab.plain("ip link set lab0 down").succeeds();
+    let finished = lab
+        .sidestack(&format!("curl -sS --connect-timeout 1 http://{PEER}/"))
+        .env("SIDESTACK_INTERFACE", "lab0");
+    let finished = finished.run();
+    assert!(!finished.status.success());
+    assert!(
+        !preloading() || finished.stderr.contains("lab0"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn a_setuid_program_runs_on_the_kernel() {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let curl = lab.path("curl").display().to_string();
+    lab.plain(&format!("cp /usr/bin/curl {curl}")).succeeds();
+    lab.plain(&format!("chmod 4755 {curl}")).succeeds();
+    let fetch = lab.sidestack(&format!("{curl} -sS http://{PEER}/{}", file.name));
+    assert_eq!(
+        fetch
+            .under("setpriv --reuid 65534 --regid 65534 --clear-groups")
+            .sha256(),
+        file.sha256
+    );
+}
+
+#[test]
+fn required_is_no_obstacle_when_all_is_well() {
+    let lab = Lab::new();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = lab
+        .sidestack(&format!("curl -sS http://{PEER}/{}", file.name))
+        .env("SIDESTACK_REQUIRED", "1");
+    assert_eq!(fetch.sha256(), file.sha256);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn the_run_command_preloads() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let run = format!(
+        "{} run --interface lab0 -- curl -sS http://{PEER}/{}",
+        command().display(),
+        file.name
+    );
+    assert_eq!(lab.plain(&run).sha256(), file.sha256);
+    lab.kernel_was_silent();
+}
+
+/// Descriptors and ports run out for the program exactly when they would on the kernel.
+fn runs_out_alike(limit: &str, arguments: &str, ports: &str) {
+    let script = root().join("tests/e2e/exhaust.py").display().to_string();
+    let said = |ours: bool| {
+        let lab = if ours {
+            Lab::new()
+        } else {
+            Lab::with_plain_programs()
+        };
+        lab.plain(&format!(
+            "sysctl -qw 'net.ipv4.ip_local_port_range={ports}'"
+        ))
+        .succeeds();
+        let server = "socat TCP4-LISTEN:7000,fork,backlog=200 OPEN:/dev/null";
+        let _server = lab.peer(server).serving_tcp(7000);
+        let command = format!("/usr/bin/python3 {script} {arguments} {PEER} 7000");
+        let program = if ours {
+            lab.sidestack(&command)
+        } else {
+            lab.plain(&command)
+        };
+        program.under(limit).succeeds().stdout()
+    };
+    assert_eq!(said(true), said(false));
+}
+
+#[test]
+fn descriptors_run_out_as_on_the_kernel() {
+    runs_out_alike("prlimit --nofile=64:64", "descriptors", "32768 60999");
+    runs_out_alike("prlimit --nofile=64:4096", "descriptors", "32768 60999");
+}
+
+#[test]
+fn ports_run_out_as_on_the_kernel() {
+    runs_out_alike("prlimit --nofile=1024", "ports", "40000 40049");
+}
+
+#[test]
+fn a_program_with_little_address_space_is_served_all_the_same() {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = lab.sidestack(&format!("curl -sS http://{PEER}/{}", file.name));
+    assert_eq!(fetch.under("prlimit --as=134217728").sha256(), file.sha256);
+}

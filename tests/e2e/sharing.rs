@@ -1,0 +1,156 @@
+//! Programs side by side on one interface and one address: preloaded with preloaded, preloaded with plain.
+
+use crate::lab::payload::{self, MIB};
+use crate::lab::{Lab, PEER, TEST, preloading, root};
+use crate::web::nginx;
+
+#[test]
+fn two_preloaded_programs_download_side_by_side() {
+    let lab = Lab::new();
+    let (one, two) = (payload::of(200 * MIB), payload::of(100 * MIB));
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = |name: &str, to: &str| {
+        lab.sidestack(&format!("curl -sS -o {to} http://{PEER}/{name}"))
+            .within(60)
+    };
+    let (first, second) = (
+        fetch(&one.name, "one").start(),
+        fetch(&two.name, "two").start(),
+    );
+    first.finish().success();
+    second.finish().success();
+    assert_eq!(payload::sha256(&lab.path("one")), one.sha256);
+    assert_eq!(payload::sha256(&lab.path("two")), two.sha256);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_preloaded_and_a_plain_program_download_side_by_side() {
+    let lab = Lab::with_plain_programs();
+    let (one, two) = (payload::of(200 * MIB), payload::of(100 * MIB));
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let first = lab
+        .sidestack(&format!("curl -sS -o one http://{PEER}/{}", one.name))
+        .within(60)
+        .start();
+    let second = lab
+        .plain(&format!("curl -sS -o two http://{PEER}/{}", two.name))
+        .within(60)
+        .start();
+    first.finish().success();
+    second.finish().success();
+    assert_eq!(payload::sha256(&lab.path("one")), one.sha256);
+    assert_eq!(payload::sha256(&lab.path("two")), two.sha256);
+}
+
+#[test]
+fn servers_of_both_kinds_share_the_address() {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(MIB);
+    let _web = lab.sidestack(&nginx(&lab)).serving_tcp(80);
+    let files = format!(
+        "/usr/bin/python3 -m http.server -d {} 8000",
+        payload::directory().display()
+    );
+    let _plain = lab.plain(&files).serving_tcp(8000);
+    let _ours = lab
+        .sidestack(&files.replace("8000", "8001"))
+        .serving_tcp(8001);
+    for port in [80, 8000, 8001] {
+        let fetch = format!("curl -sS http://{TEST}:{port}/{}", file.name);
+        assert_eq!(lab.peer(&fetch).sha256(), file.sha256, "port {port}");
+    }
+}
+
+#[test]
+fn a_port_belongs_to_one_program() {
+    let lab = Lab::with_plain_programs();
+    let bind = root().join("tests/e2e/hold_port.py").display().to_string();
+    for kind in ["tcp", "udp"] {
+        for (holder_is_ours, asker_is_ours) in [(true, false), (false, true), (true, true)] {
+            let run = |ours: bool, how: &str| {
+                let command = format!("/usr/bin/python3 {bind} {kind} 5000 {how}");
+                if ours {
+                    lab.sidestack(&command)
+                } else {
+                    lab.plain(&command)
+                }
+            };
+            let mut holder = run(holder_is_ours, "hold").start();
+            holder.prints("bound");
+            let asked = run(asker_is_ours, "try").succeeds().stdout();
+            assert_eq!(
+                asked, "EADDRINUSE",
+                "{kind}, held by us: {holder_is_ours}, asked by us: {asker_is_ours}"
+            );
+            // However the holder ends, the kernel takes the port back.
+            holder.kill("KILL");
+            drop(holder.finish());
+            assert_eq!(run(asker_is_ours, "try").succeeds().stdout(), "bound");
+        }
+    }
+}
+
+#[test]
+fn one_listener_serves_the_network_and_this_machine() {
+    let lab = Lab::new();
+    let file = payload::of(100 * MIB);
+    let _web = lab.sidestack(&nginx(&lab)).serving_tcp(80);
+    let network = lab
+        .peer(&format!("curl -sS -o network http://{TEST}/{}", file.name))
+        .within(60)
+        .start();
+    let local = lab
+        .plain(&format!("curl -sS -o local http://127.0.0.1/{}", file.name))
+        .within(60)
+        .start();
+    let own = lab
+        .plain(&format!("curl -sS -o own http://{TEST}/{}", file.name))
+        .within(60)
+        .start();
+    let ours = lab
+        .sidestack(&format!("curl -sS -o ours http://127.0.0.1/{}", file.name))
+        .within(60)
+        .start();
+    for program in [network, local, own, ours] {
+        program.finish().success();
+    }
+    for got in ["network", "local", "own", "ours"] {
+        assert_eq!(payload::sha256(&lab.path(got)), file.sha256, "{got}");
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn an_address_of_its_own() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(100 * MIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let own = |command: &str| {
+        lab.sidestack(command)
+            .env("SIDESTACK_ADDRESS", "10.23.7.5/24")
+            .env("SIDESTACK_GATEWAY", PEER)
+            .within(60)
+    };
+    assert_eq!(
+        own(&format!("curl -sS http://{PEER}/{}", file.name)).sha256(),
+        file.sha256
+    );
+    let files = format!(
+        "/usr/bin/python3 -m http.server -d {} 8000",
+        payload::directory().display()
+    );
+    let mut server = own(&files).start();
+    server.prints("Serving HTTP");
+    let patient = "curl -sS --retry 20 --retry-delay 1 --retry-connrefused";
+    let fetch = lab
+        .peer(&format!("{patient} http://10.23.7.5:8000/{}", file.name))
+        .within(60);
+    assert_eq!(fetch.sha256(), file.sha256);
+    lab.peer("ping -c 3 -i 0.2 -W 2 10.23.7.5").succeeds();
+    server.still_runs();
+    lab.kernel_was_silent();
+}
