@@ -24,8 +24,12 @@ unsafe fn send_message(
     if message.msg_iovlen > MOST_PARTS {
         return Err(Errno::MSGSIZE);
     }
-    // SAFETY: the program's own message.
-    let to = unsafe { destination(socket, message.msg_name.cast(), message.msg_namelen) }?;
+    let to = if message.msg_namelen == 0 {
+        None
+    } else {
+        // SAFETY: the program's own message.
+        unsafe { destination(socket, message.msg_name.cast(), message.msg_namelen) }?
+    };
     // SAFETY: the program's own message.
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own buffers.

@@ -91,17 +91,13 @@ pub unsafe extern "C" fn getsockopt(
     answer(|| {
         // SAFETY: the program's own arguments.
         let room = unsafe { read(len) }?;
-        if (room as i32) < 0 {
-            return Err(Errno::INVAL);
-        }
-        let Some(held) = options::get(&socket, level, name) else {
+        let Some(held) = options::get(&socket, level, name, room as i32) else {
             return result(by_kernel());
         };
         let held = held?;
-        let count = held.len().min(room as usize);
-        // SAFETY: the program's buffer of `room` bytes.
-        unsafe { values(value.cast::<u8>(), count) }?.copy_from_slice(&held[..count]);
+        // SAFETY: the program's buffer of `room` bytes, of which no more are given.
+        unsafe { values(value.cast::<u8>(), held.len()) }?.copy_from_slice(&held);
         // SAFETY: read above.
-        unsafe { write(len, count as libc::socklen_t) }.map(|()| 0)
+        unsafe { write(len, held.len() as libc::socklen_t) }.map(|()| 0)
     })
 }

@@ -138,7 +138,7 @@ pub unsafe extern "C" fn sendto(
     })
 }
 
-/// The destination of a datagram; a connection's is ignored, as on Linux.
+/// The destination of a datagram. A connection's is read, and ignored, as on Linux.
 ///
 /// # Safety
 /// As the program promises for sendto(2) and sendmsg(2).
@@ -147,11 +147,15 @@ pub(super) unsafe fn destination(
     to: *const libc::sockaddr,
     len: libc::socklen_t,
 ) -> Result<Option<Given>, Errno> {
-    if to.is_null() || len == 0 || socket.kind == Kind::Stream {
+    if to.is_null() {
         return Ok(None);
     }
     // SAFETY: the caller's promise.
-    address::read(unsafe { sockets::given_address(to, len) }?, socket.family).map(Some)
+    let bytes = unsafe { sockets::given_address(to, len) }?;
+    match socket.kind {
+        Kind::Stream => Ok(None),
+        Kind::Datagram => address::read_destination(bytes, socket.family),
+    }
 }
 
 /// recv(2).

@@ -1,6 +1,7 @@
 //! sendfile(2) to a socket of ours.
 
 use core::ffi::c_int;
+use rustix::io::Errno;
 
 use super::border::{answer, result};
 use super::next;
@@ -31,7 +32,11 @@ pub unsafe extern "C" fn sendfile(
         let mut at = match offset.is_null() {
             // SAFETY: the program's own offset.
             false => unsafe { super::border::read(offset) }?,
-            true => crate::sys::file::position(from)?,
+            // What cannot be sought cannot be spliced from (sendfile(2)).
+            true => crate::sys::file::position(from).map_err(|errno| match errno {
+                Errno::SPIPE => Errno::INVAL,
+                errno => errno,
+            })?,
         };
         let mut piece = vec![0; PIECE.min(count)];
         let mut sent = 0;

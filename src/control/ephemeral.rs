@@ -89,6 +89,15 @@ impl EphemeralPorts {
         self.table(protocol).release(port);
     }
 
+    /// Gives an unused port back to the kernel: somebody asks for it by its number.
+    pub fn give_up(&mut self, protocol: Protocol, port: u16) {
+        let table = self.table(protocol);
+        if table.ports.get(&port).is_some_and(|held| held.users == 0) {
+            table.idle -= 1;
+            table.remove(port);
+        }
+    }
+
     /// Is the port one of these?
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn is_leased(&mut self, protocol: Protocol, port: u16) -> bool {

@@ -138,7 +138,6 @@ impl Lease {
     }
 
     /// The address and port that are held.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn local(&self) -> SocketAddrV4 {
         self.local
     }

@@ -25,6 +25,17 @@ impl Engine {
             .any(|cidr| cidr.address == address)
     }
 
+    /// Whether `device` is the driven interface: its name (SO_BINDTODEVICE) or its index
+    /// (SO_BINDTOIFINDEX).
+    pub fn is_driven(&self, device: &[u8]) -> bool {
+        let Some(mirror) = &self.mirror else {
+            return false;
+        };
+        let interface = &mirror.facts().interface;
+        let name = device.split(|&byte| byte == 0).next().unwrap_or_default();
+        name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
+    }
+
     /// Frames moved and lost.
     pub fn link_statistics(&mut self) -> crate::link::Statistics {
         self.link.statistics()
@@ -96,8 +107,13 @@ impl Engine {
         }
     }
 
-    /// The program has read from a full pair: there is room for more.
+    /// The program has read from a full pair: there is room for more. Where a waiter of ours asks
+    /// for it, that can be put off until somebody else looks.
     pub fn refill(&mut self, id: EndpointId) {
+        let endpoint = self.endpoints.get(id);
+        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers) {
+            return self.lag(id);
+        }
         let now = self.now();
         self.settle(now, id);
         self.finish_pass();

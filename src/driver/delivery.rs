@@ -35,7 +35,10 @@ pub struct Direct<'a> {
 pub(super) struct Delivery<'a, 'b> {
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) set: &'a Set,
+    /// The set whose waiter is told directly, and leaves its bytes in the queue.
     pub(super) collecting: Option<RawFd>,
+    /// Nobody waits: a set's sockets may keep their bytes in the queue.
+    pub(super) nobody_waits: bool,
     pub(super) direct: Option<&'a mut Direct<'b>>,
 }
 
@@ -62,8 +65,8 @@ impl Sink for Delivery<'_, '_> {
                 return taken;
             }
         }
-        if self.collecting.is_some()
-            && endpoint.watcher.map(|watcher| watcher.set) == self.collecting
+        if let Some(watcher) = endpoint.watcher
+            && (self.collecting == Some(watcher.set) || self.nobody_waits)
         {
             return taken;
         }

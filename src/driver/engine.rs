@@ -40,7 +40,7 @@ const BATCH: usize = 16;
 /// Frames drained in one pass at most, so that a flood does not keep a call from returning.
 const DRAIN: usize = 256;
 /// Bytes after which what the stack has to say (acknowledgements) is sent before draining on.
-const FLUSH_AFTER: usize = 192 * 1024;
+const FLUSH_AFTER: usize = 512 * 1024;
 /// Room for the largest super-packet with its link header.
 const FRAME: usize = 66 * 1024;
 /// How many drains in a row may take a frame without asking whether there is another.
@@ -100,6 +100,8 @@ pub struct Engine {
     pub(super) lagging: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
+    /// Calls that wait while another thread drives.
+    pub(super) beside: usize,
     /// Endpoints the waiter is to be told of.
     pub(super) noticed: Vec<EndpointId>,
     /// Scratch of `begin_collecting`.
@@ -167,6 +169,7 @@ impl Engine {
             direct: None,
             lagging: Vec::new(),
             collecting: None,
+            beside: 0,
             noticed: Vec::new(),
             kept: Vec::new(),
             kernel_news: true,
@@ -262,10 +265,12 @@ impl Engine {
             };
             count += 1;
             unflushed += received.len;
+            let nobody_waits = self.nobody_waits();
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
                 collecting: self.collecting,
+                nobody_waits,
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];

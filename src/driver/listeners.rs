@@ -129,12 +129,11 @@ impl Engine {
     pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
         let endpoint = Endpoint::new(end, program, Role::Connection(connection));
         let id = self.endpoints.insert(endpoint);
-        let port = self
-            .stack
-            .tcp_status(connection)
-            .map_or(0, |status| status.local.port());
-        if let Some(lease) = self.ports.share(Protocol::Tcp, port) {
-            self.ports.hold(connection, lease);
+        let status = self.stack.tcp_status(connection);
+        if let Some((local, remote)) = status.map(|status| (status.local, status.remote))
+            && let Some(lease) = self.ports.share(Protocol::Tcp, local.port())
+        {
+            self.ports.hold_between(connection, lease, local, remote);
         }
         if let Some(held) = self.endpoints.get_mut(id)
             && let Some(end) = &held.end

@@ -26,20 +26,24 @@
 //! 5. The seat is empty, or its holder polls the link before any deadline of the stack, or the
 //!    patrol timer is armed and the background thread will take it.
 
+mod admitted;
 mod background;
 mod calls;
 mod delivery;
 mod endpoint;
 mod engine;
+mod holders;
 mod inspect;
 mod listeners;
 mod notice;
 mod passed;
 mod ports;
 mod process;
+mod refusal;
 mod seat;
 mod settle;
 mod start;
+mod uses;
 
 pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};

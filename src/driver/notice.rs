@@ -15,6 +15,7 @@ use rustix::fd::RawFd;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
+use super::seat::Seat;
 
 /// The one registration of a socket in an epoll set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,18 +60,43 @@ impl Engine {
 
     /// Notes that `id` has something for the program, if the waiter may be told directly.
     pub(super) fn notice(&mut self, id: EndpointId) -> bool {
-        let Some(set) = self.collecting else {
+        let Some(endpoint) = self.endpoints.get(id) else {
             return false;
         };
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return false;
+        let watcher = match endpoint.watcher {
+            Some(watcher) if self.collecting == Some(watcher.set) => watcher,
+            _ => return false,
         };
-        let watched = endpoint.watcher.is_some_and(|watcher| watcher.set == set);
-        if !watched || endpoint.unread || endpoint.unseen_writers || !self.is_readable(id) {
+        let in_pair = endpoint.unread;
+        if endpoint.unseen_writers || !self.is_readable(id) {
             return false;
         }
-        self.noticed.push(id);
+        if in_pair && watcher.events & EDGE == 0 {
+            // The kernel goes on telling of what is in the pair.
+            self.lag(id);
+        } else {
+            self.noticed.push(id);
+        }
         true
+    }
+
+    /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
+    /// somebody does.
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.seat == Seat::Empty && self.beside == 0
+    }
+
+    /// Leaves bytes for `id` in the receive queue if nobody waits for them now.
+    pub(super) fn put_off(&mut self, id: EndpointId) -> bool {
+        let watched = self
+            .endpoints
+            .get(id)
+            .is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers);
+        let off = watched && self.nobody_waits() && self.is_readable(id);
+        if off {
+            self.lag(id);
+        }
+        off
     }
 
     /// Puts an endpoint on the list of those whose pairs are behind (invariant 1).
@@ -112,10 +138,10 @@ impl Engine {
                 continue;
             };
             endpoint.lags = false;
-            let watcher = endpoint.watcher;
+            let (watcher, in_pair) = (endpoint.watcher, endpoint.unread);
             match watcher {
                 Some(watcher) if watcher.set == set && self.is_readable(id) => {
-                    if watcher.events & EDGE == 0 {
+                    if watcher.events & EDGE == 0 && !in_pair {
                         self.noticed.push(id);
                     } else {
                         self.kept.push(id);

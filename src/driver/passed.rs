@@ -19,6 +19,8 @@ pub enum Passed {
     LocalAddress,
     /// Connected to where the kernel routes by another interface: loopback, for one.
     Destination,
+    /// It got an option that only the kernel has.
+    Option,
     /// A datagram to such a destination, sent by the kernel socket that holds our port.
     Datagram,
     /// A connection from loopback, accepted by that socket.
@@ -26,13 +28,14 @@ pub enum Passed {
 }
 
 impl Passed {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Protocol,
         Self::Refused,
         Self::SignalHandler,
         Self::Inet6,
         Self::LocalAddress,
         Self::Destination,
+        Self::Option,
         Self::Datagram,
         Self::Loopback,
     ];
@@ -45,6 +48,7 @@ impl Passed {
             Self::Inet6 => "inet6",
             Self::LocalAddress => "local_address",
             Self::Destination => "destination",
+            Self::Option => "option",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
         }

@@ -7,15 +7,15 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::holders::Holder;
+use super::uses::{Use, Uses};
 use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
-use crate::control::filter::FilterSpec;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
-use crate::control::ports::PortSet;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 
@@ -27,8 +27,9 @@ const KERNEL_BACKLOG: u32 = 4096;
 #[derive(Debug)]
 #[must_use = "a use that is dropped keeps its port leased for ever"]
 pub struct Lease {
-    protocol: Protocol,
-    port: u16,
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+    pub(super) used: Use,
 }
 
 impl Lease {
@@ -44,16 +45,23 @@ impl Lease {
 }
 
 /// A port in use.
-struct Held {
-    uses: u32,
-    /// All users so far set SO_REUSEADDR.
-    reusable: bool,
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) uses: Uses,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
-    ephemeral: bool,
+    pub(super) ephemeral: bool,
     /// The kernel sockets that hold it.
     kernel: Vec<control::lease::Lease>,
-    /// Some of them are watched for loopback clients or datagrams.
-    watched: bool,
+    /// How many of them, from the front, are watched for loopback clients or datagrams.
+    watched: usize,
+}
+
+impl Held {
+    /// Whether the kernel sockets hold the port on `address` too.
+    fn covers(&self, address: Ipv4Addr) -> bool {
+        let covers = |held: Ipv4Addr| held.is_unspecified() || held == address;
+        self.ephemeral || self.kernel.iter().any(|held| covers(*held.local().ip()))
+    }
 }
 
 /// How a socket asks for a port.
@@ -69,6 +77,19 @@ pub struct Wish {
     pub inet6: Option<control::lease::Inet6>,
 }
 
+impl Wish {
+    /// The use it would be of a port on `local`.
+    fn to_use(self, local: Ipv4Addr) -> Use {
+        Use {
+            local,
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            listening: false,
+            pooled: false,
+        }
+    }
+}
+
 /// Where ephemeral ports come from.
 pub(super) enum Source {
     /// Leased from the kernel, for the interface of that index.
@@ -79,12 +100,14 @@ pub(super) enum Source {
 
 /// The books.
 pub struct Ports {
-    source: Source,
-    held: HashMap<(Protocol, u16), Held>,
-    holders: HashMap<SocketId, Lease>,
+    pub(super) source: Source,
+    pub(super) held: HashMap<(Protocol, u16), Held>,
+    pub(super) holders: HashMap<SocketId, Holder>,
+    /// Uses of connections in TIME-WAIT, the oldest first: all wait equally long.
+    pub(super) lingering: VecDeque<(SocketAddrV4, SocketAddrV4, Lease)>,
     /// What the packet socket's filter was made from last.
-    filtered: Option<u64>,
-    changes: u64,
+    pub(super) filtered: Option<u64>,
+    pub(super) changes: u64,
 }
 
 impl Ports {
@@ -93,6 +116,7 @@ impl Ports {
             source,
             held: HashMap::new(),
             holders: HashMap::new(),
+            lingering: VecDeque::new(),
             filtered: None,
             changes: 0,
         }
@@ -112,31 +136,28 @@ impl Ports {
         local: SocketAddrV4,
         wish: &Wish,
     ) -> Result<Lease, Errno> {
-        if local.port() != 0
-            && let Some(held) = self.held.get_mut(&(protocol, local.port()))
+        self.forget_past(stack);
+        let used = wish.to_use(*local.ip());
+        if let Some(held) = self.held.get(&(protocol, local.port()))
+            && held.uses.bar(&used, protocol)
         {
-            let shareable = wish.reuse_port || (wish.reuse_address && held.reusable);
-            if !shareable {
-                return Err(Errno::ADDRINUSE);
-            }
-            held.uses += 1;
-            return Ok(Lease {
-                protocol,
-                port: local.port(),
-            });
+            return Err(Errno::ADDRINUSE);
         }
-        let (port, kernel) = match &mut self.source {
-            Source::Kernel(..) => {
-                let lease = lease_from_kernel(protocol, local, wish)?;
-                (lease.port(), vec![lease])
+        let held = self.held.get(&(protocol, local.port()));
+        let covered = held.is_some_and(|held| held.covers(*local.ip()));
+        let kernel = match &mut self.source {
+            Source::Kernel(..) if covered => None,
+            Source::Kernel(ephemeral, _) => {
+                ephemeral.give_up(protocol, local.port());
+                Some(lease_from_kernel(protocol, local, wish)?)
             }
-            Source::Own { .. } if local.port() != 0 => (local.port(), Vec::new()),
-            Source::Own { .. } => {
-                return self.ephemeral(stack, protocol, wish.reuse_address, |_, _| true);
+            Source::Own { .. } if local.port() == 0 => {
+                return self.choose(stack, protocol, *local.ip(), wish);
             }
+            Source::Own { .. } => None,
         };
-        self.enter(stack, protocol, port, wish.reuse_address, kernel);
-        Ok(Lease { protocol, port })
+        let port = kernel.as_ref().map_or(local.port(), |lease| lease.port());
+        Ok(self.enter(stack, protocol, port, used, kernel))
     }
 
     /// Takes a port of the ephemeral range for which `is_free` holds.
@@ -144,37 +165,50 @@ impl Ports {
         &mut self,
         stack: &mut Stack,
         protocol: Protocol,
-        reusable: bool,
+        local: Ipv4Addr,
+        wish: &Wish,
         is_free: impl Fn(&Stack, u16) -> bool,
     ) -> Result<Lease, Errno> {
+        let held = &self.held;
         let port = match &mut self.source {
-            Source::Kernel(ports, _) => {
-                let port = ports.acquire(protocol, |port| is_free(stack, port))?;
-                stack.set_port_owned(owned(protocol), port, true);
-                if let Some(held) = self.held.get_mut(&(protocol, port)) {
-                    held.uses += 1;
-                    return Ok(Lease { protocol, port });
-                }
-                port
-            }
+            Source::Kernel(ports, _) => ports.acquire(protocol, |port| is_free(stack, port))?,
             Source::Own { range, next } => {
-                let held = &self.held;
-                let taken =
-                    |port: u16| protocol == Protocol::Udp && held.contains_key(&(protocol, port));
-                let port = pick(*range, next, |port| !taken(port) && is_free(stack, port))
-                    .ok_or(Errno::ADDRNOTAVAIL)?;
-                if let Some(held) = self.held.get_mut(&(protocol, port)) {
-                    held.uses += 1;
-                    return Ok(Lease { protocol, port });
-                }
-                port
+                // UDP shares no port, nor does TCP with what was bound or is listening.
+                let free = |port: u16| match held.get(&(protocol, port)) {
+                    None => is_free(stack, port),
+                    Some(held) => {
+                        held.ephemeral && protocol == Protocol::Tcp && is_free(stack, port)
+                    }
+                };
+                pick(*range, next, free).ok_or(Errno::ADDRNOTAVAIL)?
             }
         };
-        self.enter(stack, protocol, port, reusable, Vec::new());
+        let used = Use {
+            pooled: true,
+            ..wish.to_use(local)
+        };
+        let lease = self.enter(stack, protocol, port, used, None);
         if let Some(held) = self.held.get_mut(&(protocol, port)) {
-            held.ephemeral = true;
+            held.ephemeral |= held.kernel.is_empty();
         }
-        Ok(Lease { protocol, port })
+        Ok(lease)
+    }
+
+    /// A port nobody has, of an address of our own.
+    fn choose(
+        &mut self,
+        stack: &mut Stack,
+        protocol: Protocol,
+        local: Ipv4Addr,
+        wish: &Wish,
+    ) -> Result<Lease, Errno> {
+        let held = &self.held;
+        let Source::Own { range, next } = &mut self.source else {
+            return Err(Errno::ADDRINUSE);
+        };
+        let port = pick(*range, next, |port| !held.contains_key(&(protocol, port)));
+        let port = port.ok_or(Errno::ADDRINUSE)?;
+        Ok(self.enter(stack, protocol, port, wish.to_use(local), None))
     }
 
     fn enter(
@@ -182,19 +216,37 @@ impl Ports {
         stack: &mut Stack,
         protocol: Protocol,
         port: u16,
-        reusable: bool,
-        kernel: Vec<control::lease::Lease>,
-    ) {
+        used: Use,
+        kernel: Option<control::lease::Lease>,
+    ) -> Lease {
         stack.set_port_owned(owned(protocol), port, true);
-        let held = Held {
-            uses: 1,
-            reusable,
-            ephemeral: false,
-            kernel,
-            watched: false,
+        let held = self.held.entry((protocol, port)).or_insert_with(|| {
+            self.changes += 1;
+            Held::default()
+        });
+        held.kernel.extend(kernel);
+        held.uses.add(used);
+        Lease {
+            protocol,
+            port,
+            used,
+        }
+    }
+
+    /// A listener takes the port up; see [`Self::silence`]. EADDRINUSE: one that may not share it
+    /// did before.
+    pub fn listen(&mut self, lease: &mut Lease) -> Result<(), Errno> {
+        let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
+            return Ok(());
         };
-        self.held.insert((protocol, port), held);
-        self.changes += 1;
+        held.uses.remove(lease.used);
+        let barred = held.uses.bar(&lease.used, lease.protocol);
+        lease.used.listening = !barred;
+        held.uses.add(lease.used);
+        if barred {
+            return Err(Errno::ADDRINUSE);
+        }
+        self.silence(lease)
     }
 
     /// A listener or a client takes the port up: from now on the kernel keeps silent there.
@@ -207,7 +259,14 @@ impl Ports {
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
             return Ok(());
         };
-        for kernel in &mut held.kernel {
+        let wanted = lease.used.local;
+        let exact = |kernel: &control::lease::Lease| *kernel.local().ip() == wanted;
+        let own = held.kernel.iter().any(exact);
+        for kernel in held
+            .kernel
+            .iter_mut()
+            .filter(|kernel| !own || exact(kernel))
+        {
             match lease.protocol {
                 Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
                 Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
@@ -219,11 +278,12 @@ impl Ports {
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.
     pub(super) fn unwatched(&mut self, lease: &Lease) -> Vec<BorrowedFd<'_>> {
         match self.held.get_mut(&(lease.protocol, lease.port)) {
-            Some(held) if !held.watched => {
-                held.watched = true;
-                held.kernel.iter().map(control::lease::Lease::fd).collect()
+            Some(held) => {
+                let unwatched = &held.kernel[held.watched..];
+                held.watched = held.kernel.len();
+                unwatched.iter().map(control::lease::Lease::fd).collect()
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         }
     }
 
@@ -243,37 +303,15 @@ impl Ports {
     ) -> Option<rustix::fd::OwnedFd> {
         let key = (lease.protocol, lease.port);
         let socket = match self.held.get_mut(&key) {
-            Some(held) if held.uses == 1 => held.kernel.pop().map(control::lease::Lease::into_fd),
+            Some(held) if held.uses.is_single() => {
+                let socket = held.kernel.pop().map(control::lease::Lease::into_fd);
+                held.watched = held.watched.min(held.kernel.len());
+                socket
+            }
             _ => None,
         };
         self.release(stack, lease);
         socket
-    }
-
-    /// Another use of a port that is held: an accepted connection's.
-    pub fn share(&mut self, protocol: Protocol, port: u16) -> Option<Lease> {
-        let held = self.held.get_mut(&(protocol, port))?;
-        held.uses += 1;
-        Some(Lease { protocol, port })
-    }
-
-    /// Lets `socket` have the use for as long as the stack has the socket.
-    pub fn hold(&mut self, socket: SocketId, lease: Lease) {
-        self.holders.insert(socket, lease);
-    }
-
-    /// Takes the use back from a socket that is about to be closed.
-    pub fn take_back(&mut self, socket: SocketId) -> Option<Lease> {
-        self.holders.remove(&socket)
-    }
-
-    /// Gives back what `socket` held if the stack has forgotten it.
-    pub fn forget_if_gone(&mut self, stack: &mut Stack, socket: SocketId) {
-        if !stack.exists(socket)
-            && let Some(lease) = self.holders.remove(&socket)
-        {
-            self.release(stack, lease);
-        }
     }
 
     /// Gives a use back.
@@ -282,61 +320,23 @@ impl Ports {
         let Some(held) = self.held.get_mut(&key) else {
             return;
         };
-        held.uses -= 1;
-        let ephemeral = held.ephemeral;
-        if held.uses == 0 {
+        if !held.uses.remove(lease.used) {
+            return;
+        }
+        if held.uses.is_empty() {
             self.held.remove(&key);
         }
         match &mut self.source {
             // Leased on for the next one, and still the stack's to answer for.
-            Source::Kernel(ports, _) if ephemeral => ports.release(lease.protocol, lease.port),
+            Source::Kernel(ports, _) if lease.used.pooled => {
+                ports.release(lease.protocol, lease.port);
+            }
             _ if !self.held.contains_key(&key) => {
                 stack.set_port_owned(owned(lease.protocol), lease.port, false);
                 self.changes += 1;
             }
             _ => {}
         }
-    }
-
-    /// What the packet socket should admit, if that has changed since it was asked last.
-    pub(super) fn changed_filter(&mut self, addresses: &[Ipv4Addr]) -> Option<FilterSpec> {
-        let leased = match &self.source {
-            Source::Kernel(ports, _) => ports.changes(),
-            Source::Own { .. } => 0,
-        };
-        let now = self.changes << 32 ^ leased;
-        if self.filtered == Some(now) {
-            return None;
-        }
-        self.filtered = Some(now);
-        let (mut tcp_ports, mut udp_ports) = (PortSet::default(), PortSet::default());
-        for (&(protocol, port), held) in &self.held {
-            match protocol {
-                _ if held.ephemeral => {}
-                Protocol::Tcp => tcp_ports.insert(port),
-                Protocol::Udp => udp_ports.insert(port),
-            }
-        }
-        if let Source::Kernel(ports, _) = &self.source {
-            ports
-                .blocks(Protocol::Tcp)
-                .for_each(|block| tcp_ports.insert_block(block));
-            ports
-                .blocks(Protocol::Udp)
-                .for_each(|block| udp_ports.insert_block(block));
-        }
-        let own_address = !self.shares_with_kernel();
-        Some(FilterSpec {
-            addresses: addresses.to_vec(),
-            own_address,
-            tcp_ports,
-            udp_ports,
-        })
-    }
-
-    /// Makes the next [`Ports::changed_filter`] give one, whatever has changed.
-    pub(super) fn refilter(&mut self) {
-        self.filtered = None;
     }
 }
 

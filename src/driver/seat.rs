@@ -140,7 +140,10 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let timeout = remaining(request.deadline, now);
     let mask = request.mask;
     let fds = &mut *request.fds;
-    guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()))?;
+    guard.beside += 1;
+    let woken = guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()));
+    guard.beside -= 1;
+    woken?;
     guard.kernel_news = true;
     Ok(Ready {
         link: false,

@@ -51,7 +51,7 @@ impl Engine {
             if let Some(id) = self.endpoints.of_socket(socket) {
                 if self.direct == Some(socket) {
                     self.lag(id);
-                } else if !self.notice(id) {
+                } else if !self.notice(id) && !self.put_off(id) {
                     self.settle(now, id);
                 }
             }
@@ -215,6 +215,14 @@ impl Engine {
         }
     }
 
+    /// The pair has room again.
+    fn stop_watching_room(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.full = false;
+            watch(&self.set, endpoint, id.token(), EventFlags::empty());
+        }
+    }
+
     /// News of an end: bytes written where we could not see it, shutdown, close, room.
     pub(super) fn serve_end(&mut self, id: EndpointId, flags: EventFlags) {
         let now = self.now();
@@ -223,10 +231,12 @@ impl Engine {
         };
         let gone = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         match endpoint.role {
-            Role::Connection(socket) => {
+            Role::Connection(_) => {
                 if flags.contains(EventFlags::OUT) {
-                    self.deliver_queued(now, id, socket);
-                    self.settle_connection(now, id, socket);
+                    self.stop_watching_room(id);
+                    if !self.notice(id) {
+                        self.settle(now, id);
+                    }
                 }
                 if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
                     self.take_overflow(now, id);

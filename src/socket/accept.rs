@@ -6,12 +6,13 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::create::admit;
+use super::readiness::deadline;
 use super::{Kind, Socket, Stage, table};
 use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
+use crate::sys::signal;
 use crate::sys::wait::{borrow, entry};
-use crate::sys::{clock, signal};
 
 /// A socket that was accepted.
 pub struct Accepted {
@@ -64,7 +65,7 @@ fn accept_from(
     if socket.nonblocking() {
         return Err(Errno::AGAIN);
     }
-    let deadline = timeout.map(|after| clock::monotonic() + after);
+    let deadline = deadline(timeout);
     loop {
         let mut fds = [entry(fd, libc::POLLIN)];
         let mut request = Wait {
@@ -188,7 +189,7 @@ fn name(
     state.stage = Stage::Connected;
     state.local = names.map(|(local, _)| local);
     state.remote = names.map(|(_, remote)| remote);
-    state.bound = true;
+    state.bound = state.local;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
     }

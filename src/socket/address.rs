@@ -47,6 +47,31 @@ pub fn read(bytes: &[u8], family: Family) -> Result<Given, Errno> {
     }
 }
 
+/// Reads the destination of a datagram on a socket of `family`; `None`: it is as if none was given.
+/// EINVAL: too short, too long, or (AF_INET6) of another family; EAFNOSUPPORT.
+pub fn read_destination(bytes: &[u8], family: Family) -> Result<Option<Given>, Errno> {
+    let kind = match bytes {
+        [low, high, ..] if bytes.len() <= LONGEST => u16::from_ne_bytes([*low, *high]),
+        _ => return Err(Errno::INVAL),
+    };
+    match (family, i32::from(kind)) {
+        (Family::Inet6, libc::AF_UNSPEC) => Ok(None),
+        (Family::Inet6, libc::AF_INET6) => read(bytes, family).map(Some),
+        // Programs that name no family mean AF_INET.
+        (_, libc::AF_INET) | (Family::Inet, libc::AF_UNSPEC) if bytes.len() >= LEN4 => {
+            Ok(Some(Given::V4(read_v4(bytes))))
+        }
+        (Family::Inet, _) if bytes.len() >= LEN4 => Err(Errno::AFNOSUPPORT),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// Whether this is an address of AF_INET itself: UDP sockets of AF_INET6 connect to those too.
+pub fn is_v4(bytes: &[u8]) -> bool {
+    let kind = bytes.first_chunk().map(|kind| u16::from_ne_bytes(*kind));
+    kind.map(i32::from) == Some(libc::AF_INET)
+}
+
 fn read_v4(bytes: &[u8]) -> SocketAddrV4 {
     let ip = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
     SocketAddrV4::new(ip, u16::from_be_bytes([bytes[2], bytes[3]]))

@@ -61,7 +61,7 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    if state.bound || state.stage != Stage::Idle {
+    if state.bound.is_some() || state.stage != Stage::Idle {
         return Err(Errno::INVAL);
     }
     if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
@@ -69,9 +69,14 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     {
         return to_kernel(&mut engine, socket, &mut state, Passed::LocalAddress);
     }
+    if local.port() == 0 && state.options.bind_no_port {
+        state.local = Some(local);
+        state.bound = Some(local);
+        return Ok(Rest::Done);
+    }
     let lease = take_port(&mut engine, socket, &state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
-    state.bound = true;
+    state.bound = Some(local);
     if socket.kind == Kind::Datagram {
         super::datagram::open(&mut engine, socket, &mut state, id, lease)?;
     } else {
@@ -152,13 +157,13 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     let local = state
         .local
         .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-    let lease = match state.lease.take() {
+    let mut lease = match state.lease.take() {
         Some(lease) => lease,
         None => take_port(&mut engine, socket, &state, local)?,
     };
     let local = SocketAddrV4::new(*local.ip(), lease.port());
     let options = state.options.tcp();
-    let listener = match open_listener(&mut engine, &lease, local, backlog, &options) {
+    let listener = match open_listener(&mut engine, &mut lease, local, backlog, &options) {
         Ok(listener) => listener,
         Err(errno) => {
             state.lease = Some(lease);
@@ -173,19 +178,18 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     engine.stuff(id);
     engine.refilter();
     state.local = Some(local);
-    state.bound = true;
     state.stage = Stage::Listening;
     Ok(Rest::Done)
 }
 
 fn open_listener(
     engine: &mut Engine,
-    lease: &Lease,
+    lease: &mut Lease,
     local: SocketAddrV4,
     backlog: u32,
     options: &crate::stack::tcp::TcpOptions,
 ) -> Result<crate::stack::ids::SocketId, Errno> {
-    engine.ports.silence(lease)?;
+    engine.ports.listen(lease)?;
     engine
         .stack
         .tcp_listen(local, backlog, options)

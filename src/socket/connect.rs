@@ -6,16 +6,18 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::{self, Given};
-use super::bind::{Rest, to_kernel};
+use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
-use super::{Kind, Socket, Stage, State, errno};
+use super::readiness::deadline;
+use super::{Family, Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{
     self, EndpointId, Engine, Guard, Interruption, Lease, Passed, Role, Wait, wait,
 };
+use crate::stack::Stack;
 use crate::stack::routes::RouteDecision;
+use crate::sys::signal;
 use crate::sys::wait::entry;
-use crate::sys::{clock, signal};
 
 /// connect(2).
 pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
@@ -26,10 +28,15 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
     }
-    let given = address::read(address, socket.family)?;
     if socket.kind == Kind::Datagram {
+        let family = match address::is_v4(address) && !state.options.v6_only {
+            true => Family::Inet,
+            false => socket.family,
+        };
+        let given = address::read(address, family)?;
         return super::datagram::connect(&mut engine, socket, &mut state, given);
     }
+    let given = address::read(address, socket.family)?;
     if given == Given::Unspecified {
         return disconnect(&mut engine, socket, &mut state);
     }
@@ -49,7 +56,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     match decide(&mut engine, &state, remote)? {
         None => to_kernel(&mut engine, socket, &mut state, Passed::Destination),
         Some(local) => {
-            let id = open(&mut engine, &mut state, local, remote)?;
+            let id = open(&mut engine, socket, &mut state, local, remote)?;
             if socket.nonblocking() {
                 engine.stuff(id);
                 engine.finish_pass();
@@ -95,9 +102,7 @@ fn restart(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Resu
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;
-    if !state.bound {
-        state.local = None;
-    }
+    state.local = state.bound;
     Ok(())
 }
 
@@ -142,6 +147,7 @@ pub(super) fn decide(
 /// OPEN: the port, the connection, the endpoint's new role.
 fn open(
     engine: &mut Engine,
+    socket: &Socket,
     state: &mut State,
     ip: Ipv4Addr,
     remote: SocketAddrV4,
@@ -150,7 +156,7 @@ fn open(
         return Err(Errno::NETUNREACH);
     }
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
-    let lease = client_port(engine, state, ip, remote)?;
+    let lease = client_port(engine, socket, state, ip, remote)?;
     let local = SocketAddrV4::new(ip, lease.port());
     let now = engine.now();
     let opened = engine.ports.silence(&lease).and_then(|()| {
@@ -167,7 +173,7 @@ fn open(
             return Err(errno);
         }
     };
-    engine.ports.hold(connection, lease);
+    engine.ports.hold_between(connection, lease, local, remote);
     engine.refilter();
     engine.endpoints.set_role(id, Role::Connecting(connection));
     engine.watch_end(id);
@@ -180,6 +186,7 @@ fn open(
 
 fn client_port(
     engine: &mut Engine,
+    socket: &Socket,
     state: &mut State,
     ip: Ipv4Addr,
     remote: SocketAddrV4,
@@ -187,18 +194,18 @@ fn client_port(
     if let Some(lease) = state.lease.take() {
         return Ok(lease);
     }
-    if state.bound
-        && let Some(local) = state.local
-        && let Some(lease) = engine.ports.share(Protocol::Tcp, local.port())
-    {
-        return Ok(lease);
-    }
     let engine = &mut *engine;
+    if let Some(bound) = state.bound
+        && bound.port() != 0
+    {
+        // It was the port of an attempt that has failed.
+        return take_port(engine, socket, state, bound);
+    }
+    let wish = wish(socket, state);
+    let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
         .ports
-        .ephemeral(&mut engine.stack, Protocol::Tcp, true, |stack, port| {
-            stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote)
-        })
+        .ephemeral(&mut engine.stack, Protocol::Tcp, ip, &wish, is_free)
 }
 
 /// Waits for a blocking connect(2) to end.
@@ -209,7 +216,7 @@ fn complete(
     id: EndpointId,
 ) -> Result<Rest, Errno> {
     let timeout = socket.state().options.send_timeout;
-    let deadline = timeout.map(|after| clock::monotonic() + after);
+    let deadline = deadline(timeout);
     if engine.seat_is_taken() {
         // Another thread drives: this one waits on the descriptor, which must not be writable.
         engine.stuff(id);

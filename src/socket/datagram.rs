@@ -2,12 +2,14 @@
 
 use core::cell::Cell;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
+use super::readiness::deadline;
 use super::{Socket, State, connect, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{
@@ -17,7 +19,7 @@ use crate::driver::{
 use crate::stack::ids::SocketId;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
-use crate::sys::{clock, raw, signal};
+use crate::sys::{raw, signal};
 
 /// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791).
 const LONGEST: usize = 65_507;
@@ -73,9 +75,15 @@ fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<Soc
     if let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role) {
         return Ok(datagram);
     }
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-    let lease = take_port(engine, socket, state, any)?;
-    state.local = Some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
+    let ip = state
+        .bound
+        .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
+    let lease = match take_port(engine, socket, state, SocketAddrV4::new(ip, 0)) {
+        // As on Linux where no ephemeral port is left for a socket that did not ask for one.
+        Err(Errno::ADDRINUSE) => return Err(Errno::AGAIN),
+        lease => lease?,
+    };
+    state.local = Some(SocketAddrV4::new(ip, lease.port()));
     open(engine, socket, state, id, lease)
 }
 
@@ -88,21 +96,7 @@ pub fn connect(
 ) -> Result<Rest, Errno> {
     let remote = match given {
         Given::V4(remote) => remote,
-        Given::Unspecified => {
-            if state.remote.take().is_some() {
-                let datagram = opened(engine, socket, state)?;
-                engine
-                    .stack
-                    .udp_connect(datagram, None)
-                    .map_err(errno::of)?;
-                if !state.bound
-                    && let Some(local) = &mut state.local
-                {
-                    local.set_ip(Ipv4Addr::UNSPECIFIED);
-                }
-            }
-            return Ok(Rest::Done);
-        }
+        Given::Unspecified => return disconnect(engine, state),
         Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
@@ -124,9 +118,36 @@ pub fn connect(
     Ok(Rest::Done)
 }
 
+/// connect(2) with AF_UNSPEC: no peer any more, and of the address only what the program bound.
+fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
+    let (Some(id), Some(_)) = (state.endpoint, state.remote.take()) else {
+        return Ok(Rest::Done);
+    };
+    let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
+    else {
+        return Ok(Rest::Done);
+    };
+    let bound = state.bound.filter(|bound| bound.port() != 0);
+    if let Some(bound) = bound {
+        engine
+            .stack
+            .udp_connect(datagram, None)
+            .map_err(errno::of)?;
+        engine.stack.udp_set_local(datagram, bound);
+    } else {
+        engine.endpoints.set_role(id, Role::Undecided);
+        engine.stack.udp_close(datagram);
+        if let Some(lease) = engine.ports.take_back(datagram) {
+            engine.ports.release(&mut engine.stack, lease);
+        }
+    }
+    state.local = state.bound;
+    Ok(Rest::Done)
+}
+
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
 /// the kernel socket that holds it, goes along.
-fn leave(
+pub(super) fn leave(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
@@ -286,7 +307,7 @@ struct Call<'a, 'b> {
     fd: RawFd,
     id: EndpointId,
     waits: bool,
-    timeout: Option<u64>,
+    timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
 }
@@ -307,7 +328,7 @@ impl Call<'_, '_> {
     }
 
     fn wait(&self, engine: &mut Guard) -> Result<Received, Errno> {
-        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        let deadline = deadline(self.timeout);
         let taken = Cell::new(None);
         let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
             let copied = self.data.put(0, bytes);
@@ -374,7 +395,7 @@ impl Call<'_, '_> {
             }
         }
         let Role::Datagram(datagram) = endpoint.role else {
-            return endpoint.read_finished.then(|| Ok(self.nothing()));
+            return (endpoint.read_finished && self.waits).then(|| Ok(self.nothing()));
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
             let mut payload = vec![0; front.len.min(self.data.len())];
@@ -396,7 +417,8 @@ impl Call<'_, '_> {
             .endpoints
             .get(self.id)
             .is_some_and(|endpoint| endpoint.read_finished);
-        shut.then(|| Ok(self.nothing()))
+        // Who does not wait is told to (EAGAIN), as on Linux.
+        (shut && self.waits).then(|| Ok(self.nothing()))
     }
 
     /// What a socket that is shut down for reading gives.

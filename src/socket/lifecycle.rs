@@ -107,7 +107,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
                 let engine = &mut *engine;
                 engine.ports.forget_if_gone(&mut engine.stack, listener);
                 state.stage = Stage::Idle;
-                state.bound = false;
+                state.bound = None;
                 state.local = None;
                 let _ = super::create::renew(engine, socket, &mut state);
             }
@@ -140,7 +140,13 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             }
             Ok(())
         }
-        _ => Err(Errno::NOTCONN),
+        // Linux refuses, and notes it all the same: a later recv(2) gives 0.
+        _ => {
+            if let Some(endpoint) = engine.endpoints.get_mut(id) {
+                endpoint.read_finished |= reads;
+            }
+            Err(Errno::NOTCONN)
+        }
     };
     engine.finish_pass();
     engine.kick();

@@ -90,8 +90,8 @@ pub struct State {
     pub stage: Stage,
     /// Bound or chosen address.
     pub local: Option<SocketAddrV4>,
-    /// Whether the program bound it to an address of its own choice.
-    pub bound: bool,
+    /// What of it the program chose by bind(2): the address unless unspecified, the port unless 0.
+    pub bound: Option<SocketAddrV4>,
     /// Peer, once there is one.
     pub remote: Option<SocketAddrV4>,
     /// The port, while no connection or listener of the stack holds it.
@@ -128,7 +128,7 @@ impl Socket {
                 endpoint: Some(endpoint),
                 stage: Stage::Idle,
                 local: None,
-                bound: false,
+                bound: None,
                 remote: None,
                 lease: None,
                 options: Options::new(kind),

@@ -12,8 +12,8 @@ use crate::driver::{self, Interruption, Role, Wait, Watcher, wait};
 use crate::sys::clock;
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
-/// When a wait of `timeout` is over, in monotonic nanoseconds.
-fn deadline(timeout: Option<Duration>) -> Option<u64> {
+/// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
+pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
     let nanoseconds = u64::try_from(timeout?.as_nanos()).unwrap_or(u64::MAX);
     Some(clock::monotonic().saturating_add(nanoseconds))
 }

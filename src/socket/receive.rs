@@ -1,16 +1,18 @@
 //! Receiving from a connection: recv(2), recvfrom(2), recvmsg(2), read(2), readv(2).
 
 use core::cell::Cell;
+use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::readiness::deadline;
 use super::{Kind, Socket, errno};
 use crate::driver::{self, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
-use crate::sys::{clock, raw, signal};
+use crate::sys::{raw, signal};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -50,7 +52,7 @@ struct Call<'a, 'b> {
     fd: RawFd,
     id: EndpointId,
     waits: bool,
-    timeout: Option<u64>,
+    timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
     /// Bytes to wait for.
@@ -88,7 +90,7 @@ impl Call<'_, '_> {
     }
 
     fn wait(&self, engine: &mut Guard, got: &Cell<usize>) -> Result<usize, Errno> {
-        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        let deadline = deadline(self.timeout);
         let connection = engine
             .endpoints
             .get(self.id)
@@ -136,6 +138,7 @@ impl Call<'_, '_> {
             return Some(partial(got, Errno::NOTCONN));
         };
         match endpoint.role {
+            Role::Undecided if endpoint.read_finished => return Some(Ok(0)),
             Role::Undecided | Role::Listener(_) => return Some(partial(got, Errno::NOTCONN)),
             _ if self.data.len() == 0 => return Some(Ok(0)),
             _ => {}

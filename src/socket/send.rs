@@ -1,15 +1,17 @@
 //! Sending on a connection: send(2), sendto(2), sendmsg(2), write(2), writev(2).
 
 use core::cell::Cell;
+use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::readiness::deadline;
 use super::{Kind, Socket, errno};
 use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::sys::signal;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
-use crate::sys::{clock, signal};
 
 /// Sends `data`; how many bytes were taken. `None`: the descriptor works by itself, make the call
 /// on it.
@@ -46,7 +48,7 @@ struct Call<'a, 'b> {
     fd: RawFd,
     id: EndpointId,
     waits: bool,
-    timeout: Option<u64>,
+    timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
 }
@@ -70,7 +72,7 @@ impl Call<'_, '_> {
     }
 
     fn wait(&self, engine: &mut Guard, sent: &Cell<usize>) -> Result<usize, Errno> {
-        let deadline = self.timeout.map(|after| clock::monotonic() + after);
+        let deadline = deadline(self.timeout);
         loop {
             if engine.seat_is_taken() {
                 engine.stuff(self.id);

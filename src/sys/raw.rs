@@ -44,6 +44,26 @@ pub fn setsockopt(fd: RawFd, level: i32, name: i32, value: &[u8]) -> Result<(), 
     .map(drop)
 }
 
+/// getsockopt(2) of at most `room` bytes.
+pub fn getsockopt(fd: RawFd, level: i32, name: i32, room: i32) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0u8; usize::try_from(room).unwrap_or(0).clamp(4, LONGEST_OPTION)];
+    let mut len = room.min(LONGEST_OPTION as i32);
+    // SAFETY: `len` lives across the call; if it is not negative, at least that many bytes are in
+    // `value`, and the kernel, which takes a negative one for four at most, writes no more.
+    checked(unsafe {
+        syscall5(
+            Sysno::getsockopt,
+            fd as usize,
+            level as usize,
+            name as usize,
+            value.as_mut_ptr() as usize,
+            &raw mut len as usize,
+        )
+    })?;
+    value.truncate(usize::try_from(len).unwrap_or(0));
+    Ok(value)
+}
+
 /// Bytes that wait to be read (FIONREAD).
 pub fn unread(fd: RawFd) -> Result<usize, Errno> {
     let mut count: libc::c_int = 0;
@@ -81,6 +101,9 @@ pub fn epoll_add(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Er
     })
     .map(drop)
 }
+
+/// Longest option value, in bytes.
+const LONGEST_OPTION: usize = 4096;
 
 /// Most iovecs the kernel takes at once (UIO_MAXIOV).
 const MOST_PARTS: usize = 1024;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::stack::counters::Drop;
+use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::random::Random;
 use crate::stack::tcp::{State, TcpOptions};
@@ -39,6 +40,7 @@ struct End {
     sent: usize,
     received: usize,
     closed: bool,
+    error: Option<Error>,
 }
 
 impl End {
@@ -50,11 +52,14 @@ impl End {
             sent: 0,
             received: 0,
             closed: false,
+            error: None,
         }
     }
 
     fn step(&mut self, wire: &mut Wire) {
         let Host { stack, now, .. } = &mut wire.hosts[self.host];
+        let status = stack.tcp_status(self.id);
+        self.error = self.error.or(status.and_then(|status| status.error));
         let rest = &data()[self.sent..self.to_send];
         self.sent += stack.tcp_send(*now, self.id, rest, false).unwrap_or(0);
         if self.sent == self.to_send && !self.closed {
@@ -87,8 +92,8 @@ impl End {
 }
 
 /// Sends `there` bytes from the first host to the second and `back` the other way, closes, and
-/// returns how long it took on the wire's clock.
-fn transfer(wire: &mut Wire, there: usize, back: usize) -> Duration {
+/// returns how long it took on the wire's clock. The error is that of the first host.
+fn transfer(wire: &mut Wire, there: usize, back: usize) -> Result<Duration, Error> {
     let options = TcpOptions::default();
     let start = wire.now;
     let [us, peer] = &mut wire.hosts;
@@ -101,6 +106,9 @@ fn transfer(wire: &mut Wire, there: usize, back: usize) -> Duration {
     let mut server: Option<End> = None;
     let done = wire.run(Duration::from_secs(100_000), |wire| {
         client.step(wire);
+        if client.error.is_some() {
+            return true;
+        }
         if server.is_none() {
             let accepted = wire.hosts[1].stack.tcp_accept(listener);
             server = accepted.map(|id| End::new(1, id, back));
@@ -118,7 +126,8 @@ fn transfer(wire: &mut Wire, there: usize, back: usize) -> Duration {
         wire.hosts[0].stack.tcp_status(client.id),
         server.map(|server| wire.hosts[1].stack.tcp_status(server.id)),
     );
-    wire.now.since(start)
+    let time = wire.now.since(start);
+    client.error.map_or(Ok(time), Err)
 }
 
 fn wire(regions: Regions, impairment: Impairment, seed: u64) -> Wire {
@@ -149,7 +158,7 @@ fn a_good_wire_is_used_well() {
     };
     for seed in 0..2 {
         let mut wire = wire(regions(), impairment, seed);
-        let time = transfer(&mut wire, 10 * MIB, 0);
+        let time = transfer(&mut wire, 10 * MIB, 0).unwrap();
         assert!(time < 40 * delay, "{time:?}");
         let retransmitted = wire.hosts[0].stack.tcp_counters();
         let retransmitted = retransmitted.get(crate::stack::tcp::Counter::Retransmissions);
@@ -161,25 +170,30 @@ fn a_good_wire_is_used_well() {
 fn both_ways_at_once() {
     for seed in 0..2 {
         let mut wire = wire(regions(), Impairment::HARSH, seed);
-        transfer(&mut wire, MIB, MIB);
+        transfer(&mut wire, MIB, MIB).unwrap();
     }
 }
 
 /// Ten MiB over a wire that loses a fifth, seed by seed: a few each time the tests run, a thousand
 /// with `SEEDS=1000`.
+///
+/// A retransmission and its ACK both arrive three times in five. That sixteen in a row do not, which
+/// ends a connection as on Linux, comes about once in a thousand seeds.
 #[test]
 fn ten_mebibytes_over_a_harsh_wire() {
     let seeds = std::env::var("SEEDS").map_or(8, |seeds| seeds.parse().expect("SEEDS: a number"));
-    let next = AtomicU64::new(0);
+    let (next, given_up) = (AtomicU64::new(0), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(2, Into::into);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| run_seeds(&next, seeds));
+            scope.spawn(|| run_seeds(&next, seeds, &given_up));
         }
     });
+    let given_up = given_up.into_inner();
+    assert!(given_up <= seeds / 100, "{given_up} given up");
 }
 
-fn run_seeds(next: &AtomicU64, seeds: u64) {
+fn run_seeds(next: &AtomicU64, seeds: u64, given_up: &AtomicU64) {
     let mut regions = regions();
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -187,10 +201,15 @@ fn run_seeds(next: &AtomicU64, seeds: u64) {
             return;
         }
         let mut wire = wire(regions, Impairment::HARSH, seed);
-        let time = transfer(&mut wire, 10 * MIB, 0);
+        match transfer(&mut wire, 10 * MIB, 0) {
+            Ok(time) => println!("seed {seed}: {time:?}, {} frames", wire.frames),
+            Err(error) => {
+                assert_eq!(error, Error::TimedOut, "seed {seed}");
+                given_up.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         let caught = wire.hosts[1].drops(Drop::TcpChecksum);
-        assert!(caught > 50, "seed {seed}: {caught} spoilt segments caught");
-        println!("seed {seed}: {time:?}, {} frames", wire.frames);
+        assert!(caught > 0, "seed {seed}: no spoilt segment was caught");
         regions = wire.hosts.map(|host| host.stack.into_pool().into_bytes());
     }
 }

@@ -200,13 +200,14 @@ fn after_idle() {
     );
 }
 
-/// A small piece of a large window waits for more room.
+/// A small piece of a large window waits for more room while the next ACK is near.
 #[test]
 fn super_packet_waits_for_room() {
     with_super_packets(
         "
         ! send 30000
         > . 1:14601(14600) ack 1
+        +0.01
         < . 1:1(0) ack 1461 win 65535
         < . 1:1(0) ack 4381 win 65535
         > . 14601:23361(8760) ack 1

@@ -1,49 +1,90 @@
 //! getsockopt(2).
 
+use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::period;
-use super::{Congestion, Options, info};
+use super::set::deferral;
+use super::{Options, info, kernel};
+use crate::control::settings;
 use crate::driver::{self, Engine};
-use crate::socket::{Family, Kind, Socket, Stage, State, errno};
+use crate::socket::{Family, Kind, Socket, Stage, State, address, connect, errno};
 use crate::stack::ids::SocketId;
+use crate::stack::routes::RouteDecision;
+use crate::stack::tcp::Congestion;
+use crate::sys::raw;
 
 /// Room of the longest name TCP_CONGESTION gives, in bytes.
 const CONGESTION_NAME: usize = 16;
-/// SO_SNDBUF of a UDP socket that set none, and its SO_RCVBUF, as read back.
-const TCP_SEND_DEFAULT: usize = 16_384;
-const TCP_RECEIVE_DEFAULT: usize = 131_072;
+/// Segment size before a connection knows better (RFC 9293 section 3.7.1).
+const DEFAULT_SEGMENT: i32 = 536;
 
-/// getsockopt(2): the value, of which the caller takes as much as it asked for. `None`: the
-/// descriptor is the kernel's by now, make the call on it.
-pub fn get(socket: &Arc<Socket>, level: i32, name: i32) -> Option<Result<Vec<u8>, Errno>> {
+/// getsockopt(2) of at most `room` bytes. `None`: the descriptor is the kernel's by now, make the
+/// call on it.
+pub fn get(
+    socket: &Arc<Socket>,
+    level: i32,
+    name: i32,
+    room: i32,
+) -> Option<Result<Vec<u8>, Errno>> {
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
+        return Some(peer_name(socket, room));
+    }
     let mut engine = driver::lock()?;
     let mut state = socket.state();
     state.endpoint?;
-    Some(match (level, socket.kind) {
+    let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(&mut engine, socket, &mut state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(&mut engine, &state, name),
         (libc::IPPROTO_IP, _) => get_ip(&mut engine, &state, name),
-        (libc::IPPROTO_IPV6, _) if socket.family == Family::Inet6 => get_ipv6(&state.options, name),
-        _ => Err(Errno::OPNOTSUPP),
+        _ => None,
+    };
+    Some(match ours {
+        Some(value) => value.and_then(|value| fit(value, level, room)),
+        None => kernel::get(socket, &state.options, (level, name), room),
     })
 }
 
-fn int(value: i32) -> Result<Vec<u8>, Errno> {
-    Ok(value.to_ne_bytes().to_vec())
+/// As much of a value as there is room for.
+fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
+    let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
+    // The IP level alone gives small numbers as a byte where there is no room for an integer.
+    if level == libc::IPPROTO_IP
+        && (1..4).contains(&room)
+        && let [low, 0, 0, 0] = value[..]
+    {
+        return Ok(vec![low]);
+    }
+    value.truncate(room);
+    Ok(value)
 }
 
-fn bool_int(value: bool) -> Result<Vec<u8>, Errno> {
+/// SO_PEERNAME: getpeername(2) by another door. EINVAL: too little room.
+fn peer_name(socket: &Arc<Socket>, room: i32) -> Result<Vec<u8>, Errno> {
+    let remote = connect::peer(socket).ok_or(Errno::NOTCONN)?;
+    let (bytes, count) = address::write(remote, socket.family);
+    match usize::try_from(room) {
+        Ok(room) if room <= count => Ok(bytes[..room].to_vec()),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// A value, if the option is one of ours.
+type Value = Option<Result<Vec<u8>, Errno>>;
+
+fn int(value: i32) -> Value {
+    Some(Ok(value.to_ne_bytes().to_vec()))
+}
+
+fn bool_int(value: bool) -> Value {
     int(i32::from(value))
 }
 
-fn get_socket(
-    engine: &mut Engine,
-    socket: &Socket,
-    state: &mut State,
-    name: i32,
-) -> Result<Vec<u8>, Errno> {
+fn bytes(value: Vec<u8>) -> Value {
+    Some(Ok(value))
+}
+
+fn get_socket(engine: &mut Engine, socket: &Socket, state: &mut State, name: i32) -> Value {
     let options = &state.options;
     match name {
         libc::SO_ERROR => int(take_error(engine, state)),
@@ -65,24 +106,21 @@ fn get_socket(
         libc::SO_KEEPALIVE => bool_int(options.keep_alive),
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
-        libc::SO_DONTROUTE => bool_int(options.do_not_route),
-        libc::SO_NO_CHECK => bool_int(options.no_check),
-        libc::SO_DEBUG => bool_int(options.debug),
-        libc::SO_TIMESTAMP => bool_int(options.timestamp),
         libc::SO_SNDBUF => int(send_buffer(engine, socket, options) as i32),
         libc::SO_RCVBUF => int(receive_buffer(engine, socket, options) as i32),
-        libc::SO_SNDLOWAT => int(1),
         libc::SO_RCVLOWAT => int(options.receive_low_water as i32),
-        libc::SO_PRIORITY => int(options.priority),
-        libc::SO_MARK => int(options.mark as i32),
-        libc::SO_BUSY_POLL => int(options.busy_poll),
-        libc::SO_RXQ_OVFL | libc::SO_ZEROCOPY | libc::SO_TIMESTAMPNS => int(0),
-        libc::SO_INCOMING_CPU => int(-1),
-        libc::SO_LINGER => Ok(linger(options)),
-        libc::SO_RCVTIMEO => Ok(timeval(options.receive_timeout)),
-        libc::SO_SNDTIMEO => Ok(timeval(options.send_timeout)),
-        libc::SO_BINDTODEVICE => Ok(Vec::new()),
-        _ => Err(Errno::NOPROTOOPT),
+        libc::SO_PEEK_OFF => int(options.peek_offset),
+        libc::SO_LINGER => bytes(linger(options)),
+        libc::SO_RCVTIMEO => bytes(timeval(options.receive_timeout)),
+        libc::SO_SNDTIMEO => bytes(timeval(options.send_timeout)),
+        // The pair's is as unique as the socket's would be.
+        libc::SO_COOKIE => {
+            let program = state
+                .endpoint
+                .and_then(|id| Some(engine.endpoints.get(id)?.program));
+            Some(raw::getsockopt(program?, libc::SOL_SOCKET, name, 8))
+        }
+        _ => None,
     }
 }
 
@@ -109,7 +147,7 @@ fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
 fn send_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
     match (options.send_buffer, socket.kind) {
         (Some(set), _) => 2 * set,
-        (None, Kind::Stream) => TCP_SEND_DEFAULT.max(engine.limits().tcp_wmem[1]),
+        (None, Kind::Stream) => engine.limits().tcp_wmem[1],
         (None, Kind::Datagram) => engine.limits().wmem_default,
     }
 }
@@ -117,7 +155,7 @@ fn send_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
 fn receive_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
     match (options.receive_buffer, socket.kind) {
         (Some(set), _) => 2 * set,
-        (None, Kind::Stream) => TCP_RECEIVE_DEFAULT.max(engine.limits().tcp_rmem[1]),
+        (None, Kind::Stream) => engine.limits().tcp_rmem[1],
         (None, Kind::Datagram) => engine.limits().rmem_default,
     }
 }
@@ -128,10 +166,10 @@ fn linger(options: &Options) -> Vec<u8> {
     value
 }
 
-fn timeval(timeout: Option<u64>) -> Vec<u8> {
-    let micros = timeout.unwrap_or(0) / 1_000;
-    let mut value = (micros / 1_000_000).to_ne_bytes().to_vec();
-    value.extend_from_slice(&(micros % 1_000_000).to_ne_bytes());
+fn timeval(timeout: Option<Duration>) -> Vec<u8> {
+    let timeout = timeout.unwrap_or_default();
+    let mut value = timeout.as_secs().to_ne_bytes().to_vec();
+    value.extend_from_slice(&u64::from(timeout.subsec_micros()).to_ne_bytes());
     value
 }
 
@@ -141,7 +179,7 @@ fn connection(engine: &Engine, state: &State) -> Option<SocketId> {
         .and_then(|id| engine.endpoints.get(id)?.socket())
 }
 
-fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errno> {
+fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Value {
     let options = &state.options;
     let status = || connection(engine, state).and_then(|id| engine.stack.tcp_status(id));
     match name {
@@ -151,76 +189,50 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Err
         libc::TCP_MAXSEG => int(match status() {
             Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),
-            None => 536,
+            None => DEFAULT_SEGMENT,
         }),
         libc::TCP_KEEPIDLE => int(options.keep_idle),
         libc::TCP_KEEPINTVL => int(options.keep_interval),
         libc::TCP_KEEPCNT => int(options.keep_count),
         libc::TCP_SYNCNT => int(options.syn_count),
         libc::TCP_LINGER2 => int(options.linger2),
-        libc::TCP_DEFER_ACCEPT => int((1..=options.defer_accept).map(period).sum()),
+        libc::TCP_DEFER_ACCEPT => int(deferral(options.defer_accept)),
         libc::TCP_WINDOW_CLAMP => int(options.window_clamp as i32),
         libc::TCP_USER_TIMEOUT => int(options.user_timeout as i32),
         libc::TCP_NOTSENT_LOWAT => int(options.not_sent_low_water as i32),
-        libc::TCP_FASTOPEN | libc::TCP_THIN_LINEAR_TIMEOUTS | libc::TCP_THIN_DUPACK => int(0),
-        libc::TCP_CONGESTION => {
-            let mut value = match options.congestion {
-                Congestion::Cubic => b"cubic".to_vec(),
-                Congestion::Reno => b"reno".to_vec(),
-            };
-            value.resize(CONGESTION_NAME, 0);
-            Ok(value)
-        }
-        libc::TCP_INFO => Ok(info::tcp_info(
+        libc::TCP_CONGESTION => bytes(congestion(engine, options)),
+        libc::TCP_INFO => bytes(info::tcp_info(
             engine,
             connection(engine, state),
             state.stage,
         )),
-        _ => Err(Errno::NOPROTOOPT),
+        _ => None,
     }
 }
 
-fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Result<Vec<u8>, Errno> {
+fn congestion(engine: &Engine, options: &Options) -> Vec<u8> {
+    let configured = match engine.settings.congestion {
+        settings::Congestion::Cubic => Congestion::Cubic,
+        settings::Congestion::Reno => Congestion::Reno,
+    };
+    let mut name = match options.congestion.unwrap_or(configured) {
+        Congestion::Cubic => b"cubic".to_vec(),
+        Congestion::Reno => b"reno".to_vec(),
+    };
+    name.resize(CONGESTION_NAME, 0);
+    name
+}
+
+fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Value {
     let options = &state.options;
     match name {
-        libc::IP_TTL => int(if options.time_to_live < 0 {
-            64
-        } else {
-            options.time_to_live
-        }),
+        libc::IP_TTL if options.time_to_live < 0 => int(64),
+        libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
-        libc::IP_MTU_DISCOVER => int(options.mtu_discover),
         libc::IP_MTU => match state.remote.map(|remote| engine.stack.route(*remote.ip())) {
-            Some(crate::stack::routes::RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
-            _ => Err(Errno::NOTCONN),
+            Some(RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
+            _ => Some(Err(Errno::NOTCONN)),
         },
-        libc::IP_RECVERR => bool_int(options.receive_errors),
-        libc::IP_PKTINFO => bool_int(options.packet_info),
-        libc::IP_RECVTTL => bool_int(options.receive_ttl),
-        libc::IP_RECVTOS => bool_int(options.receive_tos),
-        libc::IP_FREEBIND => bool_int(options.free_bind),
-        libc::IP_BIND_ADDRESS_NO_PORT => bool_int(options.bind_no_port),
-        libc::IP_MULTICAST_TTL => int(options.multicast_ttl),
-        libc::IP_MULTICAST_LOOP => bool_int(options.multicast_loop),
-        libc::IP_TRANSPARENT | libc::IP_MINTTL => int(0),
-        libc::IP_OPTIONS => Ok(Vec::new()),
-        _ => Err(Errno::NOPROTOOPT),
-    }
-}
-
-fn get_ipv6(options: &Options, name: i32) -> Result<Vec<u8>, Errno> {
-    match name {
-        libc::IPV6_V6ONLY => bool_int(options.v6_only),
-        libc::IPV6_UNICAST_HOPS => int(if options.v6_hops < 0 {
-            64
-        } else {
-            options.v6_hops
-        }),
-        libc::IPV6_TCLASS => int(options.v6_class),
-        libc::IPV6_RECVPKTINFO
-        | libc::IPV6_RECVHOPLIMIT
-        | libc::IPV6_RECVTCLASS
-        | libc::IPV6_RECVERR => int(0),
-        _ => Err(Errno::NOPROTOOPT),
+        _ => None,
     }
 }

@@ -8,7 +8,7 @@ use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{State, TcpStatus};
 
 /// Bytes of the structure as of Linux 6.18.
-const LEN: usize = 248;
+const LEN: usize = 280;
 /// Bit of `tcpi_options`: timestamps.
 const OPTION_TIMESTAMPS: u8 = 1;
 /// Bit of `tcpi_options`: selective acknowledgements.

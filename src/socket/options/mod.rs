@@ -1,11 +1,21 @@
 //! setsockopt(2) and getsockopt(2): what is stored, what it means for the stack.
 //!
-//! Every option Linux has for our sockets is either served here with Linux's ranges, read-back
-//! and errno, or refused with ENOPROTOOPT as an unknown one. What was set is also remembered as
-//! it was said, so that a kernel socket that takes over gets the same.
+//! ```text
+//!   set ──► one of ours? ── yes ──► Linux's range, stored, told to the stack
+//!            └─ no ──► a kernel socket of the same sort judges; what the stack can heed is noted
+//! ```
+//!
+//! 1. The options that programs set on every connection are ours: no system call is made for them.
+//! 2. All others are judged, and read back, by a kernel socket that lives for the one call
+//!    ([`kernel`]): so ranges, lengths, privileges and errno are those of the kernel we run on.
+//! 3. What was set is remembered as it was said, for that socket and for the one that takes the
+//!    descriptor over if the kernel serves it.
+//! 4. An option that changes which packets mean what, and that the stack does not have, is never
+//!    stored without effect: the kernel then serves the socket, or the call fails ([`kernel`]).
 
 mod get;
 mod info;
+mod kernel;
 mod set;
 
 pub use get::get;
@@ -13,9 +23,10 @@ pub use set::set;
 
 use core::time::Duration;
 use rustix::fd::RawFd;
+use std::sync::Arc;
 
 use super::Kind;
-use crate::stack::tcp::TcpOptions;
+use crate::stack::tcp::{Congestion, TcpOptions};
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::sys::raw;
 
@@ -24,21 +35,59 @@ const REMEMBERED: usize = 64;
 /// Longest value remembered, in bytes.
 const LONGEST: usize = 256;
 
-/// Everything a program can set on a socket. Times are in nanoseconds, sizes in bytes as set
-/// (Linux reads them back doubled).
+/// One call of setsockopt(2).
+#[derive(Clone, Debug)]
+struct Said {
+    level: i32,
+    name: i32,
+    value: Vec<u8>,
+}
+
+/// How arrival times are given with a datagram (socket(7), SO_TIMESTAMP and its kin).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Not at all.
+    None,
+    /// SO_TIMESTAMP: a `struct timeval` under that message type.
+    Micros(i32),
+    /// SO_TIMESTAMPNS: a `struct timespec` under that message type.
+    Nanos(i32),
+}
+
+/// What is told with each datagram (ip(7), ipv6(7)), and what of a connection (tcp(7), TCP_INQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ancillary {
+    /// IP_PKTINFO.
+    pub packet_info: bool,
+    /// IP_RECVTTL.
+    pub time_to_live: bool,
+    /// IP_RECVTOS.
+    pub service: bool,
+    /// IP_RECVORIGDSTADDR.
+    pub destination: bool,
+    /// IPV6_RECVPKTINFO, of an AF_INET6 socket.
+    pub packet_info6: bool,
+    /// SO_TIMESTAMPING with software times of arrival: the message type.
+    pub stamping: Option<i32>,
+    /// TCP_INQ.
+    pub unread: bool,
+}
+
+/// Everything a program can set on a socket that the stack heeds. Sizes are in bytes as set (Linux
+/// reads them back doubled).
 #[derive(Clone, Debug)]
 pub struct Options {
     kind: Kind,
     pub reuse_address: bool,
     pub reuse_port: bool,
     pub free_bind: bool,
+    /// IP_BIND_ADDRESS_NO_PORT.
+    pub bind_no_port: bool,
     pub v6_only: bool,
     pub keep_alive: bool,
     pub broadcast: bool,
     pub urgent_inline: bool,
-    pub do_not_route: bool,
     pub no_check: bool,
-    pub debug: bool,
     pub linger: Option<Duration>,
     pub linger_seconds: i32,
     /// As asked for; `None`: tuned by itself.
@@ -46,51 +95,41 @@ pub struct Options {
     /// As asked for; `None`: tuned by itself.
     pub send_buffer: Option<usize>,
     pub receive_low_water: usize,
-    pub receive_timeout: Option<u64>,
-    pub send_timeout: Option<u64>,
-    pub priority: i32,
-    pub mark: u32,
-    pub timestamp: bool,
-    pub busy_poll: i32,
+    /// `None`: without end.
+    pub receive_timeout: Option<Duration>,
+    /// `None`: without end.
+    pub send_timeout: Option<Duration>,
+    /// SO_PEEK_OFF; negative: off.
+    pub peek_offset: i32,
+    pub stamp: Stamp,
+    pub ancillary: Ancillary,
     pub no_delay: bool,
     pub cork: bool,
-    /// As set; `None`: decided from moment to moment.
+    /// As last set; `None`: delayed acknowledgements take care of themselves.
     pub quick_ack: Option<bool>,
     pub max_segment: u16,
     pub keep_idle: i32,
     pub keep_interval: i32,
     pub keep_count: i32,
     pub syn_count: i32,
+    /// In seconds; negative: none.
     pub linger2: i32,
     /// In retransmissions, as Linux keeps it.
     pub defer_accept: u8,
+    /// 0: none.
     pub window_clamp: u32,
+    /// In milliseconds; 0: none.
     pub user_timeout: u32,
     pub not_sent_low_water: u32,
-    pub congestion: Congestion,
+    /// `None`: the configured one.
+    pub congestion: Option<Congestion>,
+    /// -1: the default.
     pub time_to_live: i32,
     pub service: u8,
     pub mtu_discover: i32,
     pub receive_errors: bool,
-    pub packet_info: bool,
-    pub receive_ttl: bool,
-    pub receive_tos: bool,
-    pub multicast_ttl: i32,
-    pub multicast_loop: bool,
-    pub bind_no_port: bool,
-    pub v6_hops: i32,
-    pub v6_class: i32,
-    /// What was set, as it was said.
-    said: Vec<(i32, i32, Vec<u8>)>,
-}
-
-/// TCP_CONGESTION's names that are built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Congestion {
-    /// "cubic".
-    Cubic,
-    /// "reno".
-    Reno,
+    /// What was set, as it was said; shared with what inherited it.
+    said: Arc<Vec<Said>>,
 }
 
 impl Options {
@@ -101,13 +140,12 @@ impl Options {
             reuse_address: false,
             reuse_port: false,
             free_bind: false,
+            bind_no_port: false,
             v6_only: false,
             keep_alive: false,
             broadcast: false,
             urgent_inline: false,
-            do_not_route: false,
             no_check: false,
-            debug: false,
             linger: None,
             linger_seconds: 0,
             receive_buffer: None,
@@ -115,10 +153,9 @@ impl Options {
             receive_low_water: 1,
             receive_timeout: None,
             send_timeout: None,
-            priority: 0,
-            mark: 0,
-            timestamp: false,
-            busy_poll: 0,
+            peek_offset: -1,
+            stamp: Stamp::None,
+            ancillary: Ancillary::default(),
             no_delay: false,
             cork: false,
             quick_ack: None,
@@ -132,44 +169,42 @@ impl Options {
             window_clamp: 0,
             user_timeout: 0,
             not_sent_low_water: 0,
-            congestion: Congestion::Cubic,
+            congestion: None,
             time_to_live: -1,
             service: 0,
-            mtu_discover: 1,
+            mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
-            packet_info: false,
-            receive_ttl: false,
-            receive_tos: false,
-            multicast_ttl: 1,
-            multicast_loop: true,
-            bind_no_port: false,
-            v6_hops: -1,
-            v6_class: 0,
-            said: Vec::new(),
+            said: Arc::new(Vec::new()),
         }
     }
 
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
-        Self {
-            priority: 0,
-            said: Vec::new(),
-            ..self.clone()
+        let mut inherited = self.clone();
+        let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
+        if inherited.said.iter().any(lost) {
+            Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
         }
+        inherited
     }
 
     fn remember(&mut self, level: i32, name: i32, value: &[u8]) {
-        self.said.retain(|said| (said.0, said.1) != (level, name));
-        if self.said.len() < REMEMBERED && value.len() <= LONGEST {
-            self.said.push((level, name, value.to_vec()));
+        let said = Arc::make_mut(&mut self.said);
+        said.retain(|said| (said.level, said.name) != (level, name));
+        if said.len() < REMEMBERED && value.len() <= LONGEST {
+            said.push(Said {
+                level,
+                name,
+                value: value.to_vec(),
+            });
         }
     }
 
     /// Says it all again to a kernel socket. What it refuses it would have refused before: the
     /// program was told then.
     pub fn replay(&self, kernel: RawFd) {
-        for (level, name, value) in &self.said {
-            let _ = raw::setsockopt(kernel, *level, *name, value);
+        for said in self.said.iter() {
+            let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
         }
     }
 
@@ -179,6 +214,8 @@ impl Options {
         TcpOptions {
             nodelay: self.no_delay,
             cork: self.cork,
+            quickack: self.quick_ack == Some(true),
+            reuse_port: self.reuse_port,
             keepalive: self.keep_alive,
             keep_idle: seconds(self.keep_idle),
             keep_interval: seconds(self.keep_interval),
@@ -189,27 +226,32 @@ impl Options {
             receive_buffer: self.receive_buffer,
             send_buffer: self.send_buffer,
             max_segment: (self.max_segment > 0).then_some(self.max_segment),
-            quickack: self.quick_ack == Some(true),
+            window_clamp: (self.window_clamp > 0).then_some(self.window_clamp),
+            defer_accept: seconds(set::deferral(self.defer_accept)),
+            linger2: (self.linger2 >= 0).then(|| seconds(self.linger2)),
+            congestion: self.congestion,
             ttl: self.ttl(),
             tos: self.service,
-            ..TcpOptions::default()
         }
     }
 
     /// As the stack's UDP takes them.
     pub fn udp(&self) -> UdpOptions {
         UdpOptions {
+            receive_buffer: self.receive_buffer.map(|set| 2 * set),
+            send_buffer: self.send_buffer.map(|set| 2 * set),
             ttl: self.ttl(),
             tos: self.service,
-            receive_buffer: self.receive_buffer,
             broadcast: self.broadcast,
+            reuse_port: self.reuse_port,
             path_mtu_discovery: match self.mtu_discover {
-                libc::IP_PMTUDISC_DONT | libc::IP_PMTUDISC_OMIT => PathMtuDiscovery::Dont,
                 libc::IP_PMTUDISC_DO => PathMtuDiscovery::Do,
                 libc::IP_PMTUDISC_PROBE | libc::IP_PMTUDISC_INTERFACE => PathMtuDiscovery::Probe,
-                _ => PathMtuDiscovery::Want,
+                libc::IP_PMTUDISC_WANT => PathMtuDiscovery::Want,
+                _ => PathMtuDiscovery::Dont,
             },
-            ..UdpOptions::default()
+            checksum: !self.no_check,
+            receive_errors: self.receive_errors,
         }
     }
 

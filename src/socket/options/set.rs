@@ -4,9 +4,11 @@ use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Congestion, Options};
-use crate::driver;
-use crate::socket::{Family, Kind, Socket, Stage};
+use super::{Options, kernel};
+use crate::driver::{self, Engine, Passed};
+use crate::socket::bind::Rest;
+use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram};
+use crate::stack::config::Limits;
 
 /// SO_LINGER and SO_*TIMEO structures, in bytes.
 const LINGER: usize = 8;
@@ -16,33 +18,74 @@ pub(super) const LEAST_SEND: usize = 4608;
 pub(super) const LEAST_RECEIVE: usize = 2304;
 /// SO_RCVTIMEO is rounded up to this, in microseconds (a tick at 250 Hz).
 const TICK: u64 = 4_000;
+/// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
+const LEAST_CLAMP: i32 = 1152;
+/// Longest time between two retransmissions, in seconds (TCP_RTO_MAX).
+const LONGEST_PERIOD: i32 = 120;
 
-/// setsockopt(2). `None`: the descriptor is the kernel's by now, make the call on it.
+/// setsockopt(2). `None`: the descriptor is the kernel's (by now), make the call on it.
 pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
     let mut engine = driver::lock()?;
     let mut state = socket.state();
     let id = state.endpoint?;
-    let limits = engine.limits();
-    let stage = state.stage;
-    let result = match (level, socket.kind) {
-        (libc::SOL_SOCKET, _) => set_socket(&mut state.options, name, value, limits),
-        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(&mut state.options, name, value),
-        (libc::IPPROTO_IP, _) => set_ip(&mut state.options, name, value),
-        (libc::IPPROTO_IPV6, _) if socket.family == Family::Inet6 => {
-            set_ipv6(&mut state.options, name, value, stage)
-        }
-        _ => Err(Errno::NOPROTOOPT),
-    };
-    if result.is_ok() {
-        state.options.remember(level, name, value);
-        engine.apply(
-            id,
-            state.options.linger,
-            &state.options.tcp(),
-            &state.options.udp(),
-        );
+    match set_any(&mut engine, socket, &mut state, (level, name), value) {
+        Ok(Rest::Kernel) => return None,
+        Ok(Rest::Done) => {}
+        Err(errno) => return Some(Err(errno)),
     }
-    Some(result)
+    state.options.remember(level, name, value);
+    engine.apply(
+        id,
+        state.options.linger,
+        &state.options.tcp(),
+        &state.options.udp(),
+    );
+    Some(Ok(()))
+}
+
+fn set_any(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Result<Rest, Errno> {
+    let (level, name) = option;
+    let stage = state.stage;
+    let options = &mut state.options;
+    let result = match (level, socket.kind) {
+        (libc::SOL_SOCKET, _) => set_socket(options, name, value, engine.limits()),
+        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(options, name, value, stage),
+        (libc::IPPROTO_IP, _) => set_ip(options, name, value),
+        _ => None,
+    };
+    if let Some(result) = result {
+        return result.map(|()| Rest::Done);
+    }
+    if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
+        && socket.family == Family::Inet6
+        && state.local.is_some()
+    {
+        return Err(Errno::INVAL);
+    }
+    kernel::set(socket, options, option, value)?;
+    if kernel::needs_kernel(option, value, |device| engine.is_driven(device)) {
+        return leave(engine, socket, state);
+    }
+    kernel::note(&mut state.options, option, value)?;
+    Ok(Rest::Done)
+}
+
+/// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come
+/// too far for that, or the address is not the kernel's.
+fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
+    if state.stage != Stage::Idle || !engine.ports.shares_with_kernel() {
+        return Err(Errno::NOPROTOOPT);
+    }
+    match socket.kind {
+        Kind::Stream => bind::to_kernel(engine, socket, state, Passed::Option),
+        Kind::Datagram => datagram::leave(engine, socket, state, Passed::Option),
+    }
 }
 
 fn integer(value: &[u8]) -> Result<i32, Errno> {
@@ -66,59 +109,42 @@ fn buffer(value: &[u8], most: usize) -> Result<usize, Errno> {
     Ok((integer(value)? as u32 as usize).min(most))
 }
 
+/// `None`: not one of ours.
 fn set_socket(
     options: &mut Options,
     name: i32,
     value: &[u8],
-    limits: &crate::stack::config::Limits,
-) -> Result<(), Errno> {
-    match name {
-        libc::SO_LINGER => return set_linger(options, value),
-        libc::SO_RCVTIMEO => {
-            options.receive_timeout = timeout(value)?;
-            return Ok(());
-        }
-        libc::SO_SNDTIMEO => {
-            options.send_timeout = timeout(value)?;
-            return Ok(());
-        }
-        libc::SO_BINDTODEVICE => return Ok(()),
-        _ => {}
-    }
-    let on = flag(value)?;
-    match name {
-        libc::SO_REUSEADDR => options.reuse_address = on,
-        libc::SO_REUSEPORT => options.reuse_port = on,
-        libc::SO_KEEPALIVE => options.keep_alive = on,
-        libc::SO_BROADCAST => options.broadcast = on,
-        libc::SO_OOBINLINE => options.urgent_inline = on,
-        libc::SO_DONTROUTE => options.do_not_route = on,
-        libc::SO_NO_CHECK => options.no_check = on,
-        libc::SO_DEBUG => options.debug = on,
-        libc::SO_TIMESTAMP | libc::SO_TIMESTAMPNS => options.timestamp = on,
-        libc::SO_SNDBUF | libc::SO_SNDBUFFORCE => {
-            options.send_buffer = Some(buffer(value, limits.wmem_max)?.max(LEAST_SEND / 2));
-        }
-        libc::SO_RCVBUF | libc::SO_RCVBUFFORCE => {
-            options.receive_buffer = Some(buffer(value, limits.rmem_max)?.max(LEAST_RECEIVE / 2));
-        }
-        libc::SO_RCVLOWAT => {
-            let mark = integer(value)?;
-            options.receive_low_water = if mark < 0 {
-                i32::MAX as usize
-            } else {
-                (mark as usize).max(1)
-            };
-        }
-        libc::SO_PRIORITY => options.priority = integer(value)?,
-        libc::SO_MARK => options.mark = integer(value)? as u32,
-        libc::SO_BUSY_POLL => options.busy_poll = ranged(value, 0..=i32::MAX)?,
-        libc::SO_RXQ_OVFL | libc::SO_INCOMING_CPU | libc::SO_TIMESTAMPING => {}
-        libc::SO_ZEROCOPY => {
-            ranged(value, 0..=1)?;
-        }
-        _ => return Err(Errno::NOPROTOOPT),
-    }
+    limits: &Limits,
+) -> Option<Result<(), Errno>> {
+    let set = |field: &mut bool| flag(value).map(|on| *field = on);
+    Some(match name {
+        libc::SO_REUSEADDR => set(&mut options.reuse_address),
+        libc::SO_REUSEPORT => set(&mut options.reuse_port),
+        libc::SO_KEEPALIVE => set(&mut options.keep_alive),
+        libc::SO_BROADCAST => set(&mut options.broadcast),
+        libc::SO_OOBINLINE => set(&mut options.urgent_inline),
+        libc::SO_SNDBUF => buffer(value, limits.wmem_max)
+            .map(|size| options.send_buffer = Some(size.max(LEAST_SEND / 2))),
+        libc::SO_RCVBUF => buffer(value, limits.rmem_max)
+            .map(|size| options.receive_buffer = Some(size.max(LEAST_RECEIVE / 2))),
+        libc::SO_RCVLOWAT => set_low_water(options, value, limits),
+        libc::SO_LINGER => set_linger(options, value),
+        libc::SO_RCVTIMEO => timeout(value).map(|limit| options.receive_timeout = limit),
+        libc::SO_SNDTIMEO => timeout(value).map(|limit| options.send_timeout = limit),
+        _ => return None,
+    })
+}
+
+/// A mark a TCP could never reach would block for ever: it is cut to half the receive buffer.
+fn set_low_water(options: &mut Options, value: &[u8], limits: &Limits) -> Result<(), Errno> {
+    let mark = integer(value)?;
+    let mark = usize::try_from(mark).unwrap_or(i32::MAX as usize);
+    let most = match (options.kind, options.receive_buffer) {
+        (Kind::Datagram, _) => i32::MAX as usize,
+        (Kind::Stream, Some(size)) => size,
+        (Kind::Stream, None) => limits.tcp_rmem[2] / 2,
+    };
+    options.receive_low_water = mark.min(most).max(1);
     Ok(())
 }
 
@@ -132,8 +158,8 @@ fn set_linger(options: &mut Options, value: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// A `struct timeval`; zero and negative ones mean without end.
-fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
+/// A `struct timeval`; zero means without end.
+fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
     let words = value.get(..TIMEVAL).ok_or(Errno::INVAL)?;
     let word = |at: usize| {
         let mut eight = [0; 8];
@@ -144,70 +170,78 @@ fn timeout(value: &[u8]) -> Result<Option<u64>, Errno> {
     if !(0..1_000_000).contains(&micros) {
         return Err(Errno::DOM);
     }
-    if seconds < 0 {
-        return Ok(Some(0));
+    let Ok(seconds) = u64::try_from(seconds) else {
+        return Ok(Some(Duration::ZERO));
+    };
+    if seconds == 0 && micros == 0 || seconds >= i64::MAX as u64 / 1_000_000 {
+        return Ok(None);
     }
-    let micros = (seconds as u64)
-        .saturating_mul(1_000_000)
-        .saturating_add(micros as u64);
-    let rounded = micros.div_ceil(TICK).saturating_mul(TICK);
-    Ok((micros > 0).then_some(rounded.saturating_mul(1_000)))
+    let rounded = (micros as u64).div_ceil(TICK) * TICK;
+    Ok(Some(
+        Duration::from_secs(seconds) + Duration::from_micros(rounded),
+    ))
 }
 
-fn set_tcp(options: &mut Options, name: i32, value: &[u8]) -> Result<(), Errno> {
-    if name == libc::TCP_CONGESTION {
-        options.congestion = congestion(value)?;
-        return Ok(());
-    }
-    let number = integer(value)?;
-    match name {
-        libc::TCP_NODELAY => options.no_delay = number != 0,
-        libc::TCP_CORK => options.cork = number != 0,
-        libc::TCP_QUICKACK => options.quick_ack = Some(number != 0),
-        libc::TCP_MAXSEG => {
-            options.max_segment = match number {
-                0 | 88..=32767 => number as u16,
-                _ => return Err(Errno::INVAL),
-            };
-        }
-        libc::TCP_KEEPIDLE => options.keep_idle = ranged(value, 1..=32767)?,
-        libc::TCP_KEEPINTVL => options.keep_interval = ranged(value, 1..=32767)?,
-        libc::TCP_KEEPCNT => options.keep_count = ranged(value, 1..=127)?,
-        libc::TCP_SYNCNT => options.syn_count = ranged(value, 1..=127)?,
-        libc::TCP_LINGER2 => {
-            options.linger2 = match number {
+/// `None`: not one of ours.
+fn set_tcp(
+    options: &mut Options,
+    name: i32,
+    value: &[u8],
+    stage: Stage,
+) -> Option<Result<(), Errno>> {
+    let set = |field: &mut bool| flag(value).map(|on| *field = on);
+    let ranged = |range, field: &mut i32| ranged(value, range).map(|number| *field = number);
+    Some(match name {
+        libc::TCP_NODELAY => set(&mut options.no_delay),
+        libc::TCP_CORK => set(&mut options.cork),
+        libc::TCP_QUICKACK => flag(value).map(|on| options.quick_ack = Some(on)),
+        libc::TCP_MAXSEG => integer(value).and_then(|size| match size {
+            0 | 88..=32767 => {
+                options.max_segment = size as u16;
+                Ok(())
+            }
+            _ => Err(Errno::INVAL),
+        }),
+        libc::TCP_KEEPIDLE => ranged(1..=32767, &mut options.keep_idle),
+        libc::TCP_KEEPINTVL => ranged(1..=32767, &mut options.keep_interval),
+        libc::TCP_KEEPCNT => ranged(1..=127, &mut options.keep_count),
+        libc::TCP_SYNCNT => ranged(1..=127, &mut options.syn_count),
+        libc::TCP_LINGER2 => integer(value).map(|seconds| {
+            options.linger2 = match seconds {
                 ..0 => -1,
                 0 => 60,
-                _ => number.min(120),
+                _ => seconds.min(120),
             };
+        }),
+        libc::TCP_DEFER_ACCEPT => {
+            integer(value).map(|seconds| options.defer_accept = retransmissions(seconds))
         }
-        libc::TCP_DEFER_ACCEPT => options.defer_accept = retransmissions(number),
-        libc::TCP_WINDOW_CLAMP => {
-            options.window_clamp = (number.max(0) as u32).max(1152);
+        libc::TCP_WINDOW_CLAMP => integer(value).and_then(|size| set_clamp(options, size, stage)),
+        libc::TCP_USER_TIMEOUT => self::ranged(value, 0..=i32::MAX)
+            .map(|millis| options.user_timeout = millis.unsigned_abs()),
+        libc::TCP_NOTSENT_LOWAT => {
+            integer(value).map(|size| options.not_sent_low_water = size as u32)
         }
-        libc::TCP_USER_TIMEOUT => options.user_timeout = ranged(value, 0..=i32::MAX)? as u32,
-        libc::TCP_NOTSENT_LOWAT => options.not_sent_low_water = number as u32,
-        libc::TCP_FASTOPEN | libc::TCP_THIN_LINEAR_TIMEOUTS | libc::TCP_THIN_DUPACK => {}
-        _ => return Err(Errno::NOPROTOOPT),
-    }
-    Ok(())
+        _ => return None,
+    })
 }
 
-fn congestion(value: &[u8]) -> Result<Congestion, Errno> {
-    let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
-    match name {
-        b"" => Err(Errno::INVAL),
-        b"cubic" => Ok(Congestion::Cubic),
-        b"reno" => Ok(Congestion::Reno),
-        _ => Err(Errno::NOENT),
+fn set_clamp(options: &mut Options, size: i32, stage: Stage) -> Result<(), Errno> {
+    if size == 0 && stage != Stage::Idle {
+        return Err(Errno::INVAL);
     }
+    options.window_clamp = match size {
+        0 => 0,
+        _ => size.max(LEAST_CLAMP).unsigned_abs(),
+    };
+    Ok(())
 }
 
 /// Seconds as a number of SYN-ACK retransmissions, whose intervals double from one second.
 fn retransmissions(seconds: i32) -> u8 {
     let mut total = 0;
     let mut count = 0;
-    while total < seconds && count < 255 {
+    while total < seconds && count < u8::MAX {
         count += 1;
         total += period(count);
     }
@@ -215,74 +249,37 @@ fn retransmissions(seconds: i32) -> u8 {
 }
 
 /// Seconds before the given retransmission, from the one before it.
-pub(super) fn period(count: u8) -> i32 {
-    1 << (count - 1).min(6)
+fn period(count: u8) -> i32 {
+    (1 << (count - 1).min(7)).min(LONGEST_PERIOD)
 }
 
-fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Result<(), Errno> {
+/// TCP_DEFER_ACCEPT in seconds, as it reads back.
+pub(super) fn deferral(retransmissions: u8) -> i32 {
+    (1..=retransmissions).map(period).sum()
+}
+
+/// `None`: not one of ours.
+fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
     // The IP level alone takes single bytes too.
     let number = match value {
-        [] => return Err(Errno::INVAL),
-        [byte, ..] if value.len() < 4 => i32::from(*byte),
-        _ => integer(value)?,
+        [byte] | [byte, _] | [byte, _, _] => Ok(i32::from(*byte)),
+        _ => integer(value),
     };
-    let on = number != 0;
-    match name {
-        libc::IP_TTL => match number {
-            -1 | 1..=255 => options.time_to_live = number,
-            _ => return Err(Errno::INVAL),
-        },
-        libc::IP_TOS => {
+    let set = |options: &mut Options, number: i32| match (name, number) {
+        (libc::IP_TTL, -1 | 1..=255) => {
+            options.time_to_live = number;
+            Ok(())
+        }
+        (libc::IP_TTL, _) => Err(Errno::INVAL),
+        _ => {
             // TCP keeps the ECN bits for itself.
             let mask = if options.kind == Kind::Stream { !3 } else { !0 };
             options.service = number as u8 & mask;
+            Ok(())
         }
-        libc::IP_MTU_DISCOVER => match number {
-            0..=5 => options.mtu_discover = number,
-            _ => return Err(Errno::INVAL),
-        },
-        libc::IP_RECVERR => options.receive_errors = on,
-        libc::IP_PKTINFO => options.packet_info = on,
-        libc::IP_RECVTTL => options.receive_ttl = on,
-        libc::IP_RECVTOS => options.receive_tos = on,
-        libc::IP_FREEBIND => options.free_bind = on,
-        libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
-        libc::IP_MULTICAST_TTL if options.kind == Kind::Datagram => match number {
-            -1 => options.multicast_ttl = 1,
-            0..=255 => options.multicast_ttl = number,
-            _ => return Err(Errno::INVAL),
-        },
-        libc::IP_MULTICAST_TTL => return Err(Errno::INVAL),
-        libc::IP_MULTICAST_LOOP => options.multicast_loop = on,
-        libc::IP_TRANSPARENT | libc::IP_RECVOPTS | libc::IP_RETOPTS | libc::IP_MINTTL => {}
-        _ => return Err(Errno::NOPROTOOPT),
-    }
-    Ok(())
-}
-
-fn set_ipv6(options: &mut Options, name: i32, value: &[u8], stage: Stage) -> Result<(), Errno> {
-    let number = integer(value)?;
+    };
     match name {
-        libc::IPV6_V6ONLY if stage != Stage::Idle => return Err(Errno::INVAL),
-        libc::IPV6_V6ONLY => options.v6_only = number != 0,
-        libc::IPV6_UNICAST_HOPS => match number {
-            -1..=255 => options.v6_hops = number,
-            _ => return Err(Errno::INVAL),
-        },
-        libc::IPV6_TCLASS => match number {
-            -1..=255 => options.v6_class = number.max(0),
-            _ => return Err(Errno::INVAL),
-        },
-        libc::IPV6_RECVPKTINFO
-        | libc::IPV6_RECVHOPLIMIT
-        | libc::IPV6_RECVTCLASS
-        | libc::IPV6_RECVERR
-        | libc::IPV6_MTU_DISCOVER
-        | libc::IPV6_DONTFRAG
-        | libc::IPV6_FREEBIND
-        | libc::IPV6_MULTICAST_HOPS
-        | libc::IPV6_MULTICAST_LOOP => {}
-        _ => return Err(Errno::NOPROTOOPT),
+        libc::IP_TTL | libc::IP_TOS => Some(number.and_then(|number| set(options, number))),
+        _ => None,
     }
-    Ok(())
 }

@@ -163,12 +163,14 @@ impl Tcb {
 
     /// Whether a small super-packet had better wait for the next ACK and become a larger one, as
     /// Linux's tcp_tso_win_divisor: while two thirds of the window are in flight, an ACK is sure to
-    /// come. Not while loss is suspected: then each segment let out is itself a question.
+    /// come. Not if that takes long, or a third of the window would stay unused for a round trip.
+    /// Not while loss is suspected: then each segment let out is itself a question.
     fn should_defer(&self, cx: &Output<'_>, full: u32) -> bool {
         let worthwhile = self.window.cwnd().min(self.snd.wnd) / 3;
         cx.config.super_packets
             && full < worthwhile.min(MAX_SUPER_PAYLOAD - self.snd.mss)
             && self.snd.flight() > 0
+            && self.rtt.ack_is_near(cx.now)
             && !self.loss.is_suspected()
             && !self.snd.push_end.is_after(self.snd.nxt)
     }

@@ -76,6 +76,13 @@ impl Rtt {
         }
     }
 
+    /// Whether the ACK of the segment being timed is half a round trip away, or less.
+    pub(super) fn ack_is_near(&self, now: Instant) -> bool {
+        let waited = |(_, sent)| now.since(sent).as_nanos() as u64;
+        self.timed
+            .is_some_and(|timed| 2 * waited(timed) >= self.srtt)
+    }
+
     /// Something was sent again: an ACK would not tell which of the two it answers.
     pub(super) const fn retransmitted(&mut self, now: Instant) {
         self.timed = None;

@@ -1,0 +1,91 @@
+//! Uses of ports that last as long as a socket of the stack's, and through TIME-WAIT.
+
+use core::net::SocketAddrV4;
+
+use super::ports::{Lease, Ports};
+use super::uses::Use;
+use crate::control::ephemeral::Protocol;
+use crate::stack::Stack;
+use crate::stack::ids::SocketId;
+
+/// Who holds a use.
+pub(super) struct Holder {
+    lease: Lease,
+    /// A connection's addresses, here and there: it may leave them in TIME-WAIT.
+    addresses: Option<(SocketAddrV4, SocketAddrV4)>,
+}
+
+impl Ports {
+    /// Another use of a port that is held: an accepted connection's, which inherits from the
+    /// listener.
+    pub fn share(&mut self, protocol: Protocol, port: u16) -> Option<Lease> {
+        let held = self.held.get_mut(&(protocol, port))?;
+        let used = Use {
+            listening: false,
+            pooled: false,
+            ..held.uses.chief()?
+        };
+        held.uses.add(used);
+        Some(Lease {
+            protocol,
+            port,
+            used,
+        })
+    }
+
+    /// Lets a listener or UDP socket have the use for as long as the stack has the socket.
+    pub fn hold(&mut self, socket: SocketId, lease: Lease) {
+        let holder = Holder {
+            lease,
+            addresses: None,
+        };
+        self.holders.insert(socket, holder);
+    }
+
+    /// Lets a connection from `local` to `remote` have the use, until after TIME-WAIT.
+    pub fn hold_between(
+        &mut self,
+        connection: SocketId,
+        lease: Lease,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) {
+        let holder = Holder {
+            lease,
+            addresses: Some((local, remote)),
+        };
+        self.holders.insert(connection, holder);
+    }
+
+    /// Takes the use back from a socket that is about to be closed.
+    pub fn take_back(&mut self, socket: SocketId) -> Option<Lease> {
+        self.holders.remove(&socket).map(|holder| holder.lease)
+    }
+
+    /// Gives back what `socket` held if the stack has forgotten it.
+    pub fn forget_if_gone(&mut self, stack: &mut Stack, socket: SocketId) {
+        if stack.exists(socket) {
+            return;
+        }
+        let Some(Holder { lease, addresses }) = self.holders.remove(&socket) else {
+            return;
+        };
+        match addresses {
+            Some((local, remote)) if !stack.tcp_tuple_free(local, remote) => {
+                self.lingering.push_back((local, remote, lease));
+            }
+            _ => self.release(stack, lease),
+        }
+        self.forget_past(stack);
+    }
+
+    /// Gives back what was held by connections whose TIME-WAIT is over.
+    pub(super) fn forget_past(&mut self, stack: &mut Stack) {
+        while let Some((local, remote, _)) = self.lingering.front()
+            && stack.tcp_tuple_free(*local, *remote)
+            && let Some((_, _, lease)) = self.lingering.pop_front()
+        {
+            self.release(stack, lease);
+        }
+    }
+}

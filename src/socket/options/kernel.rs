@@ -1,0 +1,174 @@
+//! Options the stack does not interpret, judged and read back by a kernel socket.
+//!
+//! The socket is of the program's family and kind, is told everything that was said before, and
+//! lives for one call. So an option behaves as on the kernel we run on, down to privileges and
+//! short lengths, without a copy of the kernel's rules here.
+
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::{Options, Stamp};
+use crate::socket::Socket;
+use crate::socket::create::kernel_socket;
+use crate::stack::tcp::Congestion;
+use crate::sys::raw;
+
+/// TCP_MD5SIG_EXT, TCP_AO_ADD_KEY, TCP_AO_DEL_KEY, TCP_AO_INFO, TCP_AO_REPAIR of linux/tcp.h.
+const TCP_MD5SIG_EXT: i32 = 32;
+const TCP_AO: core::ops::RangeInclusive<i32> = 38..=42;
+/// IPV6_JOIN_ANYCAST and IPV6_LEAVE_ANYCAST of linux/in6.h.
+const IPV6_ANYCAST: core::ops::RangeInclusive<i32> = 27..=28;
+/// MCAST_JOIN_GROUP to MCAST_MSFILTER of linux/in.h.
+const MCAST: core::ops::RangeInclusive<i32> = 42..=48;
+/// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
+const TIMESTAMP_NEW: i32 = 63;
+const TIMESTAMPNS_NEW: i32 = 64;
+const TIMESTAMPING_NEW: i32 = 65;
+
+/// A kernel socket in the state the program believes its own to be in.
+fn like(socket: &Socket, options: &Options) -> Result<OwnedFd, Errno> {
+    let kernel = kernel_socket(socket)?;
+    options.replay(kernel.as_raw_fd());
+    Ok(kernel)
+}
+
+/// What the kernel says to setsockopt(2).
+pub(super) fn set(
+    socket: &Socket,
+    options: &Options,
+    (level, name): (i32, i32),
+    value: &[u8],
+) -> Result<(), Errno> {
+    let kernel = like(socket, options)?;
+    raw::setsockopt(kernel.as_raw_fd(), level, name, value)
+}
+
+/// What the kernel says to getsockopt(2) of `room` bytes.
+pub(super) fn get(
+    socket: &Socket,
+    options: &Options,
+    (level, name): (i32, i32),
+    room: i32,
+) -> Result<Vec<u8>, Errno> {
+    let kernel = like(socket, options)?;
+    raw::getsockopt(kernel.as_raw_fd(), level, name, room)
+}
+
+/// Whether the option decides what the kernel does with packets in a way the stack does not know:
+/// filters, keys, multicast, another interface.
+pub(super) fn needs_kernel(
+    (level, name): (i32, i32),
+    value: &[u8],
+    is_driven: impl Fn(&[u8]) -> bool,
+) -> bool {
+    let on = value.iter().any(|&byte| byte != 0);
+    match level {
+        libc::SOL_SOCKET => match name {
+            libc::SO_ATTACH_FILTER
+            | libc::SO_ATTACH_BPF
+            | libc::SO_ATTACH_REUSEPORT_CBPF
+            | libc::SO_ATTACH_REUSEPORT_EBPF => true,
+            libc::SO_BINDTODEVICE | libc::SO_BINDTOIFINDEX => on && !is_driven(value),
+            _ => false,
+        },
+        libc::IPPROTO_TCP => match name {
+            libc::TCP_MD5SIG | TCP_MD5SIG_EXT | libc::TCP_ULP => true,
+            libc::TCP_REPAIR => on,
+            _ => TCP_AO.contains(&name),
+        },
+        libc::IPPROTO_IP => match name {
+            libc::IP_ADD_MEMBERSHIP
+            | libc::IP_ADD_SOURCE_MEMBERSHIP
+            | libc::IP_BLOCK_SOURCE
+            | libc::IP_MULTICAST_IF
+            | libc::IP_IPSEC_POLICY
+            | libc::IP_XFRM_POLICY => true,
+            libc::IP_OPTIONS | libc::IP_TRANSPARENT => on,
+            _ => MCAST.contains(&name),
+        },
+        libc::IPPROTO_IPV6 => match name {
+            libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_MULTICAST_IF => true,
+            _ => MCAST.contains(&name) || IPV6_ANYCAST.contains(&name),
+        },
+        _ => false,
+    }
+}
+
+/// Notes what the stack can heed of an option the kernel has found good. ENOENT: a congestion
+/// control the stack does not have.
+pub(super) fn note(
+    options: &mut Options,
+    (level, name): (i32, i32),
+    value: &[u8],
+) -> Result<(), Errno> {
+    let number = number(value);
+    let on = number != 0;
+    match level {
+        libc::SOL_SOCKET => note_socket(options, name, number),
+        libc::IPPROTO_TCP => match name {
+            libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
+            libc::TCP_INQ => options.ancillary.unread = on,
+            _ => {}
+        },
+        libc::IPPROTO_IP => match name {
+            libc::IP_MTU_DISCOVER => options.mtu_discover = number,
+            libc::IP_RECVERR => options.receive_errors = on,
+            libc::IP_PKTINFO => options.ancillary.packet_info = on,
+            libc::IP_RECVTTL => options.ancillary.time_to_live = on,
+            libc::IP_RECVTOS => options.ancillary.service = on,
+            libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
+            libc::IP_FREEBIND => options.free_bind = on,
+            libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
+            _ => {}
+        },
+        libc::IPPROTO_IPV6 => match name {
+            libc::IPV6_V6ONLY => options.v6_only = on,
+            libc::IPV6_RECVPKTINFO => options.ancillary.packet_info6 = on,
+            _ => {}
+        },
+        _ => {}
+    }
+    Ok(())
+}
+
+fn note_socket(options: &mut Options, name: i32, number: i32) {
+    let on = number != 0;
+    let size = usize::try_from(number).unwrap_or(0);
+    match name {
+        libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
+        libc::SO_RCVBUFFORCE => {
+            options.receive_buffer = Some(size.max(super::set::LEAST_RECEIVE / 2));
+        }
+        libc::SO_PEEK_OFF => options.peek_offset = number,
+        libc::SO_TIMESTAMP | TIMESTAMP_NEW | libc::SO_TIMESTAMPNS | TIMESTAMPNS_NEW if !on => {
+            options.stamp = Stamp::None;
+        }
+        libc::SO_TIMESTAMP | TIMESTAMP_NEW => options.stamp = Stamp::Micros(name),
+        libc::SO_TIMESTAMPNS | TIMESTAMPNS_NEW => options.stamp = Stamp::Nanos(name),
+        libc::SO_TIMESTAMPING | TIMESTAMPING_NEW => {
+            let wanted = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+            let stamped = number as u32 & wanted == wanted;
+            options.ancillary.stamping = stamped.then_some(name);
+        }
+        _ => {}
+    }
+}
+
+/// The value as an integer; the IP level also takes single bytes.
+fn number(value: &[u8]) -> i32 {
+    match value {
+        [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
+        [byte, ..] => i32::from(*byte),
+        [] => 0,
+    }
+}
+
+fn congestion(value: &[u8]) -> Result<Congestion, Errno> {
+    let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    match name {
+        b"cubic" => Ok(Congestion::Cubic),
+        b"reno" => Ok(Congestion::Reno),
+        _ => Err(Errno::NOENT),
+    }
+}
