@@ -46,6 +46,7 @@ static void arrivals(void)
 	copy = dup(fd);
 	add(copy, EPOLLIN | EPOLLET);
 	waited("a copy added", 1000);
+	epoll_ctl(epoll, EPOLL_CTL_DEL, copy, NULL);
 	close(copy);
 	peer("shutdown %d 1", h);
 	waited("FIN", 1000);

@@ -25,7 +25,7 @@ static void marked(int in_line)
 	say("MSG_OOB: %s", result(recv(fd, b, 100, MSG_OOB)));
 	say("the byte: %d", b[0]);
 	say("MSG_OOB again: %s", result(recv(fd, b, 100, MSG_OOB)));
-	say("recv: %s", result(recv(fd, b, 100, 0)));
+	say("recv: %s", result(recv(fd, b, 100, MSG_DONTWAIT)));
 	say("recv: %s", result(recv(fd, b, 100, MSG_DONTWAIT)));
 	say("poll %s", poll_flags(events_now(fd)));
 	close(fd);

@@ -10,11 +10,11 @@ use crate::control::ports::PortSet;
 impl Ports {
     /// What the packet socket should admit, if that has changed since it was asked last.
     pub(super) fn changed_filter(&mut self, addresses: &[Ipv4Addr]) -> Option<FilterSpec> {
-        let leased = match &self.source {
-            Source::Kernel(ports, _) => ports.changes(),
+        let now = match &self.source {
+            Source::Kernel(ports, _) => self.changes << 32 ^ ports.changes(),
+            // With an address of its own, the stack has every port of it.
             Source::Own { .. } => 0,
         };
-        let now = self.changes << 32 ^ leased;
         if self.filtered == Some(now) {
             return None;
         }

@@ -29,6 +29,7 @@
 mod admitted;
 mod background;
 mod calls;
+mod choice;
 mod delivery;
 mod endpoint;
 mod engine;

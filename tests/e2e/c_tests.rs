@@ -1,5 +1,5 @@
 //! The programs of c-tests/: each runs on the kernel, under LD_PRELOAD and linked with the library, and must print
-//! the same lines everywhere.
+//! the same lines everywhere. Where a line has to differ, deviations.txt says which and why.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,14 +52,14 @@ fn prints_the_same_everywhere(name: &str) {
     }
     let lab = Lab::new();
     let preloaded = printed(&lab, |lab| lab.sidestack(&program.display().to_string()));
-    compare("under LD_PRELOAD", &expected, &preloaded);
+    compare(name, "under LD_PRELOAD", &expected, &preloaded);
     lab.kernel_was_silent();
     drop(lab);
 
     let lab = Lab::new();
     let linked = compiled(name, &linking());
     let linked = printed(&lab, |lab| lab.plain(&linked.display().to_string()));
-    compare("linked", &expected, &linked);
+    compare(name, "linked", &expected, &linked);
     lab.kernel_was_silent();
 }
 
@@ -79,27 +79,65 @@ fn printed(lab: &Lab, program: impl Fn(&Lab) -> Program<'_>) -> String {
     said
 }
 
-fn compare(how: &str, expected: &str, actual: &str) {
-    if expected == actual {
-        return;
-    }
+/// A line that is meant to differ from the kernel's; deviations.txt says why.
+struct Deviation {
+    test: String,
+    kernel: String,
+    ours: String,
+}
+
+/// Those of deviations.txt: the test, the kernel's line, ours and the reason, a tab between each.
+fn deviations() -> Vec<Deviation> {
+    let path = root().join("c-tests/deviations.txt");
+    let text = fs::read_to_string(path).expect("the list of deviations exists");
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let deviation = |line: &str| {
+        let [test, kernel, ours, _why] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("deviations.txt: four columns are expected: {line:?}");
+        };
+        Deviation {
+            test: test.to_owned(),
+            kernel: kernel.to_owned(),
+            ours: ours.to_owned(),
+        }
+    };
+    lines.map(deviation).collect()
+}
+
+/// Fails unless the lines are the same but for the deviations that are listed, all of which must occur.
+fn compare(name: &str, how: &str, expected: &str, actual: &str) {
+    let mut listed: Vec<Deviation> = deviations()
+        .into_iter()
+        .filter(|d| d.test == name)
+        .collect();
     let (mut expected, mut actual) = (expected.lines(), actual.lines());
     let mut differences = Vec::new();
     loop {
-        match (expected.next(), actual.next()) {
+        let (kernel, ours) = match (expected.next(), actual.next()) {
             (None, None) => break,
-            (kernel, ours) if kernel == ours => {}
-            (kernel, ours) => differences.push(format!(
-                "  kernel: {}\n  ours:   {}",
-                kernel.unwrap_or("-"),
-                ours.unwrap_or("-")
-            )),
+            (kernel, ours) if kernel == ours => continue,
+            (kernel, ours) => (kernel.unwrap_or("-"), ours.unwrap_or("-")),
+        };
+        match listed
+            .iter()
+            .position(|d| d.kernel == kernel && d.ours == ours)
+        {
+            Some(at) => drop(listed.remove(at)),
+            None => differences.push(format!("  kernel: {kernel}\n  ours:   {ours}")),
         }
     }
-    panic!(
-        "{how}, {} lines differ:\n{}",
+    let gone = listed
+        .iter()
+        .map(|d| format!("  listed, but does not occur: {} / {}", d.kernel, d.ours));
+    differences.extend(gone);
+    let shown = &differences[..differences.len().min(40)];
+    assert!(
+        differences.is_empty(),
+        "{how}, {} differences:\n{}",
         differences.len(),
-        differences[..differences.len().min(40)].join("\n")
+        shown.join("\n")
     );
 }
 

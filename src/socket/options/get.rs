@@ -33,6 +33,11 @@ pub fn get(
     let mut engine = driver::lock()?;
     let mut state = socket.state();
     state.endpoint?;
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_COOKIE) {
+        // The pair's is as unique as the socket's would be.
+        let program = engine.endpoints.get(state.endpoint?)?.program;
+        return Some(raw::getsockopt(program, level, name, room));
+    }
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(&mut engine, socket, &mut state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(&mut engine, &state, name),
@@ -113,13 +118,6 @@ fn get_socket(engine: &mut Engine, socket: &Socket, state: &mut State, name: i32
         libc::SO_LINGER => bytes(linger(options)),
         libc::SO_RCVTIMEO => bytes(timeval(options.receive_timeout)),
         libc::SO_SNDTIMEO => bytes(timeval(options.send_timeout)),
-        // The pair's is as unique as the socket's would be.
-        libc::SO_COOKIE => {
-            let program = state
-                .endpoint
-                .and_then(|id| Some(engine.endpoints.get(id)?.program));
-            Some(raw::getsockopt(program?, libc::SOL_SOCKET, name, 8))
-        }
         _ => None,
     }
 }

@@ -25,6 +25,12 @@ const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
 const TIMESTAMPING_NEW: i32 = 65;
 
+/// The options that bind a socket to an interface.
+pub(super) const DEVICE: [(i32, i32); 2] = [
+    (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
+    (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX),
+];
+
 /// A kernel socket in the state the program believes its own to be in.
 fn like(socket: &Socket, options: &Options) -> Result<OwnedFd, Errno> {
     let kernel = kernel_socket(socket)?;

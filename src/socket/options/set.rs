@@ -70,7 +70,7 @@ fn set_any(
     }
     kernel::set(socket, options, option, value)?;
     if kernel::needs_kernel(option, value, |device| engine.is_driven(device)) {
-        return leave(engine, socket, state);
+        return leave(engine, socket, state, option);
     }
     kernel::note(&mut state.options, option, value)?;
     Ok(Rest::Done)
@@ -78,8 +78,14 @@ fn set_any(
 
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come
 /// too far for that, or the address is not the kernel's.
-fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
-    if state.stage != Stage::Idle || !engine.ports.shares_with_kernel() {
+fn leave(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    option: (i32, i32),
+) -> Result<Rest, Errno> {
+    let another_device = kernel::DEVICE.contains(&option);
+    if state.stage != Stage::Idle || !(another_device || engine.ports.shares_with_kernel()) {
         return Err(Errno::NOPROTOOPT);
     }
     match socket.kind {
