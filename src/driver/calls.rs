@@ -64,6 +64,25 @@ impl Engine {
         self.time.saturating_sub(self.served_at) > BEHIND
     }
 
+    /// A call that does not wait has found nothing: looks at the link, unless it was served just
+    /// now and the program only makes sure that it has taken all (as it must with EPOLLET). Who
+    /// asks again at once means it.
+    pub fn look_again(&mut self, id: EndpointId) {
+        let behind = self.is_behind();
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && (core::mem::replace(&mut endpoint.found_empty, true) || behind)
+        {
+            self.glance(None);
+        }
+    }
+
+    /// A call has received something.
+    pub fn found_some(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.found_empty = false;
+        }
+    }
+
     /// Gives a socket's changed options to the stack.
     pub fn apply(
         &mut self,

@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub error: Option<Error>,
     /// SO_LINGER: how long close(2) waits; zero means reset.
     pub linger: Option<Duration>,
+    /// The program found nothing to receive when it looked last.
+    pub found_empty: bool,
     /// It is on the engine's list of lagging endpoints.
     pub lags: bool,
     /// Its one plain registration in an epoll set, if it has exactly that.
@@ -150,6 +152,7 @@ impl Endpoint {
             write_finished: false,
             error: None,
             linger: None,
+            found_empty: false,
             lags: false,
             watcher: None,
             in_flight: 0,

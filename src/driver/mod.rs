@@ -42,6 +42,7 @@ mod notice;
 mod passed;
 mod ports;
 mod process;
+mod refusal;
 mod seat;
 mod settle;
 mod start;

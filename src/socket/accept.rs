@@ -59,9 +59,10 @@ fn accept_from(
         return Err(Errno::INVAL);
     }
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
+        engine.found_some(id);
         return accepted;
     }
-    engine.glance(None);
+    engine.look_again(id);
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
         return accepted;
     }

@@ -81,7 +81,7 @@ impl Call<'_, '_> {
             return result;
         }
         if !self.waits {
-            engine.glance(None);
+            engine.look_again(self.id);
             return self
                 .attempt(engine, &got)
                 .unwrap_or_else(|| partial(&got, Errno::AGAIN));
@@ -150,6 +150,9 @@ impl Call<'_, '_> {
         }
         if !self.peeks() || got.get() == 0 {
             self.take_from_queue(engine, got);
+        }
+        if got.get() > 0 {
+            engine.found_some(self.id);
         }
         if got.get() >= self.enough || self.peeks() && got.get() > 0 {
             return Some(Ok(got.get()));

@@ -296,11 +296,6 @@ impl Stack {
         }
     }
 
-    /// The socket's options; none for a stale handle.
-    pub fn udp_options(&self, id: SocketId) -> Option<&UdpOptions> {
-        self.udp.get(id).map(|socket| &socket.options)
-    }
-
     /// All UDP sockets, in no order.
     pub fn udp_sockets(&self) -> impl Iterator<Item = SocketId> {
         self.udp.ids()
