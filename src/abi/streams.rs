@@ -105,8 +105,8 @@ pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flag
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // SAFETY: the program's own buffer.
     answer(|| {
+        // SAFETY: the program's own buffer.
         match unsafe {
             send_parts(
                 fd,
@@ -257,8 +257,8 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> 
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // SAFETY: the program's own buffer.
     answer(|| {
+        // SAFETY: the program's own buffer.
         match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0, &Asked::default()) } {
             Some(outcome) => outcome.map(|count| count as isize),
             None => result(by_kernel()),

@@ -160,9 +160,8 @@ impl Engine {
             return;
         };
         let now = self.now();
-        let mut buffer = Vec::new();
+        let mut buffer = vec![0; LONGEST + Departing::LEN];
         loop {
-            buffer.resize(LONGEST + Departing::LEN, 0);
             let message = match pair::take(end, &mut buffer) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => &buffer[..count],

@@ -179,13 +179,13 @@ impl Call<'_, '_> {
             return Some(Err(errno::of(error)));
         }
         if endpoint.unread
-            && let Some(received) = self.from_pair(engine)
+            && let Some(received) = self.take_from_pair(engine)
         {
             return Some(Ok(received));
         }
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let Role::Datagram(datagram) = endpoint.role else {
-            return (endpoint.read_finished && self.waits).then(|| Ok(NOTHING));
+            return (endpoint.read_finished && self.waits).then_some(Ok(NOTHING));
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
             let mut payload = vec![0; front.len.min(self.data.len())];
@@ -205,10 +205,10 @@ impl Call<'_, '_> {
             .get(self.id)
             .is_some_and(|endpoint| endpoint.read_finished);
         // Who does not wait is told to (EAGAIN), as on Linux.
-        (shut && self.waits).then(|| Ok(NOTHING))
+        (shut && self.waits).then_some(Ok(NOTHING))
     }
 
-    fn from_pair(&self, engine: &mut Engine) -> Option<Received> {
+    fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
         let flags = self.flags | libc::MSG_DONTWAIT;
         let mut header = [0; Arrived::LEN];
         let mut told = false;

@@ -163,7 +163,7 @@ fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -
 }
 
 fn limits(engine: Option<&Engine>) -> Limits {
-    engine.map_or_else(Limits::default, |engine| engine.limits().clone())
+    engine.map_or_else(Limits::default, |engine| *engine.limits())
 }
 
 fn linger(options: &Options) -> Vec<u8> {
