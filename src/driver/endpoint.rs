@@ -78,6 +78,8 @@ pub struct Endpoint {
     pub watcher: Option<super::notice::Watcher>,
     /// Descriptors in flight to the program (listeners).
     pub in_flight: usize,
+    /// The connection among them that the program has not accepted.
+    pub offered: Option<EndpointId>,
 }
 
 /// What a listener's pair carries with each descriptor it hands over.
@@ -156,6 +158,7 @@ impl Endpoint {
             lags: false,
             watcher: None,
             in_flight: 0,
+            offered: None,
         }
     }
 

@@ -102,6 +102,7 @@ impl Engine {
         {
             // Another process has taken it.
             held.in_flight = 0;
+            held.offered = None;
         }
         while self
             .endpoints
@@ -131,6 +132,7 @@ impl Engine {
             let Some(end) = &held.end else { return };
             if pair::give_descriptor(end, &message, made.program.as_fd()).is_ok() {
                 held.in_flight += 1;
+                held.offered = Some(adopted);
             }
         }
     }

@@ -315,6 +315,7 @@ impl Engine {
             return;
         };
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
+        let offered = endpoint.offered;
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
             Some(socket) if reset => self.stack.tcp_abort(now, socket),
@@ -322,6 +323,14 @@ impl Engine {
             None => {}
         }
         self.forget(id);
+        // What was on its way to the program is reset like all that it has not accepted.
+        if let Some(offered) = offered
+            && let Some(Role::Connection(connection)) =
+                self.endpoints.get(offered).map(|held| held.role)
+        {
+            self.stack.tcp_abort(now, connection);
+            self.forget(offered);
+        }
     }
 
     /// Drops an endpoint whose socket goes on without it, or is gone.

@@ -163,6 +163,7 @@ fn take(
         }) => {
             if let Some(listener) = engine.endpoints.get_mut(id) {
                 listener.in_flight = listener.in_flight.saturating_sub(1);
+                listener.offered = None;
             }
             let connection = driver::Handed::decode(&handed).endpoint;
             return Some(enter(engine, socket, connection, program, flags));

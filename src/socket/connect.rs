@@ -91,9 +91,10 @@ fn again(
         }
         // A connection that has ended stays one until AF_UNSPEC; a failed attempt does not.
         _ if state.stage == Stage::Connected => Err(Errno::ISCONN),
+        // The error was told before (SO_ERROR): this call says that it is over, the next begins.
         _ => {
             restart(engine, socket, state)?;
-            Ok(None)
+            Err(Errno::CONNABORTED)
         }
     }
 }

@@ -20,7 +20,7 @@ pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
     engine.glance(None);
     let endpoint = engine.endpoints.get(id)?;
     let mut count = if endpoint.unread {
-        raw::unread(fd).unwrap_or(0)
+        waiting(fd, socket.kind)
     } else {
         0
     };
@@ -36,6 +36,18 @@ pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
         _ => {}
     }
     Some(Ok(count))
+}
+
+/// Bytes in the pair; of a datagram socket, those of the next message.
+fn waiting(fd: RawFd, kind: Kind) -> usize {
+    match kind {
+        Kind::Stream => raw::unread(fd),
+        Kind::Datagram => {
+            let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+            raw::receive_message(fd, &mut [0; Arrived::LEN], &[], flags)
+        }
+    }
+    .unwrap_or(0)
 }
 
 /// Bytes sent or to be sent and not acknowledged.

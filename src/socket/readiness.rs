@@ -55,11 +55,25 @@ pub fn poll(
 fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, Errno> {
     poll_for(fds, Some(Duration::ZERO), None)?;
     for polled in fds.iter_mut() {
-        if table::is_ours(polled.fd) && is_fresh(engine, polled.fd) {
+        if !table::is_ours(polled.fd) {
+            continue;
+        }
+        if is_fresh(engine, polled.fd) {
             polled.revents |= libc::POLLHUP;
+        }
+        if has_error(engine, polled.fd) {
+            // It was made readable for this; the next call reports the error.
+            polled.revents = polled.revents & !libc::POLLIN | libc::POLLERR;
         }
     }
     Ok(fds.iter().filter(|polled| polled.revents != 0).count())
+}
+
+/// Whether a UDP socket has an error to report.
+fn has_error(engine: &driver::Engine, fd: RawFd) -> bool {
+    let id = table::get(fd).and_then(|socket| socket.state().endpoint);
+    let endpoint = id.and_then(|id| engine.endpoints.get(id));
+    endpoint.is_some_and(|held| matches!(held.role, Role::Datagram(_)) && held.error.is_some())
 }
 
 /// A TCP socket that is neither connected nor listening polls as hung up.

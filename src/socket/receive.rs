@@ -135,12 +135,19 @@ impl Call<'_, '_> {
     /// Takes what is there: from the pair first, then from the receive queue. `None`: not enough.
     fn attempt(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let Some(endpoint) = engine.endpoints.get(self.id) else {
-            return Some(partial(got, Errno::NOTCONN));
+            return Some(self.from_rest(got));
         };
         match endpoint.role {
             Role::Undecided if endpoint.read_finished => return Some(Ok(0)),
             Role::Undecided | Role::Listener(_) => return Some(partial(got, Errno::NOTCONN)),
-            _ if self.data.len() == 0 => return Some(Ok(0)),
+            Role::Connection(connection) if self.data.len() == 0 => {
+                let unread = endpoint.unread && raw::unread(self.fd).is_ok_and(|count| count > 0);
+                let queued = engine.stack.tcp_receive_len(connection) > 0;
+                if unread || queued {
+                    return Some(Ok(0));
+                }
+                return self.at_end(engine, got);
+            }
             _ => {}
         }
         // A buffer that was filled directly has no room to ask the pair with: it would say nothing.
@@ -160,6 +167,15 @@ impl Call<'_, '_> {
             return Some(Ok(got.get()));
         }
         self.at_end(engine, got)
+    }
+
+    /// Both ways are shut and the stack has let go: what is left is in the pair.
+    fn from_rest(&self, got: &Cell<usize>) -> Result<usize, Errno> {
+        let flags = self.flags & libc::MSG_PEEK;
+        match raw::receive(self.fd, self.data.parts(), got.get(), flags) {
+            Ok(count) => Ok(got.get() + count),
+            Err(errno) => partial(got, errno),
+        }
     }
 
     /// Takes bytes from the pair. Something is given only if that ends the call.

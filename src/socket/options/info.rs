@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::driver::Engine;
 use crate::socket::Stage;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::routes::RouteDecision;
 use crate::stack::tcp::{State, TcpStatus};
 
 /// Bytes of the structure as of Linux 6.18.
@@ -46,7 +47,13 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
             }
         }
         Some(id) => match engine.and_then(|engine| engine.stack.tcp_status(id)) {
-            Some(status) => fill(&mut info, &status),
+            Some(status) => {
+                fill(&mut info, &status);
+                let route = engine.map(|engine| engine.stack.route(*status.remote.ip()));
+                if let Some(RouteDecision::Stack { mtu, .. }) = route {
+                    info.word(60, mtu as u64);
+                }
+            }
             None => info.byte(0, CLOSE),
         },
         None if stage == Stage::Listening => info.byte(0, LISTEN),
