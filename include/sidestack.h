@@ -103,6 +103,12 @@ struct sidestack_statistics {
     uint64_t sockets_left_to_kernel;
 };
 
+typedef __rlimit_resource_t Resource;
+
+typedef const char *const *Strings;
+
+typedef char *const *StringsOut;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -126,7 +132,7 @@ int sidestack_is_ours(int fd);
  * Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
  * its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
  * and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
- * buffer is NULL and size is not 0.
+ * buffer points nowhere and size is not 0.
  *
  * # Safety
  *
@@ -140,8 +146,8 @@ int sidestack_why_not(int fd,
  * The counters of this process's stack.
  *
  * Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
- * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
- * size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
+ * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out points nowhere, EINVAL
+ * if size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
  *
  * # Safety
  *
@@ -264,6 +270,76 @@ int ppoll(struct pollfd *fds,
           nfds_t count,
           const struct timespec *timeout,
           const sigset_t *mask);
+
+/**
+ * prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
+ */
+int prlimit(pid_t process, Resource resource, const rlimit *new_, rlimit *old);
+
+/**
+ * prlimit(2), for programs built with 64-bit file offsets.
+ */
+int prlimit64(pid_t process, Resource resource, const rlimit64 *new_, rlimit64 *old);
+
+/**
+ * execve(2).
+ */
+int execve(const char *path, Strings arguments, Strings environment);
+
+/**
+ * execv(3).
+ */
+int execv(const char *path, Strings arguments);
+
+/**
+ * execvp(3).
+ */
+int execvp(const char *file, Strings arguments);
+
+/**
+ * execvpe(3).
+ */
+int execvpe(const char *file, Strings arguments, Strings environment);
+
+/**
+ * fexecve(3).
+ */
+int fexecve(int fd, Strings arguments, Strings environment);
+
+/**
+ * posix_spawn(3).
+ */
+int posix_spawn(pid_t *process,
+                const char *path,
+                const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes,
+                StringsOut arguments,
+                StringsOut environment);
+
+/**
+ * posix_spawnp(3).
+ */
+int posix_spawnp(pid_t *process,
+                 const char *file,
+                 const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes,
+                 StringsOut arguments,
+                 StringsOut environment);
+
+/**
+ * popen(3).
+ */
+FILE *popen(const char *command, const char *mode);
+
+/**
+ * system(3).
+ */
+int system(const char *command);
+
+/**
+ * _Fork(3): the handlers of pthread_atfork(3) are not run for it, but ours must be.
+ */
+pid_t _Fork(void);
 
 /**
  * select(2).

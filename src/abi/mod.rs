@@ -21,6 +21,7 @@ mod names;
 mod next;
 mod poll;
 mod process;
+mod programs;
 mod select;
 mod signatures;
 mod sockets;

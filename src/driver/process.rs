@@ -2,13 +2,13 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use parking_lot::MutexGuard;
+use rustix::fd::RawFd;
 
 use super::endpoint::Role;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, INSIDE, lock, passed, start};
+use super::{ENGINE, Guard, INSIDE, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
-use crate::sys::{clock, descriptor};
+use crate::sys::{clock, descriptor, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
 /// acknowledged, by peers that go on acknowledging.
@@ -34,7 +34,8 @@ pub(super) fn hook() {
     }
 }
 
-extern "C" fn before_fork() {
+/// Before fork(2): run by the C library, or by the hooks of those forks that it does not tell of.
+pub extern "C" fn before_fork() {
     if !INSIDE.replace(true) {
         // Held across the fork, so that the child finds everything in order.
         let mut slot = ENGINE.lock();
@@ -46,7 +47,8 @@ extern "C" fn before_fork() {
     }
 }
 
-extern "C" fn after_fork_parent() {
+/// After it, in the parent.
+pub extern "C" fn after_fork_parent() {
     if !LOCKED.replace(false) {
         return;
     }
@@ -59,39 +61,54 @@ extern "C" fn after_fork_parent() {
     }
 }
 
-extern "C" fn after_fork_child() {
+/// After it, in the child.
+pub extern "C" fn after_fork_child() {
     if !LOCKED.replace(false) {
         return;
     }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe { ENGINE.force_unlock() };
-    let mut slot: MutexGuard<'_, _> = ENGINE.lock();
-    if let Some(engine) = slot.take() {
-        // What the engine holds is the parent's. Its descriptors are closed here; its memory is a
-        // copy that need not be walked through.
+    crate::sys::process::forget_id();
+    passed::forget();
+    disown(Guard(ENGINE.lock()));
+}
+
+/// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
+/// a copy that need not be walked through.
+pub(super) fn disown(mut guard: Guard) {
+    if let Some(engine) = guard.0.take() {
         if descriptor::close_region() {
             core::mem::forget(engine);
         } else {
             drop(engine);
+            descriptor::forget_ours();
         }
     }
-    drop(slot);
+    drop(guard);
     descriptor::restore_limit();
     start::forget();
-    passed::forget();
-    INSIDE.set(false);
-    crate::sys::process::forget_id();
     for hook in super::AFTER_FORK.lock().iter() {
         hook();
     }
 }
 
-/// The process ends: its descriptors count as closed, and what it has sent is delivered as far as
-/// peers take it.
-pub fn finish() {
+/// The process ends, and with it the program's descriptors `numbers`. What other processes hold
+/// of them is left to an heir; else what was sent is delivered as far as peers take it.
+pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
+    guard.settle_lagging();
+    for &number in numbers {
+        let _ = raw::close(number);
+    }
     let now = guard.now();
     let ids: Vec<_> = guard.endpoints.ids().collect();
+    for &id in &ids {
+        guard.look_at(id);
+    }
+    guard.finish_pass();
+    if guard.has_sockets() && heir::bequeath(&mut guard) {
+        return disown(guard);
+    }
     for id in ids {
         guard.take_overflow(now, id);
         if !matches!(

@@ -143,7 +143,9 @@ impl Call<'_, '_> {
             _ if self.data.len() == 0 => return Some(Ok(0)),
             _ => {}
         }
+        // A buffer that was filled directly has no room to ask the pair with: it would say nothing.
         if endpoint.unread
+            && got.get() < self.data.len()
             && let Some(result) = self.take_from_pair(engine, got)
         {
             return Some(result);

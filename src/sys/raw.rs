@@ -3,10 +3,16 @@
 
 use rustix::fd::RawFd;
 use rustix::io::Errno;
-use syscalls::{Sysno, syscall2, syscall3, syscall5};
+use syscalls::{Sysno, syscall1, syscall2, syscall3, syscall5};
 
 fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
     result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
+}
+
+/// close(2) of a number the program owns.
+pub fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: no memory is passed; the caller gives the number up.
+    checked(unsafe { syscall1(Sysno::close, fd as usize) }).map(drop)
 }
 
 /// dup3(2) onto a number the program owns; `flags` as in dup3(2).

@@ -211,13 +211,18 @@ impl Call<'_, '_> {
     fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
         let flags = self.flags | libc::MSG_DONTWAIT;
         let mut header = [0; Arrived::LEN];
+        let mut told = false;
         while let Ok(count) = raw::receive_message(self.fd, &mut header, self.data.parts(), flags)
             && count >= header.len()
         {
             let arrived = Arrived::decode(&header);
             if arrived.notice {
                 pass_over(self.fd, flags);
+                told = true;
                 continue;
+            }
+            if told {
+                self.stay_readable(engine);
             }
             if engine.endpoints.get(self.id)?.full {
                 engine.refill(self.id);
@@ -229,6 +234,17 @@ impl Call<'_, '_> {
             ));
         }
         engine.endpoints.get_mut(self.id)?.unread = false;
+        if told {
+            self.stay_readable(engine);
+        }
         None
+    }
+
+    /// A socket that is shut down for reading is readable for ever.
+    fn stay_readable(&self, engine: &mut Engine) {
+        let endpoint = engine.endpoints.get(self.id);
+        if endpoint.is_some_and(|endpoint| endpoint.read_finished) {
+            engine.notify(self.id);
+        }
     }
 }

@@ -100,6 +100,7 @@ impl Stack {
             self.send_fragments(now, &outgoing)
         };
         if pushed {
+            self.counters.udp_sent += 1;
             Ok(())
         } else {
             Err(Error::NoBuffers)
