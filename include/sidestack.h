@@ -103,12 +103,6 @@ struct sidestack_statistics {
     uint64_t sockets_left_to_kernel;
 };
 
-typedef __rlimit_resource_t Resource;
-
-typedef const char *const *Strings;
-
-typedef char *const *StringsOut;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -272,76 +266,6 @@ int ppoll(struct pollfd *fds,
           const sigset_t *mask);
 
 /**
- * prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
- */
-int prlimit(pid_t process, Resource resource, const rlimit *new_, rlimit *old);
-
-/**
- * prlimit(2), for programs built with 64-bit file offsets.
- */
-int prlimit64(pid_t process, Resource resource, const rlimit64 *new_, rlimit64 *old);
-
-/**
- * execve(2).
- */
-int execve(const char *path, Strings arguments, Strings environment);
-
-/**
- * execv(3).
- */
-int execv(const char *path, Strings arguments);
-
-/**
- * execvp(3).
- */
-int execvp(const char *file, Strings arguments);
-
-/**
- * execvpe(3).
- */
-int execvpe(const char *file, Strings arguments, Strings environment);
-
-/**
- * fexecve(3).
- */
-int fexecve(int fd, Strings arguments, Strings environment);
-
-/**
- * posix_spawn(3).
- */
-int posix_spawn(pid_t *process,
-                const char *path,
-                const posix_spawn_file_actions_t *actions,
-                const posix_spawnattr_t *attributes,
-                StringsOut arguments,
-                StringsOut environment);
-
-/**
- * posix_spawnp(3).
- */
-int posix_spawnp(pid_t *process,
-                 const char *file,
-                 const posix_spawn_file_actions_t *actions,
-                 const posix_spawnattr_t *attributes,
-                 StringsOut arguments,
-                 StringsOut environment);
-
-/**
- * popen(3).
- */
-FILE *popen(const char *command, const char *mode);
-
-/**
- * system(3).
- */
-int system(const char *command);
-
-/**
- * _Fork(3): the handlers of pthread_atfork(3) are not run for it, but ours must be.
- */
-pid_t _Fork(void);
-
-/**
  * select(2).
  */
 int select(int count,
@@ -444,11 +368,6 @@ ssize_t readv(int fd, const struct iovec *parts, int count);
  * writev(2).
  */
 ssize_t writev(int fd, const struct iovec *parts, int count);
-
-/**
- * glibc's own end for fortified calls.
- */
-extern void __chk_fail(void);
 
 #ifdef __cplusplus
 }  // extern "C"

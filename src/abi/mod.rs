@@ -11,6 +11,7 @@
 //! 4. Variadic functions of C (fcntl, ioctl) are defined with the fixed arguments that callers
 //!    pass: on the machines we build for, both travel in the same registers.
 
+mod aliases;
 pub mod api;
 mod border;
 mod control;

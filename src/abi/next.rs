@@ -210,6 +210,10 @@ pub static POSIX_SPAWN: Next<Spawn> = Next::new(c"posix_spawn");
 pub static POSIX_SPAWNP: Next<Spawn> = Next::new(c"posix_spawnp");
 pub static POPEN: Next<unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE> =
     Next::new(c"popen");
+pub static ISFDTYPE: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"isfdtype");
+pub static SPLICE: Next<
+    unsafe extern "C" fn(c_int, *mut libc::loff_t, c_int, *mut libc::loff_t, Size, c_uint) -> Count,
+> = Next::new(c"splice");
 pub static SYSTEM: Next<unsafe extern "C" fn(*const c_char) -> c_int> = Next::new(c"system");
 pub static FORK_ONLY: Next<unsafe extern "C" fn() -> libc::pid_t> = Next::new(c"_Fork");
 pub static EXIT: Next<unsafe extern "C" fn(c_int) -> !> = Next::new(c"_exit");

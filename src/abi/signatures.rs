@@ -111,6 +111,14 @@ const _: [unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> 
     [libc::getrlimit, process::getrlimit];
 const _: [unsafe extern "C" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int; 2] =
     [libc::setrlimit, process::setrlimit];
+const _: [unsafe extern "C" fn(
+    c_int,
+    *mut libc::loff_t,
+    c_int,
+    *mut libc::loff_t,
+    usize,
+    c_uint,
+) -> isize; 2] = [libc::splice, transfer::splice];
 type Strings = *const *const c_char;
 type Spawn = unsafe extern "C" fn(
     *mut libc::pid_t,

@@ -1,4 +1,4 @@
-//! sendfile(2) to a socket of ours.
+//! sendfile(2) to a socket of ours, splice(2).
 
 use core::ffi::c_int;
 use rustix::io::Errno;
@@ -7,7 +7,7 @@ use super::border::{answer, result};
 use super::next;
 use super::streams::send_parts;
 use crate::socket::datagram::Asked;
-use crate::socket::{Kind, table};
+use crate::socket::{Kind, lifecycle, table};
 use crate::sys::file::read_at;
 
 /// Bytes read from the file at a time.
@@ -85,4 +85,27 @@ pub unsafe extern "C" fn sendfile64(
 ) -> isize {
     // SAFETY: the program's own arguments.
     unsafe { sendfile(to, from, offset, count) }
+}
+
+/// splice(2): the kernel's, on the pairs, which are brought up to date for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut libc::loff_t,
+    to: c_int,
+    to_offset: *mut libc::loff_t,
+    count: usize,
+    flags: core::ffi::c_uint,
+) -> isize {
+    if let Some(socket) = table::get(to) {
+        lifecycle::written_elsewhere(&socket);
+    }
+    if table::is_ours(from) {
+        answer(|| {
+            lifecycle::read_elsewhere();
+            Ok(0)
+        });
+    }
+    // SAFETY: the program's own arguments.
+    unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) }
 }

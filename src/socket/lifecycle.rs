@@ -86,6 +86,16 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
     }
 }
 
+/// Somebody is about to read from a descriptor where we do not see it: what has arrived is put
+/// into the pairs.
+pub fn read_elsewhere() {
+    if let Some(mut engine) = driver::lock() {
+        engine.settle_lagging();
+        engine.glance(None);
+        engine.settle_lagging();
+    }
+}
+
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
     let mut engine = driver::lock()?;
