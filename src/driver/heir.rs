@@ -41,6 +41,7 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
 fn serve(guard: &mut Guard) -> ! {
     descriptor::close_all_but_ours();
     guard.forget_programs();
+    guard.reopen_window();
     guard.seat = Seat::Background;
     while guard.has_sockets() || !guard.stack.tcp_is_quiet() {
         guard.set_alarm();

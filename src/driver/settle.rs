@@ -300,7 +300,9 @@ impl Engine {
             return;
         };
         endpoint.overflow = false;
-        if endpoint.hung_up() {
+        // Once our side is shut, the end hangs up as soon as the program shuts its own; only close(2)
+        // tells whether it can still read.
+        if endpoint.hung_up() && (!endpoint.finished || endpoint.program < 0) {
             return self.close(now, id);
         }
         if !endpoint.write_finished {

@@ -149,13 +149,11 @@ pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
     }
     let mut start = first.max(floor);
     let end = last.min(TOLD as u32 - 1);
-    for number in start..=end {
-        if is_ours(number as RawFd) {
-            if start < number {
-                close(start, number - 1);
-            }
-            start = number + 1;
+    for ours in (start..=end).filter(|&number| is_ours(number as RawFd)) {
+        if start < ours {
+            close(start, ours - 1);
         }
+        start = ours + 1;
     }
     if start <= last {
         close(start, last);
