@@ -126,7 +126,7 @@ int sidestack_is_ours(int fd);
  * Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
  * its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
  * and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
- * buffer is NULL and size is not 0.
+ * buffer points nowhere and size is not 0.
  *
  * # Safety
  *
@@ -140,8 +140,8 @@ int sidestack_why_not(int fd,
  * The counters of this process's stack.
  *
  * Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
- * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
- * size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
+ * older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out points nowhere, EINVAL
+ * if size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
  *
  * # Safety
  *
@@ -368,11 +368,6 @@ ssize_t readv(int fd, const struct iovec *parts, int count);
  * writev(2).
  */
 ssize_t writev(int fd, const struct iovec *parts, int count);
-
-/**
- * glibc's own end for fortified calls.
- */
-extern void __chk_fail(void);
 
 #ifdef __cplusplus
 }  // extern "C"

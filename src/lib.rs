@@ -10,9 +10,5 @@ mod driver;
 mod link;
 mod memory;
 mod socket;
-#[expect(
-    dead_code,
-    reason = "a part of the stack's contract is used by the tests only"
-)]
 mod stack;
 mod sys;

@@ -64,6 +64,7 @@ fn every_link_leads_to_a_file() {
         "LD_PRELOAD.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "COMPLIANCE.md",
     ] {
         let text = document(name);
         for link in text

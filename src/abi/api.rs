@@ -5,12 +5,11 @@
 
 use core::ffi::{c_char, c_int};
 use core::mem::size_of;
-use core::ptr;
 use rustix::io::Errno;
 
 use crate::socket::report::{self, Statistics};
 
-use super::border::{fail, success};
+use super::border::{fail, success, values};
 
 /// The version as what(1) finds it in the file, from where `sidestack doctor` reads it.
 #[used]
@@ -41,27 +40,26 @@ pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
 /// Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
 /// its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
 /// and an empty string if the stack serves it, -1 with errno EBADF if it is not open, EFAULT if
-/// buffer is NULL and size is not 0.
+/// buffer points nowhere and size is not 0.
 ///
 /// # Safety
 ///
 /// `buffer` has room for `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size: usize) -> c_int {
-    if buffer.is_null() && size > 0 {
-        return fail(Errno::FAULT);
-    }
     let reason = match report::why_not(fd) {
         Ok(reason) => reason.unwrap_or(""),
         Err(errno) => return fail(errno),
     };
     if size > 0 {
         let count = reason.len().min(size - 1);
-        // SAFETY: the caller gives `size` bytes at `buffer`, and `count + 1 <= size`; a reason is
-        // the library's own memory, so they do not overlap.
-        unsafe {
-            ptr::copy_nonoverlapping(reason.as_ptr().cast(), buffer, count);
-            *buffer.add(count) = 0;
+        // SAFETY: the caller gives `size` bytes at `buffer`, of which at most those are asked for.
+        match unsafe { values(buffer.cast::<u8>(), count + 1) } {
+            Ok(bytes) => {
+                bytes[..count].copy_from_slice(&reason.as_bytes()[..count]);
+                bytes[count] = 0;
+            }
+            Err(errno) => return fail(errno),
         }
     }
     c_int::try_from(reason.len()).unwrap_or(c_int::MAX)
@@ -70,28 +68,26 @@ pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size:
 /// The counters of this process's stack.
 ///
 /// Fills the first size bytes of out: give sizeof(*out). Fields that the library does not know, being
-/// older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out is NULL, EINVAL if
-/// size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
+/// older than the header, are set to 0. Returns 0; -1 with errno EFAULT if out points nowhere, EINVAL
+/// if size is no multiple of 8 or is 0. All counters are 0 in a process that has no stack (yet).
 ///
 /// # Safety
 ///
 /// `out` has room for `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_statistics(out: *mut Statistics, size: usize) -> c_int {
-    if out.is_null() {
-        return fail(Errno::FAULT);
-    }
     if size == 0 || !size.is_multiple_of(size_of::<u64>()) {
         return fail(Errno::INVAL);
     }
     let statistics = report::statistics();
     let known = size.min(size_of::<Statistics>());
-    // SAFETY: the caller gives `size` bytes at `out`; `known` is at most that and at most the size
-    // of the local copy; what lies behind it is zeroed, not read.
-    unsafe {
-        let bytes = out.cast::<u8>();
-        ptr::copy_nonoverlapping((&raw const statistics).cast::<u8>(), bytes, known);
-        ptr::write_bytes(bytes.add(known), 0, size - known);
+    // SAFETY: the caller gives `size` bytes at `out`.
+    match unsafe { values(out.cast::<u8>(), size) } {
+        Ok(bytes) => {
+            bytes[..known].copy_from_slice(&statistics.bytes()[..known]);
+            bytes[known..].fill(0);
+            success(0)
+        }
+        Err(errno) => fail(errno),
     }
-    success(0)
 }

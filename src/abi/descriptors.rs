@@ -11,7 +11,7 @@ use crate::sys::{descriptor, process};
 /// close(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    if descriptor::is_apart(fd) && descriptor::program_limit().is_some() {
+    if descriptor::is_ours(fd) {
         // Ours, and none of the program's business: to it, the number is not open.
         set_errno(Errno::BADF);
         return -1;
@@ -36,35 +36,36 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 /// close_range(2): ours stay open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-    let floor = descriptor::floor();
-    let apart = floor != 0 && descriptor::program_limit().is_some();
-    let last = if apart {
-        last.min(floor.saturating_sub(1))
-    } else {
-        last
-    };
-    if first > last {
-        return 0;
-    }
     let only_marks = flags & libc::CLOSE_RANGE_CLOEXEC as c_int != 0;
     let sockets = if only_marks || process::is_vfork_child() {
         Vec::new()
     } else {
         table::remove_range(first, last)
     };
-    let outcome = match next::CLOSE_RANGE.find() {
-        // SAFETY: integers only.
-        Some(close_range) => unsafe { close_range(first, last, flags) },
-        None => {
-            set_errno(Errno::NOSYS);
-            -1
-        }
-    };
+    let outcome = close_theirs(first, last, flags);
     answer(|| {
         sockets
             .iter()
             .for_each(|(fd, socket)| lifecycle::closed(*fd, socket));
         Ok(0)
+    });
+    outcome
+}
+
+/// close_range(2) of what is not ours.
+fn close_theirs(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    let Some(close_range) = next::CLOSE_RANGE.find() else {
+        set_errno(Errno::NOSYS);
+        return -1;
+    };
+    if first > last {
+        // SAFETY: integers only; the kernel refuses.
+        return unsafe { close_range(first, last, flags) };
+    }
+    let mut outcome = 0;
+    descriptor::between_ours(first, last, |first, last| {
+        // SAFETY: integers only.
+        outcome |= unsafe { close_range(first, last, flags) };
     });
     outcome
 }

@@ -5,10 +5,10 @@ use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::border::{answer, read, result, values, write};
-use super::next;
+use super::border::{answer, bytes, read, result, values, write};
 use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
-use crate::socket::{Kind, Socket, address, lifecycle, table};
+use super::{control, next};
+use crate::socket::{Kind, Socket, address, datagram, lifecycle, table};
 use crate::sys::clock;
 
 /// Sends one message. `None`: make the call on the descriptor.
@@ -32,8 +32,11 @@ unsafe fn send_message(
     };
     // SAFETY: the program's own message.
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
+    // SAFETY: the program's own message.
+    let control = unsafe { bytes(message.msg_control, message.msg_controllen) }?;
+    let asked = datagram::check(control, socket.kind, socket.family)?;
     // SAFETY: the program's own buffers.
-    unsafe { send_parts(fd, socket, parts, to, flags) }.transpose()
+    unsafe { send_parts(fd, socket, parts, to, flags, &asked) }.transpose()
 }
 
 /// sendmsg(2).
@@ -139,9 +142,9 @@ unsafe fn receive_message(
         return Ok(None);
     };
     let got = got?;
-    match got.from {
-        Some(from) if !message.msg_name.is_null() => {
-            let (bytes, count) = address::write(from, socket.family);
+    match got.arrived {
+        Some(arrived) if !message.msg_name.is_null() => {
+            let (bytes, count) = address::write(arrived.from, socket.family);
             let room = count.min(message.msg_namelen as usize);
             // SAFETY: the program's own buffer for the name.
             unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);
@@ -149,8 +152,10 @@ unsafe fn receive_message(
         }
         _ => message.msg_namelen = 0,
     }
-    message.msg_controllen = 0;
     message.msg_flags = if got.truncated { libc::MSG_TRUNC } else { 0 };
+    let told = datagram::tell(fd, socket, got.arrived.as_ref());
+    // SAFETY: the program's own message.
+    unsafe { control::give(message, &told) }?;
     Ok(Some(got.count))
 }
 

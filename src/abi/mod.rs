@@ -11,8 +11,10 @@
 //! 4. Variadic functions of C (fcntl, ioctl) are defined with the fixed arguments that callers
 //!    pass: on the machines we build for, both travel in the same registers.
 
+mod aliases;
 pub mod api;
 mod border;
+mod control;
 mod descriptors;
 mod epoll;
 mod messages;
@@ -20,6 +22,7 @@ mod names;
 mod next;
 mod poll;
 mod process;
+mod programs;
 mod select;
 mod signatures;
 mod sockets;

@@ -178,4 +178,42 @@ pub static GETRLIMIT: Next<
 pub static SETRLIMIT: Next<
     unsafe extern "C" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int,
 > = Next::new(c"setrlimit");
+pub static PRLIMIT: Next<
+    unsafe extern "C" fn(
+        libc::pid_t,
+        libc::__rlimit_resource_t,
+        *const libc::rlimit,
+        *mut libc::rlimit,
+    ) -> c_int,
+> = Next::new(c"prlimit");
+
+type Strings = *const *const c_char;
+type Spawn = unsafe extern "C" fn(
+    *mut libc::pid_t,
+    *const c_char,
+    *const libc::posix_spawn_file_actions_t,
+    *const libc::posix_spawnattr_t,
+    *const *mut c_char,
+    *const *mut c_char,
+) -> c_int;
+
+pub static EXECVE: Next<unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int> =
+    Next::new(c"execve");
+pub static EXECV: Next<unsafe extern "C" fn(*const c_char, Strings) -> c_int> = Next::new(c"execv");
+pub static EXECVP: Next<unsafe extern "C" fn(*const c_char, Strings) -> c_int> =
+    Next::new(c"execvp");
+pub static EXECVPE: Next<unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int> =
+    Next::new(c"execvpe");
+pub static FEXECVE: Next<unsafe extern "C" fn(c_int, Strings, Strings) -> c_int> =
+    Next::new(c"fexecve");
+pub static POSIX_SPAWN: Next<Spawn> = Next::new(c"posix_spawn");
+pub static POSIX_SPAWNP: Next<Spawn> = Next::new(c"posix_spawnp");
+pub static POPEN: Next<unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE> =
+    Next::new(c"popen");
+pub static ISFDTYPE: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"isfdtype");
+pub static SPLICE: Next<
+    unsafe extern "C" fn(c_int, *mut libc::loff_t, c_int, *mut libc::loff_t, Size, c_uint) -> Count,
+> = Next::new(c"splice");
+pub static SYSTEM: Next<unsafe extern "C" fn(*const c_char) -> c_int> = Next::new(c"system");
+pub static FORK_ONLY: Next<unsafe extern "C" fn() -> libc::pid_t> = Next::new(c"_Fork");
 pub static EXIT: Next<unsafe extern "C" fn(c_int) -> !> = Next::new(c"_exit");

@@ -6,6 +6,7 @@ use core::ffi::c_int;
 use super::border::{answer, read, result, write};
 use super::next;
 use crate::driver;
+use crate::socket::table;
 use crate::sys::descriptor::{self, ProgramLimit};
 use crate::sys::process;
 
@@ -63,6 +64,46 @@ pub unsafe extern "C" fn setrlimit(resource: Resource, limit: *const libc::rlimi
     }
 }
 
+/// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prlimit(
+    process: libc::pid_t,
+    resource: Resource,
+    new: *const libc::rlimit,
+    old: *mut libc::rlimit,
+) -> c_int {
+    let ours = process == 0 || process.unsigned_abs() == crate::sys::raw::process_id();
+    if !ours || resource != libc::RLIMIT_NOFILE || descriptor::program_limit().is_none() {
+        // SAFETY: the program's own arguments.
+        return unsafe { next::PRLIMIT.get()(process, resource, new, old) };
+    }
+    // SAFETY: the program's own arguments.
+    unsafe {
+        let mut before = core::mem::zeroed();
+        if getrlimit(resource, &raw mut before) != 0
+            || (!new.is_null() && setrlimit(resource, new) != 0)
+        {
+            return -1;
+        }
+        if old.is_null() {
+            return 0;
+        }
+        answer(|| write(old, before).map(|()| 0))
+    }
+}
+
+/// prlimit(2), for programs built with 64-bit file offsets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prlimit64(
+    process: libc::pid_t,
+    resource: Resource,
+    new: *const libc::rlimit64,
+    old: *mut libc::rlimit64,
+) -> c_int {
+    // SAFETY: the two structures are one on 64-bit machines.
+    unsafe { prlimit(process, resource, new.cast(), old.cast()) }
+}
+
 /// setrlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn setrlimit64(resource: Resource, limit: *const libc::rlimit64) -> c_int {
@@ -85,16 +126,25 @@ pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
     unsafe { _exit(status) }
 }
 
-extern "C" fn finish() {
+fn finish() {
     if !process::is_vfork_child() {
         answer(|| {
-            driver::finish();
+            driver::finish(&table::numbers());
             Ok(0)
         });
     }
 }
 
+extern "C" fn at_end() {
+    if table::any() {
+        // What streams on our sockets hold back is sent before these close.
+        // SAFETY: null stands for all streams.
+        unsafe { libc::fflush(core::ptr::null_mut()) };
+    }
+    finish();
+}
+
 /// Run by exit(3), after the program's own handlers.
 #[used]
 #[unsafe(link_section = ".fini_array")]
-static AT_END: extern "C" fn() = finish;
+static AT_END: extern "C" fn() = at_end;

@@ -9,7 +9,8 @@
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use super::{
-    descriptors, epoll, messages, names, poll, process, select, sockets, streams, transfer,
+    descriptors, epoll, messages, names, poll, process, programs, select, sockets, streams,
+    transfer,
 };
 
 type Address = *const libc::sockaddr;
@@ -110,4 +111,36 @@ const _: [unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> 
     [libc::getrlimit, process::getrlimit];
 const _: [unsafe extern "C" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int; 2] =
     [libc::setrlimit, process::setrlimit];
+const _: [unsafe extern "C" fn(
+    c_int,
+    *mut libc::loff_t,
+    c_int,
+    *mut libc::loff_t,
+    usize,
+    c_uint,
+) -> isize; 2] = [libc::splice, transfer::splice];
+type Strings = *const *const c_char;
+type Spawn = unsafe extern "C" fn(
+    *mut libc::pid_t,
+    *const c_char,
+    *const libc::posix_spawn_file_actions_t,
+    *const libc::posix_spawnattr_t,
+    *const *mut c_char,
+    *const *mut c_char,
+) -> c_int;
+const _: [unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int; 2] =
+    [libc::execve, programs::execve];
+const _: [unsafe extern "C" fn(*const c_char, Strings) -> c_int; 2] =
+    [libc::execv, programs::execv];
+const _: [unsafe extern "C" fn(*const c_char, Strings) -> c_int; 2] =
+    [libc::execvp, programs::execvp];
+const _: [unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int; 2] =
+    [libc::execvpe, programs::execvpe];
+const _: [unsafe extern "C" fn(c_int, Strings, Strings) -> c_int; 2] =
+    [libc::fexecve, programs::fexecve];
+const _: [Spawn; 2] = [libc::posix_spawn, programs::posix_spawn];
+const _: [Spawn; 2] = [libc::posix_spawnp, programs::posix_spawnp];
+const _: [unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE; 2] =
+    [libc::popen, programs::popen];
+const _: [unsafe extern "C" fn(*const c_char) -> c_int; 2] = [libc::system, programs::system];
 const _: [unsafe extern "C" fn(c_int) -> !; 2] = [libc::_exit, process::_exit];

@@ -87,6 +87,7 @@ pub unsafe extern "C" fn bind(
         return by_kernel();
     };
     answer(|| {
+        create::claim(&socket)?;
         // SAFETY: the program's own arguments.
         match binding::bind(&socket, unsafe { given_address(address, len) }?)? {
             Rest::Done => Ok(0),
@@ -103,9 +104,12 @@ pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| match binding::listen(&socket, backlog)? {
-        Rest::Done => Ok(0),
-        Rest::Kernel => result(by_kernel()),
+    answer(|| {
+        create::claim(&socket)?;
+        match binding::listen(&socket, backlog)? {
+            Rest::Done => Ok(0),
+            Rest::Kernel => result(by_kernel()),
+        }
     })
 }
 
@@ -122,6 +126,7 @@ pub unsafe extern "C" fn connect(
         return by_kernel();
     };
     answer(|| {
+        create::claim(&socket)?;
         // SAFETY: the program's own arguments.
         match connecting::connect(fd, &socket, unsafe { given_address(address, len) }?)? {
             Rest::Done => Ok(0),

@@ -1,13 +1,14 @@
 //! Calls with plain buffers: send(2), recv(2), read(2), write(2), readv(2), writev(2).
 
 use core::ffi::{c_int, c_void};
-use core::net::SocketAddrV4;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::border::{answer, bytes, give_address, result};
 use super::{next, sockets};
+use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
+use crate::socket::datagram::Asked;
 use crate::socket::{Kind, Socket, datagram, receive, send as sending, table};
 use crate::sys::user::{Access, Buffers};
 
@@ -20,8 +21,8 @@ pub(super) struct Got {
     pub(super) count: usize,
     /// The datagram was longer than the buffers.
     pub(super) truncated: bool,
-    /// Its sender; `None` on a connection.
-    pub(super) from: Option<SocketAddrV4>,
+    /// Where a datagram is from; `None` on a connection.
+    pub(super) arrived: Option<Arrived>,
 }
 
 /// Sends from iovecs. `None`: make the call on the descriptor.
@@ -34,6 +35,7 @@ pub(super) unsafe fn send_parts(
     parts: &[libc::iovec],
     to: Option<Given>,
     flags: c_int,
+    asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
     // SAFETY: the caller's promise.
     let data = match unsafe { Buffers::new(parts, Access::Read) } {
@@ -42,7 +44,7 @@ pub(super) unsafe fn send_parts(
     };
     match socket.kind {
         Kind::Stream => sending::send(fd, socket, &data, flags),
-        Kind::Datagram => datagram::send(socket, &data, to, flags),
+        Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     }
 }
 
@@ -73,7 +75,7 @@ pub(super) unsafe fn receive_parts(
         return Some(got.map(|count| Got {
             count,
             truncated: false,
-            from: None,
+            arrived: None,
         }));
     }
     let got = datagram::receive(fd, socket, &data, flags)?;
@@ -84,7 +86,7 @@ pub(super) unsafe fn receive_parts(
             datagram.copied
         },
         truncated: datagram.len > datagram.copied,
-        from: Some(datagram.from),
+        arrived: datagram.arrived,
     }))
 }
 
@@ -103,13 +105,22 @@ pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flag
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // SAFETY: the program's own buffer.
-    answer(
-        || match unsafe { send_parts(fd, &socket, &part(buffer, len), None, flags) } {
+    answer(|| {
+        // SAFETY: the program's own buffer.
+        match unsafe {
+            send_parts(
+                fd,
+                &socket,
+                &part(buffer, len),
+                None,
+                flags,
+                &Asked::default(),
+            )
+        } {
             Some(outcome) => outcome.map(|count| count as isize),
             None => result(by_kernel()),
-        },
-    )
+        }
+    })
 }
 
 /// sendto(2).
@@ -131,7 +142,16 @@ pub unsafe extern "C" fn sendto(
         // SAFETY: the program's own arguments.
         let to = unsafe { destination(&socket, to, to_len) }?;
         // SAFETY: the program's own buffer.
-        match unsafe { send_parts(fd, &socket, &part(buffer, len), to, flags) } {
+        match unsafe {
+            send_parts(
+                fd,
+                &socket,
+                &part(buffer, len),
+                to,
+                flags,
+                &Asked::default(),
+            )
+        } {
             Some(outcome) => outcome.map(|count| count as isize),
             None => result(by_kernel()),
         }
@@ -198,8 +218,8 @@ pub unsafe extern "C" fn recvfrom(
         };
         let got = got?;
         if !from.is_null() {
-            let (bytes, count) = match got.from {
-                Some(from) => address::write(from, socket.family),
+            let (bytes, count) = match got.arrived {
+                Some(arrived) => address::write(arrived.from, socket.family),
                 None => ([0; 28], 0),
             };
             // SAFETY: the program's own arguments.
@@ -237,13 +257,13 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> 
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // SAFETY: the program's own buffer.
-    answer(
-        || match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0) } {
+    answer(|| {
+        // SAFETY: the program's own buffer.
+        match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0, &Asked::default()) } {
             Some(outcome) => outcome.map(|count| count as isize),
             None => result(by_kernel()),
-        },
-    )
+        }
+    })
 }
 
 /// The iovecs of readv(2) and writev(2). EINVAL: too many; EFAULT.
@@ -307,7 +327,16 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_i
     };
     answer(|| {
         // SAFETY: the program's own arguments.
-        let outcome = unsafe { send_parts(fd, &socket, given_parts(parts, count)?, None, 0) };
+        let outcome = unsafe {
+            send_parts(
+                fd,
+                &socket,
+                given_parts(parts, count)?,
+                None,
+                0,
+                &Asked::default(),
+            )
+        };
         match outcome {
             Some(outcome) => outcome.map(|count| count as isize),
             None => result(by_kernel()),

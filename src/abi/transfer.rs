@@ -1,4 +1,4 @@
-//! sendfile(2) to a socket of ours.
+//! sendfile(2) to a socket of ours, splice(2).
 
 use core::ffi::c_int;
 use rustix::io::Errno;
@@ -6,7 +6,8 @@ use rustix::io::Errno;
 use super::border::{answer, result};
 use super::next;
 use super::streams::send_parts;
-use crate::socket::{Kind, table};
+use crate::socket::datagram::Asked;
+use crate::socket::{Kind, lifecycle, table};
 use crate::sys::file::read_at;
 
 /// Bytes read from the file at a time.
@@ -51,7 +52,8 @@ pub unsafe extern "C" fn sendfile(
                 iov_len: got,
             }];
             // SAFETY: a buffer of our own.
-            let taken = match unsafe { send_parts(to, &socket, &part, None, 0) } {
+            let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
+            {
                 Some(Ok(taken)) => taken,
                 Some(Err(errno)) if sent == 0 => return Err(errno),
                 None if sent == 0 => return result(by_kernel()),
@@ -83,4 +85,27 @@ pub unsafe extern "C" fn sendfile64(
 ) -> isize {
     // SAFETY: the program's own arguments.
     unsafe { sendfile(to, from, offset, count) }
+}
+
+/// splice(2): the kernel's, on the pairs, which are brought up to date for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn splice(
+    from: c_int,
+    from_offset: *mut libc::loff_t,
+    to: c_int,
+    to_offset: *mut libc::loff_t,
+    count: usize,
+    flags: core::ffi::c_uint,
+) -> isize {
+    if let Some(socket) = table::get(to) {
+        lifecycle::written_elsewhere(&socket);
+    }
+    if table::is_ours(from) {
+        answer(|| {
+            lifecycle::read_elsewhere();
+            Ok(0)
+        });
+    }
+    // SAFETY: the program's own arguments.
+    unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) }
 }

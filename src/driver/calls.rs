@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use rustix::event::epoll::EventFlags;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
@@ -36,6 +37,12 @@ impl Engine {
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
     }
 
+    /// Index of the driven interface.
+    pub fn interface_index(&self) -> u32 {
+        let mirror = self.mirror.as_ref();
+        mirror.map_or(0, |mirror| mirror.facts().interface.index)
+    }
+
     /// Frames moved and lost.
     pub fn link_statistics(&mut self) -> crate::link::Statistics {
         self.link.statistics()
@@ -55,6 +62,25 @@ impl Engine {
     /// way.
     pub fn is_behind(&self) -> bool {
         self.time.saturating_sub(self.served_at) > BEHIND
+    }
+
+    /// A call that does not wait has found nothing: looks at the link, unless it was served just
+    /// now and the program only makes sure that it has taken all (as it must with EPOLLET). Who
+    /// asks again at once means it.
+    pub fn look_again(&mut self, id: EndpointId) {
+        let behind = self.is_behind();
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && (core::mem::replace(&mut endpoint.found_empty, true) || behind)
+        {
+            self.glance(None);
+        }
+    }
+
+    /// A call has received something.
+    pub fn found_some(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.found_empty = false;
+        }
     }
 
     /// Gives a socket's changed options to the stack.
@@ -125,6 +151,10 @@ impl Engine {
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.unseen_writers = true;
+                if matches!(endpoint.role, Role::Listener(_)) {
+                    // They may accept, too, which shows by room in the pair.
+                    super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);
+                }
             }
         }
     }

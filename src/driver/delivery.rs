@@ -1,6 +1,5 @@
 //! Where received bytes go: the waiting call's own buffer, the pair, or the receive queue.
 
-use core::net::SocketAddrV4;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
@@ -109,22 +108,4 @@ impl Sink for Delivery<'_, '_> {
             _ => false,
         }
     }
-}
-
-/// What stands before each datagram in a pair: who sent it and to which address.
-pub const DATAGRAM_HEADER: usize = 12;
-
-/// Writes the header of a datagram's message.
-pub fn datagram_header(from: SocketAddrV4, to: core::net::Ipv4Addr) -> [u8; DATAGRAM_HEADER] {
-    let mut header = [0; DATAGRAM_HEADER];
-    header[..4].copy_from_slice(&from.ip().octets());
-    header[4..6].copy_from_slice(&from.port().to_be_bytes());
-    header[8..12].copy_from_slice(&to.octets());
-    header
-}
-
-/// Reads the header of a datagram's message.
-pub fn read_datagram_header(header: &[u8; DATAGRAM_HEADER]) -> SocketAddrV4 {
-    let [a, b, c, d, high, low, ..] = *header;
-    SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]))
 }

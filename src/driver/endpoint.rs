@@ -1,5 +1,6 @@
 //! The stack's ends of the pairs.
 
+use core::net::SocketAddrV4;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
@@ -69,6 +70,8 @@ pub struct Endpoint {
     pub error: Option<Error>,
     /// SO_LINGER: how long close(2) waits; zero means reset.
     pub linger: Option<Duration>,
+    /// The program found nothing to receive when it looked last.
+    pub found_empty: bool,
     /// It is on the engine's list of lagging endpoints.
     pub lags: bool,
     /// Its one plain registration in an epoll set, if it has exactly that.
@@ -78,15 +81,17 @@ pub struct Endpoint {
 }
 
 /// What a listener's pair carries with each descriptor it hands over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Handed {
     /// The connection's endpoint; `None` for a kernel socket accepted on loopback.
     pub endpoint: Option<EndpointId>,
+    /// Its addresses, here and there, for a forked child, which cannot ask the engine.
+    pub addresses: Option<(SocketAddrV4, SocketAddrV4)>,
 }
 
 impl Handed {
     /// Bytes a message has.
-    pub const LEN: usize = 9;
+    pub const LEN: usize = 21;
 
     /// The message.
     pub fn encode(self) -> [u8; Self::LEN] {
@@ -95,6 +100,12 @@ impl Handed {
             bytes[0] = 1;
             bytes[1..5].copy_from_slice(&id.index.to_ne_bytes());
             bytes[5..9].copy_from_slice(&id.generation.to_ne_bytes());
+        }
+        if let Some((local, remote)) = self.addresses {
+            for (at, address) in [(9, local), (15, remote)] {
+                bytes[at..at + 4].copy_from_slice(&address.ip().octets());
+                bytes[at + 4..at + 6].copy_from_slice(&address.port().to_be_bytes());
+            }
         }
         bytes
     }
@@ -111,7 +122,15 @@ impl Handed {
             (Some(1), Some(index), Some(generation)) => Some(EndpointId { index, generation }),
             _ => None,
         };
-        Self { endpoint }
+        let address = |at: usize| {
+            let &[a, b, c, d, high, low] = bytes.get(at..)?.first_chunk()?;
+            let port = u16::from_be_bytes([high, low]);
+            (port != 0).then_some(SocketAddrV4::new([a, b, c, d].into(), port))
+        };
+        Self {
+            endpoint,
+            addresses: address(9).zip(address(15)),
+        }
     }
 }
 
@@ -133,6 +152,7 @@ impl Endpoint {
             write_finished: false,
             error: None,
             linger: None,
+            found_empty: false,
             lags: false,
             watcher: None,
             in_flight: 0,

@@ -78,7 +78,7 @@ impl Engine {
         for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
             while let Ok(Some((client, _))) = lease.accept() {
                 count_passed(Passed::Loopback);
-                let message = Handed { endpoint: None }.encode();
+                let message = Handed::default().encode();
                 // A full pair: the client is lost as with a full accept queue.
                 let _ = pair::give_descriptor(end, &message, client.as_fd());
             }
@@ -96,6 +96,13 @@ impl Engine {
 
     /// Puts the next connection of a listener's accept queue into its pair, if none is there.
     pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {
+        if let Some(held) = self.endpoints.get_mut(id)
+            && held.in_flight > 0
+            && held.end.as_ref().is_some_and(pair::is_drained)
+        {
+            // Another process has taken it.
+            held.in_flight = 0;
+        }
         while self
             .endpoints
             .get(id)
@@ -110,9 +117,12 @@ impl Engine {
                 self.stack.tcp_abort(now, connection);
                 return;
             };
+            let status = self.stack.tcp_status(connection);
+            let addresses = status.map(|status| (status.local, status.remote));
             let adopted = self.adopt(connection, made.stack, -1);
             let message = Handed {
                 endpoint: Some(adopted),
+                addresses,
             }
             .encode();
             let Some(held) = self.endpoints.get_mut(id) else {

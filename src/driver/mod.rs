@@ -29,9 +29,12 @@
 mod admitted;
 mod background;
 mod calls;
+mod choice;
+mod datagrams;
 mod delivery;
 mod endpoint;
 mod engine;
+mod heir;
 mod holders;
 mod inspect;
 mod listeners;
@@ -39,18 +42,21 @@ mod notice;
 mod passed;
 mod ports;
 mod process;
+mod refusal;
 mod seat;
 mod settle;
 mod start;
 mod uses;
 
-pub use delivery::{DATAGRAM_HEADER, Direct, read_datagram_header};
+pub use datagrams::{Arrived, Departing};
+pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
+pub use heir::before_exec;
 pub use notice::Watcher;
 pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
-pub use process::finish;
+pub use process::{after_fork_child, after_fork_parent, before_fork, finish};
 pub use seat::{Interruption, Wait, wait};
 pub use start::{Service, refusal, service};
 

@@ -19,12 +19,12 @@ pub enum Passed {
     LocalAddress,
     /// Connected to where the kernel routes by another interface: loopback, for one.
     Destination,
-    /// It got an option that only the kernel has.
-    Option,
     /// A datagram to such a destination, sent by the kernel socket that holds our port.
     Datagram,
     /// A connection from loopback, accepted by that socket.
     Loopback,
+    /// Given an option that only the kernel has (filters, keys, multicast, another interface).
+    Option,
 }
 
 impl Passed {
@@ -35,9 +35,9 @@ impl Passed {
         Self::Inet6,
         Self::LocalAddress,
         Self::Destination,
-        Self::Option,
         Self::Datagram,
         Self::Loopback,
+        Self::Option,
     ];
 
     const fn name(self) -> &'static str {

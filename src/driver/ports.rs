@@ -9,6 +9,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 
+use super::choice::{Parity, pick};
 use super::holders::Holder;
 use super::uses::{Use, Uses};
 use crate::control;
@@ -21,6 +22,9 @@ use crate::stack::ids::SocketId;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
 const KERNEL_BACKLOG: u32 = 4096;
+
+/// First port that needs no privilege on any system (ip_unprivileged_port_start may be lower).
+const UNPRIVILEGED: u16 = 1024;
 
 /// One use of a port: whoever has it may let the stack use the port, and must hand it on
 /// ([`Ports::hold`]) or give it back ([`Ports::release`]).
@@ -154,7 +158,10 @@ impl Ports {
             Source::Own { .. } if local.port() == 0 => {
                 return self.choose(stack, protocol, *local.ip(), wish);
             }
-            Source::Own { .. } => None,
+            Source::Own { .. } => {
+                may_bind(local.port())?;
+                None
+            }
         };
         let port = kernel.as_ref().map_or(local.port(), |lease| lease.port());
         Ok(self.enter(stack, protocol, port, used, kernel))
@@ -180,7 +187,7 @@ impl Ports {
                         held.ephemeral && protocol == Protocol::Tcp && is_free(stack, port)
                     }
                 };
-                pick(*range, next, free).ok_or(Errno::ADDRNOTAVAIL)?
+                pick(*range, next, Parity::Even, free).ok_or(Errno::ADDRNOTAVAIL)?
             }
         };
         let used = Use {
@@ -206,7 +213,8 @@ impl Ports {
         let Source::Own { range, next } = &mut self.source else {
             return Err(Errno::ADDRINUSE);
         };
-        let port = pick(*range, next, |port| !held.contains_key(&(protocol, port)));
+        let free = |port| !held.contains_key(&(protocol, port));
+        let port = pick(*range, next, Parity::Odd, free);
         let port = port.ok_or(Errno::ADDRINUSE)?;
         Ok(self.enter(stack, protocol, port, wish.to_use(local), None))
     }
@@ -369,15 +377,15 @@ fn lease_from_kernel(
     }
 }
 
-/// A port of the range for which `is_free` holds, from a random start on.
-fn pick(range: (u16, u16), state: &mut u64, is_free: impl Fn(u16) -> bool) -> Option<u16> {
-    // An LCG's high bits are good enough to start from: the range is scanned from there.
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407);
-    let count = u32::from(range.1.saturating_sub(range.0)) + 1;
-    let start = (*state >> 33) as u32 % count;
-    (0..count)
-        .map(|step| range.0 + ((start + step) % count) as u16)
-        .find(|&port| is_free(port))
+/// EACCES: the program may not have the port (capabilities(7), CAP_NET_BIND_SERVICE). The kernel is
+/// asked, with an address that is its own.
+fn may_bind(port: u16) -> Result<(), Errno> {
+    if port >= UNPRIVILEGED {
+        return Ok(());
+    }
+    let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    match lease_from_kernel(Protocol::Udp, local, &Wish::default()) {
+        Err(Errno::ACCESS) => Err(Errno::ACCESS),
+        _ => Ok(()),
+    }
 }

@@ -1,16 +1,26 @@
 //! What happens to the engine when the process forks or ends.
 
+use core::cell::Cell;
 use core::time::Duration;
-use parking_lot::MutexGuard;
+use rustix::fd::RawFd;
 
 use super::endpoint::Role;
-use super::seat::{Wait, wait};
-use super::{ENGINE, Guard, INSIDE, lock, passed, start};
-use crate::sys::{clock, descriptor};
+use super::seat::{Interruption, Wait, wait};
+use super::{ENGINE, Guard, INSIDE, heir, lock, passed, start};
+use crate::stack::tcp::Counter;
+use crate::sys::{clock, descriptor, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
-/// acknowledged by peers that go on acknowledging.
+/// acknowledged, by peers that go on acknowledging.
 const FINISH: Duration = Duration::from_secs(10);
+/// How long it waits for peers from whom nothing is heard.
+const SILENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether before_fork has locked the engine, in this thread. (It has not if the fork comes
+    /// from a signal handler that interrupted a call of ours.)
+    static LOCKED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Has the process's forks and its end told to us.
 pub(super) fn hook() {
@@ -24,7 +34,8 @@ pub(super) fn hook() {
     }
 }
 
-extern "C" fn before_fork() {
+/// Before fork(2): run by the C library, or by the hooks of those forks that it does not tell of.
+pub extern "C" fn before_fork() {
     if !INSIDE.replace(true) {
         // Held across the fork, so that the child finds everything in order.
         let mut slot = ENGINE.lock();
@@ -32,10 +43,15 @@ extern "C" fn before_fork() {
             engine.settle_lagging();
         }
         core::mem::forget(slot);
+        LOCKED.set(true);
     }
 }
 
-extern "C" fn after_fork_parent() {
+/// After it, in the parent.
+pub extern "C" fn after_fork_parent() {
+    if !LOCKED.replace(false) {
+        return;
+    }
     // SAFETY: locked by before_fork, in this thread.
     unsafe { ENGINE.force_unlock() };
     INSIDE.set(false);
@@ -45,36 +61,54 @@ extern "C" fn after_fork_parent() {
     }
 }
 
-extern "C" fn after_fork_child() {
+/// After it, in the child.
+pub extern "C" fn after_fork_child() {
+    if !LOCKED.replace(false) {
+        return;
+    }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe { ENGINE.force_unlock() };
-    let mut slot: MutexGuard<'_, _> = ENGINE.lock();
-    if let Some(engine) = slot.take() {
-        // What the engine holds is the parent's. Its descriptors are closed here; its memory is a
-        // copy that need not be walked through.
+    crate::sys::process::forget_id();
+    passed::forget();
+    disown(Guard(ENGINE.lock()));
+}
+
+/// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
+/// a copy that need not be walked through.
+pub(super) fn disown(mut guard: Guard) {
+    if let Some(engine) = guard.0.take() {
         if descriptor::close_region() {
             core::mem::forget(engine);
         } else {
             drop(engine);
+            descriptor::forget_ours();
         }
     }
-    drop(slot);
+    drop(guard);
     descriptor::restore_limit();
     start::forget();
-    passed::forget();
-    INSIDE.set(false);
-    crate::sys::process::forget_id();
     for hook in super::AFTER_FORK.lock().iter() {
         hook();
     }
 }
 
-/// The process ends: its descriptors count as closed, and what it has sent is delivered as far as
-/// peers take it.
-pub fn finish() {
+/// The process ends, and with it the program's descriptors `numbers`. What other processes hold
+/// of them is left to an heir; else what was sent is delivered as far as peers take it.
+pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
+    guard.settle_lagging();
+    for &number in numbers {
+        let _ = raw::close(number);
+    }
     let now = guard.now();
     let ids: Vec<_> = guard.endpoints.ids().collect();
+    for &id in &ids {
+        guard.look_at(id);
+    }
+    guard.finish_pass();
+    if guard.has_sockets() && heir::bequeath(&mut guard) {
+        return disown(guard);
+    }
     for id in ids {
         guard.take_overflow(now, id);
         if !matches!(
@@ -88,18 +122,27 @@ pub fn finish() {
     if guard.stack.tcp_is_quiet() {
         return;
     }
-    let deadline = clock::monotonic() + FINISH.as_nanos() as u64;
-    let mut request = Wait {
-        deadline: Some(deadline),
-        ..Wait::default()
-    };
-    while wait_until_quiet(&mut guard, &mut request) {}
+    let end = clock::monotonic() + FINISH.as_nanos() as u64;
+    while wait_until_quiet(&mut guard, end) {}
 }
 
-/// Whether to wait on: a signal handler ran.
-fn wait_until_quiet(guard: &mut Guard, request: &mut Wait<'_>) -> bool {
-    let outcome = wait(guard, request, None, |engine, _| {
+/// Whether to wait on: a signal handler ran, or a peer was heard from.
+fn wait_until_quiet(guard: &mut Guard, end: u64) -> bool {
+    let heard = guard.stack.tcp_counters().get(Counter::SegmentsIn);
+    let silence = clock::monotonic() + SILENCE.as_nanos() as u64;
+    let mut request = Wait {
+        deadline: Some(end.min(silence)),
+        stack_only: true,
+        ..Wait::default()
+    };
+    let outcome = wait(guard, &mut request, None, |engine, _| {
         engine.stack.tcp_is_quiet().then_some(())
     });
-    outcome == Err(super::Interruption::Signal)
+    match outcome {
+        Ok(()) => false,
+        Err(Interruption::Signal) => true,
+        Err(Interruption::TimedOut) => {
+            clock::monotonic() < end && guard.stack.tcp_counters().get(Counter::SegmentsIn) != heard
+        }
+    }
 }

@@ -5,7 +5,7 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::Engine;
-use super::delivery::datagram_header;
+use super::datagrams::Arrived;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
@@ -244,7 +244,12 @@ impl Engine {
             }
             _ if gone => self.close(now, id),
             Role::Listener(socket) => self.offer_connection(id, socket),
-            Role::Datagram(socket) => self.settle_datagram(id, socket),
+            Role::Datagram(socket) => {
+                if flags.contains(EventFlags::IN) {
+                    self.take_datagrams(id, socket);
+                }
+                self.settle_datagram(id, socket);
+            }
             Role::Connecting(_) | Role::Undecided | Role::Ended => {}
         }
     }
@@ -295,7 +300,9 @@ impl Engine {
             return;
         };
         endpoint.overflow = false;
-        if endpoint.hung_up() {
+        // Once our side is shut, the end hangs up as soon as the program shuts its own; only close(2)
+        // tells whether it can still read.
+        if endpoint.hung_up() && (!endpoint.finished || endpoint.program < 0) {
             return self.close(now, id);
         }
         if !endpoint.write_finished {
@@ -334,12 +341,16 @@ impl Engine {
         };
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
+            self.notify(id);
         }
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
         let mut payload = vec![0; DATAGRAM];
         while let Some(datagram) = self.stack.udp_front(socket) {
-            let header = datagram_header(datagram.from, datagram.to);
+            let header = Arrived::now(&datagram).encode();
             let len = self.stack.udp_peek(socket, &mut payload);
             match pair::give_message(end, &header, &payload[..len]) {
                 Ok(_) => endpoint.unread = true,

@@ -1,13 +1,12 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
-use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use once_cell::sync::OnceCell;
-use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::engine::{Engine, Parts};
 use super::ports::{Ports, Source};
+use super::refusal::{Refusal, explain_packet_socket};
 use super::{ENGINE, INSIDE};
 use crate::control;
 use crate::control::ephemeral::EphemeralPorts;
@@ -16,7 +15,6 @@ use crate::control::limits::Limits;
 use crate::control::log;
 use crate::control::mirror::Facts;
 use crate::control::mirror::Mirror;
-use crate::control::mirror::MirrorError;
 use crate::control::mirror::News;
 use crate::control::ports::PortSet;
 use crate::control::routes::own_routes;
@@ -113,24 +111,6 @@ pub(super) fn forget() {
     }
 }
 
-/// Why the stack cannot serve.
-#[derive(Debug)]
-struct Refusal {
-    reason: String,
-    required: bool,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = if self.required {
-            "socket calls fail, as SIDESTACK_REQUIRED asks"
-        } else {
-            "this program runs on the kernel's stack"
-        };
-        write!(f, "{}; {rest}", self.reason)
-    }
-}
-
 fn build() -> Result<Engine, Refusal> {
     // First of all: the variables are the caller's, who may have less rights than the program.
     if is_secure() {
@@ -141,12 +121,12 @@ fn build() -> Result<Engine, Refusal> {
             required: false,
         });
     }
-    let loaded = Settings::load(environment(), &program_name()).map_err(|error| Refusal {
+    let program = crate::sys::process::program_name();
+    let loaded = Settings::load(environment(), &program).map_err(|error| Refusal {
         reason: error.message,
         required: error.required,
     })?;
     let settings = loaded.settings;
-    let program = program_name();
     if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {
         let words = words::of(errno);
         log::warn(format_args!(
@@ -165,7 +145,7 @@ fn build() -> Result<Engine, Refusal> {
 fn build_with(settings: Settings) -> Result<Engine, String> {
     descriptor::set_apart();
     let mut mirror =
-        Mirror::open(settings.interface.as_deref()).map_err(|error| explain_mirror(&error))?;
+        Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
     let facts = mirror.facts().clone();
     let name = &facts.interface.name;
     if !facts.interface.up {
@@ -205,20 +185,12 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
 }
 
-fn explain_mirror(error: &MirrorError) -> String {
-    error.to_string()
-}
-
 /// The environment, without std's lock on it: the program may be changing it.
 fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
     crate::sys::process::environment()
         .into_iter()
         .filter(|(name, _)| name.starts_with(b"SIDESTACK_"))
         .collect()
-}
-
-fn program_name() -> String {
-    crate::sys::process::program_name()
 }
 
 fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
@@ -246,23 +218,6 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
                 words::of(errno)
             )),
         },
-    }
-}
-
-fn explain_packet_socket(errno: Errno, interface: &str) -> String {
-    match errno {
-        Errno::PERM | Errno::ACCESS => {
-            "no right to open a packet socket: CAP_NET_RAW is missing; run as root or with that \
-             capability in the ambient set (`sidestack doctor` says how; not by setcap on the \
-             program, which makes the loader ignore LD_PRELOAD)"
-                .into()
-        }
-        Errno::MFILE | Errno::NFILE => "no descriptor left for the packet socket".into(),
-        Errno::NOPROTOOPT => "the kernel is too old for the packet socket's options".into(),
-        errno => format!(
-            "cannot open a packet socket on interface \"{interface}\": {}",
-            words::of(errno)
-        ),
     }
 }
 

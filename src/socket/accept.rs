@@ -12,7 +12,7 @@ use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, w
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
 use crate::sys::signal;
-use crate::sys::wait::{borrow, entry};
+use crate::sys::wait::{borrow, entry, poll_for};
 
 /// A socket that was accepted.
 pub struct Accepted {
@@ -33,9 +33,12 @@ pub struct Flags {
 
 /// accept4(2) on a listener of ours. `None`: not ours to serve.
 pub fn accept(fd: RawFd, socket: &Arc<Socket>, flags: Flags) -> Option<Result<Accepted, Errno>> {
-    let mut engine = driver::lock()?;
-    let id = socket.state().endpoint?;
-    Some(accept_from(&mut engine, fd, socket, id, flags))
+    let engine = driver::lock();
+    let endpoint = socket.state().endpoint;
+    Some(match (engine, endpoint) {
+        (Some(mut engine), Some(id)) => accept_from(&mut engine, fd, socket, id, flags),
+        _ => accept_beside(fd, socket, flags),
+    })
 }
 
 fn accept_from(
@@ -56,9 +59,10 @@ fn accept_from(
         return Err(Errno::INVAL);
     }
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
+        engine.found_some(id);
         return accepted;
     }
-    engine.glance(None);
+    engine.look_again(id);
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
         return accepted;
     }
@@ -84,6 +88,64 @@ fn accept_from(
             Err(Interruption::TimedOut) => return Err(Errno::AGAIN),
         }
     }
+}
+
+/// Accepts in a forked child, from the pair that the stack of another process fills.
+fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Accepted, Errno> {
+    let state = listener.state();
+    let timeout = state.options.receive_timeout;
+    let stage = state.stage;
+    drop(state);
+    match listener.kind {
+        Kind::Datagram => return Err(Errno::OPNOTSUPP),
+        Kind::Stream if stage != Stage::Listening => return Err(Errno::INVAL),
+        Kind::Stream => {}
+    }
+    loop {
+        match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
+            Ok(Received {
+                descriptor: Some(program),
+                handed,
+            }) => return enter_beside(listener, &handed, program, flags),
+            Ok(_) => return Err(Errno::INVAL),
+            Err(Errno::AGAIN) if !listener.nonblocking() => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut fds = [entry(fd, libc::POLLIN)];
+        match poll_for(&mut fds, timeout, None) {
+            Ok(0) => return Err(Errno::AGAIN),
+            Err(Errno::INTR) if timeout.is_none() && signal::all_restart() => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Enters a connection whose stack is in another process.
+fn enter_beside(
+    listener: &Socket,
+    handed: &[u8],
+    program: OwnedFd,
+    flags: Flags,
+) -> Result<Accepted, Errno> {
+    let names = driver::Handed::decode(handed).addresses;
+    rustix::io::ioctl_fionbio(&program, flags.nonblocking)?;
+    let fd = admit(program)?;
+    if let Some((local, remote)) = names {
+        let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, None);
+        let mut state = socket.state();
+        state.stage = Stage::Connected;
+        state.local = Some(local);
+        state.remote = Some(remote);
+        state.bound = Some(local);
+        state.options = listener.state().options.inherited();
+        drop(state);
+        table::insert(fd, socket);
+    }
+    Ok(Accepted {
+        fd,
+        peer: names.map(|(_, remote)| remote),
+    })
 }
 
 /// The next connection, if there is one: first those in the listener's pair, then the queue.
@@ -177,7 +239,7 @@ fn name(
     fd: RawFd,
     flags: Flags,
 ) -> Option<SocketAddrV4> {
-    let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, id);
+    let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, Some(id));
     let connection = engine
         .endpoints
         .get(id)

@@ -21,13 +21,14 @@ use crate::sys::wait::entry;
 
 /// connect(2).
 pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
-    let Some(mut engine) = driver::lock() else {
+    let engine = driver::lock();
+    let mut state = socket.state();
+    let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
+        if socket.kind == Kind::Datagram && state.local.is_some() {
+            return super::datagram::connect_beside(socket, &mut state, address);
+        }
         return Ok(Rest::Kernel);
     };
-    let mut state = socket.state();
-    if state.endpoint.is_none() {
-        return Ok(Rest::Kernel);
-    }
     if socket.kind == Kind::Datagram {
         let family = match address::is_v4(address) && !state.options.v6_only {
             true => Family::Inet,

@@ -4,8 +4,8 @@ use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Once};
 
-use super::{Family, Kind, Registration, Socket, State, table};
-use crate::driver::{self, Endpoint, Engine, Role};
+use super::{Family, Kind, Registration, Socket, Stage, State, table};
+use crate::driver::{self, Endpoint, Engine, Role, Service};
 use crate::sys::{descriptor, pair, raw};
 
 /// Makes an undecided socket; its descriptor.
@@ -23,7 +23,10 @@ pub fn create(
     let endpoint = engine
         .endpoints
         .insert(Endpoint::new(pair.stack, program, Role::Undecided));
-    table::insert(program, Socket::new(family, kind, nonblocking, endpoint));
+    table::insert(
+        program,
+        Socket::new(family, kind, nonblocking, Some(endpoint)),
+    );
     Ok(program)
 }
 
@@ -45,13 +48,7 @@ pub fn become_kernel(
     state: &mut State,
     kernel: &OwnedFd,
 ) -> Result<(), Errno> {
-    state.options.replay(kernel.as_raw_fd());
-    rustix::io::ioctl_fionbio(kernel, socket.nonblocking())?;
-    let numbers = table::numbers_of(socket);
-    replace(&numbers, kernel, &state.registrations)?;
-    for number in numbers {
-        table::remove(number);
-    }
+    hand_to(socket, state, kernel)?;
     if let Some(id) = state.endpoint.take() {
         engine.forget(id);
     }
@@ -72,6 +69,39 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
         .endpoints
         .insert(Endpoint::new(pair.stack, program, Role::Undecided));
     state.endpoint = Some(endpoint);
+    Ok(())
+}
+
+/// Before the first address of a socket that a forked child has inherited fresh: from now on it is
+/// the child's alone, served by a stack of its own, or by the kernel.
+pub fn claim(socket: &Arc<Socket>) -> Result<(), Errno> {
+    let state = socket.state();
+    let fresh = state.endpoint.is_none() && state.stage == Stage::Idle && state.local.is_none();
+    drop(state);
+    if !fresh {
+        return Ok(());
+    }
+    let stack = driver::service() == Service::Stack;
+    let engine = driver::lock();
+    let mut state = socket.state();
+    match engine {
+        Some(mut engine) if stack => renew(&mut engine, socket, &mut state),
+        _ => {
+            let kernel = kernel_socket(socket)?;
+            hand_to(socket, &state, &kernel)
+        }
+    }
+}
+
+/// Puts a kernel socket in a socket's place, with the options and epoll registrations it had.
+fn hand_to(socket: &Arc<Socket>, state: &State, kernel: &OwnedFd) -> Result<(), Errno> {
+    state.options.replay(kernel.as_raw_fd());
+    rustix::io::ioctl_fionbio(kernel, socket.nonblocking())?;
+    let numbers = table::numbers_of(socket);
+    replace(&numbers, kernel, &state.registrations)?;
+    for number in numbers {
+        table::remove(number);
+    }
     Ok(())
 }
 

@@ -86,6 +86,16 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
     }
 }
 
+/// Somebody is about to read from a descriptor where we do not see it: what has arrived is put
+/// into the pairs.
+pub fn read_elsewhere() {
+    if let Some(mut engine) = driver::lock() {
+        engine.settle_lagging();
+        engine.glance(None);
+        engine.settle_lagging();
+    }
+}
+
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
     let mut engine = driver::lock()?;
@@ -133,7 +143,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             }
         }
         Some(Role::Datagram(_)) if state.remote.is_some() => {
-            let _ = raw::shutdown(fd, how);
+            // What arrives later is received all the same: the pair stays open for it.
+            if reads {
+                engine.notify(id);
+            }
             if let Some(endpoint) = engine.endpoints.get_mut(id) {
                 endpoint.read_finished |= reads;
                 endpoint.write_finished |= writes;
@@ -155,7 +168,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
 
 /// In a forked child: the descriptors go on working by themselves, served by the parent.
 pub fn forked() {
-    for (_, socket) in table::all() {
-        socket.state().endpoint = None;
+    for (fd, socket) in table::all() {
+        let mut state = socket.state();
+        state.endpoint = None;
+        // Who waits on the descriptor waits as long as on the socket.
+        state.options.limit_waits(fd);
     }
 }

@@ -118,14 +118,19 @@ pub struct Registration {
 }
 
 impl Socket {
-    /// A socket with nothing but its endpoint.
-    pub fn new(family: Family, kind: Kind, nonblocking: bool, endpoint: EndpointId) -> Arc<Self> {
+    /// A socket with nothing but its endpoint, if it is this process's stack's.
+    pub fn new(
+        family: Family,
+        kind: Kind,
+        nonblocking: bool,
+        endpoint: Option<EndpointId>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             family,
             kind,
             nonblocking: AtomicBool::new(nonblocking),
             state: Mutex::new(State {
-                endpoint: Some(endpoint),
+                endpoint,
                 stage: Stage::Idle,
                 local: None,
                 bound: None,

@@ -4,7 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::{Kind, Socket, Stage};
-use crate::driver::{self, DATAGRAM_HEADER, Role};
+use crate::driver::{self, Arrived, Role};
 use crate::sys::raw;
 
 /// Bytes that can be received; of a UDP socket, those of the next datagram. `None`: ask the
@@ -26,7 +26,7 @@ pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
     };
     match endpoint.role {
         Role::Connection(connection) => count += engine.stack.tcp_receive_len(connection),
-        Role::Datagram(_) if count > 0 => count = count.saturating_sub(DATAGRAM_HEADER),
+        Role::Datagram(_) if count > 0 => count = count.saturating_sub(Arrived::LEN),
         Role::Datagram(datagram) => {
             count = engine
                 .stack

@@ -81,7 +81,7 @@ impl Call<'_, '_> {
             return result;
         }
         if !self.waits {
-            engine.glance(None);
+            engine.look_again(self.id);
             return self
                 .attempt(engine, &got)
                 .unwrap_or_else(|| partial(&got, Errno::AGAIN));
@@ -143,13 +143,18 @@ impl Call<'_, '_> {
             _ if self.data.len() == 0 => return Some(Ok(0)),
             _ => {}
         }
+        // A buffer that was filled directly has no room to ask the pair with: it would say nothing.
         if endpoint.unread
+            && got.get() < self.data.len()
             && let Some(result) = self.take_from_pair(engine, got)
         {
             return Some(result);
         }
         if !self.peeks() || got.get() == 0 {
             self.take_from_queue(engine, got);
+        }
+        if got.get() > 0 {
+            engine.found_some(self.id);
         }
         if got.get() >= self.enough || self.peeks() && got.get() > 0 {
             return Some(Ok(got.get()));

@@ -48,6 +48,14 @@ pub struct Statistics {
     pub sockets_left_to_kernel: u64,
 }
 
+impl Statistics {
+    /// The structure as C sees it.
+    pub fn bytes(&self) -> [u8; size_of::<Self>()] {
+        // SAFETY: it consists of 64-bit integers only, so there is no padding.
+        unsafe { core::mem::transmute_copy(self) }
+    }
+}
+
 /// Whether the stack serves `fd`. EBADF.
 pub fn is_ours(fd: RawFd) -> Result<bool, Errno> {
     if fd < 0 {
@@ -84,7 +92,7 @@ pub fn statistics() -> Statistics {
         frames_received: link.received,
         frames_sent: link.transmitted,
         frames_lost: link.receive_lost,
-        frames_refused: link.receive_unusable,
+        frames_refused: link.receive_unusable + counters.refused(),
         tcp_connections: engine.stack.tcp_connections().count() as u64,
         tcp_segments_received: count(Counter::SegmentsIn),
         tcp_segments_sent: count(Counter::SegmentsOut),
@@ -92,9 +100,10 @@ pub fn statistics() -> Statistics {
         tcp_opened: count(Counter::ActiveOpens),
         tcp_accepted: count(Counter::PassiveOpens),
         tcp_aborted: count(Counter::ResetsIn),
+        udp_datagrams_received: counters.udp_received,
+        udp_datagrams_sent: counters.udp_sent,
         bytes_received: counters.bytes_received,
         bytes_sent: counters.bytes_sent,
         sockets_left_to_kernel: driver::sockets_passed(),
-        ..Statistics::default()
     }
 }

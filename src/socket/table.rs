@@ -84,6 +84,16 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .collect()
 }
 
+/// Whether there are any.
+pub fn any() -> bool {
+    SOCKETS.read_recursive().iter().any(Option::is_some)
+}
+
+/// All numbers that are entered.
+pub fn numbers() -> Vec<RawFd> {
+    all().into_iter().map(|(number, _)| number).collect()
+}
+
 /// All sockets.
 pub fn all() -> Vec<(RawFd, Arc<Socket>)> {
     let sockets = SOCKETS.read_recursive();

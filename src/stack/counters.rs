@@ -149,6 +149,10 @@ pub struct Counters {
     pub frames_sent: u64,
     /// Bytes in them.
     pub bytes_sent: u64,
+    /// Datagrams that arrived for a socket.
+    pub udp_received: u64,
+    /// Datagrams sent.
+    pub udp_sent: u64,
     drops: [u64; Drop::ALL.len()],
 }
 
@@ -158,6 +162,12 @@ impl Counters {
         self.drops[reason as usize]
     }
 
+    /// Frames that were dropped because they were damaged, malformed, or for nobody here.
+    pub fn refused(&self) -> u64 {
+        let arriving = &self.drops[..=Drop::PortNotOwned as usize];
+        arriving.iter().sum::<u64>() - self.drops(Drop::UdpQueueFull)
+    }
+
     /// Every counter with its name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let frames = [
@@ -165,6 +175,8 @@ impl Counters {
             ("bytes_received", self.bytes_received),
             ("frames_sent", self.frames_sent),
             ("bytes_sent", self.bytes_sent),
+            ("udp_received", self.udp_received),
+            ("udp_sent", self.udp_sent),
         ];
         let drops = Drop::ALL.map(|reason| (reason.name(), self.drops(reason)));
         frames.into_iter().chain(drops)

@@ -167,6 +167,7 @@ impl Stack {
     }
 
     /// Gives the pool back, and all else up.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the fuzzer reuses its memory"))]
     pub fn into_pool(self) -> Pool {
         self.pool
     }

@@ -72,6 +72,7 @@ impl Pool {
     }
 
     /// The region again, whatever is in it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the fuzzer reuses its memory"))]
     pub fn into_bytes(self) -> &'static mut [u8] {
         self.bytes
     }

@@ -144,11 +144,6 @@ impl Stack {
         self.tcp.set_options(now, id, options, &mut self.pool);
     }
 
-    /// Options of a connection or listener; none for a stale handle.
-    pub fn tcp_options(&self, id: SocketId) -> Option<&TcpOptions> {
-        self.tcp.options(id)
-    }
-
     /// All connections, half-open and unaccepted ones included, in no order.
     pub fn tcp_connections(&self) -> impl Iterator<Item = SocketId> {
         self.tcp.connections()

@@ -2,6 +2,12 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// Nanoseconds since 1970 (CLOCK_REALTIME).
+pub fn realtime() -> u64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 /// Nanoseconds of CLOCK_MONOTONIC (clock_gettime(2)).
 pub fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);

@@ -1,6 +1,6 @@
 //! Keeping our descriptors out of the program's way.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -73,15 +73,106 @@ pub fn restore_limit() {
     }
 }
 
+/// Runs `work`, which starts a program, with the soft limit the program believes in: that is what
+/// its children should see.
+pub fn with_program_limit<T>(work: impl FnOnce() -> T) -> T {
+    let Some(limit) = program_limit() else {
+        return work();
+    };
+    let raised = getrlimit(Resource::Nofile);
+    let lowered = Rlimit {
+        current: Some(limit.soft),
+        maximum: raised.maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, lowered);
+    let result = work();
+    let _ = setrlimit(Resource::Nofile, raised);
+    result
+}
+
+/// In a vfork(2) child, whose limits are its own but whose memory is not: puts the real limits to
+/// what the program believes.
+pub fn lower_for_exec() {
+    if let Some(limit) = program_limit() {
+        set_limit(limit.soft, limit.hard);
+    }
+}
+
 /// First number of our own region; 0 if there is none.
 pub fn floor() -> u32 {
     FLOOR.load(Ordering::Relaxed)
 }
 
-/// Whether `fd` lies in the region set apart for ours.
-pub fn is_apart(fd: RawFd) -> bool {
+/// Numbers below this are told one by one whether they are ours.
+const TOLD: usize = 1 << 20;
+/// A bit for each number we have moved a descriptor of ours to.
+static OURS: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
+
+/// Whether the program must leave `fd` alone: all of our region, or, where that had to be cut out
+/// of the program's own numbers, what we have put there.
+pub fn is_ours(fd: RawFd) -> bool {
     let floor = floor();
-    floor != 0 && fd >= 0 && fd as u32 >= floor
+    if floor == 0 || fd < 0 || (fd as u32) < floor {
+        return false;
+    }
+    let at = fd as usize;
+    program_limit().is_some()
+        || OURS
+            .get(at / 64)
+            .is_some_and(|word| word.load(Ordering::Relaxed) >> (at % 64) & 1 == 1)
+}
+
+fn mark_ours(fd: RawFd) {
+    if let Some(word) = OURS.get(fd as usize / 64) {
+        word.fetch_or(1 << (fd as usize % 64), Ordering::Relaxed);
+    }
+}
+
+/// Forgets which numbers are ours: they were closed.
+pub fn forget_ours() {
+    for word in OURS.iter().filter(|word| word.load(Ordering::Relaxed) != 0) {
+        word.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Calls `close` for the runs of numbers from `first` to `last` that are not ours.
+pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
+    let floor = floor();
+    if floor == 0 || last < floor {
+        return close(first, last);
+    }
+    if first < floor {
+        close(first, floor - 1);
+    }
+    if program_limit().is_some() {
+        return;
+    }
+    let mut start = first.max(floor);
+    let end = last.min(TOLD as u32 - 1);
+    for ours in (start..=end).filter(|&number| is_ours(number as RawFd)) {
+        if start < ours {
+            close(start, ours - 1);
+        }
+        start = ours + 1;
+    }
+    if start <= last {
+        close(start, last);
+    }
+}
+
+/// Closes everything but what is ours: in a process that has nothing of the program's.
+pub fn close_all_but_ours() {
+    between_ours(0, u32::MAX, |first, last| {
+        // SAFETY: no memory is passed; nobody in this process uses what is closed.
+        let _ = unsafe {
+            syscalls::syscall3(
+                syscalls::Sysno::close_range,
+                first as usize,
+                last as usize,
+                0,
+            )
+        };
+    });
 }
 
 /// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
@@ -92,8 +183,12 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
         return Ok(fd);
     }
     match fcntl_dupfd_cloexec(&fd, floor as RawFd) {
-        Ok(moved) => Ok(moved),
-        Err(Errno::MFILE) => Ok(fd),
+        Ok(moved) => {
+            mark_ours(moved.as_raw_fd());
+            Ok(moved)
+        }
+        // INVAL: the limit is lower for a moment, see `with_program_limit`.
+        Err(Errno::MFILE | Errno::INVAL) => Ok(fd),
         Err(errno) => Err(errno),
     }
 }

@@ -1,7 +1,7 @@
 //! Socket pairs: the descriptor the program holds, and the end the stack holds.
 
 use core::mem::MaybeUninit;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -28,7 +28,7 @@ pub struct Received {
 }
 
 /// Bytes of a message that hands a descriptor over.
-pub const HANDED: usize = 9;
+pub const HANDED: usize = 21;
 
 /// Makes a pair (socketpair(2)). `message` keeps message boundaries and still tells when the
 /// program's last descriptor is closed (SOCK_SEQPACKET), else it is a byte stream.
@@ -101,6 +101,11 @@ pub fn give_descriptor(end: impl AsFd, data: &[u8], fd: BorrowedFd<'_>) -> Resul
         &mut control,
         SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
     )
+}
+
+/// Whether the program's end has taken everything given to it (SIOCOUTQ).
+pub fn is_drained(end: &OwnedFd) -> bool {
+    super::raw::unsent(end.as_raw_fd()) == Ok(0)
 }
 
 /// Receives without waiting; 0 is the end of the stream.

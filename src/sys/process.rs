@@ -3,6 +3,8 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use syscalls::Sysno;
+
 use super::raw;
 
 static ID: AtomicU32 = AtomicU32::new(0);
@@ -27,6 +29,50 @@ pub fn note_id() {
 /// In a forked child: the memory is its own now.
 pub fn forget_id() {
     note_id();
+}
+
+/// Ends the process at once (exit_group(2)): nothing of the program's is run.
+pub fn end(status: i32) -> ! {
+    loop {
+        // SAFETY: an integer only; it does not return.
+        let _ = unsafe { syscalls::syscall1(Sysno::exit_group, status as usize) };
+    }
+}
+
+/// Runs `serve` in a process that is nobody's child, in a session of its own; whether it could be
+/// made. All signals are to be blocked.
+pub fn fork_detached(mut serve: impl FnMut()) -> bool {
+    // SAFETY: fork(2) copies the calling thread; the copies run only what follows here, and the
+    // library's own locks are the caller's.
+    let between = unsafe { libc::fork() };
+    if between < 0 {
+        return false;
+    }
+    if between == 0 {
+        let _ = rustix::process::setsid();
+        // SAFETY: as above.
+        match unsafe { libc::fork() } {
+            0 => {
+                note_id();
+                serve();
+                end(0)
+            }
+            heir => end(i32::from(heir < 0)),
+        }
+    }
+    let mut status = 0i32;
+    // SAFETY: the kernel writes one int to `status`, which lives across the call.
+    let waited = unsafe {
+        syscalls::syscall4(
+            Sysno::wait4,
+            between as usize,
+            &raw mut status as usize,
+            0,
+            0,
+        )
+    };
+    super::signal::forget_child();
+    waited.is_ok() && status == 0
 }
 
 /// Whether the program got rights from its file (setuid, setgid, file capabilities): the user's

@@ -3,10 +3,16 @@
 
 use rustix::fd::RawFd;
 use rustix::io::Errno;
-use syscalls::{Sysno, syscall2, syscall3, syscall5};
+use syscalls::{Sysno, syscall1, syscall2, syscall3, syscall5};
 
 fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
     result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
+}
+
+/// close(2) of a number the program owns.
+pub fn close(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: no memory is passed; the caller gives the number up.
+    checked(unsafe { syscall1(Sysno::close, fd as usize) }).map(drop)
 }
 
 /// dup3(2) onto a number the program owns; `flags` as in dup3(2).
@@ -66,13 +72,22 @@ pub fn getsockopt(fd: RawFd, level: i32, name: i32, room: i32) -> Result<Vec<u8>
 
 /// Bytes that wait to be read (FIONREAD).
 pub fn unread(fd: RawFd) -> Result<usize, Errno> {
+    count(fd, libc::FIONREAD)
+}
+
+/// Bytes that were sent and not read (SIOCOUTQ).
+pub fn unsent(fd: RawFd) -> Result<usize, Errno> {
+    count(fd, libc::TIOCOUTQ)
+}
+
+fn count(fd: RawFd, request: libc::c_ulong) -> Result<usize, Errno> {
     let mut count: libc::c_int = 0;
     // SAFETY: the kernel writes one int to `count`, which lives across the call.
     checked(unsafe {
         syscall3(
             Sysno::ioctl,
             fd as usize,
-            libc::FIONREAD as usize,
+            request as usize,
             &raw mut count as usize,
         )
     })?;
@@ -116,7 +131,7 @@ pub fn receive(
     flags: i32,
 ) -> Result<usize, Errno> {
     if offset == 0 {
-        return receive_parts(fd, parts, flags);
+        return receive_parts(fd, parts, flags | libc::MSG_DONTWAIT);
     }
     let mut skip = offset;
     let mut rest = Vec::with_capacity(parts.len());
@@ -129,15 +144,11 @@ pub fn receive(
             iov_len: part.iov_len - from,
         });
     }
-    receive_parts(fd, &rest, flags)
+    receive_parts(fd, &rest, flags | libc::MSG_DONTWAIT)
 }
 
 fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, Errno> {
-    // SAFETY: all-zero is a valid msghdr.
-    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
-    message.msg_iov = parts.as_ptr().cast_mut();
-    message.msg_iovlen = parts.len().min(MOST_PARTS);
-    let flags = flags | libc::MSG_DONTWAIT;
+    let mut message = message(parts);
     // SAFETY: the kernel writes into the program's buffers, which it checks, and reads `message`
     // and `parts`, which live across the call.
     checked(unsafe {
@@ -150,6 +161,46 @@ fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, 
     })
 }
 
+fn message(parts: &[libc::iovec]) -> libc::msghdr {
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = parts.as_ptr().cast_mut();
+    message.msg_iovlen = parts.len().min(MOST_PARTS);
+    message
+}
+
+/// `header` and the program's buffers as one list.
+fn headed(header: *mut u8, len: usize, parts: &[libc::iovec]) -> Vec<libc::iovec> {
+    let mut all = Vec::with_capacity(parts.len() + 1);
+    all.push(libc::iovec {
+        iov_base: header.cast(),
+        iov_len: len,
+    });
+    all.extend_from_slice(&parts[..parts.len().min(MOST_PARTS - 1)]);
+    all
+}
+
+/// sendmsg(2) of one message: a header and the program's buffers.
+pub fn send_message(
+    fd: RawFd,
+    header: &[u8],
+    parts: &[libc::iovec],
+    flags: i32,
+) -> Result<usize, Errno> {
+    let all = headed(header.as_ptr().cast_mut(), header.len(), parts);
+    let mut message = message(&all);
+    // SAFETY: the kernel reads the header, the program's buffers, which it checks, and `message`
+    // and `all`; ours live across the call.
+    checked(unsafe {
+        syscall3(
+            Sysno::sendmsg,
+            fd as usize,
+            &raw mut message as usize,
+            (flags | libc::MSG_NOSIGNAL) as usize,
+        )
+    })
+}
+
 /// Receives up to `most` bytes without waiting and throws them away.
 pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
     let mut buffer = [0u8; 16 * 1024];
@@ -157,22 +208,18 @@ pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len().min(most),
     };
-    receive_parts(fd, &[part], flags)
+    receive_parts(fd, &[part], flags | libc::MSG_DONTWAIT)
 }
 
-/// recvmsg(2) of one message without waiting: its header into `header`, the rest into the
-/// program's buffers. The length of the whole message, even if it did not fit.
+/// recvmsg(2) of one message, with MSG_PEEK and MSG_DONTWAIT as in `flags`: its header into
+/// `header`, the rest into the program's buffers. The length of the whole message, even if it did not fit.
 pub fn receive_message(
     fd: RawFd,
     header: &mut [u8],
     parts: &[libc::iovec],
     flags: i32,
 ) -> Result<usize, Errno> {
-    let mut all = Vec::with_capacity(parts.len() + 1);
-    all.push(libc::iovec {
-        iov_base: header.as_mut_ptr().cast(),
-        iov_len: header.len(),
-    });
-    all.extend_from_slice(&parts[..parts.len().min(MOST_PARTS - 1)]);
-    receive_parts(fd, &all, flags & libc::MSG_PEEK | libc::MSG_TRUNC)
+    let all = headed(header.as_mut_ptr(), header.len(), parts);
+    let flags = flags & (libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    receive_parts(fd, &all, flags | libc::MSG_TRUNC)
 }

@@ -29,6 +29,22 @@ pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Takes back the SIGCHLD of a child the program does not know of. All signals are blocked.
+pub(super) fn forget_child() {
+    let set: Set = 1 << (libc::SIGCHLD - 1);
+    let none = super::wait::timespec(core::time::Duration::ZERO);
+    // SAFETY: the kernel reads an 8-byte set and a timespec, both alive across the call.
+    let _ = unsafe {
+        syscall4(
+            Sysno::rt_sigtimedwait,
+            &raw const set as usize,
+            0,
+            &raw const none as usize,
+            size_of::<Set>(),
+        )
+    };
+}
+
 /// Sends SIGPIPE to the calling thread, as a write to a closed connection does (signal(7)).
 pub fn raise_broken_pipe() {
     // SAFETY: no memory is passed.

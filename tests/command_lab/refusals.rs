@@ -54,13 +54,6 @@ fn without_the_right() {
 }
 
 #[test]
-fn without_the_interface() {
-    refuses(&lab(), "there is no interface \"eth9\"", |program| {
-        program.env("SIDESTACK_INTERFACE", "eth9")
-    });
-}
-
-#[test]
 fn with_a_wrong_value() {
     let lab = lab();
     for (name, value, words) in [

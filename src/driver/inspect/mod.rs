@@ -125,6 +125,21 @@ impl Engine {
         }
     }
 
+    /// Opens the window under this process's own number, the engine having changed hands: its old
+    /// name belongs to whoever goes on under the old number.
+    pub(super) fn reopen_window(&mut self) {
+        let Some(mut window) = self.window.take() else {
+            return;
+        };
+        for place in 0..CLIENTS {
+            window.dismiss(&self.set, place);
+        }
+        self.set.remove(&window.listener);
+        let first_token = window.first_token;
+        drop(window);
+        self.open_window(first_token);
+    }
+
     /// Does one piece of work for the window: something came for its `index`th descriptor.
     pub(super) fn serve_window(&mut self, index: u64) {
         let Some(mut window) = self.window.take() else {

@@ -8,6 +8,7 @@ use super::super::Engine;
 use super::super::endpoint::Endpoint;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{ListenerStatus, State, TcpStatus};
+use crate::stack::time::Instant;
 use crate::stack::udp::UdpStatus;
 use crate::sys::raw;
 
@@ -85,6 +86,7 @@ impl Engine {
             Kind::Connection => {
                 if let Some(status) = self.stack.tcp_status(id) {
                     connection(text, &status, endpoint);
+                    times(text, &status, self.now());
                 }
             }
             Kind::Datagram => {
@@ -219,6 +221,25 @@ fn sending(text: &mut String, status: &TcpStatus) {
         put(text, format_args!(" probes:{}", status.probes));
     }
     put(text, format_args!(" retransmits:{}", status.retransmits));
+}
+
+/// What happened when, and what will.
+fn times(text: &mut String, status: &TcpStatus, now: Instant) {
+    let ago = |at: Instant| now.since(at).as_millis();
+    put(
+        text,
+        format_args!(" lastsnd:{}ms", ago(status.data_sent_at)),
+    );
+    if let Some(at) = status.data_received_at {
+        put(text, format_args!(" lastrcv:{}ms", ago(at)));
+    }
+    put(text, format_args!(" heard:{}ms", ago(status.heard)));
+    if let Some(at) = status.retransmit_at {
+        put(
+            text,
+            format_args!(" timer:{}ms,{}", at.since(now).as_millis(), status.retries),
+        );
+    }
 }
 
 /// Bytes of the pair that the program has not read yet.

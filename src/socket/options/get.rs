@@ -9,6 +9,7 @@ use super::{Options, info, kernel};
 use crate::control::settings;
 use crate::driver::{self, Engine};
 use crate::socket::{Family, Kind, Socket, Stage, State, address, connect, errno};
+use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
 use crate::stack::tcp::Congestion;
@@ -30,13 +31,22 @@ pub fn get(
     if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
         return Some(peer_name(socket, room));
     }
-    let mut engine = driver::lock()?;
+    let mut engine = driver::lock();
     let mut state = socket.state();
-    state.endpoint?;
+    if state.endpoint.is_none() {
+        // In a forked child: there is nothing to ask but what the state remembers.
+        engine = None;
+    }
+    let mut engine = engine.as_deref_mut();
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_COOKIE) {
+        // The pair's is as unique as the socket's would be.
+        let program = engine?.endpoints.get(state.endpoint?)?.program;
+        return Some(raw::getsockopt(program, level, name, room));
+    }
     let ours = match (level, socket.kind) {
-        (libc::SOL_SOCKET, _) => get_socket(&mut engine, socket, &mut state, name),
-        (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(&mut engine, &state, name),
-        (libc::IPPROTO_IP, _) => get_ip(&mut engine, &state, name),
+        (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, &mut state, name),
+        (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), &state, name),
+        (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), &state, name),
         _ => None,
     };
     Some(match ours {
@@ -84,10 +94,10 @@ fn bytes(value: Vec<u8>) -> Value {
     Some(Ok(value))
 }
 
-fn get_socket(engine: &mut Engine, socket: &Socket, state: &mut State, name: i32) -> Value {
+fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, name: i32) -> Value {
     let options = &state.options;
     match name {
-        libc::SO_ERROR => int(take_error(engine, state)),
+        libc::SO_ERROR => int(engine.map_or(0, |engine| take_error(engine, state))),
         libc::SO_TYPE => int(match socket.kind {
             Kind::Stream => libc::SOCK_STREAM,
             Kind::Datagram => libc::SOCK_DGRAM,
@@ -106,20 +116,12 @@ fn get_socket(engine: &mut Engine, socket: &Socket, state: &mut State, name: i32
         libc::SO_KEEPALIVE => bool_int(options.keep_alive),
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
-        libc::SO_SNDBUF => int(send_buffer(engine, socket, options) as i32),
-        libc::SO_RCVBUF => int(receive_buffer(engine, socket, options) as i32),
+        libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),
+        libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
         libc::SO_RCVLOWAT => int(options.receive_low_water as i32),
-        libc::SO_PEEK_OFF => int(options.peek_offset),
         libc::SO_LINGER => bytes(linger(options)),
         libc::SO_RCVTIMEO => bytes(timeval(options.receive_timeout)),
         libc::SO_SNDTIMEO => bytes(timeval(options.send_timeout)),
-        // The pair's is as unique as the socket's would be.
-        libc::SO_COOKIE => {
-            let program = state
-                .endpoint
-                .and_then(|id| Some(engine.endpoints.get(id)?.program));
-            Some(raw::getsockopt(program?, libc::SOL_SOCKET, name, 8))
-        }
         _ => None,
     }
 }
@@ -144,20 +146,24 @@ fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
         .map_or(0, |error| errno::of(error).raw_os_error())
 }
 
-fn send_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
+fn send_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
     match (options.send_buffer, socket.kind) {
         (Some(set), _) => 2 * set,
-        (None, Kind::Stream) => engine.limits().tcp_wmem[1],
-        (None, Kind::Datagram) => engine.limits().wmem_default,
+        (None, Kind::Stream) => limits(engine).tcp_wmem[1],
+        (None, Kind::Datagram) => limits(engine).wmem_default,
     }
 }
 
-fn receive_buffer(engine: &Engine, socket: &Socket, options: &Options) -> usize {
+fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
     match (options.receive_buffer, socket.kind) {
         (Some(set), _) => 2 * set,
-        (None, Kind::Stream) => engine.limits().tcp_rmem[1],
-        (None, Kind::Datagram) => engine.limits().rmem_default,
+        (None, Kind::Stream) => limits(engine).tcp_rmem[1],
+        (None, Kind::Datagram) => limits(engine).rmem_default,
     }
+}
+
+fn limits(engine: Option<&Engine>) -> Limits {
+    engine.map_or_else(Limits::default, |engine| *engine.limits())
 }
 
 fn linger(options: &Options) -> Vec<u8> {
@@ -173,15 +179,15 @@ fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     value
 }
 
-fn connection(engine: &Engine, state: &State) -> Option<SocketId> {
+fn connection(engine: Option<&Engine>, state: &State) -> Option<SocketId> {
     state
         .endpoint
-        .and_then(|id| engine.endpoints.get(id)?.socket())
+        .and_then(|id| engine?.endpoints.get(id)?.socket())
 }
 
-fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Value {
+fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     let options = &state.options;
-    let status = || connection(engine, state).and_then(|id| engine.stack.tcp_status(id));
+    let status = || connection(engine, state).and_then(|id| engine?.stack.tcp_status(id));
     match name {
         libc::TCP_NODELAY => bool_int(options.no_delay),
         libc::TCP_CORK => bool_int(options.cork),
@@ -210,10 +216,10 @@ fn get_tcp(engine: &mut Engine, state: &State, name: i32) -> Value {
     }
 }
 
-fn congestion(engine: &Engine, options: &Options) -> Vec<u8> {
-    let configured = match engine.settings.congestion {
-        settings::Congestion::Cubic => Congestion::Cubic,
-        settings::Congestion::Reno => Congestion::Reno,
+fn congestion(engine: Option<&Engine>, options: &Options) -> Vec<u8> {
+    let configured = match engine.map(|engine| engine.settings.congestion) {
+        None | Some(settings::Congestion::Cubic) => Congestion::Cubic,
+        Some(settings::Congestion::Reno) => Congestion::Reno,
     };
     let mut name = match options.congestion.unwrap_or(configured) {
         Congestion::Cubic => b"cubic".to_vec(),
@@ -223,13 +229,16 @@ fn congestion(engine: &Engine, options: &Options) -> Vec<u8> {
     name
 }
 
-fn get_ip(engine: &mut Engine, state: &State, name: i32) -> Value {
+fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     let options = &state.options;
     match name {
         libc::IP_TTL if options.time_to_live < 0 => int(64),
         libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
-        libc::IP_MTU => match state.remote.map(|remote| engine.stack.route(*remote.ip())) {
+        libc::IP_MTU => match state
+            .remote
+            .and_then(|remote| Some(engine?.stack.route(*remote.ip())))
+        {
             Some(RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
             _ => Some(Err(Errno::NOTCONN)),
         },

@@ -15,7 +15,8 @@ const OPTION_TIMESTAMPS: u8 = 1;
 const OPTION_SACK: u8 = 2;
 /// Bit of `tcpi_options`: window scaling.
 const OPTION_SCALE: u8 = 4;
-/// TCP_CLOSE and TCP_LISTEN of linux/tcp_states.h.
+/// TCP_ESTABLISHED, TCP_CLOSE and TCP_LISTEN of linux/tcp_states.h.
+const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
@@ -34,21 +35,23 @@ impl Info {
 }
 
 /// The structure's bytes for a socket.
-pub fn tcp_info(engine: &Engine, socket: Option<SocketId>, stage: Stage) -> Vec<u8> {
+pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage) -> Vec<u8> {
     let mut info = Info([0; LEN]);
     match socket {
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
-            if let Some(status) = engine.stack.tcp_listener_status(id) {
+            if let Some(status) = engine.and_then(|engine| engine.stack.tcp_listener_status(id)) {
                 info.word(24, u64::from(status.queued));
                 info.word(28, u64::from(status.backlog));
             }
         }
-        Some(id) => match engine.stack.tcp_status(id) {
+        Some(id) => match engine.and_then(|engine| engine.stack.tcp_status(id)) {
             Some(status) => fill(&mut info, &status),
             None => info.byte(0, CLOSE),
         },
         None if stage == Stage::Listening => info.byte(0, LISTEN),
+        // In a forked child nothing more is known.
+        None if engine.is_none() && stage == Stage::Connected => info.byte(0, ESTABLISHED),
         None => info.byte(0, CLOSE),
     }
     info.0.to_vec()

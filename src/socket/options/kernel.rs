@@ -20,10 +20,20 @@ const TCP_AO: core::ops::RangeInclusive<i32> = 38..=42;
 const IPV6_ANYCAST: core::ops::RangeInclusive<i32> = 27..=28;
 /// MCAST_JOIN_GROUP to MCAST_MSFILTER of linux/in.h.
 const MCAST: core::ops::RangeInclusive<i32> = 42..=48;
+/// UDP_CORK, UDP_ENCAP, UDP_SEGMENT of linux/udp.h.
+const UDP_CORK: i32 = 1;
+const UDP_ENCAP: i32 = 100;
+const UDP_SEGMENT: i32 = 103;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
 const TIMESTAMPING_NEW: i32 = 65;
+
+/// The options that bind a socket to an interface.
+pub(super) const DEVICE: [(i32, i32); 2] = [
+    (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
+    (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX),
+];
 
 /// A kernel socket in the state the program believes its own to be in.
 fn like(socket: &Socket, options: &Options) -> Result<OwnedFd, Errno> {
@@ -86,6 +96,7 @@ pub(super) fn needs_kernel(
             libc::IP_OPTIONS | libc::IP_TRANSPARENT => on,
             _ => MCAST.contains(&name),
         },
+        libc::IPPROTO_UDP => on && matches!(name, UDP_CORK | UDP_ENCAP),
         libc::IPPROTO_IPV6 => match name {
             libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_MULTICAST_IF => true,
             _ => MCAST.contains(&name) || IPV6_ANYCAST.contains(&name),
@@ -121,6 +132,9 @@ pub(super) fn note(
             libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
             _ => {}
         },
+        libc::IPPROTO_UDP if name == UDP_SEGMENT => {
+            options.segment = u16::try_from(number).unwrap_or(0);
+        }
         libc::IPPROTO_IPV6 => match name {
             libc::IPV6_V6ONLY => options.v6_only = on,
             libc::IPV6_RECVPKTINFO => options.ancillary.packet_info6 = on,
@@ -140,7 +154,6 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
         libc::SO_RCVBUFFORCE => {
             options.receive_buffer = Some(size.max(super::set::LEAST_RECEIVE / 2));
         }
-        libc::SO_PEEK_OFF => options.peek_offset = number,
         libc::SO_TIMESTAMP | TIMESTAMP_NEW | libc::SO_TIMESTAMPNS | TIMESTAMPNS_NEW if !on => {
             options.stamp = Stamp::None;
         }

@@ -99,8 +99,8 @@ pub struct Options {
     pub receive_timeout: Option<Duration>,
     /// `None`: without end.
     pub send_timeout: Option<Duration>,
-    /// SO_PEEK_OFF; negative: off.
-    pub peek_offset: i32,
+    /// UDP_SEGMENT, in bytes; 0: none.
+    pub segment: u16,
     pub stamp: Stamp,
     pub ancillary: Ancillary,
     pub no_delay: bool,
@@ -153,7 +153,7 @@ impl Options {
             receive_low_water: 1,
             receive_timeout: None,
             send_timeout: None,
-            peek_offset: -1,
+            segment: 0,
             stamp: Stamp::None,
             ancillary: Ancillary::default(),
             no_delay: false,
@@ -205,6 +205,16 @@ impl Options {
     pub fn replay(&self, kernel: RawFd) {
         for said in self.said.iter() {
             let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
+        }
+    }
+
+    /// Says to a descriptor how long its own calls may wait.
+    pub fn limit_waits(&self, fd: RawFd) {
+        let waits = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO];
+        for said in self.said.iter() {
+            if said.level == libc::SOL_SOCKET && waits.contains(&said.name) {
+                let _ = raw::setsockopt(fd, said.level, said.name, &said.value);
+            }
         }
     }
 

@@ -25,9 +25,11 @@ const LONGEST_PERIOD: i32 = 120;
 
 /// setsockopt(2). `None`: the descriptor is the kernel's (by now), make the call on it.
 pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
-    let mut engine = driver::lock()?;
+    let engine = driver::lock();
     let mut state = socket.state();
-    let id = state.endpoint?;
+    let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
+        return set_beside(socket, &mut state, (level, name), value);
+    };
     match set_any(&mut engine, socket, &mut state, (level, name), value) {
         Ok(Rest::Kernel) => return None,
         Ok(Rest::Done) => {}
@@ -50,16 +52,7 @@ fn set_any(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<Rest, Errno> {
-    let (level, name) = option;
-    let stage = state.stage;
-    let options = &mut state.options;
-    let result = match (level, socket.kind) {
-        (libc::SOL_SOCKET, _) => set_socket(options, name, value, engine.limits()),
-        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(options, name, value, stage),
-        (libc::IPPROTO_IP, _) => set_ip(options, name, value),
-        _ => None,
-    };
-    if let Some(result) = result {
+    if let Some(result) = set_ours(socket, state, option, value, engine.limits()) {
         return result.map(|()| Rest::Done);
     }
     if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
@@ -68,18 +61,65 @@ fn set_any(
     {
         return Err(Errno::INVAL);
     }
-    kernel::set(socket, options, option, value)?;
+    kernel::set(socket, &state.options, option, value)?;
     if kernel::needs_kernel(option, value, |device| engine.is_driven(device)) {
-        return leave(engine, socket, state);
+        return leave(engine, socket, state, option);
     }
     kernel::note(&mut state.options, option, value)?;
     Ok(Rest::Done)
 }
 
+/// `None`: not one of ours.
+fn set_ours(
+    socket: &Socket,
+    state: &mut State,
+    (level, name): (i32, i32),
+    value: &[u8],
+    limits: &Limits,
+) -> Option<Result<(), Errno>> {
+    let stage = state.stage;
+    let options = &mut state.options;
+    match (level, socket.kind) {
+        (libc::SOL_SOCKET, _) => set_socket(options, name, value, limits),
+        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(options, name, value, stage),
+        (libc::IPPROTO_IP, _) => set_ip(options, name, value),
+        _ => None,
+    }
+}
+
+/// In a forked child, away from the socket's stack: stored for getsockopt(2), without effect on
+/// the connection. Times to wait count for the descriptor, on which the call is then made.
+fn set_beside(
+    socket: &Socket,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Option<Result<(), Errno>> {
+    let result = match set_ours(socket, state, option, value, &Limits::default()) {
+        Some(result) => result,
+        None if kernel::needs_kernel(option, value, |_| true) => Err(Errno::NOPROTOOPT),
+        None => kernel::set(socket, &state.options, option, value)
+            .and_then(|()| kernel::note(&mut state.options, option, value)),
+    };
+    if result.is_ok() {
+        state.options.remember(option.0, option.1, value);
+    }
+    match option {
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => None,
+        _ => Some(result),
+    }
+}
+
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come
 /// too far for that, or the address is not the kernel's.
-fn leave(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
-    if state.stage != Stage::Idle || !engine.ports.shares_with_kernel() {
+fn leave(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    option: (i32, i32),
+) -> Result<Rest, Errno> {
+    let another_device = kernel::DEVICE.contains(&option);
+    if state.stage != Stage::Idle || !(another_device || engine.ports.shares_with_kernel()) {
         return Err(Errno::NOPROTOOPT);
     }
     match socket.kind {

@@ -12,6 +12,7 @@ use crate::stack::time::Instant;
 
 /// What there is to know about a connection.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests ask for all"))]
 pub struct TcpStatus {
     /// State. TIME-WAIT shows as `Closed`, as on Linux: the user's part is over.
     pub state: State,

@@ -301,17 +301,6 @@ impl Tcp {
         }
     }
 
-    /// Options of a connection or listener.
-    pub fn options(&self, id: SocketId) -> Option<&TcpOptions> {
-        match id.kind {
-            Kind::Listener => {
-                let listener = self.listeners.get(id.index).filter(|l| l.id == id)?;
-                Some(&listener.options)
-            }
-            _ => self.connection(id).map(|tcb| &tcb.options),
-        }
-    }
-
     /// All connections, half-open and unaccepted ones included.
     pub fn connections(&self) -> impl Iterator<Item = SocketId> + '_ {
         self.connections.iter().map(|tcb| tcb.id)

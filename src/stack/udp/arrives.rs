@@ -76,6 +76,7 @@ impl Stack {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
+        self.counters.udp_received += 1;
         if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
             return;
         }

@@ -100,6 +100,7 @@ impl Stack {
             self.send_fragments(now, &outgoing)
         };
         if pushed {
+            self.counters.udp_sent += 1;
             Ok(())
         } else {
             Err(Error::NoBuffers)
@@ -294,11 +295,6 @@ impl Stack {
         if let Some(socket) = self.udp.get_mut(id) {
             socket.set_options(&limits, options);
         }
-    }
-
-    /// The socket's options; none for a stale handle.
-    pub fn udp_options(&self, id: SocketId) -> Option<&UdpOptions> {
-        self.udp.get(id).map(|socket| &socket.options)
     }
 
     /// All UDP sockets, in no order.

@@ -61,8 +61,10 @@ impl fmt::Display for Hardware {
 }
 
 /// One line about a whole Ethernet frame, in tcpdump's words.
+#[cfg(test)]
 pub struct Summary<'a>(pub &'a [u8]);
 
+#[cfg(test)]
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok((frame, header_len)) = ethernet::parse(self.0) else {
@@ -80,6 +82,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+#[cfg(test)]
 fn summarize_ipv4(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Ok((ip, header_len)) = ipv4::parse(bytes) else {
         return f.write_str("IP, malformed");

@@ -291,6 +291,7 @@ impl Repr {
 
     /// The header and the length of its payload as one line of a packet script:
     /// `S. 0:0(0) ack 1 win 65535 <mss 1460>`.
+    #[cfg(test)]
     pub fn display(&self, payload_len: usize) -> Display<'_> {
         Display {
             repr: self,
@@ -300,11 +301,13 @@ impl Repr {
 }
 
 /// See [`Repr::display`].
+#[cfg(test)]
 pub struct Display<'a> {
     repr: &'a Repr,
     payload_len: usize,
 }
 
+#[cfg(test)]
 impl fmt::Display for Display<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let repr = self.repr;

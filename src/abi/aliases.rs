@@ -1,0 +1,119 @@
+//! Other names the C library has for calls of ours, and the small calls that end in one of them
+//! where no hook sees it: isfdtype(3), sockatmark(3).
+
+use core::ffi::{c_int, c_uint, c_ulong, c_void};
+
+use super::next;
+use super::{descriptors, messages, poll, sockets, streams};
+use crate::socket::table;
+
+/// SIOCATMARK of linux/sockios.h.
+const SIOCATMARK: c_ulong = 0x8905;
+
+/// read(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __read(fd: c_int, buffer: *mut c_void, len: usize) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { streams::read(fd, buffer, len) }
+}
+
+/// write(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __write(fd: c_int, buffer: *const c_void, len: usize) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { streams::write(fd, buffer, len) }
+}
+
+/// send(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __send(
+    fd: c_int,
+    buffer: *const c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { streams::send(fd, buffer, len, flags) }
+}
+
+/// sendmmsg(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __sendmmsg(
+    fd: c_int,
+    parts: *mut libc::mmsghdr,
+    count: c_uint,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { messages::sendmmsg(fd, parts, count, flags) }
+}
+
+/// connect(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __connect(
+    fd: c_int,
+    address: *const libc::sockaddr,
+    len: libc::socklen_t,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { sockets::connect(fd, address, len) }
+}
+
+/// poll(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __poll(
+    fds: *mut libc::pollfd,
+    count: libc::nfds_t,
+    timeout: c_int,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { poll::poll(fds, count, timeout) }
+}
+
+/// fcntl(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { descriptors::fcntl(fd, command, argument) }
+}
+
+/// close(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __close(fd: c_int) -> c_int {
+    // SAFETY: an integer only.
+    unsafe { descriptors::close(fd) }
+}
+
+/// dup2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
+    // SAFETY: integers only.
+    unsafe { descriptors::dup2(old, new) }
+}
+
+/// sockatmark(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sockatmark(fd: c_int) -> c_int {
+    let mut mark: c_int = 0;
+    // SAFETY: the request writes one int to `mark`, which lives across the call.
+    match unsafe { descriptors::ioctl(fd, SIOCATMARK, &raw mut mark as usize) } {
+        -1 => -1,
+        _ => mark,
+    }
+}
+
+/// isfdtype(3): a socket of ours is one to the kernel, too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn isfdtype(fd: c_int, kind: c_int) -> c_int {
+    if table::is_ours(fd) {
+        return c_int::from(kind as u32 == libc::S_IFSOCK);
+    }
+    match next::ISFDTYPE.find() {
+        // SAFETY: integers only.
+        Some(isfdtype) => unsafe { isfdtype(fd, kind) },
+        None => {
+            super::border::set_errno(rustix::io::Errno::NOSYS);
+            -1
+        }
+    }
+}

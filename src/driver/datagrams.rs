@@ -1,0 +1,177 @@
+//! Datagrams in a pair: messages with a header, so that whoever holds the descriptor knows their
+//! addresses.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::Engine;
+use super::endpoint::EndpointId;
+use crate::stack::ids::SocketId;
+use crate::stack::sink::Datagram;
+use crate::sys::{clock, pair};
+
+/// Longest message, in bytes: a UDP payload with a header.
+const LONGEST: usize = 64 * 1024;
+
+/// What stands before each datagram that has arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// Who sent it.
+    pub from: SocketAddrV4,
+    /// The address it was sent to.
+    pub to: Ipv4Addr,
+    /// Time to live it arrived with.
+    pub ttl: u8,
+    /// DSCP and ECN it arrived with.
+    pub tos: u8,
+    /// When the stack passed it on, in nanoseconds since 1970.
+    pub at: u64,
+    /// It is no datagram: it only makes the descriptor readable, for an error or an end.
+    pub notice: bool,
+}
+
+impl Arrived {
+    /// Bytes of the header.
+    pub const LEN: usize = 24;
+
+    /// Of a datagram that arrives now.
+    pub fn now(datagram: &Datagram) -> Self {
+        Self {
+            from: datagram.from,
+            to: datagram.to,
+            ttl: datagram.ttl,
+            tos: datagram.tos,
+            at: clock::realtime(),
+            notice: false,
+        }
+    }
+
+    /// The header.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut header = [0; Self::LEN];
+        header[..4].copy_from_slice(&self.from.ip().octets());
+        header[4..6].copy_from_slice(&self.from.port().to_be_bytes());
+        header[6] = self.ttl;
+        header[7] = self.tos;
+        header[8..12].copy_from_slice(&self.to.octets());
+        header[12] = u8::from(self.notice);
+        header[16..].copy_from_slice(&self.at.to_ne_bytes());
+        header
+    }
+
+    /// Reads a header.
+    pub fn decode(header: &[u8; Self::LEN]) -> Self {
+        let [
+            a,
+            b,
+            c,
+            d,
+            high,
+            low,
+            ttl,
+            tos,
+            e,
+            f,
+            g,
+            h,
+            notice,
+            _,
+            _,
+            _,
+            at @ ..,
+        ] = *header;
+        Self {
+            from: SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low])),
+            to: [e, f, g, h].into(),
+            ttl,
+            tos,
+            at: u64::from_ne_bytes(at),
+            notice: notice != 0,
+        }
+    }
+}
+
+/// What stands before each datagram that a forked child gives to its parent's stack. Messages
+/// without it were written where we could not see it, and are for the connected peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Departing {
+    /// Whom it is for; `None`: the connected peer.
+    pub to: Option<SocketAddrV4>,
+}
+
+impl Departing {
+    /// Bytes of the header.
+    pub const LEN: usize = 16;
+    /// What no payload begins with by accident.
+    const MARK: [u8; 8] = [0xff, b's', b'i', b'd', b'e', 0xfe, 0x00, 0x9d];
+
+    /// The header.
+    pub fn encode(self) -> [u8; Self::LEN] {
+        let mut header = [0; Self::LEN];
+        header[..8].copy_from_slice(&Self::MARK);
+        if let Some(to) = self.to {
+            header[8..12].copy_from_slice(&to.ip().octets());
+            header[12..14].copy_from_slice(&to.port().to_be_bytes());
+        }
+        header
+    }
+
+    /// The header of a message and its payload.
+    fn split(message: &[u8]) -> (Self, &[u8]) {
+        let Some((header, payload)) = message.split_first_chunk::<{ Self::LEN }>() else {
+            return (Self { to: None }, message);
+        };
+        let [mark @ .., a, b, c, d, high, low, _, _] = *header;
+        if mark != Self::MARK {
+            return (Self { to: None }, message);
+        }
+        let to = SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]));
+        let to = (to.port() != 0).then_some(to);
+        (Self { to }, payload)
+    }
+}
+
+impl Engine {
+    /// Makes a datagram socket's descriptor readable though there is no datagram.
+    pub fn notify(&mut self, id: EndpointId) {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let notice = Arrived {
+            from: nobody,
+            to: *nobody.ip(),
+            ttl: 0,
+            tos: 0,
+            at: 0,
+            notice: true,
+        };
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && let Some(end) = &endpoint.end
+            && pair::give_message(end, &notice.encode(), &[]).is_ok()
+        {
+            endpoint.unread = true;
+        }
+    }
+
+    /// Sends what others than this process's calls have written to a datagram socket.
+    pub(super) fn take_datagrams(&mut self, id: EndpointId, socket: SocketId) {
+        let Some(end) = self
+            .endpoints
+            .get(id)
+            .and_then(|endpoint| endpoint.end.as_ref())
+        else {
+            return;
+        };
+        let now = self.now();
+        let mut buffer = vec![0; LONGEST + Departing::LEN];
+        loop {
+            let message = match pair::take(end, &mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => &buffer[..count],
+            };
+            let (header, payload) = Departing::split(message);
+            let peer = || self.stack.udp_status(socket).and_then(|held| held.remote);
+            if let Some(to) = header.to.or_else(peer) {
+                // What cannot be sent is lost, as on the wire: the writer is elsewhere.
+                let _ = self.stack.udp_send(now, socket, to, &[payload]);
+            }
+        }
+    }
+}

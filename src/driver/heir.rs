@@ -1,0 +1,76 @@
+//! The heir: a process that goes on serving what outlives this one.
+//!
+//! Descriptors that other processes hold when this one ends, or that it keeps when it executes
+//! another program, still need their stack. The heir is a copy of this process (fork(2)) that
+//! keeps nothing but the engine: it runs passes until the last of those descriptors is closed and
+//! what was sent is acknowledged.
+//!
+//! 1. The heir is nobody's child: it is made by a child that ends at once, so that the program
+//!    waits for nothing it does not know.
+//! 2. It has none of the program's descriptors, and blocks all signals.
+//! 3. Here the sockets are then as in a forked child: served through their pairs.
+
+use super::endpoint::Role;
+use super::seat::{Seat, poll_with_own};
+use super::{Guard, lock, process};
+use crate::memory;
+use crate::sys::process::{end, fork_detached};
+use crate::sys::{descriptor, signal};
+
+/// The program is about to be replaced by another (execve(2)): leaves the engine to an heir, if
+/// there is anything to serve, and makes the limits on descriptors the program's own.
+pub fn before_exec() {
+    let Some(mut guard) = lock() else {
+        descriptor::restore_limit();
+        return;
+    };
+    if !guard.has_sockets() || !bequeath(&mut guard) {
+        descriptor::restore_limit();
+        return;
+    }
+    process::disown(guard);
+}
+
+/// Leaves the engine to an heir; whether there is one. The engine here must be given up then.
+pub(super) fn bequeath(guard: &mut Guard) -> bool {
+    guard.settle_lagging();
+    signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))))
+}
+
+/// What the heir does.
+fn serve(guard: &mut Guard) -> ! {
+    descriptor::close_all_but_ours();
+    guard.forget_programs();
+    guard.reopen_window();
+    guard.seat = Seat::Background;
+    while guard.has_sockets() || !guard.stack.tcp_is_quiet() {
+        guard.set_alarm();
+        let own = guard.own_descriptors();
+        match guard.unlocked(|| poll_with_own(own, &mut [], None, None)) {
+            Ok(ready) => guard.pass(ready, None),
+            Err(_) => break,
+        }
+    }
+    end(0)
+}
+
+impl super::Engine {
+    /// Whether any socket has an address, and with it somebody to talk to.
+    pub(super) fn has_sockets(&self) -> bool {
+        self.endpoints.ids().any(|id| {
+            let endpoint = self.endpoints.get(id);
+            endpoint.is_some_and(|endpoint| endpoint.role != Role::Undecided)
+        })
+    }
+
+    /// The program's numbers mean nothing in this process.
+    fn forget_programs(&mut self) {
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.program = -1;
+            }
+        }
+        self.share_writers();
+    }
+}

@@ -1,0 +1,246 @@
+//! Control messages (cmsg(3)): what is told with a received datagram, what is asked with a sent one.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+
+use crate::driver::{self, Arrived};
+use crate::socket::options::{Ancillary, Options, Stamp};
+use crate::socket::{Family, Kind, Socket, address, queues};
+
+/// Bytes of a `struct cmsghdr`.
+const HEADER: usize = size_of::<libc::cmsghdr>();
+/// Index of the loopback interface, in every network namespace.
+const LOOPBACK: u32 = 1;
+/// SOL_UDP and UDP_SEGMENT of linux/udp.h.
+const SOL_UDP: i32 = 17;
+const UDP_SEGMENT: i32 = 103;
+/// Message types of sock_cmsg_send that carry four bytes.
+const SCM_TIMESTAMPING_NEW: i32 = 65;
+const SCM_TS_OPT_ID: i32 = 81;
+
+/// One control message for the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its level.
+    pub level: i32,
+    /// Its type.
+    pub kind: i32,
+    /// Its data.
+    pub data: Vec<u8>,
+}
+
+/// What the program has asked to be told with what it receives: of a datagram, or (`None`) of a
+/// connection.
+pub fn tell(fd: RawFd, socket: &Socket, arrived: Option<&Arrived>) -> Vec<Told> {
+    let state = socket.state();
+    if state.options.stamp == Stamp::None && state.options.ancillary == Ancillary::default() {
+        return Vec::new();
+    }
+    let options = state.options.clone();
+    let port = state.local.map_or(0, |local| local.port());
+    drop(state);
+    let Some(arrived) = arrived else {
+        let asked = socket.kind == Kind::Stream && options.ancillary.unread;
+        let unread = asked.then(|| queues::unread(fd, socket)).flatten();
+        let unread = unread.and_then(Result::ok).map(|count| count as i32);
+        return unread
+            .map(|count| Told {
+                level: libc::IPPROTO_TCP,
+                kind: libc::TCP_INQ,
+                data: count.to_ne_bytes().to_vec(),
+            })
+            .into_iter()
+            .collect();
+    };
+    let engine = driver::lock();
+    let interface = engine.map_or(0, |engine| engine.interface_index());
+    told(&options, socket.family, arrived, interface, port)
+}
+
+/// The messages about a datagram. `interface` is the driven one's index, `port` the socket's.
+fn told(
+    options: &Options,
+    family: Family,
+    arrived: &Arrived,
+    interface: u32,
+    port: u16,
+) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut tell = |level, kind, data: &[u8]| {
+        told.push(Told {
+            level,
+            kind,
+            data: data.to_vec(),
+        });
+    };
+    match options.stamp {
+        Stamp::None => {}
+        Stamp::Micros(kind) => tell(libc::SOL_SOCKET, kind, &time(arrived.at, 1_000)),
+        Stamp::Nanos(kind) => tell(libc::SOL_SOCKET, kind, &time(arrived.at, 1)),
+    }
+    let wanted = &options.ancillary;
+    if let Some(kind) = wanted.stamping {
+        // The second and third are the hardware's.
+        let mut times = [0; 48];
+        times[..16].copy_from_slice(&time(arrived.at, 1));
+        tell(libc::SOL_SOCKET, kind, &times);
+    }
+    let to = arrived.to.octets();
+    let interface = if arrived.to.is_loopback() {
+        LOOPBACK
+    } else {
+        interface
+    };
+    if wanted.packet_info6 && family == Family::Inet6 {
+        let mut info = [0; 20];
+        info[..16].copy_from_slice(&arrived.to.to_ipv6_mapped().octets());
+        info[16..].copy_from_slice(&interface.to_ne_bytes());
+        tell(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+    }
+    if wanted.packet_info {
+        let mut info = [0; 12];
+        info[..4].copy_from_slice(&interface.to_ne_bytes());
+        info[4..8].copy_from_slice(&to);
+        info[8..].copy_from_slice(&to);
+        tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+    }
+    if wanted.time_to_live {
+        let ttl = i32::from(arrived.ttl).to_ne_bytes();
+        tell(libc::IPPROTO_IP, libc::IP_TTL, &ttl);
+    }
+    if wanted.service {
+        tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
+    }
+    if wanted.destination {
+        let (address, len) = address::write(SocketAddrV4::new(arrived.to, port), Family::Inet);
+        tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
+    }
+    told
+}
+
+/// A `struct timeval` or `timespec`: seconds, and what is left in units of `unit` nanoseconds.
+fn time(nanoseconds: u64, unit: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&(nanoseconds / 1_000_000_000).to_ne_bytes());
+    bytes[8..].copy_from_slice(&(nanoseconds % 1_000_000_000 / unit).to_ne_bytes());
+    bytes
+}
+
+/// What control messages ask for one datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// IP_TTL.
+    pub ttl: Option<u8>,
+    /// IP_TOS.
+    pub tos: Option<u8>,
+    /// IP_PKTINFO: the address to send from.
+    pub source: Option<Ipv4Addr>,
+    /// IP_PKTINFO: the interface to send by; 0: any.
+    pub interface: u32,
+    /// UDP_SEGMENT: bytes of payload to send in each datagram.
+    pub segment: Option<u16>,
+}
+
+/// Reads the control messages of sendmsg(2). EINVAL: one is malformed, out of range or unknown.
+pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno> {
+    let mut asked = Asked::default();
+    let mut rest = control;
+    while let Some(header) = rest.first_chunk::<HEADER>() {
+        let [
+            l0,
+            l1,
+            l2,
+            l3,
+            l4,
+            l5,
+            l6,
+            l7,
+            v0,
+            v1,
+            v2,
+            v3,
+            t0,
+            t1,
+            t2,
+            t3,
+        ] = *header;
+        let len = usize::from_ne_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
+        let level = i32::from_ne_bytes([v0, v1, v2, v3]);
+        let name = i32::from_ne_bytes([t0, t1, t2, t3]);
+        let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
+        match (level, kind) {
+            (libc::SOL_SOCKET, _) => check_socket(name, data)?,
+            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(name, data)?,
+            (libc::IPPROTO_IPV6, Kind::Datagram) if family == Family::Inet6 => {
+                asked.take_ipv6(name, data)?;
+            }
+            (SOL_UDP, Kind::Datagram) => {
+                let segment = data.try_into().map_err(|_| Errno::INVAL)?;
+                if name != UDP_SEGMENT {
+                    return Err(Errno::INVAL);
+                }
+                asked.segment = Some(u16::from_ne_bytes(segment));
+            }
+            // As on Linux, whatever else there is.
+            _ => {}
+        }
+        rest = rest
+            .get(len.next_multiple_of(size_of::<usize>())..)
+            .unwrap_or(&[]);
+    }
+    Ok(asked)
+}
+
+fn check_socket(name: i32, data: &[u8]) -> Result<(), Errno> {
+    match name {
+        libc::SCM_RIGHTS | libc::SCM_CREDENTIALS => Ok(()),
+        libc::SO_MARK
+        | libc::SO_PRIORITY
+        | libc::SO_TIMESTAMPING
+        | SCM_TIMESTAMPING_NEW
+        | SCM_TS_OPT_ID
+            if data.len() == 4 =>
+        {
+            Ok(())
+        }
+        _ => Err(Errno::INVAL),
+    }
+}
+
+impl Asked {
+    fn take_ip(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
+        let number = match *data {
+            [a, b, c, d] => Some(i32::from_ne_bytes([a, b, c, d])),
+            [byte] if name == libc::IP_TOS => Some(i32::from(byte)),
+            _ => None,
+        };
+        match (name, number) {
+            (libc::IP_TTL, Some(ttl @ 1..=255)) => self.ttl = Some(ttl as u8),
+            (libc::IP_TOS, Some(tos @ 0..=255)) => self.tos = Some(tos as u8),
+            (libc::IP_PKTINFO, _) => {
+                let &[a, b, c, d, e, f, g, h, _, _, _, _] = data else {
+                    return Err(Errno::INVAL);
+                };
+                self.interface = u32::from_ne_bytes([a, b, c, d]);
+                self.source = Some(Ipv4Addr::from([e, f, g, h])).filter(|ip| !ip.is_unspecified());
+            }
+            (libc::IP_RETOPTS, _) => {}
+            _ => return Err(Errno::INVAL),
+        }
+        Ok(())
+    }
+
+    /// IPv6's, as far as they mean something for IPv4.
+    fn take_ipv6(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
+        if name != libc::IPV6_PKTINFO {
+            return Ok(());
+        }
+        let (address, index) = data.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
+        let index = index.try_into().map_err(|_| Errno::INVAL)?;
+        self.interface = u32::from_ne_bytes(index);
+        let address = core::net::Ipv6Addr::from(*address).to_ipv4_mapped();
+        self.source = address.filter(|ip| !ip.is_unspecified());
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! UDP sockets: bind, connect, send, receive.
+//!
+//! A datagram's message in the pair has a header ([`Arrived`](crate::driver::Arrived)), so that
+//! its addresses survive the way; in a forked child, where there is no engine for the socket, the
+//! calls speak that format with the parent's stack.
+
+mod ancillary;
+mod receive;
+mod send;
+
+pub use ancillary::{Asked, Told, check, tell};
+pub use receive::receive;
+pub use send::send;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::address::{self, Given};
+use super::bind::{Rest, take_port, to_kernel};
+use super::{Socket, State, connect, errno};
+use crate::driver::{EndpointId, Engine, Lease, Passed, Role};
+use crate::stack::ids::SocketId;
+
+/// Opens the stack's socket for a leased port.
+pub fn open(
+    engine: &mut Engine,
+    _socket: &Socket,
+    state: &mut State,
+    id: EndpointId,
+    lease: Lease,
+) -> Result<SocketId, Errno> {
+    let local = state
+        .local
+        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
+    let opened = engine.ports.silence(&lease).and_then(|()| {
+        engine
+            .stack
+            .udp_open(local, &state.options.udp())
+            .map_err(errno::of)
+    });
+    match opened {
+        Ok(datagram) => {
+            engine.watch_lease(&lease);
+            engine.ports.hold(datagram, lease);
+            engine.endpoints.set_role(id, Role::Datagram(datagram));
+            engine.watch_end(id);
+            engine.refilter();
+            Ok(datagram)
+        }
+        Err(errno) => {
+            let engine = &mut *engine;
+            engine.ports.release(&mut engine.stack, lease);
+            Err(errno)
+        }
+    }
+}
+
+/// The stack's socket, opened on an ephemeral port if the program bound none.
+fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<SocketId, Errno> {
+    let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    if let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+        return Ok(datagram);
+    }
+    let ip = state
+        .bound
+        .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
+    let lease = match take_port(engine, socket, state, SocketAddrV4::new(ip, 0)) {
+        // As on Linux where no ephemeral port is left for a socket that did not ask for one.
+        Err(Errno::ADDRINUSE) => return Err(Errno::AGAIN),
+        lease => lease?,
+    };
+    state.local = Some(SocketAddrV4::new(ip, lease.port()));
+    open(engine, socket, state, id, lease)
+}
+
+/// connect(2): sets or, with AF_UNSPEC, clears the peer.
+pub fn connect(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    given: Given,
+) -> Result<Rest, Errno> {
+    let remote = match given {
+        Given::V4(remote) => remote,
+        Given::Unspecified => return disconnect(engine, state),
+        Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
+    };
+    if remote.ip().is_broadcast() && !state.options.broadcast {
+        return Err(Errno::ACCESS);
+    }
+    let Some(source) = connect::decide(engine, state, remote)? else {
+        return leave(engine, socket, state, Passed::Destination);
+    };
+    let datagram = opened(engine, socket, state)?;
+    let port = state.local.map_or(0, |local| local.port());
+    let local = SocketAddrV4::new(source, port);
+    engine.stack.udp_set_local(datagram, local);
+    engine
+        .stack
+        .udp_connect(datagram, Some(remote))
+        .map_err(errno::of)?;
+    state.local = Some(local);
+    state.remote = Some(remote);
+    Ok(Rest::Done)
+}
+
+/// connect(2) in a forked child: whom the child's datagrams are for. What arrives is not sorted by
+/// it.
+pub fn connect_beside(socket: &Socket, state: &mut State, address: &[u8]) -> Result<Rest, Errno> {
+    match address::read_destination(address, socket.family)? {
+        _ if address.starts_with(&(libc::AF_UNSPEC as u16).to_ne_bytes()) => state.remote = None,
+        Some(Given::V4(remote)) => state.remote = Some(remote),
+        _ => return Err(Errno::NETUNREACH),
+    }
+    Ok(Rest::Done)
+}
+
+/// connect(2) with AF_UNSPEC: no peer any more, and of the address only what the program bound.
+fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
+    let (Some(id), Some(_)) = (state.endpoint, state.remote.take()) else {
+        return Ok(Rest::Done);
+    };
+    let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
+    else {
+        return Ok(Rest::Done);
+    };
+    let bound = state.bound.filter(|bound| bound.port() != 0);
+    if let Some(bound) = bound {
+        engine
+            .stack
+            .udp_connect(datagram, None)
+            .map_err(errno::of)?;
+        engine.stack.udp_set_local(datagram, bound);
+    } else {
+        engine.endpoints.set_role(id, Role::Undecided);
+        engine.stack.udp_close(datagram);
+        if let Some(lease) = engine.ports.take_back(datagram) {
+            engine.ports.release(&mut engine.stack, lease);
+        }
+    }
+    state.local = state.bound;
+    Ok(Rest::Done)
+}
+
+/// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
+/// the kernel socket that holds it, goes along.
+pub(super) fn leave(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    why: Passed,
+) -> Result<Rest, Errno> {
+    let role = state
+        .endpoint
+        .and_then(|id| engine.endpoints.get(id))
+        .map(|endpoint| endpoint.role);
+    if let (Some(Role::Datagram(datagram)), Some(id)) = (role, state.endpoint) {
+        state.lease = engine.ports.take_back(datagram);
+        engine.stack.udp_close(datagram);
+        engine.endpoints.set_role(id, Role::Undecided);
+    }
+    to_kernel(engine, socket, state, why)
+}
+
+/// The error the next call reports, once.
+fn pending_error(engine: &mut Engine, state: &State) -> Option<Errno> {
+    let endpoint = engine.endpoints.get_mut(state.endpoint?)?;
+    let held = endpoint.take_error();
+    let Role::Datagram(datagram) = endpoint.role else {
+        return None;
+    };
+    held.or_else(|| engine.stack.udp_take_error(datagram))
+        .map(errno::of)
+}

@@ -1,0 +1,250 @@
+//! Receiving datagrams: recvfrom(2), recvmsg(2) and their kin.
+
+use core::cell::Cell;
+use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use crate::driver::{
+    self, Arrived, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait,
+};
+use crate::socket::readiness::deadline;
+use crate::socket::{Socket, errno};
+use crate::sys::user::Buffers;
+use crate::sys::wait::{entry, poll_for};
+use crate::sys::{raw, signal};
+
+/// A received datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Its whole length in bytes, which may be more than was copied.
+    pub len: usize,
+    /// Bytes copied.
+    pub copied: usize,
+    /// Where it is from; `None`: the socket is shut down for reading, and there was none.
+    pub arrived: Option<Arrived>,
+}
+
+/// What a socket that is shut down for reading gives.
+const NOTHING: Received = Received {
+    len: 0,
+    copied: 0,
+    arrived: None,
+};
+
+impl Received {
+    fn new(arrived: &Arrived, len: usize, room: usize) -> Self {
+        Self {
+            len,
+            copied: len.min(room),
+            arrived: Some(*arrived),
+        }
+    }
+}
+
+/// Receives one datagram. `None`: the descriptor works by itself, make the call on it.
+pub fn receive(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<Received, Errno>> {
+    let engine = driver::lock();
+    let state = socket.state();
+    let timeout = state.options.receive_timeout;
+    let endpoint = state.endpoint;
+    drop(state);
+    let (Some(mut engine), Some(id)) = (engine, endpoint) else {
+        return Some(receive_beside(fd, data, flags, timeout));
+    };
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let call = Call {
+        fd,
+        id,
+        waits,
+        timeout,
+        data,
+        flags,
+    };
+    Some(call.run(&mut engine))
+}
+
+/// Takes a datagram out of a pair that another process's stack fills.
+fn receive_beside(
+    fd: RawFd,
+    data: &Buffers<'_>,
+    flags: i32,
+    timeout: Option<Duration>,
+) -> Result<Received, Errno> {
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return Err(Errno::AGAIN);
+    }
+    if timeout.is_some() && flags & libc::MSG_DONTWAIT == 0 {
+        let mut fds = [entry(fd, libc::POLLIN)];
+        if poll_for(&mut fds, timeout, None)? == 0 {
+            return Err(Errno::AGAIN);
+        }
+    }
+    loop {
+        let mut header = [0; Arrived::LEN];
+        let count = raw::receive_message(fd, &mut header, data.parts(), flags)?;
+        if count < header.len() {
+            // Shut down.
+            return Ok(NOTHING);
+        }
+        let arrived = Arrived::decode(&header);
+        if !arrived.notice {
+            return Ok(Received::new(&arrived, count - header.len(), data.len()));
+        }
+        pass_over(fd, flags);
+    }
+}
+
+/// Takes a notice that was only peeked at out of the pair.
+fn pass_over(fd: RawFd, flags: i32) {
+    if flags & libc::MSG_PEEK != 0 {
+        let _ = raw::discard(fd, 1, 0);
+    }
+}
+
+struct Call<'a, 'b> {
+    fd: RawFd,
+    id: EndpointId,
+    waits: bool,
+    timeout: Option<Duration>,
+    data: &'a Buffers<'b>,
+    flags: i32,
+}
+
+impl Call<'_, '_> {
+    fn run(&self, engine: &mut Guard) -> Result<Received, Errno> {
+        if self.flags & libc::MSG_ERRQUEUE != 0 {
+            return Err(Errno::AGAIN);
+        }
+        if let Some(result) = self.attempt(engine) {
+            return result;
+        }
+        if !self.waits {
+            engine.glance(None);
+            return self.attempt(engine).unwrap_or(Err(Errno::AGAIN));
+        }
+        self.wait(engine)
+    }
+
+    fn wait(&self, engine: &mut Guard) -> Result<Received, Errno> {
+        let deadline = deadline(self.timeout);
+        let taken = Cell::new(None);
+        let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
+            self.data.put(0, bytes);
+            let arrived = Arrived::now(datagram);
+            taken.set(Some(Received::new(&arrived, bytes.len(), self.data.len())));
+        };
+        let socket = engine
+            .endpoints
+            .get(self.id)
+            .and_then(|endpoint| endpoint.socket());
+        let peeks = self.flags & libc::MSG_PEEK != 0;
+        let mut none = |_: &[u8]| 0;
+        let mut direct = socket.filter(|_| !peeks).map(|socket| Direct {
+            socket,
+            take: &mut none,
+            take_datagram: &mut take,
+            taken: 0,
+        });
+        loop {
+            let mut fds = [entry(self.fd, libc::POLLIN)];
+            let mut request = Wait {
+                deadline,
+                fds: &mut fds,
+                stack_only: true,
+                ..Wait::default()
+            };
+            let outcome = wait(engine, &mut request, direct.as_mut(), |engine, _| {
+                taken.take().map(Ok).or_else(|| self.attempt(engine))
+            });
+            match outcome {
+                Ok(result) => return result,
+                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
+                Err(Interruption::Signal) => return Err(Errno::INTR),
+                Err(Interruption::TimedOut) => return Err(Errno::AGAIN),
+            }
+        }
+    }
+
+    /// The oldest datagram: from the pair first, then from the socket's queue.
+    fn attempt(&self, engine: &mut Engine) -> Option<Result<Received, Errno>> {
+        let endpoint = engine.endpoints.get_mut(self.id)?;
+        if let Some(error) = endpoint.take_error() {
+            return Some(Err(errno::of(error)));
+        }
+        if endpoint.unread
+            && let Some(received) = self.take_from_pair(engine)
+        {
+            return Some(Ok(received));
+        }
+        let endpoint = engine.endpoints.get_mut(self.id)?;
+        let Role::Datagram(datagram) = endpoint.role else {
+            return (endpoint.read_finished && self.waits).then_some(Ok(NOTHING));
+        };
+        if let Some(front) = engine.stack.udp_front(datagram) {
+            let mut payload = vec![0; front.len.min(self.data.len())];
+            engine.stack.udp_peek(datagram, &mut payload);
+            self.data.put(0, &payload);
+            if self.flags & libc::MSG_PEEK == 0 {
+                engine.stack.udp_receive(datagram, &mut []);
+            }
+            let arrived = Arrived::now(&front);
+            return Some(Ok(Received::new(&arrived, front.len, self.data.len())));
+        }
+        if let Some(error) = engine.stack.udp_take_error(datagram) {
+            return Some(Err(errno::of(error)));
+        }
+        let shut = engine
+            .endpoints
+            .get(self.id)
+            .is_some_and(|endpoint| endpoint.read_finished);
+        // Who does not wait is told to (EAGAIN), as on Linux.
+        (shut && self.waits).then_some(Ok(NOTHING))
+    }
+
+    fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
+        let flags = self.flags | libc::MSG_DONTWAIT;
+        let mut header = [0; Arrived::LEN];
+        let mut told = false;
+        while let Ok(count) = raw::receive_message(self.fd, &mut header, self.data.parts(), flags)
+            && count >= header.len()
+        {
+            let arrived = Arrived::decode(&header);
+            if arrived.notice {
+                pass_over(self.fd, flags);
+                told = true;
+                continue;
+            }
+            if told {
+                self.stay_readable(engine);
+            }
+            if engine.endpoints.get(self.id)?.full {
+                engine.refill(self.id);
+            }
+            return Some(Received::new(
+                &arrived,
+                count - header.len(),
+                self.data.len(),
+            ));
+        }
+        engine.endpoints.get_mut(self.id)?.unread = false;
+        if told {
+            self.stay_readable(engine);
+        }
+        None
+    }
+
+    /// A socket that is shut down for reading is readable for ever.
+    fn stay_readable(&self, engine: &mut Engine) {
+        let endpoint = engine.endpoints.get(self.id);
+        if endpoint.is_some_and(|endpoint| endpoint.read_finished) {
+            engine.notify(self.id);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Sending datagrams: sendto(2), sendmsg(2) and their kin.
+
+use core::net::SocketAddrV4;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::ancillary::Asked;
+use super::{leave, opened, pending_error};
+use crate::control::ephemeral::Protocol;
+use crate::driver::{self, Departing, Engine, Passed};
+use crate::socket::address::Given;
+use crate::socket::bind::to_kernel;
+use crate::socket::create::claim;
+use crate::socket::options::Options;
+use crate::socket::{Socket, State, connect, errno, table};
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
+use crate::stack::udp::UdpOptions;
+use crate::sys::raw;
+use crate::sys::user::Buffers;
+
+/// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791).
+const LONGEST: usize = 65_507;
+/// Most datagrams one call may be cut into (UDP_MAX_SEGMENTS).
+const MOST_SEGMENTS: usize = 128;
+
+/// Sends one datagram to `to`, or to the connected peer. `None`: the descriptor is the kernel's,
+/// make the call on it.
+pub fn send(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    to: Option<Given>,
+    flags: i32,
+    asked: &Asked,
+) -> Option<Result<usize, Errno>> {
+    if let Err(errno) = claim(socket) {
+        return Some(Err(errno));
+    }
+    if !table::is_ours(fd) {
+        return None;
+    }
+    let engine = driver::lock();
+    let mut state = socket.state();
+    let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
+        return send_beside(fd, &state, data, to, flags);
+    };
+    let call = Call {
+        socket,
+        data,
+        flags,
+        asked,
+    };
+    call.send(&mut engine, &mut state, to).transpose()
+}
+
+/// Gives a datagram to the stack of the process that made the socket.
+fn send_beside(
+    fd: RawFd,
+    state: &State,
+    data: &Buffers<'_>,
+    to: Option<Given>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    let to = match to {
+        Some(Given::V4(to)) => Some(to),
+        None | Some(Given::Unspecified) if state.remote.is_some() => state.remote,
+        None | Some(Given::Unspecified) => return Some(Err(Errno::DESTADDRREQ)),
+        Some(Given::V6 | Given::AnyV6(_)) => return Some(Err(Errno::NETUNREACH)),
+    };
+    if data.len() > LONGEST {
+        return Some(Err(Errno::MSGSIZE));
+    }
+    let header = Departing { to }.encode();
+    let sent = raw::send_message(fd, &header, data.parts(), flags);
+    Some(sent.map(|count| count.saturating_sub(header.len())))
+}
+
+struct Call<'a, 'b> {
+    socket: &'a Arc<Socket>,
+    data: &'a Buffers<'b>,
+    flags: i32,
+    asked: &'a Asked,
+}
+
+impl Call<'_, '_> {
+    fn send(
+        &self,
+        engine: &mut Engine,
+        state: &mut State,
+        to: Option<Given>,
+    ) -> Result<Option<usize>, Errno> {
+        if self.flags & libc::MSG_OOB != 0 {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let to = match to {
+            Some(Given::V4(to)) => to,
+            Some(Given::AnyV6(_) | Given::V6) => {
+                return leave(engine, self.socket, state, Passed::Inet6).map(|_| None);
+            }
+            Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
+        };
+        if self.data.len() > LONGEST {
+            return Err(Errno::MSGSIZE);
+        }
+        if to.port() == 0 {
+            return Err(Errno::INVAL);
+        }
+        if let Some(error) = pending_error(engine, state) {
+            return Err(error);
+        }
+        let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+        if endpoint.is_some_and(|endpoint| endpoint.write_finished) {
+            return Err(Errno::PIPE);
+        }
+        let by_stack = connect::decide(engine, state, to)?.is_some();
+        if to.ip().is_broadcast() && !state.options.broadcast {
+            return Err(Errno::ACCESS);
+        }
+        if !by_stack {
+            return self.send_by_kernel(engine, state, to);
+        }
+        self.check_asked(engine)?;
+        let datagram = opened(engine, self.socket, state)?;
+        self.send_by_stack(engine, state, datagram, to)?;
+        Ok(Some(self.data.len()))
+    }
+
+    /// What the control messages ask for must be ours to give. ENODEV, ENETUNREACH.
+    fn check_asked(&self, engine: &Engine) -> Result<(), Errno> {
+        if self.asked.interface != 0 && self.asked.interface != engine.interface_index() {
+            return Err(Errno::NODEV);
+        }
+        match self.asked.source {
+            Some(source) if !engine.is_local(source) => Err(Errno::NETUNREACH),
+            _ => Ok(()),
+        }
+    }
+
+    fn send_by_stack(
+        &self,
+        engine: &mut Engine,
+        state: &State,
+        datagram: SocketId,
+        to: SocketAddrV4,
+    ) -> Result<(), Errno> {
+        let options = self.asked.applied(&state.options);
+        if let Some(options) = &options {
+            engine.stack.udp_set_options(datagram, options);
+        }
+        let source = self.asked.source.zip(state.local);
+        if let Some((source, local)) = source {
+            let local = SocketAddrV4::new(source, local.port());
+            engine.stack.udp_set_local(datagram, local);
+        }
+        let result = self.send_segments(engine, state, datagram, to);
+        if let Some((_, local)) = source {
+            engine.stack.udp_set_local(datagram, local);
+        }
+        if options.is_some() {
+            engine.stack.udp_set_options(datagram, &state.options.udp());
+        }
+        engine.finish_pass();
+        result
+    }
+
+    /// Sends the data whole, or cut up as UDP_SEGMENT asks.
+    fn send_segments(
+        &self,
+        engine: &mut Engine,
+        state: &State,
+        datagram: SocketId,
+        to: SocketAddrV4,
+    ) -> Result<(), Errno> {
+        let segment = usize::from(self.asked.segment.unwrap_or(state.options.segment));
+        if segment > 0 && segment < self.data.len() {
+            if self.data.len().div_ceil(segment) > MOST_SEGMENTS {
+                return Err(Errno::INVAL);
+            }
+            let whole = self.gathered();
+            return whole
+                .chunks(segment)
+                .try_for_each(|piece| transmit(engine, datagram, to, &[piece]));
+        }
+        let mut slices: [&[u8]; 16] = [&[]; 16];
+        let mut count = 0;
+        for run in self.data.runs(0) {
+            if count == slices.len() {
+                return transmit(engine, datagram, to, &[&self.gathered()]);
+            }
+            slices[count] = run;
+            count += 1;
+        }
+        transmit(engine, datagram, to, &slices[..count])
+    }
+
+    fn gathered(&self) -> Vec<u8> {
+        self.data.runs(0).flatten().copied().collect()
+    }
+
+    /// A destination that is the kernel's: by the kernel socket that holds our port, so that the
+    /// answer finds us; a socket without a port goes over to the kernel altogether.
+    fn send_by_kernel(
+        &self,
+        engine: &mut Engine,
+        state: &mut State,
+        to: SocketAddrV4,
+    ) -> Result<Option<usize>, Errno> {
+        let Some(port) = state
+            .local
+            .map(|local| local.port())
+            .filter(|&port| port > 0)
+        else {
+            return to_kernel(engine, self.socket, state, Passed::Destination).map(|_| None);
+        };
+        driver::count_passed(Passed::Datagram);
+        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+        match engine.ports.kernel_sockets(Protocol::Udp, port).first() {
+            Some(lease) => rustix::net::sendto(lease.fd(), &self.gathered(), flags, &to).map(Some),
+            None => Err(Errno::NETUNREACH),
+        }
+    }
+}
+
+fn transmit(
+    engine: &mut Engine,
+    datagram: SocketId,
+    to: SocketAddrV4,
+    pieces: &[&[u8]],
+) -> Result<(), Errno> {
+    let now = engine.now();
+    match engine.stack.udp_send(now, datagram, to, pieces) {
+        // What fills the send buffer leaves it with the next pass.
+        Err(Error::WouldBlock) => {
+            engine.finish_pass();
+            engine.stack.udp_send(now, datagram, to, pieces)
+        }
+        result => result,
+    }
+    .map_err(errno::of)
+}
+
+impl Asked {
+    /// The socket's options with what is asked for one datagram; `None`: nothing is.
+    fn applied(&self, options: &Options) -> Option<UdpOptions> {
+        if self.ttl.is_none() && self.tos.is_none() {
+            return None;
+        }
+        let usual = options.udp();
+        Some(UdpOptions {
+            ttl: self.ttl.unwrap_or(usual.ttl),
+            tos: self.tos.unwrap_or(usual.tos),
+            ..usual
+        })
+    }
+}
