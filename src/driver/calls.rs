@@ -76,6 +76,15 @@ impl Engine {
         }
     }
 
+    /// Connections that have left a listener's accept queue and wait in its pair.
+    pub fn in_flight(&self, listener: SocketId) -> u64 {
+        let endpoint = self
+            .endpoints
+            .of_socket(listener)
+            .and_then(|id| self.endpoints.get(id));
+        endpoint.map_or(0, |endpoint| endpoint.in_flight as u64)
+    }
+
     /// A call has received something.
     pub fn found_some(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

@@ -99,6 +99,13 @@ impl Engine {
         off
     }
 
+    /// A call has taken something and left the rest, of which the descriptor does not tell yet.
+    pub fn leave_rest(&mut self, id: EndpointId) {
+        if self.is_readable(id) {
+            self.lag(id);
+        }
+    }
+
     /// Puts an endpoint on the list of those whose pairs are behind (invariant 1).
     pub(super) fn lag(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id)

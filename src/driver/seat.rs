@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::delivery::Direct;
 use super::engine::{TOKEN_ENDS, TOKEN_LINK};
 use super::{Engine, Guard};
+use crate::stack::ids::SocketId;
 use crate::sys::wait::{Set, SignalMask, entry, no_event, poll_for};
 
 /// Who drives the stack.
@@ -32,6 +33,8 @@ pub struct Wait<'a> {
     pub stack_only: bool,
     /// The epoll set the caller waits on, which may be told of events directly.
     pub set: Option<RawFd>,
+    /// The socket the caller takes from by itself: its pair need not be told meanwhile.
+    pub own: Option<SocketId>,
     /// While the program is mostly idle, wait before looking: `fds` tell the same.
     pub wait_first: bool,
     /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
@@ -68,7 +71,7 @@ pub fn wait<T>(
     let drives = guard.take_seat();
     if drives {
         guard.collecting = request.set;
-        guard.direct = direct.as_ref().map(|direct| direct.socket);
+        guard.direct = direct.as_ref().map(|direct| direct.socket).or(request.own);
     }
     let result = loop {
         let now = guard.time;

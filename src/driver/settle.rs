@@ -1,7 +1,7 @@
 //! Settling: making a descriptor agree with its socket in the stack, in both directions.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
 use super::Engine;
@@ -11,8 +11,8 @@ use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::State;
 use crate::stack::time::Instant;
-use crate::sys::pair;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
+use crate::sys::{pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
 const MOVE: usize = 16 * 1024;
@@ -268,20 +268,26 @@ impl Engine {
             if endpoint.filler > 0 && !endpoint.hung_up() {
                 return;
             }
-            let space = self.stack.tcp_send_space(socket).min(buffer.len());
-            if space == 0 && !endpoint.write_finished {
+            let space = self.stack.tcp_send_space(socket);
+            if endpoint.filler == 0 && space == 0 && !endpoint.write_finished {
+                let nothing_left = raw::unread(end.as_raw_fd()) == Ok(0);
+                if nothing_left && endpoint.hung_up() {
+                    return self.take_end_of_stream(now, id, socket);
+                }
                 endpoint.overflow = true;
                 return;
             }
-            match pair::take(end, &mut buffer[..space.max(1)]) {
+            let most = match endpoint.filler {
+                0 => space.max(1),
+                filler => filler,
+            };
+            let most = most.min(buffer.len());
+            match pair::take(end, &mut buffer[..most]) {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
+                Ok(count) if endpoint.filler > 0 => endpoint.filler -= count,
                 Ok(count) => {
-                    let skipped = count.min(endpoint.filler);
-                    endpoint.filler -= skipped;
                     // The space was asked for above: all of it fits.
-                    let _ = self
-                        .stack
-                        .tcp_send(now, socket, &buffer[skipped..count], false);
+                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
                 }
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
@@ -302,7 +308,8 @@ impl Engine {
         endpoint.overflow = false;
         // Once our side is shut, the end hangs up as soon as the program shuts its own; only close(2)
         // tells whether it can still read.
-        if endpoint.hung_up() && (!endpoint.finished || endpoint.program < 0) {
+        let shut = endpoint.finished || endpoint.read_finished;
+        if endpoint.hung_up() && (!shut || endpoint.program < 0) {
             return self.close(now, id);
         }
         if !endpoint.write_finished {

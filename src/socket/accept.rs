@@ -70,12 +70,14 @@ fn accept_from(
         return Err(Errno::AGAIN);
     }
     let deadline = deadline(timeout);
+    let listener = engine.endpoints.get(id).and_then(|held| held.socket());
     loop {
         let mut fds = [entry(fd, libc::POLLIN)];
         let mut request = Wait {
             deadline,
             fds: &mut fds,
             stack_only: true,
+            own: listener,
             ..Wait::default()
         };
         let outcome = wait(engine, &mut request, None, |engine, _| {
@@ -166,6 +168,7 @@ fn take(
                 listener.offered = None;
             }
             let connection = driver::Handed::decode(&handed).endpoint;
+            engine.leave_rest(id);
             return Some(enter(engine, socket, connection, program, flags));
         }
         // End of the stream: another thread has shut the listener down.
@@ -179,6 +182,8 @@ fn take(
         return Some(Err(Errno::INVAL));
     };
     let connection = engine.stack.tcp_accept(listener)?;
+    // Should more be queued, the next one to look at the descriptor must find it readable.
+    engine.leave_rest(id);
     Some(make(engine, socket, connection, flags))
 }
 

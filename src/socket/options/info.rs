@@ -41,8 +41,10 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
     match socket {
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
-            if let Some(status) = engine.and_then(|engine| engine.stack.tcp_listener_status(id)) {
-                info.word(24, u64::from(status.queued));
+            if let Some(engine) = engine
+                && let Some(status) = engine.stack.tcp_listener_status(id)
+            {
+                info.word(24, u64::from(status.queued) + engine.in_flight(id));
                 info.word(28, u64::from(status.backlog));
             }
         }
