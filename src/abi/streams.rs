@@ -309,8 +309,12 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_in
     };
     answer(|| {
         // SAFETY: the program's own arguments.
-        let outcome = unsafe { receive_parts(fd, &socket, given_parts(parts, count)?, 0) };
-        match outcome {
+        let parts = unsafe { given_parts(parts, count) }?;
+        if parts.iter().all(|part| part.iov_len == 0) {
+            return Ok(0);
+        }
+        // SAFETY: the program's own buffers.
+        match unsafe { receive_parts(fd, &socket, parts, 0) } {
             Some(outcome) => outcome.map(|got| got.count as isize),
             None => result(by_kernel()),
         }

@@ -324,7 +324,8 @@ impl Engine {
             return;
         };
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
-        let offered = endpoint.offered;
+        // What other processes have accepted is not known here at once.
+        let offered = endpoint.offered.filter(|_| !endpoint.unseen_writers);
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
             Some(socket) if reset => self.stack.tcp_abort(now, socket),

@@ -135,7 +135,7 @@ impl Call<'_, '_> {
     /// Takes what is there: from the pair first, then from the receive queue. `None`: not enough.
     fn attempt(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let Some(endpoint) = engine.endpoints.get(self.id) else {
-            return Some(self.from_rest(got));
+            return Some(self.take_rest(got));
         };
         match endpoint.role {
             Role::Undecided if endpoint.read_finished => return Some(Ok(0)),
@@ -170,7 +170,7 @@ impl Call<'_, '_> {
     }
 
     /// Both ways are shut and the stack has let go: what is left is in the pair.
-    fn from_rest(&self, got: &Cell<usize>) -> Result<usize, Errno> {
+    fn take_rest(&self, got: &Cell<usize>) -> Result<usize, Errno> {
         let flags = self.flags & libc::MSG_PEEK;
         match raw::receive(self.fd, self.data.parts(), got.get(), flags) {
             Ok(count) => Ok(got.get() + count),
