@@ -97,6 +97,7 @@ impl Engine {
         &mut self,
         id: EndpointId,
         linger: Option<Duration>,
+        low_water: usize,
         tcp: &TcpOptions,
         udp: &UdpOptions,
     ) {
@@ -105,6 +106,11 @@ impl Engine {
             return;
         };
         endpoint.linger = linger;
+        endpoint.low_water = low_water;
+        if let (Some(bytes), Some(end)) = (tcp.receive_buffer, &endpoint.end) {
+            // A bound of the program's choice counts what waits in the pair, too.
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 2);
+        }
         match endpoint.role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
             Role::Connecting(socket) | Role::Connection(socket) | Role::Listener(socket) => {

@@ -69,6 +69,9 @@ impl Sink for Delivery<'_, '_> {
         {
             return taken;
         }
+        if endpoint.low_water > 1 {
+            return taken;
+        }
         let rest = &data[taken..];
         if rest.len() < LONG {
             return taken;

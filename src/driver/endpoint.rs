@@ -76,6 +76,8 @@ pub struct Endpoint {
     pub lags: bool,
     /// Its one plain registration in an epoll set, if it has exactly that.
     pub watcher: Option<super::notice::Watcher>,
+    /// SO_RCVLOWAT: fewer bytes than these are not worth telling of.
+    pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
@@ -157,6 +159,7 @@ impl Endpoint {
             found_empty: false,
             lags: false,
             watcher: None,
+            low_water: 1,
             in_flight: 0,
             offered: None,
         }

@@ -43,7 +43,7 @@ fn serve(guard: &mut Guard) -> ! {
     guard.forget_programs();
     guard.reopen_window();
     guard.seat = Seat::Background;
-    while guard.has_sockets() || !guard.stack.tcp_is_quiet() {
+    while guard.has_sockets() || !guard.stack.tcp_is_done() {
         guard.set_alarm();
         let own = guard.own_descriptors();
         match guard.unlocked(|| poll_with_own(own, &mut [], None, None)) {

@@ -118,12 +118,15 @@ impl Engine {
 
     /// Whether there is something to be received or accepted, and nothing else to tell.
     fn is_readable(&self, id: EndpointId) -> bool {
-        match self.endpoints.get(id).map(|endpoint| endpoint.role) {
-            Some(Role::Connection(socket)) => {
-                self.stack.tcp_progress(socket).is_some_and(|progress| {
-                    progress.receive_len > 0 && !progress.fin_received && !progress.failed
-                })
-            }
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return false;
+        };
+        let low_water = endpoint.low_water.max(1);
+        match Some(endpoint.role) {
+            Some(Role::Connection(socket)) => self
+                .stack
+                .tcp_progress(socket)
+                .is_some_and(|progress| progress.receive_len >= low_water && !progress.is_last()),
             Some(Role::Listener(listener)) => self
                 .stack
                 .tcp_listener_status(listener)

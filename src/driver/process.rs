@@ -13,7 +13,9 @@ use crate::sys::{clock, descriptor, raw};
 /// How long the end of the process waits at most for what was accepted by send(2) to be
 /// acknowledged, by peers that go on acknowledging.
 const FINISH: Duration = Duration::from_secs(10);
-/// How long it waits for peers from whom nothing is heard.
+/// How long it waits before an heir takes over what is left.
+const GRACE: Duration = Duration::from_millis(20);
+/// Without an heir: how long it waits for peers from whom nothing is heard.
 const SILENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -119,11 +121,27 @@ pub fn finish(numbers: &[RawFd]) {
         }
     }
     guard.finish_pass();
-    if guard.stack.tcp_is_quiet() {
+    if wait_until_done(&mut guard) {
         return;
+    }
+    if heir::bequeath(&mut guard) {
+        return disown(guard);
     }
     let end = clock::monotonic() + FINISH.as_nanos() as u64;
     while wait_until_quiet(&mut guard, end) {}
+}
+
+/// Gives connections the moment that most need to end in order; whether all have.
+fn wait_until_done(guard: &mut Guard) -> bool {
+    let mut request = Wait {
+        deadline: Some(clock::monotonic() + GRACE.as_nanos() as u64),
+        stack_only: true,
+        ..Wait::default()
+    };
+    wait(guard, &mut request, None, |engine, _| {
+        engine.stack.tcp_is_done().then_some(())
+    })
+    .is_ok()
 }
 
 /// Whether to wait on: a signal handler ran, or a peer was heard from.

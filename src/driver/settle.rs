@@ -9,7 +9,7 @@ use super::datagrams::Arrived;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
-use crate::stack::tcp::State;
+use crate::stack::tcp::{Progress, State};
 use crate::stack::time::Instant;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
 use crate::sys::{pair, raw};
@@ -123,6 +123,16 @@ impl Engine {
         };
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
+        let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
+        if few
+            && !endpoint.unread
+            && !self
+                .stack
+                .tcp_progress(socket)
+                .is_some_and(Progress::is_last)
+        {
+            return;
+        }
         loop {
             let bytes = self.stack.tcp_received(socket);
             if bytes.is_empty() {

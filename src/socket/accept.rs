@@ -260,6 +260,7 @@ fn name(
     state.bound = state.local;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
+        endpoint.low_water = inherited.receive_low_water;
     }
     state.options = inherited;
     drop(state);

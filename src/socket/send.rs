@@ -109,6 +109,7 @@ impl Call<'_, '_> {
             Role::Connecting(_) => return None,
             _ => return Some(partial(sent, Errno::PIPE)),
         };
+        let stuffed = endpoint.filler > 0;
         if endpoint.unseen_writers || endpoint.overflow {
             let now = engine.now();
             engine.take_overflow(now, self.id);
@@ -131,7 +132,9 @@ impl Call<'_, '_> {
             .stack
             .tcp_progress(connection)
             .is_some_and(|held| held.writable);
-        if sent.get() > 0 && space < rest && !writable {
+        // Nor does one that was told that the queue is full take the first byte that gets free.
+        let was_full = self.waits && stuffed;
+        if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }
         let more = self.flags & libc::MSG_MORE != 0;

@@ -184,6 +184,11 @@ impl Stack {
         self.tcp.is_quiet()
     }
 
+    /// Whether no connection waits for anything any more, TIME-WAIT apart.
+    pub fn tcp_is_done(&self) -> bool {
+        self.tcp.is_done()
+    }
+
     /// What ICMP said about a connection that goes on; told once.
     pub fn tcp_take_soft_error(&mut self, id: SocketId) -> Option<Error> {
         self.tcp.take_soft_error(id)

@@ -39,6 +39,7 @@ pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<
     engine.apply(
         id,
         state.options.linger,
+        state.options.receive_low_water,
         &state.options.tcp(),
         &state.options.udp(),
     );

@@ -21,6 +21,13 @@ pub struct Progress {
     pub writable: bool,
 }
 
+impl Progress {
+    /// Whether nothing more will come.
+    pub fn is_last(self) -> bool {
+        self.fin_received || self.failed
+    }
+}
+
 impl Tcp {
     /// `None`: a stale handle.
     pub fn progress(&self, id: SocketId) -> Option<Progress> {
@@ -68,6 +75,13 @@ impl Tcp {
             matches!(tcb.state, State::SynSent | State::SynReceived)
                 || self.all_acknowledged(tcb.id)
         })
+    }
+
+    /// Whether no connection waits for anything any more, TIME-WAIT apart.
+    pub fn is_done(&self) -> bool {
+        self.connections
+            .iter()
+            .all(|tcb| matches!(tcb.state, State::Closed | State::TimeWait))
     }
 
     /// A connection whose place was freed: what was kept for it can go.
