@@ -12,7 +12,7 @@ use super::ports::Lease;
 use super::settle::STREAM_EVENTS;
 use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
-use crate::sys::pair;
+use crate::sys::{pair, raw};
 
 /// Connections in a listener's pair at a time: one tells readiness, the rest wait in the accept
 /// queue, where they cost no descriptor (the kernel bounds descriptors in flight).
@@ -104,6 +104,7 @@ impl Engine {
             held.in_flight = 0;
             held.offered = None;
         }
+        self.tell_of_another(id);
         while self
             .endpoints
             .get(id)
@@ -134,6 +135,20 @@ impl Engine {
                 held.in_flight += 1;
                 held.offered = Some(adopted);
             }
+        }
+    }
+
+    /// With one connection in the pair, another makes no new edge there: an edge-triggered watcher
+    /// is told by renewing its registration.
+    fn tell_of_another(&self, id: EndpointId) {
+        if let Some(held) = self.endpoints.get(id)
+            && held.in_flight > 0
+            && let Some(watcher) = held.watcher
+            && watcher.is_edge_triggered()
+            && self.is_readable(id)
+        {
+            // The set may be gone by now, and the watcher with it.
+            let _ = raw::epoll_renew(watcher.set, held.program, watcher.events, watcher.data);
         }
     }
 

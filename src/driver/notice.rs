@@ -44,6 +44,11 @@ const OUT: u32 = libc::EPOLLOUT as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
 
 impl Watcher {
+    /// Whether it is told of news only (EPOLLET).
+    pub fn is_edge_triggered(&self) -> bool {
+        self.events & EDGE != 0
+    }
+
     /// Whether events for it may be made here.
     pub fn is_plain(&self) -> bool {
         self.events & SPECIAL == 0 && self.events & IN != 0
@@ -117,7 +122,7 @@ impl Engine {
     }
 
     /// Whether there is something to be received or accepted, and nothing else to tell.
-    fn is_readable(&self, id: EndpointId) -> bool {
+    pub(super) fn is_readable(&self, id: EndpointId) -> bool {
         let Some(endpoint) = self.endpoints.get(id) else {
             return false;
         };

@@ -103,13 +103,29 @@ pub fn process_id() -> u32 {
 
 /// epoll_ctl(2) EPOLL_CTL_ADD for descriptors of the program's.
 pub fn epoll_add(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
+    epoll_control(libc::EPOLL_CTL_ADD, set, fd, events, data)
+}
+
+/// epoll_ctl(2) EPOLL_CTL_MOD for descriptors of the program's: what is ready is told again, also
+/// with EPOLLET.
+pub fn epoll_renew(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
+    epoll_control(libc::EPOLL_CTL_MOD, set, fd, events, data)
+}
+
+fn epoll_control(
+    operation: i32,
+    set: RawFd,
+    fd: RawFd,
+    events: u32,
+    data: u64,
+) -> Result<(), Errno> {
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: the kernel reads one epoll_event, which lives across the call.
     checked(unsafe {
         syscalls::syscall4(
             Sysno::epoll_ctl,
             set as usize,
-            libc::EPOLL_CTL_ADD as usize,
+            operation as usize,
             fd as usize,
             &raw mut event as usize,
         )
