@@ -62,12 +62,15 @@ pub struct Engine {
     pub settings: Settings,
     pub(super) link: Box<dyn Link + Send>,
     pub(super) mirror: Option<Mirror>,
-    /// Watches everything but the link.
+    /// Watches everything but the link: ends, alarm, bell, rtnetlink, leases, window.
     pub(super) set: Set,
     /// Watches the link and `set`, for calls that wait for the stack alone.
     pub(super) all: Set,
+    /// Wakes whoever has the seat.
     pub(super) wake: Bell,
+    /// Calls the background thread off the seat.
     pub(super) background_bell: Bell,
+    /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
     /// Rings for the stack's next deadline.
@@ -96,7 +99,7 @@ pub struct Engine {
     pub(super) limits: Limits,
     /// The socket whose bytes the waiting thread takes itself.
     pub(super) direct: Option<SocketId>,
-    /// Endpoints whose pairs were not brought up to date for that thread's sake.
+    /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
