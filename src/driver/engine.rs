@@ -102,6 +102,8 @@ pub struct Engine {
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
     pub(super) beside: usize,
+    /// The last drain stopped because its caller had enough: there is probably more.
+    pub(super) link_left: bool,
     /// Endpoints the waiter is to be told of.
     pub(super) noticed: Vec<EndpointId>,
     /// Scratch of `begin_collecting`.
@@ -170,6 +172,7 @@ impl Engine {
             lagging: Vec::new(),
             collecting: None,
             beside: 0,
+            link_left: false,
             noticed: Vec::new(),
             kept: Vec::new(),
             kernel_news: true,
@@ -252,6 +255,7 @@ impl Engine {
         self.link.advance(now.as_nanos());
         let mut unflushed = 0;
         let mut count = 0;
+        self.link_left = false;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
         let limit = if slept && !self.lone.is_multiple_of(LONE_CHECK) {
@@ -276,6 +280,10 @@ impl Engine {
             let frame = &self.frame[..received.len];
             self.stack
                 .receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            if direct.as_ref().is_some_and(|direct| direct.full) {
+                self.link_left = true;
+                break;
+            }
             if unflushed >= FLUSH_AFTER {
                 self.flush(now);
                 unflushed = 0;
