@@ -28,6 +28,8 @@ pub struct Direct<'a> {
     pub take_datagram: &'a mut dyn FnMut(&Datagram, &[u8]),
     /// Bytes or datagrams taken so far.
     pub taken: usize,
+    /// It takes no more.
+    pub full: bool,
 }
 
 /// The engine's [`Sink`] for one pass.
@@ -53,45 +55,40 @@ impl Sink for Delivery<'_, '_> {
         if !matches!(endpoint.role, Role::Connection(_)) || endpoint.full {
             return 0;
         }
-        let mut taken = 0;
         if let Some(direct) = self.direct.as_deref_mut()
             && direct.socket == id
             && !endpoint.unread
         {
-            taken = (direct.take)(data);
+            let taken = (direct.take)(data);
             direct.taken += taken;
-            if taken == data.len() {
-                return taken;
-            }
-        }
-        if let Some(watcher) = endpoint.watcher
-            && (self.collecting == Some(watcher.set) || self.nobody_waits)
-        {
+            // What does not fit waits in the receive queue, where the next call takes it from.
+            direct.full = taken < data.len();
             return taken;
         }
-        if endpoint.low_water > 1 {
-            return taken;
-        }
-        let rest = &data[taken..];
-        if rest.len() < LONG {
-            return taken;
+        let left_to_queue = endpoint
+            .watcher
+            .is_some_and(|watcher| self.collecting == Some(watcher.set) || self.nobody_waits);
+        if left_to_queue || endpoint.low_water > 1 || data.len() < LONG {
+            return 0;
         }
         let Some(end) = &endpoint.end else {
-            return taken;
+            return 0;
         };
-        match pair::give(end.as_fd(), rest) {
+        let given = match pair::give(end.as_fd(), data) {
             Ok(given) => {
                 endpoint.unread = true;
-                endpoint.full = given < rest.len();
-                taken += given;
+                endpoint.full = given < data.len();
+                given
             }
-            Err(Errno::AGAIN) => endpoint.full = true,
-            Err(_) => {}
-        }
+            Err(errno) => {
+                endpoint.full = errno == Errno::AGAIN;
+                0
+            }
+        };
         if endpoint.full {
             watch(self.set, endpoint, token, EventFlags::OUT);
         }
-        taken
+        given
     }
 
     fn deliver_datagram(&mut self, id: SocketId, datagram: &Datagram, data: &[u8]) -> bool {

@@ -39,6 +39,9 @@ pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 const BATCH: usize = 16;
 /// Frames drained in one pass at most, so that a flood does not keep a call from returning.
 const DRAIN: usize = 256;
+/// Bytes drained for a waiter of an epoll set before it gets its events: more would leave the
+/// processor's cache before the program reads it.
+const COLLECTED: usize = 256 * 1024;
 /// Bytes after which what the stack has to say (acknowledgements) is sent before draining on.
 const FLUSH_AFTER: usize = 512 * 1024;
 /// Room for the largest super-packet with its link header.
@@ -105,6 +108,8 @@ pub struct Engine {
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
     pub(super) beside: usize,
+    /// The last drain stopped because its caller had enough: there is probably more.
+    pub(super) link_left: bool,
     /// Endpoints the waiter is to be told of.
     pub(super) noticed: Vec<EndpointId>,
     /// Scratch of `begin_collecting`.
@@ -173,6 +178,7 @@ impl Engine {
             lagging: Vec::new(),
             collecting: None,
             beside: 0,
+            link_left: false,
             noticed: Vec::new(),
             kept: Vec::new(),
             kernel_news: true,
@@ -254,7 +260,9 @@ impl Engine {
         let now = self.now();
         self.link.advance(now.as_nanos());
         let mut unflushed = 0;
+        let mut drained = 0;
         let mut count = 0;
+        self.link_left = false;
         // Where frames come one by one, asking for a second one costs a system call for nothing.
         // Should there be one, the link stays readable; and now and then it is asked all the same.
         let limit = if slept && !self.lone.is_multiple_of(LONE_CHECK) {
@@ -279,6 +287,12 @@ impl Engine {
             let frame = &self.frame[..received.len];
             self.stack
                 .receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            drained += received.len;
+            let enough = self.collecting.is_some() && drained >= COLLECTED;
+            if enough || direct.as_ref().is_some_and(|direct| direct.full) {
+                self.link_left = true;
+                break;
+            }
             if unflushed >= FLUSH_AFTER {
                 self.flush(now);
                 unflushed = 0;

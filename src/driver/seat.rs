@@ -78,7 +78,13 @@ pub fn wait<T>(
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             break Err(Interruption::TimedOut);
         }
-        let woken = if drives {
+        let woken = if drives && core::mem::take(&mut guard.link_left) {
+            Ok(Ready {
+                link: true,
+                ends: false,
+                slept: false,
+            })
+        } else if drives {
             wait_driving(guard, request, now)
         } else {
             wait_beside(guard, request, now)

@@ -106,6 +106,7 @@ impl Call<'_, '_> {
             take: &mut take,
             take_datagram: &mut none,
             taken: 0,
+            full: false,
         });
         loop {
             let mut fds = [entry(self.fd, libc::POLLIN)];

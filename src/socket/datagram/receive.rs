@@ -149,6 +149,7 @@ impl Call<'_, '_> {
             take: &mut none,
             take_datagram: &mut take,
             taken: 0,
+            full: false,
         });
         loop {
             let mut fds = [entry(self.fd, libc::POLLIN)];
