@@ -93,7 +93,8 @@ pub struct Engine {
     /// How long the seat may stay empty.
     pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
-    pub(super) _memory: OwnedFd,
+    #[expect(dead_code, reason = "held, so that the bytes can change hands")]
+    memory: OwnedFd,
     frame: Box<[u8]>,
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
@@ -169,7 +170,7 @@ impl Engine {
             patrolled: false,
             patrol_interval: super::background::PATROL,
             background_runs: false,
-            _memory: parts.memory,
+            memory: parts.memory,
             frame: vec![0; FRAME].into_boxed_slice(),
             batch: Box::new(core::array::from_fn(|_| Transmit::default())),
             lone: 0,

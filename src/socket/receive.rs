@@ -265,7 +265,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Nothing more is there now: is anything to come?
+    /// Nothing more is there now. `None`: something may come.
     fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let over = match endpoint.role {
