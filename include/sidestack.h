@@ -113,7 +113,7 @@ extern "C" {
 const char *sidestack_version(void);
 
 /**
- * Is this descriptor a socket of the stack?
+ * Whether this descriptor is a socket of the stack.
  *
  * Returns 1 if it is or will be unless its first address says otherwise, 0 if the kernel serves it
  * (or it is no socket), -1 with errno EBADF if it is not open.
@@ -121,7 +121,7 @@ const char *sidestack_version(void);
 int sidestack_is_ours(int fd);
 
 /**
- * Why does the kernel serve this descriptor?
+ * Why the kernel serves this descriptor.
  *
  * Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
  * its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0
