@@ -1,14 +1,11 @@
 //! Other names the C library has for calls of ours, and the small calls that end in one of them
 //! where no hook sees it: isfdtype(3), sockatmark(3).
 
-use core::ffi::{c_int, c_uint, c_ulong, c_void};
+use core::ffi::{c_int, c_uint, c_void};
 
 use super::next;
 use super::{descriptors, messages, poll, sockets, streams};
 use crate::socket::table;
-
-/// SIOCATMARK of linux/sockios.h.
-const SIOCATMARK: c_ulong = 0x8905;
 
 /// read(2).
 #[unsafe(no_mangle)]
@@ -96,7 +93,7 @@ pub unsafe extern "C" fn __dup2(old: c_int, new: c_int) -> c_int {
 pub unsafe extern "C" fn sockatmark(fd: c_int) -> c_int {
     let mut mark: c_int = 0;
     // SAFETY: the request writes one int to `mark`, which lives across the call.
-    match unsafe { descriptors::ioctl(fd, SIOCATMARK, &raw mut mark as usize) } {
+    match unsafe { descriptors::ioctl(fd, descriptors::SIOCATMARK, &raw mut mark as usize) } {
         -1 => -1,
         _ => mark,
     }

@@ -23,7 +23,7 @@ pub extern "C" fn sidestack_version() -> *const c_char {
     VERSION_MARK[VERSION_START..].as_ptr().cast()
 }
 
-/// Is this descriptor a socket of the stack?
+/// Whether this descriptor is a socket of the stack.
 ///
 /// Returns 1 if it is or will be unless its first address says otherwise, 0 if the kernel serves it
 /// (or it is no socket), -1 with errno EBADF if it is not open.
@@ -35,7 +35,7 @@ pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
     }
 }
 
-/// Why does the kernel serve this descriptor?
+/// Why the kernel serves this descriptor.
 ///
 /// Writes a sentence to buffer, cut to size bytes including the NUL that always ends it, and returns
 /// its whole length without the NUL, as snprintf(3) does: buffer may be NULL if size is 0. Returns 0

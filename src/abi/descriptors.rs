@@ -193,7 +193,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
 
 /// linux/sockios.h.
 const SIOCOUTQNSD: c_ulong = 0x894b;
-const SIOCATMARK: c_ulong = 0x8905;
+pub(super) const SIOCATMARK: c_ulong = 0x8905;
 const SIOCGIF_FIRST: c_ulong = 0x8910;
 const SIOCGIF_LAST: c_ulong = 0x8970;
 

@@ -17,6 +17,7 @@ mod border;
 mod control;
 mod descriptors;
 mod epoll;
+mod fortified;
 mod messages;
 mod names;
 mod next;

@@ -1,4 +1,4 @@
-//! poll(2), ppoll(2) and their fortified variants.
+//! poll(2), ppoll(2).
 
 use core::ffi::c_int;
 use core::time::Duration;
@@ -99,36 +99,4 @@ pub unsafe extern "C" fn ppoll(
             None => result(by_kernel()),
         }
     })
-}
-
-/// Whether a fortified call names more entries than its array has.
-fn overflows(count: libc::nfds_t, room: usize) -> bool {
-    room / size_of::<libc::pollfd>() < count as usize
-}
-
-/// poll(2), fortified.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __poll_chk(
-    fds: *mut libc::pollfd,
-    count: libc::nfds_t,
-    timeout: c_int,
-    room: usize,
-) -> c_int {
-    super::streams::overflow_if(overflows(count, room));
-    // SAFETY: the program's own arguments.
-    unsafe { poll(fds, count, timeout) }
-}
-
-/// ppoll(2), fortified.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn __ppoll_chk(
-    fds: *mut libc::pollfd,
-    count: libc::nfds_t,
-    timeout: *const libc::timespec,
-    mask: *const libc::sigset_t,
-    room: usize,
-) -> c_int {
-    super::streams::overflow_if(overflows(count, room));
-    // SAFETY: the program's own arguments.
-    unsafe { ppoll(fds, count, timeout, mask) }
 }

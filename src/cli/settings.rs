@@ -120,7 +120,7 @@ impl Settings {
         }
     }
 
-    /// Is `SIDESTACK_REQUIRED` in force?
+    /// Whether `SIDESTACK_REQUIRED` is in force.
     pub(crate) fn required(&self) -> bool {
         self.get("SIDESTACK_REQUIRED")
             .is_some_and(|value| value == "1")

@@ -98,7 +98,7 @@ impl EphemeralPorts {
         }
     }
 
-    /// Is the port one of these?
+    /// Whether the port is one of these.
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn is_leased(&mut self, protocol: Protocol, port: u16) -> bool {
         self.table(protocol).ports.contains_key(&port)

@@ -22,7 +22,7 @@ pub struct Interface {
     pub mtu: u32,
     /// Is it administratively up? False, too, when it is gone.
     pub up: bool,
-    /// Does it have a carrier?
+    /// It has a carrier.
     pub running: bool,
 }
 

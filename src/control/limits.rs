@@ -12,7 +12,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Is the port in the range?
+    /// Whether the port is in the range.
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }

@@ -55,7 +55,7 @@ impl News {
         routes: true,
     };
 
-    /// Did anything change?
+    /// Whether anything has changed.
     pub fn any(self) -> bool {
         self.link || self.addresses || self.routes
     }

@@ -35,7 +35,7 @@ impl PortSet {
         self.blocks.insert(block);
     }
 
-    /// Is the port in the set, alone or in a block?
+    /// Whether the port is in the set, alone or in a block.
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub fn contains(&self, port: u16) -> bool {
         self.singles.contains(&port) || self.blocks.contains(&block_of(port))

@@ -24,12 +24,12 @@ impl Cidr {
         Ipv4Addr::from_bits(self.address.to_bits() & self.mask())
     }
 
-    /// Is all of `other` in this network?
+    /// Whether all of `other` is in this network.
     pub fn covers(self, other: Self) -> bool {
         self.prefix_len <= other.prefix_len && self.contains(other.address)
     }
 
-    /// Is the address in this network?
+    /// Whether the address is in this network.
     pub fn contains(self, address: Ipv4Addr) -> bool {
         (address.to_bits() ^ self.address.to_bits()) & self.mask() == 0
     }

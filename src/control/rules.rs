@@ -212,8 +212,8 @@ impl Answers {
         self.lengths |= 1 << destination.prefix_len.min(63);
     }
 
-    /// Does the table have one answer for all of these destinations (or several that are longer
-    /// prefixes of it)?
+    /// Whether the table has one answer for all of these destinations (or several that are longer
+    /// prefixes of it).
     fn cover(&self, destination: Cidr) -> bool {
         (0..=destination.prefix_len.min(32))
             .rev()

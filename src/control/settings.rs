@@ -220,7 +220,7 @@ fn rules_for(rules: Rules, program: &str, warnings: &mut Vec<String>) -> Values 
     values
 }
 
-/// Is the stack required, as far as can be said before everything is checked?
+/// Whether the stack is required, as far as can be said before everything is checked.
 fn is_required(values: &Values) -> bool {
     // Who wrote "yes" wants it, and gets told how to write it.
     parse_with(values, "required", parse_flag).map_or(true, |flag| flag == Some(true))

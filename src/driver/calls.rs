@@ -174,8 +174,8 @@ impl Engine {
         }
     }
 
-    /// Passes on to the pairs what a direct receiver left in the receive queue: somebody is about
-    /// to look at the descriptors.
+    /// Passes on to the pairs what was left in the queues for the sake of a short cut: somebody is
+    /// about to look at the descriptors.
     pub fn settle_lagging(&mut self) {
         if self.lagging.is_empty() {
             return;

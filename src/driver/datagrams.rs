@@ -2,9 +2,12 @@
 //! addresses.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
 
 use super::Engine;
 use super::endpoint::EndpointId;
+use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
 use crate::sys::{clock, pair};
@@ -148,6 +151,42 @@ impl Engine {
         {
             endpoint.unread = true;
         }
+    }
+
+    /// Makes a datagram socket's pair agree with it: what has arrived, and an error to tell of.
+    pub(super) fn settle_datagram(&mut self, id: EndpointId, socket: SocketId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        if let Some(error) = self.stack.udp_take_error(socket) {
+            endpoint.error = Some(error);
+            self.notify(id);
+        }
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        let Some(end) = &endpoint.end else { return };
+        endpoint.full = false;
+        let mut payload = vec![0; LONGEST];
+        while let Some(datagram) = self.stack.udp_front(socket) {
+            let header = Arrived::now(&datagram).encode();
+            let len = self.stack.udp_peek(socket, &mut payload);
+            match pair::give_message(end, &header, &payload[..len]) {
+                Ok(_) => endpoint.unread = true,
+                Err(Errno::AGAIN) => {
+                    endpoint.full = true;
+                    break;
+                }
+                Err(_) => {}
+            }
+            self.stack.udp_receive(socket, &mut []);
+        }
+        let also = if endpoint.full {
+            EventFlags::OUT
+        } else {
+            EventFlags::empty()
+        };
+        watch(&self.set, endpoint, id.token(), also);
     }
 
     /// Sends what others than this process's calls have written to a datagram socket.

@@ -65,12 +65,15 @@ pub struct Engine {
     pub settings: Settings,
     pub(super) link: Box<dyn Link + Send>,
     pub(super) mirror: Option<Mirror>,
-    /// Watches everything but the link.
+    /// Watches everything but the link: ends, alarm, bell, rtnetlink, leases, window.
     pub(super) set: Set,
     /// Watches the link and `set`, for calls that wait for the stack alone.
     pub(super) all: Set,
+    /// Wakes whoever has the seat.
     pub(super) wake: Bell,
+    /// Calls the background thread off the seat.
     pub(super) background_bell: Bell,
+    /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
     /// Rings for the stack's next deadline.
@@ -90,7 +93,8 @@ pub struct Engine {
     /// How long the seat may stay empty.
     pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
-    pub(super) _memory: OwnedFd,
+    #[expect(dead_code, reason = "held, so that the bytes can change hands")]
+    memory: OwnedFd,
     frame: Box<[u8]>,
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
@@ -99,7 +103,7 @@ pub struct Engine {
     pub(super) limits: Limits,
     /// The socket whose bytes the waiting thread takes itself.
     pub(super) direct: Option<SocketId>,
-    /// Endpoints whose pairs were not brought up to date for that thread's sake.
+    /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
@@ -166,7 +170,7 @@ impl Engine {
             patrolled: false,
             patrol_interval: super::background::PATROL,
             background_runs: false,
-            _memory: parts.memory,
+            memory: parts.memory,
             frame: vec![0; FRAME].into_boxed_slice(),
             batch: Box::new(core::array::from_fn(|_| Transmit::default())),
             lone: 0,

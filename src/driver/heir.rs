@@ -1,9 +1,10 @@
 //! The heir: a process that goes on serving what outlives this one.
 //!
 //! Descriptors that other processes hold when this one ends, or that it keeps when it executes
-//! another program, still need their stack. The heir is a copy of this process (fork(2)) that
-//! keeps nothing but the engine: it runs passes until the last of those descriptors is closed and
-//! what was sent is acknowledged.
+//! another program, still need their stack, and so does data that is on its way when it ends. The
+//! heir is a copy of this process (fork(2)) that keeps nothing but the engine: it runs passes until
+//! the last of those descriptors is closed and what was sent is acknowledged. TIME-WAIT it does not
+//! sit out.
 //!
 //! 1. The heir is nobody's child: it is made by a child that ends at once, so that the program
 //!    waits for nothing it does not know.

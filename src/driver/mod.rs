@@ -4,27 +4,34 @@
 //!   a thread in recv, poll, epoll_wait …        the background thread
 //!            │ seat                                   │ seat, while nobody else has it
 //!            ▼                                        ▼
-//!     wait: poll(link, ends) ──► pass: drain link → timers → transmit → settle endpoints
+//!     wait for link, ends, alarm ──► pass: drain link → ends → timers → transmit → settle
 //! ```
 //!
-//! Whoever waits, drives. The *seat* says who: the thread that waits in a call of ours takes it,
-//! moves the frames itself, and leaves it with what it came for. The background thread takes a
+//! Whoever waits, drives. The [`seat`] says who: the thread that waits in a call of ours takes it,
+//! moves the frames itself, and leaves it with what it came for. The [`background`] thread takes a
 //! seat that stays empty, so that acknowledgements, timers and descriptors used behind our back
-//! are served while the program computes.
+//! are served while the program computes. What outlives the process is served by an [`heir`].
 //!
-//! An *endpoint* is the stack's end of the pair whose other end is the program's descriptor.
-//! Settling it makes the one agree with the other: bytes, end of stream, errors, room to send.
+//! An [`endpoint`] is the stack's end of the pair whose other end is the program's descriptor.
+//! To [`settle`] it makes the one agree with the other: bytes, end of stream, errors, room to send.
+//! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
+//! [`notice`] tells an epoll set's waiter directly.
 //!
-//! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, seat. It is never held
-//!    while waiting. A thread that asks for it while it has it (a signal handler that interrupts
-//!    a call of ours) is refused and goes by the descriptor alone.
+//! [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
+//! answers `sidestack ss`.
+//!
+//! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
+//!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
+//!    A thread that asks for it while it has it (a signal handler that interrupts a call of ours)
+//!    is refused and goes by the descriptor alone.
 //! 2. Only the holder of the lock writes to an endpoint's pair, so "the pair was empty" stays
 //!    true until the lock is released.
 //! 3. Bytes for the program are in three places, oldest first: the pair, the receive queue, the
 //!    frame being processed. They move forward only.
 //! 4. Bytes from the program likewise: the send queue, the pair, the call in progress.
-//! 5. The seat is empty, or its holder polls the link before any deadline of the stack, or the
-//!    patrol timer is armed and the background thread will take it.
+//! 5. While the lock is free, one of three holds: somebody has the seat, and waits for the link
+//!    and the stack's next deadline; the seat is empty, and the patrol timer runs or the
+//!    background thread is about to look; or there is nothing to serve.
 
 mod admitted;
 mod background;

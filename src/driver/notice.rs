@@ -2,14 +2,20 @@
 //!
 //! A thread that waits in epoll_wait(2) and drives sees arriving data before the kernel does. If
 //! the socket is watched by exactly that set, in a plain way, the event is made here and the data
-//! stays in the receive queue, from where the following recv(2) takes it. Nothing of this can be
-//! told from outside: whoever looks at the descriptor in another way (another set, poll(2), a
-//! forked child, a call we do not see) finds the pair brought up to date first, since everything
-//! left behind is on the `lagging` list.
+//! stays in the receive queue, from where the following recv(2) takes it. While nobody waits at
+//! all, such a socket's bytes are put off in the same way. Whoever looks at the descriptor in
+//! another way (another set, poll(2), a forked child) finds the pair brought up to date first,
+//! since everything left behind is on the `lagging` list.
 //!
-//! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`.
-//! 2. `lagging` is settled before anybody else can look: on entry of other waiting calls, before
-//!    fork(2), and by the background thread when it takes the seat.
+//! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`, as is
+//!    one whose pair has room that was not filled.
+//! 2. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
+//!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
+//!    background thread when it takes the seat.
+//! 3. A socket that others may use unseen (`unseen_writers`) has no part in this.
+//!
+//! What it cannot do: a program that waits by our epoll_wait(2) and receives by a raw system call
+//! finds its bytes when the background thread has taken the seat, and not before.
 
 use rustix::fd::RawFd;
 
@@ -104,7 +110,8 @@ impl Engine {
         off
     }
 
-    /// A call has taken something and left the rest, of which the descriptor does not tell yet.
+    /// accept(2) has taken a connection and left the rest, of which the descriptor does not tell
+    /// yet.
     pub fn leave_rest(&mut self, id: EndpointId) {
         if self.is_readable(id) {
             self.lag(id);

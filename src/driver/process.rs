@@ -70,7 +70,7 @@ pub extern "C" fn after_fork_child() {
     }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe { ENGINE.force_unlock() };
-    crate::sys::process::forget_id();
+    crate::sys::process::note_id();
     passed::forget();
     disown(Guard(ENGINE.lock()));
 }
@@ -95,7 +95,8 @@ pub(super) fn disown(mut guard: Guard) {
 }
 
 /// The process ends, and with it the program's descriptors `numbers`. What other processes hold
-/// of them is left to an heir; else what was sent is delivered as far as peers take it.
+/// of them is left to an heir at once; else all is closed, and an heir has what does not end soon.
+/// Without heirs, what was sent is delivered as far as peers take it.
 pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
     guard.settle_lagging();

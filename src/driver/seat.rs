@@ -56,7 +56,7 @@ const FEW: usize = 6;
 /// Waits until `ready` gives something, driving the stack if nobody else does.
 ///
 /// `direct` is where bytes for the caller's socket may go at once. `ready` is called with the
-/// engine locked: first before any waiting, then after each pass.
+/// engine locked: before any waiting (but see [`Wait::wait_first`]) and after each pass.
 pub fn wait<T>(
     guard: &mut Guard,
     request: &mut Wait<'_>,

@@ -5,7 +5,6 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
 use super::Engine;
-use super::datagrams::Arrived;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
@@ -16,8 +15,6 @@ use crate::sys::{pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
 const MOVE: usize = 16 * 1024;
-/// Longest payload of a datagram (RFC 768).
-const DATAGRAM: usize = 64 * 1024;
 /// What [`Engine::stuff`] puts into a pair.
 static FILLING: [u8; super::FILLER] = [0; super::FILLER];
 
@@ -360,41 +357,6 @@ impl Engine {
         {
             self.ports.forget_if_gone(&mut self.stack, socket);
         }
-    }
-
-    fn settle_datagram(&mut self, id: EndpointId, socket: SocketId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        if let Some(error) = self.stack.udp_take_error(socket) {
-            endpoint.error = Some(error);
-            self.notify(id);
-        }
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        let Some(end) = &endpoint.end else { return };
-        endpoint.full = false;
-        let mut payload = vec![0; DATAGRAM];
-        while let Some(datagram) = self.stack.udp_front(socket) {
-            let header = Arrived::now(&datagram).encode();
-            let len = self.stack.udp_peek(socket, &mut payload);
-            match pair::give_message(end, &header, &payload[..len]) {
-                Ok(_) => endpoint.unread = true,
-                Err(Errno::AGAIN) => {
-                    endpoint.full = true;
-                    break;
-                }
-                Err(_) => {}
-            }
-            self.stack.udp_receive(socket, &mut []);
-        }
-        let also = if endpoint.full {
-            EventFlags::OUT
-        } else {
-            EventFlags::empty()
-        };
-        watch(&self.set, endpoint, id.token(), also);
     }
 }
 

@@ -6,9 +6,9 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::create::admit;
-use super::readiness::deadline;
+use super::waiting::{deadline, resume};
 use super::{Kind, Socket, Stage, table};
-use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
 use crate::sys::signal;
@@ -85,9 +85,7 @@ fn accept_from(
         });
         match outcome {
             Ok(accepted) => return accepted,
-            Err(Interruption::Signal) if timeout.is_none() && signal::all_restart() => {}
-            Err(Interruption::Signal) => return Err(Errno::INTR),
-            Err(Interruption::TimedOut) => return Err(Errno::AGAIN),
+            Err(interruption) => resume(interruption, timeout)?,
         }
     }
 }

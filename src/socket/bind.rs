@@ -78,7 +78,7 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
     state.bound = Some(local);
     if socket.kind == Kind::Datagram {
-        super::datagram::open(&mut engine, socket, &mut state, id, lease)?;
+        super::datagram::open(&mut engine, &mut state, id, lease)?;
     } else {
         state.lease = Some(lease);
     }

@@ -8,15 +8,12 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
-use super::readiness::deadline;
+use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, State, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{
-    self, EndpointId, Engine, Guard, Interruption, Lease, Passed, Role, Wait, wait,
-};
+use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Role, Wait, wait};
 use crate::stack::Stack;
 use crate::stack::routes::RouteDecision;
-use crate::sys::signal;
 use crate::sys::wait::entry;
 
 /// connect(2).
@@ -253,13 +250,14 @@ fn complete(
                 restart(engine, socket, &mut state)?;
                 return Err(error.map_or(Errno::CONNABORTED, errno::of));
             }
-            Err(Interruption::Signal) if timeout.is_none() && signal::all_restart() => {}
             Err(interruption) => {
-                engine.stuff(id);
-                return Err(match interruption {
-                    Interruption::Signal => Errno::INTR,
-                    Interruption::TimedOut => Errno::INPROGRESS,
-                });
+                if let Err(errno) = resume(interruption, timeout) {
+                    engine.stuff(id);
+                    return Err(match errno {
+                        Errno::AGAIN => Errno::INPROGRESS,
+                        errno => errno,
+                    });
+                }
             }
         }
     }

@@ -4,8 +4,9 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Kind, Socket, Stage, table};
-use crate::driver::{self, Role, Wait, wait};
+use super::{Kind, Socket, Stage, State, table};
+use crate::driver::{self, Engine, Role, Wait, wait};
+use crate::stack::ids::SocketId;
 use crate::sys::{clock, raw};
 
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
@@ -110,16 +111,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     let result = match role {
         Some(Role::Listener(listener)) => {
             if reads {
-                // Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
-                let _ = raw::shutdown(fd, libc::SHUT_RDWR);
-                engine.stack.tcp_close(now, listener);
-                engine.endpoints.set_role(id, Role::Undecided);
-                let engine = &mut *engine;
-                engine.ports.forget_if_gone(&mut engine.stack, listener);
-                state.stage = Stage::Idle;
-                state.bound = None;
-                state.local = None;
-                let _ = super::create::renew(engine, socket, &mut state);
+                end_listener(&mut engine, fd, socket, &mut state, listener);
             }
             Ok(())
         }
@@ -164,6 +156,27 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     engine.finish_pass();
     engine.kick();
     Some(result)
+}
+
+/// Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
+fn end_listener(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    listener: SocketId,
+) {
+    let _ = raw::shutdown(fd, libc::SHUT_RDWR);
+    let now = engine.now();
+    engine.stack.tcp_close(now, listener);
+    if let Some(id) = state.endpoint {
+        engine.endpoints.set_role(id, Role::Undecided);
+    }
+    engine.ports.forget_if_gone(&mut engine.stack, listener);
+    state.stage = Stage::Idle;
+    state.bound = None;
+    state.local = None;
+    let _ = super::create::renew(engine, socket, state);
 }
 
 /// In a forked child: the descriptors go on working by themselves, served by the parent.

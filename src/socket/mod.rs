@@ -9,11 +9,15 @@
 //! options. Its first address decides. If the stack serves it, it goes on over the pair. If the
 //! kernel does, a real kernel socket takes the descriptor's place and the entry goes.
 //!
+//! A call gives `None`, or [`bind::Rest::Kernel`], where the descriptor itself is to be asked: it
+//! is the kernel's by now, or another process serves it.
+//!
 //! 1. The table's entry is a help, not the truth: the descriptor may be closed or replaced where
 //!    we cannot see it. Whatever is done with a stale entry must be harmless.
 //! 2. A socket's state is behind its own lock, taken after the engine's, never before it.
-//! 3. In a forked child the entries stay, without engine: the descriptors work by themselves, and
-//!    names come from what the state remembers ([`State::endpoint`] is `None` then).
+//! 3. In a forked child, and where an heir serves, the entries stay, without engine: the
+//!    descriptors work by themselves, and names come from what the state remembers
+//!    ([`State::endpoint`] is `None` then).
 
 pub mod accept;
 pub mod address;
@@ -30,6 +34,7 @@ pub mod receive;
 pub mod report;
 pub mod send;
 pub mod table;
+mod waiting;
 
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +89,7 @@ pub struct Socket {
 
 /// What changes about a socket.
 pub struct State {
-    /// The engine's side; `None` in a forked child.
+    /// The engine's side; `None` if it is in another process (invariant 3).
     pub endpoint: Option<EndpointId>,
     /// How far it has come.
     pub stage: Stage,

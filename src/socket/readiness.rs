@@ -7,16 +7,10 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
+use super::waiting::deadline;
 use super::{Registration, Stage, table};
 use crate::driver::{self, Interruption, Role, Wait, Watcher, wait};
-use crate::sys::clock;
 use crate::sys::wait::{SignalMask, entry, poll_for};
-
-/// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
-pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
-    let nanoseconds = u64::try_from(timeout?.as_nanos()).unwrap_or(u64::MAX);
-    Some(clock::monotonic().saturating_add(nanoseconds))
-}
 
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
 pub fn poll(

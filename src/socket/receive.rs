@@ -6,13 +6,13 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::readiness::deadline;
+use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, errno};
-use crate::driver::{self, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::driver::{self, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::sink::Datagram;
+use crate::sys::raw;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
-use crate::sys::{raw, signal};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -126,9 +126,11 @@ impl Call<'_, '_> {
             });
             match outcome {
                 Ok(result) => return result,
-                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
-                Err(Interruption::Signal) => return partial(got, Errno::INTR),
-                Err(Interruption::TimedOut) => return partial(got, Errno::AGAIN),
+                Err(interruption) => {
+                    if let Err(errno) = resume(interruption, self.timeout) {
+                        return partial(got, errno);
+                    }
+                }
             }
         }
     }
@@ -263,7 +265,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Nothing more is there now: is anything to come?
+    /// Nothing more is there now. `None`: something may come.
     fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let over = match endpoint.role {
@@ -294,14 +296,5 @@ impl Call<'_, '_> {
             }
         }
         Some(Ok(got.get()))
-    }
-}
-
-/// What was received counts more than why no more was.
-fn partial(got: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
-    if got.get() > 0 {
-        Ok(got.get())
-    } else {
-        Err(errno)
     }
 }

@@ -6,9 +6,11 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::readiness::deadline;
+use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, errno};
-use crate::driver::{self, EndpointId, Engine, Guard, Interruption, Role, Wait, wait};
+use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
+use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
@@ -89,9 +91,11 @@ impl Call<'_, '_> {
             });
             match outcome {
                 Ok(result) => return result,
-                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
-                Err(Interruption::Signal) => return partial(sent, Errno::INTR),
-                Err(Interruption::TimedOut) => return partial(sent, Errno::AGAIN),
+                Err(interruption) => {
+                    if let Err(errno) = resume(interruption, self.timeout) {
+                        return partial(sent, errno);
+                    }
+                }
             }
         }
     }
@@ -121,7 +125,6 @@ impl Call<'_, '_> {
                 return None;
             }
         }
-        let now = engine.now();
         if self.flags & libc::MSG_OOB != 0 {
             return Some(self.urgent(engine, connection));
         }
@@ -137,8 +140,23 @@ impl Call<'_, '_> {
         if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }
+        let queued = self.queue(engine, connection, sent);
+        engine.finish_pass();
+        match queued {
+            Err(errno) => Some(partial(sent, errno)),
+            Ok(()) => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
+        }
+    }
+
+    /// Queues what fits.
+    fn queue(
+        &self,
+        engine: &mut Engine,
+        connection: SocketId,
+        sent: &Cell<usize>,
+    ) -> Result<(), Errno> {
+        let now = engine.now();
         let more = self.flags & libc::MSG_MORE != 0;
-        let mut failed = None;
         for run in self.data.runs(sent.get()) {
             match engine.stack.tcp_send(now, connection, run, more) {
                 Ok(count) => {
@@ -147,25 +165,14 @@ impl Call<'_, '_> {
                         break;
                     }
                 }
-                Err(crate::stack::error::Error::WouldBlock) => break,
-                Err(error) => {
-                    failed = Some(errno::of(error));
-                    break;
-                }
+                Err(Error::WouldBlock) => break,
+                Err(error) => return Err(errno::of(error)),
             }
         }
-        engine.finish_pass();
-        match failed {
-            Some(errno) => Some(partial(sent, errno)),
-            None => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
-        }
+        Ok(())
     }
 
-    fn urgent(
-        &self,
-        engine: &mut Engine,
-        connection: crate::stack::ids::SocketId,
-    ) -> Result<usize, Errno> {
+    fn urgent(&self, engine: &mut Engine, connection: SocketId) -> Result<usize, Errno> {
         let now = engine.now();
         let mut sent = 0;
         for run in self.data.runs(0) {
@@ -176,14 +183,5 @@ impl Call<'_, '_> {
         }
         engine.finish_pass();
         Ok(sent)
-    }
-}
-
-/// What was sent counts more than why no more was.
-fn partial(sent: &Cell<usize>, errno: Errno) -> Result<usize, Errno> {
-    if sent.get() > 0 {
-        Ok(sent.get())
-    } else {
-        Err(errno)
     }
 }

@@ -65,8 +65,8 @@ pub fn set_program_limit(limit: ProgramLimit) {
     *PROGRAM_LIMIT.lock() = Some(limit);
 }
 
-/// Puts the real limits back to what the program believes: in a child, before it becomes another
-/// program.
+/// Puts the real limits back to what the program believes: where there is no engine any more, and
+/// before the process becomes another program.
 pub fn restore_limit() {
     if let Some(limit) = PROGRAM_LIMIT.lock().take() {
         set_limit(limit.soft, limit.hard);

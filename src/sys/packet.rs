@@ -56,7 +56,7 @@ impl VnetHeader {
         }
     }
 
-    /// Does the kernel or the hardware vouch for the frame's L4 checksum?
+    /// Whether the kernel or the hardware vouches for the frame's checksum of TCP or UDP.
     pub fn checksum_trusted(&self) -> bool {
         self.flags & (NEEDS_CSUM | DATA_VALID) != 0
     }

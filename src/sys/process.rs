@@ -21,14 +21,9 @@ pub fn is_vfork_child() -> bool {
     known != now
 }
 
-/// Notes which process the memory belongs to.
+/// Notes that the memory belongs to this process: in a forked child.
 pub fn note_id() {
     ID.store(raw::process_id(), Ordering::Relaxed);
-}
-
-/// In a forked child: the memory is its own now.
-pub fn forget_id() {
-    note_id();
 }
 
 /// Ends the process at once (exit_group(2)): nothing of the program's is run.

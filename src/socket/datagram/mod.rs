@@ -25,7 +25,6 @@ use crate::stack::ids::SocketId;
 /// Opens the stack's socket for a leased port.
 pub fn open(
     engine: &mut Engine,
-    _socket: &Socket,
     state: &mut State,
     id: EndpointId,
     lease: Lease,
@@ -71,7 +70,7 @@ fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<Soc
         lease => lease?,
     };
     state.local = Some(SocketAddrV4::new(ip, lease.port()));
-    open(engine, socket, state, id, lease)
+    open(engine, state, id, lease)
 }
 
 /// connect(2): sets or, with AF_UNSPEC, clears the peer.

@@ -6,14 +6,12 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use crate::driver::{
-    self, Arrived, Direct, EndpointId, Engine, Guard, Interruption, Role, Wait, wait,
-};
-use crate::socket::readiness::deadline;
+use crate::driver::{self, Arrived, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
+use crate::socket::waiting::{deadline, resume};
 use crate::socket::{Socket, errno};
+use crate::sys::raw;
 use crate::sys::user::Buffers;
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{raw, signal};
 
 /// A received datagram.
 #[derive(Clone, Copy, Debug)]
@@ -166,9 +164,7 @@ impl Call<'_, '_> {
             });
             match outcome {
                 Ok(result) => return result,
-                Err(Interruption::Signal) if self.timeout.is_none() && signal::all_restart() => {}
-                Err(Interruption::Signal) => return Err(Errno::INTR),
-                Err(Interruption::TimedOut) => return Err(Errno::AGAIN),
+                Err(interruption) => resume(interruption, self.timeout)?,
             }
         }
     }

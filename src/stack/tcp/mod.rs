@@ -22,7 +22,8 @@
 //! 5. What grows on a peer's account has a bound: half-open connections, TIME-WAIT, ranges out of
 //!    order, replies, queues.
 //!
-//! What it does not do: authentication (RFC 5925), Fast Open, ECN, multipath.
+//! What it does not do: authentication (RFC 5925), Fast Open, ECN, RACK-TLP, PRR, urgent data on
+//! receipt, multipath. COMPLIANCE.md has it RFC by RFC.
 
 mod arrives;
 mod config;
