@@ -87,12 +87,12 @@ fn run() {
 /// One wait and one pass in the seat.
 fn drive(mut guard: super::Guard) {
     guard.set_alarm();
-    let own = guard.own_descriptors();
+    let all = guard.all_descriptors();
     let mut bell = [entry(
         guard.background_bell.as_fd().as_raw_fd(),
         libc::POLLIN,
     )];
-    let ready = guard.unlocked(|| poll_with_own(own, &mut bell, None, None));
+    let ready = guard.unlocked(|| poll_with_own(all, &mut bell, None, None));
     if bell[0].revents != 0 {
         guard.background_bell.silence();
     }

@@ -214,10 +214,15 @@ impl Engine {
     /// endpoints that changed. `ready` says which of them are worth a look.
     pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
         self.passes[usize::from(self.seat == Seat::Background)] += 1;
-        if ready.link {
-            self.drain(ready.slept, direct);
-        }
-        if ready.ends {
+        let frames = if ready.link {
+            self.drain(ready.slept, direct)
+        } else {
+            0
+        };
+        // Descriptors stay ready until they are looked at: that can wait a little while frames arrive.
+        let overdue = self.time.saturating_sub(self.glanced_at) > GLANCE;
+        if ready.ends && (frames == 0 || overdue) {
+            self.glanced_at = self.time;
             self.look_at_ends();
         }
         self.finish_pass();
@@ -257,7 +262,8 @@ impl Engine {
         self.link.flush();
     }
 
-    fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) {
+    /// Takes frames from the link; how many.
+    fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) -> usize {
         let now = self.now();
         self.link.advance(now.as_nanos());
         let mut unflushed = 0;
@@ -304,6 +310,7 @@ impl Engine {
         } else {
             0
         };
+        count
     }
 
     /// Sends everything the stack has to say.

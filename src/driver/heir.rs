@@ -46,8 +46,8 @@ fn serve(guard: &mut Guard) -> ! {
     guard.seat = Seat::Background;
     while guard.has_sockets() || !guard.stack.tcp_is_done() {
         guard.set_alarm();
-        let own = guard.own_descriptors();
-        match guard.unlocked(|| poll_with_own(own, &mut [], None, None)) {
+        let all = guard.all_descriptors();
+        match guard.unlocked(|| poll_with_own(all, &mut [], None, None)) {
             Ok(ready) => guard.pass(ready, None),
             Err(_) => break,
         }

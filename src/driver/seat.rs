@@ -127,13 +127,13 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
     guard.set_alarm();
     let timeout = remaining(request.deadline, now);
     let mut ready = if request.stack_only {
-        let all = guard.all.as_fd().as_raw_fd();
+        let all = guard.all_descriptors();
         guard.unlocked(|| wait_for_own(all, timeout))?
     } else {
-        let own = guard.own_descriptors();
+        let all = guard.all_descriptors();
         let mask = request.mask;
         let fds = &mut *request.fds;
-        guard.unlocked(|| poll_with_own(own, fds, timeout, mask.as_ref()))?
+        guard.unlocked(|| poll_with_own(all, fds, timeout, mask.as_ref()))?
     };
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
     guard.idle = ready.slept;
@@ -177,31 +177,32 @@ fn wait_for_own(all: RawFd, timeout: Option<Duration>) -> Result<Ready, Errno> {
     })
 }
 
-/// Polls the engine's descriptors and some of the program's.
+/// Polls the engine's descriptors and some of the program's. Which of the engine's it was is not
+/// asked: the pass looks at the link first, and at the rest if the link has nothing.
 pub(super) fn poll_with_own(
-    own: [RawFd; 2],
+    all: RawFd,
     extra: &mut [libc::pollfd],
     timeout: Option<Duration>,
     mask: Option<&SignalMask>,
 ) -> Result<Ready, Errno> {
-    let mut few = [entry(-1, 0); FEW + 2];
+    let mut few = [entry(-1, 0); FEW + 1];
     let mut many = Vec::new();
-    let all = if extra.len() <= FEW {
-        &mut few[..extra.len() + 2]
+    let fds = if extra.len() <= FEW {
+        &mut few[..=extra.len()]
     } else {
-        many.resize(extra.len() + 2, entry(-1, 0));
+        many.resize(extra.len() + 1, entry(-1, 0));
         &mut many[..]
     };
-    all[0] = entry(own[0], libc::POLLIN);
-    all[1] = entry(own[1], libc::POLLIN);
-    all[2..].copy_from_slice(extra);
-    poll_for(all, timeout, mask)?;
-    for (to, from) in extra.iter_mut().zip(&all[2..]) {
+    fds[0] = entry(all, libc::POLLIN);
+    fds[1..].copy_from_slice(extra);
+    poll_for(fds, timeout, mask)?;
+    for (to, from) in extra.iter_mut().zip(&fds[1..]) {
         to.revents = from.revents;
     }
+    let own = fds[0].revents != 0;
     Ok(Ready {
-        link: all[0].revents != 0,
-        ends: all[1].revents != 0,
+        link: own,
+        ends: own,
         slept: true,
     })
 }
@@ -226,12 +227,9 @@ impl Engine {
         self.served_at = self.time;
     }
 
-    /// The link, and the set that watches everything else.
-    pub(super) fn own_descriptors(&self) -> [RawFd; 2] {
-        [
-            self.link.wait_fd().as_raw_fd(),
-            self.set.as_fd().as_raw_fd(),
-        ]
+    /// What is readable when the link or anything else of the engine's is.
+    pub(super) fn all_descriptors(&self) -> RawFd {
+        self.all.as_fd().as_raw_fd()
     }
 
     /// Sees to it that whoever waits wakes in time for the stack. The alarm may ring early, when
