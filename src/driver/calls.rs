@@ -109,7 +109,7 @@ impl Engine {
         endpoint.low_water = low_water;
         if let (Some(bytes), Some(end)) = (tcp.receive_buffer, &endpoint.end) {
             // A bound of the program's choice counts what waits in the pair, too.
-            let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 2);
+            let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 4);
         }
         match endpoint.role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),

@@ -25,7 +25,8 @@ pub fn before_exec() {
         descriptor::restore_limit();
         return;
     };
-    if !guard.has_sockets() || !bequeath(&mut guard) {
+    let needed = guard.has_sockets() || !guard.stack.tcp_is_done();
+    if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
         return;
     }

@@ -216,11 +216,11 @@ fn complete(
 ) -> Result<Rest, Errno> {
     let timeout = socket.state().options.send_timeout;
     let deadline = deadline(timeout);
-    if engine.seat_is_taken() {
-        // Another thread drives: this one waits on the descriptor, which must not be writable.
-        engine.stuff(id);
-    }
     loop {
+        if engine.seat_is_taken() {
+            // Another thread drives: this one waits on the descriptor, which must not be writable.
+            engine.stuff(id);
+        }
         let mut fds = [entry(fd, libc::POLLOUT)];
         let mut request = Wait {
             deadline,
