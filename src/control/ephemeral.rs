@@ -23,7 +23,7 @@ const PROBES: usize = 8;
 const MAX_TRIES: usize = 4096;
 
 /// Unused ports of a protocol that stay leased.
-const MAX_IDLE: usize = 4096;
+const MAX_IDLE: usize = 256;
 
 /// Which protocol's ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

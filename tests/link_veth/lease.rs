@@ -105,7 +105,8 @@ fn a_udp_lease_is_silent_on_the_driven_interface_only() {
         socket.recv(&mut [0; 8]).map_err(|error| error.kind())
     };
     let refused = Err(ErrorKind::ConnectionRefused);
-    assert_eq!(send(&pair.right, LEFT, port.wrapping_add(1)), refused);
+    // On a busy machine the first answer may take longer than the wait.
+    assert!((0..5).any(|_| send(&pair.right, LEFT, port.wrapping_add(1)) == refused));
     assert_eq!(send(&pair.right, LEFT, port), Err(ErrorKind::WouldBlock));
     let mut buffer = [0; 8];
     let nothing = rustix::net::recv(lease.fd(), &mut buffer, RecvFlags::empty());
