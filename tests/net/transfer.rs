@@ -94,7 +94,13 @@ impl End {
 /// Sends `there` bytes from the first host to the second and `back` the other way, closes, and
 /// returns how long it took on the wire's clock. The error is that of the first host.
 fn transfer(wire: &mut Wire, there: usize, back: usize) -> Result<Duration, Error> {
-    let options = TcpOptions::default();
+    // Sixteen losses in a row end a connection on Linux, and among a thousand seeds there are some:
+    // here nobody gives up, so that every byte has to arrive.
+    let options = TcpOptions {
+        user_timeout: Some(Duration::from_secs(100_000)),
+        syn_count: 60,
+        ..TcpOptions::default()
+    };
     let start = wire.now;
     let [us, peer] = &mut wire.hosts;
     let listener = peer.stack.tcp_listen(at(PEER, 80), 8, &options).unwrap();
@@ -175,25 +181,20 @@ fn both_ways_at_once() {
 }
 
 /// Ten MiB over a wire that loses a fifth, seed by seed: a few each time the tests run, a thousand
-/// with `SEEDS=1000`.
-///
-/// A retransmission and its ACK both arrive three times in five. That sixteen in a row do not, which
-/// ends a connection as on Linux, comes about once in a thousand seeds.
+/// with `SEEDS=1000` (as `make test` does).
 #[test]
 fn ten_mebibytes_over_a_harsh_wire() {
     let seeds = std::env::var("SEEDS").map_or(8, |seeds| seeds.parse().expect("SEEDS: a number"));
-    let (next, given_up) = (AtomicU64::new(0), AtomicU64::new(0));
+    let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, Into::into);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| run_seeds(&next, seeds, &given_up));
+            scope.spawn(|| run_seeds(&next, seeds));
         }
     });
-    let given_up = given_up.into_inner();
-    assert!(given_up <= seeds / 100, "{given_up} given up");
 }
 
-fn run_seeds(next: &AtomicU64, seeds: u64, given_up: &AtomicU64) {
+fn run_seeds(next: &AtomicU64, seeds: u64) {
     let mut regions = regions();
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -203,10 +204,7 @@ fn run_seeds(next: &AtomicU64, seeds: u64, given_up: &AtomicU64) {
         let mut wire = wire(regions, Impairment::HARSH, seed);
         match transfer(&mut wire, 10 * MIB, 0) {
             Ok(time) => println!("seed {seed}: {time:?}, {} frames", wire.frames),
-            Err(error) => {
-                assert_eq!(error, Error::TimedOut, "seed {seed}");
-                given_up.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(error) => panic!("seed {seed}: {error:?}"),
         }
         let caught = wire.hosts[1].drops(Drop::TcpChecksum);
         assert!(caught > 0, "seed {seed}: no spoilt segment was caught");
