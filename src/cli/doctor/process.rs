@@ -1,7 +1,5 @@
 //! What the process gets from the system: descriptors and socket pairs.
 
-use std::fs;
-
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, getrlimit};
 
@@ -10,11 +8,9 @@ use crate::cli::os_error;
 
 /// Descriptors a server with a thousand connections needs, its own and the stack's.
 const ENOUGH_DESCRIPTORS: u64 = 4096;
-/// Below this the datagrams that wait in a pair are few.
-const ENOUGH_DATAGRAMS: u64 = 64;
 
 pub(super) fn check() -> Vec<Finding> {
-    vec![check_descriptors(), check_pair(), check_datagram_queue()]
+    vec![check_descriptors(), check_pair()]
 }
 
 fn check_descriptors() -> Finding {
@@ -50,21 +46,5 @@ fn check_pair() -> Finding {
             format!("socketpair: {}", os_error(errno)),
             "raise the descriptor limit, or lift the seccomp filter that forbids AF_UNIX",
         ),
-    }
-}
-
-fn check_datagram_queue() -> Finding {
-    const PATH: &str = "/proc/sys/net/unix/max_dgram_qlen";
-    let length = fs::read_to_string(PATH)
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    match length {
-        Some(length) if length < ENOUGH_DATAGRAMS => Finding::warn(
-            "datagram queue",
-            format!("net.unix.max_dgram_qlen is {length}: bursts of UDP queue in the stack"),
-            "sysctl -w net.unix.max_dgram_qlen=512",
-        ),
-        Some(length) => Finding::ok("datagram queue", format!("{length} datagrams a pair")),
-        None => Finding::ok("datagram queue", "limit not readable, default assumed"),
     }
 }
