@@ -89,6 +89,7 @@ impl Engine {
     pub fn found_some(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.found_empty = false;
+            endpoint.told = false;
         }
     }
 

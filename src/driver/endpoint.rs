@@ -72,6 +72,8 @@ pub struct Endpoint {
     pub linger: Option<Duration>,
     /// The program found nothing to receive when it looked last.
     pub found_empty: bool,
+    /// Its waiter was told directly of bytes that no call of ours has taken yet.
+    pub told: bool,
     /// It is on the engine's list of lagging endpoints.
     pub lags: bool,
     /// Its one plain registration in an epoll set, if it has exactly that.
@@ -157,6 +159,7 @@ impl Endpoint {
             error: None,
             linger: None,
             found_empty: false,
+            told: false,
             lags: false,
             watcher: None,
             low_water: 1,

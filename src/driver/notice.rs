@@ -9,7 +9,9 @@
 //!
 //! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`, as is
 //!    one whose pair has room that was not filled.
-//! 2. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
+//! 2. Who was told and has not received by the time it waits again is told by way of the pair:
+//!    it may receive where it is not seen.
+//! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
 //!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
 //!    background thread when it takes the seat.
 //! 3. A socket that others may use unseen (`unseen_writers`) has no part in this.
@@ -22,6 +24,7 @@ use rustix::fd::RawFd;
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
 use super::seat::Seat;
+use crate::sys::raw;
 
 /// The one registration of a socket in an epoll set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +81,28 @@ impl Engine {
             Some(watcher) if self.collecting == Some(watcher.set) => watcher,
             _ => return false,
         };
-        let in_pair = endpoint.unread;
         if endpoint.unseen_writers || !self.is_readable(id) {
             return false;
         }
-        if in_pair && watcher.events & EDGE == 0 {
+        if self.has_unread_pair(id) && watcher.events & EDGE == 0 {
             // The kernel goes on telling of what is in the pair.
             self.lag(id);
         } else {
             self.noticed.push(id);
         }
         true
+    }
+
+    /// Whether bytes for the program are in the pair. It may have read them where it is not seen, so
+    /// the descriptor is asked.
+    fn has_unread_pair(&mut self, id: EndpointId) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return false;
+        };
+        if endpoint.unread && endpoint.program >= 0 {
+            endpoint.unread = raw::unread(endpoint.program) != Ok(0);
+        }
+        endpoint.unread
     }
 
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
@@ -113,6 +127,7 @@ impl Engine {
     /// accept(2) has taken a connection and left the rest, of which the descriptor does not tell
     /// yet.
     pub fn leave_rest(&mut self, id: EndpointId) {
+        self.found_some(id);
         if self.is_readable(id) {
             self.lag(id);
         }
@@ -160,10 +175,12 @@ impl Engine {
                 continue;
             };
             endpoint.lags = false;
-            let (watcher, in_pair) = (endpoint.watcher, endpoint.unread);
+            let watcher = endpoint.watcher;
+            // Told, and no call of ours has received since: perhaps one that we do not see tried.
+            let ignored = core::mem::take(&mut endpoint.told);
             match watcher {
-                Some(watcher) if watcher.set == set && self.is_readable(id) => {
-                    if watcher.events & EDGE == 0 && !in_pair {
+                Some(watcher) if watcher.set == set && !ignored && self.is_readable(id) => {
+                    if watcher.events & EDGE == 0 && !self.has_unread_pair(id) {
                         self.noticed.push(id);
                     } else {
                         self.kept.push(id);
@@ -193,6 +210,9 @@ impl Engine {
                 continue;
             }
             self.lag(id);
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.told = true;
+            }
             let writable = match role {
                 Role::Connection(socket) => {
                     watcher.events & OUT != 0
