@@ -121,7 +121,8 @@ static void congestion(int fd)
 
 	memset(b, 'x', sizeof b);
 	say("CONGESTION: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, b, &length)));
-	say("%s, length %u", b, length);
+	/* Which one is the host's default is no business of this test's. */
+	say("a name: %d, length %u", b[0] && memchr(b, 0, sizeof b), length);
 	say("set reno: %s", ok(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4)));
 	length = sizeof b;
 	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, b, &length);

@@ -1,8 +1,10 @@
-/* Reading by a call that is not among the socket calls (preadv2(2)), with readiness from epoll. */
+/* Reading by other calls than recv(2) and its kin, with readiness from epoll: preadv2(2), and a system call that does
+ * not go by the C library. */
 #include "check.h"
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
-static void rounds(const char *what, unsigned events)
+static void rounds(const char *what, unsigned events, int raw)
 {
 	int h, fd = nonblocking(connected(&h)), set = epoll_create1(0), waits = 0, count = 0;
 	struct epoll_event event = { .events = events };
@@ -16,7 +18,7 @@ static void rounds(const char *what, unsigned events)
 			ssize_t n = -1;
 
 			if (epoll_wait(set, &event, 1, 2000) == 1)
-				n = preadv2(fd, &into, 1, -1, 0);
+				n = raw ? syscall(SYS_read, fd, b, sizeof b) : preadv2(fd, &into, 1, -1, 0);
 			if (n > 0)
 				got += n, count += n;
 		}
@@ -29,6 +31,7 @@ static void rounds(const char *what, unsigned events)
 
 int main(void)
 {
-	rounds("level", EPOLLIN);
-	rounds("edge", EPOLLIN | EPOLLET);
+	rounds("level", EPOLLIN, 0);
+	rounds("edge", EPOLLIN | EPOLLET, 0);
+	rounds("level, past the library", EPOLLIN, 1);
 }

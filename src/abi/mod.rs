@@ -22,6 +22,7 @@ mod messages;
 mod names;
 mod next;
 mod poll;
+mod positioned;
 mod process;
 mod programs;
 mod select;

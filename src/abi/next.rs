@@ -53,6 +53,8 @@ type Size = usize;
 type Count = isize;
 type Address = *const libc::sockaddr;
 type AddressOut = *mut libc::sockaddr;
+type Positioned =
+    unsafe extern "C" fn(c_int, *const libc::iovec, c_int, libc::off_t, c_int) -> Count;
 type Len = libc::socklen_t;
 
 pub static SOCKET: Next<unsafe extern "C" fn(c_int, c_int, c_int) -> c_int> = Next::new(c"socket");
@@ -102,6 +104,8 @@ pub static WRITE: Next<unsafe extern "C" fn(c_int, *const c_void, Size) -> Count
     Next::new(c"write");
 pub static WRITEV: Next<unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> Count> =
     Next::new(c"writev");
+pub static PREADV2: Next<Positioned> = Next::new(c"preadv2");
+pub static PWRITEV2: Next<Positioned> = Next::new(c"pwritev2");
 pub static SENDFILE: Next<unsafe extern "C" fn(c_int, c_int, *mut libc::off_t, Size) -> Count> =
     Next::new(c"sendfile");
 

@@ -9,8 +9,8 @@
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use super::{
-    descriptors, epoll, messages, names, poll, process, programs, select, sockets, streams,
-    transfer,
+    descriptors, epoll, messages, names, poll, positioned, process, programs, select, sockets,
+    streams, transfer,
 };
 
 type Address = *const libc::sockaddr;
@@ -52,6 +52,12 @@ const _: [unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> isize; 2] =
     [libc::readv, streams::readv];
 const _: [unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> isize; 2] =
     [libc::writev, streams::writev];
+type Positioned =
+    unsafe extern "C" fn(c_int, *const libc::iovec, c_int, libc::off_t, c_int) -> isize;
+const _: [Positioned; 2] = [libc::preadv2, positioned::preadv2];
+const _: [Positioned; 2] = [libc::pwritev2, positioned::pwritev2];
+const _: [Positioned; 2] = [libc::preadv64v2, positioned::preadv64v2];
+const _: [Positioned; 2] = [libc::pwritev64v2, positioned::pwritev64v2];
 const _: [unsafe extern "C" fn(c_int, *const libc::msghdr, c_int) -> isize; 2] =
     [libc::sendmsg, messages::sendmsg];
 const _: [unsafe extern "C" fn(c_int, *mut libc::msghdr, c_int) -> isize; 2] =

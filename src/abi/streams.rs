@@ -266,11 +266,11 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> 
     })
 }
 
-/// The iovecs of readv(2) and writev(2). EINVAL: too many; EFAULT.
+/// The iovecs of readv(2), writev(2) and their kin. EINVAL: too many; EFAULT.
 ///
 /// # Safety
 /// As the program promises for those calls.
-unsafe fn given_parts<'a>(
+pub(super) unsafe fn given_parts<'a>(
     parts: *const libc::iovec,
     count: c_int,
 ) -> Result<&'a [libc::iovec], Errno> {

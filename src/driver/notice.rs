@@ -10,14 +10,15 @@
 //! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`, as is
 //!    one whose pair has room that was not filled.
 //! 2. Who was told and has not received by the time it waits again is told by way of the pair:
-//!    it may receive where it is not seen.
+//!    it may receive where it is not seen. Not so if edge-triggered: the pair would tell a second
+//!    time of the same arrival.
 //! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
 //!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
 //!    background thread when it takes the seat.
-//! 3. A socket that others may use unseen (`unseen_writers`) has no part in this.
+//! 4. A socket that others may use unseen (`unseen_writers`) has no part in this.
 //!
-//! What it cannot do: a program that waits by our epoll_wait(2) and receives by a raw system call
-//! finds its bytes when the background thread has taken the seat, and not before.
+//! What it cannot do: a program that waits edge-triggered by our epoll_wait(2) and receives by a raw
+//! system call finds its bytes when the background thread has taken the seat, and not before.
 
 use rustix::fd::RawFd;
 
@@ -179,11 +180,13 @@ impl Engine {
             // Told, and no call of ours has received since: perhaps one that we do not see tried.
             let ignored = core::mem::take(&mut endpoint.told);
             match watcher {
-                Some(watcher) if watcher.set == set && !ignored && self.is_readable(id) => {
-                    if watcher.events & EDGE == 0 && !self.has_unread_pair(id) {
-                        self.noticed.push(id);
-                    } else {
+                Some(watcher) if watcher.set == set && self.is_readable(id) => {
+                    if watcher.is_edge_triggered() || (!ignored && self.has_unread_pair(id)) {
                         self.kept.push(id);
+                    } else if ignored {
+                        self.settle(now, id);
+                    } else {
+                        self.noticed.push(id);
                     }
                 }
                 _ => self.settle(now, id),

@@ -131,7 +131,10 @@ impl Lab {
              ip link add lab1 netns {p} type veth peer name lab0 netns {t}
              for n in {p} {t}; do
                  # Every error is told, however many there were before it.
-                 ip netns exec $n sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv4.tcp_congestion_control=cubic
+                 ip netns exec $n sysctl -qw net.ipv4.icmp_ratelimit=0
+                 # CUBIC where the host lets namespaces choose it, else Reno, which every host does; never BBR, which paces.
+                 ip netns exec $n sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null ||
+                     ip netns exec $n sysctl -qw net.ipv4.tcp_congestion_control=reno
              done
              ip -n {p} -b - <<END
              link set lo up

@@ -1,0 +1,98 @@
+//! preadv2(2), pwritev2(2): with position -1 they are readv(2) and writev(2) with flags of their
+//! own. With a position a socket has none, and the kernel says so (ESPIPE).
+
+use core::ffi::c_int;
+
+use super::border::{answer, result};
+use super::next;
+use super::streams::{given_parts, receive_parts, send_parts};
+use crate::socket::datagram::Asked;
+use crate::socket::table;
+
+/// The flags of recv(2) and send(2) that `flags` mean on a socket; `None`: only the kernel knows.
+const fn message_flags(flags: c_int) -> Option<c_int> {
+    match flags {
+        0 => Some(0),
+        libc::RWF_NOWAIT => Some(libc::MSG_DONTWAIT),
+        _ => None,
+    }
+}
+
+/// preadv2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn preadv2(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+    offset: libc::off_t,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::PREADV2.get()(fd, parts, count, offset, flags) };
+    let (Some(flags), -1, Some(socket)) = (message_flags(flags), offset, table::get(fd)) else {
+        return by_kernel();
+    };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let parts = unsafe { given_parts(parts, count) }?;
+        if parts.iter().all(|part| part.iov_len == 0) {
+            return Ok(0);
+        }
+        // SAFETY: the program's own buffers.
+        match unsafe { receive_parts(fd, &socket, parts, flags) } {
+            Some(outcome) => outcome.map(|got| got.count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// pwritev2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwritev2(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+    offset: libc::off_t,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    let by_kernel = || unsafe { next::PWRITEV2.get()(fd, parts, count, offset, flags) };
+    let (Some(flags), -1, Some(socket)) = (message_flags(flags), offset, table::get(fd)) else {
+        return by_kernel();
+    };
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let parts = unsafe { given_parts(parts, count) }?;
+        // SAFETY: the program's own buffers.
+        match unsafe { send_parts(fd, &socket, parts, None, flags, &Asked::default()) } {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// preadv2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn preadv64v2(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+    offset: libc::off64_t,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { preadv2(fd, parts, count, offset, flags) }
+}
+
+/// pwritev2(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pwritev64v2(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+    offset: libc::off64_t,
+    flags: c_int,
+) -> isize {
+    // SAFETY: the program's own arguments.
+    unsafe { pwritev2(fd, parts, count, offset, flags) }
+}
