@@ -2,8 +2,8 @@
 //!
 //! The kernel's own socket holds the port: it is bound, so nobody else gets the port, and with
 //! the errno and permissions of the real bind(2). What arrives for it on the driven interface is
-//! dropped by a socket filter before the kernel's TCP or UDP sees it; the stack sees it through
-//! its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
+//! dropped by a socket filter (or what `silence` has in its place) before the kernel's TCP or UDP
+//! sees it; the stack sees it through its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
 //! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
@@ -13,6 +13,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
+use super::silence::{Listener, Silence};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
@@ -59,7 +60,10 @@ impl From<SocketAddrV4> for KernelAddress {
 pub struct Lease {
     fd: OwnedFd,
     local: SocketAddrV4,
-    filtered: bool,
+    inet6: bool,
+    /// The interface it is bound to.
+    device: Option<u32>,
+    silence: Silence,
 }
 
 impl Lease {
@@ -108,17 +112,19 @@ impl Lease {
         Ok(Self {
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
-            filtered: false,
+            inet6: address.inet6.is_some(),
+            device: options.interface,
+            silence: Silence::Nothing,
         })
     }
 
-    /// Drops what arrives on the interface from now on, or everything (`None`).
+    /// UDP: drops what arrives on the interface from now on, or everything (`None`).
     ///
     /// # Errors
     /// ENOMEM: the kernel has no room for the filter.
     pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
-        self.filtered = true;
+        self.silence = Silence::Filter;
         Ok(())
     }
 
@@ -127,14 +133,30 @@ impl Lease {
     /// come another way, as in listen(2). Called again, it changes the backlog and the filter.
     ///
     /// # Errors
-    /// Those of listen(2): EADDRINUSE, another socket listens on the port.
+    /// Those of listen(2): EADDRINUSE, another socket listens on the port. ENOPROTOOPT: without
+    /// CAP_NET_ADMIN this kernel cannot be kept silent.
     pub fn listen_dropped(
         &mut self,
         interface_index: Option<u32>,
         backlog: u32,
     ) -> Result<(), Errno> {
-        self.drop_arrivals(interface_index)?;
-        net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        match self.silence {
+            Silence::Sink { interface, .. } if Some(interface) == interface_index => {
+                return net::listen(&self.fd, backlog);
+            }
+            // It would be in the way of the next one.
+            Silence::Sink { .. } => self.silence = Silence::Nothing,
+            _ => {}
+        }
+        let listener = Listener {
+            fd: self.fd.as_fd(),
+            local: self.local,
+            inet6: self.inet6,
+            device: self.device,
+        };
+        self.silence = listener.listen(interface_index, backlog)?;
+        Ok(())
     }
 
     /// The address and port that are held.
@@ -177,10 +199,7 @@ impl Lease {
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
-        if self.filtered {
-            // ENOENT is all that could be said, and means what is wanted.
-            let _ = filter::detach(self.fd.as_fd());
-        }
+        self.silence.end(self.fd.as_fd(), self.inet6);
         self.fd
     }
 }
@@ -208,7 +227,7 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
 
 /// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on
 /// the driven interface as well.)
-fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
+pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
     let instruction = |code, jump_true, jump_false, operand| Instruction {
         code,
         jump_true,

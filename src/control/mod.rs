@@ -30,3 +30,4 @@ pub mod routes;
 mod rtnetlink;
 mod rules;
 pub mod settings;
+mod silence;
