@@ -8,11 +8,14 @@
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
+use super::cutoff::{Cut, CutOff};
+use super::ephemeral::Protocol;
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
@@ -57,8 +60,13 @@ impl From<SocketAddrV4> for KernelAddress {
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
+    /// Ends before the descriptor is closed, and the port may be another's.
+    cut: Option<Cut>,
     fd: OwnedFd,
     local: SocketAddrV4,
+    protocol: Protocol,
+    /// Somebody else may hold the port as well.
+    shared: bool,
     filtered: bool,
 }
 
@@ -68,7 +76,7 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn tcp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::STREAM, address.into(), options)
+        Self::bind(Protocol::Tcp, address.into(), options)
     }
 
     /// Binds a UDP socket. Until [`Self::drop_arrivals`] it receives as any socket does.
@@ -76,15 +84,19 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn udp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::DGRAM, address.into(), options)
+        Self::bind(Protocol::Udp, address.into(), options)
     }
 
     fn bind(
-        kind: SocketType,
+        protocol: Protocol,
         address: KernelAddress,
         options: &LeaseOptions,
     ) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
         let family = match address.inet6 {
             None => AddressFamily::INET,
             Some(_) => AddressFamily::INET6,
@@ -106,8 +118,11 @@ impl Lease {
         }
         let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
         Ok(Self {
+            cut: None,
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
+            protocol,
+            shared: options.reuse_port,
             filtered: false,
         })
     }
@@ -135,6 +150,15 @@ impl Lease {
     ) -> Result<(), Errno> {
         self.drop_arrivals(interface_index)?;
         net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
+    /// long as the lease lives. Of effect only where the lease has the port on all addresses, and
+    /// alone.
+    pub fn cut_off(&mut self, at: &Arc<CutOff>) {
+        if self.filtered && self.cut.is_none() && self.local.ip().is_unspecified() && !self.shared {
+            self.cut = Some(Cut::new(at, self.protocol, self.port()));
+        }
     }
 
     /// The address and port that are held.
@@ -177,6 +201,7 @@ impl Lease {
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
+        drop(self.cut);
         if self.filtered {
             // ENOENT is all that could be said, and means what is wanted.
             let _ = filter::detach(self.fd.as_fd());

@@ -119,6 +119,10 @@ pub struct Engine {
     pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
+    /// Frames taken from the link, for [`Engine::due_cut_off`].
+    pub(super) received: u64,
+    /// Whether the kernel was spared our packets, or cannot be.
+    pub(super) cut_off: bool,
     /// Passes made by threads of the program, and by the background thread.
     pub(super) passes: [u64; 2],
     /// Where `sidestack ss` looks in.
@@ -184,6 +188,8 @@ impl Engine {
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
+            received: 0,
+            cut_off: false,
             passes: [0; 2],
             window: None,
         };
@@ -305,6 +311,7 @@ impl Engine {
                 unflushed = 0;
             }
         }
+        self.received += count as u64;
         self.lone = if slept && count == 1 {
             self.lone.wrapping_add(1)
         } else {
