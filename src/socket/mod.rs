@@ -26,6 +26,7 @@ pub mod connect;
 pub mod create;
 pub mod datagram;
 pub mod errno;
+pub mod error_queue;
 pub mod lifecycle;
 pub mod options;
 pub mod queues;

@@ -70,9 +70,6 @@ impl Call<'_, '_> {
     }
 
     fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
-        if self.flags & libc::MSG_ERRQUEUE != 0 {
-            return Err(Errno::AGAIN);
-        }
         if self.flags & libc::MSG_OOB != 0 {
             return Err(Errno::INVAL);
         }

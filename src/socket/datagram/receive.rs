@@ -117,9 +117,6 @@ struct Call<'a, 'b> {
 
 impl Call<'_, '_> {
     fn run(&self, engine: &mut Guard) -> Result<Received, Errno> {
-        if self.flags & libc::MSG_ERRQUEUE != 0 {
-            return Err(Errno::AGAIN);
-        }
         if let Some(result) = self.attempt(engine) {
             return result;
         }
@@ -215,6 +212,7 @@ impl Call<'_, '_> {
             let arrived = Arrived::decode(&header);
             if arrived.notice {
                 pass_over(self.fd, flags);
+                engine.endpoints.get_mut(self.id)?.notices = 0;
                 told = true;
                 continue;
             }

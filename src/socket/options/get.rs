@@ -141,6 +141,7 @@ fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
         .endpoints
         .get_mut(id)
         .and_then(|endpoint| endpoint.take_error());
+    engine.withdraw(id);
     error
         .or(soft)
         .map_or(0, |error| errno::of(error).raw_os_error())

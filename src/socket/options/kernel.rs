@@ -150,6 +150,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let size = usize::try_from(number).unwrap_or(0);
     match name {
         libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_ZEROCOPY => options.zero_copy = on,
         libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
         libc::SO_RCVBUFFORCE => {
             options.receive_buffer = Some(size.max(super::set::LEAST_RECEIVE / 2));

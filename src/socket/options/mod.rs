@@ -88,6 +88,8 @@ pub struct Options {
     pub broadcast: bool,
     pub urgent_inline: bool,
     pub no_check: bool,
+    /// SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of.
+    pub zero_copy: bool,
     pub linger: Option<Duration>,
     pub linger_seconds: i32,
     /// As asked for; `None`: tuned by itself.
@@ -146,6 +148,7 @@ impl Options {
             broadcast: false,
             urgent_inline: false,
             no_check: false,
+            zero_copy: false,
             linger: None,
             linger_seconds: 0,
             receive_buffer: None,

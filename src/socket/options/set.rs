@@ -36,6 +36,9 @@ pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<
         Err(errno) => return Some(Err(errno)),
     }
     state.options.remember(level, name, value);
+    if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
+        engine.forget_errors(id);
+    }
     engine.apply(
         id,
         state.options.linger,

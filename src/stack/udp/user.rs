@@ -8,6 +8,7 @@ use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::ipv4::TRANSPORT;
 use crate::stack::outbox::{Frame, Owner};
+use crate::stack::reports::Report;
 use crate::stack::routes::RouteDecision;
 use crate::stack::sink::Datagram;
 use crate::stack::time::Instant;
@@ -150,6 +151,11 @@ impl Stack {
         };
         let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
         if whole > mtu && !socket.options.path_mtu_discovery.may_fragment() {
+            if socket.options.receive_errors {
+                let port = socket.remote.map_or(0, |remote| remote.port());
+                let destination = SocketAddrV4::new(*to.ip(), port);
+                self.reports.push(id, Report::too_long(mtu, destination));
+            }
             return Err(Error::MessageSize);
         }
         Ok(Outgoing {
