@@ -46,6 +46,7 @@ mod settle;
 mod snd;
 mod status;
 mod table;
+mod tally;
 mod tcb;
 mod time_wait;
 mod timeouts;
@@ -166,6 +167,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
+        tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
             pool,
