@@ -158,7 +158,10 @@ unsafe fn receive_message(
             message.msg_flags |= libc::MSG_ERRQUEUE;
             told
         }
-        None => datagram::tell(fd, socket, got.arrived.as_ref()),
+        None => match &got.arrived {
+            Some(arrived) => datagram::tell(socket, arrived),
+            None => datagram::tell_of_connection(fd, socket, got.count > 0),
+        },
     };
     // SAFETY: the program's own message.
     unsafe { control::give(message, &told) }?;

@@ -113,7 +113,7 @@ fn about_message(socket: &Socket, origin: &Origin) -> Vec<Told> {
         at: crate::sys::clock::realtime(),
         notice: false,
     };
-    tell(-1, socket, Some(&arrived))
+    tell(socket, &arrived)
 }
 
 impl Extended {

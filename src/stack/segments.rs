@@ -51,6 +51,7 @@ impl Stack {
             return self.counters.drop(Drop::TcpChecksum);
         }
         let ip = IpInfo {
+            ttl: packet.ip.ttl,
             source: packet.ip.source,
             destination: packet.ip.destination,
             answer_unknown: true,

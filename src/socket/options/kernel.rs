@@ -123,6 +123,7 @@ pub(super) fn note(
         },
         libc::IPPROTO_IP => match name {
             libc::IP_MTU_DISCOVER => options.mtu_discover = number,
+            libc::IP_MINTTL => options.min_ttl = number as u8,
             libc::IP_RECVERR => options.receive_errors = on,
             libc::IP_PKTINFO => options.ancillary.packet_info = on,
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,

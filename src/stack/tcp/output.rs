@@ -233,6 +233,11 @@ impl Tcb {
         }
         self.snd.nxt = end;
         self.snd.sent_at = now;
+        if self.snd.blocked && self.snd.is_writable() {
+            // TCP_NOTSENT_LOWAT: what was sent makes room.
+            self.snd.blocked = false;
+            self.marks.dirty = true;
+        }
         if !len.is_multiple_of(self.snd.mss) {
             self.snd.small_end = end;
         }

@@ -360,6 +360,7 @@ impl Tcb {
             self.acknowledge_now();
         }
         self.snd.set_limit(options.send_buffer);
+        self.snd.set_low_water(options.unsent_low_water);
         self.rcv
             .set_bounds(options.receive_buffer, options.window_clamp);
         let keepalive_changed =

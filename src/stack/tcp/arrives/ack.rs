@@ -158,7 +158,7 @@ impl Tcb {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());
         }
-        if self.snd.blocked && self.snd.space() >= self.snd.queue.len() / 2 {
+        if self.snd.blocked && self.snd.is_writable() {
             self.snd.blocked = false;
             self.marks.dirty = true;
         }
