@@ -105,6 +105,8 @@ pub struct Engine {
     pub(super) direct: Option<SocketId>,
     /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
+    /// Endpoints that show POLLERR, or did when it was last looked.
+    pub(super) erring: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
@@ -181,6 +183,7 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
+            erring: Vec::new(),
             collecting: None,
             beside: 0,
             link_left: false,

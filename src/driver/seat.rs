@@ -63,7 +63,7 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
-    if !(request.wait_first && guard.idle && guard.noticed.is_empty())
+    if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.erring.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);

@@ -53,6 +53,7 @@ impl Engine {
                 }
             }
         }
+        self.take_reports();
         while let Some(socket) = self.stack.poll_freed() {
             self.ports.forget_if_gone(&mut self.stack, socket);
         }

@@ -8,7 +8,7 @@ mod ancillary;
 mod receive;
 mod send;
 
-pub use ancillary::{Asked, Told, check, tell};
+pub use ancillary::{Asked, Told, check, tell, tell_of_connection};
 pub use receive::receive;
 pub use send::send;
 

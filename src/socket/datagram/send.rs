@@ -124,6 +124,13 @@ impl Call<'_, '_> {
         self.check_asked(engine)?;
         let datagram = opened(engine, self.socket, state)?;
         self.send_by_stack(engine, state, datagram, to)?;
+        if let Some(id) = state.endpoint
+            && self.flags & libc::MSG_ZEROCOPY != 0
+            && state.options.zero_copy
+            && self.data.len() > 0
+        {
+            engine.sent_zero_copy(id);
+        }
         Ok(Some(self.data.len()))
     }
 
