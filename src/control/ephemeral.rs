@@ -48,7 +48,12 @@ pub struct EphemeralPorts {
 impl EphemeralPorts {
     /// None leased yet. `range` and `reserved` are the system's (ip_local_port_range,
     /// ip_local_reserved_ports); `seed` makes the order unpredictable (RFC 6056).
-    pub fn new(interface: u32, range: PortRange, reserved: &[PortRange], seed: u64) -> Self {
+    pub fn new(
+        interface: Option<u32>,
+        range: PortRange,
+        reserved: &[PortRange],
+        seed: u64,
+    ) -> Self {
         let table = |protocol, seed| Table {
             protocol,
             interface,
@@ -140,7 +145,7 @@ struct Leased {
 #[derive(Debug)]
 struct Table {
     protocol: Protocol,
-    interface: u32,
+    interface: Option<u32>,
     range: PortRange,
     reserved: Vec<PortRange>,
     random: Rng,
@@ -241,13 +246,16 @@ impl Table {
     fn lease(&self, port: u16) -> Result<Lease, Errno> {
         let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
         let options = LeaseOptions {
-            interface: Some(self.interface),
+            interface: self.interface,
             ..LeaseOptions::default()
         };
         match self.protocol {
             Protocol::Tcp => {
                 let mut lease = Lease::tcp(local, &options)?;
-                lease.listen_dropped(None, 0)?;
+                // Where nothing is driven, no segment arrives that the kernel had better not see.
+                if self.interface.is_some() {
+                    lease.listen_dropped(None, 0)?;
+                }
                 Ok(lease)
             }
             Protocol::Udp => {

@@ -44,6 +44,7 @@ mod engine;
 mod heir;
 mod holders;
 mod inspect;
+mod interface;
 mod listeners;
 mod notice;
 mod passed;

@@ -139,7 +139,7 @@ fn ephemeral(index: u32, first: u16, last: u16) -> EphemeralPorts {
         first: first + 1,
         last: first + 2,
     }];
-    EphemeralPorts::new(index, PortRange { first, last }, &reserved, 42)
+    EphemeralPorts::new(Some(index), PortRange { first, last }, &reserved, 42)
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Stack {
         else {
             return Err(Error::NetworkUnreachable);
         };
-        if !self.interface.up {
+        if !self.interface.up && !self.interface.is_local(next_hop) {
             return Err(Error::NetworkDown);
         }
         if socket.sending >= socket.send_buffer {
@@ -145,7 +145,7 @@ impl Stack {
             return Err(Error::WouldBlock);
         }
         let mtu = match socket.options.path_mtu_discovery {
-            PathMtuDiscovery::Probe => self.interface.mtu,
+            PathMtuDiscovery::Probe => self.interface.mtu.max(mtu),
             _ => mtu,
         };
         let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
