@@ -152,7 +152,13 @@ fn ephemeral(index: u32, first: u16, last: u16) -> EphemeralPorts {
         last: first + 2,
     }];
     let cut_off = Arc::new(CutOff::new(index, &[LEFT]));
-    EphemeralPorts::new(index, PortRange { first, last }, &reserved, 42, cut_off)
+    EphemeralPorts::new(
+        Some(index),
+        PortRange { first, last },
+        &reserved,
+        42,
+        cut_off,
+    )
 }
 
 #[test]
