@@ -8,11 +8,14 @@
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
+use super::cutoff::{Cut, CutOff};
+use super::ephemeral::Protocol;
 use super::silence::{Listener, Silence};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
@@ -58,8 +61,13 @@ impl From<SocketAddrV4> for KernelAddress {
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
+    /// Ends before the descriptor is closed, and the port may be another's.
+    cut: Option<Cut>,
     fd: OwnedFd,
     local: SocketAddrV4,
+    protocol: Protocol,
+    /// Somebody else may hold the port as well.
+    shared: bool,
     inet6: bool,
     /// The interface it is bound to.
     device: Option<u32>,
@@ -72,7 +80,7 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn tcp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::STREAM, address.into(), options)
+        Self::bind(Protocol::Tcp, address.into(), options)
     }
 
     /// Binds a UDP socket. Until [`Self::drop_arrivals`] it receives as any socket does.
@@ -80,15 +88,19 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn udp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::DGRAM, address.into(), options)
+        Self::bind(Protocol::Udp, address.into(), options)
     }
 
     fn bind(
-        kind: SocketType,
+        protocol: Protocol,
         address: KernelAddress,
         options: &LeaseOptions,
     ) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
         let family = match address.inet6 {
             None => AddressFamily::INET,
             Some(_) => AddressFamily::INET6,
@@ -110,8 +122,11 @@ impl Lease {
         }
         let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
         Ok(Self {
+            cut: None,
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
+            protocol,
+            shared: options.reuse_port,
             inet6: address.inet6.is_some(),
             device: options.interface,
             silence: Silence::Nothing,
@@ -159,6 +174,16 @@ impl Lease {
         Ok(())
     }
 
+    /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
+    /// long as the lease lives. Of effect only where the lease has the port on all addresses, and
+    /// alone.
+    pub fn cut_off(&mut self, at: &Arc<CutOff>) {
+        let filtered = matches!(self.silence, Silence::Filter);
+        if filtered && self.cut.is_none() && self.local.ip().is_unspecified() && !self.shared {
+            self.cut = Some(Cut::new(at, self.protocol, self.port()));
+        }
+    }
+
     /// The address and port that are held.
     pub fn local(&self) -> SocketAddrV4 {
         self.local
@@ -199,6 +224,7 @@ impl Lease {
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
+        drop(self.cut);
         self.silence.end(self.fd.as_fd(), self.inet6);
         self.fd
     }

@@ -28,6 +28,7 @@ pub fn send(
     let state = socket.state();
     let id = state.endpoint?;
     let timeout = state.options.send_timeout;
+    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -39,6 +40,9 @@ pub fn send(
         flags,
     };
     let result = call.run(&mut engine);
+    if tells && result.is_ok_and(|count| count > 0) {
+        engine.sent_zero_copy(id);
+    }
     drop(engine);
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
         signal::raise_broken_pipe();
@@ -140,11 +144,20 @@ impl Call<'_, '_> {
         if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }
-        let queued = self.queue(engine, connection, sent);
-        engine.finish_pass();
-        match queued {
-            Err(errno) => Some(partial(sent, errno)),
-            Ok(()) => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
+        loop {
+            let queued = self.queue(engine, connection, sent);
+            engine.finish_pass();
+            if let Err(errno) = queued {
+                return Some(partial(sent, errno));
+            }
+            if sent.get() == self.data.len() {
+                return Some(Ok(sent.get()));
+            }
+            // What has turned round in the stack has made room again.
+            let progress = engine.stack.tcp_progress(connection);
+            if !progress.is_some_and(|held| held.writable) {
+                return None;
+            }
         }
     }
 
