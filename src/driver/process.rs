@@ -27,6 +27,7 @@ thread_local! {
 
 /// Has the process's forks and its end told to us.
 pub(super) fn hook() {
+    crate::sys::process::note_id();
     // SAFETY: the three are plain functions without arguments that never unwind.
     unsafe {
         libc::pthread_atfork(

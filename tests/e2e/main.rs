@@ -15,5 +15,6 @@ mod refusals;
 mod servers;
 mod sharing;
 mod shells;
+mod small_servers;
 mod web;
 mod web_servers;
