@@ -53,7 +53,7 @@ impl EphemeralPorts {
     /// ip_local_reserved_ports); `seed` makes the order unpredictable (RFC 6056).
     /// `cut_off` spares the kernel their packets.
     pub fn new(
-        interface: u32,
+        interface: Option<u32>,
         range: PortRange,
         reserved: &[PortRange],
         seed: u64,
@@ -157,7 +157,7 @@ struct Leased {
 #[derive(Debug)]
 struct Table {
     protocol: Protocol,
-    interface: u32,
+    interface: Option<u32>,
     cut_off: Arc<CutOff>,
     range: PortRange,
     reserved: Vec<PortRange>,
@@ -259,13 +259,16 @@ impl Table {
     fn lease(&self, port: u16) -> Result<Lease, Errno> {
         let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
         let options = LeaseOptions {
-            interface: Some(self.interface),
+            interface: self.interface,
             ..LeaseOptions::default()
         };
         let mut lease = match self.protocol {
             Protocol::Tcp => {
                 let mut lease = Lease::tcp(local, &options)?;
-                lease.listen_dropped(None, 0)?;
+                // Where nothing is driven, no segment arrives that the kernel had better not see.
+                if self.interface.is_some() {
+                    lease.listen_dropped(None, 0)?;
+                }
                 lease
             }
             Protocol::Udp => {

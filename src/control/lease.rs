@@ -2,8 +2,8 @@
 //!
 //! The kernel's own socket holds the port: it is bound, so nobody else gets the port, and with
 //! the errno and permissions of the real bind(2). What arrives for it on the driven interface is
-//! dropped by a socket filter before the kernel's TCP or UDP sees it; the stack sees it through
-//! its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
+//! dropped by a socket filter (or what `silence` has in its place) before the kernel's TCP or UDP
+//! sees it; the stack sees it through its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
 //! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
@@ -16,6 +16,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 
 use super::cutoff::{Cut, CutOff};
 use super::ephemeral::Protocol;
+use super::silence::{Listener, Silence};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
@@ -65,9 +66,12 @@ pub struct Lease {
     fd: OwnedFd,
     local: SocketAddrV4,
     protocol: Protocol,
+    inet6: bool,
+    /// The interface it is bound to.
+    device: Option<u32>,
     /// Somebody else may hold the port as well.
     shared: bool,
-    filtered: bool,
+    silence: Silence,
 }
 
 impl Lease {
@@ -122,18 +126,20 @@ impl Lease {
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
             protocol,
+            inet6: address.inet6.is_some(),
+            device: options.interface,
             shared: options.reuse_port,
-            filtered: false,
+            silence: Silence::Nothing,
         })
     }
 
-    /// Drops what arrives on the interface from now on, or everything (`None`).
+    /// UDP: drops what arrives on the interface from now on, or everything (`None`).
     ///
     /// # Errors
     /// ENOMEM: the kernel has no room for the filter.
     pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
-        self.filtered = true;
+        self.silence = Silence::Filter;
         Ok(())
     }
 
@@ -142,21 +148,39 @@ impl Lease {
     /// come another way, as in listen(2). Called again, it changes the backlog and the filter.
     ///
     /// # Errors
-    /// Those of listen(2): EADDRINUSE, another socket listens on the port.
+    /// Those of listen(2): EADDRINUSE, another socket listens on the port. ENOPROTOOPT: without
+    /// CAP_NET_ADMIN this kernel cannot be kept silent.
     pub fn listen_dropped(
         &mut self,
         interface_index: Option<u32>,
         backlog: u32,
     ) -> Result<(), Errno> {
-        self.drop_arrivals(interface_index)?;
-        net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        match self.silence {
+            Silence::Sink { interface, .. } if Some(interface) == interface_index => {
+                return net::listen(&self.fd, backlog);
+            }
+            // It would be in the way of the next one.
+            Silence::Sink { .. } => self.silence = Silence::Nothing,
+            _ => {}
+        }
+        let listener = Listener {
+            fd: self.fd.as_fd(),
+            local: self.local,
+            inet6: self.inet6,
+            device: self.device,
+        };
+        self.silence = listener.listen(interface_index, backlog)?;
+        Ok(())
     }
 
     /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
     /// long as the lease lives. Of effect only where the lease has the port on all addresses, and
     /// alone.
     pub fn cut_off(&mut self, at: &Arc<CutOff>) {
-        if self.filtered && self.cut.is_none() && self.local.ip().is_unspecified() && !self.shared {
+        let whole = self.local.ip().is_unspecified() && !self.shared;
+        let silent = !matches!(self.silence, Silence::Nothing);
+        if whole && silent && self.cut.is_none() {
             self.cut = Some(Cut::new(at, self.protocol, self.port()));
         }
     }
@@ -202,10 +226,7 @@ impl Lease {
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
         drop(self.cut);
-        if self.filtered {
-            // ENOENT is all that could be said, and means what is wanted.
-            let _ = filter::detach(self.fd.as_fd());
-        }
+        self.silence.end(self.fd.as_fd(), self.inet6);
         self.fd
     }
 }
@@ -233,7 +254,7 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
 
 /// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on
 /// the driven interface as well.)
-fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
+pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
     let instruction = |code, jump_true, jump_false, operand| Instruction {
         code,
         jump_true,

@@ -32,3 +32,4 @@ pub mod routes;
 mod rtnetlink;
 mod rules;
 pub mod settings;
+mod silence;

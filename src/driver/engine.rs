@@ -46,6 +46,8 @@ const COLLECTED: usize = 256 * 1024;
 const FLUSH_AFTER: usize = 512 * 1024;
 /// Room for the largest super-packet with its link header.
 const FRAME: usize = 66 * 1024;
+/// Rounds of settling and sending in one pass at most, before others have their turn.
+const ROUNDS: usize = 32;
 /// How many drains in a row may take a frame without asking whether there is another.
 const LONE_CHECK: u32 = 16;
 /// How often, in nanoseconds, a program that never waits has its ends looked at.
@@ -76,6 +78,10 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// A thread of the program sleeps in the seat, and was not woken yet.
+    pub(super) holder_sleeps: bool,
+    /// Sockets were settled since the call that waits looked last.
+    pub(super) changed: bool,
     /// Rings for the stack's next deadline.
     pub(super) alarm: Timer,
     /// When it will ring, in monotonic nanoseconds.
@@ -167,6 +173,8 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            holder_sleeps: false,
+            changed: false,
             alarm,
             alarm_at: u64::MAX,
             time: clock::monotonic(),
@@ -265,8 +273,15 @@ impl Engine {
             self.stack.receive_timeout(now);
         }
         self.flush(now);
-        if self.settle_dirty(now) {
+        let mut rounds = 0;
+        // What turns round in the stack may have changed others.
+        while self.settle_dirty(now) {
             self.flush(now);
+            rounds += 1;
+            if rounds == ROUNDS {
+                self.link_left = true;
+                break;
+            }
         }
         self.link.flush();
     }

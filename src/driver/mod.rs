@@ -45,6 +45,7 @@ mod errors;
 mod heir;
 mod holders;
 mod inspect;
+mod interface;
 mod listeners;
 mod notice;
 mod passed;

@@ -58,6 +58,8 @@ pub(super) struct Held {
     pub(super) uses: Uses,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
     pub(super) ephemeral: bool,
+    /// What the link gives for it is the stack's.
+    pub(super) on_link: bool,
     /// The kernel sockets that hold it.
     kernel: Vec<control::lease::Lease>,
     /// How many of them, from the front, are watched for loopback clients or datagrams.
@@ -100,8 +102,8 @@ impl Wish {
 
 /// Where ephemeral ports come from.
 pub(super) enum Source {
-    /// Leased from the kernel, for the interface of that index.
-    Kernel(Box<EphemeralPorts>, u32),
+    /// Leased from the kernel, for the interface of that index; `None`: there is no link.
+    Kernel(Box<EphemeralPorts>, Option<u32>),
     /// The whole range is the stack's: first, last, and a generator's state.
     Own { range: (u16, u16), next: u64 },
 }
@@ -231,12 +233,13 @@ impl Ports {
         used: Use,
         kernel: Option<control::lease::Lease>,
     ) -> Lease {
-        stack.set_port_owned(owned(protocol), port, true);
-        let held = self.held.entry((protocol, port)).or_insert_with(|| {
+        let held = self.held.entry((protocol, port)).or_default();
+        if !held.on_link && stack.faces_link(used.local) {
+            held.on_link = true;
+            stack.set_port_owned(stack_protocol(protocol), port, true);
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
-            Held::default()
-        });
+        }
         held.kernel.extend(kernel);
         held.uses.add(used);
         Lease {
@@ -265,8 +268,10 @@ impl Ports {
     /// A listener or a client takes the port up: from now on the kernel keeps silent there.
     /// Errors are those of listen(2).
     pub fn silence(&mut self, lease: &Lease) -> Result<(), Errno> {
-        let Source::Kernel(ephemeral, interface) = &self.source else {
-            return Ok(());
+        let (ephemeral, interface) = match &self.source {
+            // No interface has the index 0: what arrives is all for the kernel's side.
+            Source::Kernel(ephemeral, interface) => (ephemeral, interface.unwrap_or(0)),
+            Source::Own { .. } => return Ok(()),
         };
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
             return Ok(());
@@ -280,8 +285,8 @@ impl Ports {
             .filter(|kernel| !own || exact(kernel))
         {
             match lease.protocol {
-                Protocol::Tcp => kernel.listen_dropped(Some(*interface), KERNEL_BACKLOG)?,
-                Protocol::Udp => kernel.drop_arrivals(Some(*interface))?,
+                Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
+                Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
             }
             kernel.cut_off(ephemeral.cut_off());
         }
@@ -365,7 +370,7 @@ impl Ports {
                 ports.release(lease.protocol, lease.port);
             }
             _ if !self.held.contains_key(&key) => {
-                stack.set_port_owned(owned(lease.protocol), lease.port, false);
+                stack.set_port_owned(stack_protocol(lease.protocol), lease.port, false);
                 self.changes += 1;
             }
             _ => {}
@@ -373,7 +378,8 @@ impl Ports {
     }
 }
 
-fn owned(protocol: Protocol) -> crate::stack::ports::Protocol {
+/// The protocol, as the stack names it.
+pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protocol {
     match protocol {
         Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
         Protocol::Udp => crate::stack::ports::Protocol::Udp,

@@ -144,11 +144,20 @@ impl Call<'_, '_> {
         if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }
-        let queued = self.queue(engine, connection, sent);
-        engine.finish_pass();
-        match queued {
-            Err(errno) => Some(partial(sent, errno)),
-            Ok(()) => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
+        loop {
+            let queued = self.queue(engine, connection, sent);
+            engine.finish_pass();
+            if let Err(errno) = queued {
+                return Some(partial(sent, errno));
+            }
+            if sent.get() == self.data.len() {
+                return Some(Ok(sent.get()));
+            }
+            // What has turned round in the stack has made room again.
+            let progress = engine.stack.tcp_progress(connection);
+            if !progress.is_some_and(|held| held.writable) {
+                return None;
+            }
         }
     }
 

@@ -177,7 +177,7 @@ impl Stack {
         let Ok(quote) = icmpv4::parse_quote(data) else {
             return self.counters.drop(Drop::IcmpMalformed);
         };
-        if !self.interface.is_ours(quote.source) {
+        if !self.interface.is_local(quote.source) {
             return self.counters.drop(Drop::IcmpUnmatched);
         }
         match Trouble::from_message(ip, message, &quote) {
@@ -230,7 +230,8 @@ impl Stack {
         if arrival.to_all {
             return;
         }
-        if !self.icmp_errors.admits(arrival.now) {
+        // As Linux: no limit within the host.
+        if !arrival.looped && !self.icmp_errors.admits(arrival.now) {
             return self.counters.drop(Drop::IcmpRateLimited);
         }
         let error = icmpv4::Repr {

@@ -44,7 +44,7 @@ impl Stack {
         if arrival.to_all {
             return self.counters.drop(Drop::TcpBroadcast);
         }
-        if !self.may_receive(Protocol::Tcp, segment.destination_port) {
+        if !self.may_receive(&arrival, Protocol::Tcp, segment.destination_port) {
             return self.counters.drop(Drop::PortNotOwned);
         }
         if arrival.checksum == Checksum::Verify && !checksum_ok(packet) {
@@ -115,7 +115,10 @@ impl Stack {
             let route = interface.route(remote);
             asked = Some((remote, route));
             match route {
-                RouteDecision::Stack { mtu, .. } => Some(PathInfo { mtu }),
+                // No packet is longer than IPv4 allows, whatever the path would take.
+                RouteDecision::Stack { mtu, .. } => Some(PathInfo {
+                    mtu: mtu.min(ipv4::MAX_LEN),
+                }),
                 RouteDecision::Kernel | RouteDecision::Unreachable => None,
             }
         };

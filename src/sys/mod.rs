@@ -18,6 +18,7 @@ pub mod pair;
 pub mod process;
 pub mod raw;
 pub mod signal;
+pub mod signature;
 pub mod user;
 pub mod wait;
 pub mod wake;

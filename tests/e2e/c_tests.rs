@@ -24,6 +24,9 @@ c_tests! {
     udp_errors udp_joined unseen_reads urgent vectors wakeups zerocopy
 }
 
+/// Those that also run with loopback in the stack.
+const WITHIN_THE_HOST: &[&str] = &["loopback"];
+
 #[test]
 fn every_program_is_in_the_list() {
     let sources = fs::read_dir(root().join("c-tests")).expect("the directory exists");
@@ -55,6 +58,16 @@ fn prints_the_same_everywhere(name: &str) {
     compare(name, "under LD_PRELOAD", &expected, &preloaded);
     lab.kernel_was_silent();
     drop(lab);
+
+    if WITHIN_THE_HOST.contains(&name) {
+        let lab = Lab::new();
+        let inside = printed(&lab, |lab| {
+            lab.sidestack(&program.display().to_string())
+                .env("SIDESTACK_LOOPBACK", "stack")
+        });
+        compare(name, "with SIDESTACK_LOOPBACK=stack", &expected, &inside);
+        lab.kernel_was_silent();
+    }
 
     let lab = Lab::new();
     let linked = compiled(name, &linking());

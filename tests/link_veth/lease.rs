@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::{EphemeralPorts, Protocol};
@@ -39,8 +40,36 @@ fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
     }
 }
 
+/// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
+fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
+    let mut sets = capabilities(None).expect("capabilities");
+    sets.effective.remove(CapabilitySet::NET_ADMIN);
+    // Of this thread only, which ends here.
+    set_capabilities(None, sets).expect("fewer are always allowed");
+    inside()
+}
+
 #[test]
 fn a_listening_lease_is_silent_on_the_driven_interface_only() {
+    let listen = |lease: &mut Lease, driven| lease.listen_dropped(Some(driven), 16);
+    listens_silently(listen, &[Ipv4Addr::LOCALHOST, LEFT]);
+}
+
+#[test]
+fn a_listening_lease_is_silent_without_the_right_to_filter() {
+    let listen = |lease: &mut Lease, driven| {
+        without_admin(|| {
+            lease.listen_dropped(Some(driven), 1)?;
+            lease.listen_dropped(Some(driven), 16)
+        })
+    };
+    listens_silently(listen, &[Ipv4Addr::LOCALHOST]);
+}
+
+fn listens_silently(
+    listen: impl Fn(&mut Lease, u32) -> Result<(), Errno> + Sync,
+    served: &[Ipv4Addr],
+) {
     let pair = Pair::new();
     let driven = index(&pair.left);
     let options = LeaseOptions::default();
@@ -53,14 +82,21 @@ fn a_listening_lease_is_silent_on_the_driven_interface_only() {
     let refused = Err(ErrorKind::ConnectionRefused);
     assert_eq!(connect(&pair.right, LEFT, port).map(drop), refused);
 
-    lease.listen_dropped(Some(driven), 16).expect("listen");
+    pair.left
+        .run(|| listen(&mut lease, driven))
+        .expect("listen");
     assert_eq!(
         connect(&pair.right, LEFT, port).map(drop),
         Err(ErrorKind::TimedOut)
     );
     assert!(lease.accept().expect("accept").is_none());
-
-    for to in [Ipv4Addr::LOCALHOST, LEFT] {
+    assert_eq!(
+        pair.left
+            .run(|| Lease::tcp(SocketAddrV4::new(ANY, port), &options))
+            .map(drop),
+        Err(Errno::ADDRINUSE)
+    );
+    for &to in served {
         let mut client = connect(&pair.left, to, port).expect("loopback");
         let (fd, peer) = lease.accept().expect("accept").expect("a client");
         assert_eq!(peer, client.local_addr().expect("address"));
@@ -130,19 +166,28 @@ fn a_udp_lease_is_silent_on_the_driven_interface_only() {
 
 #[test]
 fn a_lease_can_become_the_programs_descriptor() {
+    becomes_the_programs(|lease| lease.listen_dropped(None, 4));
+}
+
+#[test]
+fn so_can_one_that_was_silenced_without_a_filter() {
+    becomes_the_programs(|lease| without_admin(|| lease.listen_dropped(None, 4)));
+}
+
+fn becomes_the_programs(listen: impl Fn(&mut Lease) -> Result<(), Errno> + Sync) {
     let pair = Pair::new();
     let options = LeaseOptions::default();
     let mut lease = pair
         .left
         .run(|| Lease::tcp(SocketAddrV4::new(ANY, 7100), &options))
         .expect("lease");
-    lease.listen_dropped(None, 4).expect("listen");
+    pair.left.run(|| listen(&mut lease)).expect("listen");
     assert_eq!(
         connect(&pair.right, LEFT, 7100).map(drop),
         Err(ErrorKind::TimedOut)
     );
     let fd = lease.into_fd();
-    connect(&pair.right, LEFT, 7100).expect("without the filter the kernel serves");
+    connect(&pair.right, LEFT, 7100).expect("nothing is dropped any more");
     drop(fd);
 }
 
@@ -152,7 +197,13 @@ fn ephemeral(index: u32, first: u16, last: u16) -> EphemeralPorts {
         last: first + 2,
     }];
     let cut_off = Arc::new(CutOff::new(index, &[LEFT]));
-    EphemeralPorts::new(index, PortRange { first, last }, &reserved, 42, cut_off)
+    EphemeralPorts::new(
+        Some(index),
+        PortRange { first, last },
+        &reserved,
+        42,
+        cut_off,
+    )
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Tcb {
     fn should_defer(&self, cx: &Output<'_>, full: u32) -> bool {
         let worthwhile = self.window.cwnd().min(self.snd.wnd) / 3;
         cx.config.super_packets
-            && full < worthwhile.min(MAX_SUPER_PAYLOAD - self.snd.mss)
+            && full < worthwhile.min(MAX_SUPER_PAYLOAD.saturating_sub(self.snd.mss))
             && self.snd.flight() > 0
             && self.rtt.ack_is_near(cx.now)
             && !self.loss.is_suspected()

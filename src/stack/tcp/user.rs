@@ -58,6 +58,11 @@ impl Tcp {
         self.tables.holder(Tuple::new(local, remote)).is_none()
     }
 
+    /// Whether there is a listener for a SYN from `remote` to `local`.
+    pub fn has_listener(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.tables.listener(local, remote).is_some()
+    }
+
     /// Passive OPEN. The address may be unspecified: any of ours.
     ///
     /// Errors: `AddressInUse` if another listener has exactly this address and not both have

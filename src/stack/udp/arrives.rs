@@ -25,7 +25,7 @@ impl Stack {
         let Ok((header, header_len)) = udp::parse(packet.payload) else {
             return self.counters.drop(Drop::UdpMalformed);
         };
-        if !self.may_receive(Protocol::Udp, header.destination_port) {
+        if !self.may_receive(&arrival, Protocol::Udp, header.destination_port) {
             return self.counters.drop(Drop::PortNotOwned);
         }
         let bytes = &packet.payload[..usize::from(header.length)];
@@ -52,7 +52,7 @@ impl Stack {
             self.deliver(id, &datagram, data, sink);
         } else {
             self.counters.drop(Drop::UdpNoSocket);
-            if self.config.own_address {
+            if self.config.own_address || arrival.looped {
                 self.send_port_unreachable(arrival, packet);
             }
         }

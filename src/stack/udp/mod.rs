@@ -169,6 +169,11 @@ impl Udp {
             .copied()
     }
 
+    /// Whether some socket is there for a datagram from `remote` to `local`.
+    pub(super) fn has_socket(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.find(local, remote).is_some()
+    }
+
     fn get(&self, id: SocketId) -> Option<&Socket> {
         let socket = self.sockets.get(id.index);
         socket.filter(|socket| socket.id == id)

@@ -138,7 +138,7 @@ impl Stack {
         else {
             return Err(Error::NetworkUnreachable);
         };
-        if !self.interface.up {
+        if !self.interface.up && !self.interface.is_local(next_hop) {
             return Err(Error::NetworkDown);
         }
         if socket.sending >= socket.send_buffer {
@@ -147,7 +147,7 @@ impl Stack {
         }
         let discovery: PathMtuDiscovery = socket.options.path_mtu_discovery;
         let mtu = if discovery.ignores_path() {
-            self.interface.mtu
+            self.interface.mtu.max(mtu)
         } else {
             mtu
         };
