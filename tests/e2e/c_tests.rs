@@ -22,7 +22,7 @@ c_tests! {
     fresh_sockets
     interrupted loopback messages moving_bytes names options options_connected options_effect other_families poll_states
     recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams tcp_info threads transfers udp_basics
-    udp_errors unseen_reads urgent vectors wakeups zerocopy
+    udp_errors udp_joined unseen_reads urgent vectors wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.
