@@ -66,11 +66,11 @@ pub struct Lease {
     fd: OwnedFd,
     local: SocketAddrV4,
     protocol: Protocol,
-    /// Somebody else may hold the port as well.
-    shared: bool,
     inet6: bool,
     /// The interface it is bound to.
     device: Option<u32>,
+    /// Somebody else may hold the port as well.
+    shared: bool,
     silence: Silence,
 }
 
@@ -126,9 +126,9 @@ impl Lease {
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
             protocol,
-            shared: options.reuse_port,
             inet6: address.inet6.is_some(),
             device: options.interface,
+            shared: options.reuse_port,
             silence: Silence::Nothing,
         })
     }
@@ -178,8 +178,9 @@ impl Lease {
     /// long as the lease lives. Of effect only where the lease has the port on all addresses, and
     /// alone.
     pub fn cut_off(&mut self, at: &Arc<CutOff>) {
-        let filtered = matches!(self.silence, Silence::Filter);
-        if filtered && self.cut.is_none() && self.local.ip().is_unspecified() && !self.shared {
+        let whole = self.local.ip().is_unspecified() && !self.shared;
+        let silent = !matches!(self.silence, Silence::Nothing);
+        if whole && silent && self.cut.is_none() {
             self.cut = Some(Cut::new(at, self.protocol, self.port()));
         }
     }

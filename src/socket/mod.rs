@@ -109,6 +109,8 @@ pub struct State {
     pub options: Options,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
+    /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
+    pub held: Option<datagram::Held>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
     pub registrations: Vec<Registration>,
 }
@@ -148,6 +150,7 @@ impl Socket {
                 lease: None,
                 options: Options::new(kind),
                 connect_unconfirmed: false,
+                held: None,
                 registrations: Vec::new(),
             }),
         })

@@ -30,15 +30,6 @@ fn connect(from: &Namespace, to: Ipv4Addr, port: u16) -> Result<TcpStream, Error
         .map_err(|error| error.kind())
 }
 
-/// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
-fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
-    let mut sets = capabilities(None).expect("capabilities");
-    sets.effective.remove(CapabilitySet::NET_ADMIN);
-    // Of this thread only, which ends here.
-    set_capabilities(None, sets).expect("fewer are always allowed");
-    inside()
-}
-
 /// What comes within the socket's time; a machine that was halted meanwhile asks once more.
 fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
     loop {
@@ -47,6 +38,15 @@ fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
             result => return result,
         }
     }
+}
+
+/// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
+fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
+    let mut sets = capabilities(None).expect("capabilities");
+    sets.effective.remove(CapabilitySet::NET_ADMIN);
+    // Of this thread only, which ends here.
+    set_capabilities(None, sets).expect("fewer are always allowed");
+    inside()
 }
 
 #[test]

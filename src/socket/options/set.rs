@@ -42,6 +42,9 @@ pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<
     if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
         engine.forget_errors(id);
     }
+    if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
+        datagram::push(&mut engine, &mut state);
+    }
     engine.apply(
         id,
         state.options.linger,
