@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod costs;
 mod databases;
+mod idle;
 mod refusals;
 mod servers;
 mod sharing;
