@@ -17,7 +17,7 @@
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
 //! [`notice`] tells an epoll set's waiter directly.
 //!
-//! [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
+//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
 //! answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
@@ -41,6 +41,7 @@ mod datagrams;
 mod delivery;
 mod endpoint;
 mod engine;
+mod family;
 mod heir;
 mod holders;
 mod inspect;
@@ -59,13 +60,14 @@ pub use datagrams::{Arrived, Departing};
 pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
+pub use family::{Answer, Description, Name, Question, ask, on_question};
 pub use heir::before_exec;
 pub use notice::Watcher;
 pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
-pub use process::{after_fork_child, after_fork_parent, before_fork, finish};
+pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, refusal, service};
+pub use start::{Service, engine_id, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
@@ -76,11 +78,12 @@ use crate::sys::clock;
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
 
-/// What upper layers want done in a forked child.
-static AFTER_FORK: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+/// What upper layers want done where the engine was given up.
+static AFTER_FORK: Mutex<Vec<fn(u64)>> = Mutex::new(Vec::new());
 
-/// Has `hook` called in every forked child, after the parent's engine was given up there.
-pub fn on_fork(hook: fn()) {
+/// Has `hook` called in every forked child, and where an heir takes over, after the engine was
+/// given up; it is told the engine's id, which is 0 where there was none.
+pub fn on_fork(hook: fn(u64)) {
     AFTER_FORK.lock().push(hook);
 }
 
@@ -129,6 +132,11 @@ impl Drop for Guard {
         }
         INSIDE.set(false);
     }
+}
+
+/// Whether this thread holds the lock: then it must not wait for another process.
+pub fn is_inside() -> bool {
+    INSIDE.get()
 }
 
 /// The process's engine, if there is one and this thread does not hold it already (invariant 1).

@@ -1,7 +1,10 @@
 //! What happens to the engine when the process forks or ends.
 
 use core::cell::Cell;
+use core::ptr;
 use core::time::Duration;
+use parking_lot::RawMutex;
+use parking_lot::lock_api::RawMutex as _;
 use rustix::fd::RawFd;
 
 use super::endpoint::Role;
@@ -24,8 +27,10 @@ thread_local! {
     static LOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has the process's forks and its end told to us.
-pub(super) fn hook() {
+/// Has the process's forks told to us: also those of a process without an engine, which may have
+/// sockets of other processes.
+pub fn watch_forks() {
+    crate::sys::process::note_id();
     // SAFETY: the three are plain functions without arguments that never unwind.
     unsafe {
         libc::pthread_atfork(
@@ -68,8 +73,10 @@ pub extern "C" fn after_fork_child() {
     if !LOCKED.replace(false) {
         return;
     }
-    // SAFETY: locked by before_fork, in the thread that is this process's only one now.
-    unsafe { ENGINE.force_unlock() };
+    // Unlocking would hand the lock to a thread that waits for it in the parent, and not here.
+    // SAFETY: locked by before_fork, in the thread that is this process's only one now. The lock is
+    // one atomic word, which may be written through a shared reference.
+    unsafe { ptr::from_ref(ENGINE.raw()).cast_mut().write(RawMutex::INIT) };
     crate::sys::process::note_id();
     passed::forget();
     disown(Guard(ENGINE.lock()));
@@ -78,7 +85,9 @@ pub extern "C" fn after_fork_child() {
 /// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
 /// a copy that need not be walked through.
 pub(super) fn disown(mut guard: Guard) {
+    let mut id = 0;
     if let Some(engine) = guard.0.take() {
+        id = engine.id;
         if descriptor::close_region() {
             core::mem::forget(engine);
         } else {
@@ -90,7 +99,7 @@ pub(super) fn disown(mut guard: Guard) {
     descriptor::restore_limit();
     start::forget();
     for hook in super::AFTER_FORK.lock().iter() {
-        hook();
+        hook(id);
     }
 }
 

@@ -42,7 +42,9 @@ pub fn tell(fd: RawFd, socket: &Socket, arrived: Option<&Arrived>) -> Vec<Told> 
     drop(state);
     let Some(arrived) = arrived else {
         let asked = socket.kind == Kind::Stream && options.ancillary.unread;
-        let unread = asked.then(|| queues::unread(fd, socket)).flatten();
+        let unread = asked
+            .then(|| queues::count(fd, socket, queues::UNREAD))
+            .flatten();
         let unread = unread.and_then(Result::ok).map(|count| count as i32);
         return unread
             .map(|count| Told {

@@ -18,8 +18,8 @@ mod info;
 mod kernel;
 mod set;
 
-pub use get::get;
-pub use set::set;
+pub use get::{get, get_in};
+pub use set::{set, set_in};
 
 use core::time::Duration;
 use rustix::fd::RawFd;
