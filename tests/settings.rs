@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use control::limits::{Buffers, Limits, PortRange};
 use control::log::Level;
 use control::routes::{Cidr, Egress, own_routes};
-use control::settings::{Address, Congestion, Loaded, Settings, SettingsError};
+use control::settings::{Address, Congestion, Loaded, Loopback, Settings, SettingsError};
 
 fn load(environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     Settings::load(environment.iter().copied(), "curl")
@@ -56,7 +56,7 @@ fn every_variable_is_understood() {
         ("SIDESTACK_INTERFACE", "eth0"),
         ("SIDESTACK_ADDRESS", "10.0.0.5/24, 10.0.1.5/16"),
         ("SIDESTACK_GATEWAY", "10.0.0.1"),
-        ("SIDESTACK_LOOPBACK", "kernel"),
+        ("SIDESTACK_LOOPBACK", "stack"),
         ("SIDESTACK_CONGESTION", "reno"),
         ("SIDESTACK_PCAP", "/tmp/a.pcapng"),
         ("SIDESTACK_IMPAIR", "loss=1%"),
@@ -70,6 +70,7 @@ fn every_variable_is_understood() {
         interface: Some("eth0".to_owned()),
         address: Address::Own(vec![cidr("10.0.0.5/24"), cidr("10.0.1.5/16")]),
         gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        loopback: Loopback::Stack,
         congestion: Congestion::Reno,
         pcap: Some("/tmp/a.pcapng".to_owned()),
         impair: Some("loss=1%".to_owned()),
@@ -87,12 +88,6 @@ fn errors_name_the_value_and_what_was_expected() {
             "LOOPBACK",
             "x",
             "unknown value \"x\" for SIDESTACK_LOOPBACK; expected kernel or stack",
-        ),
-        (
-            "LOOPBACK",
-            "stack",
-            "SIDESTACK_LOOPBACK=stack cannot be used: loopback through the stack is not \
-             supported yet",
         ),
         (
             "CONGESTION",

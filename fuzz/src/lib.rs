@@ -78,6 +78,7 @@ impl Session {
             hardware_address: HARDWARE,
             mtu: 1500,
             own_address,
+            loopback: false,
             super_packets: true,
             congestion: Congestion::Cubic,
             limits: Limits::default(),

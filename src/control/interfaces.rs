@@ -16,6 +16,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// It is the loopback interface, which is not driven: then the stack has no link.
+    pub loopback: bool,
     /// Its MAC address.
     pub hardware_address: [u8; 6],
     /// Bytes of the largest IP packet.
@@ -116,12 +118,18 @@ impl Link {
     }
 
     fn is_candidate(&self) -> bool {
-        self.flags & libc::IFF_UP as u32 != 0 && self.flags & libc::IFF_LOOPBACK as u32 == 0
+        self.flags & libc::IFF_UP as u32 != 0 && !self.is_loopback()
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.flags & libc::IFF_LOOPBACK as u32 != 0
     }
 
     pub(super) fn interface(self) -> Result<Interface, MirrorError> {
         let hardware_address = match self.hardware_address {
-            Some(address) if self.hardware_type == libc::ARPHRD_ETHER => address,
+            Some(address) if self.hardware_type == libc::ARPHRD_ETHER || self.is_loopback() => {
+                address
+            }
             _ => {
                 return Err(MirrorError::NotEthernet {
                     name: self.name,
@@ -131,6 +139,7 @@ impl Link {
         };
         Ok(Interface {
             index: self.index,
+            loopback: self.is_loopback(),
             name: self.name,
             hardware_address,
             mtu: self.mtu,

@@ -46,7 +46,9 @@ impl Cidr {
 pub enum Egress {
     /// The stack, through the driven interface.
     Stack,
-    /// The kernel: another interface, or an address of this host.
+    /// Nobody: it is an address of this host.
+    Local,
+    /// The kernel, through another interface.
     Kernel,
     /// Nobody: blackhole, unreachable, prohibit.
     Unreachable,
@@ -180,6 +182,7 @@ impl ListedRoute {
             RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => {
                 Egress::Unreachable
             }
+            RouteType::Local => Egress::Local,
             RouteType::Throw => return None,
             _ => Egress::Kernel,
         };

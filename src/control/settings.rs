@@ -39,6 +39,16 @@ pub enum Address {
     Own(Vec<Cidr>),
 }
 
+/// Who serves the host's own addresses, 127.0.0.0/8 among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loopback {
+    /// The kernel.
+    #[default]
+    Kernel,
+    /// The stack, as far as both ends are this process's.
+    Stack,
+}
+
 /// Which congestion control connections start with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
@@ -58,6 +68,8 @@ pub struct Settings {
     pub address: Address,
     /// The default gateway, with own addresses.
     pub gateway: Option<Ipv4Addr>,
+    /// Who serves the host's own addresses.
+    pub loopback: Loopback,
     /// The congestion control.
     pub congestion: Congestion,
     /// Capture frames to this file.
@@ -161,11 +173,11 @@ impl Settings {
 
     fn from_values(values: &Values) -> Result<Self, String> {
         let text = |name: &str| values.get(name).map(|value| value.text.clone());
-        parse_with(values, "loopback", parse_loopback)?;
         Ok(Self {
             interface: parse_with(values, "interface", parse_interface)?,
             address: parse_with(values, "address", parse_address)?.unwrap_or_default(),
             gateway: parse_with(values, "gateway", parse_gateway)?,
+            loopback: parse_with(values, "loopback", parse_loopback)?.unwrap_or_default(),
             congestion: parse_with(values, "congestion", parse_congestion)?.unwrap_or_default(),
             pcap: text("pcap"),
             impair: text("impair"),
@@ -304,10 +316,10 @@ fn parse_gateway(text: &str) -> Result<Ipv4Addr, Wrong> {
     text.parse().map_err(|_| Wrong::Expected("an IPv4 address"))
 }
 
-fn parse_loopback(text: &str) -> Result<(), Wrong> {
+fn parse_loopback(text: &str) -> Result<Loopback, Wrong> {
     match text {
-        "kernel" => Ok(()),
-        "stack" => Err(Wrong::NotBuilt("loopback through the stack is")),
+        "kernel" => Ok(Loopback::Kernel),
+        "stack" => Ok(Loopback::Stack),
         _ => Err(Wrong::Expected("kernel or stack")),
     }
 }

@@ -11,6 +11,7 @@ impl Ports {
     /// What the packet socket should admit, if that has changed since it was asked last.
     pub(super) fn changed_filter(&mut self, addresses: &[Ipv4Addr]) -> Option<FilterSpec> {
         let now = match &self.source {
+            Source::Kernel(_, None) => return None,
             Source::Kernel(ports, _) => self.changes << 32 ^ ports.changes(),
             // With an address of its own, the stack has every port of it.
             Source::Own { .. } => 0,
@@ -22,7 +23,7 @@ impl Ports {
         let (mut tcp_ports, mut udp_ports) = (PortSet::default(), PortSet::default());
         for (&(protocol, port), held) in &self.held {
             match protocol {
-                _ if held.ephemeral => {}
+                _ if held.ephemeral || !held.on_link => {}
                 Protocol::Tcp => tcp_ports.insert(port),
                 Protocol::Udp => udp_ports.insert(port),
             }

@@ -1,12 +1,14 @@
 //! What the socket layer asks of the engine besides waiting.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
+use super::ports::stack_protocol;
 use super::seat::Seat;
+use crate::control::ephemeral::Protocol;
 use crate::stack::config::Limits;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -18,12 +20,17 @@ use crate::stack::udp::UdpOptions;
 const BEHIND: u64 = 200_000;
 
 impl Engine {
-    /// Whether `address` is one of the stack's.
+    /// Whether `address` is one the stack serves.
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.stack
-            .addresses()
-            .iter()
-            .any(|cidr| cidr.address == address)
+        self.stack.is_local(address)
+    }
+
+    /// Whether a packet from `from` to `to`, which the stack has a route for, is the stack's to
+    /// deliver.
+    pub fn delivers(&self, protocol: Protocol, from: SocketAddrV4, to: SocketAddrV4) -> bool {
+        let stack = &self.stack;
+        let may_leave = stack.faces_link(*from.ip()) || stack.is_local(*to.ip());
+        may_leave && stack.delivers(stack_protocol(protocol), from, to)
     }
 
     /// Whether `device` is the driven interface: its name (SO_BINDTODEVICE) or its index

@@ -6,11 +6,11 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use super::Engine;
-use super::endpoint::EndpointId;
+use super::endpoint::{Endpoint, EndpointId};
 use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
-use crate::sys::{clock, pair};
+use crate::sys::{clock, pair, raw};
 
 /// Longest message, in bytes: a UDP payload with a header.
 const LONGEST: usize = 64 * 1024;
@@ -136,6 +136,10 @@ impl Departing {
 impl Engine {
     /// Makes a datagram socket's descriptor readable though there is no datagram.
     pub fn notify(&mut self, id: EndpointId) {
+        let is_there = |held: &Endpoint| held.notices > 0 && raw::unread(held.program) != Ok(0);
+        if self.endpoints.get(id).is_some_and(is_there) {
+            return;
+        }
         let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let notice = Arrived {
             from: nobody,
@@ -150,6 +154,7 @@ impl Engine {
             && pair::give_message(end, &notice.encode(), &[]).is_ok()
         {
             endpoint.unread = true;
+            endpoint.notices = 1;
         }
     }
 
@@ -161,6 +166,7 @@ impl Engine {
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
             self.notify(id);
+            self.err(id);
         }
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;

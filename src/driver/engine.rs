@@ -50,6 +50,8 @@ const COLLECTED: usize = 256 * 1024;
 const FLUSH_AFTER: usize = 512 * 1024;
 /// Room for the largest super-packet with its link header.
 const FRAME: usize = 66 * 1024;
+/// Rounds of settling and sending in one pass at most, before others have their turn.
+const ROUNDS: usize = 32;
 /// How many drains in a row may take a frame without asking whether there is another.
 const LONE_CHECK: u32 = 16;
 /// How often, in nanoseconds, a program that never waits has its ends looked at.
@@ -82,6 +84,10 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// A thread of the program sleeps in the seat, and was not woken yet.
+    pub(super) holder_sleeps: bool,
+    /// Sockets were settled since the call that waits looked last.
+    pub(super) changed: bool,
     /// Rings for the stack's next deadline.
     pub(super) alarm: Timer,
     /// When it will ring, in monotonic nanoseconds.
@@ -111,6 +117,8 @@ pub struct Engine {
     pub(super) direct: Option<SocketId>,
     /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
+    /// Endpoints that show POLLERR, or did when it was last looked.
+    pub(super) erring: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
@@ -125,6 +133,10 @@ pub struct Engine {
     pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
+    /// Frames taken from the link, for [`Engine::due_cut_off`].
+    pub(super) received: u64,
+    /// Whether the kernel was spared our packets, or cannot be.
+    pub(super) cut_off: bool,
     /// Passes made by threads of the program, and by the background thread.
     pub(super) passes: [u64; 2],
     /// Where `sidestack ss` looks in.
@@ -171,6 +183,8 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            holder_sleeps: false,
+            changed: false,
             alarm,
             alarm_at: u64::MAX,
             time: clock::monotonic(),
@@ -187,6 +201,7 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
+            erring: Vec::new(),
             collecting: None,
             beside: 0,
             link_left: false,
@@ -194,6 +209,8 @@ impl Engine {
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
+            received: 0,
+            cut_off: false,
             passes: [0; 2],
             window: None,
             desk: None,
@@ -268,8 +285,15 @@ impl Engine {
             self.stack.receive_timeout(now);
         }
         self.flush(now);
-        if self.settle_dirty(now) {
+        let mut rounds = 0;
+        // What turns round in the stack may have changed others.
+        while self.settle_dirty(now) {
             self.flush(now);
+            rounds += 1;
+            if rounds == ROUNDS {
+                self.link_left = true;
+                break;
+            }
         }
         self.link.flush();
     }
@@ -317,6 +341,7 @@ impl Engine {
                 unflushed = 0;
             }
         }
+        self.received += count as u64;
         self.lone = if slept && count == 1 {
             self.lone.wrapping_add(1)
         } else {

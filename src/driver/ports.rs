@@ -8,17 +8,21 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::choice::{Parity, pick};
 use super::holders::Holder;
 use super::uses::{Use, Uses};
 use crate::control;
+use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
+use crate::control::log;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
+use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
 const KERNEL_BACKLOG: u32 = 4096;
@@ -54,6 +58,8 @@ pub(super) struct Held {
     pub(super) uses: Uses,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
     pub(super) ephemeral: bool,
+    /// What the link gives for it is the stack's.
+    pub(super) on_link: bool,
     /// The kernel sockets that hold it.
     kernel: Vec<control::lease::Lease>,
     /// How many of them, from the front, are watched for loopback clients or datagrams.
@@ -96,8 +102,8 @@ impl Wish {
 
 /// Where ephemeral ports come from.
 pub(super) enum Source {
-    /// Leased from the kernel, for the interface of that index.
-    Kernel(Box<EphemeralPorts>, u32),
+    /// Leased from the kernel, for the interface of that index; `None`: there is no link.
+    Kernel(Box<EphemeralPorts>, Option<u32>),
     /// The whole range is the stack's: first, last, and a generator's state.
     Own { range: (u16, u16), next: u64 },
 }
@@ -227,12 +233,13 @@ impl Ports {
         used: Use,
         kernel: Option<control::lease::Lease>,
     ) -> Lease {
-        stack.set_port_owned(owned(protocol), port, true);
-        let held = self.held.entry((protocol, port)).or_insert_with(|| {
+        let held = self.held.entry((protocol, port)).or_default();
+        if !held.on_link && stack.faces_link(used.local) {
+            held.on_link = true;
+            stack.set_port_owned(stack_protocol(protocol), port, true);
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
-            Held::default()
-        });
+        }
         held.kernel.extend(kernel);
         held.uses.add(used);
         Lease {
@@ -261,8 +268,9 @@ impl Ports {
     /// A listener or a client takes the port up: from now on the kernel keeps silent there.
     /// Errors are those of listen(2).
     pub fn silence(&mut self, lease: &Lease) -> Result<(), Errno> {
-        let interface = match &self.source {
-            Source::Kernel(_, interface) => *interface,
+        let (ephemeral, interface) = match &self.source {
+            // No interface has the index 0: what arrives is all for the kernel's side.
+            Source::Kernel(ephemeral, interface) => (ephemeral, interface.unwrap_or(0)),
             Source::Own { .. } => return Ok(()),
         };
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
@@ -280,8 +288,29 @@ impl Ports {
                 Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
                 Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
             }
+            kernel.cut_off(ephemeral.cut_off());
         }
         Ok(())
+    }
+
+    /// The interface has other addresses.
+    pub(super) fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
+        if let Some(cut_off) = self.cut_off()
+            && let Err(errno) = cut_off.set_addresses(addresses)
+        {
+            log::debug(format_args!(
+                "the kernel sees packets to new addresses: {}",
+                words::of(errno)
+            ));
+        }
+    }
+
+    /// Where ports are cut off from the kernel, if it has a part in them.
+    pub(super) fn cut_off(&self) -> Option<&Arc<CutOff>> {
+        match &self.source {
+            Source::Kernel(ephemeral, _) => Some(ephemeral.cut_off()),
+            Source::Own { .. } => None,
+        }
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.
@@ -341,7 +370,7 @@ impl Ports {
                 ports.release(lease.protocol, lease.port);
             }
             _ if !self.held.contains_key(&key) => {
-                stack.set_port_owned(owned(lease.protocol), lease.port, false);
+                stack.set_port_owned(stack_protocol(lease.protocol), lease.port, false);
                 self.changes += 1;
             }
             _ => {}
@@ -349,7 +378,8 @@ impl Ports {
     }
 }
 
-fn owned(protocol: Protocol) -> crate::stack::ports::Protocol {
+/// The protocol, as the stack names it.
+pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protocol {
     match protocol {
         Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
         Protocol::Udp => crate::stack::ports::Protocol::Udp,

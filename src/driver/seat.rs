@@ -63,7 +63,8 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
-    if !(request.wait_first && guard.idle && guard.noticed.is_empty())
+    guard.changed = false;
+    if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.erring.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
@@ -78,9 +79,11 @@ pub fn wait<T>(
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             break Err(Interruption::TimedOut);
         }
-        let woken = if drives && core::mem::take(&mut guard.link_left) {
+        let link_left = drives && core::mem::take(&mut guard.link_left);
+        let changed = core::mem::take(&mut guard.changed);
+        let woken = if link_left || drives && changed {
             Ok(Ready {
-                link: true,
+                link: link_left,
                 ends: false,
                 slept: false,
             })
@@ -90,7 +93,10 @@ pub fn wait<T>(
             wait_beside(guard, request, now)
         };
         match woken {
-            Ok(ready) if drives => guard.pass(ready, direct.as_deref_mut()),
+            Ok(ready) if drives => {
+                guard.pass(ready, direct.as_deref_mut());
+                guard.changed = false;
+            }
             Ok(_) => {}
             Err(Errno::INTR) => {
                 if let Some(value) = ready(guard, direct.as_deref_mut()) {
@@ -126,15 +132,17 @@ const SLEPT: u64 = 5_000;
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     guard.set_alarm();
     let timeout = remaining(request.deadline, now);
-    let mut ready = if request.stack_only {
-        let all = guard.all_descriptors();
-        guard.unlocked(|| wait_for_own(all, timeout))?
+    let all = guard.all_descriptors();
+    guard.holder_sleeps = true;
+    let woken = if request.stack_only {
+        guard.unlocked(|| wait_for_own(all, timeout))
     } else {
-        let all = guard.all_descriptors();
         let mask = request.mask;
         let fds = &mut *request.fds;
-        guard.unlocked(|| poll_with_own(all, fds, timeout, mask.as_ref()))?
+        guard.unlocked(|| poll_with_own(all, fds, timeout, mask.as_ref()))
     };
+    guard.holder_sleeps = false;
+    let mut ready = woken?;
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
     guard.idle = ready.slept;
     guard.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
@@ -240,6 +248,16 @@ impl Engine {
         {
             self.alarm.start_at(at);
             self.alarm_at = at;
+        }
+    }
+
+    /// Sockets have changed though nothing came from the link, because something turned round in
+    /// the stack: the thread that sleeps in the seat is woken, once, since telling it may have been
+    /// left to its short cuts; one that is about to sleep looks again.
+    pub(super) fn tell_holder(&mut self) {
+        self.changed = true;
+        if core::mem::take(&mut self.holder_sleeps) {
+            self.wake.ring();
         }
     }
 

@@ -46,12 +46,18 @@ impl Engine {
         while let Some(socket) = self.stack.poll_dirty() {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
-                if self.direct == Some(socket) {
+                // Who waits to send may be another than who waits to receive.
+                let owes_room = self.endpoints.get(id).is_some_and(Endpoint::owes_room);
+                if self.direct == Some(socket) && !owes_room {
                     self.lag(id);
-                } else if !self.notice(id) && !self.put_off(id) {
+                } else if owes_room || !self.notice(id) && !self.put_off(id) {
                     self.settle(now, id);
                 }
             }
+        }
+        self.take_reports();
+        if any {
+            self.tell_holder();
         }
         while let Some(socket) = self.stack.poll_freed() {
             self.ports.forget_if_gone(&mut self.stack, socket);
@@ -107,7 +113,7 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
-        if progress.writable && (endpoint.filler > 0 || endpoint.overflow) {
+        if progress.writable && endpoint.owes_room() {
             self.unstuff(id);
             self.take_overflow(now, id);
         }
@@ -388,6 +394,11 @@ impl Engine {
 }
 
 impl Endpoint {
+    /// Whether the program waits for room to send.
+    fn owes_room(&self) -> bool {
+        self.filler > 0 || self.overflow
+    }
+
     /// Whether the program's last descriptor is closed.
     pub(super) fn hung_up(&self) -> bool {
         let Some(end) = &self.end else { return true };

@@ -1,26 +1,24 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
+use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use once_cell::sync::OnceCell;
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::sync::Arc;
 
 use super::engine::{Engine, Parts};
+use super::interface::{self, FILTER_MAX};
 use super::ports::{Ports, Source};
-use super::refusal::{Refusal, explain_packet_socket};
+use super::refusal::Refusal;
 use super::{ENGINE, INSIDE};
 use crate::control;
+use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
-use crate::control::filter::FilterSpec;
 use crate::control::limits::Limits;
 use crate::control::log;
-use crate::control::mirror::Facts;
-use crate::control::mirror::Mirror;
-use crate::control::mirror::News;
-use crate::control::ports::PortSet;
+use crate::control::mirror::{Facts, Interface, News};
 use crate::control::routes::own_routes;
-use crate::control::settings::Address;
-use crate::control::settings::Settings;
-use crate::link::{Capture, Impair, Impairments, Link, PacketSocket};
+use crate::control::settings::{Address, Loopback, Settings};
 use crate::memory::Region;
 use crate::stack;
 use crate::stack::Stack;
@@ -29,9 +27,6 @@ use crate::stack::config::Config;
 use crate::stack::pool::Pool;
 use crate::sys::process::is_secure;
 use crate::sys::{clock, descriptor, words};
-
-/// Most instructions of the packet socket's filter (BPF_MAXINSNS).
-const FILTER_MAX: usize = 4096;
 
 const UNTRIED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -149,17 +144,10 @@ fn build() -> Result<Engine, Refusal> {
 
 fn build_with(settings: Settings) -> Result<Engine, String> {
     descriptor::set_apart();
-    let mut mirror =
-        Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
+    let limits = Limits::read();
+    let (mut mirror, link) = interface::open(&settings)?;
     let facts = mirror.facts().clone();
     let name = &facts.interface.name;
-    if !facts.interface.up {
-        return Err(format!(
-            "interface \"{name}\" is down; set it up (ip link set {name} up)"
-        ));
-    }
-    let limits = Limits::read();
-    let link = open_link(&settings, &facts)?;
     let region = Region::new()
         .map_err(|errno| format!("cannot make the memory file: {}", words::of(errno)))?;
     let (memory, bytes) = region.into_parts();
@@ -199,34 +187,6 @@ fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
-    let nothing = FilterSpec {
-        addresses: Vec::new(),
-        own_address: false,
-        tcp_ports: PortSet::default(),
-        udp_ports: PortSet::default(),
-    };
-    let socket = PacketSocket::open(facts.interface.index, &nothing.program(FILTER_MAX))
-        .map_err(|errno| explain_packet_socket(errno, &facts.interface.name))?;
-    let link: Box<dyn Link + Send> = match &settings.impair {
-        None => Box::new(socket),
-        Some(spec) => {
-            let impairments = Impairments::parse(spec).map_err(|error| error.to_string())?;
-            Box::new(Impair::new(socket, impairments))
-        }
-    };
-    match &settings.pcap {
-        None => Ok(link),
-        Some(path) => match Capture::create(link, path, &facts.interface.name) {
-            Ok(capture) => Ok(Box::new(capture)),
-            Err(errno) => Err(format!(
-                "cannot write SIDESTACK_PCAP={path}: {}",
-                words::of(errno)
-            )),
-        },
-    }
-}
-
 /// The kernel's random numbers. Before its pool is ready the clock has to do.
 fn random<const N: usize>() -> [u8; N] {
     let mut random = [0; N];
@@ -241,6 +201,7 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
         hardware_address: facts.interface.hardware_address,
         mtu: facts.interface.mtu as usize,
         own_address: settings.address != Address::Host,
+        loopback: settings.loopback == Loopback::Stack,
         // An impairment is to meet frames, not bundles of them.
         super_packets: settings.impair.is_none(),
         congestion: match settings.congestion {
@@ -280,9 +241,14 @@ fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
     let range = limits.ip_local_port_range;
     match settings.address {
         Address::Host => {
-            let index = facts.interface.index;
+            let Interface {
+                index, loopback, ..
+            } = facts.interface;
+            let addresses: Vec<_> = facts.addresses.iter().map(|cidr| cidr.address).collect();
+            let cut_off = Arc::new(CutOff::new(index, &addresses));
+            let index = (!loopback).then_some(index);
             let reserved = &limits.ip_local_reserved_ports;
-            let ports = EphemeralPorts::new(index, range, reserved, seed);
+            let ports = EphemeralPorts::new(index, range, reserved, seed, cut_off);
             Source::Kernel(Box::new(ports), index)
         }
         Address::Own(_) => Source::Own {
@@ -298,7 +264,7 @@ fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
         Address::Host => (facts.addresses.clone(), facts.routes.clone()),
         Address::Own(addresses) => {
             let mut routes = own_routes(addresses, settings.gateway);
-            // The host's own loopback stays the kernel's.
+            // The host's own loopback is there besides.
             routes.extend(
                 facts
                     .routes
@@ -332,6 +298,7 @@ fn route(route: &control::routes::Route) -> stack::routes::Route {
         metric: route.metric,
         egress: match route.egress {
             control::routes::Egress::Stack => stack::routes::Egress::Stack,
+            control::routes::Egress::Local => stack::routes::Egress::Local,
             control::routes::Egress::Kernel => stack::routes::Egress::Kernel,
             control::routes::Egress::Unreachable => stack::routes::Egress::Unreachable,
         },
@@ -373,16 +340,18 @@ impl Engine {
         configure(&mut self.stack, &self.settings, &facts);
         self.ports.refilter();
         self.refilter();
+        let addresses = self.own_addresses();
+        self.ports.set_addresses(&addresses);
+    }
+
+    fn own_addresses(&self) -> Vec<Ipv4Addr> {
+        let addresses = self.stack.addresses().iter();
+        addresses.map(|cidr| cidr.address).collect()
     }
 
     /// Brings the packet socket's filter up to date with ports and addresses.
     pub fn refilter(&mut self) {
-        let addresses: Vec<_> = self
-            .stack
-            .addresses()
-            .iter()
-            .map(|cidr| cidr.address)
-            .collect();
+        let addresses = self.own_addresses();
         let Some(filter) = self.ports.changed_filter(&addresses) else {
             return;
         };

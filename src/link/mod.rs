@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A link moves Ethernet II frames between the driver and an interface, without looking into
-//! them. [`PacketSocket`] is the real one; [`Capture`] and [`Impair`] wrap any link and are links
-//! themselves.
+//! them. [`PacketSocket`] is the real one, [`Nothing`] stands in where there is none; [`Capture`]
+//! and [`Impair`] wrap any link and are links themselves.
 //!
 //! 1. Nothing blocks. Nothing to receive and no room to transmit are answers, not errors.
 //! 2. A frame may be a super-packet of up to 64 KiB: an inbound one as the kernel merged it
@@ -17,11 +17,13 @@
 mod capture;
 mod impair;
 mod impairments;
+mod nothing;
 mod packet;
 
 pub use capture::Capture;
 pub use impair::Impair;
 pub use impairments::Impairments;
+pub use nothing::Nothing;
 pub use packet::PacketSocket;
 
 use rustix::fd::BorrowedFd;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::{self, Given};
+use super::bind::protocol;
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
 use super::{options, queues};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role};
@@ -93,7 +94,8 @@ fn connect_in(
 ) -> Result<(), Errno> {
     let given = address::read(address, connect::family_of(socket, state, address))?;
     if let Given::V4(remote) = given {
-        connect::decide(engine, state, remote)?.ok_or(Errno::NETUNREACH)?;
+        let way = connect::decide(engine, protocol(socket.kind), state, remote)?;
+        way.ok_or(Errno::NETUNREACH)?;
     }
     match (socket.kind, given) {
         (_, Given::V6 | Given::AnyV6(_)) => Err(Errno::NETUNREACH),

@@ -44,9 +44,9 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
         Given::V4(remote) => remote,
         _ => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
     };
-    match decide(&mut engine, &state, remote)? {
+    match decide(&engine, Protocol::Tcp, &state, remote)? {
         None => to_kernel(&mut engine, socket, &mut state, Passed::Destination),
-        Some(local) => {
+        Some(Way { local, remote }) => {
             let id = open(&mut engine, socket, &mut state, local, remote)?;
             if socket.nonblocking() {
                 engine.stuff(id);
@@ -96,7 +96,8 @@ pub(super) fn begin(
     state: &mut State,
     remote: SocketAddrV4,
 ) -> Result<(), Errno> {
-    let local = decide(engine, state, remote)?.ok_or(Errno::NETUNREACH)?;
+    let way = decide(engine, Protocol::Tcp, state, remote)?;
+    let Way { local, remote } = way.ok_or(Errno::NETUNREACH)?;
     let id = open(engine, socket, state, local, remote)?;
     engine.stuff(id);
     Err(Errno::INPROGRESS)
@@ -156,24 +157,40 @@ fn disconnect(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> R
     Ok(Rest::Done)
 }
 
-/// Whether the stack serves `remote`, and from which address; `None`: the kernel does.
+/// How the stack serves a destination.
+pub(super) struct Way {
+    /// From this address of ours.
+    pub(super) local: Ipv4Addr,
+    /// The destination, as it is meant.
+    pub(super) remote: SocketAddrV4,
+}
+
+/// Whether the stack serves `remote`, and how; `None`: the kernel does.
 pub(super) fn decide(
-    engine: &mut Engine,
+    engine: &Engine,
+    protocol: Protocol,
     state: &State,
     remote: SocketAddrV4,
-) -> Result<Option<Ipv4Addr>, Errno> {
-    if remote.ip().is_unspecified() {
-        return Ok(None);
-    }
+) -> Result<Option<Way>, Errno> {
+    let bound = state
+        .local
+        .map(|local| *local.ip())
+        .filter(|ip| !ip.is_unspecified());
+    let remote = match remote.ip().is_unspecified() {
+        // As on Linux, nobody is oneself.
+        true => SocketAddrV4::new(bound.unwrap_or(Ipv4Addr::LOCALHOST), remote.port()),
+        false => remote,
+    };
     match engine.stack.route(*remote.ip()) {
         RouteDecision::Kernel => Ok(None),
         RouteDecision::Unreachable => Err(Errno::NETUNREACH),
         RouteDecision::Stack { source, .. } => {
-            let bound = state
-                .local
-                .map(|local| *local.ip())
-                .filter(|ip| !ip.is_unspecified());
-            Ok(Some(bound.unwrap_or(source)))
+            let local = bound.unwrap_or(source);
+            let port = state.local.map_or(0, |local| local.port());
+            let from = SocketAddrV4::new(local, port);
+            // A datagram socket stays with the peer it was connected to, who may be gone by now.
+            let ours = state.remote == Some(remote) || engine.delivers(protocol, from, remote);
+            Ok(ours.then_some(Way { local, remote }))
         }
     }
 }
@@ -193,7 +210,12 @@ fn open(
     let lease = client_port(engine, socket, state, ip, remote)?;
     let local = SocketAddrV4::new(ip, lease.port());
     let now = engine.now();
-    let opened = engine.ports.silence(&lease).and_then(|()| {
+    // Within the host, nothing arrives that the kernel would answer.
+    let silenced = match engine.stack.is_local(*remote.ip()) {
+        true => Ok(()),
+        false => engine.ports.silence(&lease),
+    };
+    let opened = silenced.and_then(|()| {
         engine
             .stack
             .tcp_connect(now, local, remote, &state.options.tcp())

@@ -29,6 +29,7 @@ pub mod connect;
 pub mod create;
 pub mod datagram;
 pub mod errno;
+pub mod error_queue;
 pub mod lifecycle;
 pub mod options;
 pub mod queues;
@@ -40,9 +41,10 @@ pub mod table;
 mod waiting;
 
 use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::RawFd;
+use rustix::io::Errno;
 use std::sync::Arc;
 
 use crate::driver::{EndpointId, Lease, Name};
@@ -89,6 +91,8 @@ pub struct Socket {
     nonblocking: AtomicBool,
     /// Its descriptors have the name by which other processes know it.
     named: AtomicBool,
+    /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
+    arrival: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -142,6 +146,7 @@ impl Socket {
             kind,
             nonblocking: AtomicBool::new(nonblocking),
             named: AtomicBool::new(false),
+            arrival: AtomicU64::new(0),
             state: Mutex::new(State {
                 endpoint,
                 away: None,
@@ -165,6 +170,15 @@ impl Socket {
     /// Whether calls on it may wait.
     pub fn nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// When the last datagram that was received arrived, in nanoseconds since 1970 (SIOCGSTAMP).
+    /// ENOENT: none was.
+    pub fn last_arrival(&self) -> Result<u64, Errno> {
+        match self.arrival.load(Ordering::Relaxed) {
+            0 => Err(Errno::NOENT),
+            at => Ok(at),
+        }
     }
 
     /// Notes a change of O_NONBLOCK.

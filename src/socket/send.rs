@@ -32,6 +32,7 @@ pub fn send(
         return send_beside(fd, socket, data, flags);
     };
     let timeout = state.options.send_timeout;
+    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -43,6 +44,9 @@ pub fn send(
         flags,
     };
     let result = call.run(&mut engine);
+    if tells && result.is_ok_and(|count| count > 0) {
+        engine.sent_zero_copy(id);
+    }
     drop(engine);
     Some(with_signal(result, flags))
 }
@@ -168,11 +172,20 @@ impl Call<'_, '_> {
         if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }
-        let queued = self.queue(engine, connection, sent);
-        engine.finish_pass();
-        match queued {
-            Err(errno) => Some(partial(sent, errno)),
-            Ok(()) => (sent.get() == self.data.len()).then(|| Ok(sent.get())),
+        loop {
+            let queued = self.queue(engine, connection, sent);
+            engine.finish_pass();
+            if let Err(errno) = queued {
+                return Some(partial(sent, errno));
+            }
+            if sent.get() == self.data.len() {
+                return Some(Ok(sent.get()));
+            }
+            // What has turned round in the stack has made room again.
+            let progress = engine.stack.tcp_progress(connection);
+            if !progress.is_some_and(|held| held.writable) {
+                return None;
+            }
         }
     }
 

@@ -13,6 +13,9 @@ pub struct Config {
     /// unknown port itself. If not, they are shared with the kernel, which does all that, and only
     /// ports marked with [`set_port_owned`](super::Stack::set_port_owned) are the stack's.
     pub own_address: bool,
+    /// Whether packets to the host's own addresses, 127.0.0.0/8 among them, turn round in the stack.
+    /// If not, they are the kernel's (but for addresses that are the stack's alone).
+    pub loopback: bool,
     /// Whether `poll_transmit` may give TCP segments beyond the MTU for the link to cut.
     pub super_packets: bool,
     /// For new connections.

@@ -8,7 +8,7 @@ use super::counters::Drop;
 use super::neighbor::{self, Request};
 use super::outbox::Frame;
 use super::segments::Segment;
-use super::sink::{NoSink, Sink};
+use super::sink::Sink;
 use super::time::Instant;
 use super::transmit::Transmit;
 use super::wire::{arp, ethernet};
@@ -73,9 +73,10 @@ impl Stack {
 
     /// Fills `out` with the next frame to send. Returns whether there was one.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Transmit) -> bool {
-        while self.poll_frame(now, out) {
+        self.loopback.begin();
+        while !self.loopback.is_weary() && self.poll_frame(now, out) {
             if out.header.starts_with(&self.interface.hardware_address) {
-                self.loop_back(now, out);
+                self.turn_round(now, out);
             } else if self.interface.up {
                 self.counters.frames_sent += 1;
                 self.counters.bytes_sent += out.frame_len() as u64;
@@ -106,21 +107,6 @@ impl Stack {
                 Segment::None => return false,
             }
         }
-    }
-
-    /// Takes in a frame of ours to an address of our own, as a link to ourselves would.
-    fn loop_back(&mut self, now: Instant, out: &Transmit) {
-        let mut packet = out.header[ethernet::HEADER_LEN..out.header_len].to_vec();
-        for &span in out.spans.as_slice() {
-            packet.extend_from_slice(self.pool.bytes(span));
-        }
-        let arrival = Arrival {
-            now,
-            checksum: Checksum::Trusted,
-            to_all: false,
-            looped: true,
-        };
-        self.receive_ipv4(arrival, &packet, &mut NoSink);
     }
 
     fn make_request(&self, request: Request, out: &mut Transmit) {
@@ -166,7 +152,7 @@ impl Stack {
         if self.interface.is_broadcast(next_hop) {
             return Some(ethernet::BROADCAST);
         }
-        if self.interface.is_ours(next_hop) {
+        if self.interface.is_local(next_hop) {
             return Some(self.interface.hardware_address);
         }
         self.neighbors.resolve(now, &mut self.random, next_hop)

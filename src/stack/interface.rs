@@ -16,6 +16,7 @@ pub(crate) struct Interface {
     pub(crate) mtu: usize,
     pub(crate) up: bool,
     own_address: bool,
+    loopback: bool,
     pub(crate) addresses: Vec<Ipv4Cidr>,
     pub(crate) routes: Routes,
     pub(crate) path_mtus: PathMtus,
@@ -28,6 +29,7 @@ impl Interface {
             mtu: config.mtu.max(MIN_MTU),
             up: true,
             own_address: config.own_address,
+            loopback: config.loopback,
             addresses: Vec::new(),
             routes: Routes::default(),
             path_mtus: PathMtus::new(keyed),
@@ -37,6 +39,12 @@ impl Interface {
     /// Whether `address` is one of ours.
     pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
         self.addresses.iter().any(|ours| ours.address == address)
+    }
+
+    /// Whether what is sent to `address` turns round in the stack: it is the host's own.
+    pub(crate) fn is_local(&self, address: Ipv4Addr) -> bool {
+        let is_local = |route: &Route| route.egress == Egress::Local;
+        self.is_ours(address) || self.loopback && self.routes.find(address).is_some_and(is_local)
     }
 
     /// Whether `address` means all hosts of a network we are in.
@@ -57,16 +65,19 @@ impl Interface {
 
     /// Where packets to `destination` go: by the longest prefix, then the lowest metric.
     pub(crate) fn route(&self, destination: Ipv4Addr) -> RouteDecision {
-        if destination.is_loopback() {
-            return RouteDecision::Kernel;
-        }
         if self.is_ours(destination) {
-            return self.route_to_self(destination);
+            return self.route_to_self(destination, destination);
         }
         let Some(route) = self.routes.find(destination) else {
-            return RouteDecision::Unreachable;
+            return match destination.is_loopback() {
+                true => RouteDecision::Kernel,
+                false => RouteDecision::Unreachable,
+            };
         };
         match route.egress {
+            Egress::Local => self.route_to_self(destination, route.source.unwrap_or(destination)),
+            // Whatever the routes say, it never goes out (RFC 1122 section 3.2.1.3).
+            Egress::Stack if destination.is_loopback() => RouteDecision::Kernel,
             Egress::Kernel => RouteDecision::Kernel,
             Egress::Unreachable => RouteDecision::Unreachable,
             // Multicast is not the stack's yet.
@@ -76,14 +87,15 @@ impl Interface {
     }
 
     /// The kernel knows a shared address; one of our own only we do.
-    fn route_to_self(&self, destination: Ipv4Addr) -> RouteDecision {
-        if !self.own_address {
+    fn route_to_self(&self, destination: Ipv4Addr, source: Ipv4Addr) -> RouteDecision {
+        let turns = self.loopback || self.own_address && self.is_ours(destination);
+        if !turns {
             return RouteDecision::Kernel;
         }
         RouteDecision::Stack {
-            source: destination,
+            source,
             next_hop: destination,
-            mtu: self.mtu,
+            mtu: LOOPBACK_MTU,
         }
     }
 
@@ -104,5 +116,7 @@ impl Interface {
     }
 }
 
+/// What turns round has no frame to fit into: as Linux's loopback interface.
+const LOOPBACK_MTU: usize = 65_536;
 /// Every IPv4 link takes so much (RFC 791 section 3.1); what claims less is not believed.
 pub(crate) const MIN_MTU: usize = 68;

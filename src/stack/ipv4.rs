@@ -66,9 +66,14 @@ impl Stack {
         ip: &ipv4::Repr,
         broadcast: bool,
     ) -> Result<(), Drop> {
+        if arrival.looped {
+            // Not what a neighbor that claims our hardware address is sent.
+            let ours = self.interface.is_local(ip.destination);
+            return ours.then_some(()).ok_or(Drop::Ipv4NotOurs);
+        }
         if !address::is_unicast(ip.source)
             || self.interface.is_broadcast(ip.source)
-            || (self.interface.is_ours(ip.source) && !arrival.looped)
+            || self.interface.is_ours(ip.source)
         {
             return Err(Drop::Ipv4Martian);
         }

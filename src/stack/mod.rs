@@ -9,7 +9,8 @@
 //!                       ▼
 //!                    segments ─► tcp ─► Sink / queue ─► tcp_received, tcp_consume
 //!
-//!   tcp_send ─► tcp, its queues ─► segments ─┬─────────────────────► poll_transmit
+//!   tcp_send ─► tcp, its queues ─► segments ─┬─────────────────────► poll_transmit, or round
+//!                                            │                       (loopback) to receive_ipv4
 //!   udp_send ─► udp ───────────────► outbox ─┤ (one (super-)frame at a time)
 //!   answers of arp, icmp ──────────► outbox ─┤
 //!   who has no hardware address yet waits at its neighbor ─► outbox
@@ -47,12 +48,14 @@ mod icmp;
 pub mod ids;
 mod interface;
 mod ipv4;
+mod loopback;
 mod neighbor;
 mod outbox;
 mod path_mtu;
 pub mod pool;
 pub mod ports;
 pub(crate) mod random;
+pub mod reports;
 pub mod routes;
 mod segments;
 pub mod sink;
@@ -69,15 +72,18 @@ use core::net::Ipv4Addr;
 use self::address::Ipv4Cidr;
 use self::config::Config;
 use self::counters::{Counters, Drop};
+use self::ethernet::Arrival;
 use self::icmp::{RateLimit, Trouble};
 use self::ids::SocketId;
 use self::interface::Interface;
 use self::ipv4::Identifications;
+use self::loopback::Loopback;
 use self::neighbor::Neighbors;
 use self::outbox::Outbox;
 use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
+use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
@@ -99,6 +105,8 @@ pub struct Stack {
     icmp_errors: RateLimit,
     echo_replies: RateLimit,
     outbox: Outbox,
+    reports: Reports,
+    loopback: Loopback,
     udp: Udp,
     tcp: Tcp,
     /// Room for the segment that is being sent.
@@ -122,6 +130,8 @@ impl Stack {
             icmp_errors: RateLimit::errors(),
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
+            reports: Reports::default(),
+            loopback: Loopback::default(),
             udp: Udp::new(keyed),
             tcp: Tcp::new(tcp::Config {
                 congestion: config.congestion,
@@ -149,6 +159,7 @@ impl Stack {
     /// are.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
+            self.loopback.next_deadline(),
             self.interface.path_mtus.next_deadline(),
             self.neighbors.next_deadline(),
             self.tcp.next_deadline(),
@@ -159,6 +170,11 @@ impl Stack {
     /// The next socket whose status may have changed.
     pub fn poll_dirty(&mut self) -> Option<SocketId> {
         self.tcp.poll_dirty().or_else(|| self.udp.poll_dirty())
+    }
+
+    /// An error with all that is known about it, for a socket that asked for that (IP_RECVERR).
+    pub fn poll_report(&mut self) -> Option<(SocketId, Report)> {
+        self.reports.poll()
     }
 
     /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
@@ -180,6 +196,16 @@ impl Stack {
     /// What was counted since the stack was made.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Whether `address` is one of the host's that the stack serves.
+    pub fn is_local(&self, address: Ipv4Addr) -> bool {
+        self.interface.is_local(address)
+    }
+
+    /// Whether packets to `address`, that a socket is bound to, may come from the link.
+    pub fn faces_link(&self, address: Ipv4Addr) -> bool {
+        address.is_unspecified() || self.interface.is_ours(address)
     }
 
     /// The addresses.
@@ -243,8 +269,8 @@ impl Stack {
         self.ports.set(protocol, port, owned);
     }
 
-    fn may_receive(&self, protocol: Protocol, port: u16) -> bool {
-        self.config.own_address || self.ports.is_owned(protocol, port)
+    fn may_receive(&self, arrival: &Arrival, protocol: Protocol, port: u16) -> bool {
+        self.config.own_address || arrival.looped || self.ports.is_owned(protocol, port)
     }
 
     /// Drops frames whose neighbor did not answer, and tells the sockets that sent them.
@@ -253,7 +279,8 @@ impl Stack {
             self.counters.drop(Drop::NeighborUnreachable);
             let packet = &frame.header[ethernet_header::HEADER_LEN..frame.header_len];
             if let Ok(quote) = icmpv4::parse_quote(packet) {
-                self.receive_trouble(now, &quote, Trouble::UNREACHABLE_NEIGHBOR);
+                let trouble = Trouble::unreachable_neighbor(quote.source);
+                self.receive_trouble(now, &quote, trouble);
             }
         }
     }

@@ -9,7 +9,9 @@ use super::address::Ipv4Cidr;
 pub enum Egress {
     /// The interface the stack drives.
     Stack,
-    /// Another interface, or the host itself: the kernel's business.
+    /// None: the destination is an address of the host itself.
+    Local,
+    /// Another interface: the kernel's business.
     Kernel,
     /// Nothing (unreachable, blackhole and prohibit routes).
     Unreachable,

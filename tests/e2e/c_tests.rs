@@ -18,11 +18,14 @@ macro_rules! c_tests {
 
 c_tests! {
     accept_calls backlogs bad_arguments bind_listen children close_everything closing connect_blocking
-    connect_nonblocking connect_timeout descriptors epoll_edges epoll_levels event_servers fresh_sockets
-    inherited interrupted loopback messages moving_bytes names options options_connected other_families poll_states
-    recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams threads transfers udp_basics
-    udp_errors unseen_reads urgent vectors wakeups
+    connect_nonblocking connect_timeout descriptors epoll_edges epoll_levels error_queue event_servers fresh_sockets
+    inherited interrupted loopback messages moving_bytes names options options_connected options_effect other_families poll_states
+    recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams tcp_info threads transfers udp_basics
+    udp_errors unseen_reads urgent vectors wakeups zerocopy
 }
+
+/// Those that also run with loopback in the stack.
+const WITHIN_THE_HOST: &[&str] = &["loopback"];
 
 #[test]
 fn every_program_is_in_the_list() {
@@ -55,6 +58,16 @@ fn prints_the_same_everywhere(name: &str) {
     compare(name, "under LD_PRELOAD", &expected, &preloaded);
     lab.kernel_was_silent();
     drop(lab);
+
+    if WITHIN_THE_HOST.contains(&name) {
+        let lab = Lab::new();
+        let inside = printed(&lab, |lab| {
+            lab.sidestack(&program.display().to_string())
+                .env("SIDESTACK_LOOPBACK", "stack")
+        });
+        compare(name, "with SIDESTACK_LOOPBACK=stack", &expected, &inside);
+        lab.kernel_was_silent();
+    }
 
     let lab = Lab::new();
     let linked = compiled(name, &linking());

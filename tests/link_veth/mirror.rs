@@ -69,8 +69,8 @@ fn shows_the_interface_and_its_routes() {
     assert_eq!(egress("10.77.0.0/24"), Some(Egress::Stack));
     assert_eq!(egress("10.99.0.0/24"), Some(Egress::Kernel));
     assert_eq!(egress("10.1.0.0/16"), Some(Egress::Unreachable));
-    assert_eq!(egress("10.77.0.1/32"), Some(Egress::Kernel));
-    assert_eq!(egress("127.0.0.0/8"), Some(Egress::Kernel));
+    assert_eq!(egress("10.77.0.1/32"), Some(Egress::Local));
+    assert_eq!(egress("127.0.0.0/8"), Some(Egress::Local));
     assert_eq!(egress("10.3.0.0/16"), Some(Egress::Stack));
     let multipath = route(&mirror, "10.2.0.0/16").expect("multipath route");
     assert_eq!(multipath.gateway, Some(Ipv4Addr::new(10, 77, 0, 8)));
@@ -147,13 +147,16 @@ fn says_why_there_is_none() {
         .run(|| Mirror::open(Some("eth7")))
         .expect_err("no eth7");
     assert_eq!(error.to_string(), "there is no interface \"eth7\"");
-    let error = pair
+    let lo = pair
         .left
         .run(|| Mirror::open(Some("lo")))
-        .expect_err("loopback");
-    let sentence = "interface \"lo\" is not Ethernet (hardware type 772), \
-                    which is not supported yet";
-    assert_eq!(error.to_string(), sentence);
+        .expect("loopback");
+    let interface = &lo.facts().interface;
+    assert!(interface.loopback && interface.index == 1);
+    assert_eq!(
+        route(&lo, "127.0.0.0/8").map(|route| route.egress),
+        Some(Egress::Local)
+    );
 }
 
 #[test]

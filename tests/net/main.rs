@@ -12,6 +12,7 @@ mod arp;
 mod hostile;
 mod icmp;
 mod ipv4;
+mod loopback;
 mod tcp;
 mod transfer;
 mod udp;

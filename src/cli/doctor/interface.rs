@@ -8,7 +8,7 @@ use super::Finding;
 use crate::command::offloads;
 use crate::control::mirror::{Facts, Interface, Mirror, MirrorError};
 use crate::control::routes::Egress;
-use crate::control::settings::{Address, Settings};
+use crate::control::settings::{Address, Loopback, Settings};
 
 /// What the findings are headed by.
 const WHAT: &str = "interface";
@@ -22,6 +22,9 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         }
     };
     let facts = mirror.facts();
+    if facts.interface.loopback {
+        return vec![check_loopback(settings)];
+    }
     vec![
         check_state(&facts.interface),
         check_mtu(&facts.interface),
@@ -29,6 +32,15 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         check_route(facts, settings),
         check_offloads(&facts.interface),
     ]
+}
+
+fn check_loopback(settings: &Settings) -> Finding {
+    match settings.loopback {
+        Loopback::Stack => Finding::ok(WHAT, "loopback alone"),
+        Loopback::Kernel => {
+            Finding::fail(WHAT, "loopback is the kernel's", "give --loopback stack")
+        }
+    }
 }
 
 fn remedy(error: &MirrorError) -> String {

@@ -8,7 +8,7 @@ mod ancillary;
 mod receive;
 mod send;
 
-pub use ancillary::{Asked, Told, check, tell};
+pub use ancillary::{Asked, Told, check, tell, tell_of_connection};
 pub use receive::receive;
 pub use send::send;
 
@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
-use super::{Socket, State, connect, errno};
+use super::connect::{self, Way};
+use super::{Socket, State, errno};
+use crate::control::ephemeral::Protocol;
 use crate::driver::{EndpointId, Engine, Lease, Passed, Role};
 use crate::stack::ids::SocketId;
 
@@ -88,12 +90,12 @@ pub fn connect(
     if remote.ip().is_broadcast() && !state.options.broadcast {
         return Err(Errno::ACCESS);
     }
-    let Some(source) = connect::decide(engine, state, remote)? else {
+    let Some(Way { local, remote }) = connect::decide(engine, Protocol::Udp, state, remote)? else {
         return leave(engine, socket, state, Passed::Destination);
     };
     let datagram = opened(engine, socket, state)?;
     let port = state.local.map_or(0, |local| local.port());
-    let local = SocketAddrV4::new(source, port);
+    let local = SocketAddrV4::new(local, port);
     engine.stack.udp_set_local(datagram, local);
     engine
         .stack

@@ -11,9 +11,10 @@ use crate::control::ephemeral::Protocol;
 use crate::driver::{self, Departing, Engine, Passed};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
+use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
-use crate::socket::{Socket, State, connect, errno, table};
+use crate::socket::{Socket, State, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::udp::UdpOptions;
@@ -117,16 +118,23 @@ impl Call<'_, '_> {
         if endpoint.is_some_and(|endpoint| endpoint.write_finished) {
             return Err(Errno::PIPE);
         }
-        let by_stack = connect::decide(engine, state, to)?.is_some();
+        let way = connect::decide(engine, Protocol::Udp, state, to)?;
         if to.ip().is_broadcast() && !state.options.broadcast {
             return Err(Errno::ACCESS);
         }
-        if !by_stack {
+        let Some(Way { remote: to, .. }) = way else {
             return self.send_by_kernel(engine, state, to);
-        }
+        };
         self.check_asked(engine)?;
         let datagram = opened(engine, self.socket, state)?;
         self.send_by_stack(engine, state, datagram, to)?;
+        if let Some(id) = state.endpoint
+            && self.flags & libc::MSG_ZEROCOPY != 0
+            && state.options.zero_copy
+            && self.data.len() > 0
+        {
+            engine.sent_zero_copy(id);
+        }
         Ok(Some(self.data.len()))
     }
 

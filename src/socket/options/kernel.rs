@@ -123,6 +123,7 @@ pub(super) fn note(
         },
         libc::IPPROTO_IP => match name {
             libc::IP_MTU_DISCOVER => options.mtu_discover = number,
+            libc::IP_MINTTL => options.min_ttl = number as u8,
             libc::IP_RECVERR => options.receive_errors = on,
             libc::IP_PKTINFO => options.ancillary.packet_info = on,
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,
@@ -150,6 +151,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let size = usize::try_from(number).unwrap_or(0);
     match name {
         libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_ZEROCOPY => options.zero_copy = on,
         libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
         libc::SO_RCVBUFFORCE => {
             options.receive_buffer = Some(size.max(super::set::LEAST_RECEIVE / 2));

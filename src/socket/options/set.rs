@@ -27,6 +27,8 @@ pub(super) const LEAST_RECEIVE: usize = 2304;
 const TICK: u64 = 4_000;
 /// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
 const LEAST_CLAMP: i32 = 1152;
+/// SO_PEEK_OFF.
+pub(super) const PEEK_OFFSET: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF);
 /// Longest time between two retransmissions, in seconds (TCP_RTO_MAX).
 const LONGEST_PERIOD: i32 = 120;
 
@@ -72,10 +74,7 @@ pub fn set_in(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<(), Errno> {
-    let limits = *engine.limits();
-    if !store(socket, state, option, value, &limits, |device| {
-        engine.is_driven(device)
-    })? {
+    if !store_in(engine, socket, state, option, value)? {
         return Err(Errno::NOPROTOOPT);
     }
     apply(engine, state, option, value);
@@ -86,6 +85,9 @@ pub fn set_in(
 fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), value: &[u8]) {
     state.options.remember(level, name, value);
     if let Some(id) = state.endpoint {
+        if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
+            engine.forget_errors(id);
+        }
         engine.apply(
             id,
             state.options.linger,
@@ -140,13 +142,25 @@ fn set_any(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<Rest, Errno> {
-    let limits = *engine.limits();
-    match store(socket, state, option, value, &limits, |device| {
-        engine.is_driven(device)
-    })? {
+    match store_in(engine, socket, state, option, value)? {
         true => Ok(Rest::Done),
         false => leave(engine, socket, state, option),
     }
+}
+
+/// Stores an option of a socket that the engine serves; false: only the kernel can heed it.
+fn store_in(
+    engine: &Engine,
+    socket: &Socket,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Result<bool, Errno> {
+    if option == PEEK_OFFSET && socket.kind == Kind::Stream {
+        return set_peek_offset(engine, state, value).map(|()| true);
+    }
+    let is_driven = |device: &[u8]| engine.is_driven(device);
+    store(socket, state, option, value, engine.limits(), is_driven)
 }
 
 /// Stores an option; false: only the kernel can heed it.
@@ -191,6 +205,16 @@ fn set_ours(
         (libc::IPPROTO_IP, _) => set_ip(options, name, value),
         _ => None,
     }
+}
+
+/// SO_PEEK_OFF of a connection is the pair's own: what is peeked at is in the pair then.
+fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(), Errno> {
+    let offset = integer(value)?;
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let program = endpoint.ok_or(Errno::NOPROTOOPT)?.program;
+    raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
+    state.options.peeks_onward = offset >= 0;
+    Ok(())
 }
 
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come

@@ -12,6 +12,7 @@ use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::wire::checksum::Sum;
+use crate::stack::wire::icmpv4::Quote;
 use crate::stack::wire::{ipv4, udp};
 
 impl Stack {
@@ -24,7 +25,7 @@ impl Stack {
         let Ok((header, header_len)) = udp::parse(packet.payload) else {
             return self.counters.drop(Drop::UdpMalformed);
         };
-        if !self.may_receive(Protocol::Udp, header.destination_port) {
+        if !self.may_receive(&arrival, Protocol::Udp, header.destination_port) {
             return self.counters.drop(Drop::PortNotOwned);
         }
         let bytes = &packet.payload[..usize::from(header.length)];
@@ -49,7 +50,7 @@ impl Stack {
             self.deliver(id, &datagram, data, sink);
         } else {
             self.counters.drop(Drop::UdpNoSocket);
-            if self.config.own_address {
+            if self.config.own_address || arrival.looped {
                 self.send_port_unreachable(arrival, packet);
             }
         }
@@ -95,17 +96,20 @@ impl Stack {
         &mut self,
         local: SocketAddrV4,
         remote: SocketAddrV4,
-        trouble: Trouble,
+        trouble: &Trouble,
+        quote: &Quote<'_>,
     ) -> bool {
         let Some(id) = self.udp.find(local, remote) else {
             return false;
         };
-        let socket = self.udp.get(id);
-        let told = socket.is_some_and(|socket| {
-            let connected = socket.remote.is_some() && trouble.is_fatal;
-            connected || socket.options.receive_errors
-        });
-        if told {
+        let Some(socket) = self.udp.get(id) else {
+            return false;
+        };
+        if socket.options.receive_errors {
+            let payload = quote.transport.get(udp::HEADER_LEN..).unwrap_or_default();
+            self.reports.push(id, trouble.report(remote, payload));
+        }
+        if socket.options.receive_errors || (socket.remote.is_some() && trouble.is_fatal) {
             self.udp.set_error(id, trouble.error);
         }
         true

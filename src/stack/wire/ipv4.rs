@@ -21,8 +21,10 @@ mod field {
 
 /// Length of the header without options in bytes: the only header the stack sends.
 pub(crate) const HEADER_LEN: usize = 20;
+/// The longest packet, in bytes.
+pub(crate) const MAX_LEN: usize = 65_535;
 /// Longest payload of a packet without options, in bytes.
-pub(crate) const MAX_PAYLOAD: usize = 65_535 - HEADER_LEN;
+pub(crate) const MAX_PAYLOAD: usize = MAX_LEN - HEADER_LEN;
 
 /// Protocol number of ICMP.
 pub(crate) const ICMP: u8 = 1;

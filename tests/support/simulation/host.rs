@@ -57,6 +57,7 @@ impl Host {
             hardware_address: hardware(address),
             mtu: 1500,
             own_address: true,
+            loopback: false,
             super_packets: true,
             congestion: Congestion::Cubic,
             limits: Limits::default(),

@@ -1,0 +1,90 @@
+//! The interface that is driven, and the link through it; or none.
+
+use super::refusal::explain_packet_socket;
+use crate::control::filter::FilterSpec;
+use crate::control::log;
+use crate::control::mirror::{Facts, Interface, Mirror};
+use crate::control::ports::PortSet;
+use crate::control::settings::{Address, Loopback, Settings};
+use crate::link::{Capture, Impair, Impairments, Link, Nothing, PacketSocket};
+use crate::sys::words;
+
+/// Most instructions of the packet socket's filter (BPF_MAXINSNS).
+pub(super) const FILTER_MAX: usize = 4096;
+
+/// The interface that needs no link.
+const LOOPBACK: &str = "lo";
+
+/// The interface the settings ask for, and the link through it. Where there is none, and the stack
+/// is to serve loopback, it serves that alone, unless it is required.
+pub(super) fn open(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), String> {
+    open_named(settings).or_else(|reason| {
+        let needed = settings.required || settings.address != Address::Host;
+        if settings.loopback == Loopback::Kernel || needed {
+            return Err(reason);
+        }
+        log::warn(format_args!("{reason}; the stack serves loopback alone"));
+        open_named(&Settings {
+            interface: Some(LOOPBACK.to_owned()),
+            ..settings.clone()
+        })
+    })
+}
+
+/// What there is to know of the interface, and the link through it.
+fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), String> {
+    let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
+    let Interface {
+        name, up, loopback, ..
+    } = &mirror.facts().interface;
+    if !up {
+        return Err(format!(
+            "interface \"{name}\" is down; set it up (ip link set {name} up)"
+        ));
+    }
+    if *loopback && settings.loopback == Loopback::Kernel {
+        return Err(format!(
+            "interface \"{name}\" can only be had with SIDESTACK_LOOPBACK=stack"
+        ));
+    }
+    if *loopback && settings.address != Address::Host {
+        return Err(format!(
+            "an own address needs another interface than \"{name}\""
+        ));
+    }
+    let link = open_link(settings, mirror.facts())?;
+    Ok((mirror, link))
+}
+
+fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
+    if facts.interface.loopback {
+        let nothing = Nothing::open();
+        let explain = |errno| format!("cannot make a descriptor: {}", words::of(errno));
+        return Ok(Box::new(nothing.map_err(explain)?));
+    }
+    let nothing = FilterSpec {
+        addresses: Vec::new(),
+        own_address: false,
+        tcp_ports: PortSet::default(),
+        udp_ports: PortSet::default(),
+    };
+    let socket = PacketSocket::open(facts.interface.index, &nothing.program(FILTER_MAX))
+        .map_err(|errno| explain_packet_socket(errno, &facts.interface.name))?;
+    let link: Box<dyn Link + Send> = match &settings.impair {
+        None => Box::new(socket),
+        Some(spec) => {
+            let impairments = Impairments::parse(spec).map_err(|error| error.to_string())?;
+            Box::new(Impair::new(socket, impairments))
+        }
+    };
+    match &settings.pcap {
+        None => Ok(link),
+        Some(path) => match Capture::create(link, path, &facts.interface.name) {
+            Ok(capture) => Ok(Box::new(capture)),
+            Err(errno) => Err(format!(
+                "cannot write SIDESTACK_PCAP={path}: {}",
+                words::of(errno)
+            )),
+        },
+    }
+}
