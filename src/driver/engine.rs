@@ -328,8 +328,13 @@ impl Engine {
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];
-            self.stack
-                .receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            self.stack.receive_frame(
+                now,
+                frame,
+                checksum(received.checksum),
+                received.gso_size,
+                &mut sink,
+            );
             drained += received.len;
             let enough = self.collecting.is_some() && drained >= COLLECTED;
             if enough || direct.as_ref().is_some_and(|direct| direct.full) {

@@ -74,20 +74,28 @@ pub use start::{Service, engine_id, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::sys::clock;
+use crate::sys::lock::{Mutex, MutexGuard};
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
 
-/// What upper layers want done where the engine was given up.
-static AFTER_FORK: Mutex<Vec<fn(u64)>> = Mutex::new(Vec::new());
+/// What upper layers want done in a forked child, and where the engine is given up.
+static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 
-/// Has `hook` called in every forked child, and where an heir takes over, after the engine was
-/// given up; it is told the engine's id, which is 0 where there was none.
-pub fn on_fork(hook: fn(u64)) {
-    AFTER_FORK.lock().push(hook);
+/// Hooks of an upper layer.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// Frees its locks in a forked child, whose only thread has none of them.
+    pub free: unsafe fn(),
+    /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
+    pub disowned: fn(u64),
+}
+
+/// Has the hooks called from now on.
+pub fn on_fork(hooks: Hooks) {
+    HOOKS.lock().push(hooks);
 }
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);

@@ -1,16 +1,14 @@
 //! What happens to the engine when the process forks or ends.
 
 use core::cell::Cell;
-use core::ptr;
 use core::time::Duration;
-use parking_lot::RawMutex;
-use parking_lot::lock_api::RawMutex as _;
 use rustix::fd::RawFd;
 
 use super::endpoint::Role;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, INSIDE, heir, lock, passed, start};
+use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
+use crate::sys::lock as locks;
 use crate::sys::{clock, descriptor, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
@@ -73,13 +71,29 @@ pub extern "C" fn after_fork_child() {
     if !LOCKED.replace(false) {
         return;
     }
-    // Unlocking would hand the lock to a thread that waits for it in the parent, and not here.
-    // SAFETY: locked by before_fork, in the thread that is this process's only one now. The lock is
-    // one atomic word, which may be written through a shared reference.
-    unsafe { ptr::from_ref(ENGINE.raw()).cast_mut().write(RawMutex::INIT) };
+    // SAFETY: locked by before_fork, in the thread that is this process's only one now.
+    unsafe { ENGINE.force_unlock() };
+    // SAFETY: this is the process's only thread, and from fork's handler, which no call of ours
+    // runs in.
+    unsafe { free_locks() };
     crate::sys::process::note_id();
     passed::forget();
     disown(Guard(ENGINE.lock()));
+}
+
+/// Frees the locks that other threads had at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and has none of them.
+pub(super) unsafe fn free_locks() {
+    // SAFETY: as the caller says.
+    unsafe {
+        locks::free(&HOOKS);
+        descriptor::free_lock();
+        for hooks in HOOKS.lock().iter() {
+            (hooks.free)();
+        }
+    }
 }
 
 /// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
@@ -98,8 +112,8 @@ pub(super) fn disown(mut guard: Guard) {
     drop(guard);
     descriptor::restore_limit();
     start::forget();
-    for hook in super::AFTER_FORK.lock().iter() {
-        hook(id);
+    for hooks in HOOKS.lock().iter() {
+        (hooks.disowned)(id);
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) fn meet(fd: RawFd) -> Option<Arc<Socket>> {
     } else {
         introduce(fd, name)?
     };
+    super::create::hook();
     socket.named.store(true, Ordering::Relaxed);
     table::insert(fd, socket.clone());
     Some(socket)

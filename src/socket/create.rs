@@ -16,11 +16,7 @@ pub fn create(
     nonblocking: bool,
     close_on_exec: bool,
 ) -> Result<RawFd, Errno> {
-    static HOOKS: Once = Once::new();
-    HOOKS.call_once(|| {
-        driver::on_fork(super::away::owned_elsewhere);
-        driver::on_question(super::answers::answer);
-    });
+    hook();
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;
@@ -34,6 +30,18 @@ pub fn create(
     );
     table::insert(program, socket);
     Ok(program)
+}
+
+/// Has the driver tell this layer of forks and of other processes' questions.
+pub(super) fn hook() {
+    static HOOKS: Once = Once::new();
+    HOOKS.call_once(|| {
+        driver::on_fork(driver::Hooks {
+            free: table::free,
+            disowned: super::away::owned_elsewhere,
+        });
+        driver::on_question(super::answers::answer);
+    });
 }
 
 /// Hands a descriptor to the program if its number is one the program may have. EMFILE.

@@ -112,6 +112,8 @@ fn about_message(socket: &Socket, origin: &Origin) -> Vec<Told> {
         tos: 0,
         at: crate::sys::clock::realtime(),
         notice: false,
+        segment: 0,
+        drops: 0,
     };
     tell(socket, &arrived)
 }

@@ -40,9 +40,9 @@ pub mod send;
 pub mod table;
 mod waiting;
 
+use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -116,6 +116,8 @@ pub struct State {
     pub options: Options,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
+    /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
+    pub held: Option<datagram::Held>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
     pub registrations: Vec<Registration>,
 }
@@ -157,6 +159,7 @@ impl Socket {
                 lease: None,
                 options: Options::new(kind),
                 connect_unconfirmed: false,
+                held: None,
                 registrations: Vec::new(),
             }),
         })
@@ -165,6 +168,15 @@ impl Socket {
     /// The state, locked (invariant 2).
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Makes the state accessible again in a forked child, whoever had it at the fork.
+    ///
+    /// # Safety
+    /// The calling thread is the only one of its process, and has not got the state.
+    pub unsafe fn free_state(&self) {
+        // SAFETY: as the caller says.
+        unsafe { lock::free(&self.state) };
     }
 
     /// Whether calls on it may wait.

@@ -7,11 +7,11 @@
 //! entered where it is made, so a number that was seen closed need not be asked again.
 
 use core::sync::atomic::{AtomicU8, Ordering};
-use parking_lot::RwLock;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::{Socket, away};
+use crate::sys::lock::{self, RwLock};
 
 /// Numbers that can be ours; a descriptor beyond them is left to the kernel. (fs.nr_open)
 pub const NUMBERS: usize = 1 << 20;
@@ -105,6 +105,19 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .filter(|(_, held)| same(held))
         .map(|(at, _)| at as RawFd)
         .collect()
+}
+
+/// Makes the table and the sockets accessible again in a forked child, whoever had them at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and uses neither now.
+pub unsafe fn free() {
+    // SAFETY: as the caller says.
+    unsafe { lock::free_rw(&SOCKETS) };
+    for (_, socket) in all() {
+        // SAFETY: as the caller says.
+        unsafe { socket.free_state() };
+    }
 }
 
 /// Whether there are any.

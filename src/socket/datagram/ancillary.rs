@@ -12,9 +12,10 @@ use crate::socket::{Family, Kind, Socket, address, queues};
 const HEADER: usize = size_of::<libc::cmsghdr>();
 /// Index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
-/// SOL_UDP and UDP_SEGMENT of linux/udp.h.
+/// SOL_UDP, UDP_SEGMENT and UDP_GRO of linux/udp.h.
 const SOL_UDP: i32 = 17;
 const UDP_SEGMENT: i32 = 103;
+const UDP_GRO: i32 = 104;
 /// Message types of sock_cmsg_send that carry four bytes.
 const SCM_TIMESTAMPING_NEW: i32 = 65;
 const SCM_TS_OPT_ID: i32 = 81;
@@ -108,6 +109,7 @@ fn told(
 ) -> Vec<Told> {
     let mut told = Vec::new();
     stamps(options, arrived.at, &mut told);
+    let wanted = &options.ancillary;
     let mut tell = |level, kind, data: &[u8]| {
         told.push(Told {
             level,
@@ -115,7 +117,14 @@ fn told(
             data: data.to_vec(),
         });
     };
-    let wanted = &options.ancillary;
+    if wanted.drops && arrived.drops > 0 {
+        let drops = arrived.drops.to_ne_bytes();
+        tell(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &drops);
+    }
+    if wanted.joined && arrived.segment > 0 {
+        let segment = i32::from(arrived.segment).to_ne_bytes();
+        tell(SOL_UDP, UDP_GRO, &segment);
+    }
     let to = arrived.to.octets();
     let interface = if arrived.to.is_loopback() {
         LOOPBACK

@@ -70,6 +70,10 @@ pub struct Ancillary {
     pub packet_info6: bool,
     /// SO_TIMESTAMPING with software times of arrival: the message type.
     pub stamping: Option<i32>,
+    /// SO_RXQ_OVFL.
+    pub drops: bool,
+    /// UDP_GRO.
+    pub joined: bool,
     /// TCP_INQ.
     pub unread: bool,
 }
@@ -107,6 +111,7 @@ pub struct Options {
     pub stamp: Stamp,
     pub ancillary: Ancillary,
     pub no_delay: bool,
+    /// TCP_CORK or UDP_CORK.
     pub cork: bool,
     /// As last set; `None`: delayed acknowledgements take care of themselves.
     pub quick_ack: Option<bool>,
@@ -277,6 +282,7 @@ impl Options {
             },
             checksum: !self.no_check,
             receive_errors: self.receive_errors,
+            receive_joined: self.ancillary.joined,
         }
     }
 

@@ -41,6 +41,8 @@ impl Stack {
             len: data.len(),
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
+            segment: arrival.segment,
+            drops: 0,
         };
         if self.interface.is_broadcast(datagram.to) {
             for id in self.udp.find_all(local, datagram.from) {
@@ -66,6 +68,8 @@ impl Stack {
             len: data.len(),
             ttl: 64,
             tos: 0,
+            segment: 0,
+            drops: 0,
         };
         match self.udp.find(local, from) {
             Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
@@ -73,12 +77,35 @@ impl Stack {
         }
     }
 
+    /// Delivers a datagram, or those it was put together from, unless the socket takes it whole
+    /// (UDP_GRO).
     fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
+        let segment = usize::from(datagram.segment);
+        let joins = |socket: &super::Socket| socket.options.receive_joined;
+        let whole = segment == 0 || self.udp.get(id).is_some_and(joins);
+        if whole || data.len() <= segment {
+            return self.deliver_one(id, datagram, data, sink);
+        }
+        for piece in data.chunks(segment) {
+            let datagram = Datagram {
+                len: piece.len(),
+                segment: 0,
+                ..*datagram
+            };
+            self.deliver_one(id, &datagram, piece, sink);
+        }
+    }
+
+    fn deliver_one(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
         self.counters.udp_received += 1;
-        if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
+        let datagram = Datagram {
+            drops: socket.drops as u32,
+            ..*datagram
+        };
+        if socket.datagrams.is_empty() && sink.deliver_datagram(id, &datagram, data) {
             return;
         }
         let room = socket.charge() + OVERHEAD <= socket.receive_buffer;
@@ -86,7 +113,7 @@ impl Stack {
             socket.drops += 1;
             return self.counters.drop(Drop::UdpQueueFull);
         }
-        socket.datagrams.push_back(*datagram);
+        socket.datagrams.push_back(datagram);
         self.udp.dirty.mark(id);
     }
 

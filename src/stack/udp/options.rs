@@ -60,6 +60,8 @@ pub struct UdpOptions {
     pub checksum: bool,
     /// IP_RECVERR: hear of every ICMP error, connected or not.
     pub receive_errors: bool,
+    /// UDP_GRO: take datagrams that were put together below as they come.
+    pub receive_joined: bool,
 }
 
 impl Default for UdpOptions {
@@ -74,6 +76,7 @@ impl Default for UdpOptions {
             path_mtu_discovery: PathMtuDiscovery::Want,
             checksum: true,
             receive_errors: false,
+            receive_joined: false,
         }
     }
 }
