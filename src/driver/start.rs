@@ -62,6 +62,7 @@ fn start() -> Service {
     }
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
+        crate::sys::process::note_id();
         match build() {
             Ok(engine) => {
                 *slot = Some(Box::new(engine));

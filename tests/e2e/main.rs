@@ -10,6 +10,7 @@ mod c_tests;
 mod changes;
 mod clients;
 mod costs;
+mod cpython;
 mod refusals;
 mod servers;
 mod sharing;
