@@ -20,6 +20,8 @@ LEFT_OUT = (
     "test_idna",
     # Measures milliseconds.
     "test_control_and_wait", "test_timeout",
+    # Sleep long, for nothing that is not tested elsewhere.
+    "test_poll2", "Unicode", "LineBuffered", "SmallBuffered", "test_select_interrupt", "OutsideTimeout",
 )
 
 
