@@ -20,6 +20,8 @@ mod frames;
 #[path = "common/netns.rs"]
 mod netns;
 
+#[path = "link_veth/cutoff.rs"]
+mod cutoff;
 #[path = "link_veth/lease.rs"]
 mod lease;
 #[path = "link_veth/mirror.rs"]

@@ -170,6 +170,16 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
         libc::TIOCOUTQ => crate::socket::queues::unacknowledged(&socket),
         SIOCOUTQNSD => crate::socket::queues::unsent(&socket),
         SIOCATMARK => Some(Ok(0)),
+        SIOCGSTAMP | SIOCGSTAMPNS => {
+            let unit = if request == SIOCGSTAMP { 1_000 } else { 1 };
+            return answer(|| {
+                let at = socket.last_arrival()?;
+                let time = [at / 1_000_000_000, at % 1_000_000_000 / unit];
+                // SAFETY: the argument points to a struct timeval or timespec.
+                unsafe { write(argument as *mut [u64; 2], time) }?;
+                Ok(0)
+            });
+        }
         // Interface requests work on any socket of the family, not on a pair.
         SIOCGIF_FIRST..=SIOCGIF_LAST => {
             return answer(|| {
@@ -194,6 +204,8 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
 /// linux/sockios.h.
 const SIOCOUTQNSD: c_ulong = 0x894b;
 pub(super) const SIOCATMARK: c_ulong = 0x8905;
+const SIOCGSTAMP: c_ulong = 0x8906;
+const SIOCGSTAMPNS: c_ulong = 0x8907;
 const SIOCGIF_FIRST: c_ulong = 0x8910;
 const SIOCGIF_LAST: c_ulong = 0x8970;
 

@@ -142,9 +142,9 @@ unsafe fn receive_message(
         return Ok(None);
     };
     let got = got?;
-    match got.arrived {
-        Some(arrived) if !message.msg_name.is_null() => {
-            let (bytes, count) = address::write(arrived.from, socket.family);
+    match got.name() {
+        Some(name) if !message.msg_name.is_null() => {
+            let (bytes, count) = address::write(name, socket.family);
             let room = count.min(message.msg_namelen as usize);
             // SAFETY: the program's own buffer for the name.
             unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);
@@ -153,7 +153,16 @@ unsafe fn receive_message(
         _ => message.msg_namelen = 0,
     }
     message.msg_flags = if got.truncated { libc::MSG_TRUNC } else { 0 };
-    let told = datagram::tell(fd, socket, got.arrived.as_ref());
+    let told = match got.error {
+        Some((_, told)) => {
+            message.msg_flags |= libc::MSG_ERRQUEUE;
+            told
+        }
+        None => match &got.arrived {
+            Some(arrived) => datagram::tell(socket, arrived),
+            None => datagram::tell_of_connection(fd, socket, got.count > 0),
+        },
+    };
     // SAFETY: the program's own message.
     unsafe { control::give(message, &told) }?;
     Ok(Some(got.count))

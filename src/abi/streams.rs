@@ -1,6 +1,7 @@
 //! Calls with plain buffers: send(2), recv(2), read(2), write(2), readv(2), writev(2).
 
 use core::ffi::{c_int, c_void};
+use core::net::SocketAddrV4;
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use super::border::{answer, bytes, give_address, result};
 use super::{next, sockets};
 use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
-use crate::socket::datagram::Asked;
-use crate::socket::{Kind, Socket, datagram, receive, send as sending, table};
+use crate::socket::datagram::{Asked, Told};
+use crate::socket::{Kind, Socket, datagram, error_queue, receive, send as sending, table};
 use crate::sys::user::{Access, Buffers};
 
 /// Most iovecs a call may have (UIO_MAXIOV).
@@ -23,6 +24,18 @@ pub(super) struct Got {
     pub(super) truncated: bool,
     /// Where a datagram is from; `None` on a connection.
     pub(super) arrived: Option<Arrived>,
+    /// It is an entry of the error queue: whom the packet was for, and what is told about it.
+    pub(super) error: Option<(Option<SocketAddrV4>, Vec<Told>)>,
+}
+
+impl Got {
+    /// The address that recvfrom(2) and recvmsg(2) give.
+    pub(super) fn name(&self) -> Option<SocketAddrV4> {
+        match &self.error {
+            Some((name, _)) => *name,
+            None => self.arrived.map(|arrived| arrived.from),
+        }
+    }
 }
 
 /// Sends from iovecs. `None`: make the call on the descriptor.
@@ -59,7 +72,8 @@ pub(super) unsafe fn receive_parts(
     flags: c_int,
 ) -> Option<Result<Got, Errno>> {
     // tcp(7): MSG_TRUNC throws bytes away, and needs no buffer for it.
-    let discards = socket.kind == Kind::Stream && flags & libc::MSG_TRUNC != 0;
+    let discards = socket.kind == Kind::Stream
+        && flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == libc::MSG_TRUNC;
     let access = if discards {
         Access::None
     } else {
@@ -70,15 +84,24 @@ pub(super) unsafe fn receive_parts(
         Ok(data) => data,
         Err(errno) => return Some(Err(errno)),
     };
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return Some(error_queue::take(socket, &data).map(|taken| Got {
+            count: taken.copied,
+            truncated: taken.len > taken.copied,
+            arrived: None,
+            error: Some((taken.name, taken.told)),
+        }));
+    }
     if socket.kind == Kind::Stream {
         let got = receive::receive(fd, socket, &data, flags)?;
         return Some(got.map(|count| Got {
             count,
             truncated: false,
             arrived: None,
+            error: None,
         }));
     }
-    let got = datagram::receive(fd, socket, &data, flags)?;
+    let got = datagram::receive(fd, socket, &data, flags);
     Some(got.map(|datagram| Got {
         count: if flags & libc::MSG_TRUNC != 0 {
             datagram.len
@@ -87,6 +110,7 @@ pub(super) unsafe fn receive_parts(
         },
         truncated: datagram.len > datagram.copied,
         arrived: datagram.arrived,
+        error: None,
     }))
 }
 
@@ -218,8 +242,8 @@ pub unsafe extern "C" fn recvfrom(
         };
         let got = got?;
         if !from.is_null() {
-            let (bytes, count) = match got.arrived {
-                Some(arrived) => address::write(arrived.from, socket.family),
+            let (bytes, count) = match got.name() {
+                Some(name) => address::write(name, socket.family),
                 None => ([0; 28], 0),
             };
             // SAFETY: the program's own arguments.

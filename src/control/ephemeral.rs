@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
 use fastrand::Rng;
 use rustix::io::Errno;
 
+use super::cutoff::CutOff;
 use super::lease::{Lease, LeaseOptions};
 use super::limits::PortRange;
 use super::ports::{block_of, block_ports};
@@ -43,20 +45,24 @@ pub enum Protocol {
 pub struct EphemeralPorts {
     tcp: Table,
     udp: Table,
+    cut_off: Arc<CutOff>,
 }
 
 impl EphemeralPorts {
     /// None leased yet. `range` and `reserved` are the system's (ip_local_port_range,
     /// ip_local_reserved_ports); `seed` makes the order unpredictable (RFC 6056).
+    /// `cut_off` spares the kernel their packets.
     pub fn new(
         interface: Option<u32>,
         range: PortRange,
         reserved: &[PortRange],
         seed: u64,
+        cut_off: Arc<CutOff>,
     ) -> Self {
         let table = |protocol, seed| Table {
             protocol,
             interface,
+            cut_off: Arc::clone(&cut_off),
             range,
             reserved: reserved.to_vec(),
             random: Rng::with_seed(seed),
@@ -72,7 +78,13 @@ impl EphemeralPorts {
         Self {
             tcp: table(Protocol::Tcp, seed),
             udp: table(Protocol::Udp, seed.rotate_left(32) ^ 1),
+            cut_off,
         }
+    }
+
+    /// Where ports of the interface are cut off from the kernel.
+    pub fn cut_off(&self) -> &Arc<CutOff> {
+        &self.cut_off
     }
 
     /// A port for which `is_free` holds (TCP: the pair of addresses is not in use; UDP: no socket
@@ -146,6 +158,7 @@ struct Leased {
 struct Table {
     protocol: Protocol,
     interface: Option<u32>,
+    cut_off: Arc<CutOff>,
     range: PortRange,
     reserved: Vec<PortRange>,
     random: Rng,
@@ -249,21 +262,23 @@ impl Table {
             interface: self.interface,
             ..LeaseOptions::default()
         };
-        match self.protocol {
+        let mut lease = match self.protocol {
             Protocol::Tcp => {
                 let mut lease = Lease::tcp(local, &options)?;
                 // Where nothing is driven, no segment arrives that the kernel had better not see.
                 if self.interface.is_some() {
                     lease.listen_dropped(None, 0)?;
                 }
-                Ok(lease)
+                lease
             }
             Protocol::Udp => {
                 let mut lease = Lease::udp(local, &options)?;
                 lease.drop_arrivals(None)?;
-                Ok(lease)
+                lease
             }
-        }
+        };
+        lease.cut_off(&self.cut_off);
+        Ok(lease)
     }
 
     fn insert(&mut self, port: u16, lease: Lease) {

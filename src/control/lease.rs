@@ -2,17 +2,21 @@
 //!
 //! The kernel's own socket holds the port: it is bound, so nobody else gets the port, and with
 //! the errno and permissions of the real bind(2). What arrives for it on the driven interface is
-//! dropped by a socket filter before the kernel's TCP or UDP sees it; the stack sees it through
-//! its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
+//! dropped by a socket filter (or what `silence` has in its place) before the kernel's TCP or UDP
+//! sees it; the stack sees it through its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
 //! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
 //! [`Lease::accept`] or by reading [`Lease::fd`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
+use super::cutoff::{Cut, CutOff};
+use super::ephemeral::Protocol;
+use super::silence::{Listener, Silence};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
@@ -57,9 +61,17 @@ impl From<SocketAddrV4> for KernelAddress {
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
+    /// Ends before the descriptor is closed, and the port may be another's.
+    cut: Option<Cut>,
     fd: OwnedFd,
     local: SocketAddrV4,
-    filtered: bool,
+    protocol: Protocol,
+    inet6: bool,
+    /// The interface it is bound to.
+    device: Option<u32>,
+    /// Somebody else may hold the port as well.
+    shared: bool,
+    silence: Silence,
 }
 
 impl Lease {
@@ -68,7 +80,7 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn tcp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::STREAM, address.into(), options)
+        Self::bind(Protocol::Tcp, address.into(), options)
     }
 
     /// Binds a UDP socket. Until [`Self::drop_arrivals`] it receives as any socket does.
@@ -76,15 +88,19 @@ impl Lease {
     /// # Errors
     /// Those of socket(2) and bind(2), meant for the program.
     pub fn udp(address: impl Into<KernelAddress>, options: &LeaseOptions) -> Result<Self, Errno> {
-        Self::bind(SocketType::DGRAM, address.into(), options)
+        Self::bind(Protocol::Udp, address.into(), options)
     }
 
     fn bind(
-        kind: SocketType,
+        protocol: Protocol,
         address: KernelAddress,
         options: &LeaseOptions,
     ) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
         let family = match address.inet6 {
             None => AddressFamily::INET,
             Some(_) => AddressFamily::INET6,
@@ -106,19 +122,24 @@ impl Lease {
         }
         let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
         Ok(Self {
+            cut: None,
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
-            filtered: false,
+            protocol,
+            inet6: address.inet6.is_some(),
+            device: options.interface,
+            shared: options.reuse_port,
+            silence: Silence::Nothing,
         })
     }
 
-    /// Drops what arrives on the interface from now on, or everything (`None`).
+    /// UDP: drops what arrives on the interface from now on, or everything (`None`).
     ///
     /// # Errors
     /// ENOMEM: the kernel has no room for the filter.
     pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
-        self.filtered = true;
+        self.silence = Silence::Filter;
         Ok(())
     }
 
@@ -127,14 +148,41 @@ impl Lease {
     /// come another way, as in listen(2). Called again, it changes the backlog and the filter.
     ///
     /// # Errors
-    /// Those of listen(2): EADDRINUSE, another socket listens on the port.
+    /// Those of listen(2): EADDRINUSE, another socket listens on the port. ENOPROTOOPT: without
+    /// CAP_NET_ADMIN this kernel cannot be kept silent.
     pub fn listen_dropped(
         &mut self,
         interface_index: Option<u32>,
         backlog: u32,
     ) -> Result<(), Errno> {
-        self.drop_arrivals(interface_index)?;
-        net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        match self.silence {
+            Silence::Sink { interface, .. } if Some(interface) == interface_index => {
+                return net::listen(&self.fd, backlog);
+            }
+            // It would be in the way of the next one.
+            Silence::Sink { .. } => self.silence = Silence::Nothing,
+            _ => {}
+        }
+        let listener = Listener {
+            fd: self.fd.as_fd(),
+            local: self.local,
+            inet6: self.inet6,
+            device: self.device,
+        };
+        self.silence = listener.listen(interface_index, backlog)?;
+        Ok(())
+    }
+
+    /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
+    /// long as the lease lives. Of effect only where the lease has the port on all addresses, and
+    /// alone.
+    pub fn cut_off(&mut self, at: &Arc<CutOff>) {
+        let whole = self.local.ip().is_unspecified() && !self.shared;
+        let silent = !matches!(self.silence, Silence::Nothing);
+        if whole && silent && self.cut.is_none() {
+            self.cut = Some(Cut::new(at, self.protocol, self.port()));
+        }
     }
 
     /// The address and port that are held.
@@ -177,10 +225,8 @@ impl Lease {
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
-        if self.filtered {
-            // ENOENT is all that could be said, and means what is wanted.
-            let _ = filter::detach(self.fd.as_fd());
-        }
+        drop(self.cut);
+        self.silence.end(self.fd.as_fd(), self.inet6);
         self.fd
     }
 }
@@ -208,7 +254,7 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
 
 /// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on
 /// the driven interface as well.)
-fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
+pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
     let instruction = |code, jump_true, jump_false, operand| Instruction {
         code,
         jump_true,

@@ -6,7 +6,8 @@
 //!   /proc/sys ──────────► limits   ├──► driver ──► stack
 //!   rtnetlink ──────────► mirror   ┘       │
 //!                                          ├──► lease, ephemeral: ports held in the kernel
-//!                                          └──► filter: what the packet socket lets in
+//!                                          ├──► filter: what the packet socket lets in
+//!                                          └──► cutoff: what the kernel need not see besides
 //! ```
 //!
 //! 1. The kernel grants a port before the stack uses it (see [`lease`]), and takes it back by
@@ -18,6 +19,7 @@
 //! 4. The types here are plain values; the driver turns them into the stack's.
 
 mod config;
+pub mod cutoff;
 pub mod ephemeral;
 pub mod filter;
 mod interfaces;
@@ -30,3 +32,4 @@ pub mod routes;
 mod rtnetlink;
 mod rules;
 pub mod settings;
+mod silence;

@@ -5,17 +5,23 @@
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 
 use super::seat::{Seat, poll_with_own};
 use super::{Engine, lock};
-use crate::sys::signal;
+use crate::control::cutoff::CutOff;
+use crate::control::log;
 use crate::sys::wait::{entry, poll_for};
+use crate::sys::{signal, words};
 
 /// How long the seat may stay empty before the background thread takes it.
 pub(super) const PATROL: Duration = Duration::from_millis(2);
 /// The same for a program that was found to drive by itself again and again: the longer it has,
 /// the more seldom it is disturbed.
 const PATROL_MOST: Duration = Duration::from_millis(16);
+
+/// Frames after which a program has so much to receive that the kernel is to be spared them.
+const WORTH_CUTTING_OFF: u64 = 4096;
 
 /// Stack of the thread, in bytes: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
@@ -36,6 +42,15 @@ impl Engine {
         }
         self.patrolled = true;
         self.timer.start(self.patrol_interval);
+    }
+
+    /// What is to be put before the kernel's stack, once the program has received enough for that.
+    fn due_cut_off(&mut self) -> Option<Arc<CutOff>> {
+        if self.cut_off || self.received < WORTH_CUTTING_OFF {
+            return None;
+        }
+        self.cut_off = true;
+        self.ports.cut_off().cloned()
     }
 
     fn lengthen_patrol(&mut self) {
@@ -61,6 +76,11 @@ fn start() -> bool {
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
     while let Some(mut guard) = lock() {
+        if let Some(cut_off) = guard.due_cut_off() {
+            drop(guard);
+            spare_kernel(&cut_off);
+            continue;
+        }
         let idle = guard.time.saturating_sub(guard.served_at);
         if guard.seat == Seat::Empty && u128::from(idle) * 2 >= guard.patrol_interval.as_nanos() {
             guard.patrol_interval = PATROL;
@@ -81,6 +101,16 @@ fn run() {
                 sleep(guard);
             }
         }
+    }
+}
+
+/// Has the kernel not see the packets that are ours, where the rights and the kernel allow it.
+fn spare_kernel(cut_off: &CutOff) {
+    if let Err(errno) = cut_off.install() {
+        log::debug(format_args!(
+            "the kernel sees our packets, too: {}",
+            words::of(errno)
+        ));
     }
 }
 

@@ -6,11 +6,11 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use super::Engine;
-use super::endpoint::EndpointId;
+use super::endpoint::{Endpoint, EndpointId};
 use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
-use crate::sys::{clock, pair};
+use crate::sys::{clock, pair, raw};
 
 /// Longest message, in bytes: a UDP payload with a header.
 const LONGEST: usize = 64 * 1024;
@@ -30,11 +30,15 @@ pub struct Arrived {
     pub at: u64,
     /// It is no datagram: it only makes the descriptor readable, for an error or an end.
     pub notice: bool,
+    /// Bytes of each datagram it was put together from (UDP_GRO); 0: it is one.
+    pub segment: u16,
+    /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
+    pub drops: u32,
 }
 
 impl Arrived {
     /// Bytes of the header.
-    pub const LEN: usize = 24;
+    pub const LEN: usize = 28;
 
     /// Of a datagram that arrives now.
     pub fn now(datagram: &Datagram) -> Self {
@@ -45,6 +49,8 @@ impl Arrived {
             tos: datagram.tos,
             at: clock::realtime(),
             notice: false,
+            segment: datagram.segment,
+            drops: datagram.drops,
         }
     }
 
@@ -57,7 +63,9 @@ impl Arrived {
         header[7] = self.tos;
         header[8..12].copy_from_slice(&self.to.octets());
         header[12] = u8::from(self.notice);
-        header[16..].copy_from_slice(&self.at.to_ne_bytes());
+        header[14..16].copy_from_slice(&self.segment.to_ne_bytes());
+        header[16..24].copy_from_slice(&self.at.to_ne_bytes());
+        header[24..].copy_from_slice(&self.drops.to_ne_bytes());
         header
     }
 
@@ -78,9 +86,13 @@ impl Arrived {
             h,
             notice,
             _,
-            _,
-            _,
+            s0,
+            s1,
             at @ ..,
+            d0,
+            d1,
+            d2,
+            d3,
         ] = *header;
         Self {
             from: SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low])),
@@ -89,6 +101,8 @@ impl Arrived {
             tos,
             at: u64::from_ne_bytes(at),
             notice: notice != 0,
+            segment: u16::from_ne_bytes([s0, s1]),
+            drops: u32::from_ne_bytes([d0, d1, d2, d3]),
         }
     }
 }
@@ -136,6 +150,10 @@ impl Departing {
 impl Engine {
     /// Makes a datagram socket's descriptor readable though there is no datagram.
     pub fn notify(&mut self, id: EndpointId) {
+        let is_there = |held: &Endpoint| held.notices > 0 && raw::unread(held.program) != Ok(0);
+        if self.endpoints.get(id).is_some_and(is_there) {
+            return;
+        }
         let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let notice = Arrived {
             from: nobody,
@@ -144,12 +162,15 @@ impl Engine {
             tos: 0,
             at: 0,
             notice: true,
+            segment: 0,
+            drops: 0,
         };
         if let Some(endpoint) = self.endpoints.get_mut(id)
             && let Some(end) = &endpoint.end
             && pair::give_message(end, &notice.encode(), &[]).is_ok()
         {
             endpoint.unread = true;
+            endpoint.notices = 1;
         }
     }
 
@@ -161,6 +182,7 @@ impl Engine {
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
             self.notify(id);
+            self.err(id);
         }
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;

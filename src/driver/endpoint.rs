@@ -68,6 +68,10 @@ pub struct Endpoint {
     pub write_finished: bool,
     /// An error that SO_ERROR or the next call will report, once.
     pub error: Option<Error>,
+    /// Its error queue.
+    pub errors: super::errors::ErrorQueue,
+    /// Notices in the pair, of errors.
+    pub notices: usize,
     /// SO_LINGER: how long close(2) waits; zero means reset.
     pub linger: Option<Duration>,
     /// The program found nothing to receive when it looked last.
@@ -159,6 +163,8 @@ impl Endpoint {
             finished: false,
             write_finished: false,
             error: None,
+            errors: super::errors::ErrorQueue::default(),
+            notices: 0,
             linger: None,
             found_empty: false,
             untold: false,

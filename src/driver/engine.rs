@@ -111,6 +111,8 @@ pub struct Engine {
     pub(super) direct: Option<SocketId>,
     /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
+    /// Endpoints that show POLLERR, or did when it was last looked.
+    pub(super) erring: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
@@ -125,6 +127,10 @@ pub struct Engine {
     pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
+    /// Frames taken from the link, for [`Engine::due_cut_off`].
+    pub(super) received: u64,
+    /// Whether the kernel was spared our packets, or cannot be.
+    pub(super) cut_off: bool,
     /// Passes made by threads of the program, and by the background thread.
     pub(super) passes: [u64; 2],
     /// Where `sidestack ss` looks in.
@@ -185,6 +191,7 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
+            erring: Vec::new(),
             collecting: None,
             beside: 0,
             link_left: false,
@@ -192,6 +199,8 @@ impl Engine {
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
+            received: 0,
+            cut_off: false,
             passes: [0; 2],
             window: None,
         };
@@ -307,8 +316,13 @@ impl Engine {
                 direct: direct.as_deref_mut(),
             };
             let frame = &self.frame[..received.len];
-            self.stack
-                .receive_frame(now, frame, checksum(received.checksum), &mut sink);
+            self.stack.receive_frame(
+                now,
+                frame,
+                checksum(received.checksum),
+                received.gso_size,
+                &mut sink,
+            );
             drained += received.len;
             let enough = self.collecting.is_some() && drained >= COLLECTED;
             if enough || direct.as_ref().is_some_and(|direct| direct.full) {
@@ -320,6 +334,7 @@ impl Engine {
                 unflushed = 0;
             }
         }
+        self.received += count as u64;
         self.lone = if slept && count == 1 {
             self.lone.wrapping_add(1)
         } else {

@@ -8,17 +8,21 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::choice::{Parity, pick};
 use super::holders::Holder;
 use super::uses::{Use, Uses};
 use crate::control;
+use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
+use crate::control::log;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
+use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
 const KERNEL_BACKLOG: u32 = 4096;
@@ -264,9 +268,9 @@ impl Ports {
     /// A listener or a client takes the port up: from now on the kernel keeps silent there.
     /// Errors are those of listen(2).
     pub fn silence(&mut self, lease: &Lease) -> Result<(), Errno> {
-        let interface = match &self.source {
+        let (ephemeral, interface) = match &self.source {
             // No interface has the index 0: what arrives is all for the kernel's side.
-            Source::Kernel(_, interface) => interface.unwrap_or(0),
+            Source::Kernel(ephemeral, interface) => (ephemeral, interface.unwrap_or(0)),
             Source::Own { .. } => return Ok(()),
         };
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
@@ -284,8 +288,29 @@ impl Ports {
                 Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
                 Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
             }
+            kernel.cut_off(ephemeral.cut_off());
         }
         Ok(())
+    }
+
+    /// The interface has other addresses.
+    pub(super) fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
+        if let Some(cut_off) = self.cut_off()
+            && let Err(errno) = cut_off.set_addresses(addresses)
+        {
+            log::debug(format_args!(
+                "the kernel sees packets to new addresses: {}",
+                words::of(errno)
+            ));
+        }
+    }
+
+    /// Where ports are cut off from the kernel, if it has a part in them.
+    pub(super) fn cut_off(&self) -> Option<&Arc<CutOff>> {
+        match &self.source {
+            Source::Kernel(ephemeral, _) => Some(ephemeral.cut_off()),
+            Source::Own { .. } => None,
+        }
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.

@@ -55,6 +55,7 @@ impl Engine {
                 }
             }
         }
+        self.take_reports();
         if any {
             self.tell_holder();
         }

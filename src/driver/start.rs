@@ -1,8 +1,10 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
+use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use once_cell::sync::OnceCell;
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::sync::Arc;
 
 use super::engine::{Engine, Parts};
 use super::interface::{self, FILTER_MAX};
@@ -10,6 +12,7 @@ use super::ports::{Ports, Source};
 use super::refusal::Refusal;
 use super::{ENGINE, INSIDE};
 use crate::control;
+use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::limits::Limits;
 use crate::control::log;
@@ -236,9 +239,11 @@ fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
             let Interface {
                 index, loopback, ..
             } = facts.interface;
+            let addresses: Vec<_> = facts.addresses.iter().map(|cidr| cidr.address).collect();
+            let cut_off = Arc::new(CutOff::new(index, &addresses));
             let index = (!loopback).then_some(index);
             let reserved = &limits.ip_local_reserved_ports;
-            let ports = EphemeralPorts::new(index, range, reserved, seed);
+            let ports = EphemeralPorts::new(index, range, reserved, seed, cut_off);
             Source::Kernel(Box::new(ports), index)
         }
         Address::Own(_) => Source::Own {
@@ -330,16 +335,18 @@ impl Engine {
         configure(&mut self.stack, &self.settings, &facts);
         self.ports.refilter();
         self.refilter();
+        let addresses = self.own_addresses();
+        self.ports.set_addresses(&addresses);
+    }
+
+    fn own_addresses(&self) -> Vec<Ipv4Addr> {
+        let addresses = self.stack.addresses().iter();
+        addresses.map(|cidr| cidr.address).collect()
     }
 
     /// Brings the packet socket's filter up to date with ports and addresses.
     pub fn refilter(&mut self) {
-        let addresses: Vec<_> = self
-            .stack
-            .addresses()
-            .iter()
-            .map(|cidr| cidr.address)
-            .collect();
+        let addresses = self.own_addresses();
         let Some(filter) = self.ports.changed_filter(&addresses) else {
             return;
         };

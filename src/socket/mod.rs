@@ -26,6 +26,7 @@ pub mod connect;
 pub mod create;
 pub mod datagram;
 pub mod errno;
+pub mod error_queue;
 pub mod lifecycle;
 pub mod options;
 pub mod queues;
@@ -36,10 +37,11 @@ pub mod send;
 pub mod table;
 mod waiting;
 
+use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, Ordering};
-use parking_lot::{Mutex, MutexGuard};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fd::RawFd;
+use rustix::io::Errno;
 use std::sync::Arc;
 
 use crate::driver::{EndpointId, Lease};
@@ -84,6 +86,8 @@ pub struct Socket {
     pub kind: Kind,
     /// O_NONBLOCK, as last set where we could see it.
     nonblocking: AtomicBool,
+    /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
+    arrival: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -105,6 +109,8 @@ pub struct State {
     pub options: Options,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
+    /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
+    pub held: Option<datagram::Held>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
     pub registrations: Vec<Registration>,
 }
@@ -134,6 +140,7 @@ impl Socket {
             family,
             kind,
             nonblocking: AtomicBool::new(nonblocking),
+            arrival: AtomicU64::new(0),
             state: Mutex::new(State {
                 endpoint,
                 stage: Stage::Idle,
@@ -143,6 +150,7 @@ impl Socket {
                 lease: None,
                 options: Options::new(kind),
                 connect_unconfirmed: false,
+                held: None,
                 registrations: Vec::new(),
             }),
         })
@@ -153,9 +161,27 @@ impl Socket {
         self.state.lock()
     }
 
+    /// Makes the state accessible again in a forked child, whoever had it at the fork.
+    ///
+    /// # Safety
+    /// The calling thread is the only one of its process, and has not got the state.
+    pub unsafe fn free_state(&self) {
+        // SAFETY: as the caller says.
+        unsafe { lock::free(&self.state) };
+    }
+
     /// Whether calls on it may wait.
     pub fn nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    /// When the last datagram that was received arrived, in nanoseconds since 1970 (SIOCGSTAMP).
+    /// ENOENT: none was.
+    pub fn last_arrival(&self) -> Result<u64, Errno> {
+        match self.arrival.load(Ordering::Relaxed) {
+            0 => Err(Errno::NOENT),
+            at => Ok(at),
+        }
     }
 
     /// Notes a change of O_NONBLOCK.

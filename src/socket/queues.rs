@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::{Kind, Socket, Stage};
 use crate::driver::{self, Arrived, Role};
-use crate::sys::raw;
+use crate::sys::{clock, raw};
 
 /// Bytes that can be received; of a UDP socket, those of the next datagram. `None`: ask the
 /// descriptor.
@@ -48,6 +48,16 @@ fn waiting(fd: RawFd, kind: Kind) -> usize {
         }
     }
     .unwrap_or(0)
+}
+
+/// When a connection's data last came, in nanoseconds since 1970.
+pub fn arrived_at(socket: &Socket) -> Option<u64> {
+    let engine = driver::lock()?;
+    let id = socket.state().endpoint?;
+    let connection = engine.endpoints.get(id)?.socket()?;
+    let at = engine.stack.tcp_status(connection)?.data_received_at?;
+    let ago = engine.now().since(at).as_nanos() as u64;
+    Some(clock::realtime().saturating_sub(ago))
 }
 
 /// Bytes sent or to be sent and not acknowledged.

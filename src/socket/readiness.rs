@@ -55,19 +55,22 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
         if is_fresh(engine, polled.fd) {
             polled.revents |= libc::POLLHUP;
         }
-        if has_error(engine, polled.fd) {
-            // It was made readable for this; the next call reports the error.
-            polled.revents = polled.revents & !libc::POLLIN | libc::POLLERR;
-        }
+        show_error(engine, polled);
     }
     Ok(fds.iter().filter(|polled| polled.revents != 0).count())
 }
 
-/// Whether a UDP socket has an error to report.
-fn has_error(engine: &driver::Engine, fd: RawFd) -> bool {
-    let id = table::get(fd).and_then(|socket| socket.state().endpoint);
-    let endpoint = id.and_then(|id| engine.endpoints.get(id));
-    endpoint.is_some_and(|held| matches!(held.role, Role::Datagram(_)) && held.error.is_some())
+/// Shows an error that a pair cannot (see driver/errors.rs): a UDP socket's, or one in the queue.
+fn show_error(engine: &mut driver::Engine, polled: &mut libc::pollfd) {
+    let id = table::get(polled.fd).and_then(|socket| socket.state().endpoint);
+    let Some(id) = id else { return };
+    let (errs, only_notices) = engine.error_shown(id);
+    if only_notices {
+        polled.revents &= !libc::POLLIN;
+    }
+    if errs {
+        polled.revents |= libc::POLLERR;
+    }
 }
 
 /// A TCP socket that is neither connected nor listening polls as hung up.
@@ -119,6 +122,7 @@ pub fn epoll_wait(
                 Err(_) => {}
             }
         }
+        count = engine.add_errors(set, events, count);
         (count > 0).then_some(Ok(count))
     };
     if timeout == Some(Duration::ZERO) {

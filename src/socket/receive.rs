@@ -28,6 +28,7 @@ pub fn receive(
     let id = state.endpoint?;
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
+    let onward = state.options.peeks_onward;
     drop(state);
     let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
     let enough = if whole {
@@ -44,6 +45,7 @@ pub fn receive(
         data,
         flags,
         enough,
+        onward,
     };
     Some(call.run(&mut engine))
 }
@@ -57,6 +59,8 @@ struct Call<'a, 'b> {
     flags: i32,
     /// Bytes to wait for.
     enough: usize,
+    /// SO_PEEK_OFF is in use: all goes through the pair, which keeps the offset.
+    onward: bool,
 }
 
 impl Call<'_, '_> {
@@ -70,9 +74,6 @@ impl Call<'_, '_> {
     }
 
     fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
-        if self.flags & libc::MSG_ERRQUEUE != 0 {
-            return Err(Errno::AGAIN);
-        }
         if self.flags & libc::MSG_OOB != 0 {
             return Err(Errno::INVAL);
         }
@@ -116,7 +117,7 @@ impl Call<'_, '_> {
                 stack_only: true,
                 ..Wait::default()
             };
-            let offered = if self.peeks() || self.discards() {
+            let offered = if self.peeks() || self.discards() || self.onward {
                 None
             } else {
                 direct.as_mut()
@@ -137,6 +138,10 @@ impl Call<'_, '_> {
 
     /// Takes what is there: from the pair first, then from the receive queue. `None`: not enough.
     fn attempt(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        if self.onward {
+            let now = engine.now();
+            engine.settle(now, self.id);
+        }
         let Some(endpoint) = engine.endpoints.get(self.id) else {
             return Some(self.take_rest(got));
         };
@@ -195,6 +200,8 @@ impl Call<'_, '_> {
         };
         let endpoint = engine.endpoints.get_mut(self.id)?;
         match taken {
+            // What was peeked at already is there still.
+            Err(Errno::AGAIN) if self.peeks() && self.onward => {}
             Ok(0) | Err(Errno::AGAIN) => endpoint.unread = false,
             Ok(count) => {
                 got.set(got.get() + count);
@@ -219,6 +226,9 @@ impl Call<'_, '_> {
         else {
             return;
         };
+        if self.peeks() && self.onward {
+            return;
+        }
         if self.peeks() {
             self.peek_queue(engine, connection, got);
             return;

@@ -28,6 +28,7 @@ pub fn send(
     let state = socket.state();
     let id = state.endpoint?;
     let timeout = state.options.send_timeout;
+    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -39,6 +40,9 @@ pub fn send(
         flags,
     };
     let result = call.run(&mut engine);
+    if tells && result.is_ok_and(|count| count > 0) {
+        engine.sent_zero_copy(id);
+    }
     drop(engine);
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
         signal::raise_broken_pipe();

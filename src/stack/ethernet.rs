@@ -27,6 +27,8 @@ pub enum Checksum {
 pub(super) struct Arrival {
     pub(super) now: Instant,
     pub(super) checksum: Checksum,
+    /// Payload bytes of each datagram it was put together from; 0: it is one.
+    pub(super) segment: u16,
     /// The frame was for all stations, or the packet for all hosts.
     pub(super) to_all: bool,
     /// It is one of our own, to an address of ours.
@@ -34,14 +36,15 @@ pub(super) struct Arrival {
 }
 
 impl Stack {
-    /// Takes a frame from the link: Ethernet II, perhaps a GRO super-frame of up to 64 KiB. What
-    /// it leads to is in the queues, or was given to `sink`; answers come out of
+    /// Takes a frame from the link: Ethernet II, perhaps a super-frame of up to 64 KiB, put together
+    /// from pieces of `segment` bytes of payload (0: it is a plain one). What it leads to is in the queues, or was given to `sink`; answers come out of
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn receive_frame(
         &mut self,
         now: Instant,
         frame: &[u8],
         checksum: Checksum,
+        segment: u16,
         sink: &mut dyn Sink,
     ) {
         self.outbox.release(&mut self.pool);
@@ -61,6 +64,7 @@ impl Stack {
         let arrival = Arrival {
             now,
             checksum,
+            segment,
             to_all,
             looped: false,
         };

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::ethernet::{Arrival, Checksum};
 use super::ipv4::{Packet, TRANSPORT};
 use super::outbox::Frame;
+use super::reports::{Origin, Report};
 use super::routes::RouteDecision;
 use super::time::Instant;
 use super::wire::icmpv4::{self, Kind, Quote};
@@ -63,49 +64,79 @@ pub(super) struct Trouble {
     pub(super) is_fatal: bool,
     /// Longest packet the path takes, in bytes, if that is the trouble.
     pub(super) mtu: Option<usize>,
+    /// Who says so.
+    pub(super) origin: Origin,
 }
 
 impl Trouble {
-    /// Nobody answered on the link.
-    pub(super) const UNREACHABLE_NEIGHBOR: Self = Self::new(Error::HostUnreachable, false);
-
-    const fn new(error: Error, is_fatal: bool) -> Self {
+    /// Nobody answered on the link: as Linux, an ICMP message from ourselves.
+    pub(super) const fn unreachable_neighbor(ours: Ipv4Addr) -> Self {
         Self {
-            error,
-            is_fatal,
+            error: Error::HostUnreachable,
+            is_fatal: false,
             mtu: None,
+            origin: Origin::Icmp {
+                offender: ours,
+                ttl: 64,
+                kind: icmpv4::UNREACHABLE,
+                code: icmpv4::HOST_UNREACHABLE,
+            },
         }
     }
 
     /// As Linux maps types and codes; none for those it ignores.
-    fn from_message(message: &icmpv4::Repr, quote: &Quote) -> Option<Self> {
-        match message.kind {
-            Kind::Unreachable => match message.code {
-                0 | 11 => Some(Self::new(Error::NetworkUnreachable, false)),
-                1 | 12 => Some(Self::new(Error::HostUnreachable, false)),
-                2 => Some(Self::new(Error::ProtocolUnreachable, true)),
-                icmpv4::PORT_UNREACHABLE => Some(Self::new(Error::ConnectionRefused, true)),
-                icmpv4::FRAGMENTATION_NEEDED => Some(Self {
-                    mtu: Some(path_mtu(message, quote)),
-                    ..Self::new(Error::MessageSize, true)
-                }),
-                5 => Some(Self::new(Error::NotSupported, false)),
-                6 | 9 => Some(Self::new(Error::NetworkUnreachable, true)),
-                7 => Some(Self::new(Error::HostDown, true)),
-                8 => Some(Self::new(Error::NoNetwork, true)),
-                10 | 13..=15 => Some(Self::new(Error::HostUnreachable, true)),
-                _ => None,
+    fn from_message(ip: &ipv4::Repr, message: &icmpv4::Repr, quote: &Quote<'_>) -> Option<Self> {
+        let (error, is_fatal) = meaning(message)?;
+        Some(Self {
+            error,
+            is_fatal,
+            mtu: (error == Error::MessageSize).then(|| path_mtu(message, quote)),
+            origin: Origin::Icmp {
+                offender: ip.source,
+                ttl: ip.ttl,
+                kind: message.kind.number(),
+                code: message.code,
             },
-            Kind::TimeExceeded => Some(Self::new(Error::HostUnreachable, false)),
-            Kind::ParameterProblem => Some(Self::new(Error::ParameterProblem, true)),
-            _ => None,
+        })
+    }
+
+    /// It as one of a socket's errors (IP_RECVERR).
+    pub(super) fn report(&self, destination: SocketAddrV4, payload: &[u8]) -> Report {
+        Report {
+            error: self.error,
+            origin: self.origin,
+            mtu: self.mtu.map_or(0, |mtu| mtu as u32),
+            destination,
+            payload: payload.to_vec(),
         }
+    }
+}
+
+/// What a message means, and whether a connected UDP socket hears of it unasked.
+fn meaning(message: &icmpv4::Repr) -> Option<(Error, bool)> {
+    match message.kind {
+        Kind::Unreachable => match message.code {
+            0 | 11 => Some((Error::NetworkUnreachable, false)),
+            icmpv4::HOST_UNREACHABLE | 12 => Some((Error::HostUnreachable, false)),
+            2 => Some((Error::ProtocolUnreachable, true)),
+            icmpv4::PORT_UNREACHABLE => Some((Error::ConnectionRefused, true)),
+            icmpv4::FRAGMENTATION_NEEDED => Some((Error::MessageSize, true)),
+            5 => Some((Error::NotSupported, false)),
+            6 | 9 => Some((Error::NetworkUnreachable, true)),
+            7 => Some((Error::HostDown, true)),
+            8 => Some((Error::NoNetwork, true)),
+            10 | 13..=15 => Some((Error::HostUnreachable, true)),
+            _ => None,
+        },
+        Kind::TimeExceeded => Some((Error::HostUnreachable, false)),
+        Kind::ParameterProblem => Some((Error::ParameterProblem, true)),
+        _ => None,
     }
 }
 
 /// The MTU a fragmentation needed message tells, or guesses one below the quoted packet for
 /// routers that tell none: RFC 1191 section 7's table of common ones.
-fn path_mtu(message: &icmpv4::Repr, quote: &Quote) -> usize {
+fn path_mtu(message: &icmpv4::Repr, quote: &Quote<'_>) -> usize {
     const PLATEAUS: [usize; 10] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68];
     match usize::from(message.next_hop_mtu()) {
         0 => {
@@ -128,7 +159,7 @@ impl Stack {
         match message.kind {
             Kind::EchoRequest => self.receive_echo(arrival, packet, &message, data),
             Kind::Unreachable | Kind::TimeExceeded | Kind::ParameterProblem => {
-                self.receive_icmp_error(arrival.now, &message, data);
+                self.receive_icmp_error(arrival.now, &packet.ip, &message, data);
             }
             Kind::EchoReply | Kind::SourceQuench | Kind::Other(_) => {
                 self.counters.drop(Drop::IcmpIgnored);
@@ -136,26 +167,32 @@ impl Stack {
         }
     }
 
-    fn receive_icmp_error(&mut self, now: Instant, message: &icmpv4::Repr, data: &[u8]) {
+    fn receive_icmp_error(
+        &mut self,
+        now: Instant,
+        ip: &ipv4::Repr,
+        message: &icmpv4::Repr,
+        data: &[u8],
+    ) {
         let Ok(quote) = icmpv4::parse_quote(data) else {
             return self.counters.drop(Drop::IcmpMalformed);
         };
         if !self.interface.is_local(quote.source) {
             return self.counters.drop(Drop::IcmpUnmatched);
         }
-        match Trouble::from_message(message, &quote) {
+        match Trouble::from_message(ip, message, &quote) {
             Some(trouble) => self.receive_trouble(now, &quote, trouble),
             None => self.counters.drop(Drop::IcmpIgnored),
         }
     }
 
     /// Tells the socket that sent the quoted packet.
-    pub(super) fn receive_trouble(&mut self, now: Instant, quote: &Quote, trouble: Trouble) {
+    pub(super) fn receive_trouble(&mut self, now: Instant, quote: &Quote<'_>, trouble: Trouble) {
         let local = SocketAddrV4::new(quote.source, quote.source_port);
         let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
         let matched = match quote.protocol {
-            ipv4::UDP => self.udp_receive_trouble(local, remote, trouble),
-            ipv4::TCP => self.tcp_receive_trouble(now, quote.seq, local, remote, trouble),
+            ipv4::UDP => self.udp_receive_trouble(local, remote, &trouble, quote),
+            ipv4::TCP => self.tcp_receive_trouble(now, local, remote, &trouble, quote),
             _ => false,
         };
         match trouble.mtu {

@@ -63,6 +63,7 @@ impl Stack {
         let arrival = Arrival {
             now,
             checksum: Checksum::Trusted,
+            segment: 0,
             to_all: false,
             looped: true,
         };

@@ -55,6 +55,7 @@ mod path_mtu;
 pub mod pool;
 pub mod ports;
 pub(crate) mod random;
+pub mod reports;
 pub mod routes;
 mod segments;
 pub mod sink;
@@ -82,6 +83,7 @@ use self::outbox::Outbox;
 use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
+use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
@@ -103,6 +105,7 @@ pub struct Stack {
     icmp_errors: RateLimit,
     echo_replies: RateLimit,
     outbox: Outbox,
+    reports: Reports,
     loopback: Loopback,
     udp: Udp,
     tcp: Tcp,
@@ -127,6 +130,7 @@ impl Stack {
             icmp_errors: RateLimit::errors(),
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
+            reports: Reports::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
             tcp: Tcp::new(tcp::Config {
@@ -166,6 +170,11 @@ impl Stack {
     /// The next socket whose status may have changed.
     pub fn poll_dirty(&mut self) -> Option<SocketId> {
         self.tcp.poll_dirty().or_else(|| self.udp.poll_dirty())
+    }
+
+    /// An error with all that is known about it, for a socket that asked for that (IP_RECVERR).
+    pub fn poll_report(&mut self) -> Option<(SocketId, Report)> {
+        self.reports.poll()
     }
 
     /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
@@ -270,7 +279,8 @@ impl Stack {
             self.counters.drop(Drop::NeighborUnreachable);
             let packet = &frame.header[ethernet_header::HEADER_LEN..frame.header_len];
             if let Ok(quote) = icmpv4::parse_quote(packet) {
-                self.receive_trouble(now, &quote, Trouble::UNREACHABLE_NEIGHBOR);
+                let trouble = Trouble::unreachable_neighbor(quote.source);
+                self.receive_trouble(now, &quote, trouble);
             }
         }
     }

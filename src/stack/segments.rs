@@ -16,6 +16,7 @@ use super::tcp::{IcmpError, IpInfo, PathInfo, SegmentOut};
 use super::time::Instant;
 use super::transmit::{Gso, Offload, Transmit};
 use super::wire::checksum::Sum;
+use super::wire::icmpv4::Quote;
 use super::wire::tcp::Seq;
 use super::wire::{ethernet, ipv4, tcp};
 
@@ -50,6 +51,7 @@ impl Stack {
             return self.counters.drop(Drop::TcpChecksum);
         }
         let ip = IpInfo {
+            ttl: packet.ip.ttl,
             source: packet.ip.source,
             destination: packet.ip.destination,
             answer_unknown: true,
@@ -69,10 +71,10 @@ impl Stack {
     pub(super) fn tcp_receive_trouble(
         &mut self,
         now: Instant,
-        seq: u32,
         local: SocketAddrV4,
         remote: SocketAddrV4,
-        trouble: Trouble,
+        trouble: &Trouble,
+        quote: &Quote<'_>,
     ) -> bool {
         let error = IcmpError {
             error: trouble.error,
@@ -81,7 +83,7 @@ impl Stack {
                 .map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)),
             local,
             remote,
-            seq: Seq(seq),
+            seq: Seq(quote.seq),
         };
         self.tcp.receive_icmp_error(now, &error, &mut self.pool)
     }

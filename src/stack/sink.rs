@@ -17,6 +17,10 @@ pub struct Datagram {
     pub ttl: u8,
     /// DSCP and ECN it arrived with.
     pub tos: u8,
+    /// Bytes of each datagram this was put together from (UDP_GRO); 0: it is one.
+    pub segment: u16,
+    /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
+    pub drops: u32,
 }
 
 /// Takes arriving bytes straight from the frame, saving the copy into a queue. Whatever it

@@ -5,11 +5,13 @@
 //! backend, which enters the kernel directly; what rustix has no words for goes through
 //! `syscalls`. Nothing here touches errno.
 
+pub mod bpf;
 pub mod clock;
 pub mod descriptor;
 pub mod file;
 pub mod filter;
 pub mod local;
+pub mod lock;
 pub mod netlink;
 pub mod option;
 pub mod packet;
@@ -17,6 +19,7 @@ pub mod pair;
 pub mod process;
 pub mod raw;
 pub mod signal;
+pub mod signature;
 pub mod user;
 pub mod wait;
 pub mod wake;

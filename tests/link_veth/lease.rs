@@ -1,11 +1,14 @@
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
+use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::{EphemeralPorts, Protocol};
 use crate::control::lease::{Inet6, KernelAddress, Lease, LeaseOptions};
 use crate::control::limits::PortRange;
@@ -14,7 +17,7 @@ use crate::netns::{Namespace, Pair};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(500);
 
 fn index(namespace: &Namespace) -> u32 {
     let mirror = namespace.run(|| Mirror::open(None)).expect("mirror");
@@ -27,8 +30,46 @@ fn connect(from: &Namespace, to: Ipv4Addr, port: u16) -> Result<TcpStream, Error
         .map_err(|error| error.kind())
 }
 
+/// What comes within the socket's time; a machine that was halted meanwhile asks once more.
+fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
+    loop {
+        match socket.recv(&mut [0; 8]).map_err(|error| error.kind()) {
+            Err(ErrorKind::Interrupted) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
+fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
+    let mut sets = capabilities(None).expect("capabilities");
+    sets.effective.remove(CapabilitySet::NET_ADMIN);
+    // Of this thread only, which ends here.
+    set_capabilities(None, sets).expect("fewer are always allowed");
+    inside()
+}
+
 #[test]
 fn a_listening_lease_is_silent_on_the_driven_interface_only() {
+    let listen = |lease: &mut Lease, driven| lease.listen_dropped(Some(driven), 16);
+    listens_silently(listen, &[Ipv4Addr::LOCALHOST, LEFT]);
+}
+
+#[test]
+fn a_listening_lease_is_silent_without_the_right_to_filter() {
+    let listen = |lease: &mut Lease, driven| {
+        without_admin(|| {
+            lease.listen_dropped(Some(driven), 1)?;
+            lease.listen_dropped(Some(driven), 16)
+        })
+    };
+    listens_silently(listen, &[Ipv4Addr::LOCALHOST]);
+}
+
+fn listens_silently(
+    listen: impl Fn(&mut Lease, u32) -> Result<(), Errno> + Sync,
+    served: &[Ipv4Addr],
+) {
     let pair = Pair::new();
     let driven = index(&pair.left);
     let options = LeaseOptions::default();
@@ -41,14 +82,21 @@ fn a_listening_lease_is_silent_on_the_driven_interface_only() {
     let refused = Err(ErrorKind::ConnectionRefused);
     assert_eq!(connect(&pair.right, LEFT, port).map(drop), refused);
 
-    lease.listen_dropped(Some(driven), 16).expect("listen");
+    pair.left
+        .run(|| listen(&mut lease, driven))
+        .expect("listen");
     assert_eq!(
         connect(&pair.right, LEFT, port).map(drop),
         Err(ErrorKind::TimedOut)
     );
     assert!(lease.accept().expect("accept").is_none());
-
-    for to in [Ipv4Addr::LOCALHOST, LEFT] {
+    assert_eq!(
+        pair.left
+            .run(|| Lease::tcp(SocketAddrV4::new(ANY, port), &options))
+            .map(drop),
+        Err(Errno::ADDRINUSE)
+    );
+    for &to in served {
         let mut client = connect(&pair.left, to, port).expect("loopback");
         let (fd, peer) = lease.accept().expect("accept").expect("a client");
         assert_eq!(peer, client.local_addr().expect("address"));
@@ -102,7 +150,7 @@ fn a_udp_lease_is_silent_on_the_driven_interface_only() {
         socket.connect((to, port)).expect("connect");
         socket.send(b"hello").expect("send");
         socket.set_read_timeout(Some(SHORT)).expect("timeout");
-        socket.recv(&mut [0; 8]).map_err(|error| error.kind())
+        answer(&socket)
     };
     let refused = Err(ErrorKind::ConnectionRefused);
     // On a busy machine the first answer may take longer than the wait.
@@ -118,19 +166,28 @@ fn a_udp_lease_is_silent_on_the_driven_interface_only() {
 
 #[test]
 fn a_lease_can_become_the_programs_descriptor() {
+    becomes_the_programs(|lease| lease.listen_dropped(None, 4));
+}
+
+#[test]
+fn so_can_one_that_was_silenced_without_a_filter() {
+    becomes_the_programs(|lease| without_admin(|| lease.listen_dropped(None, 4)));
+}
+
+fn becomes_the_programs(listen: impl Fn(&mut Lease) -> Result<(), Errno> + Sync) {
     let pair = Pair::new();
     let options = LeaseOptions::default();
     let mut lease = pair
         .left
         .run(|| Lease::tcp(SocketAddrV4::new(ANY, 7100), &options))
         .expect("lease");
-    lease.listen_dropped(None, 4).expect("listen");
+    pair.left.run(|| listen(&mut lease)).expect("listen");
     assert_eq!(
         connect(&pair.right, LEFT, 7100).map(drop),
         Err(ErrorKind::TimedOut)
     );
     let fd = lease.into_fd();
-    connect(&pair.right, LEFT, 7100).expect("without the filter the kernel serves");
+    connect(&pair.right, LEFT, 7100).expect("nothing is dropped any more");
     drop(fd);
 }
 
@@ -139,7 +196,14 @@ fn ephemeral(index: u32, first: u16, last: u16) -> EphemeralPorts {
         first: first + 1,
         last: first + 2,
     }];
-    EphemeralPorts::new(Some(index), PortRange { first, last }, &reserved, 42)
+    let cut_off = Arc::new(CutOff::new(index, &[LEFT]));
+    EphemeralPorts::new(
+        Some(index),
+        PortRange { first, last },
+        &reserved,
+        42,
+        cut_off,
+    )
 }
 
 #[test]
@@ -179,8 +243,7 @@ fn ephemeral_ports_are_silent_and_local() {
     peer.connect((LEFT, port)).expect("connect");
     peer.send(b"hello").expect("send");
     peer.set_read_timeout(Some(SHORT)).expect("timeout");
-    let answer = peer.recv(&mut [0; 8]).map_err(|error| error.kind());
-    assert_eq!(answer, Err(ErrorKind::WouldBlock));
+    assert_eq!(answer(&peer), Err(ErrorKind::WouldBlock));
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn run(own_address: bool, seed: u64) {
         // Half of them as if the link vouched, so that TCP gets to see them, too.
         let checksum = [Checksum::Verify, Checksum::Trusted][random.below(2)];
         host.stack
-            .receive_frame(host.now, &frame, checksum, &mut NoSink);
+            .receive_frame(host.now, &frame, checksum, 0, &mut NoSink);
         if round % 16 == 0 {
             host.now = host.now + core::time::Duration::from_millis(random.below(400) as u64);
             host.stack.receive_timeout(host.now);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
+use crate::stack::reports::Origin;
 use crate::stack::routes::RouteDecision;
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::stack::wire::icmpv4::Kind;
@@ -244,4 +245,41 @@ fn the_paths_mtu_is_learned_for_ten_minutes() {
     host.advance(Duration::from_secs(2));
     assert_eq!(mtu(&host), 1500);
     assert_eq!(host.stack.next_deadline(), None);
+}
+
+#[test]
+fn who_asked_is_told_all_about_an_error() {
+    let mut host = Host::own();
+    let options = UdpOptions {
+        receive_errors: true,
+        path_mtu_discovery: PathMtuDiscovery::Do,
+        ..UdpOptions::default()
+    };
+    let id = host.stack.udp_open(at(US, 5000), &options).unwrap();
+    let sent = datagram(at(US, 5000), at(FAR, 7), b"question");
+    let error = icmp(ROUTER, Kind::Unreachable, 1, 0, &sent[14..]);
+    host.receive(&error);
+    let (told, report) = host.stack.poll_report().unwrap();
+    assert_eq!((told, report.error), (id, Error::HostUnreachable));
+    assert_eq!(report.destination, at(FAR, 7));
+    assert_eq!(report.payload, b"question");
+    let origin = Origin::Icmp {
+        offender: ROUTER,
+        ttl: 61,
+        kind: 3,
+        code: 1,
+    };
+    assert_eq!((report.origin, report.mtu), (origin, 0));
+    assert_eq!(host.stack.udp_take_error(id), Some(report.error));
+    let refused = host
+        .stack
+        .udp_send(host.now, id, at(PEER, 7), &[&[0; 3000]]);
+    assert_eq!(refused, Err(Error::MessageSize));
+    let (_, report) = host.stack.poll_report().unwrap();
+    assert_eq!((report.origin, report.mtu), (Origin::Local, 1500));
+    for _ in 0..1000 {
+        host.receive(&error);
+    }
+    let waiting = core::iter::from_fn(|| host.stack.poll_report()).count();
+    assert_eq!(waiting, 64, "a flood is not remembered without end");
 }

@@ -88,7 +88,7 @@ fn a_wrong_header_checksum_is_dropped_even_if_the_link_vouches() {
     frame[14 + 8] -= 1;
     host.receive(&frame);
     host.stack
-        .receive_frame(host.now, &frame, Checksum::Trusted, &mut NoSink);
+        .receive_frame(host.now, &frame, Checksum::Trusted, 0, &mut NoSink);
     assert_eq!(host.drops(Drop::Ipv4Checksum), 2);
     assert!(host.received(id).is_none());
 }

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
+use crate::stack::ethernet::Checksum;
 use crate::stack::ids::SocketId;
-use crate::stack::sink::{Datagram, Sink};
+use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::stack::wire::ipv4;
 use crate::support::host::{FAR, Host, PEER, ROUTER, US, at, datagram};
@@ -33,6 +34,8 @@ fn datagrams_keep_their_bounds_and_their_order() {
         len: 3,
         ttl: 61,
         tos: 0,
+        segment: 0,
+        drops: 0,
     };
     assert_eq!(front, expected);
     assert_eq!(host.received(id).unwrap(), b"one");
@@ -365,4 +368,27 @@ fn a_stale_handle_names_nothing() {
     assert_eq!(host.dirty(), [new]);
     host.stack.udp_close(old);
     assert_eq!(host.received(new).unwrap(), b"new");
+}
+
+#[test]
+fn what_was_put_together_below_comes_apart_unless_asked_for_whole() {
+    let mut host = Host::own();
+    let id = open(&mut host, at(US, 5000));
+    let joined = datagram(at(PEER, 7), at(US, 5000), &[7; 250]);
+    let take = |host: &mut Host| {
+        host.stack
+            .receive_frame(host.now, &joined, Checksum::Trusted, 100, &mut NoSink);
+        let mut lens = Vec::new();
+        while let Some(datagram) = host.stack.udp_receive(id, &mut []) {
+            lens.push((datagram.len, datagram.segment));
+        }
+        lens
+    };
+    assert_eq!(take(&mut host), [(100, 0), (100, 0), (50, 0)]);
+    let options = UdpOptions {
+        receive_joined: true,
+        ..UdpOptions::default()
+    };
+    host.stack.udp_set_options(id, &options);
+    assert_eq!(take(&mut host), [(250, 100)]);
 }

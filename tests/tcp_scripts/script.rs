@@ -169,6 +169,7 @@ impl Script {
             options,
         };
         let ip = IpInfo {
+            ttl: 64,
             source: *self.remote.ip(),
             destination: *LOCAL.ip(),
             answer_unknown: true,

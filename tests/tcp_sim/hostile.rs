@@ -119,6 +119,7 @@ impl Target {
             _ => self.random.next() as usize % 65_000,
         };
         let ip = IpInfo {
+            ttl: 64,
             source: PEER,
             destination: *LOCAL.ip(),
             answer_unknown: true,

@@ -60,6 +60,7 @@ impl Pair {
         let mut out = SegmentOut::default();
         let mut path = |_| Some(PathInfo { mtu: 1500 });
         let ip = IpInfo {
+            ttl: 64,
             source: ADDRESSES[from],
             destination: ADDRESSES[to],
             answer_unknown: true,

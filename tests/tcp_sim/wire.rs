@@ -104,6 +104,7 @@ impl Host {
 
     fn receive(&mut self, now: Instant, from: Ipv4Addr, repr: &Repr, payload: &[u8]) {
         let ip = IpInfo {
+            ttl: 64,
             source: from,
             destination: self.address,
             answer_unknown: true,

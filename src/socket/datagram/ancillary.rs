@@ -12,9 +12,10 @@ use crate::socket::{Family, Kind, Socket, address, queues};
 const HEADER: usize = size_of::<libc::cmsghdr>();
 /// Index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
-/// SOL_UDP and UDP_SEGMENT of linux/udp.h.
+/// SOL_UDP, UDP_SEGMENT and UDP_GRO of linux/udp.h.
 const SOL_UDP: i32 = 17;
 const UDP_SEGMENT: i32 = 103;
+const UDP_GRO: i32 = 104;
 /// Message types of sock_cmsg_send that carry four bytes.
 const SCM_TIMESTAMPING_NEW: i32 = 65;
 const SCM_TS_OPT_ID: i32 = 81;
@@ -30,29 +31,67 @@ pub struct Told {
     pub data: Vec<u8>,
 }
 
-/// What the program has asked to be told with what it receives: of a datagram, or (`None`) of a
-/// connection.
-pub fn tell(fd: RawFd, socket: &Socket, arrived: Option<&Arrived>) -> Vec<Told> {
+/// Whether the program has asked for anything.
+fn wanted(options: &Options) -> bool {
+    options.stamp != Stamp::None || options.ancillary != Ancillary::default()
+}
+
+/// What the program has asked to be told with what it received from a connection. `any`: it was
+/// more than nothing.
+pub fn tell_of_connection(fd: RawFd, socket: &Socket, any: bool) -> Vec<Told> {
     let state = socket.state();
-    if state.options.stamp == Stamp::None && state.options.ancillary == Ancillary::default() {
+    if socket.kind != Kind::Stream || !wanted(&state.options) {
+        return Vec::new();
+    }
+    let options = state.options.clone();
+    drop(state);
+    let mut told = Vec::new();
+    if any && let Some(at) = queues::arrived_at(socket) {
+        stamps(&options, at, &mut told);
+    }
+    let asked = options.ancillary.unread;
+    let unread = asked.then(|| queues::unread(fd, socket)).flatten();
+    if let Some(Ok(count)) = unread {
+        told.push(Told {
+            level: libc::IPPROTO_TCP,
+            kind: libc::TCP_INQ,
+            data: (count as i32).to_ne_bytes().to_vec(),
+        });
+    }
+    told
+}
+
+/// The time of arrival, in nanoseconds since 1970, in the forms asked for.
+fn stamps(options: &Options, at: u64, told: &mut Vec<Told>) {
+    let mut tell = |kind, data: &[u8]| {
+        told.push(Told {
+            level: libc::SOL_SOCKET,
+            kind,
+            data: data.to_vec(),
+        });
+    };
+    match options.stamp {
+        Stamp::None => {}
+        Stamp::Micros(kind) => tell(kind, &time(at, 1_000)),
+        Stamp::Nanos(kind) => tell(kind, &time(at, 1)),
+    }
+    if let Some(kind) = options.ancillary.stamping {
+        // The second and third are the hardware's.
+        let mut times = [0; 48];
+        times[..16].copy_from_slice(&time(at, 1));
+        tell(kind, &times);
+    }
+}
+
+/// What the program has asked to be told with a datagram.
+pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
+    let state = socket.state();
+    if !wanted(&state.options) {
         return Vec::new();
     }
     let options = state.options.clone();
     let port = state.local.map_or(0, |local| local.port());
     drop(state);
-    let Some(arrived) = arrived else {
-        let asked = socket.kind == Kind::Stream && options.ancillary.unread;
-        let unread = asked.then(|| queues::unread(fd, socket)).flatten();
-        let unread = unread.and_then(Result::ok).map(|count| count as i32);
-        return unread
-            .map(|count| Told {
-                level: libc::IPPROTO_TCP,
-                kind: libc::TCP_INQ,
-                data: count.to_ne_bytes().to_vec(),
-            })
-            .into_iter()
-            .collect();
-    };
     let engine = driver::lock();
     let interface = engine.map_or(0, |engine| engine.interface_index());
     told(&options, socket.family, arrived, interface, port)
@@ -67,6 +106,8 @@ fn told(
     port: u16,
 ) -> Vec<Told> {
     let mut told = Vec::new();
+    stamps(options, arrived.at, &mut told);
+    let wanted = &options.ancillary;
     let mut tell = |level, kind, data: &[u8]| {
         told.push(Told {
             level,
@@ -74,17 +115,13 @@ fn told(
             data: data.to_vec(),
         });
     };
-    match options.stamp {
-        Stamp::None => {}
-        Stamp::Micros(kind) => tell(libc::SOL_SOCKET, kind, &time(arrived.at, 1_000)),
-        Stamp::Nanos(kind) => tell(libc::SOL_SOCKET, kind, &time(arrived.at, 1)),
+    if wanted.drops && arrived.drops > 0 {
+        let drops = arrived.drops.to_ne_bytes();
+        tell(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &drops);
     }
-    let wanted = &options.ancillary;
-    if let Some(kind) = wanted.stamping {
-        // The second and third are the hardware's.
-        let mut times = [0; 48];
-        times[..16].copy_from_slice(&time(arrived.at, 1));
-        tell(libc::SOL_SOCKET, kind, &times);
+    if wanted.joined && arrived.segment > 0 {
+        let segment = i32::from(arrived.segment).to_ne_bytes();
+        tell(SOL_UDP, UDP_GRO, &segment);
     }
     let to = arrived.to.octets();
     let interface = if arrived.to.is_loopback() {

@@ -8,9 +8,9 @@ mod ancillary;
 mod receive;
 mod send;
 
-pub use ancillary::{Asked, Told, check, tell};
+pub use ancillary::{Asked, Told, check, tell, tell_of_connection};
 pub use receive::receive;
-pub use send::send;
+pub use send::{Held, push, send};
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::io::Errno;

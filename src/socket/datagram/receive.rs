@@ -1,6 +1,7 @@
 //! Receiving datagrams: recvfrom(2), recvmsg(2) and their kin.
 
 use core::cell::Cell;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -41,20 +42,37 @@ impl Received {
     }
 }
 
-/// Receives one datagram. `None`: the descriptor works by itself, make the call on it.
+/// Receives one datagram.
 pub fn receive(
     fd: RawFd,
     socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
-) -> Option<Result<Received, Errno>> {
+) -> Result<Received, Errno> {
+    let received = receive_one(fd, socket, data, flags);
+    if let Ok(Received {
+        arrived: Some(arrived),
+        ..
+    }) = &received
+    {
+        socket.arrival.store(arrived.at, Ordering::Relaxed);
+    }
+    received
+}
+
+fn receive_one(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Result<Received, Errno> {
     let engine = driver::lock();
     let state = socket.state();
     let timeout = state.options.receive_timeout;
     let endpoint = state.endpoint;
     drop(state);
     let (Some(mut engine), Some(id)) = (engine, endpoint) else {
-        return Some(receive_beside(fd, data, flags, timeout));
+        return receive_beside(fd, data, flags, timeout);
     };
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -65,7 +83,7 @@ pub fn receive(
         data,
         flags,
     };
-    Some(call.run(&mut engine))
+    call.run(&mut engine)
 }
 
 /// Takes a datagram out of a pair that another process's stack fills.
@@ -117,9 +135,6 @@ struct Call<'a, 'b> {
 
 impl Call<'_, '_> {
     fn run(&self, engine: &mut Guard) -> Result<Received, Errno> {
-        if self.flags & libc::MSG_ERRQUEUE != 0 {
-            return Err(Errno::AGAIN);
-        }
         if let Some(result) = self.attempt(engine) {
             return result;
         }
@@ -215,6 +230,7 @@ impl Call<'_, '_> {
             let arrived = Arrived::decode(&header);
             if arrived.notice {
                 pass_over(self.fd, flags);
+                engine.endpoints.get_mut(self.id)?.notices = 0;
                 told = true;
                 continue;
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ancillary::Asked;
 use super::{leave, opened, pending_error};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, Departing, Engine, Passed};
+use crate::driver::{self, Departing, Engine, Passed, Role};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
@@ -95,6 +95,9 @@ impl Call<'_, '_> {
         if self.flags & libc::MSG_OOB != 0 {
             return Err(Errno::OPNOTSUPP);
         }
+        if let Some(held) = state.held.take() {
+            return self.append(engine, state, held).map(Some);
+        }
         let to = match to {
             Some(Given::V4(to)) => to,
             Some(Given::AnyV6(_) | Given::V6) => {
@@ -124,7 +127,24 @@ impl Call<'_, '_> {
         };
         self.check_asked(engine)?;
         let datagram = opened(engine, self.socket, state)?;
-        self.send_by_stack(engine, state, datagram, to)?;
+        if self.holds(state) {
+            state.held = Some(Held {
+                to,
+                asked: *self.asked,
+                data: self.gathered(),
+            });
+            return Ok(Some(self.data.len()));
+        }
+        self.asked.around(engine, state, datagram, |engine| {
+            self.send_segments(engine, state, datagram, to)
+        })?;
+        if let Some(id) = state.endpoint
+            && self.flags & libc::MSG_ZEROCOPY != 0
+            && state.options.zero_copy
+            && self.data.len() > 0
+        {
+            engine.sent_zero_copy(id);
+        }
         Ok(Some(self.data.len()))
     }
 
@@ -139,31 +159,31 @@ impl Call<'_, '_> {
         }
     }
 
-    fn send_by_stack(
+    /// Whether the datagram is not complete yet.
+    fn holds(&self, state: &State) -> bool {
+        state.options.cork || self.flags & libc::MSG_MORE != 0
+    }
+
+    /// One more part of what is held back; the address is the first part's. As on Linux what
+    /// becomes too long is lost.
+    fn append(
         &self,
         engine: &mut Engine,
-        state: &State,
-        datagram: SocketId,
-        to: SocketAddrV4,
-    ) -> Result<(), Errno> {
-        let options = self.asked.applied(&state.options);
-        if let Some(options) = &options {
-            engine.stack.udp_set_options(datagram, options);
+        state: &mut State,
+        mut held: Held,
+    ) -> Result<usize, Errno> {
+        if held.data.len() + self.data.len() > LONGEST {
+            return Err(Errno::MSGSIZE);
         }
-        let source = self.asked.source.zip(state.local);
-        if let Some((source, local)) = source {
-            let local = SocketAddrV4::new(source, local.port());
-            engine.stack.udp_set_local(datagram, local);
+        self.data
+            .runs(0)
+            .for_each(|run| held.data.extend_from_slice(run));
+        let holds = self.holds(state);
+        state.held = Some(held);
+        if !holds {
+            send_held(engine, state)?;
         }
-        let result = self.send_segments(engine, state, datagram, to);
-        if let Some((_, local)) = source {
-            engine.stack.udp_set_local(datagram, local);
-        }
-        if options.is_some() {
-            engine.stack.udp_set_options(datagram, &state.options.udp());
-        }
-        engine.finish_pass();
-        result
+        Ok(self.data.len())
     }
 
     /// Sends the data whole, or cut up as UDP_SEGMENT asks.
@@ -176,13 +196,7 @@ impl Call<'_, '_> {
     ) -> Result<(), Errno> {
         let segment = usize::from(self.asked.segment.unwrap_or(state.options.segment));
         if segment > 0 && segment < self.data.len() {
-            if self.data.len().div_ceil(segment) > MOST_SEGMENTS {
-                return Err(Errno::INVAL);
-            }
-            let whole = self.gathered();
-            return whole
-                .chunks(segment)
-                .try_for_each(|piece| transmit(engine, datagram, to, &[piece]));
+            return send_cut(engine, datagram, to, &self.gathered(), segment);
         }
         let mut slices: [&[u8]; 16] = [&[]; 16];
         let mut count = 0;
@@ -224,6 +238,51 @@ impl Call<'_, '_> {
     }
 }
 
+/// The part of a datagram that is held back.
+pub struct Held {
+    to: SocketAddrV4,
+    asked: Asked,
+    data: Vec<u8>,
+}
+
+/// UDP_CORK was turned off: sends what is held back. Errors are lost, as on Linux.
+pub fn push(engine: &mut Engine, state: &mut State) {
+    let _ = send_held(engine, state);
+}
+
+fn send_held(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
+    let Some(held) = state.held.take() else {
+        return Ok(());
+    };
+    let role = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let Some(Role::Datagram(datagram)) = role.map(|endpoint| endpoint.role) else {
+        return Ok(());
+    };
+    let segment = held.asked.segment.unwrap_or(state.options.segment);
+    held.asked.around(engine, state, datagram, |engine| {
+        let segment = usize::from(segment);
+        send_cut(engine, datagram, held.to, &held.data, segment)
+    })
+}
+
+/// Sends `data` in datagrams of `segment` bytes (UDP_SEGMENT), or whole. EINVAL: those were too many.
+fn send_cut(
+    engine: &mut Engine,
+    datagram: SocketId,
+    to: SocketAddrV4,
+    data: &[u8],
+    segment: usize,
+) -> Result<(), Errno> {
+    if segment == 0 || data.len() <= segment {
+        return transmit(engine, datagram, to, &[data]);
+    }
+    if data.len().div_ceil(segment) > MOST_SEGMENTS {
+        return Err(Errno::INVAL);
+    }
+    data.chunks(segment)
+        .try_for_each(|piece| transmit(engine, datagram, to, &[piece]))
+}
+
 fn transmit(
     engine: &mut Engine,
     datagram: SocketId,
@@ -243,6 +302,34 @@ fn transmit(
 }
 
 impl Asked {
+    /// Sends with what is asked for in force.
+    fn around(
+        &self,
+        engine: &mut Engine,
+        state: &State,
+        datagram: SocketId,
+        send: impl FnOnce(&mut Engine) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let options = self.applied(&state.options);
+        if let Some(options) = &options {
+            engine.stack.udp_set_options(datagram, options);
+        }
+        let source = self.source.zip(state.local);
+        if let Some((source, local)) = source {
+            let local = SocketAddrV4::new(source, local.port());
+            engine.stack.udp_set_local(datagram, local);
+        }
+        let result = send(engine);
+        if let Some((_, local)) = source {
+            engine.stack.udp_set_local(datagram, local);
+        }
+        if options.is_some() {
+            engine.stack.udp_set_options(datagram, &state.options.udp());
+        }
+        engine.finish_pass();
+        result
+    }
+
     /// The socket's options with what is asked for one datagram; `None`: nothing is.
     fn applied(&self, options: &Options) -> Option<UdpOptions> {
         if self.ttl.is_none() && self.tos.is_none() {

@@ -4,8 +4,8 @@ use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::deferral;
-use super::{Options, info, kernel};
+use super::set::{PEEK_OFFSET, deferral};
+use super::{Options, info, kernel, memory};
 use crate::control::settings;
 use crate::driver::{self, Engine};
 use crate::socket::{Family, Kind, Socket, Stage, State, address, connect, errno};
@@ -38,8 +38,9 @@ pub fn get(
         engine = None;
     }
     let mut engine = engine.as_deref_mut();
-    if (level, name) == (libc::SOL_SOCKET, libc::SO_COOKIE) {
-        // The pair's is as unique as the socket's would be.
+    let peeks = (level, name) == PEEK_OFFSET && socket.kind == Kind::Stream;
+    if peeks || (level, name) == (libc::SOL_SOCKET, libc::SO_COOKIE) {
+        // The pair's cookie is as unique as the socket's would be.
         let program = engine?.endpoints.get(state.endpoint?)?.program;
         return Some(raw::getsockopt(program, level, name, room));
     }
@@ -118,6 +119,12 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
         libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),
         libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
+        memory::OPTION => bytes(memory::get(
+            engine.as_deref(),
+            state,
+            receive_buffer(engine.as_deref(), socket, options),
+            send_buffer(engine.as_deref(), socket, options),
+        )),
         libc::SO_RCVLOWAT => int(options.receive_low_water as i32),
         libc::SO_LINGER => bytes(linger(options)),
         libc::SO_RCVTIMEO => bytes(timeval(options.receive_timeout)),
@@ -141,6 +148,7 @@ fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
         .endpoints
         .get_mut(id)
         .and_then(|endpoint| endpoint.take_error());
+    engine.withdraw(id);
     error
         .or(soft)
         .map_or(0, |error| errno::of(error).raw_os_error())
@@ -207,6 +215,8 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::TCP_USER_TIMEOUT => int(options.user_timeout as i32),
         libc::TCP_NOTSENT_LOWAT => int(options.not_sent_low_water as i32),
         libc::TCP_CONGESTION => bytes(congestion(engine, options)),
+        // Neither cubic nor reno has anything to tell, as on Linux.
+        libc::TCP_CC_INFO => bytes(Vec::new()),
         libc::TCP_INFO => bytes(info::tcp_info(
             engine,
             connection(engine, state),

@@ -7,6 +7,7 @@ use crate::socket::Stage;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::routes::RouteDecision;
 use crate::stack::tcp::{State, TcpStatus};
+use crate::stack::time::Instant;
 
 /// Bytes of the structure as of Linux 6.18.
 const LEN: usize = 280;
@@ -21,6 +22,12 @@ const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
+/// Segments a connection begins with (RFC 6928), and reorderings it puts up with.
+const FIRST_WINDOW: u64 = 10;
+const REORDERING: u64 = 3;
+/// How long an acknowledgment waits for data, in microseconds.
+const DELAYED_ACK: u64 = 40_000;
+
 /// Bytes of the structure at known offsets.
 struct Info([u8; LEN]);
 
@@ -33,11 +40,19 @@ impl Info {
         let value = u32::try_from(value).unwrap_or(u32::MAX);
         self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
+
+    fn long(&mut self, at: usize, value: u64) {
+        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+    }
 }
 
 /// The structure's bytes for a socket.
 pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage) -> Vec<u8> {
     let mut info = Info([0; LEN]);
+    info.word(80, FIRST_WINDOW);
+    info.word(88, REORDERING);
+    info.long(104, u64::MAX);
+    info.long(112, u64::MAX);
     match socket {
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
@@ -50,7 +65,8 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
         }
         Some(id) => match engine.and_then(|engine| engine.stack.tcp_status(id)) {
             Some(status) => {
-                fill(&mut info, &status);
+                let now = engine.map_or(status.heard, Engine::now);
+                fill(&mut info, &status, now);
                 let route = engine.map(|engine| engine.stack.route(*status.remote.ip()));
                 if let Some(RouteDecision::Stack { mtu, .. }) = route {
                     info.word(60, mtu as u64);
@@ -81,11 +97,15 @@ fn state_number(state: State) -> u8 {
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn fill(info: &mut Info, status: &TcpStatus) {
+fn fill(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.byte(0, state_number(status.state));
     let mut options = 0;
     if status.timestamps {
@@ -99,17 +119,108 @@ fn fill(info: &mut Info, status: &TcpStatus) {
         info.byte(6, send & 15 | receive << 4);
     }
     info.byte(5, options);
+    fill_sender(info, status, now);
+    fill_receiver(info, status, now);
+    fill_counts(info, status, now);
+}
+
+/// ca_state of linux/tcp.h: TCP_CA_Open, Disorder, Recovery, Loss.
+fn congestion_state(status: &TcpStatus) -> u8 {
+    match (status.recovering, status.timed_out) {
+        (false, _) if status.sacked > 0 => 1,
+        (false, _) => 0,
+        (true, false) => 3,
+        (true, true) => 4,
+    }
+}
+
+fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
+    let mss = u64::from(status.mss).max(1);
+    let segments = |bytes: u32| u64::from(bytes).div_ceil(mss);
+    info.byte(1, congestion_state(status));
+    info.byte(2, status.retries);
+    info.byte(3, status.probes);
+    info.byte(4, status.backoff);
+    // The last measured rate is the program's, not the path's, while the window is not full.
+    info.byte(7, u8::from(status.flight + status.mss <= status.cwnd));
     info.word(8, micros(status.rto));
     info.word(16, u64::from(status.mss));
-    info.word(20, u64::from(status.rcv_mss));
-    let mss = u64::from(status.mss).max(1);
-    info.word(24, u64::from(status.flight).div_ceil(mss));
+    info.word(24, segments(status.flight));
+    info.word(28, segments(status.sacked));
+    info.word(32, segments(status.lost));
+    info.word(36, segments(status.repeated));
+    info.word(44, millis(now.since(status.data_sent_at)));
     info.word(68, micros(status.srtt));
     info.word(72, micros(status.rttvar));
-    info.word(76, (u64::from(status.ssthresh) / mss).min(0x7fff_ffff));
+    info.word(76, slow_start_threshold(status));
     info.word(80, u64::from(status.cwnd) / mss);
-    info.word(84, u64::from(status.announced_mss));
-    info.word(88, 3);
+    info.word(88, REORDERING);
     info.word(100, u64::from(status.retransmits));
+    info.long(104, pacing_rate(status));
     info.word(144, status.send_unsent as u64);
+    info.word(148, status.min_rtt.map_or(u64::MAX, micros));
+    info.word(228, u64::from(status.snd_wnd));
+}
+
+/// In segments; Linux's TCP_INFINITE_SSTHRESH before the first loss.
+fn slow_start_threshold(status: &TcpStatus) -> u64 {
+    match status.ssthresh {
+        u32::MAX => 0x7fff_ffff,
+        bytes => u64::from(bytes / status.mss.max(1)),
+    }
+}
+
+/// What Linux would pace at if it did: the window in a round trip, and some more for it to grow.
+fn pacing_rate(status: &TcpStatus) -> u64 {
+    let percent = if status.cwnd < status.ssthresh / 2 {
+        200
+    } else {
+        120
+    };
+    let nanoseconds = status.srtt.as_nanos() as u64;
+    match nanoseconds {
+        0 => u64::MAX,
+        _ => u64::from(status.cwnd) * percent / 100 * 1_000_000 / (nanoseconds / 1000).max(1),
+    }
+}
+
+fn fill_receiver(info: &mut Info, status: &TcpStatus, now: Instant) {
+    let heard_of = status.data_received_at.unwrap_or(status.data_sent_at);
+    if status.data_received_at.is_some() {
+        info.word(12, DELAYED_ACK);
+    }
+    info.word(20, u64::from(status.rcv_mss));
+    info.word(52, millis(now.since(heard_of)));
+    info.word(56, millis(now.since(status.heard)));
+    info.word(64, status.receive_limit as u64);
+    info.word(84, u64::from(status.announced_mss));
+    info.word(92, micros(status.receive_rtt));
+    let initial = 10 * status.announced_mss;
+    info.word(96, u64::from(status.receive_space.max(initial)));
+    info.word(232, u64::from(status.rcv_wnd));
+}
+
+fn fill_counts(info: &mut Info, status: &TcpStatus, now: Instant) {
+    let tally = status.tally(now);
+    let outstanding =
+        (status.flight - status.sacked.min(status.flight)).div_ceil(status.mss.max(1));
+    let first_sent = tally.data_segments_out.saturating_sub(status.retransmits);
+    // The SYN counts, and the FIN.
+    let delivered = first_sent.saturating_sub(outstanding) + 1 + u32::from(status.fin_acked);
+    info.long(120, tally.acked);
+    info.long(128, tally.received);
+    info.word(136, u64::from(tally.segments_out));
+    info.word(140, u64::from(tally.segments_in));
+    info.word(152, u64::from(tally.data_segments_in));
+    info.word(156, u64::from(tally.data_segments_out));
+    info.long(160, tally.delivery_rate);
+    info.long(168, micros(tally.busy));
+    info.long(176, micros(tally.window_limited));
+    info.long(184, micros(tally.buffer_limited));
+    info.word(192, u64::from(delivered));
+    info.long(200, tally.sent);
+    info.long(208, tally.sent_again);
+    info.word(216, u64::from(tally.duplicates));
+    info.word(224, u64::from(tally.out_of_order));
+    info.0[240..242].copy_from_slice(&tally.timeouts.to_ne_bytes());
 }

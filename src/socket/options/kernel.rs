@@ -20,10 +20,11 @@ const TCP_AO: core::ops::RangeInclusive<i32> = 38..=42;
 const IPV6_ANYCAST: core::ops::RangeInclusive<i32> = 27..=28;
 /// MCAST_JOIN_GROUP to MCAST_MSFILTER of linux/in.h.
 const MCAST: core::ops::RangeInclusive<i32> = 42..=48;
-/// UDP_CORK, UDP_ENCAP, UDP_SEGMENT of linux/udp.h.
-const UDP_CORK: i32 = 1;
+/// UDP_CORK, UDP_ENCAP, UDP_SEGMENT, UDP_GRO of linux/udp.h.
+pub(super) const UDP_CORK: i32 = 1;
 const UDP_ENCAP: i32 = 100;
 const UDP_SEGMENT: i32 = 103;
+const UDP_GRO: i32 = 104;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
@@ -96,7 +97,7 @@ pub(super) fn needs_kernel(
             libc::IP_OPTIONS | libc::IP_TRANSPARENT => on,
             _ => MCAST.contains(&name),
         },
-        libc::IPPROTO_UDP => on && matches!(name, UDP_CORK | UDP_ENCAP),
+        libc::IPPROTO_UDP => on && name == UDP_ENCAP,
         libc::IPPROTO_IPV6 => match name {
             libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_MULTICAST_IF => true,
             _ => MCAST.contains(&name) || IPV6_ANYCAST.contains(&name),
@@ -123,6 +124,7 @@ pub(super) fn note(
         },
         libc::IPPROTO_IP => match name {
             libc::IP_MTU_DISCOVER => options.mtu_discover = number,
+            libc::IP_MINTTL => options.min_ttl = number as u8,
             libc::IP_RECVERR => options.receive_errors = on,
             libc::IP_PKTINFO => options.ancillary.packet_info = on,
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,
@@ -132,9 +134,12 @@ pub(super) fn note(
             libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
             _ => {}
         },
-        libc::IPPROTO_UDP if name == UDP_SEGMENT => {
-            options.segment = u16::try_from(number).unwrap_or(0);
-        }
+        libc::IPPROTO_UDP => match name {
+            UDP_SEGMENT => options.segment = u16::try_from(number).unwrap_or(0),
+            UDP_GRO => options.ancillary.joined = on,
+            UDP_CORK => options.cork = on,
+            _ => {}
+        },
         libc::IPPROTO_IPV6 => match name {
             libc::IPV6_V6ONLY => options.v6_only = on,
             libc::IPV6_RECVPKTINFO => options.ancillary.packet_info6 = on,
@@ -150,6 +155,8 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let size = usize::try_from(number).unwrap_or(0);
     match name {
         libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_RXQ_OVFL => options.ancillary.drops = on,
+        libc::SO_ZEROCOPY => options.zero_copy = on,
         libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
         libc::SO_RCVBUFFORCE => {
             options.receive_buffer = Some(size.max(super::set::LEAST_RECEIVE / 2));

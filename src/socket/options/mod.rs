@@ -16,6 +16,7 @@
 mod get;
 mod info;
 mod kernel;
+mod memory;
 mod set;
 
 pub use get::get;
@@ -69,6 +70,10 @@ pub struct Ancillary {
     pub packet_info6: bool,
     /// SO_TIMESTAMPING with software times of arrival: the message type.
     pub stamping: Option<i32>,
+    /// SO_RXQ_OVFL.
+    pub drops: bool,
+    /// UDP_GRO.
+    pub joined: bool,
     /// TCP_INQ.
     pub unread: bool,
 }
@@ -88,6 +93,8 @@ pub struct Options {
     pub broadcast: bool,
     pub urgent_inline: bool,
     pub no_check: bool,
+    /// SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of.
+    pub zero_copy: bool,
     pub linger: Option<Duration>,
     pub linger_seconds: i32,
     /// As asked for; `None`: tuned by itself.
@@ -104,6 +111,7 @@ pub struct Options {
     pub stamp: Stamp,
     pub ancillary: Ancillary,
     pub no_delay: bool,
+    /// TCP_CORK or UDP_CORK.
     pub cork: bool,
     /// As last set; `None`: delayed acknowledgements take care of themselves.
     pub quick_ack: Option<bool>,
@@ -127,6 +135,10 @@ pub struct Options {
     pub time_to_live: i32,
     pub service: u8,
     pub mtu_discover: i32,
+    /// IP_MINTTL; 0: none.
+    pub min_ttl: u8,
+    /// SO_PEEK_OFF is in use.
+    pub peeks_onward: bool,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -146,6 +158,7 @@ impl Options {
             broadcast: false,
             urgent_inline: false,
             no_check: false,
+            zero_copy: false,
             linger: None,
             linger_seconds: 0,
             receive_buffer: None,
@@ -172,6 +185,8 @@ impl Options {
             congestion: None,
             time_to_live: -1,
             service: 0,
+            min_ttl: 0,
+            peeks_onward: false,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -181,6 +196,7 @@ impl Options {
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
         let mut inherited = self.clone();
+        inherited.peeks_onward = false;
         let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
         if inherited.said.iter().any(lost) {
             Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
@@ -240,6 +256,8 @@ impl Options {
             defer_accept: seconds(set::deferral(self.defer_accept)),
             linger2: (self.linger2 >= 0).then(|| seconds(self.linger2)),
             congestion: self.congestion,
+            unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
+            min_ttl: self.min_ttl,
             ttl: self.ttl(),
             tos: self.service,
         }
@@ -256,12 +274,15 @@ impl Options {
             reuse_port: self.reuse_port,
             path_mtu_discovery: match self.mtu_discover {
                 libc::IP_PMTUDISC_DO => PathMtuDiscovery::Do,
-                libc::IP_PMTUDISC_PROBE | libc::IP_PMTUDISC_INTERFACE => PathMtuDiscovery::Probe,
+                libc::IP_PMTUDISC_PROBE => PathMtuDiscovery::Probe,
+                libc::IP_PMTUDISC_INTERFACE => PathMtuDiscovery::Interface,
+                libc::IP_PMTUDISC_OMIT => PathMtuDiscovery::Omit,
                 libc::IP_PMTUDISC_WANT => PathMtuDiscovery::Want,
                 _ => PathMtuDiscovery::Dont,
             },
             checksum: !self.no_check,
             receive_errors: self.receive_errors,
+            receive_joined: self.ancillary.joined,
         }
     }
 

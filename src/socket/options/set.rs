@@ -9,6 +9,7 @@ use crate::driver::{self, Engine, Passed};
 use crate::socket::bind::Rest;
 use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram};
 use crate::stack::config::Limits;
+use crate::sys::raw;
 
 /// SO_LINGER and SO_*TIMEO structures, in bytes.
 const LINGER: usize = 8;
@@ -20,6 +21,8 @@ pub(super) const LEAST_RECEIVE: usize = 2304;
 const TICK: u64 = 4_000;
 /// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
 const LEAST_CLAMP: i32 = 1152;
+/// SO_PEEK_OFF.
+pub(super) const PEEK_OFFSET: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF);
 /// Longest time between two retransmissions, in seconds (TCP_RTO_MAX).
 const LONGEST_PERIOD: i32 = 120;
 
@@ -36,6 +39,12 @@ pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<
         Err(errno) => return Some(Err(errno)),
     }
     state.options.remember(level, name, value);
+    if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
+        engine.forget_errors(id);
+    }
+    if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
+        datagram::push(&mut engine, &mut state);
+    }
     engine.apply(
         id,
         state.options.linger,
@@ -55,6 +64,9 @@ fn set_any(
 ) -> Result<Rest, Errno> {
     if let Some(result) = set_ours(socket, state, option, value, engine.limits()) {
         return result.map(|()| Rest::Done);
+    }
+    if option == PEEK_OFFSET && socket.kind == Kind::Stream {
+        return set_peek_offset(engine, state, value).map(|()| Rest::Done);
     }
     if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
         && socket.family == Family::Inet6
@@ -86,6 +98,16 @@ fn set_ours(
         (libc::IPPROTO_IP, _) => set_ip(options, name, value),
         _ => None,
     }
+}
+
+/// SO_PEEK_OFF of a connection is the pair's own: what is peeked at is in the pair then.
+fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(), Errno> {
+    let offset = integer(value)?;
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let program = endpoint.ok_or(Errno::NOPROTOOPT)?.program;
+    raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
+    state.options.peeks_onward = offset >= 0;
+    Ok(())
 }
 
 /// In a forked child, away from the socket's stack: stored for getsockopt(2), without effect on

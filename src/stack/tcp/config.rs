@@ -55,6 +55,10 @@ pub struct TcpOptions {
     pub linger2: Option<Duration>,
     /// TCP_CONGESTION; `None`: the configured one.
     pub congestion: Option<Congestion>,
+    /// TCP_NOTSENT_LOWAT: bytes not sent that stop the user from sending; `None`: no bound.
+    pub unsent_low_water: Option<u32>,
+    /// IP_MINTTL: segments that arrive with less are dropped.
+    pub min_ttl: u8,
     /// IP_TTL.
     pub ttl: u8,
     /// IP_TOS.
@@ -81,6 +85,8 @@ impl Default for TcpOptions {
             defer_accept: Duration::ZERO,
             linger2: Some(Duration::from_secs(60)),
             congestion: None,
+            unsent_low_water: None,
+            min_ttl: 0,
             ttl: 64,
             tos: 0,
         }

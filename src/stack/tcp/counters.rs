@@ -31,6 +31,8 @@ pub enum Counter {
     TableFull,
     /// Dropped: from or to an address no TCP has.
     BadAddress,
+    /// Segments that came from too far (IP_MINTTL).
+    TooFar,
     /// Dropped: a timestamp older than one seen (PAWS).
     OldTimestamp,
     /// Dropped: outside the window.
@@ -57,7 +59,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them, in the order they are shown in.
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::SegmentsIn,
         Self::SegmentsOut,
         Self::Retransmissions,
@@ -72,6 +74,7 @@ impl Counter {
         Self::SynQueueFull,
         Self::TableFull,
         Self::BadAddress,
+        Self::TooFar,
         Self::OldTimestamp,
         Self::OutsideWindow,
         Self::Challenged,
@@ -102,6 +105,7 @@ impl Counter {
             Self::SynQueueFull => "syn_queue_full",
             Self::TableFull => "table_full",
             Self::BadAddress => "bad_address",
+            Self::TooFar => "too_far",
             Self::OldTimestamp => "old_timestamp",
             Self::OutsideWindow => "outside_window",
             Self::Challenged => "challenged",

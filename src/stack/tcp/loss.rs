@@ -69,12 +69,23 @@ impl Loss {
     pub(super) fn pipe(&self, una: Seq, nxt: Seq, mss: u32) -> u32 {
         let flight = nxt.since(una);
         let arrived = self.sacked.total() + self.dup_acks * mss;
-        let waiting = if self.phase != Phase::Open && self.rexmit.is_before(self.lost_end) {
-            self.lost_end.since(self.rexmit) - self.sacked.covered(self.rexmit, self.lost_end)
-        } else {
-            0
-        };
-        flight.saturating_sub(arrived).saturating_sub(waiting)
+        flight.saturating_sub(arrived).saturating_sub(self.lost())
+    }
+
+    /// Bytes thought to be lost that were not sent again yet.
+    pub(super) fn lost(&self) -> u32 {
+        if self.phase == Phase::Open || !self.rexmit.is_before(self.lost_end) {
+            return 0;
+        }
+        self.lost_end.since(self.rexmit) - self.sacked.covered(self.rexmit, self.lost_end)
+    }
+
+    /// Bytes sent again that were not acknowledged yet.
+    pub(super) fn repeated(&self, una: Seq) -> u32 {
+        if self.phase == Phase::Open || !una.is_before(self.rexmit) {
+            return 0;
+        }
+        self.rexmit.since(una) - self.sacked.covered(una, self.rexmit)
     }
 
     /// Whether anything points to loss.

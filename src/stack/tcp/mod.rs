@@ -46,6 +46,7 @@ mod settle;
 mod snd;
 mod status;
 mod table;
+mod tally;
 mod tcb;
 mod time_wait;
 mod timeouts;
@@ -145,7 +146,7 @@ impl Tcp {
         let segment = Segment::new(repr, payload);
         match self.tables.holder(Tuple::new(local, remote)) {
             Some(Holder::Connection(index)) => {
-                self.connection_segment_arrives(now, index, segment, pool, deliver);
+                self.connection_segment_arrives(now, index, ip, segment, pool, deliver);
             }
             Some(Holder::TimeWait(index)) => {
                 self.time_wait_segment_arrives(now, index, ip, &segment, pool);
@@ -158,6 +159,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
+        ip: &IpInfo,
         mut segment: Segment<'_>,
         pool: &mut Pool,
         deliver: &mut Deliver<'_>,
@@ -166,6 +168,11 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
+        if ip.ttl < tcb.options.min_ttl {
+            self.counters.count(Counter::TooFar);
+            return;
+        }
+        tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
             pool,
@@ -276,6 +283,7 @@ impl Tcp {
         if let Some(at) = tcb.deadlines.earliest() {
             self.timers.arm(index, at);
         }
+        self.list_dirty(index);
         sent
     }
 

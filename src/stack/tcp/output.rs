@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::config::Config;
 use super::loss::Phase;
 use super::segment::SegmentOut;
+use super::tally::Limit;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;
 use crate::stack::pool::Pool;
@@ -34,6 +35,14 @@ impl Tcb {
     /// Fills `out` with the next segment, if there is one to be sent now.
     pub(super) fn poll(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
         out.clear_payload();
+        let sent = self.poll_any(cx, out);
+        if sent {
+            self.tally.count_out(out);
+        }
+        sent
+    }
+
+    fn poll_any(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
         match self.state {
             State::Closed | State::TimeWait => false,
             State::SynSent => self.poll_syn(cx, out),
@@ -90,6 +99,7 @@ impl Tcb {
         let end = self.emit_data(cx, out, start, len, fin);
         self.loss.retransmitted(end, self.snd.nxt);
         self.rtt.retransmitted(cx.now);
+        self.tally.sent_again += u64::from(len);
         self.retransmits = self.retransmits.saturating_add(len.div_ceil(mss).max(1));
         true
     }
@@ -97,6 +107,9 @@ impl Tcb {
     /// Sends what was never sent.
     fn poll_data(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
         let unsent = self.snd.unsent();
+        if unsent == 0 && self.snd.blocked {
+            self.tally.limited_by(cx.now, Limit::Buffer);
+        }
         if !self.state.sends() || (unsent == 0 && !self.snd.fin_unsent()) {
             return false;
         }
@@ -115,6 +128,7 @@ impl Tcb {
         }
         let start = self.snd.nxt;
         let end = self.emit_data(cx, out, start, len, fin);
+        self.tally.limited_by(cx.now, Limit::Network);
         self.note_first_sent(cx.now, len, end);
         true
     }
@@ -192,6 +206,12 @@ impl Tcb {
         let unsent = self.snd.unsent();
         let held = self.options.cork || self.snd.more;
         let window_is_why = self.snd.window_room() < unsent.min(self.snd.mss);
+        let limit = if window_is_why && congestion_room > 0 {
+            Limit::Window
+        } else {
+            Limit::Network
+        };
+        self.tally.limited_by(now, limit);
         if held && !window_is_why && unsent < self.snd.mss {
             if !self.deadlines.is_armed(Timer::Cork) {
                 self.deadlines.arm(Timer::Cork, now + CORK_TIME);
@@ -213,10 +233,17 @@ impl Tcb {
         }
         self.snd.nxt = end;
         self.snd.sent_at = now;
+        if self.snd.blocked && self.snd.is_writable() {
+            // TCP_NOTSENT_LOWAT: what was sent makes room.
+            self.snd.blocked = false;
+            self.marks.dirty = true;
+        }
         if !len.is_multiple_of(self.snd.mss) {
             self.snd.small_end = end;
         }
-        self.rtt.sent(end, now);
+        if self.rtt.sent(end, now) {
+            self.tally.round_trip_begins();
+        }
         self.deadlines.stop(Timer::Cork);
         self.deadlines.stop(Timer::Persist);
         // In slow start the window counts as used when half of it is, as in Linux: it doubles.

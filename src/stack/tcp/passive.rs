@@ -29,6 +29,14 @@ impl Tcp {
         let local = SocketAddrV4::new(ip.destination, segment.repr.destination_port);
         let remote = SocketAddrV4::new(ip.source, segment.repr.source_port);
         let listener = self.tables.listener(local, remote);
+        let far = |index| {
+            let listener = self.listeners.get(index);
+            listener.is_some_and(|listener| ip.ttl < listener.options.min_ttl)
+        };
+        if listener.is_some_and(far) {
+            self.counters.count(Counter::TooFar);
+            return;
+        }
         let verdict = match listener {
             Some(_) => listen::segment_arrives(segment),
             None => listen::Verdict::Reset,

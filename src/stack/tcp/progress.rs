@@ -17,7 +17,7 @@ pub struct Progress {
     pub fin_received: bool,
     /// The connection ended by an error that was not told yet.
     pub failed: bool,
-    /// A third of the send queue is free, as Linux wants it before it calls a socket writable.
+    /// There is room worth telling of in the send queue.
     pub writable: bool,
 }
 
@@ -33,13 +33,12 @@ impl Tcp {
     pub fn progress(&self, id: SocketId) -> Option<Progress> {
         let tcb = self.connection(id)?;
         let closed = tcb.state == State::Closed;
-        let space = tcb.snd.space();
         Some(Progress {
             state: tcb.state,
             receive_len: tcb.rcv.queue.len(),
             fin_received: tcb.rcv.fin_received || closed,
             failed: closed && tcb.error.is_some(),
-            writable: space >= tcb.snd.queue.len() / 2,
+            writable: tcb.snd.is_writable(),
         })
     }
 

@@ -293,6 +293,16 @@ impl Rcv {
         };
     }
 
+    /// The round trip from this side; zero before the first measurement.
+    pub(super) const fn round_trip(&self) -> Duration {
+        Duration::from_nanos(self.tuning.rtt)
+    }
+
+    /// Most bytes the user took in a round trip.
+    pub(super) const fn most_consumed(&self) -> u32 {
+        self.tuning.most
+    }
+
     /// The user took `count` bytes. Once a round trip, the queue's bound is set to twice what was
     /// taken in it, so that the window is never what holds the sender back.
     pub(super) fn consumed(&mut self, now: Instant, count: usize, fixed: bool) {

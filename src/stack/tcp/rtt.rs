@@ -69,11 +69,13 @@ impl Rtt {
         (self.base_rto() * (1 << self.backoff.min(16))).min(MAX_RTO)
     }
 
-    /// A segment that ends at `end` was sent for the first time.
-    pub(super) fn sent(&mut self, end: Seq, now: Instant) {
-        if self.timed.is_none() {
+    /// A segment that ends at `end` was sent for the first time. Gives whether it is timed.
+    pub(super) fn sent(&mut self, end: Seq, now: Instant) -> bool {
+        let timed = self.timed.is_none();
+        if timed {
             self.timed = Some((end, now));
         }
+        timed
     }
 
     /// Whether the ACK of the segment being timed is half a round trip away, or less.
@@ -99,16 +101,14 @@ impl Rtt {
         }
     }
 
-    /// The end of the segment being timed was acknowledged or passed: measures.
-    pub(super) fn acknowledged(&mut self, ack: Seq, now: Instant) -> bool {
-        match self.timed {
-            Some((end, sent)) if !ack.is_before(end) => {
-                self.timed = None;
-                self.sample(now.since(sent));
-                true
-            }
-            _ => false,
-        }
+    /// The end of the segment being timed was acknowledged or passed: measures, and gives how long
+    /// that took.
+    pub(super) fn acknowledged(&mut self, ack: Seq, now: Instant) -> Option<Duration> {
+        let (_, sent) = self.timed.filter(|&(end, _)| !ack.is_before(end))?;
+        self.timed = None;
+        let took = now.since(sent);
+        self.sample(took);
+        Some(took)
     }
 
     /// One measurement (RFC 6298 section 2.2 and 2.3).

@@ -15,6 +15,8 @@ pub struct IpInfo {
     pub source: Ipv4Addr,
     /// Destination address.
     pub destination: Ipv4Addr,
+    /// Time to live it arrived with.
+    pub ttl: u8,
     /// Whether a segment to a port where nobody listens is answered with RST: whether the port is
     /// ours.
     pub answer_unknown: bool,

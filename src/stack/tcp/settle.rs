@@ -67,6 +67,14 @@ impl Tcp {
             tcb.marks.output_listed = true;
             self.output.push_back(index);
         }
+        self.list_dirty(index);
+    }
+
+    /// Lists a connection whose outside may have changed.
+    pub(super) fn list_dirty(&mut self, index: u32) {
+        let Some(tcb) = self.connections.get_mut(index) else {
+            return;
+        };
         let known_outside = tcb.owner == Owner::User;
         if core::mem::take(&mut tcb.marks.dirty) && known_outside && !tcb.marks.dirty_listed {
             tcb.marks.dirty_listed = true;

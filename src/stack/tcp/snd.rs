@@ -20,6 +20,9 @@ const MIN_MSS: u16 = 48;
 /// The least the send queue's tuned bound starts with: what Linux's default amounts to in payload.
 const INITIAL_LIMIT: usize = 64 * 1024;
 
+/// Bytes a user below TCP_NOTSENT_LOWAT may queue in any case.
+const SUPER_PACKET: u32 = 64 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Snd {
     /// Initial send sequence number.
@@ -68,6 +71,8 @@ pub(super) struct Snd {
     pub(super) queue: Queue,
     limit: usize,
     tuned_limit: usize,
+    /// Bytes not sent that stop the user from sending.
+    low_water: u32,
 }
 
 impl Snd {
@@ -96,6 +101,7 @@ impl Snd {
             sent_at: now,
             stalled_since: now,
             queue: Queue::default(),
+            low_water: options.unsent_low_water.unwrap_or(u32::MAX),
             limit: options.send_buffer.unwrap_or(initial),
             tuned_limit: limits.tcp_wmem[2].max(initial),
         }
@@ -168,7 +174,26 @@ impl Snd {
 
     /// Room in the queue in bytes.
     pub(super) fn space(&self) -> usize {
-        self.limit.saturating_sub(self.queue.len())
+        let room = self.limit.saturating_sub(self.queue.len());
+        if self.low_water == u32::MAX {
+            return room;
+        }
+        // As Linux: who is below the mark may fill a super-packet.
+        match self.unsent() {
+            unsent if unsent >= self.low_water => 0,
+            unsent => room.min((self.low_water - unsent).max(SUPER_PACKET) as usize),
+        }
+    }
+
+    /// Whether a third of the queue is free, as Linux wants it before it calls a socket writable.
+    pub(super) fn is_writable(&self) -> bool {
+        let room = self.limit.saturating_sub(self.queue.len());
+        room >= self.queue.len() / 2 && self.unsent() < self.low_water
+    }
+
+    /// TCP_NOTSENT_LOWAT.
+    pub(super) fn set_low_water(&mut self, mark: Option<u32>) {
+        self.low_water = mark.unwrap_or(u32::MAX);
     }
 
     /// SO_SNDBUF: a bound of the user's choice ends tuning.

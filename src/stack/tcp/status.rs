@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use super::congestion::Congestion;
 use super::listener::Listener;
+use super::loss::Phase;
+use super::tally::Tally;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;
 use crate::stack::error::Error;
@@ -62,8 +64,20 @@ pub struct TcpStatus {
     pub flight: u32,
     /// Bytes SACKed.
     pub sacked: u32,
+    /// Bytes thought to be lost and not sent again.
+    pub lost: u32,
+    /// Bytes sent again and not acknowledged.
+    pub repeated: u32,
     /// Whether loss recovery is under way.
     pub recovering: bool,
+    /// Whether that is after a timeout.
+    pub timed_out: bool,
+    /// Round-trip time as a receiver sees it; zero before the first measurement.
+    pub receive_rtt: Duration,
+    /// Most bytes the user took in a round trip.
+    pub receive_space: u32,
+    /// Counts of the connection, without the times that run.
+    pub tally: Tally,
     /// Congestion control.
     pub congestion: Congestion,
     /// Segments sent again, in all.
@@ -100,6 +114,13 @@ pub struct TcpStatus {
     pub out_of_order: u32,
     /// Path MTU learned by ICMP, in bytes.
     pub path_mtu: Option<u16>,
+}
+
+impl TcpStatus {
+    /// The counts, with the times up to now.
+    pub fn tally(&self, now: Instant) -> Tally {
+        self.tally.until(now)
+    }
 }
 
 /// What there is to know about a listener.
@@ -156,7 +177,13 @@ impl Tcb {
             ssthresh: self.window.ssthresh(),
             flight: self.snd.flight(),
             sacked: self.loss.sacked.total(),
+            lost: self.loss.lost(),
+            repeated: self.loss.repeated(self.snd.una),
             recovering: self.is_recovering(),
+            timed_out: self.loss.phase == Phase::Timeout,
+            receive_rtt: self.rcv.round_trip(),
+            receive_space: self.rcv.most_consumed(),
+            tally: self.tally,
             congestion: self.window.algorithm(),
             retransmits: self.retransmits,
             retries: self.retries,

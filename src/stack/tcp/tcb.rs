@@ -9,6 +9,7 @@ use super::loss::Loss;
 use super::rcv::Rcv;
 use super::rtt::Rtt;
 use super::snd::Snd;
+use super::tally::Tally;
 use super::timers::{Deadlines, Timer};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -179,6 +180,8 @@ pub(super) struct Tcb {
     pub(super) probes: u8,
     /// Segments sent again in all.
     pub(super) retransmits: u32,
+    /// Counts for TCP_INFO.
+    pub(super) tally: Tally,
     /// When the peer was last heard.
     pub(super) heard: Instant,
     /// When the last challenge ACK was sent.
@@ -230,6 +233,7 @@ impl Tcb {
             retries: 0,
             probes: 0,
             retransmits: 0,
+            tally: Tally::default(),
             heard: opening.now,
             challenged: None,
         };

@@ -105,6 +105,7 @@ impl Tcb {
             self.window.timeout_again();
         }
         let again = self.retries > 0;
+        self.tally.timeouts = self.tally.timeouts.saturating_add(1);
         self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
         self.retries = self.retries.saturating_add(1);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);

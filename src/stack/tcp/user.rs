@@ -8,6 +8,7 @@ use super::counters::Counter;
 use super::listener::Listener;
 use super::status::{ListenerStatus, TcpStatus};
 use super::table::{Holder, Tuple};
+use super::tally::Limit;
 use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
@@ -130,6 +131,9 @@ impl Tcp {
         let sent = tcb.snd.queue.append(pool, &data[..room]);
         tcb.snd.more = more;
         tcb.snd.blocked = sent < data.len();
+        if sent > 0 {
+            tcb.tally.limited_by(now, Limit::Network);
+        }
         tcb.marks.output = true;
         self.settle(now, id.index, pool);
         if sent == 0 && !data.is_empty() {
@@ -361,6 +365,7 @@ impl Tcb {
             self.acknowledge_now();
         }
         self.snd.set_limit(options.send_buffer);
+        self.snd.set_low_water(options.unsent_low_water);
         self.rcv
             .set_bounds(options.receive_buffer, options.window_clamp);
         let keepalive_changed =

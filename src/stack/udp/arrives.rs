@@ -12,6 +12,7 @@ use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::wire::checksum::Sum;
+use crate::stack::wire::icmpv4::Quote;
 use crate::stack::wire::{ipv4, udp};
 
 impl Stack {
@@ -40,6 +41,8 @@ impl Stack {
             len: data.len(),
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
+            segment: arrival.segment,
+            drops: 0,
         };
         if self.interface.is_broadcast(datagram.to) {
             for id in self.udp.find_all(local, datagram.from) {
@@ -65,6 +68,8 @@ impl Stack {
             len: data.len(),
             ttl: 64,
             tos: 0,
+            segment: 0,
+            drops: 0,
         };
         match self.udp.find(local, from) {
             Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
@@ -72,12 +77,35 @@ impl Stack {
         }
     }
 
+    /// Delivers a datagram, or those it was put together from, unless the socket takes it whole
+    /// (UDP_GRO).
     fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
+        let segment = usize::from(datagram.segment);
+        let joins = |socket: &super::Socket| socket.options.receive_joined;
+        let whole = segment == 0 || self.udp.get(id).is_some_and(joins);
+        if whole || data.len() <= segment {
+            return self.deliver_one(id, datagram, data, sink);
+        }
+        for piece in data.chunks(segment) {
+            let datagram = Datagram {
+                len: piece.len(),
+                segment: 0,
+                ..*datagram
+            };
+            self.deliver_one(id, &datagram, piece, sink);
+        }
+    }
+
+    fn deliver_one(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
         self.counters.udp_received += 1;
-        if socket.datagrams.is_empty() && sink.deliver_datagram(id, datagram, data) {
+        let datagram = Datagram {
+            drops: socket.drops as u32,
+            ..*datagram
+        };
+        if socket.datagrams.is_empty() && sink.deliver_datagram(id, &datagram, data) {
             return;
         }
         let room = socket.charge() + OVERHEAD <= socket.receive_buffer;
@@ -85,7 +113,7 @@ impl Stack {
             socket.drops += 1;
             return self.counters.drop(Drop::UdpQueueFull);
         }
-        socket.datagrams.push_back(*datagram);
+        socket.datagrams.push_back(datagram);
         self.udp.dirty.mark(id);
     }
 
@@ -95,17 +123,20 @@ impl Stack {
         &mut self,
         local: SocketAddrV4,
         remote: SocketAddrV4,
-        trouble: Trouble,
+        trouble: &Trouble,
+        quote: &Quote<'_>,
     ) -> bool {
         let Some(id) = self.udp.find(local, remote) else {
             return false;
         };
-        let socket = self.udp.get(id);
-        let told = socket.is_some_and(|socket| {
-            let connected = socket.remote.is_some() && trouble.is_fatal;
-            connected || socket.options.receive_errors
-        });
-        if told {
+        let Some(socket) = self.udp.get(id) else {
+            return false;
+        };
+        if socket.options.receive_errors {
+            let payload = quote.transport.get(udp::HEADER_LEN..).unwrap_or_default();
+            self.reports.push(id, trouble.report(remote, payload));
+        }
+        if socket.options.receive_errors || (socket.remote.is_some() && trouble.is_fatal) {
             self.udp.set_error(id, trouble.error);
         }
         true

@@ -7,10 +7,11 @@
 //!
 //! 1. A socket's queue is bounded by its receive buffer, counted as Linux does: with overhead, so
 //!    that empty datagrams are not free. What exceeds it is dropped, newest first.
-//! 2. An ICMP error is told once, by whichever call comes first.
+//! 2. An ICMP error is told once, by whichever call comes first; with IP_RECVERR there is a report
+//!    about it besides.
 //! 3. Ports are leased outside: two sockets may have the same address if the lease allowed it.
 //!
-//! Not here: reassembly (fragments are dropped), multicast, the error queue of MSG_ERRQUEUE.
+//! Not here: reassembly (fragments are dropped), multicast.
 
 mod arrives;
 mod options;

@@ -16,12 +16,26 @@ pub enum PathMtuDiscovery {
     Do,
     /// IP_PMTUDISC_PROBE: never; only what exceeds the link's MTU is refused.
     Probe,
+    /// IP_PMTUDISC_INTERFACE: as `Probe`, but routers may.
+    Interface,
+    /// IP_PMTUDISC_OMIT: as `Interface`, and by us what exceeds the link's MTU.
+    Omit,
 }
 
 impl PathMtuDiscovery {
     /// Whether the stack itself may cut a datagram that is too long.
     pub(super) fn may_fragment(self) -> bool {
-        matches!(self, Self::Dont | Self::Want)
+        matches!(self, Self::Dont | Self::Want | Self::Omit)
+    }
+
+    /// Whether routers must not cut it (DF).
+    pub(super) fn forbids_routers(self) -> bool {
+        matches!(self, Self::Want | Self::Do | Self::Probe)
+    }
+
+    /// Whether what is known of the path does not count.
+    pub(super) fn ignores_path(self) -> bool {
+        matches!(self, Self::Probe | Self::Interface | Self::Omit)
     }
 }
 
@@ -46,6 +60,8 @@ pub struct UdpOptions {
     pub checksum: bool,
     /// IP_RECVERR: hear of every ICMP error, connected or not.
     pub receive_errors: bool,
+    /// UDP_GRO: take datagrams that were put together below as they come.
+    pub receive_joined: bool,
 }
 
 impl Default for UdpOptions {
@@ -60,6 +76,7 @@ impl Default for UdpOptions {
             path_mtu_discovery: PathMtuDiscovery::Want,
             checksum: true,
             receive_errors: false,
+            receive_joined: false,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::ipv4::TRANSPORT;
 use crate::stack::outbox::{Frame, Owner};
+use crate::stack::reports::Report;
 use crate::stack::routes::RouteDecision;
 use crate::stack::sink::Datagram;
 use crate::stack::time::Instant;
@@ -144,12 +145,19 @@ impl Stack {
             socket.wants_room = true;
             return Err(Error::WouldBlock);
         }
-        let mtu = match socket.options.path_mtu_discovery {
-            PathMtuDiscovery::Probe => self.interface.mtu.max(mtu),
-            _ => mtu,
+        let discovery: PathMtuDiscovery = socket.options.path_mtu_discovery;
+        let mtu = if discovery.ignores_path() {
+            self.interface.mtu.max(mtu)
+        } else {
+            mtu
         };
         let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
-        if whole > mtu && !socket.options.path_mtu_discovery.may_fragment() {
+        if whole > mtu && !discovery.may_fragment() {
+            if socket.options.receive_errors {
+                let port = socket.remote.map_or(0, |remote| remote.port());
+                let destination = SocketAddrV4::new(*to.ip(), port);
+                self.reports.push(id, Report::too_long(mtu, destination));
+            }
             return Err(Error::MessageSize);
         }
         Ok(Outgoing {
@@ -181,7 +189,7 @@ impl Stack {
             .header(checksum)
             .emit(&mut frame.header[TRANSPORT..]);
         let ip = ipv4::Repr {
-            dont_fragment: outgoing.options.path_mtu_discovery != PathMtuDiscovery::Dont,
+            dont_fragment: outgoing.options.path_mtu_discovery.forbids_routers(),
             ..self.udp_ip_header(outgoing)
         };
         frame.owner = Some(Owner::new(outgoing.id, outgoing.len));

@@ -21,6 +21,10 @@ mod field {
 
 /// Length of the header in bytes.
 pub(crate) const HEADER_LEN: usize = 8;
+/// Type of a destination unreachable message.
+pub(crate) const UNREACHABLE: u8 = 3;
+/// Code of a destination unreachable message: nobody answered for the host.
+pub(crate) const HOST_UNREACHABLE: u8 = 1;
 /// Code of a destination unreachable message: no socket has the port.
 pub(crate) const PORT_UNREACHABLE: u8 = 3;
 /// Code of a destination unreachable message: fragmentation needed and DF set (RFC 1191).
@@ -42,7 +46,7 @@ impl Kind {
     fn from_number(number: u8) -> Self {
         match number {
             0 => Self::EchoReply,
-            3 => Self::Unreachable,
+            UNREACHABLE => Self::Unreachable,
             4 => Self::SourceQuench,
             8 => Self::EchoRequest,
             11 => Self::TimeExceeded,
@@ -51,10 +55,10 @@ impl Kind {
         }
     }
 
-    fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::EchoReply => 0,
-            Self::Unreachable => 3,
+            Self::Unreachable => UNREACHABLE,
             Self::SourceQuench => 4,
             Self::EchoRequest => 8,
             Self::TimeExceeded => 11,
@@ -120,7 +124,7 @@ impl fmt::Display for Repr {
 
 /// What an error message quotes of the packet it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quote {
+pub(crate) struct Quote<'a> {
     pub(crate) source: Ipv4Addr,
     pub(crate) destination: Ipv4Addr,
     pub(crate) protocol: u8,
@@ -130,11 +134,13 @@ pub(crate) struct Quote {
     pub(crate) destination_port: u16,
     /// The bytes after the ports: a TCP segment's sequence number.
     pub(crate) seq: u32,
+    /// All that is quoted of the segment or datagram.
+    pub(crate) transport: &'a [u8],
 }
 
 /// The quote in `bytes`, which follow an error message's header. Only the first fragment of a
 /// packet has ports to tell.
-pub(crate) fn parse_quote(bytes: &[u8]) -> Result<Quote, Malformed> {
+pub(crate) fn parse_quote(bytes: &[u8]) -> Result<Quote<'_>, Malformed> {
     let (ip, header_len) = ipv4::parse_truncated(bytes)?;
     let transport = &bytes[header_len..];
     if transport.len() < field::QUOTED_LEN || ip.fragment_offset != 0 {
@@ -148,5 +154,6 @@ pub(crate) fn parse_quote(bytes: &[u8]) -> Result<Quote, Malformed> {
         source_port: read_u16(transport, field::QUOTED_SOURCE_PORT),
         destination_port: read_u16(transport, field::QUOTED_DESTINATION_PORT),
         seq: read_u32(transport, field::QUOTED_SEQ),
+        transport,
     })
 }

@@ -104,7 +104,7 @@ impl Host {
     /// The same, with a sink.
     pub(crate) fn receive_into(&mut self, frame: &[u8], sink: &mut dyn Sink) {
         self.stack
-            .receive_frame(self.now, frame, Checksum::Verify, sink);
+            .receive_frame(self.now, frame, Checksum::Verify, 0, sink);
     }
 
     /// What the stack sends now, cut and summed as the link would.

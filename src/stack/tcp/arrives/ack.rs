@@ -7,6 +7,7 @@ use crate::stack::tcp::congestion::Acked;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::loss::Phase;
 use crate::stack::tcp::reply::Reply;
+use crate::stack::tcp::tally::Limit;
 use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::seq::Seq;
@@ -88,6 +89,10 @@ impl Tcb {
         }
         let mut news = 0;
         let first = self.snd.una.later(segment.repr.ack);
+        let reported = segment.repr.options.sack.as_slice().first();
+        if reported.is_some_and(|block| !block.1.is_after(segment.repr.ack)) {
+            self.tally.duplicates += 1;
+        }
         for &(left, right) in segment.repr.options.sack.as_slice() {
             let sane = left.is_before(right)
                 && left.is_within(first, self.snd.nxt)
@@ -128,6 +133,9 @@ impl Tcb {
         let limited = self.snd.una.is_before(self.snd.limited_end);
         let had_fin = self.snd.fin_acked;
         let acked = ack.since(self.snd.una);
+        // As Linux, which has no connection yet when the SYN of a passive open is acknowledged.
+        let passive_syn = u32::from(self.snd.una == self.snd.iss);
+        self.tally.acked += u64::from(acked - passive_syn);
         self.measure_rtt(cx, segment, ack);
         let known = self.loss.sacked.covered(self.snd.una, ack);
         let bytes = self.snd.acknowledge(cx.pool, ack).saturating_sub(known);
@@ -150,7 +158,7 @@ impl Tcb {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());
         }
-        if self.snd.blocked && self.snd.space() >= self.snd.queue.len() / 2 {
+        if self.snd.blocked && self.snd.is_writable() {
             self.snd.blocked = false;
             self.marks.dirty = true;
         }
@@ -158,6 +166,7 @@ impl Tcb {
             self.fin_acknowledged(cx);
         }
         if self.snd.queue.is_empty() {
+            self.tally.limited_by(cx.now, Limit::Idle);
             // The user may wait for exactly this: SO_LINGER, SIOCOUTQ.
             self.marks.dirty = true;
         }
@@ -166,8 +175,8 @@ impl Tcb {
     /// From the segment that is timed; while that is none, because something was sent again, from
     /// the timestamp the peer echoes (RFC 7323 section 4).
     fn measure_rtt(&mut self, cx: &Arrival<'_>, segment: &Segment<'_>, ack: Seq) {
-        if self.rtt.acknowledged(ack, cx.now) {
-            return;
+        if let Some(took) = self.rtt.acknowledged(ack, cx.now) {
+            return self.tally.round_trip_ended(took, self.snd.mss);
         }
         if self.is_recovering()
             && self.timestamping.enabled

@@ -73,6 +73,7 @@ impl Tcb {
         }
         self.rtt.acknowledged(repr.ack, cx.now);
         self.snd.una = repr.ack;
+        self.tally.acked = 1;
         self.snd.wl2 = repr.ack;
         self.loss
             .acknowledged(repr.ack, self.snd.nxt, 1, self.snd.mss, self.sack);

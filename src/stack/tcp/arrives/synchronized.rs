@@ -166,6 +166,7 @@ impl Tcb {
             return ControlFlow::Continue(());
         }
         self.rcv.nxt += 1;
+        self.tally.received += 1;
         self.rcv.fin_received = true;
         self.marks.dirty = true;
         self.rcv.forget_out_of_order(cx.pool);

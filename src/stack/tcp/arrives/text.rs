@@ -91,6 +91,7 @@ impl Tcb {
             cx.counters.count(Counter::PoolFull);
         }
         self.rcv.nxt += (len + queued) as u32;
+        self.tally.received += (len + queued) as u64;
         if filled_hole {
             self.join_out_of_order();
             if was_empty {
@@ -107,6 +108,7 @@ impl Tcb {
     fn join_out_of_order(&mut self) {
         if let Some((_, end)) = self.rcv.out_of_order.find(self.rcv.nxt) {
             self.rcv.queue.extend(end.since(self.rcv.nxt) as usize);
+            self.tally.received += u64::from(end.since(self.rcv.nxt));
             self.rcv.nxt = end;
         }
         self.rcv.forget_before_nxt();
@@ -133,6 +135,7 @@ impl Tcb {
     fn take_out_of_order(&mut self, cx: &mut Arrival<'_>, text: &Text<'_>) {
         let end = text.seq + text.bytes.len() as u32;
         cx.counters.count(Counter::OutOfOrder);
+        self.tally.out_of_order += 1;
         // RFC 5681 section 4.2: "a TCP receiver SHOULD send an immediate duplicate ACK when an
         // out-of-order segment arrives."
         self.acknowledge_now();

@@ -1,0 +1,185 @@
+/* Options whose effect shows in what is sent, received or told: TCP_NOTSENT_LOWAT, IP_MINTTL, SO_PEEK_OFF, arrival
+ * times, SO_MEMINFO, TCP_CC_INFO. */
+#include "check.h"
+
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+
+static void low_water(void)
+{
+	int h, fd = nonblocking(connected(&h)), unsent = 0;
+	static char data[1 << 20];
+	long total = 0, n;
+
+	say("fresh: %d", get_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT));
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
+	say("poll: %s", poll_flags(events_now(fd)));
+	for (int i = 0; i < 30; i++, nap(10))
+		while ((n = send(fd, data, sizeof data, 0)) > 0)
+			total += n;
+	ioctl(fd, SIOCOUTQNSD, &unsent);
+	say("little is unsent: %d", unsent >= 16384 && unsent <= 16384 + 65536);
+	say("poll: %s", poll_flags(events_now(fd)));
+	say("send: %s", result(send(fd, data, 1, 0)));
+	peer("start recv %d %ld", h, total);
+	say("poll: %s", poll_flags(wait_for(fd, POLLOUT)));
+	peer_says("join %d", h);
+	say("send: %s", result(send(fd, data, 1, 0)));
+	close(fd);
+	peer("close %d", h);
+}
+
+static void least_time_to_live(void)
+{
+	int h, fd = connected(&h);
+	struct timeval limit = { 0, 300000 };
+	char b[8];
+
+	say("MINTTL fresh: %d", get_int(fd, IPPROTO_IP, IP_MINTTL));
+	say("256: %s", ok(setsockopt(fd, IPPROTO_IP, IP_MINTTL, &(int){ 256 }, sizeof(int))));
+	set_int(fd, IPPROTO_IP, IP_MINTTL, 60);
+	say("reads %d", get_int(fd, IPPROTO_IP, IP_MINTTL));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	peer("send %d 3", h);
+	say("near enough: %s", result(recv(fd, b, sizeof b, 0)));
+	peer("option %d %d %d 59", h, IPPROTO_IP, IP_TTL);
+	peer("send %d 4", h);
+	say("too far: %s", result(recv(fd, b, sizeof b, 0)));
+	set_int(fd, IPPROTO_IP, IP_MINTTL, 0);
+	limit.tv_sec = 5;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	say("sent again: %s", result(recv(fd, b, sizeof b, 0)));
+	close(fd);
+	peer("close %d", h);
+}
+
+static void say_peek(const char *what, int fd, size_t room)
+{
+	char b[64] = "";
+	ssize_t n = recv(fd, b, room, MSG_PEEK | MSG_DONTWAIT);
+
+	say("%s: %s, from %d", what, result(n), n > 0 ? b[0] & 0xff : 0);
+	say("  offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+}
+
+static void peek_offset(void)
+{
+	int h, fd = connected(&h);
+	char b[64];
+
+	say("PEEK_OFF fresh: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	peer("send %d 30", h);
+	wait_for(fd, POLLIN);
+	nap(50);
+	say_peek("without", fd, 5);
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, 4);
+	say_peek("from 4", fd, 5);
+	say_peek("then", fd, 5);
+	say("recv 10: %s", result(recv(fd, b, 10, 0)));
+	say_peek("after it", fd, 5);
+	say("recv 10: %s", result(recv(fd, b, 10, 0)));
+	say_peek("the rest", fd, 64);
+	say_peek("nothing", fd, 64);
+	peer("send %d 7", h);
+	nap(100);
+	say_peek("what came", fd, 64);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+	say("off: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	close(fd);
+	peer("close %d", h);
+}
+
+static void stamped(const char *what, int fd, int flags)
+{
+	char b[64], control[256];
+	struct iovec part = { b, sizeof b };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct timespec now, at = { 0 };
+	ssize_t n = recvmsg(fd, &m, flags);
+
+	say("%s: %s", what, result(n));
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); n >= 0 && c; c = CMSG_NXTHDR(&m, c)) {
+		memcpy(&at, CMSG_DATA(c), sizeof at);
+		say("  message %d %d of %zu, lately: %d", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len,
+		    at.tv_sec >= now.tv_sec - 5 && at.tv_sec <= now.tv_sec);
+	}
+}
+
+static void times(void)
+{
+	int h, fd = connected(&h), on = 1;
+
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	peer("send %d 10", h);
+	stamped("TIMESTAMPNS", fd, 0);
+	stamped("nothing", fd, MSG_DONTWAIT);
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMP, 1);
+	peer("send %d 10", h);
+	stamped("TIMESTAMP", fd, 0);
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMP, 0);
+	/* SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE */
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMPING, 8 | 16);
+	set_int(fd, IPPROTO_TCP, TCP_INQ, on);
+	peer("send %d 10", h);
+	stamped("TIMESTAMPING and INQ", fd, 0);
+	close(fd);
+	peer("close %d", h);
+}
+
+static void last_arrival(void)
+{
+	int fd = udp(), h = peer("udp 0");
+	struct timespec at = { 0 };
+	struct timeval then = { 0 };
+	char b[8];
+
+	bound(fd, TEST, 0);
+	say("SIOCGSTAMP: %s", ok(ioctl(fd, SIOCGSTAMP, &then)));
+	peer("to %d %d 4", h, port_of(fd));
+	recv(fd, b, sizeof b, 0);
+	say("after a datagram: %s", ok(ioctl(fd, SIOCGSTAMP, &then)));
+	say("and SIOCGSTAMPNS: %s", ok(ioctl(fd, SIOCGSTAMPNS, &at)));
+	say("the same, lately: %d", then.tv_sec == at.tv_sec && at.tv_sec > time(NULL) - 5);
+	say("an unknown request: %s", ok(ioctl(fd, 0x8999, &at)));
+	close(fd);
+	peer("close %d", h);
+}
+
+static void memory(void)
+{
+	int h, fd = connected(&h);
+	uint32_t m[9];
+	socklen_t length = sizeof m;
+
+	peer("send %d 1000", h);
+	wait_for(fd, POLLIN);
+	say("MEMINFO: %s", ok(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, m, &length)));
+	say("length %u, received %d, of %d, sent %u, of %d", length, m[0] >= 1000, (int)m[1] == get_int(fd, SOL_SOCKET, SO_RCVBUF),
+	    m[5], (int)m[3] == get_int(fd, SOL_SOCKET, SO_SNDBUF));
+	length = 6;
+	say("6 bytes: %s", ok(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, m, &length)));
+	say("length %u", length);
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+	length = sizeof m;
+	say("CC_INFO: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_CC_INFO, m, &length)));
+	say("length %u", length);
+	close(fd);
+	peer("close %d", h);
+}
+
+int main(void)
+{
+	/* The kernel begins to stamp what arrives some time after the first socket asks for it: this is the first. */
+	int first = udp();
+
+	set_int(first, SOL_SOCKET, SO_TIMESTAMP, 1);
+	low_water();
+	least_time_to_live();
+	peek_offset();
+	times();
+	last_arrival();
+	memory();
+}

@@ -1,0 +1,143 @@
+//! MSG_ERRQUEUE (recv(2), ip(7) IP_RECVERR): one entry of a socket's error queue.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::io::Errno;
+
+use super::datagram::{Told, tell};
+use super::{Family, Socket, address, errno};
+use crate::driver::{self, Arrived, Entry};
+use crate::stack::reports::{Origin, Report};
+use crate::sys::user::Buffers;
+
+/// ee_origin and ee_code of linux/errqueue.h.
+const ORIGIN_LOCAL: u8 = 1;
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ZEROCOPY: u8 = 5;
+const CODE_COPIED: u8 = 1;
+/// Bytes of a `struct sock_extended_err`.
+const EXTENDED: usize = 16;
+
+/// What the program is told.
+pub struct Taken {
+    /// Bytes of the packet's payload.
+    pub len: usize,
+    /// Bytes of it copied.
+    pub copied: usize,
+    /// Whom the packet was for.
+    pub name: Option<SocketAddrV4>,
+    /// Control messages.
+    pub told: Vec<Told>,
+}
+
+/// `struct sock_extended_err`.
+struct Extended {
+    errno: u32,
+    origin: u8,
+    kind: u8,
+    code: u8,
+    info: u32,
+    data: u32,
+    offender: Option<Ipv4Addr>,
+}
+
+/// Takes the oldest entry, its payload into `data`. EAGAIN: there is none, or the queue is in
+/// another process.
+pub fn take(socket: &Socket, data: &Buffers<'_>) -> Result<Taken, Errno> {
+    let mut engine = driver::lock().ok_or(Errno::AGAIN)?;
+    let id = socket.state().endpoint.ok_or(Errno::AGAIN)?;
+    engine.glance(None);
+    let entry = engine.take_error_entry(id).ok_or(Errno::AGAIN)?;
+    drop(engine);
+    Ok(match entry {
+        Entry::Report(report) => reported(socket, data, &report),
+        Entry::Sent(first, last) => {
+            let extended = Extended {
+                errno: 0,
+                origin: ORIGIN_ZEROCOPY,
+                kind: 0,
+                code: CODE_COPIED,
+                info: first,
+                data: last,
+                offender: None,
+            };
+            Taken {
+                len: 0,
+                copied: 0,
+                name: None,
+                told: vec![extended.message(socket.family)],
+            }
+        }
+    })
+}
+
+fn reported(socket: &Socket, data: &Buffers<'_>, report: &Report) -> Taken {
+    let (origin, kind, code, offender) = match report.origin {
+        Origin::Local => (ORIGIN_LOCAL, 0, 0, None),
+        Origin::Icmp {
+            offender,
+            kind,
+            code,
+            ..
+        } => (ORIGIN_ICMP, kind, code, Some(offender)),
+    };
+    let extended = Extended {
+        errno: errno::of(report.error).raw_os_error().unsigned_abs(),
+        origin,
+        kind,
+        code,
+        info: report.mtu,
+        data: 0,
+        offender,
+    };
+    let mut told = about_message(socket, &report.origin);
+    told.push(extended.message(socket.family));
+    Taken {
+        len: report.payload.len(),
+        copied: data.put(0, &report.payload),
+        name: Some(report.destination),
+        told,
+    }
+}
+
+/// What was asked to be told of datagrams is told of the ICMP message.
+fn about_message(socket: &Socket, origin: &Origin) -> Vec<Told> {
+    let Origin::Icmp { offender, ttl, .. } = *origin else {
+        return Vec::new();
+    };
+    let local = socket.state().local;
+    let arrived = Arrived {
+        from: SocketAddrV4::new(offender, 0),
+        to: local.map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip()),
+        ttl,
+        tos: 0,
+        at: crate::sys::clock::realtime(),
+        notice: false,
+        segment: 0,
+        drops: 0,
+    };
+    tell(socket, &arrived)
+}
+
+impl Extended {
+    /// The control message: the structure, and behind it the offender's address.
+    fn message(&self, family: Family) -> Told {
+        let mut data = Vec::with_capacity(EXTENDED + 28);
+        data.extend_from_slice(&self.errno.to_ne_bytes());
+        data.extend_from_slice(&[self.origin, self.kind, self.code, 0]);
+        data.extend_from_slice(&self.info.to_ne_bytes());
+        data.extend_from_slice(&self.data.to_ne_bytes());
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let offender = self.offender.map_or(nobody, |ip| SocketAddrV4::new(ip, 0));
+        let (bytes, len) = address::write(offender, family);
+        if self.offender.is_some() {
+            data.extend_from_slice(&bytes[..len]);
+        } else {
+            data.resize(EXTENDED + len, 0);
+        }
+        let (level, kind) = match family {
+            Family::Inet => (libc::IPPROTO_IP, libc::IP_RECVERR),
+            Family::Inet6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        };
+        Told { level, kind, data }
+    }
+}

@@ -1,0 +1,117 @@
+//! What is counted of one connection, for TCP_INFO (tcp(7)): plain numbers that nothing depends on.
+
+use core::time::Duration;
+
+use super::segment::SegmentOut;
+use crate::stack::time::Instant;
+
+/// What a sender with data waits for, as far as it is not the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// It has no data.
+    #[default]
+    Idle,
+    /// Acknowledgments.
+    Network,
+    /// The peer's window.
+    Window,
+    /// Its user, whom the full send buffer held up.
+    Buffer,
+}
+
+/// Counts of a connection since it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Segments received; of those put together below, each.
+    pub segments_in: u32,
+    /// Segments sent, each as it is on the wire.
+    pub segments_out: u32,
+    /// Segments received that carried data.
+    pub data_segments_in: u32,
+    /// Segments sent that carried data, repeated ones included.
+    pub data_segments_out: u32,
+    /// Sequence numbers acknowledged by the peer.
+    pub acked: u64,
+    /// Sequence numbers received in order.
+    pub received: u64,
+    /// Bytes sent, repeated ones included.
+    pub sent: u64,
+    /// Bytes sent again.
+    pub sent_again: u64,
+    /// Duplicates of our segments that the peer reported (RFC 2883).
+    pub duplicates: u32,
+    /// Segments received out of order.
+    pub out_of_order: u32,
+    /// Retransmission timeouts.
+    pub timeouts: u16,
+    /// Bytes acknowledged in the last round trip that was measured, a second.
+    pub delivery_rate: u64,
+    /// How long there was data to send.
+    pub busy: Duration,
+    /// How much of that the peer's window was what held it back.
+    pub window_limited: Duration,
+    /// How much of that there would have been more, had the send buffer been larger.
+    pub buffer_limited: Duration,
+    limit: Limit,
+    limited_since: Instant,
+    /// `acked` when the segment that is timed was sent.
+    acked_before: u64,
+}
+
+impl Tally {
+    pub(super) fn count_in(&mut self, payload_len: usize, mss: u32) {
+        let pieces = (payload_len as u32).div_ceil(mss.max(1));
+        self.segments_in = self.segments_in.wrapping_add(pieces.max(1));
+        self.data_segments_in = self.data_segments_in.wrapping_add(pieces);
+    }
+
+    pub(super) fn count_out(&mut self, out: &SegmentOut) {
+        let piece = match out.gso_size {
+            0 => out.payload_len.max(1),
+            size => usize::from(size),
+        };
+        let pieces = out.payload_len.div_ceil(piece) as u32;
+        self.segments_out = self.segments_out.wrapping_add(pieces.max(1));
+        self.data_segments_out = self.data_segments_out.wrapping_add(pieces);
+        self.sent += out.payload_len as u64;
+    }
+
+    /// From now on `limit` is what the sender waits for.
+    pub(super) fn limited_by(&mut self, now: Instant, limit: Limit) {
+        if self.limit == limit {
+            return;
+        }
+        *self = self.until(now);
+        self.limit = limit;
+        self.limited_since = now;
+    }
+
+    /// With the times up to now.
+    pub(super) fn until(mut self, now: Instant) -> Self {
+        let passed = now.since(self.limited_since);
+        match self.limit {
+            Limit::Idle => return self,
+            Limit::Network => {}
+            Limit::Window => self.window_limited += passed,
+            Limit::Buffer => self.buffer_limited += passed,
+        }
+        self.busy += passed;
+        self.limited_since = now;
+        self
+    }
+
+    /// A segment is sent whose round trip will be measured.
+    pub(super) fn round_trip_begins(&mut self) {
+        self.acked_before = self.acked;
+    }
+
+    /// It took so long.
+    pub(super) fn round_trip_ended(&mut self, took: Duration, mss: u32) {
+        let delivered = self.acked - self.acked_before;
+        // As Linux, which samples packets: less than one says nothing about the path.
+        if delivered >= u64::from(mss) || self.delivery_rate == 0 {
+            let nanoseconds = (took.as_nanos() as u64).max(1);
+            self.delivery_rate = delivered.saturating_mul(1_000_000_000) / nanoseconds;
+        }
+    }
+}
