@@ -274,7 +274,8 @@ fn complete(
     let timeout = socket.state().options.send_timeout;
     let deadline = deadline(timeout);
     loop {
-        if engine.seat_is_taken() {
+        let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
+        if engine.seat_is_taken() && matches!(role, Some(Role::Connecting(_))) {
             // Another thread drives: this one waits on the descriptor, which must not be writable.
             engine.stuff(id);
         }

@@ -10,7 +10,11 @@ mod c_tests;
 mod changes;
 mod clients;
 mod costs;
+<<<<<<< HEAD
 mod family;
+=======
+mod cpython;
+>>>>>>> loopback
 mod refusals;
 mod servers;
 mod sharing;
