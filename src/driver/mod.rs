@@ -72,19 +72,28 @@ pub use start::{Service, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::sys::clock;
+use crate::sys::lock::{Mutex, MutexGuard};
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
 
-/// What upper layers want done in a forked child.
-static AFTER_FORK: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+/// What upper layers want done in a forked child, and where the engine is given up.
+static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 
-/// Has `hook` called in every forked child, after the parent's engine was given up there.
-pub fn on_fork(hook: fn()) {
-    AFTER_FORK.lock().push(hook);
+/// Hooks of an upper layer.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// Frees its locks in a forked child, whose only thread has none of them.
+    pub free: unsafe fn(),
+    /// The engine was given up, in a forked child or to an heir.
+    pub disowned: fn(),
+}
+
+/// Has the hooks called from now on.
+pub fn on_fork(hooks: Hooks) {
+    HOOKS.lock().push(hooks);
 }
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);

@@ -6,8 +6,9 @@ use rustix::fd::RawFd;
 
 use super::endpoint::Role;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, INSIDE, heir, lock, passed, start};
+use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
+use crate::sys::lock as locks;
 use crate::sys::{clock, descriptor, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
@@ -70,9 +71,27 @@ pub extern "C" fn after_fork_child() {
     }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe { ENGINE.force_unlock() };
+    // SAFETY: this is the process's only thread, and from fork's handler, which no call of ours
+    // runs in.
+    unsafe { free_locks() };
     crate::sys::process::note_id();
     passed::forget();
     disown(Guard(ENGINE.lock()));
+}
+
+/// Frees the locks that other threads had at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and has none of them.
+unsafe fn free_locks() {
+    // SAFETY: as the caller says.
+    unsafe {
+        locks::free(&HOOKS);
+        descriptor::free_lock();
+        for hooks in HOOKS.lock().iter() {
+            (hooks.free)();
+        }
+    }
 }
 
 /// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
@@ -89,8 +108,8 @@ pub(super) fn disown(mut guard: Guard) {
     drop(guard);
     descriptor::restore_limit();
     start::forget();
-    for hook in super::AFTER_FORK.lock().iter() {
-        hook();
+    for hooks in HOOKS.lock().iter() {
+        (hooks.disowned)();
     }
 }
 

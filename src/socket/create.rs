@@ -16,7 +16,12 @@ pub fn create(
     close_on_exec: bool,
 ) -> Result<RawFd, Errno> {
     static FORK_HOOK: Once = Once::new();
-    FORK_HOOK.call_once(|| driver::on_fork(super::lifecycle::forked));
+    FORK_HOOK.call_once(|| {
+        driver::on_fork(driver::Hooks {
+            free: table::free,
+            disowned: super::lifecycle::forked,
+        })
+    });
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;

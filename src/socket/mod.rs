@@ -37,9 +37,9 @@ pub mod send;
 pub mod table;
 mod waiting;
 
+use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -159,6 +159,15 @@ impl Socket {
     /// The state, locked (invariant 2).
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Makes the state accessible again in a forked child, whoever had it at the fork.
+    ///
+    /// # Safety
+    /// The calling thread is the only one of its process, and has not got the state.
+    pub unsafe fn free_state(&self) {
+        // SAFETY: as the caller says.
+        unsafe { lock::free(&self.state) };
     }
 
     /// Whether calls on it may wait.

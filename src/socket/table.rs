@@ -4,11 +4,11 @@
 //! the program's files cost a load and a branch.
 
 use core::sync::atomic::{AtomicU8, Ordering};
-use parking_lot::RwLock;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::Socket;
+use crate::sys::lock::{self, RwLock};
 
 /// Numbers that can be ours; a descriptor beyond them is left to the kernel. (fs.nr_open)
 pub const NUMBERS: usize = 1 << 20;
@@ -82,6 +82,19 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .filter(|(_, held)| same(held))
         .map(|(at, _)| at as RawFd)
         .collect()
+}
+
+/// Makes the table and the sockets accessible again in a forked child, whoever had them at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and uses neither now.
+pub unsafe fn free() {
+    // SAFETY: as the caller says.
+    unsafe { lock::free_rw(&SOCKETS) };
+    for (_, socket) in all() {
+        // SAFETY: as the caller says.
+        unsafe { socket.free_state() };
+    }
 }
 
 /// Whether there are any.

@@ -1,7 +1,7 @@
 //! Keeping our descriptors out of the program's way.
 
+use super::lock::{self, Mutex};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use parking_lot::Mutex;
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,6 +14,15 @@ const REGION: u64 = 400_000;
 
 /// What the program believes its limits are, while the real ones are raised for our region.
 static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
+
+/// Frees what another thread had locked at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and is in none of the functions here.
+pub unsafe fn free_lock() {
+    // SAFETY: as the caller says.
+    unsafe { lock::free(&PROGRAM_LIMIT) };
+}
 
 /// Limits on descriptors (RLIMIT_NOFILE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

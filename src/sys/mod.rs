@@ -11,6 +11,7 @@ pub mod descriptor;
 pub mod file;
 pub mod filter;
 pub mod local;
+pub mod lock;
 pub mod netlink;
 pub mod option;
 pub mod packet;
