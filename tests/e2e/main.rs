@@ -10,11 +10,8 @@ mod c_tests;
 mod changes;
 mod clients;
 mod costs;
-<<<<<<< HEAD
-mod family;
-=======
 mod cpython;
->>>>>>> loopback
+mod family;
 mod refusals;
 mod servers;
 mod sharing;
