@@ -71,6 +71,9 @@ fn receive_beside(
     }
     let got = if flags & libc::MSG_TRUNC != 0 {
         discard_beside(fd, socket, data.len(), flags)
+    } else if flags == 0 {
+        // As in `send_beside`.
+        raw::read(fd, data.parts())
     } else {
         raw::receive_waiting(fd, data.parts(), flags)
     };

@@ -222,6 +222,37 @@ pub fn send_message(
     })
 }
 
+/// write(2) of one buffer, writev(2) of several: filters of system calls let these pass rather than
+/// sendmsg(2). The kernel raises SIGPIPE with EPIPE.
+pub fn write(fd: RawFd, parts: &[libc::iovec]) -> Result<usize, Errno> {
+    // SAFETY: the kernel checks the program's buffers.
+    checked(unsafe { stream_call(Sysno::write, Sysno::writev, fd, parts) })
+}
+
+/// read(2) into one buffer, readv(2) into several; see [`write`].
+pub fn read(fd: RawFd, parts: &[libc::iovec]) -> Result<usize, Errno> {
+    // SAFETY: the kernel checks the program's buffers.
+    checked(unsafe { stream_call(Sysno::read, Sysno::readv, fd, parts) })
+}
+
+/// # Safety
+/// `one` takes a buffer and its length, `several` iovecs and their number, and the kernel may do
+/// with the buffers what these calls do.
+unsafe fn stream_call(
+    one: Sysno,
+    several: Sysno,
+    fd: RawFd,
+    parts: &[libc::iovec],
+) -> Result<usize, syscalls::Errno> {
+    // SAFETY: as the caller says; the iovecs live across the call.
+    unsafe {
+        match parts {
+            [part] => syscall3(one, fd as usize, part.iov_base as usize, part.iov_len),
+            parts => syscall3(several, fd as usize, parts.as_ptr() as usize, parts.len()),
+        }
+    }
+}
+
 /// Receives up to `most` bytes without waiting and throws them away.
 pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
     let mut buffer = [0u8; 16 * 1024];
