@@ -17,6 +17,7 @@
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
 //! [`notice`] tells an epoll set's waiter directly.
 //!
+//! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
 //! [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
 //! answers `sidestack ss`.
 //!
