@@ -1,9 +1,11 @@
 //! The stack's ends of the pairs.
 
+use core::any::Any;
 use core::net::SocketAddrV4;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -38,6 +40,9 @@ pub enum Role {
     /// The connection has ended by an error; the program may still read what was delivered.
     Ended,
 }
+
+/// What the upper layer knows of a socket; the driver only keeps it.
+pub type Record = Arc<dyn Any + Send + Sync>;
 
 /// The stack's end of one pair.
 pub struct Endpoint {
@@ -76,6 +81,8 @@ pub struct Endpoint {
     pub linger: Option<Duration>,
     /// The program found nothing to receive when it looked last.
     pub found_empty: bool,
+    /// Something has arrived while nobody waited, and its watcher was not told of it yet.
+    pub untold: bool,
     /// Its waiter was told directly of bytes that no call of ours has taken yet.
     pub told: bool,
     /// It is on the engine's list of lagging endpoints.
@@ -88,6 +95,9 @@ pub struct Endpoint {
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
     pub offered: Option<EndpointId>,
+    /// What the upper layer knows of the socket. A connection that another process has accepted has
+    /// its listener's, until somebody asks.
+    pub record: Option<Record>,
 }
 
 /// What a listener's pair carries with each descriptor it hands over.
@@ -165,12 +175,14 @@ impl Endpoint {
             notices: 0,
             linger: None,
             found_empty: false,
+            untold: false,
             told: false,
             lags: false,
             watcher: None,
             low_water: 1,
             in_flight: 0,
             offered: None,
+            record: None,
         }
     }
 

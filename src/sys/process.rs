@@ -10,18 +10,13 @@ use super::raw;
 static ID: AtomicU32 = AtomicU32::new(0);
 
 /// Whether this is a child made by vfork(2), which runs in its parent's memory: what it does to
-/// its descriptors must leave no trace there.
+/// its descriptors must leave no trace there. Before [`note_id`] there is nothing to leave one in.
 pub fn is_vfork_child() -> bool {
     let known = ID.load(Ordering::Relaxed);
-    let now = raw::process_id();
-    if known == 0 {
-        ID.store(now, Ordering::Relaxed);
-        return false;
-    }
-    known != now
+    known != 0 && known != raw::process_id()
 }
 
-/// Notes that the memory belongs to this process: in a forked child.
+/// Notes that the memory belongs to this process: when it starts, and in a forked child.
 pub fn note_id() {
     ID.store(raw::process_id(), Ordering::Relaxed);
 }

@@ -10,6 +10,8 @@ mod c_tests;
 mod changes;
 mod clients;
 mod costs;
+mod cpython;
+mod family;
 mod refusals;
 mod servers;
 mod sharing;

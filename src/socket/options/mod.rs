@@ -19,8 +19,8 @@ mod kernel;
 mod memory;
 mod set;
 
-pub use get::get;
-pub use set::set;
+pub use get::{get, get_in};
+pub use set::{set, set_in};
 
 use core::time::Duration;
 use rustix::fd::RawFd;
