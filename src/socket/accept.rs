@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::create::admit;
 use super::waiting::{deadline, resume};
-use super::{Kind, Socket, Stage, away, table};
+use super::{Kind, Socket, Stage, away, lifecycle, table};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
@@ -202,6 +202,7 @@ fn make(
             return Err(errno);
         }
     };
+    lifecycle::displaced(engine, program);
     let id = engine.adopt(connection, stack, program);
     Ok(Accepted {
         fd: program,
@@ -225,6 +226,7 @@ fn enter(
         return Ok(Accepted { fd, peer: None });
     };
     let fd = program.as_raw_fd();
+    lifecycle::displaced(engine, fd);
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.program = fd;
     }

@@ -54,6 +54,21 @@ pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
     }
 }
 
+/// A new socket got the number `fd`: one that is still entered there was closed where we did not see
+/// it (by a raw system call).
+pub fn displaced(engine: &mut Engine, fd: RawFd) {
+    let Some(old) = table::remove(fd) else { return };
+    let Some(id) = old.state().endpoint else {
+        return;
+    };
+    if let Some(endpoint) = engine.endpoints.get_mut(id)
+        && endpoint.program == fd
+    {
+        endpoint.program = table::numbers_of(&old).first().copied().unwrap_or(-1);
+        engine.look_at(id);
+    }
+}
+
 /// After dup(2) and its kin: `new` is the same socket as `old`.
 pub fn duplicated(old: RawFd, new: RawFd) {
     if old == new {
