@@ -160,7 +160,7 @@ impl Engine {
     /// for it, that can be put off until somebody else looks.
     pub fn refill(&mut self, id: EndpointId) {
         let endpoint = self.endpoints.get(id);
-        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers) {
+        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.is_shared()) {
             return self.lag(id);
         }
         let now = self.now();
@@ -168,7 +168,7 @@ impl Engine {
         self.finish_pass();
     }
 
-    /// From now on other processes may write to all descriptors.
+    /// From now on other processes write to all descriptors, for good.
     pub(super) fn share_writers(&mut self) {
         let ids: Vec<_> = self.endpoints.ids().collect();
         for id in ids {
