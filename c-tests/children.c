@@ -36,14 +36,33 @@ static void run(char *const arguments[], int use_vfork)
 	reap(use_vfork ? "vfork and exec" : "fork and exec", pid);
 }
 
+/* The number of a closed socket is no socket's, whoever came and went before the first one. */
+static void number_is_free(void)
+{
+	int ends[2], fd = tcp();
+	char b[4];
+
+	close(fd);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+		die("socketpair");
+	say("the number again: %d", ends[0] == fd);
+	say("write: %s", result(write(ends[1], "abcd", 4)));
+	say("recv: %s", result(recv(ends[0], b, 4, 0)));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
-	int h, fd = connected(&h), status;
 	char *const yes[] = { "/bin/true", NULL };
+	int h, fd, status;
 	char shell[100];
 	char *const writes[] = { "/bin/sh", "-c", shell, NULL };
 	pid_t pid;
 
+	run(yes, 1);
+	number_is_free();
+	fd = connected(&h);
 	both_ways("before", fd, h);
 	pid = fork();
 	if (pid == 0)

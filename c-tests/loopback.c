@@ -69,6 +69,67 @@ static void udp_both_ways(void)
 	close(client);
 }
 
+/* A connection of this thread to itself, whose ends an edge-triggered set watches. */
+static void to_oneself(int listener)
+{
+	struct sockaddr_in a = address("127.0.0.1", 5000);
+	struct epoll_event events[4], want = { .events = EPOLLIN | EPOLLET };
+	int client = tcp(), set = epoll_create1(0), server, round;
+	char b[10];
+
+	say("connect to oneself: %s", result(connect(client, SA(a), sizeof a)));
+	server = accept(listener, NULL, NULL);
+	epoll_ctl(set, EPOLL_CTL_ADD, client, &want);
+	epoll_ctl(set, EPOLL_CTL_ADD, server, &want);
+	say("nothing yet: %d", epoll_wait(set, events, 4, 50));
+	for (round = 0; round < 2; round++) {
+		say("both send: %s", result(send(client, "client", 6, 0)));
+		say("both send: %s", result(send(server, "server", 6, 0)));
+		say("both are told: %d", epoll_wait(set, events, 4, 5000));
+		say("once: %d", epoll_wait(set, events, 4, 50));
+		say("server: %s", result(recv(server, b, 10, 0)));
+		say("client: %s", result(recv(client, b, 10, 0)));
+	}
+	shutdown(client, SHUT_WR);
+	wait_for(server, POLLIN);
+	say("the end: %s", result(recv(server, b, 10, 0)));
+	close(server);
+	wait_for(client, POLLIN);
+	say("the end: %s", result(recv(client, b, 10, 0)));
+	close(client);
+	close(set);
+}
+
+/* Another process finds the listener, too. */
+static void a_child_dials(int listener)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(dial_loopback("127.0.0.1") ? 1 : 0);
+	served(listener);
+	waitpid(pid, &status, 0);
+	say("the child: %d", WEXITSTATUS(status));
+}
+
+static void a_peer_that_is_gone(void)
+{
+	int there = bound(udp(), "127.0.0.1", 5002), fd = udp();
+	struct sockaddr_in a = address("127.0.0.1", 5002);
+	char b[10];
+
+	say("udp connect: %s", result(connect(fd, SA(a), sizeof a)));
+	say("udp send: %s", result(send(fd, "there", 5, 0)));
+	wait_for(there, POLLIN);
+	say("udp recv: %s", result(recv(there, b, 10, 0)));
+	close(there);
+	say("udp send: %s", result(send(fd, "gone", 4, 0)));
+	wait_for(fd, POLLIN);
+	say("udp recv: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
+	close(fd);
+}
+
 int main(void)
 {
 	int listener = listening(5000, 16), h, fd;
@@ -85,7 +146,10 @@ int main(void)
 	peer("send %d 4", h);
 	peer("shutdown %d 1", h);
 	served(listener);
+	to_oneself(listener);
+	a_child_dials(listener);
 	close(listener);
+	a_peer_that_is_gone();
 	fd = tcp();
 	say("nobody on loopback: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
 	close(fd);

@@ -85,6 +85,8 @@ pub struct Endpoint {
     pub linger: Option<Duration>,
     /// The program found nothing to receive when it looked last.
     pub found_empty: bool,
+    /// Something has arrived while nobody waited, and its watcher was not told of it yet.
+    pub untold: bool,
     /// Its waiter was told directly of bytes that no call of ours has taken yet.
     pub told: bool,
     /// It is on the engine's list of lagging endpoints.
@@ -179,6 +181,7 @@ impl Endpoint {
             notices: 0,
             linger: None,
             found_empty: false,
+            untold: false,
             told: false,
             lags: false,
             watcher: None,

@@ -17,8 +17,9 @@
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
 //! [`notice`] tells an epoll set's waiter directly.
 //!
-//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
-//! answers `sidestack ss`.
+//! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
+//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
+//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).

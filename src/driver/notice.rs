@@ -11,7 +11,7 @@
 //!    one whose pair has room that was not filled.
 //! 2. Who was told and has not received by the time it waits again is told by way of the pair:
 //!    it may receive where it is not seen. Not so if edge-triggered: the pair would tell a second
-//!    time of the same arrival.
+//!    time of the same arrival. An edge-triggered waiter is told of what was put off (`untold`).
 //! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
 //!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
 //!    background thread when it takes the seat.
@@ -121,6 +121,9 @@ impl Engine {
         let off = watched && self.nobody_waits() && self.is_readable(id);
         if off {
             self.lag(id);
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.untold = true;
+            }
         }
         off
     }
@@ -179,11 +182,13 @@ impl Engine {
             let watcher = endpoint.watcher;
             // Told, and no call of ours has received since: perhaps one that we do not see tried.
             let ignored = core::mem::take(&mut endpoint.told);
+            let untold = core::mem::take(&mut endpoint.untold);
             match watcher {
                 Some(watcher) if watcher.set == set && self.is_readable(id) => {
-                    if watcher.is_edge_triggered() || (!ignored && self.has_unread_pair(id)) {
+                    let edge = watcher.is_edge_triggered();
+                    if edge && !untold || !edge && !ignored && self.has_unread_pair(id) {
                         self.kept.push(id);
-                    } else if ignored {
+                    } else if ignored && !edge {
                         self.settle(now, id);
                     } else {
                         self.noticed.push(id);

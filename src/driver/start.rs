@@ -66,6 +66,7 @@ fn start() -> Service {
     }
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
+        crate::sys::process::note_id();
         match build() {
             Ok(engine) => {
                 ENGINE_ID.store(engine.id, Ordering::Release);

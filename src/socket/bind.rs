@@ -35,6 +35,7 @@ pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,
+        port_range: state.options.port_range,
         inet6: match socket.family {
             Family::Inet => None,
             Family::Inet6 if state.options.v6_only => Some(Inet6::Only),

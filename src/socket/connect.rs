@@ -257,6 +257,14 @@ fn client_port(
         // It was the port of an attempt that has failed.
         return take_port(engine, socket, state, bound);
     }
+    if state.options.port_range != 0 {
+        // The pooled ports are of the host's range.
+        let any = SocketAddrV4::new(ip, 0);
+        return take_port(engine, socket, state, any).map_err(|errno| match errno {
+            Errno::ADDRINUSE => Errno::ADDRNOTAVAIL,
+            errno => errno,
+        });
+    }
     let wish = wish(socket, state);
     let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
@@ -274,7 +282,8 @@ fn complete(
     let timeout = socket.state().options.send_timeout;
     let deadline = deadline(timeout);
     loop {
-        if engine.seat_is_taken() {
+        let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
+        if engine.seat_is_taken() && matches!(role, Some(Role::Connecting(_))) {
             // Another thread drives: this one waits on the descriptor, which must not be writable.
             engine.stuff(id);
         }

@@ -10,7 +10,7 @@ use super::raw;
 static ID: AtomicU32 = AtomicU32::new(0);
 
 /// Whether this is a child made by vfork(2), which runs in its parent's memory: what it does to
-/// its descriptors must leave no trace there.
+/// its descriptors must leave no trace there. Before [`note_id`] there is nothing to leave one in.
 pub fn is_vfork_child() -> bool {
     let known = ID.load(Ordering::Relaxed);
     known != 0 && known != raw::process_id()
