@@ -78,6 +78,6 @@ impl super::Engine {
                 endpoint.program = -1;
             }
         }
-        self.share_writers();
+        self.share_all(|endpoint| endpoint.unseen_writers = true);
     }
 }

@@ -125,16 +125,7 @@ impl Engine {
             }
             _ => self.lifelines.endless = number,
         }
-        let ids: Vec<_> = self.endpoints.ids().collect();
-        for id in ids {
-            if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.forked = true;
-                if matches!(endpoint.role, Role::Listener(_)) {
-                    // They may accept, too, which shows by room in the pair.
-                    super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);
-                }
-            }
-        }
+        self.share_all(|endpoint| endpoint.forked = true);
     }
 
     /// The lifeline of a fork has ended: what existed then and at no later fork whose processes live
