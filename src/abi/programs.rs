@@ -25,13 +25,13 @@ fn spawn<T>(start: impl FnOnce() -> T) -> T {
 /// What comes before another program takes this one's place, or its vfork(2) child's.
 fn before_exec() {
     if process::is_vfork_child() {
-        away::set_all_out();
+        away::set_out_by_exec();
         descriptor::lower_for_exec();
         return;
     }
     answer(|| {
         driver::before_exec();
-        away::set_all_out();
+        away::set_out_by_exec();
         Ok(0)
     });
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 
 use super::Engine;
-use super::endpoint::{EndpointId, Role};
+use super::endpoint::{Endpoint, EndpointId, Role};
 use super::ports::stack_protocol;
 use super::seat::Seat;
 use crate::control::ephemeral::Protocol;
@@ -160,7 +160,7 @@ impl Engine {
     /// for it, that can be put off until somebody else looks.
     pub fn refill(&mut self, id: EndpointId) {
         let endpoint = self.endpoints.get(id);
-        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers) {
+        if endpoint.is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.is_shared()) {
             return self.lag(id);
         }
         let now = self.now();
@@ -168,12 +168,12 @@ impl Engine {
         self.finish_pass();
     }
 
-    /// From now on other processes may write to all descriptors.
-    pub(super) fn share_writers(&mut self) {
+    /// From now on other processes may use all descriptors, which `mark` notes of each endpoint.
+    pub(super) fn share_all(&mut self, mark: impl Fn(&mut Endpoint)) {
         let ids: Vec<_> = self.endpoints.ids().collect();
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.unseen_writers = true;
+                mark(endpoint);
                 if matches!(endpoint.role, Role::Listener(_)) {
                     // They may accept, too, which shows by room in the pair.
                     super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);

@@ -63,8 +63,12 @@ pub struct Endpoint {
     pub filler: usize,
     /// Bytes of the program's may be in the pair behind the filler.
     pub overflow: bool,
-    /// Somebody writes to the descriptor where we cannot see it (stdio, a forked child).
+    /// Somebody writes to the descriptor where we cannot see it (stdio, another program).
     pub unseen_writers: bool,
+    /// Forked processes may, for as long as they live.
+    pub forked: bool,
+    /// Forks of this process before the endpoint was made.
+    pub born: u32,
     /// The program has shut its side down for reading.
     pub read_finished: bool,
     /// The end of the stream was passed on to the program.
@@ -167,6 +171,8 @@ impl Endpoint {
             filler: 0,
             overflow: false,
             unseen_writers: false,
+            forked: false,
+            born: 0,
             read_finished: false,
             finished: false,
             write_finished: false,
@@ -184,6 +190,11 @@ impl Endpoint {
             offered: None,
             record: None,
         }
+    }
+
+    /// Whether the descriptor may be used where we cannot see it.
+    pub fn is_shared(&self) -> bool {
+        self.unseen_writers || self.forked
     }
 
     /// The stack's socket behind it.
@@ -205,11 +216,14 @@ pub struct Endpoints {
     free: Vec<u32>,
     /// Endpoint of each socket of the stack: a table a kind, a place an index.
     by_socket: [Vec<Option<(SocketId, EndpointId)>>; 3],
+    /// Forks so far.
+    forks: u32,
 }
 
 impl Endpoints {
     /// Puts `endpoint` into the table.
-    pub fn insert(&mut self, endpoint: Endpoint) -> EndpointId {
+    pub fn insert(&mut self, mut endpoint: Endpoint) -> EndpointId {
+        endpoint.born = self.forks;
         let socket = endpoint.socket();
         let id = match self.free.pop() {
             Some(index) => {
@@ -302,6 +316,12 @@ impl Endpoints {
             table.resize(index + 1, None);
         }
         &mut table[index]
+    }
+
+    /// Counts a fork; its number.
+    pub(super) fn count_fork(&mut self) -> u32 {
+        self.forks += 1;
+        self.forks
     }
 
     /// Whether there is none.

@@ -9,6 +9,7 @@ use super::delivery::{Delivery, Direct};
 use super::endpoint::{EndpointId, Endpoints};
 use super::family::{self, Desk};
 use super::inspect::{self, Window};
+use super::lifeline::Lifelines;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::start::{checksum, offload};
@@ -36,6 +37,8 @@ const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
 /// The desk's tokens: from this one on.
 const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
 const TOKEN_DESK_END: u64 = TOKEN_DESK + family::TOKENS;
+/// A lifeline's token: this plus its fork's number.
+pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 /// A lease's token: this plus protocol and port.
 pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 
@@ -143,6 +146,8 @@ pub struct Engine {
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
     pub(super) desk: Option<Desk>,
+    /// Forked processes that have copies of the program's descriptors.
+    pub(super) lifelines: Lifelines,
 }
 
 /// What [`Engine::new`] is put together from.
@@ -214,6 +219,7 @@ impl Engine {
             passes: [0; 2],
             window: None,
             desk: None,
+            lifelines: Lifelines::default(),
         };
         engine.open_window(TOKEN_WINDOW);
         engine.open_desk(TOKEN_DESK);
@@ -456,6 +462,7 @@ impl Engine {
             }
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK..TOKEN_DESK_END => self.serve_desk(token - TOKEN_DESK),
+            line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

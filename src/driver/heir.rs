@@ -12,6 +12,7 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Role;
+use super::lifeline;
 use super::seat::{Seat, poll_with_own};
 use super::{Guard, lock, process};
 use crate::memory;
@@ -45,6 +46,7 @@ fn serve(guard: &mut Guard) -> ! {
     // the engine's lock.
     unsafe { process::free_locks() };
     descriptor::close_all_but_ours();
+    lifeline::release();
     guard.forget_programs();
     guard.reopen_window();
     guard.seat = Seat::Background;
@@ -76,6 +78,6 @@ impl super::Engine {
                 endpoint.program = -1;
             }
         }
-        self.share_writers();
+        self.share_all(|endpoint| endpoint.unseen_writers = true);
     }
 }

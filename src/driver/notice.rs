@@ -15,7 +15,7 @@
 //! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
 //!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
 //!    background thread when it takes the seat.
-//! 4. A socket that others may use unseen (`unseen_writers`) has no part in this.
+//! 4. A socket that others may use unseen (`is_shared`) has no part in this.
 //!
 //! What it cannot do: a program that waits edge-triggered by our epoll_wait(2) and receives by a raw
 //! system call finds its bytes when the background thread has taken the seat, and not before.
@@ -82,7 +82,7 @@ impl Engine {
             Some(watcher) if self.collecting == Some(watcher.set) => watcher,
             _ => return false,
         };
-        if endpoint.unseen_writers || !self.is_readable(id) {
+        if endpoint.is_shared() || !self.is_readable(id) {
             return false;
         }
         if self.has_unread_pair(id) && watcher.events & EDGE == 0 {
@@ -117,7 +117,7 @@ impl Engine {
         let watched = self
             .endpoints
             .get(id)
-            .is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.unseen_writers);
+            .is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.is_shared());
         let off = watched && self.nobody_waits() && self.is_readable(id);
         if off {
             self.lag(id);

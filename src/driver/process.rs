@@ -5,6 +5,7 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 
 use super::endpoint::Role;
+use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
@@ -46,6 +47,7 @@ pub extern "C" fn before_fork() {
         let mut slot = ENGINE.lock();
         if let Some(engine) = slot.as_deref_mut() {
             engine.settle_lagging();
+            engine.prepare_lifeline();
         }
         core::mem::forget(slot);
         LOCKED.set(true);
@@ -62,7 +64,7 @@ pub extern "C" fn after_fork_parent() {
     INSIDE.set(false);
     if let Some(mut guard) = lock() {
         // The child writes to the same descriptors now, where this process does not see it.
-        guard.share_writers();
+        guard.watch_lifeline();
     }
 }
 
@@ -78,7 +80,11 @@ pub extern "C" fn after_fork_child() {
     unsafe { free_locks() };
     crate::sys::process::note_id();
     passed::forget();
-    disown(Guard(ENGINE.lock()));
+    let mut slot = ENGINE.lock();
+    if let Some(engine) = slot.as_deref_mut() {
+        engine.hold_lifeline();
+    }
+    disown(Guard(slot));
 }
 
 /// Frees the locks that other threads had at the fork.
@@ -90,6 +96,7 @@ pub(super) unsafe fn free_locks() {
     unsafe {
         locks::free(&HOOKS);
         descriptor::free_lock();
+        lifeline::free_lock();
         for hooks in HOOKS.lock().iter() {
             (hooks.free)();
         }
@@ -102,11 +109,11 @@ pub(super) fn disown(mut guard: Guard) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
-        if descriptor::close_region() {
+        if descriptor::close_region(&lifeline::held()) {
             core::mem::forget(engine);
         } else {
             drop(engine);
-            descriptor::forget_ours();
+            descriptor::forget_ours(&lifeline::held());
         }
     }
     drop(guard);

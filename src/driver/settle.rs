@@ -365,7 +365,7 @@ impl Engine {
         };
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
         // What other processes have accepted is not known here at once.
-        let offered = endpoint.offered.filter(|_| !endpoint.unseen_writers);
+        let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
             Some(socket) if reset => self.stack.tcp_abort(now, socket),

@@ -69,6 +69,12 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         Question::Listen { backlog } => {
             bind::listen_in(engine, socket, state, *backlog).map(|()| Vec::new())
         }
+        Question::Share => {
+            if let Some(endpoint) = state.endpoint.and_then(|id| engine.endpoints.get_mut(id)) {
+                endpoint.unseen_writers = true;
+            }
+            Ok(Vec::new())
+        }
         Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
             .map(|count| (count as i32).to_ne_bytes().to_vec()),
     }

@@ -174,11 +174,26 @@ pub fn set_out(fd: RawFd, socket: &Socket) {
     }
 }
 
-/// All sockets may be about to reach a program that this process starts.
+/// All sockets may be about to reach a program that this process starts beside itself.
 pub fn set_all_out() {
     for (fd, socket) in table::all() {
         set_out(fd, &socket);
     }
+}
+
+/// This process, or a vfork(2) child of it, is about to become another program, to which those
+/// sockets go that are not close-on-exec.
+pub fn set_out_by_exec() {
+    let mut shared = true;
+    for (fd, socket) in table::all() {
+        set_out(fd, &socket);
+        if driver::is_held() && socket.away().is_some() {
+            let flags = raw::fcntl(fd, libc::F_GETFD, 0).unwrap_or(0);
+            let stays = flags & libc::FD_CLOEXEC as usize != 0;
+            shared &= stays || matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
+        }
+    }
+    driver::end_at_exec(shared);
 }
 
 /// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`

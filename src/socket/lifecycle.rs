@@ -105,6 +105,10 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
 pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
     written_elsewhere(socket);
     away::set_out(fd, socket);
+    if driver::is_held() {
+        // Its owner counts on this process's end only.
+        let _ = away::ask(fd, socket, &Question::Share);
+    }
 }
 
 /// Somebody is about to read from a descriptor where we do not see it: what has arrived is put

@@ -156,7 +156,7 @@ impl Call<'_, '_> {
             _ => return Some(partial(sent, Errno::PIPE)),
         };
         let stuffed = endpoint.filler > 0;
-        if endpoint.unseen_writers || endpoint.overflow {
+        if endpoint.is_shared() || endpoint.overflow {
             let now = engine.now();
             engine.take_overflow(now, self.id);
             if engine

@@ -137,11 +137,12 @@ fn mark_ours(fd: RawFd) {
     }
 }
 
-/// Forgets which numbers are ours: they were closed.
-pub fn forget_ours() {
+/// Forgets which numbers are ours but those of `kept`: they were closed.
+pub fn forget_ours(kept: &[RawFd]) {
     for word in OURS.iter().filter(|word| word.load(Ordering::Relaxed) != 0) {
         word.store(0, Ordering::Relaxed);
     }
+    kept.iter().for_each(|&fd| mark_ours(fd));
 }
 
 /// Calls `close` for the runs of numbers from `first` to `last` that are not ours.
@@ -202,21 +203,32 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Closes every descriptor of our region: what a forked child does first, since the stack ends
+/// Closes every descriptor of our region but those of `kept`: what a forked child does first, since the stack ends
 /// and packet sockets it inherited are its parent's business. False if the region is not ours
 /// alone.
-pub fn close_region() -> bool {
+pub fn close_region(kept: &[RawFd]) -> bool {
     let floor = floor();
     if floor == 0 || program_limit().is_none() {
         return false;
     }
+    let mut kept: Vec<u32> = kept.iter().map(|&fd| fd as u32).collect();
+    kept.sort_unstable();
+    let mut first = floor;
+    kept.iter().all(|&number| {
+        let run = (first, number.wrapping_sub(1));
+        first = number + 1;
+        run.1 < run.0 || close_run(run.0, run.1)
+    }) && close_run(first, u32::MAX)
+}
+
+fn close_run(first: u32, last: u32) -> bool {
     // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
     // owned by a state the caller has given up.
     let closed = unsafe {
         syscalls::syscall3(
             syscalls::Sysno::close_range,
-            floor as usize,
-            u32::MAX as usize,
+            first as usize,
+            last as usize,
             0,
         )
     };

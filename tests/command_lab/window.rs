@@ -130,6 +130,46 @@ fn ss_shows_listeners_datagrams_and_what_has_no_descriptor() {
 }
 
 #[test]
+fn forked_processes_are_known_until_they_end() {
+    let lab = Lab::new();
+    let end = |name: &str| lab.path(name).display().to_string();
+    let script = lab.file(
+        "forks.py",
+        &format!(
+            "import os, socket, time\n\
+             u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             u.bind(('0.0.0.0', 5300))\n\
+             def until(path):\n\
+             \x20   while not os.path.exists(path): time.sleep(0.02)\n\
+             \x20   os._exit(0)\n\
+             if os.fork() == 0:\n\
+             \x20   if os.fork() == 0: until('{}')\n\
+             \x20   until('{}')\n\
+             if os.fork() == 0: os.execv('/bin/sleep', ['sleep', '60'])\n\
+             print('forked', flush=True)\n\
+             time.sleep(60)\n",
+            end("grandchild"),
+            end("child"),
+        ),
+    );
+    let mut program = lab.sidestack(&format!("python3 {script}")).start();
+    program.prints("forked");
+    // The program that was executed took no socket along.
+    let forked = |count: usize| {
+        let expected = format!("forked_processes {count}\n");
+        ask_until(&lab, "stat --all", program.pid(), |text| {
+            format!("{text}\n").contains(&expected)
+        });
+    };
+    forked(1);
+    lab.file("child", "");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    forked(1);
+    lab.file("grandchild", "");
+    forked(0);
+}
+
+#[test]
 fn every_process_is_listed_and_named() {
     let lab = Lab::new();
     let sleep = "import socket, time; s = socket.socket(); print(1, flush=True); time.sleep(60)";

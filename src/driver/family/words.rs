@@ -26,6 +26,9 @@ pub enum Question {
     Connect { address: Vec<u8> },
     /// listen(2).
     Listen { backlog: i32 },
+    /// The socket goes to a program that is not forked from the owner: its descriptor is used for
+    /// good where the owner does not see it.
+    Share,
     /// ioctl(2) of a request that counts bytes: an integer.
     Count { request: u32 },
 }
@@ -62,6 +65,7 @@ impl Question {
             Self::Shutdown { how } => (4, [*how, 0, 0], &[]),
             Self::Connect { address } => (5, [0; 3], address),
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
+            Self::Share => (8, [0; 3], &[]),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
@@ -101,6 +105,7 @@ impl Question {
             7 => Self::Count {
                 request: a.cast_unsigned(),
             },
+            8 => Self::Share,
             _ => return None,
         })
     }

@@ -51,6 +51,7 @@ impl Engine {
             Seat::Empty => "nobody",
         };
         lines.put("driven_by", driver);
+        lines.put("forked_processes", self.lifelines.len());
         let [thread, background] = self.passes;
         lines.put("passes_thread", thread);
         lines.put("passes_background", background);

@@ -58,7 +58,7 @@ pub fn set(
     let shared = engine
         .endpoints
         .get(id)
-        .is_some_and(|held| held.unseen_writers);
+        .is_some_and(|held| held.is_shared());
     if shared && WAITS.contains(&option) {
         // Others wait on the descriptor.
         let _ = raw::setsockopt(fd, level, name, value);

@@ -1,0 +1,162 @@
+//! Lifelines: how a process learns that no forked one has its sockets any more.
+//!
+//! After fork(2) the child may use every socket that existed, where this process does not see it,
+//! so these have no short cuts. The child holds the write end of a pipe, its *lifeline*, as does
+//! whatever it forks; when the last of them has ended or executed another program, the pipe hangs
+//! up, and the sockets are this process's alone again.
+//!
+//! 1. A socket that goes farther than that (the child passes it on, or keeps it across execve(2)) is
+//!    shared for good: the child has its owner told (`Question::Share`).
+//! 2. A lifeline is inherited by a program that is executed where no hook sees it.
+//! 3. Where no lifeline can be made, what existed at the fork is shared for good.
+
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Engine;
+use super::endpoint::Role;
+use super::engine::TOKEN_LIFELINE;
+use crate::sys::descriptor;
+use crate::sys::lock::{self, Mutex};
+
+/// Forked processes that are watched at a time, where our descriptors do not lie among the program's
+/// own numbers, and where they do.
+const MOST: usize = 4096;
+const MOST_AMONG: usize = 64;
+
+/// The lifelines this process holds, of those it was forked from.
+static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+/// The lifelines this process watches.
+#[derive(Default)]
+pub(super) struct Lifelines {
+    /// Both ends, across a fork.
+    fresh: Option<(OwnedFd, OwnedFd)>,
+    /// Of each fork whose processes live: its number, and the read end.
+    living: Vec<(u32, OwnedFd)>,
+    /// The last fork that cannot be watched.
+    endless: u32,
+}
+
+impl Lifelines {
+    /// Forks whose processes live, as far as that is known.
+    pub(super) fn len(&self) -> usize {
+        self.living.len()
+    }
+}
+
+/// The numbers of the lifelines this process holds.
+pub(super) fn held() -> Vec<RawFd> {
+    HELD.lock().iter().map(AsRawFd::as_raw_fd).collect()
+}
+
+/// Lets them go: this process has nothing of the program's.
+pub(super) fn release() {
+    HELD.lock().clear();
+}
+
+/// This process is about to become another program, or is its vfork(2) child that is: lifelines
+/// end here if all that goes on is `shared` for good (invariant 1).
+pub fn end_at_exec(shared: bool) {
+    let flags = match shared {
+        true => rustix::io::FdFlags::CLOEXEC,
+        false => rustix::io::FdFlags::empty(),
+    };
+    for line in HELD.lock().iter() {
+        // Of a descriptor that is open: it cannot fail.
+        let _ = rustix::io::fcntl_setfd(line, flags);
+    }
+}
+
+/// Whether this process was forked from one that watches it.
+pub fn is_held() -> bool {
+    !HELD.lock().is_empty()
+}
+
+/// Frees the lock.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and does not have it.
+pub(super) unsafe fn free_lock() {
+    // SAFETY: as the caller says.
+    unsafe { lock::free(&HELD) };
+}
+
+impl Engine {
+    /// Before a fork.
+    pub(super) fn prepare_lifeline(&mut self) {
+        let most = match descriptor::program_limit() {
+            Some(_) => MOST,
+            None => MOST_AMONG,
+        };
+        if self.endpoints.is_empty() || self.lifelines.living.len() >= most {
+            return;
+        }
+        let ends = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+        self.lifelines.fresh = ends
+            .and_then(|(read, write)| Ok((descriptor::high(read)?, descriptor::high(write)?)))
+            .ok();
+    }
+
+    /// After it, in the child: the engine is about to be given up, the lifeline is kept.
+    pub(super) fn hold_lifeline(&mut self) {
+        if let Some((_, write)) = self.lifelines.fresh.take()
+            && rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).is_ok()
+        {
+            HELD.lock().push(write);
+        }
+    }
+
+    /// After it, in the parent: what existed is shared until the lifeline ends.
+    pub(super) fn watch_lifeline(&mut self) {
+        if self.endpoints.is_empty() {
+            return;
+        }
+        let number = self.endpoints.count_fork();
+        match self.lifelines.fresh.take() {
+            Some((read, _))
+                if self
+                    .set
+                    .add(&read, TOKEN_LIFELINE + u64::from(number), EventFlags::HUP)
+                    .is_ok() =>
+            {
+                self.lifelines.living.push((number, read));
+            }
+            _ => self.lifelines.endless = number,
+        }
+        self.share_all(|endpoint| endpoint.forked = true);
+    }
+
+    /// The lifeline of a fork has ended: what existed then and at no later fork whose processes live
+    /// is this process's alone, once what they have written is taken.
+    pub(super) fn serve_lifeline(&mut self, number: u32) {
+        let living = &mut self.lifelines.living;
+        if let Some(at) = living.iter().position(|&(held, _)| held == number) {
+            let (_, read) = living.swap_remove(at);
+            self.set.remove(&read);
+        }
+        let newest = living.iter().map(|&(held, _)| held).max();
+        let newest = newest.unwrap_or(0).max(self.lifelines.endless);
+        let now = self.now();
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            let Some(endpoint) = self.endpoints.get_mut(id) else {
+                continue;
+            };
+            if !endpoint.forked || endpoint.born < newest {
+                continue;
+            }
+            endpoint.forked = false;
+            match endpoint.role {
+                Role::Connection(_) => self.take_overflow(now, id),
+                Role::Datagram(socket) => self.take_datagrams(id, socket),
+                Role::Listener(socket) => {
+                    self.offer_connection(id, socket);
+                    self.watch_end(id);
+                }
+                Role::Undecided | Role::Connecting(_) | Role::Ended => {}
+            }
+        }
+    }
+}
