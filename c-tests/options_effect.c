@@ -170,6 +170,90 @@ static void memory(void)
 	peer("close %d", h);
 }
 
+static const char *in_range(int fd)
+{
+	int port = port_of(fd);
+
+	return port >= 40100 && port <= 40103 ? "of the range" : "another";
+}
+
+static void port_range(void)
+{
+	struct sockaddr_in a = address(PEER, peer("port %ld", peer("listen 0 5"))), any = address(TEST, 0);
+	int fds[5], range = 40103 << 16 | 40100;
+
+	say("a range the wrong way: %s", ok(setsockopt(tcp(), IPPROTO_IP, 51, &(int){ 40100 << 16 | 40103 }, sizeof(int))));
+	for (int i = 0; i < 5; i++) {
+		fds[i] = tcp();
+		set_int(fds[i], IPPROTO_IP, 51, range);
+		say("bind: %s", ok(bind(fds[i], SA(any), sizeof any)));
+		if (i < 4)
+			say("a port %s", in_range(fds[i]));
+	}
+	for (int i = 0; i < 5; i++)
+		close(fds[i]);
+	fds[0] = tcp();
+	set_int(fds[0], IPPROTO_IP, 51, range);
+	say("connect: %s", ok(connect(fds[0], SA(a), sizeof a)));
+	say("a port %s", in_range(fds[0]));
+	close(fds[0]);
+	fds[0] = udp();
+	set_int(fds[0], IPPROTO_IP, 51, range);
+	say("UDP connect: %s", ok(connect(fds[0], SA(a), sizeof a)));
+	say("a port %s", in_range(fds[0]));
+	close(fds[0]);
+}
+
+static void path_mtu(void)
+{
+	static const struct {
+		int value;
+		const char *name;
+	} kinds[] = {
+		{ IP_PMTUDISC_DONT, "DONT" }, { IP_PMTUDISC_WANT, "WANT" }, { IP_PMTUDISC_DO, "DO" },
+		{ IP_PMTUDISC_PROBE, "PROBE" }, { 4, "INTERFACE" }, { 5, "OMIT" },
+	};
+	int h = peer("udp 0");
+	struct sockaddr_in a = address(PEER, peer("port %d", h));
+	static char big[4000];
+
+	for (unsigned i = 0; i < COUNT(kinds); i++) {
+		int fd = udp();
+
+		set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, kinds[i].value);
+		connect(fd, SA(a), sizeof a);
+		say("%s: MTU %d", kinds[i].name, get_int(fd, IPPROTO_IP, IP_MTU));
+		say("  1472 bytes: %s", result(send(fd, big, 1472, 0)));
+		say("  the peer has %d", atoi(peer_says("from %d", h)));
+		say("  4000 bytes: %s", result(send(fd, big, sizeof big, 0)));
+		if (kinds[i].value < 2 || kinds[i].value == 5)
+			say("  the peer has %d", atoi(peer_says("from %d", h)));
+		close(fd);
+	}
+	peer("close %d", h);
+}
+
+/* What has no effect is kept at least. */
+static void kept(void)
+{
+	int fd = tcp(), fds[2] = { tcp(), udp() };
+
+	for (int i = 0; i < 2; i++) {
+		set_int(fds[i], SOL_SOCKET, SO_PRIORITY, 5);
+		set_int(fds[i], SOL_SOCKET, SO_MARK, 77);
+		set_int(fds[i], SOL_SOCKET, SO_MAX_PACING_RATE, 1000000);
+		say("PRIORITY %d, MARK %d, PACING %d", get_int(fds[i], SOL_SOCKET, SO_PRIORITY),
+		    get_int(fds[i], SOL_SOCKET, SO_MARK), get_int(fds[i], SOL_SOCKET, SO_MAX_PACING_RATE));
+		close(fds[i]);
+	}
+	say("LOCK_FILTER: %s", ok(setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &(int){ 1 }, sizeof(int))));
+	say("and off: %s", ok(setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &(int){ 0 }, sizeof(int))));
+	say("TRANSPARENT reads %d", get_int(fd, IPPROTO_IP, IP_TRANSPARENT));
+	say("FREEBIND: %s", ok(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &(int){ 1 }, sizeof(int))));
+	say("UNICAST_IF of no interface: %s", ok(setsockopt(fd, IPPROTO_IP, 50, &(int){ htonl(9999) }, sizeof(int))));
+	close(fd);
+}
+
 int main(void)
 {
 	/* The kernel begins to stamp what arrives some time after the first socket asks for it: this is the first. */
@@ -182,4 +266,7 @@ int main(void)
 	times();
 	last_arrival();
 	memory();
+	port_range();
+	path_mtu();
+	kept();
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, read, result, set_errno, write};
 use super::next;
-use crate::socket::{lifecycle, table};
+use crate::socket::{lifecycle, queues, table};
 use crate::sys::{descriptor, process};
 
 /// close(2).
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn closefrom(first: c_int) {
 fn duplicated(old: c_int, new: c_int) -> c_int {
     if new >= 0
         && new != old
-        && (table::is_ours(old) || table::is_ours(new))
+        && (table::get(old).is_some() || table::is_ours(new))
         && !process::is_vfork_child()
     {
         answer(|| {
@@ -166,9 +166,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
             }
             return outcome;
         }
-        libc::FIONREAD => crate::socket::queues::unread(fd, &socket),
-        libc::TIOCOUTQ => crate::socket::queues::unacknowledged(&socket),
-        SIOCOUTQNSD => crate::socket::queues::unsent(&socket),
+        libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
         SIOCATMARK => Some(Ok(0)),
         SIOCGSTAMP | SIOCGSTAMPNS => {
             let unit = if request == SIOCGSTAMP { 1_000 } else { 1 };
@@ -202,7 +200,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
 }
 
 /// linux/sockios.h.
-const SIOCOUTQNSD: c_ulong = 0x894b;
+const SIOCOUTQNSD: c_ulong = queues::UNSENT as c_ulong;
 pub(super) const SIOCATMARK: c_ulong = 0x8905;
 const SIOCGSTAMP: c_ulong = 0x8906;
 const SIOCGSTAMPNS: c_ulong = 0x8907;

@@ -11,6 +11,9 @@ use super::{control, next};
 use crate::socket::{Kind, Socket, address, datagram, lifecycle, table};
 use crate::sys::clock;
 
+/// Most descriptors that go with one message (SCM_MAX_FD).
+const MOST_PASSED: usize = 253;
+
 /// Sends one message. `None`: make the call on the descriptor.
 ///
 /// # Safety
@@ -65,31 +68,60 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const libc::msghdr, flags:
 /// `message` is the program's.
 unsafe fn note_passed(message: *const libc::msghdr) {
     // SAFETY: the program's own message; a bad one is the kernel's to refuse.
-    let Ok(message) = (unsafe { read(message) }) else {
-        return;
-    };
-    if message.msg_controllen < size_of::<libc::cmsghdr>() || message.msg_control.is_null() {
-        return;
+    if let Ok(message) = unsafe { read(message) } {
+        // SAFETY: as above.
+        for fd in unsafe { passed(&message) } {
+            if let Some(socket) = table::get(fd) {
+                lifecycle::passed_on(fd, &socket);
+            }
+        }
     }
-    // SAFETY: the control buffer is at least one header long.
-    let mut control = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+}
+
+/// Notes descriptors that have come from another process: some may be sockets of ours.
+///
+/// # Safety
+/// `message` is the program's, and was filled by the kernel.
+unsafe fn note_arrived(message: *const libc::msghdr) {
+    // SAFETY: the program's own message.
+    if let Ok(message) = unsafe { read(message) } {
+        // SAFETY: as above.
+        unsafe { passed(&message) }
+            .into_iter()
+            .for_each(table::note_arrival);
+    }
+}
+
+/// The descriptors that go with a message.
+///
+/// # Safety
+/// `message` is the program's.
+unsafe fn passed(message: &libc::msghdr) -> Vec<c_int> {
+    let mut found = Vec::new();
+    let room = message.msg_controllen;
+    if room < size_of::<libc::cmsghdr>()
+        // SAFETY: looked at, not kept.
+        || unsafe { bytes(message.msg_control, room) }.is_err()
+    {
+        return found;
+    }
+    // SAFETY: the control buffer is there, and at least one header long.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !control.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR stay inside the control buffer.
         unsafe {
-            if (*control).cmsg_level == libc::SOL_SOCKET && (*control).cmsg_type == libc::SCM_RIGHTS
-            {
+            let rights = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+            if ((*control).cmsg_level, (*control).cmsg_type) == rights {
                 let header = libc::CMSG_LEN(0) as usize;
-                let count = (*control).cmsg_len.saturating_sub(header) / size_of::<c_int>();
+                let count = (*control).cmsg_len.min(room).saturating_sub(header);
                 let data = libc::CMSG_DATA(control).cast::<c_int>();
-                for at in 0..count.min(253) {
-                    if let Some(socket) = table::get(data.add(at).read_unaligned()) {
-                        lifecycle::written_elsewhere(&socket);
-                    }
-                }
+                let count = (count / size_of::<c_int>()).min(MOST_PASSED);
+                found.extend((0..count).map(|at| data.add(at).read_unaligned()));
             }
-            control = libc::CMSG_NXTHDR(&raw const message, control);
+            control = libc::CMSG_NXTHDR(message, control);
         }
     }
+    found
 }
 
 /// sendmmsg(2).
@@ -174,7 +206,12 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECVMSG.get()(fd, message, flags) };
     let Some(socket) = table::get(fd) else {
-        return by_kernel();
+        let outcome = by_kernel();
+        if outcome >= 0 {
+            // SAFETY: the program's own message.
+            unsafe { note_arrived(message) };
+        }
+        return outcome;
     };
     answer(|| {
         // SAFETY: the program's own message.

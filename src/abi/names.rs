@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, bytes, give_address, read, result, values, write};
 use super::next;
-use crate::socket::{address, options, table};
+use crate::socket::{address, away, options, table};
 
 /// getsockname(2).
 #[unsafe(no_mangle)]
@@ -20,6 +20,7 @@ pub unsafe extern "C" fn getsockname(
         return unsafe { next::GETSOCKNAME.get()(fd, address, len) };
     };
     answer(|| {
+        away::refresh(fd, &socket);
         let local = socket.state().local;
         let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         let (bytes, count) = address::write(local, socket.family);
@@ -40,7 +41,7 @@ pub unsafe extern "C" fn getpeername(
         return unsafe { next::GETPEERNAME.get()(fd, address, len) };
     };
     answer(|| {
-        let remote = crate::socket::connect::peer(&socket).ok_or(Errno::NOTCONN)?;
+        let remote = crate::socket::connect::peer(fd, &socket).ok_or(Errno::NOTCONN)?;
         let (bytes, count) = address::write(remote, socket.family);
         // SAFETY: the program's own arguments.
         unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)
@@ -67,7 +68,7 @@ pub unsafe extern "C" fn setsockopt(
         }
         // SAFETY: the program's own arguments.
         let value = unsafe { bytes(value, (len as usize).min(4096)) }?;
-        match options::set(&socket, level, name, value) {
+        match options::set(fd, &socket, level, name, value) {
             Some(outcome) => outcome.map(|()| 0),
             None => result(by_kernel()),
         }
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn getsockopt(
     answer(|| {
         // SAFETY: the program's own arguments.
         let room = unsafe { read(len) }?;
-        let Some(held) = options::get(&socket, level, name, room as i32) else {
+        let Some(held) = options::get(fd, &socket, level, name, room as i32) else {
             return result(by_kernel());
         };
         let held = held?;

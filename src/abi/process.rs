@@ -1,5 +1,5 @@
 //! What a process's limits and its end have to do with sockets: getrlimit(2), setrlimit(2),
-//! _exit(2), and the library's own end.
+//! _exit(2), and the library's own beginning and end.
 
 use core::ffi::c_int;
 
@@ -143,6 +143,15 @@ extern "C" fn at_end() {
     }
     finish();
 }
+
+extern "C" fn at_start() {
+    driver::watch_forks();
+}
+
+/// Run when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_START: extern "C" fn() = at_start;
 
 /// Run by exit(3), after the program's own handlers.
 #[used]

@@ -2,7 +2,7 @@
 //! _Fork(3).
 //!
 //! What is executed sees the limit on descriptors that this program believes in, and what it
-//! inherits goes on being served (see the driver's heir). The variadic forms (execl(3)) end in the
+//! inherits goes on being served (see the driver's heir), and is recognised by its name. The variadic forms (execl(3)) end in the
 //! C library's own execve(2), which no hook sees.
 
 use core::ffi::{c_char, c_int};
@@ -10,19 +10,28 @@ use core::ffi::{c_char, c_int};
 use super::border::answer;
 use super::next;
 use crate::driver;
+use crate::socket::away;
 use crate::sys::{descriptor, process};
 
 type Strings = *const *const c_char;
 type StringsOut = *const *mut c_char;
 
+/// Starts a program beside this one, which may inherit sockets.
+fn spawn<T>(start: impl FnOnce() -> T) -> T {
+    away::set_all_out();
+    descriptor::with_program_limit(start)
+}
+
 /// What comes before another program takes this one's place, or its vfork(2) child's.
 fn before_exec() {
     if process::is_vfork_child() {
+        away::set_all_out();
         descriptor::lower_for_exec();
         return;
     }
     answer(|| {
         driver::before_exec();
+        away::set_all_out();
         Ok(0)
     });
 }
@@ -86,7 +95,7 @@ pub unsafe extern "C" fn posix_spawn(
     environment: StringsOut,
 ) -> c_int {
     // SAFETY: the program's own arguments.
-    descriptor::with_program_limit(|| unsafe {
+    spawn(|| unsafe {
         next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
     })
 }
@@ -102,7 +111,7 @@ pub unsafe extern "C" fn posix_spawnp(
     environment: StringsOut,
 ) -> c_int {
     // SAFETY: the program's own arguments.
-    descriptor::with_program_limit(|| unsafe {
+    spawn(|| unsafe {
         next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
     })
 }
@@ -111,14 +120,14 @@ pub unsafe extern "C" fn posix_spawnp(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {
     // SAFETY: the program's own arguments.
-    descriptor::with_program_limit(|| unsafe { next::POPEN.get()(command, mode) })
+    spawn(|| unsafe { next::POPEN.get()(command, mode) })
 }
 
 /// system(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn system(command: *const c_char) -> c_int {
     // SAFETY: the program's own arguments.
-    descriptor::with_program_limit(|| unsafe { next::SYSTEM.get()(command) })
+    spawn(|| unsafe { next::SYSTEM.get()(command) })
 }
 
 /// _Fork(3): the handlers of pthread_atfork(3) are not run for it, but ours must be.

@@ -106,7 +106,7 @@ pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
     };
     answer(|| {
         create::claim(&socket)?;
-        match binding::listen(&socket, backlog)? {
+        match binding::listen(fd, &socket, backlog)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
         }
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn accept(
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> c_int {
-    if !table::is_ours(fd) {
+    if table::get(fd).is_none() {
         // SAFETY: the program's own arguments.
         return unsafe { next::ACCEPT.get()(fd, address, len) };
     }

@@ -20,6 +20,9 @@ use super::silence::{Listener, Silence};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
+/// Of linux/in.h.
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+
 /// Options that take part in the kernel's decision on bind(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaseOptions {
@@ -29,6 +32,8 @@ pub struct LeaseOptions {
     pub reuse_port: bool,
     /// IP_FREEBIND.
     pub free_bind: bool,
+    /// IP_LOCAL_PORT_RANGE: the ports to choose from, as that has them; 0: the host's.
+    pub port_range: u32,
     /// SO_BINDTOIFINDEX: the port is held for this interface only.
     pub interface: Option<u32>,
 }
@@ -243,6 +248,10 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
     }
     if options.free_bind {
         sockopt::set_ip_freebind(fd, true)?;
+    }
+    if options.port_range != 0 {
+        let range = options.port_range.cast_signed();
+        option::set_integer(fd.as_fd(), libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, range)?;
     }
     if let Some(index) = options.interface {
         let index = i32::try_from(index).map_err(|_| Errno::NODEV)?;

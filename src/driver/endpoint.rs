@@ -1,9 +1,11 @@
 //! The stack's ends of the pairs.
 
+use core::any::Any;
 use core::net::SocketAddrV4;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -38,6 +40,9 @@ pub enum Role {
     /// The connection has ended by an error; the program may still read what was delivered.
     Ended,
 }
+
+/// What the upper layer knows of a socket; the driver only keeps it.
+pub type Record = Arc<dyn Any + Send + Sync>;
 
 /// The stack's end of one pair.
 pub struct Endpoint {
@@ -90,6 +95,9 @@ pub struct Endpoint {
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
     pub offered: Option<EndpointId>,
+    /// What the upper layer knows of the socket. A connection that another process has accepted has
+    /// its listener's, until somebody asks.
+    pub record: Option<Record>,
 }
 
 /// What a listener's pair carries with each descriptor it hands over.
@@ -174,6 +182,7 @@ impl Endpoint {
             low_water: 1,
             in_flight: 0,
             offered: None,
+            record: None,
         }
     }
 

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
 use super::endpoint::{EndpointId, Endpoints};
+use super::family::{self, Desk};
 use super::inspect::{self, Window};
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
@@ -32,6 +33,9 @@ pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
+/// The desk's tokens: from this one on.
+const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
+const TOKEN_DESK_END: u64 = TOKEN_DESK + family::TOKENS;
 /// A lease's token: this plus protocol and port.
 pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 
@@ -57,6 +61,8 @@ const LINK_FULL: Duration = Duration::from_millis(2);
 
 /// Everything of one process's stack. See the module's page for who may touch it when.
 pub struct Engine {
+    /// By chance: what other processes know the engine by, in whichever process it is.
+    pub(super) id: u64,
     /// The protocols.
     pub stack: Stack,
     /// The stack's ends of the pairs.
@@ -135,10 +141,13 @@ pub struct Engine {
     pub(super) passes: [u64; 2],
     /// Where `sidestack ss` looks in.
     pub(super) window: Option<Window>,
+    /// Where other processes ask about the sockets they hold.
+    pub(super) desk: Option<Desk>,
 }
 
 /// What [`Engine::new`] is put together from.
 pub(super) struct Parts {
+    pub(super) id: u64,
     pub(super) stack: Stack,
     pub(super) ports: Ports,
     pub(super) settings: Settings,
@@ -161,6 +170,7 @@ impl Engine {
             set.add(mirror.fd(), TOKEN_CONTROL, EventFlags::IN)?;
         }
         let mut engine = Self {
+            id: parts.id,
             stack: parts.stack,
             endpoints: Endpoints::default(),
             ports: parts.ports,
@@ -203,8 +213,10 @@ impl Engine {
             cut_off: false,
             passes: [0; 2],
             window: None,
+            desk: None,
         };
         engine.open_window(TOKEN_WINDOW);
+        engine.open_desk(TOKEN_DESK);
         Ok(engine)
     }
 
@@ -443,6 +455,7 @@ impl Engine {
                 self.alarm_at = u64::MAX;
             }
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
+            TOKEN_DESK..TOKEN_DESK_END => self.serve_desk(token - TOKEN_DESK),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

@@ -102,11 +102,11 @@ impl Engine {
         self.err(id);
     }
 
-    /// Puts an endpoint on the list of those that show POLLERR.
+    /// Puts an endpoint on the list of those that show POLLERR, and takes off those that do not.
     pub(super) fn err(&mut self, id: EndpointId) {
-        if !self.erring.contains(&id) {
-            self.erring.push(id);
-        }
+        let errs = |id| self.endpoints.get(id).is_some_and(Endpoint::errs);
+        self.erring.retain(|&held| held != id && errs(held));
+        self.erring.push(id);
     }
 
     /// The oldest entry of the error queue. As on Linux the pending error becomes the next one's.

@@ -41,6 +41,9 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
 
 /// What the heir does.
 fn serve(guard: &mut Guard) -> ! {
+    // SAFETY: this is the process's only thread, and a call that ends one process holds nothing but
+    // the engine's lock.
+    unsafe { process::free_locks() };
     descriptor::close_all_but_ours();
     guard.forget_programs();
     guard.reopen_window();

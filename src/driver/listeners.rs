@@ -122,6 +122,10 @@ impl Engine {
             let status = self.stack.tcp_status(connection);
             let addresses = status.map(|status| (status.local, status.remote));
             let adopted = self.adopt(connection, made.stack, -1);
+            let record = self.endpoints.get(id).and_then(|held| held.record.clone());
+            if let Some(held) = self.endpoints.get_mut(adopted) {
+                held.record = record;
+            }
             let message = Handed {
                 endpoint: Some(adopted),
                 addresses,

@@ -17,8 +17,9 @@
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
 //! [`notice`] tells an epoll set's waiter directly.
 //!
-//! [`ports`] has the books of who uses which port, and what of it the kernel holds. [`inspect`]
-//! answers `sidestack ss`.
+//! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
+//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
+//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -42,6 +43,7 @@ mod delivery;
 mod endpoint;
 mod engine;
 mod errors;
+mod family;
 mod heir;
 mod holders;
 mod inspect;
@@ -62,13 +64,14 @@ pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
 pub use errors::Entry;
+pub use family::{Answer, Description, Name, Question, ask, on_question};
 pub use heir::before_exec;
 pub use notice::Watcher;
 pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
-pub use process::{after_fork_child, after_fork_parent, before_fork, finish};
+pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, refusal, service};
+pub use start::{Service, engine_id, refusal, service};
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
@@ -87,8 +90,8 @@ static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 pub struct Hooks {
     /// Frees its locks in a forked child, whose only thread has none of them.
     pub free: unsafe fn(),
-    /// The engine was given up, in a forked child or to an heir.
-    pub disowned: fn(),
+    /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
+    pub disowned: fn(u64),
 }
 
 /// Has the hooks called from now on.
@@ -141,6 +144,11 @@ impl Drop for Guard {
         }
         INSIDE.set(false);
     }
+}
+
+/// Whether this thread holds the lock: then it must not wait for another process.
+pub fn is_inside() -> bool {
+    INSIDE.get()
 }
 
 /// The process's engine, if there is one and this thread does not hold it already (invariant 1).

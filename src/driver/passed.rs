@@ -23,12 +23,14 @@ pub enum Passed {
     Datagram,
     /// A connection from loopback, accepted by that socket.
     Loopback,
+    /// A question about a socket of another process's stack, which that did not answer.
+    Unanswered,
     /// Given an option that only the kernel has (filters, keys, multicast, another interface).
     Option,
 }
 
 impl Passed {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Protocol,
         Self::Refused,
         Self::SignalHandler,
@@ -37,6 +39,7 @@ impl Passed {
         Self::Destination,
         Self::Datagram,
         Self::Loopback,
+        Self::Unanswered,
         Self::Option,
     ];
 
@@ -51,6 +54,7 @@ impl Passed {
             Self::Option => "option",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
+            Self::Unanswered => "unanswered",
         }
     }
 }
@@ -75,8 +79,9 @@ pub fn passed() -> impl Iterator<Item = (&'static str, u64)> {
 /// How many sockets were passed on, for any reason.
 pub fn sockets_passed() -> u64 {
     let all = COUNTS.iter().map(|count| count.load(Ordering::Relaxed));
-    let datagrams = COUNTS[Passed::Datagram as usize].load(Ordering::Relaxed);
-    all.sum::<u64>() - datagrams
+    let others = [Passed::Datagram, Passed::Unanswered];
+    let others = others.map(|reason| COUNTS[reason as usize].load(Ordering::Relaxed));
+    all.sum::<u64>() - others.iter().sum::<u64>()
 }
 
 /// Forgets all: in a forked child.

@@ -83,6 +83,8 @@ pub struct Wish {
     pub reuse_port: bool,
     /// IP_FREEBIND.
     pub free_bind: bool,
+    /// IP_LOCAL_PORT_RANGE; 0: none.
+    pub port_range: u32,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
     pub inet6: Option<control::lease::Inet6>,
 }
@@ -395,6 +397,7 @@ fn lease_from_kernel(
         reuse_address: wish.reuse_address,
         reuse_port: wish.reuse_port,
         free_bind: wish.free_bind,
+        port_range: wish.port_range,
         interface: None,
     };
     let address = KernelAddress {

@@ -25,8 +25,10 @@ thread_local! {
     static LOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has the process's forks and its end told to us.
-pub(super) fn hook() {
+/// Has the process's forks told to us: also those of a process without an engine, which may have
+/// sockets of other processes.
+pub fn watch_forks() {
+    crate::sys::process::note_id();
     // SAFETY: the three are plain functions without arguments that never unwind.
     unsafe {
         libc::pthread_atfork(
@@ -83,7 +85,7 @@ pub extern "C" fn after_fork_child() {
 ///
 /// # Safety
 /// The calling thread is the only one of its process, and has none of them.
-unsafe fn free_locks() {
+pub(super) unsafe fn free_locks() {
     // SAFETY: as the caller says.
     unsafe {
         locks::free(&HOOKS);
@@ -97,7 +99,9 @@ unsafe fn free_locks() {
 /// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
 /// a copy that need not be walked through.
 pub(super) fn disown(mut guard: Guard) {
+    let mut id = 0;
     if let Some(engine) = guard.0.take() {
+        id = engine.id;
         if descriptor::close_region() {
             core::mem::forget(engine);
         } else {
@@ -109,7 +113,7 @@ pub(super) fn disown(mut guard: Guard) {
     descriptor::restore_limit();
     start::forget();
     for hooks in HOOKS.lock().iter() {
-        (hooks.disowned)();
+        (hooks.disowned)(id);
     }
 }
 

@@ -174,7 +174,8 @@ impl Engine {
 
     /// The connection is over by an error (the stack's, unless `error` names one): the program's
     /// descriptor gets the flags of a reset connection by losing its other end with something
-    /// unread in it.
+    /// unread in it. Where only other processes hold the descriptor, and have written nothing, it
+    /// reads as ended; who asks learns of the error, and who writes finds it reset.
     pub(super) fn end_connection(
         &mut self,
         id: EndpointId,
@@ -188,8 +189,12 @@ impl Engine {
             if error.is_some() && endpoint.filler == 0 && endpoint.program >= 0 {
                 let _ = pair::give(borrow(endpoint.program), &[0]);
             }
-            if error.is_some() {
+            if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
                 endpoint.end = None;
+            } else if error.is_some()
+                && let Some(end) = &endpoint.end
+            {
+                let _ = pair::finish(end);
             } else if let Some(end) = &endpoint.end {
                 let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
             }
@@ -197,6 +202,27 @@ impl Engine {
         let now = self.now();
         self.stack.tcp_close(now, socket);
         self.ports.forget_if_gone(&mut self.stack, socket);
+        let held = self.endpoints.get(id);
+        if held.is_some_and(|held| held.end.is_none() && held.program < 0) {
+            // Nothing more can be heard of it.
+            self.forget(id);
+        }
+    }
+
+    /// Passes a reset on to a pair for which that had to wait until a descriptor of the program's
+    /// is at hand; whether it was one. The pair then tells of it alone.
+    pub fn pass_reset(&mut self, id: EndpointId) -> bool {
+        match self.endpoints.get(id) {
+            Some(endpoint)
+                if endpoint.role == Role::Ended
+                    && endpoint.error == Some(Error::ConnectionReset) =>
+            {
+                let _ = pair::give(borrow(endpoint.program), &[0]);
+                self.forget(id);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Keeps the program's descriptor from being writable.
@@ -255,6 +281,7 @@ impl Engine {
                     self.take_overflow(now, id);
                 }
             }
+            Role::Ended if endpoint.has_unread_end() => self.close(now, id),
             _ if gone => self.close(now, id),
             Role::Listener(socket) => self.offer_connection(id, socket),
             Role::Datagram(socket) => {
@@ -380,6 +407,13 @@ impl Endpoint {
             poll_for(&mut fds, Some(core::time::Duration::ZERO), None),
             Ok(1)
         ) && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
+    }
+
+    /// Whether closing the end now makes the program's one a reset one: something in it is unread.
+    fn has_unread_end(&self) -> bool {
+        self.end
+            .as_ref()
+            .is_some_and(|end| raw::unread(end.as_raw_fd()) != Ok(0))
     }
 
     /// The error to report, once.

@@ -1,7 +1,7 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use once_cell::sync::OnceCell;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::Arc;
@@ -33,10 +33,11 @@ const RUNNING: u8 = 1;
 const REFUSED: u8 = 2;
 const REFUSED_REQUIRED: u8 = 3;
 
+/// The engine's id; 0: there is none.
+static ENGINE_ID: AtomicU64 = AtomicU64::new(0);
 static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
 /// Why the stack cannot serve, once that was found out.
 static REFUSAL: OnceCell<String> = OnceCell::new();
-static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the stack serves this process's new sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ fn start() -> Service {
         crate::sys::process::note_id();
         match build() {
             Ok(engine) => {
+                ENGINE_ID.store(engine.id, Ordering::Release);
                 *slot = Some(Box::new(engine));
                 STATE.store(RUNNING, Ordering::Release);
             }
@@ -85,14 +87,16 @@ fn start() -> Service {
     }
     drop(slot);
     INSIDE.set(false);
-    if STATE.load(Ordering::Acquire) == RUNNING && !HOOKED.swap(true, Ordering::AcqRel) {
-        super::process::hook();
-    }
     match STATE.load(Ordering::Acquire) {
         RUNNING => Service::Stack,
         REFUSED_REQUIRED => Service::None,
         _ => Service::Kernel,
     }
+}
+
+/// What other processes know this one's engine by; 0: there is none.
+pub fn engine_id() -> u64 {
+    ENGINE_ID.load(Ordering::Acquire)
 }
 
 /// Why the stack cannot serve; empty if it can.
@@ -102,6 +106,7 @@ pub fn refusal() -> &'static str {
 
 /// Forgets that the engine was started: in a forked child, whose first socket starts its own.
 pub(super) fn forget() {
+    ENGINE_ID.store(0, Ordering::Release);
     if STATE.load(Ordering::Acquire) == RUNNING {
         STATE.store(UNTRIED, Ordering::Release);
     }
@@ -162,6 +167,7 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         facts.interface.mtu
     ));
     let parts = Parts {
+        id: u64::from_ne_bytes(random()).max(1),
         stack,
         ports,
         settings,
@@ -182,16 +188,16 @@ fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
-    let mut random = [0; 24];
-    // Without the kernel's random numbers (before its pool is ready) the clock has to do.
-    if getrandom(&mut random, GetRandomFlags::NONBLOCK) != Ok(random.len()) {
+/// The kernel's random numbers. Before its pool is ready the clock has to do.
+fn random<const N: usize>() -> [u8; N] {
+    let mut random = [0; N];
+    if getrandom(&mut random, GetRandomFlags::NONBLOCK) != Ok(N) {
         random[..8].copy_from_slice(&clock::monotonic().to_ne_bytes());
     }
-    let mut secret = [0; 16];
-    secret.copy_from_slice(&random[..16]);
-    let mut seed = [0; 8];
-    seed.copy_from_slice(&random[16..]);
+    random
+}
+
+fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
     Config {
         hardware_address: facts.interface.hardware_address,
         mtu: facts.interface.mtu as usize,
@@ -204,8 +210,8 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
             control::settings::Congestion::Reno => stack::config::Congestion::Reno,
         },
         limits: stack_limits(limits),
-        secret,
-        seed: u64::from_ne_bytes(seed),
+        secret: random(),
+        seed: u64::from_ne_bytes(random()),
     }
 }
 

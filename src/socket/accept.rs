@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use super::create::admit;
 use super::waiting::{deadline, resume};
-use super::{Kind, Socket, Stage, table};
-use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
+use super::{Kind, Socket, Stage, away, table};
+use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
-use crate::sys::signal;
-use crate::sys::wait::{borrow, entry, poll_for};
+use crate::sys::wait::{borrow, entry};
 
 /// A socket that was accepted.
 pub struct Accepted {
@@ -90,17 +89,18 @@ fn accept_from(
     }
 }
 
-/// Accepts in a forked child, from the pair that the stack of another process fills.
+/// Accepts from the pair that the stack of another process fills.
 fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Accepted, Errno> {
-    let state = listener.state();
-    let timeout = state.options.receive_timeout;
-    let stage = state.stage;
-    drop(state);
-    match listener.kind {
-        Kind::Datagram => return Err(Errno::OPNOTSUPP),
-        Kind::Stream if stage != Stage::Listening => return Err(Errno::INVAL),
-        Kind::Stream => {}
+    if listener.kind == Kind::Datagram {
+        return Err(Errno::OPNOTSUPP);
     }
+    if listener.state().stage != Stage::Listening {
+        away::refresh(fd, listener);
+    }
+    if listener.state().stage != Stage::Listening {
+        return Err(Errno::INVAL);
+    }
+    let timeout = away::patience(fd, libc::SO_RCVTIMEO);
     loop {
         match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
             Ok(Received {
@@ -111,13 +111,7 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
             Err(Errno::AGAIN) if !listener.nonblocking() => {}
             Err(errno) => return Err(errno),
         }
-        let mut fds = [entry(fd, libc::POLLIN)];
-        match poll_for(&mut fds, timeout, None) {
-            Ok(0) => return Err(Errno::AGAIN),
-            Err(Errno::INTR) if timeout.is_none() && signal::all_restart() => {}
-            Err(errno) => return Err(errno),
-            Ok(_) => {}
-        }
+        away::wait_for(fd, libc::POLLIN, timeout)?;
     }
 }
 
@@ -128,12 +122,18 @@ fn enter_beside(
     program: OwnedFd,
     flags: Flags,
 ) -> Result<Accepted, Errno> {
-    let names = driver::Handed::decode(handed).addresses;
+    let handed = driver::Handed::decode(handed);
+    let names = handed.addresses;
     rustix::io::ioctl_fionbio(&program, flags.nonblocking)?;
     let fd = admit(program)?;
     if let Some((local, remote)) = names {
         let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, None);
         let mut state = socket.state();
+        let owner = listener.away().zip(handed.endpoint);
+        state.away = owner.map(|(listener, endpoint)| Name {
+            endpoint,
+            ..listener
+        });
         state.stage = Stage::Connected;
         state.local = Some(local);
         state.remote = Some(remote);
@@ -235,7 +235,7 @@ fn enter(
     })
 }
 
-/// Enters the descriptor in the table, with what it inherits from its listener.
+/// Enters the descriptor in the table; the peer's address.
 fn name(
     engine: &mut Engine,
     listener: &Socket,
@@ -243,7 +243,20 @@ fn name(
     fd: RawFd,
     flags: Flags,
 ) -> Option<SocketAddrV4> {
-    let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, Some(id));
+    let socket = inherit(engine, listener, id, flags.nonblocking);
+    let remote = socket.state().remote;
+    table::insert(fd, socket);
+    remote
+}
+
+/// The socket of an accepted connection, with what it takes over from its listener.
+pub(super) fn inherit(
+    engine: &mut Engine,
+    listener: &Socket,
+    id: EndpointId,
+    nonblocking: bool,
+) -> Arc<Socket> {
+    let socket = Socket::new(listener.family, Kind::Stream, nonblocking, Some(id));
     let connection = engine
         .endpoints
         .get(id)
@@ -259,9 +272,9 @@ fn name(
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
         endpoint.low_water = inherited.receive_low_water;
+        endpoint.record = Some(socket.clone());
     }
     state.options = inherited;
     drop(state);
-    table::insert(fd, socket);
-    names.map(|(_, remote)| remote)
+    socket
 }

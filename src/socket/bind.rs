@@ -1,16 +1,16 @@
 //! bind(2) and listen(2).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::OwnedFd;
+use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::{self, Given};
 use super::create::{become_kernel, kernel_socket};
-use super::{Family, Kind, Socket, Stage, State, errno};
+use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
-use crate::driver::{self, Engine, Lease, Passed, Role, Wish};
+use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,
+        port_range: state.options.port_range,
         inet6: match socket.family {
             Family::Inet => None,
             Family::Inet6 if state.options.v6_only => Some(Inet6::Only),
@@ -130,14 +131,30 @@ pub(super) fn to_kernel(
 }
 
 /// listen(2).
-pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
-    let Some(mut engine) = driver::lock() else {
-        return Ok(Rest::Kernel);
-    };
+pub fn listen(fd: RawFd, socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
+    if let Some(answer) = away::ask(fd, socket, &Question::Listen { backlog }) {
+        answer?;
+        socket.state().stage = Stage::Listening;
+        return Ok(Rest::Done);
+    }
+    let engine = driver::lock();
     let mut state = socket.state();
-    let Some(id) = state.endpoint else {
-        return Ok(Rest::Kernel);
-    };
+    match engine {
+        Some(mut engine) if state.endpoint.is_some() => {
+            listen_in(&mut engine, socket, &mut state, backlog).map(|()| Rest::Done)
+        }
+        _ => Ok(Rest::Kernel),
+    }
+}
+
+/// listen(2) of a socket that the engine serves.
+pub(super) fn listen_in(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    backlog: i32,
+) -> Result<(), Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
     if socket.kind == Kind::Datagram {
         return Err(Errno::OPNOTSUPP);
     }
@@ -149,7 +166,7 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     ) {
         (Stage::Listening, Some(Role::Listener(listener))) => {
             engine.stack.tcp_set_backlog(listener, backlog);
-            return Ok(Rest::Done);
+            return Ok(());
         }
         (Stage::Idle, Some(Role::Undecided)) => {}
         _ => return Err(Errno::INVAL),
@@ -159,11 +176,11 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
         .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let mut lease = match state.lease.take() {
         Some(lease) => lease,
-        None => take_port(&mut engine, socket, &state, local)?,
+        None => take_port(engine, socket, state, local)?,
     };
     let local = SocketAddrV4::new(*local.ip(), lease.port());
     let options = state.options.tcp();
-    let listener = match open_listener(&mut engine, &mut lease, local, backlog, &options) {
+    let listener = match open_listener(engine, &mut lease, local, backlog, &options) {
         Ok(listener) => listener,
         Err(errno) => {
             state.lease = Some(lease);
@@ -179,7 +196,7 @@ pub fn listen(socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Errno> {
     engine.refilter();
     state.local = Some(local);
     state.stage = Stage::Listening;
-    Ok(Rest::Done)
+    Ok(())
 }
 
 fn open_listener(

@@ -9,9 +9,9 @@ use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
 use super::waiting::{deadline, resume};
-use super::{Family, Kind, Socket, Stage, State, errno};
+use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Role, Wait, wait};
+use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Question, Role, Wait, wait};
 use crate::stack::Stack;
 use crate::stack::routes::RouteDecision;
 use crate::sys::wait::entry;
@@ -21,20 +21,13 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     let engine = driver::lock();
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
-        if socket.kind == Kind::Datagram && state.local.is_some() {
-            return super::datagram::connect_beside(socket, &mut state, address);
-        }
-        return Ok(Rest::Kernel);
+        drop(state);
+        return connect_beside(fd, socket, address);
     };
+    let given = address::read(address, family_of(socket, &state, address))?;
     if socket.kind == Kind::Datagram {
-        let family = match address::is_v4(address) && !state.options.v6_only {
-            true => Family::Inet,
-            false => socket.family,
-        };
-        let given = address::read(address, family)?;
         return super::datagram::connect(&mut engine, socket, &mut state, given);
     }
-    let given = address::read(address, socket.family)?;
     if given == Given::Unspecified {
         return disconnect(&mut engine, socket, &mut state);
     }
@@ -65,6 +58,49 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
             complete(&mut engine, fd, socket, id)
         }
     }
+}
+
+/// The family in which an address given to a socket is read: AF_INET6's UDP sockets take AF_INET's
+/// addresses, too.
+pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Family {
+    match socket.kind {
+        Kind::Datagram if address::is_v4(address) && !state.options.v6_only => Family::Inet,
+        _ => socket.family,
+    }
+}
+
+/// connect(2) of a socket whose stack is in another process: that process connects it, and this one
+/// waits.
+fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let address = address.to_vec();
+    let Some(answer) = away::ask(fd, socket, &Question::Connect { address }) else {
+        return Ok(Rest::Kernel);
+    };
+    match answer {
+        Err(Errno::INPROGRESS) if !socket.nonblocking() => {
+            let timeout = away::patience(fd, libc::SO_SNDTIMEO);
+            away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
+                Errno::AGAIN => Errno::INPROGRESS,
+                errno => errno,
+            })?;
+            away::pending_error(fd, socket).map_or(Ok(Rest::Done), Err)
+        }
+        answer => answer.map(|_| Rest::Done),
+    }
+}
+
+/// Begins an active open, for a caller that does not wait here. EINPROGRESS.
+pub(super) fn begin(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    remote: SocketAddrV4,
+) -> Result<(), Errno> {
+    let way = decide(engine, Protocol::Tcp, state, remote)?;
+    let Way { local, remote } = way.ok_or(Errno::NETUNREACH)?;
+    let id = open(engine, socket, state, local, remote)?;
+    engine.stuff(id);
+    Err(Errno::INPROGRESS)
 }
 
 /// A second connect(2) on the same socket: what it answers, or `None` to start anew.
@@ -221,6 +257,14 @@ fn client_port(
         // It was the port of an attempt that has failed.
         return take_port(engine, socket, state, bound);
     }
+    if state.options.port_range != 0 {
+        // The pooled ports are of the host's range.
+        let any = SocketAddrV4::new(ip, 0);
+        return take_port(engine, socket, state, any).map_err(|errno| match errno {
+            Errno::ADDRINUSE => Errno::ADDRNOTAVAIL,
+            errno => errno,
+        });
+    }
     let wish = wish(socket, state);
     let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
@@ -286,19 +330,23 @@ fn complete(
 }
 
 /// The peer's address; `None`: not connected (any more).
-pub fn peer(socket: &Socket) -> Option<SocketAddrV4> {
-    let Some(engine) = driver::lock() else {
-        return socket.state().remote;
-    };
+pub fn peer(fd: RawFd, socket: &Socket) -> Option<SocketAddrV4> {
+    away::refresh(fd, socket);
+    let engine = driver::lock();
     let state = socket.state();
+    match engine {
+        Some(engine) if state.endpoint.is_some() => peer_in(&engine, socket, &state),
+        _ => state.remote,
+    }
+}
+
+/// The same of a socket that the engine serves.
+pub(super) fn peer_in(engine: &Engine, socket: &Socket, state: &State) -> Option<SocketAddrV4> {
     let remote = state.remote?;
     if socket.kind == Kind::Datagram {
         return Some(remote);
     }
-    let Some(id) = state.endpoint else {
-        return Some(remote);
-    };
-    match engine.endpoints.get(id)?.role {
+    match engine.endpoints.get(state.endpoint?)?.role {
         Role::Connection(connection) if !engine.is_closed(connection) => Some(remote),
         _ => None,
     }

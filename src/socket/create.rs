@@ -1,5 +1,6 @@
 //! socket(2), and changing what is behind a descriptor.
 
+use core::sync::atomic::Ordering;
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Once};
@@ -15,24 +16,32 @@ pub fn create(
     nonblocking: bool,
     close_on_exec: bool,
 ) -> Result<RawFd, Errno> {
-    static FORK_HOOK: Once = Once::new();
-    FORK_HOOK.call_once(|| {
-        driver::on_fork(driver::Hooks {
-            free: table::free,
-            disowned: super::lifecycle::forked,
-        })
-    });
+    hook();
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;
-    let endpoint = engine
-        .endpoints
-        .insert(Endpoint::new(pair.stack, program, Role::Undecided));
-    table::insert(
+    let socket = Socket::new(family, kind, nonblocking, None);
+    enter(
+        &mut engine,
+        pair.stack,
         program,
-        Socket::new(family, kind, nonblocking, Some(endpoint)),
+        &socket,
+        &mut socket.state(),
     );
+    table::insert(program, socket);
     Ok(program)
+}
+
+/// Has the driver tell this layer of forks and of other processes' questions.
+pub(super) fn hook() {
+    static HOOKS: Once = Once::new();
+    HOOKS.call_once(|| {
+        driver::on_fork(driver::Hooks {
+            free: table::free,
+            disowned: super::away::owned_elsewhere,
+        });
+        driver::on_question(super::answers::answer);
+    });
 }
 
 /// Hands a descriptor to the program if its number is one the program may have. EMFILE.
@@ -70,11 +79,23 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
         engine.forget(id);
     }
     let program = numbers.first().copied().unwrap_or(-1);
-    let endpoint = engine
-        .endpoints
-        .insert(Endpoint::new(pair.stack, program, Role::Undecided));
-    state.endpoint = Some(endpoint);
+    enter(engine, pair.stack, program, socket, state);
     Ok(())
+}
+
+/// Enters a fresh pair as the socket's.
+fn enter(
+    engine: &mut Engine,
+    end: OwnedFd,
+    program: RawFd,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) {
+    let mut endpoint = Endpoint::new(end, program, Role::Undecided);
+    endpoint.record = Some(socket.clone());
+    state.endpoint = Some(engine.endpoints.insert(endpoint));
+    state.away = None;
+    socket.named.store(false, Ordering::Relaxed);
 }
 
 /// Before the first address of a socket that a forked child has inherited fresh: from now on it is

@@ -1,11 +1,11 @@
-//! close(2), shutdown(2), dup(2) and fork(2): what becomes of descriptors.
+//! close(2), shutdown(2), dup(2): what becomes of descriptors.
 
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Kind, Socket, Stage, State, table};
-use crate::driver::{self, Engine, Role, Wait, wait};
+use super::{Kind, Socket, Stage, State, away, table};
+use crate::driver::{self, Engine, Question, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::{clock, raw};
 
@@ -76,8 +76,7 @@ pub fn duplicated(old: RawFd, new: RawFd) {
     }
 }
 
-/// From now on somebody writes to the descriptor where we do not see it: stdio (fdopen(3)), or a
-/// process it was passed to.
+/// From now on somebody writes to the descriptor where we do not see it, as stdio does (fdopen(3)).
 pub fn written_elsewhere(socket: &Arc<Socket>) {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
@@ -85,6 +84,12 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
     {
         endpoint.unseen_writers = true;
     }
+}
+
+/// The descriptor is being passed to another process (SCM_RIGHTS).
+pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
+    written_elsewhere(socket);
+    away::set_out(fd, socket);
 }
 
 /// Somebody is about to read from a descriptor where we do not see it: what has arrived is put
@@ -99,19 +104,37 @@ pub fn read_elsewhere() {
 
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
+    if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
+        return Some(answer.map(drop));
+    }
     let mut engine = driver::lock()?;
     let mut state = socket.state();
-    let id = state.endpoint?;
+    state.endpoint?;
+    let result = shutdown_in(&mut engine, fd, socket, &mut state, how);
+    engine.finish_pass();
+    engine.kick();
+    Some(result)
+}
+
+/// shutdown(2) of a socket that the engine serves.
+pub(super) fn shutdown_in(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    how: i32,
+) -> Result<(), Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
     if !(libc::SHUT_RD..=libc::SHUT_RDWR).contains(&how) {
-        return Some(Err(Errno::INVAL));
+        return Err(Errno::INVAL);
     }
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
     let now = engine.now();
     let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
-    let result = match role {
+    match role {
         Some(Role::Listener(listener)) => {
             if reads {
-                end_listener(&mut engine, fd, socket, &mut state, listener);
+                end_listener(engine, fd, socket, state, listener);
             }
             Ok(())
         }
@@ -152,10 +175,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
             }
             Err(Errno::NOTCONN)
         }
-    };
-    engine.finish_pass();
-    engine.kick();
-    Some(result)
+    }
 }
 
 /// Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
@@ -177,14 +197,4 @@ fn end_listener(
     state.bound = None;
     state.local = None;
     let _ = super::create::renew(engine, socket, state);
-}
-
-/// In a forked child: the descriptors go on working by themselves, served by the parent.
-pub fn forked() {
-    for (fd, socket) in table::all() {
-        let mut state = socket.state();
-        state.endpoint = None;
-        // Who waits on the descriptor waits as long as on the socket.
-        state.options.limit_waits(fd);
-    }
 }

@@ -15,12 +15,15 @@
 //! 1. The table's entry is a help, not the truth: the descriptor may be closed or replaced where
 //!    we cannot see it. Whatever is done with a stale entry must be harmless.
 //! 2. A socket's state is behind its own lock, taken after the engine's, never before it.
-//! 3. In a forked child, and where an heir serves, the entries stay, without engine: the
-//!    descriptors work by themselves, and names come from what the state remembers
-//!    ([`State::endpoint`] is `None` then).
+//! 3. In a forked child, and where an heir serves, the entries stay, without endpoint: the
+//!    descriptors work by themselves, and their owner is asked for the rest ([`away`], [`answers`]).
+//!    So it is with descriptors inherited or received from elsewhere. What the state remembers then
+//!    is what was true when it was asked last.
 
 pub mod accept;
 pub mod address;
+mod answers;
+pub mod away;
 pub mod bind;
 pub mod connect;
 pub mod create;
@@ -44,7 +47,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use crate::driver::{EndpointId, Lease};
+use crate::driver::{EndpointId, Lease, Name};
 use options::Options;
 
 /// The address family the program asked for; the stack itself speaks IPv4.
@@ -86,6 +89,8 @@ pub struct Socket {
     pub kind: Kind,
     /// O_NONBLOCK, as last set where we could see it.
     nonblocking: AtomicBool,
+    /// Its descriptors have the name by which other processes know it.
+    named: AtomicBool,
     /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
     arrival: AtomicU64,
     state: Mutex<State>,
@@ -95,6 +100,8 @@ pub struct Socket {
 pub struct State {
     /// The engine's side; `None` if it is in another process (invariant 3).
     pub endpoint: Option<EndpointId>,
+    /// Whom to ask then.
+    pub away: Option<Name>,
     /// How far it has come.
     pub stage: Stage,
     /// Bound or chosen address.
@@ -140,9 +147,11 @@ impl Socket {
             family,
             kind,
             nonblocking: AtomicBool::new(nonblocking),
+            named: AtomicBool::new(false),
             arrival: AtomicU64::new(0),
             state: Mutex::new(State {
                 endpoint,
+                away: None,
                 stage: Stage::Idle,
                 local: None,
                 bound: None,

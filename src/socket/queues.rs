@@ -3,24 +3,57 @@
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use super::{Kind, Socket, Stage};
-use crate::driver::{self, Arrived, Role};
+use super::{Kind, Socket, Stage, State, away};
+use crate::driver::{self, Arrived, Endpoint, Engine, Question, Role};
 use crate::sys::{clock, raw};
 
-/// Bytes that can be received; of a UDP socket, those of the next datagram. `None`: ask the
-/// descriptor.
-pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
-    let mut engine = driver::lock()?;
-    let state = socket.state();
-    let id = state.endpoint?;
-    if state.stage == Stage::Listening {
-        return Some(Err(Errno::INVAL));
+/// FIONREAD, which is SIOCINQ, and TIOCOUTQ, which is SIOCOUTQ (linux/sockios.h).
+pub const UNREAD: u32 = libc::FIONREAD as u32;
+/// Bytes sent or to be sent and not acknowledged.
+pub const UNACKNOWLEDGED: u32 = libc::TIOCOUTQ as u32;
+/// SIOCOUTQNSD: bytes not sent yet.
+pub const UNSENT: u32 = 0x894b;
+
+/// One of the counts. `None`: ask the descriptor.
+pub fn count(fd: RawFd, socket: &Socket, request: u32) -> Option<Result<usize, Errno>> {
+    if let Some(answer) = away::ask(fd, socket, &Question::Count { request }) {
+        let count = |bytes: Vec<u8>| bytes.first_chunk().map(|four| u32::from_ne_bytes(*four));
+        return Some(answer.map(|bytes| count(bytes).unwrap_or(0) as usize));
     }
-    drop(state);
-    engine.glance(None);
-    let endpoint = engine.endpoints.get(id)?;
+    let mut engine = driver::lock()?;
+    if request == UNREAD {
+        engine.glance(None);
+    }
+    let state = socket.state();
+    state.endpoint?;
+    Some(count_in(&mut engine, fd, socket, &state, request))
+}
+
+/// One of the counts of a socket that the engine serves.
+pub(super) fn count_in(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Socket,
+    state: &State,
+    request: u32,
+) -> Result<usize, Errno> {
+    if state.stage == Stage::Listening {
+        return Err(Errno::INVAL);
+    }
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let endpoint = endpoint.ok_or(Errno::INVAL)?;
+    match request {
+        UNREAD => Ok(unread(engine, endpoint, fd, socket.kind)),
+        UNACKNOWLEDGED => Ok(outgoing(engine, endpoint, |status| status.send_len)),
+        UNSENT => Ok(outgoing(engine, endpoint, |status| status.send_unsent)),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// Bytes that can be received; of a UDP socket, those of the next datagram.
+fn unread(engine: &Engine, endpoint: &Endpoint, fd: RawFd, kind: Kind) -> usize {
     let mut count = if endpoint.unread {
-        waiting(fd, socket.kind)
+        waiting(fd, kind)
     } else {
         0
     };
@@ -35,7 +68,7 @@ pub fn unread(fd: RawFd, socket: &Socket) -> Option<Result<usize, Errno>> {
         }
         _ => {}
     }
-    Some(Ok(count))
+    count
 }
 
 /// Bytes in the pair; of a datagram socket, those of the next message.
@@ -60,32 +93,16 @@ pub fn arrived_at(socket: &Socket) -> Option<u64> {
     Some(clock::realtime().saturating_sub(ago))
 }
 
-/// Bytes sent or to be sent and not acknowledged.
-pub fn unacknowledged(socket: &Socket) -> Option<Result<usize, Errno>> {
-    outgoing(socket, |status| status.send_len)
-}
-
-/// Bytes not sent yet.
-pub fn unsent(socket: &Socket) -> Option<Result<usize, Errno>> {
-    outgoing(socket, |status| status.send_unsent)
-}
-
 fn outgoing(
-    socket: &Socket,
+    engine: &Engine,
+    endpoint: &Endpoint,
     count: impl Fn(&crate::stack::tcp::TcpStatus) -> usize,
-) -> Option<Result<usize, Errno>> {
-    let engine = driver::lock()?;
-    let state = socket.state();
-    let id = state.endpoint?;
-    if state.stage == Stage::Listening {
-        return Some(Err(Errno::INVAL));
-    }
-    match engine.endpoints.get(id)?.role {
-        Role::Connection(connection) if socket.kind == Kind::Stream => Some(Ok(engine
-            .stack
-            .tcp_status(connection)
-            .as_ref()
-            .map_or(0, count))),
-        _ => Some(Ok(0)),
+) -> usize {
+    match endpoint.role {
+        Role::Connection(connection) => {
+            let status = engine.stack.tcp_status(connection);
+            status.as_ref().map_or(0, count)
+        }
+        _ => 0,
     }
 }

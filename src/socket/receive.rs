@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, errno};
+use super::{Kind, Socket, Stage, away, errno};
 use crate::driver::{self, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::sink::Datagram;
 use crate::sys::raw;
@@ -23,9 +23,12 @@ pub fn receive(
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     debug_assert_eq!(socket.kind, Kind::Stream);
-    let mut engine = driver::lock()?;
+    let engine = driver::lock();
     let state = socket.state();
-    let id = state.endpoint?;
+    let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
+        drop(state);
+        return receive_beside(fd, socket, data, flags);
+    };
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
     let onward = state.options.peeks_onward;
@@ -48,6 +51,41 @@ pub fn receive(
         onward,
     };
     Some(call.run(&mut engine))
+}
+
+/// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
+/// whether that is the end of the stream or an error.
+fn receive_beside(
+    fd: RawFd,
+    socket: &Socket,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    socket.away()?;
+    if flags & libc::MSG_ERRQUEUE != 0 {
+        return Some(Err(Errno::AGAIN));
+    }
+    if socket.state().stage == Stage::Listening {
+        // Its pair carries connections.
+        return Some(Err(Errno::NOTCONN));
+    }
+    let got = if flags & libc::MSG_TRUNC != 0 {
+        discard_beside(fd, socket, data.len(), flags)
+    } else {
+        raw::receive_waiting(fd, data.parts(), flags)
+    };
+    Some(match got {
+        Ok(0) if data.len() > 0 => away::pending_error(fd, socket).map_or(Ok(0), Err),
+        Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
+        got => got,
+    })
+}
+
+fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
+    if !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0 {
+        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+    }
+    raw::discard(fd, most, flags & libc::MSG_PEEK)
 }
 
 struct Call<'a, 'b> {

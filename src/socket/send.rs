@@ -7,10 +7,11 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, errno};
+use super::{Kind, Socket, away, errno};
 use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::sys::raw;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
@@ -24,9 +25,12 @@ pub fn send(
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     debug_assert_eq!(socket.kind, Kind::Stream);
-    let mut engine = driver::lock()?;
+    let engine = driver::lock();
     let state = socket.state();
-    let id = state.endpoint?;
+    let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
+        drop(state);
+        return send_beside(fd, socket, data, flags);
+    };
     let timeout = state.options.send_timeout;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     drop(state);
@@ -44,10 +48,34 @@ pub fn send(
         engine.sent_zero_copy(id);
     }
     drop(engine);
+    Some(with_signal(result, flags))
+}
+
+/// EPIPE comes with SIGPIPE, unless the program asks otherwise.
+fn with_signal(result: Result<usize, Errno>, flags: i32) -> Result<usize, Errno> {
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
         signal::raise_broken_pipe();
     }
-    Some(result)
+    result
+}
+
+/// Gives bytes to the stack of another process, by the pair. Where the pair is shut, the owner knows
+/// whether that is for an error.
+fn send_beside(
+    fd: RawFd,
+    socket: &Socket,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    socket.away()?;
+    let result = raw::send_message(fd, &[], data.parts(), flags);
+    let result = match result {
+        Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
+            Err(away::pending_error(fd, socket).unwrap_or(errno))
+        }
+        result => result,
+    };
+    Some(with_signal(result, flags))
 }
 
 struct Call<'a, 'b> {

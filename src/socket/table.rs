@@ -1,13 +1,16 @@
 //! From descriptor numbers to sockets.
 //!
 //! One byte a number says whether it is worth looking further, so that read(2) and close(2) of
-//! the program's files cost a load and a branch.
+//! the program's files cost a load and a branch. A number that was never looked at may have been
+//! inherited by execve(2) or received from another process: at the first call on it the descriptor
+//! is asked for its name, once ([`meet`](super::away::meet)). What the process opens itself is
+//! entered where it is made, so a number that was seen closed need not be asked again.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::Socket;
+use super::{Socket, away};
 use crate::sys::lock::{self, RwLock};
 
 /// Numbers that can be ours; a descriptor beyond them is left to the kernel. (fs.nr_open)
@@ -15,6 +18,8 @@ pub const NUMBERS: usize = 1 << 20;
 
 const SOCKET: u8 = 1;
 const EPOLL: u8 = 2;
+/// What is behind the number is known to be no socket of another process's stack.
+const KNOWN: u8 = 4;
 
 static MARKS: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
 static SOCKETS: RwLock<Vec<Option<Arc<Socket>>>> = RwLock::new(Vec::new());
@@ -31,7 +36,10 @@ fn marked(fd: RawFd, bit: u8) -> bool {
 #[inline]
 pub fn get(fd: RawFd) -> Option<Arc<Socket>> {
     if !marked(fd, SOCKET) {
-        return None;
+        if marked(fd, KNOWN) {
+            return None;
+        }
+        return away::meet(fd);
     }
     // Recursive: a signal handler may have interrupted this very thread in here.
     SOCKETS.read_recursive().get(fd as usize)?.clone()
@@ -59,13 +67,28 @@ pub fn insert(fd: RawFd, socket: Arc<Socket>) {
         }
         sockets[at] = Some(socket);
     }
-    mark.store(SOCKET, Ordering::Release);
+    mark.store(SOCKET | KNOWN, Ordering::Release);
+}
+
+/// Notes that `fd` is nothing of ours.
+pub fn note_foreign(fd: RawFd) {
+    if let Some(mark) = mark(fd) {
+        mark.fetch_or(KNOWN, Ordering::AcqRel);
+    }
+}
+
+/// Forgets all about `fd`, which has come from another process: its name is to be asked for.
+pub fn note_arrival(fd: RawFd) {
+    remove(fd);
+    if let Some(mark) = mark(fd) {
+        mark.store(0, Ordering::Release);
+    }
 }
 
 /// Forgets what `fd` was, and gives back the socket if it was one.
 pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
     let mark = mark(fd)?;
-    if mark.swap(0, Ordering::AcqRel) & SOCKET == 0 {
+    if mark.swap(KNOWN, Ordering::AcqRel) & SOCKET == 0 {
         return None;
     }
     SOCKETS.write().get_mut(fd as usize)?.take()

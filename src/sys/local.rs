@@ -1,24 +1,71 @@
-//! Listening sockets with an abstract name (unix(7)).
+//! Sockets with an abstract name (unix(7)): listeners, those who connect to them, and names that
+//! ends of pairs are given.
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    getsockname, listen, socket_with,
 };
 
+use super::wait::borrow;
 use super::{descriptor, option};
 
-/// Listens under `name`, a stream socket in the network namespace of the calling thread.
+/// What is said on a socket: bytes, or messages that keep their bounds.
+#[derive(Clone, Copy)]
+pub enum Sort {
+    /// SOCK_STREAM.
+    Bytes,
+    /// SOCK_SEQPACKET.
+    Messages,
+}
+
+fn socket(sort: Sort) -> Result<OwnedFd, Errno> {
+    let kind = match sort {
+        Sort::Bytes => SocketType::STREAM,
+        Sort::Messages => SocketType::SEQPACKET,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, kind, flags, None).and_then(descriptor::high)
+}
+
+/// Listens under `name` in the network namespace of the calling thread.
 ///
 /// # Errors
 /// EADDRINUSE: somebody has the name. What socket(2) and listen(2) say.
-pub fn listen_as(name: &[u8], backlog: i32) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .and_then(descriptor::high)?;
+pub fn listen_as(sort: Sort, name: &[u8], backlog: i32) -> Result<OwnedFd, Errno> {
+    let fd = socket(sort)?;
     bind(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
     listen(&fd, backlog)?;
     Ok(fd)
+}
+
+/// Connects to who listens under `name`, without waiting.
+///
+/// # Errors
+/// ECONNREFUSED: nobody does. EAGAIN: too many wait there already. What socket(2) says.
+pub fn connect_to(sort: Sort, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let fd = socket(sort)?;
+    connect(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
+    Ok(fd)
+}
+
+/// Gives an end of a pair a name, which everybody who holds it can read.
+///
+/// # Errors
+/// EINVAL: it has one. EADDRINUSE: another socket has this one.
+pub fn give_name(end: RawFd, name: &[u8]) -> Result<(), Errno> {
+    bind(borrow(end), &SocketAddrUnix::new_abstract_name(name)?)
+}
+
+/// The abstract name of `fd`, if it is a socket that has one.
+pub fn name_of(fd: RawFd) -> Option<Vec<u8>> {
+    let address = getsockname(borrow(fd)).ok()?;
+    if address.address_family() != AddressFamily::UNIX {
+        return None;
+    }
+    let address = SocketAddrUnix::try_from(address).ok()?;
+    address.abstract_name().map(<[u8]>::to_vec)
 }
 
 /// Takes a connection if one is there.
@@ -39,7 +86,8 @@ struct Credentials {
     group: u32,
 }
 
-/// The effective user of the process that connected (SO_PEERCRED).
+/// The effective user of the process at the other side (SO_PEERCRED): who connected, who listens,
+/// or who made the pair.
 ///
 /// # Errors
 /// What getsockopt(2) says.

@@ -53,22 +53,29 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
 
 /// Takes a descriptor that was handed over, without waiting. AGAIN: none is there.
 pub fn take_descriptor(end: impl AsFd, close_on_exec: bool) -> Result<Received, Errno> {
+    let mut handed = [0; HANDED];
+    let (_, descriptor) = take_message(end, &mut handed, close_on_exec)?;
+    Ok(Received { descriptor, handed })
+}
+
+/// Takes a message, and the descriptor that may come with it, without waiting; the message's
+/// length. AGAIN: none is there.
+pub fn take_message(
+    end: impl AsFd,
+    message: &mut [u8],
+    close_on_exec: bool,
+) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut handed = [0; HANDED];
     let mut flags = RecvFlags::DONTWAIT;
     flags.set(RecvFlags::CMSG_CLOEXEC, close_on_exec);
-    recvmsg(
-        end,
-        &mut [IoSliceMut::new(&mut handed)],
-        &mut control,
-        flags,
-    )?;
+    let parts = &mut [IoSliceMut::new(message)];
+    let count = recvmsg(end, parts, &mut control, flags)?.bytes;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    Ok(Received { descriptor, handed })
+    Ok((count, descriptor))
 }
 
 /// Sends without waiting and without SIGPIPE; how many bytes were taken.

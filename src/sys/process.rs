@@ -16,7 +16,7 @@ pub fn is_vfork_child() -> bool {
     known != 0 && known != raw::process_id()
 }
 
-/// Notes that the memory belongs to this process: when the stack starts, and in a forked child.
+/// Notes that the memory belongs to this process: when it starts, and in a forked child.
 pub fn note_id() {
     ID.store(raw::process_id(), Ordering::Relaxed);
 }

@@ -163,6 +163,11 @@ pub fn receive(
     receive_parts(fd, &rest, flags | libc::MSG_DONTWAIT)
 }
 
+/// recvmsg(2) into the program's buffers as the program asks for it.
+pub fn receive_waiting(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, Errno> {
+    receive_parts(fd, parts, flags)
+}
+
 fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, Errno> {
     let mut message = message(parts);
     // SAFETY: the kernel writes into the program's buffers, which it checks, and reads `message`

@@ -168,3 +168,22 @@ fn paws_of_old() {
         = received 10
     ");
 }
+
+/// TCP_WINDOW_CLAMP bounds the window, however much room there is.
+#[test]
+fn window_clamp() {
+    let mut script = Script::new();
+    script.options.window_clamp = Some(4096);
+    script.run(
+        "
+        ! listen 5
+        < S 0:0(0) win 65535 <mss 1000>
+        > S. 0:0(0) ack 1 win 4096
+        < . 1:1(0) ack 1 win 65535
+        < P. 1:1001(1000) ack 1 win 65535
+        > . 1:1(0) ack 1001 win 4096
+        < P. 1001:2001(1000) ack 1 win 65535
+        > . 1:1(0) ack 2001 win 4096
+    ",
+    );
+}

@@ -26,8 +26,9 @@ use rustix::io::Errno;
 use self::sockets::Row;
 use super::Engine;
 use crate::control::log;
+use crate::sys::local::{self, Sort};
 use crate::sys::wait::Set;
-use crate::sys::{local, pair, raw, words};
+use crate::sys::{pair, raw, words};
 
 /// Clients served at a time.
 const CLIENTS: usize = 4;
@@ -77,7 +78,7 @@ impl Window {
     /// Opens the window in `set`.
     fn open(set: &Set, first_token: u64) -> Result<Self, Errno> {
         let name = format!("sidestack/{}", raw::process_id());
-        let listener = local::listen_as(name.as_bytes(), BACKLOG)?;
+        let listener = local::listen_as(Sort::Bytes, name.as_bytes(), BACKLOG)?;
         set.add(&listener, first_token, EventFlags::IN)?;
         Ok(Self {
             listener,

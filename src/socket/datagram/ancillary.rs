@@ -50,7 +50,9 @@ pub fn tell_of_connection(fd: RawFd, socket: &Socket, any: bool) -> Vec<Told> {
         stamps(&options, at, &mut told);
     }
     let asked = options.ancillary.unread;
-    let unread = asked.then(|| queues::unread(fd, socket)).flatten();
+    let unread = asked
+        .then(|| queues::count(fd, socket, queues::UNREAD))
+        .flatten();
     if let Some(Ok(count)) = unread {
         told.push(Told {
             level: libc::IPPROTO_TCP,

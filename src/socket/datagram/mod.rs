@@ -1,8 +1,8 @@
 //! UDP sockets: bind, connect, send, receive.
 //!
 //! A datagram's message in the pair has a header ([`Arrived`](crate::driver::Arrived)), so that
-//! its addresses survive the way; in a forked child, where there is no engine for the socket, the
-//! calls speak that format with the parent's stack.
+//! its addresses survive the way; where the socket's stack is in another process, the calls speak
+//! that format with it.
 
 mod ancillary;
 mod receive;
@@ -16,7 +16,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::address::{self, Given};
+use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
 use super::connect::{self, Way};
 use super::{Socket, State, errno};
@@ -103,17 +103,6 @@ pub fn connect(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
-    Ok(Rest::Done)
-}
-
-/// connect(2) in a forked child: whom the child's datagrams are for. What arrives is not sorted by
-/// it.
-pub fn connect_beside(socket: &Socket, state: &mut State, address: &[u8]) -> Result<Rest, Errno> {
-    match address::read_destination(address, socket.family)? {
-        _ if address.starts_with(&(libc::AF_UNSPEC as u16).to_ne_bytes()) => state.remote = None,
-        Some(Given::V4(remote)) => state.remote = Some(remote),
-        _ => return Err(Errno::NETUNREACH),
-    }
     Ok(Rest::Done)
 }
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::driver::{self, Arrived, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::socket::waiting::{deadline, resume};
-use crate::socket::{Socket, errno};
+use crate::socket::{Socket, away, errno};
 use crate::sys::raw;
 use crate::sys::user::Buffers;
-use crate::sys::wait::{entry, poll_for};
+use crate::sys::wait::entry;
 
 /// A received datagram.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ fn receive_one(
     let endpoint = state.endpoint;
     drop(state);
     let (Some(mut engine), Some(id)) = (engine, endpoint) else {
-        return receive_beside(fd, data, flags, timeout);
+        return receive_beside(fd, socket, data, flags);
     };
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -89,18 +89,12 @@ fn receive_one(
 /// Takes a datagram out of a pair that another process's stack fills.
 fn receive_beside(
     fd: RawFd,
+    socket: &Socket,
     data: &Buffers<'_>,
     flags: i32,
-    timeout: Option<Duration>,
 ) -> Result<Received, Errno> {
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Err(Errno::AGAIN);
-    }
-    if timeout.is_some() && flags & libc::MSG_DONTWAIT == 0 {
-        let mut fds = [entry(fd, libc::POLLIN)];
-        if poll_for(&mut fds, timeout, None)? == 0 {
-            return Err(Errno::AGAIN);
-        }
     }
     loop {
         let mut header = [0; Arrived::LEN];
@@ -114,6 +108,9 @@ fn receive_beside(
             return Ok(Received::new(&arrived, count - header.len(), data.len()));
         }
         pass_over(fd, flags);
+        if let Some(errno) = away::pending_error(fd, socket) {
+            return Err(errno);
+        }
     }
 }
 

@@ -45,7 +45,8 @@ pub fn send(
     let engine = driver::lock();
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
-        return send_beside(fd, &state, data, to, flags);
+        drop(state);
+        return send_beside(fd, socket, data, to, flags);
     };
     let call = Call {
         socket,
@@ -59,21 +60,23 @@ pub fn send(
 /// Gives a datagram to the stack of the process that made the socket.
 fn send_beside(
     fd: RawFd,
-    state: &State,
+    socket: &Arc<Socket>,
     data: &Buffers<'_>,
     to: Option<Given>,
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     let to = match to {
-        Some(Given::V4(to)) => Some(to),
-        None | Some(Given::Unspecified) if state.remote.is_some() => state.remote,
-        None | Some(Given::Unspecified) => return Some(Err(Errno::DESTADDRREQ)),
+        Some(Given::V4(to)) => to,
+        None | Some(Given::Unspecified) => match connect::peer(fd, socket) {
+            Some(to) => to,
+            None => return Some(Err(Errno::DESTADDRREQ)),
+        },
         Some(Given::V6 | Given::AnyV6(_)) => return Some(Err(Errno::NETUNREACH)),
     };
     if data.len() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
-    let header = Departing { to }.encode();
+    let header = Departing { to: Some(to) }.encode();
     let sent = raw::send_message(fd, &header, data.parts(), flags);
     Some(sent.map(|count| count.saturating_sub(header.len())))
 }

@@ -1,19 +1,19 @@
 //! getsockopt(2).
 
 use core::time::Duration;
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::set::{PEEK_OFFSET, deferral};
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
-use crate::driver::{self, Engine};
-use crate::socket::{Family, Kind, Socket, Stage, State, address, connect, errno};
+use crate::driver::{self, Engine, Question};
+use crate::socket::{Family, Kind, Socket, Stage, State, address, away, connect, errno};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
 use crate::stack::tcp::Congestion;
-use crate::sys::raw;
 
 /// Room of the longest name TCP_CONGESTION gives, in bytes.
 const CONGESTION_NAME: usize = 16;
@@ -23,37 +23,51 @@ const DEFAULT_SEGMENT: i32 = 536;
 /// getsockopt(2) of at most `room` bytes. `None`: the descriptor is the kernel's by now, make the
 /// call on it.
 pub fn get(
+    fd: RawFd,
     socket: &Arc<Socket>,
     level: i32,
     name: i32,
     room: i32,
 ) -> Option<Result<Vec<u8>, Errno>> {
-    if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
-        return Some(peer_name(socket, room));
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_PEERNAME) => return Some(peer_name(fd, socket, room)),
+        // The pair's is as unique as the socket's would be, in every process.
+        (libc::SOL_SOCKET, libc::SO_COOKIE) => return None,
+        PEEK_OFFSET if socket.kind == Kind::Stream => return None,
+        _ => {}
+    }
+    if let Some(answer) = away::ask(fd, socket, &Question::Get { level, name, room }) {
+        return Some(answer);
     }
     let mut engine = driver::lock();
     let mut state = socket.state();
-    if state.endpoint.is_none() {
-        // In a forked child: there is nothing to ask but what the state remembers.
-        engine = None;
-    }
-    let mut engine = engine.as_deref_mut();
-    let peeks = (level, name) == PEEK_OFFSET && socket.kind == Kind::Stream;
-    if peeks || (level, name) == (libc::SOL_SOCKET, libc::SO_COOKIE) {
-        // The pair's cookie is as unique as the socket's would be.
-        let program = engine?.endpoints.get(state.endpoint?)?.program;
-        return Some(raw::getsockopt(program, level, name, room));
-    }
+    let engine = match state.endpoint {
+        Some(_) => engine.as_deref_mut(),
+        None if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) => return None,
+        // The owner is gone: there is nothing to ask but what the state remembers.
+        None => None,
+    };
+    Some(get_in(engine, socket, &mut state, (level, name), room))
+}
+
+/// getsockopt(2) of a socket that the engine serves.
+pub fn get_in(
+    mut engine: Option<&mut Engine>,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    (level, name): (i32, i32),
+    room: i32,
+) -> Result<Vec<u8>, Errno> {
     let ours = match (level, socket.kind) {
-        (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, &mut state, name),
-        (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), &state, name),
-        (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), &state, name),
+        (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
+        (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), state, name),
+        (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), state, name),
         _ => None,
     };
-    Some(match ours {
+    match ours {
         Some(value) => value.and_then(|value| fit(value, level, room)),
         None => kernel::get(socket, &state.options, (level, name), room),
-    })
+    }
 }
 
 /// As much of a value as there is room for.
@@ -71,8 +85,8 @@ fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
 }
 
 /// SO_PEERNAME: getpeername(2) by another door. EINVAL: too little room.
-fn peer_name(socket: &Arc<Socket>, room: i32) -> Result<Vec<u8>, Errno> {
-    let remote = connect::peer(socket).ok_or(Errno::NOTCONN)?;
+fn peer_name(fd: RawFd, socket: &Socket, room: i32) -> Result<Vec<u8>, Errno> {
+    let remote = connect::peer(fd, socket).ok_or(Errno::NOTCONN)?;
     let (bytes, count) = address::write(remote, socket.family);
     match usize::try_from(room) {
         Ok(room) if room <= count => Ok(bytes[..room].to_vec()),
@@ -220,7 +234,10 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::TCP_INFO => bytes(info::tcp_info(
             engine,
             connection(engine, state),
-            state.stage,
+            match state.remote {
+                None if state.stage == Stage::Connected => Stage::Idle,
+                _ => state.stage,
+            },
         )),
         _ => None,
     }

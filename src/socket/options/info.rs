@@ -75,7 +75,7 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
             None => info.byte(0, CLOSE),
         },
         None if stage == Stage::Listening => info.byte(0, LISTEN),
-        // In a forked child nothing more is known.
+        // Its owner does not answer: nothing more is known.
         None if engine.is_none() && stage == Stage::Connected => info.byte(0, ESTABLISHED),
         None => info.byte(0, CLOSE),
     }

@@ -25,6 +25,8 @@ pub(super) const UDP_CORK: i32 = 1;
 const UDP_ENCAP: i32 = 100;
 const UDP_SEGMENT: i32 = 103;
 const UDP_GRO: i32 = 104;
+/// IP_LOCAL_PORT_RANGE of linux/in.h.
+const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
@@ -130,6 +132,7 @@ pub(super) fn note(
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,
             libc::IP_RECVTOS => options.ancillary.service = on,
             libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
+            IP_LOCAL_PORT_RANGE => options.port_range = number.cast_unsigned(),
             libc::IP_FREEBIND => options.free_bind = on,
             libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
             _ => {}

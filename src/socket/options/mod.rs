@@ -19,8 +19,8 @@ mod kernel;
 mod memory;
 mod set;
 
-pub use get::get;
-pub use set::set;
+pub use get::{get, get_in};
+pub use set::{set, set_in};
 
 use core::time::Duration;
 use rustix::fd::RawFd;
@@ -86,6 +86,8 @@ pub struct Options {
     pub reuse_address: bool,
     pub reuse_port: bool,
     pub free_bind: bool,
+    /// IP_LOCAL_PORT_RANGE: the highest port above the lowest; 0: none.
+    pub port_range: u32,
     /// IP_BIND_ADDRESS_NO_PORT.
     pub bind_no_port: bool,
     pub v6_only: bool,
@@ -152,6 +154,7 @@ impl Options {
             reuse_address: false,
             reuse_port: false,
             free_bind: false,
+            port_range: 0,
             bind_no_port: false,
             v6_only: false,
             keep_alive: false,

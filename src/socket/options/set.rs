@@ -1,16 +1,22 @@
 //! setsockopt(2).
 
 use core::time::Duration;
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Options, kernel};
-use crate::driver::{self, Engine, Passed};
+use crate::driver::{self, Engine, Passed, Question};
 use crate::socket::bind::Rest;
-use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram};
+use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram};
 use crate::stack::config::Limits;
 use crate::sys::raw;
 
+/// The options that say how long calls wait.
+const WAITS: [(i32, i32); 2] = [
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
+];
 /// SO_LINGER and SO_*TIMEO structures, in bytes.
 const LINGER: usize = 8;
 const TIMEVAL: usize = 16;
@@ -27,32 +33,109 @@ pub(super) const PEEK_OFFSET: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF)
 const LONGEST_PERIOD: i32 = 120;
 
 /// setsockopt(2). `None`: the descriptor is the kernel's (by now), make the call on it.
-pub fn set(socket: &Arc<Socket>, level: i32, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
+pub fn set(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    level: i32,
+    name: i32,
+    value: &[u8],
+) -> Option<Result<(), Errno>> {
+    let option = (level, name);
+    if let Some(result) = set_elsewhere(fd, socket, option, value) {
+        return Some(result);
+    }
     let engine = driver::lock();
     let mut state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
-        return set_beside(socket, &mut state, (level, name), value);
+        return set_alone(socket, &mut state, option, value);
     };
-    match set_any(&mut engine, socket, &mut state, (level, name), value) {
+    match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
         Ok(Rest::Done) => {}
         Err(errno) => return Some(Err(errno)),
     }
-    state.options.remember(level, name, value);
-    if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
-        engine.forget_errors(id);
+    apply(&mut engine, &mut state, option, value);
+    let shared = engine
+        .endpoints
+        .get(id)
+        .is_some_and(|held| held.unseen_writers);
+    if shared && WAITS.contains(&option) {
+        // Others wait on the descriptor.
+        let _ = raw::setsockopt(fd, level, name, value);
     }
-    if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
-        datagram::push(&mut engine, &mut state);
-    }
-    engine.apply(
-        id,
-        state.options.linger,
-        state.options.receive_low_water,
-        &state.options.tcp(),
-        &state.options.udp(),
-    );
     Some(Ok(()))
+}
+
+/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over.
+pub fn set_in(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Result<(), Errno> {
+    if !store_in(engine, socket, state, option, value)? {
+        return Err(Errno::NOPROTOOPT);
+    }
+    apply(engine, state, option, value);
+    Ok(())
+}
+
+/// Remembers an option that was set, and tells the stack.
+fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), value: &[u8]) {
+    state.options.remember(level, name, value);
+    if let Some(id) = state.endpoint {
+        if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
+            engine.forget_errors(id);
+        }
+        if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
+            datagram::push(engine, state);
+        }
+        engine.apply(
+            id,
+            state.options.linger,
+            state.options.receive_low_water,
+            &state.options.tcp(),
+            &state.options.udp(),
+        );
+    }
+}
+
+/// Has the owner set an option. Times to wait count for the descriptor, too, on which this process
+/// waits. `None`: no other process has the socket's stack, or it does not answer.
+fn set_elsewhere(
+    fd: RawFd,
+    socket: &Socket,
+    (level, name): (i32, i32),
+    value: &[u8],
+) -> Option<Result<(), Errno>> {
+    let value = value.to_vec();
+    let question = Question::Set { level, name, value };
+    let answer = away::ask(fd, socket, &question)?;
+    if let Question::Set { value, .. } = &question
+        && answer.is_ok()
+        && WAITS.contains(&(level, name))
+    {
+        let _ = raw::setsockopt(fd, level, name, value);
+    }
+    Some(answer.map(drop))
+}
+
+/// Without an answer from the socket's owner: stored for getsockopt(2). Times to wait count for the
+/// descriptor, on which the call is then made.
+fn set_alone(
+    socket: &Socket,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Option<Result<(), Errno>> {
+    let stored = store(socket, state, option, value, &Limits::default(), |_| true);
+    match stored {
+        Ok(true) => state.options.remember(option.0, option.1, value),
+        Ok(false) => return Some(Err(Errno::NOPROTOOPT)),
+        Err(errno) => return Some(Err(errno)),
+    }
+    (!WAITS.contains(&option)).then_some(Ok(()))
 }
 
 fn set_any(
@@ -62,11 +145,38 @@ fn set_any(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<Rest, Errno> {
-    if let Some(result) = set_ours(socket, state, option, value, engine.limits()) {
-        return result.map(|()| Rest::Done);
+    match store_in(engine, socket, state, option, value)? {
+        true => Ok(Rest::Done),
+        false => leave(engine, socket, state, option),
     }
+}
+
+/// Stores an option of a socket that the engine serves; false: only the kernel can heed it.
+fn store_in(
+    engine: &Engine,
+    socket: &Socket,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+) -> Result<bool, Errno> {
     if option == PEEK_OFFSET && socket.kind == Kind::Stream {
-        return set_peek_offset(engine, state, value).map(|()| Rest::Done);
+        return set_peek_offset(engine, state, value).map(|()| true);
+    }
+    let is_driven = |device: &[u8]| engine.is_driven(device);
+    store(socket, state, option, value, engine.limits(), is_driven)
+}
+
+/// Stores an option; false: only the kernel can heed it.
+fn store(
+    socket: &Socket,
+    state: &mut State,
+    option: (i32, i32),
+    value: &[u8],
+    limits: &Limits,
+    is_driven: impl Fn(&[u8]) -> bool,
+) -> Result<bool, Errno> {
+    if let Some(result) = set_ours(socket, state, option, value, limits) {
+        return result.map(|()| true);
     }
     if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
         && socket.family == Family::Inet6
@@ -75,11 +185,11 @@ fn set_any(
         return Err(Errno::INVAL);
     }
     kernel::set(socket, &state.options, option, value)?;
-    if kernel::needs_kernel(option, value, |device| engine.is_driven(device)) {
-        return leave(engine, socket, state, option);
+    if kernel::needs_kernel(option, value, is_driven) {
+        return Ok(false);
     }
     kernel::note(&mut state.options, option, value)?;
-    Ok(Rest::Done)
+    Ok(true)
 }
 
 /// `None`: not one of ours.
@@ -108,29 +218,6 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
     state.options.peeks_onward = offset >= 0;
     Ok(())
-}
-
-/// In a forked child, away from the socket's stack: stored for getsockopt(2), without effect on
-/// the connection. Times to wait count for the descriptor, on which the call is then made.
-fn set_beside(
-    socket: &Socket,
-    state: &mut State,
-    option: (i32, i32),
-    value: &[u8],
-) -> Option<Result<(), Errno>> {
-    let result = match set_ours(socket, state, option, value, &Limits::default()) {
-        Some(result) => result,
-        None if kernel::needs_kernel(option, value, |_| true) => Err(Errno::NOPROTOOPT),
-        None => kernel::set(socket, &state.options, option, value)
-            .and_then(|()| kernel::note(&mut state.options, option, value)),
-    };
-    if result.is_ok() {
-        state.options.remember(option.0, option.1, value);
-    }
-    match option {
-        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => None,
-        _ => Some(result),
-    }
 }
 
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come

@@ -283,7 +283,9 @@ impl Tcp {
         if let Some(at) = tcb.deadlines.earliest() {
             self.timers.arm(index, at);
         }
-        self.list_dirty(index);
+        if tcb.marks.dirty {
+            self.list_dirty(index);
+        }
         sent
     }
 

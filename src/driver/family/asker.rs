@@ -1,0 +1,102 @@
+//! The side that holds a descriptor of another process's socket.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+
+use super::super::passed::{Passed, count_passed};
+use super::name::desk;
+use super::words::{self, Answer, Question};
+use super::{LONGEST, Name};
+use crate::sys::local::{self, Sort};
+use crate::sys::wait::{borrow, entry, poll_for};
+use crate::sys::{clock, pair};
+
+/// How long an owner may take, in nanoseconds: it may be waiting for its processor.
+const PATIENCE: u64 = 3_000_000_000;
+/// How long one that took longer is not asked again, in nanoseconds.
+const SILENCE: u64 = 1_000_000_000;
+/// Between two attempts to reach an owner at whose desk too many wait.
+const QUEUE: Duration = Duration::from_millis(1);
+
+/// Until when owners are not asked, in monotonic nanoseconds.
+static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
+
+/// Asks the owner of `name`, which is what `fd` is. `None`: there is no answer.
+pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
+    let now = clock::monotonic();
+    if now < SILENT_UNTIL.load(Ordering::Relaxed) {
+        return None;
+    }
+    let deadline = now.saturating_add(PATIENCE);
+    // A forked child's descriptor has no name yet.
+    let answer = if name.give(fd) {
+        ask_until(fd, name, question, deadline)
+    } else {
+        None
+    };
+    if answer.is_none() {
+        count_passed(Passed::Unanswered);
+        let now = clock::monotonic();
+        if now >= deadline {
+            SILENT_UNTIL.store(now.saturating_add(SILENCE), Ordering::Relaxed);
+        }
+    }
+    answer
+}
+
+fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Option<Answer> {
+    let message = question.encode();
+    // An owner with too many clients dismisses the oldest unheard.
+    while clock::monotonic() < deadline {
+        let desk = reach(name.engine, deadline)?;
+        if !is_trusted(&desk, fd) {
+            return None;
+        }
+        if pair::give_descriptor(&desk, &message, borrow(fd)).is_ok()
+            && let Some(answer) = receive(&desk, deadline)
+        {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+fn reach(engine: u64, deadline: u64) -> Option<OwnedFd> {
+    let name = desk(engine);
+    loop {
+        match local::connect_to(Sort::Messages, name.as_bytes()) {
+            Ok(desk) => return Some(desk),
+            Err(Errno::AGAIN) if clock::monotonic() < deadline => {
+                let _ = poll_for(&mut [], Some(QUEUE), None);
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Whether who sits at the desk may be shown the descriptor (invariant 3).
+fn is_trusted(desk: &OwnedFd, fd: RawFd) -> bool {
+    let maker = local::peer_user(borrow(fd));
+    local::peer_user(desk)
+        .is_ok_and(|user| user == 0 || user == local::own_user() || Ok(user) == maker)
+}
+
+fn receive(desk: &OwnedFd, deadline: u64) -> Option<Answer> {
+    loop {
+        let left = deadline.saturating_sub(clock::monotonic());
+        if left == 0 {
+            return None;
+        }
+        let mut fds = [entry(desk.as_raw_fd(), libc::POLLIN)];
+        match poll_for(&mut fds, Some(Duration::from_nanos(left)), None) {
+            Ok(1) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    let mut message = [0; LONGEST];
+    let count = pair::take(desk, &mut message).ok()?;
+    words::decode(&message[..count])
+}

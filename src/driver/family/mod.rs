@@ -1,0 +1,41 @@
+//! A socket is a socket in every process that holds it.
+//!
+//! Descriptors reach other processes by fork(2), execve(2) and SCM_RIGHTS. There they read, write
+//! and poll by themselves, through the pair. What a pair cannot answer (names, options, errors),
+//! the process asks of the *owner*: whoever has the engine now, the process that made the socket
+//! or its heir.
+//!
+//! ```text
+//!   program's end ── its name says: engine, endpoint
+//!        │
+//!   asker ── question, with the descriptor ──► \0sidestack/stack/<engine> ──► owner
+//!         ◄────────────── answer ─────────────
+//! ```
+//!
+//! A socket's program end is given an abstract name (unix(7)) before it leaves a process that
+//! knows what it is, so whoever holds the descriptor knows too, without a table. A forked child
+//! needs none: it knows from its parent's memory.
+//!
+//! 1. A question is one message with the descriptor it is about, an answer one message. Both are
+//!    bounded and checked ([`words`] has them all).
+//! 2. Who asks proves by the descriptor that the socket is his to ask about. The owner looks at its
+//!    name, and at who made the pair: that must be the owner's own user, or root.
+//! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
+//! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
+//!    the pair's own.
+//! 5. The owner's part is one short piece of work of a pass, like the window's, and never a wait.
+
+mod asker;
+mod name;
+mod owner;
+mod words;
+
+pub use asker::ask;
+pub use name::Name;
+pub use owner::on_question;
+pub use words::{Answer, Description, Question};
+
+pub(super) use owner::{Desk, TOKENS};
+
+/// Bytes of the longest question or answer.
+const LONGEST: usize = 4096 + 64;

@@ -1,0 +1,171 @@
+//! Questions and answers as messages.
+//!
+//! A question is four words and bytes: what is asked, up to three numbers, and an address or an
+//! option's value. An answer is an errno value (0: success) and bytes. Words are 32 bits, in the
+//! machine's byte order.
+
+use core::net::SocketAddrV4;
+use rustix::io::Errno;
+
+/// What is asked of the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What the socket is, and its addresses: a [`Description`].
+    Describe,
+    /// getsockopt(2) of at most `room` bytes.
+    Get { level: i32, name: i32, room: i32 },
+    /// setsockopt(2).
+    Set {
+        level: i32,
+        name: i32,
+        value: Vec<u8>,
+    },
+    /// shutdown(2).
+    Shutdown { how: i32 },
+    /// connect(2), without waiting.
+    Connect { address: Vec<u8> },
+    /// listen(2).
+    Listen { backlog: i32 },
+    /// ioctl(2) of a request that counts bytes: an integer.
+    Count { request: u32 },
+}
+
+/// What the owner says: bytes, or an errno value.
+pub type Answer = Result<Vec<u8>, Errno>;
+
+/// What a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The family given to socket(2) was AF_INET6.
+    pub inet6: bool,
+    /// SOCK_DGRAM, else SOCK_STREAM.
+    pub datagram: bool,
+    /// It listens.
+    pub listening: bool,
+    /// It is connected, or was.
+    pub connected: bool,
+    /// An address of its own.
+    pub local: Option<SocketAddrV4>,
+    /// The peer it has now.
+    pub remote: Option<SocketAddrV4>,
+}
+
+const WORDS: usize = 16;
+
+impl Question {
+    /// The message.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (what, numbers, bytes): (u32, [i32; 3], &[u8]) = match self {
+            Self::Describe => (1, [0; 3], &[]),
+            Self::Get { level, name, room } => (2, [*level, *name, *room], &[]),
+            Self::Set { level, name, value } => (3, [*level, *name, 0], value),
+            Self::Shutdown { how } => (4, [*how, 0, 0], &[]),
+            Self::Connect { address } => (5, [0; 3], address),
+            Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
+            Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
+        };
+        let mut message = what.to_ne_bytes().to_vec();
+        for number in numbers {
+            message.extend_from_slice(&number.to_ne_bytes());
+        }
+        message.extend_from_slice(bytes);
+        message
+    }
+
+    /// Reads a message; `None`: it is none.
+    pub(super) fn decode(message: &[u8]) -> Option<Self> {
+        let (words, bytes) = message.split_at_checked(WORDS)?;
+        let word = |at: usize| {
+            words[4 * at..]
+                .first_chunk()
+                .map(|four| i32::from_ne_bytes(*four))
+        };
+        let (a, b, c) = (word(1)?, word(2)?, word(3)?);
+        Some(match word(0)? {
+            1 => Self::Describe,
+            2 => Self::Get {
+                level: a,
+                name: b,
+                room: c,
+            },
+            3 => Self::Set {
+                level: a,
+                name: b,
+                value: bytes.to_vec(),
+            },
+            4 => Self::Shutdown { how: a },
+            5 => Self::Connect {
+                address: bytes.to_vec(),
+            },
+            6 => Self::Listen { backlog: a },
+            7 => Self::Count {
+                request: a.cast_unsigned(),
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// An answer's message.
+pub(super) fn encode(answer: &Answer) -> Vec<u8> {
+    let (errno, bytes): (i32, &[u8]) = match answer {
+        Ok(bytes) => (0, bytes),
+        Err(errno) => (errno.raw_os_error(), &[]),
+    };
+    [&errno.to_ne_bytes(), bytes].concat()
+}
+
+/// Reads an answer's message; `None`: it is none.
+pub(super) fn decode(message: &[u8]) -> Option<Answer> {
+    let (errno, bytes) = message.split_first_chunk()?;
+    Some(match i32::from_ne_bytes(*errno) {
+        0 => Ok(bytes.to_vec()),
+        errno @ 1..4096 => Err(Errno::from_raw_os_error(errno)),
+        _ => return None,
+    })
+}
+
+impl Description {
+    const LEN: usize = 16;
+
+    /// As an answer's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let flags = [
+            self.inet6,
+            self.datagram,
+            self.listening,
+            self.connected,
+            self.local.is_some(),
+            self.remote.is_some(),
+        ];
+        let bits = flags
+            .iter()
+            .rev()
+            .fold(0, |bits, &flag| bits << 1 | u8::from(flag));
+        let mut bytes = vec![bits, 0, 0, 0];
+        for address in [self.local, self.remote] {
+            bytes.extend_from_slice(&address.map_or([0; 4], |held| held.ip().octets()));
+            bytes.extend_from_slice(&address.map_or(0, |held| held.port()).to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Reads an answer's bytes.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::LEN] = bytes.try_into().ok()?;
+        let flag = |at: u8| bytes[0] >> at & 1 == 1;
+        let address = |at: usize| {
+            let ip = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+            let port = u16::from_ne_bytes([bytes[at + 4], bytes[at + 5]]);
+            SocketAddrV4::new(ip.into(), port)
+        };
+        Some(Self {
+            inet6: flag(0),
+            datagram: flag(1),
+            listening: flag(2),
+            connected: flag(3),
+            local: flag(4).then(|| address(4)),
+            remote: flag(5).then(|| address(10)),
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! What other processes ask about sockets of this one's stack.
+//!
+//! The calls are those of the program itself, but none of them waits, and none lets the kernel
+//! serve the socket: the descriptors are in another process's hands.
+
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::address::{self, Given};
+use super::bind::protocol;
+use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
+use super::{options, queues};
+use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role};
+
+/// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
+pub(super) fn answer(
+    engine: &mut Engine,
+    id: EndpointId,
+    fd: RawFd,
+    question: &Question,
+) -> Answer {
+    let socket = socket_of(engine, id).ok_or(Errno::NOTSOCK)?;
+    // The program's own number is closed, perhaps: then the asker's is good for the moment.
+    let lent = engine.endpoints.get_mut(id).filter(|held| held.program < 0);
+    let lent = lent.map(|held| held.program = fd).is_some();
+    if lent && engine.pass_reset(id) {
+        return Err(Errno::NOTSOCK);
+    }
+    let answer = call(engine, &socket, fd, question);
+    let id = socket.state().endpoint.unwrap_or(id);
+    if lent && let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.program = -1;
+    }
+    engine.finish_pass();
+    answer
+}
+
+/// The socket that `id` belongs to.
+pub(super) fn socket_of(engine: &mut Engine, id: EndpointId) -> Option<Arc<Socket>> {
+    let record = engine.endpoints.get(id)?.record.clone()?;
+    let socket = record.downcast::<Socket>().ok()?;
+    let own = socket.state().endpoint == Some(id);
+    Some(if own {
+        socket
+    } else {
+        // Another process has accepted it from this listener.
+        accept::inherit(engine, &socket, id, false)
+    })
+}
+
+fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Question) -> Answer {
+    let mut state = socket.state();
+    let state = &mut *state;
+    match question {
+        Question::Describe => Ok(describe(engine, socket, state).encode()),
+        Question::Get { level, name, room } => {
+            options::get_in(Some(engine), socket, state, (*level, *name), *room)
+        }
+        Question::Set { level, name, value } => {
+            options::set_in(engine, socket, state, (*level, *name), value).map(|()| Vec::new())
+        }
+        Question::Shutdown { how } => {
+            lifecycle::shutdown_in(engine, fd, socket, state, *how).map(|()| Vec::new())
+        }
+        Question::Connect { address } => {
+            connect_in(engine, socket, state, address).map(|()| Vec::new())
+        }
+        Question::Listen { backlog } => {
+            bind::listen_in(engine, socket, state, *backlog).map(|()| Vec::new())
+        }
+        Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
+            .map(|count| (count as i32).to_ne_bytes().to_vec()),
+    }
+}
+
+fn describe(engine: &Engine, socket: &Socket, state: &State) -> Description {
+    Description {
+        inet6: socket.family == Family::Inet6,
+        datagram: socket.kind == Kind::Datagram,
+        listening: state.stage == Stage::Listening,
+        connected: matches!(state.stage, Stage::Connecting | Stage::Connected),
+        local: state.local,
+        remote: connect::peer_in(engine, socket, state),
+    }
+}
+
+/// connect(2) without waiting. ENETUNREACH: only the kernel could serve the peer.
+fn connect_in(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    address: &[u8],
+) -> Result<(), Errno> {
+    let given = address::read(address, connect::family_of(socket, state, address))?;
+    if let Given::V4(remote) = given {
+        let way = connect::decide(engine, protocol(socket.kind), state, remote)?;
+        way.ok_or(Errno::NETUNREACH)?;
+    }
+    match (socket.kind, given) {
+        (_, Given::V6 | Given::AnyV6(_)) => Err(Errno::NETUNREACH),
+        (Kind::Datagram, given) => datagram::connect(engine, socket, state, given).map(drop),
+        (Kind::Stream, Given::Unspecified) => Err(Errno::AFNOSUPPORT),
+        (Kind::Stream, Given::V4(remote)) => {
+            let role = state
+                .endpoint
+                .and_then(|id| engine.endpoints.get(id))
+                .map(|endpoint| endpoint.role);
+            match role {
+                Some(Role::Undecided) => connect::begin(engine, socket, state, remote),
+                Some(Role::Connecting(_)) => Err(Errno::ALREADY),
+                Some(Role::Ended) => Err(Errno::CONNABORTED),
+                _ => Err(Errno::ISCONN),
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Sockets whose stack is in another process: recognising them, and asking their owner.
+//!
+//! See the driver's `family` for who answers, and how. Here is what this process does with it.
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::waiting::resume;
+use super::{Family, Kind, Socket, Stage, answers, table};
+use crate::driver::{self, Answer, Description, Interruption, Name, Question};
+use crate::sys::wait::{entry, poll_for};
+use crate::sys::{process, raw};
+
+impl Socket {
+    /// Whom to ask about it; `None`: this process's own stack serves it.
+    pub(super) fn away(&self) -> Option<Name> {
+        let state = self.state();
+        match state.endpoint {
+            Some(_) => None,
+            None => state.away,
+        }
+    }
+}
+
+/// Asks the owner of `fd`. `None`: there is none, or it does not answer.
+pub(super) fn ask(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
+    let name = socket.away()?;
+    if driver::is_inside() {
+        return None;
+    }
+    match driver::ask(fd, name, question) {
+        // It knows nothing of it any more: the connection is over, and the pair tells the rest.
+        Some(Err(Errno::NOTSOCK)) => {
+            socket.state().remote = None;
+            None
+        }
+        answer => answer,
+    }
+}
+
+/// Asks the owner of `fd`, if another process has it, how far the socket has come, and remembers
+/// that.
+pub fn refresh(fd: RawFd, socket: &Socket) {
+    if let Some(Ok(bytes)) = ask(fd, socket, &Question::Describe)
+        && let Some(described) = Description::decode(&bytes)
+    {
+        remember(socket, &described);
+    }
+}
+
+fn remember(socket: &Socket, described: &Description) {
+    let mut state = socket.state();
+    state.local = described.local;
+    state.remote = described.remote;
+    state.stage = match (described.listening, described.connected) {
+        (true, _) => Stage::Listening,
+        (_, true) => Stage::Connected,
+        _ => Stage::Idle,
+    };
+}
+
+/// The error the owner, or else the pair, has for `fd`, once.
+pub(super) fn pending_error(fd: RawFd, socket: &Socket) -> Option<Errno> {
+    let question = Question::Get {
+        level: libc::SOL_SOCKET,
+        name: libc::SO_ERROR,
+        room: 4,
+    };
+    let answer = ask(fd, socket, &question)
+        .unwrap_or_else(|| raw::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, 4));
+    let errno = i32::from_ne_bytes(*answer.ok()?.first_chunk()?);
+    (errno != 0).then(|| Errno::from_raw_os_error(errno))
+}
+
+/// How long calls on the descriptor wait: what SO_RCVTIMEO or SO_SNDTIMEO was set to in any of the
+/// processes that hold it.
+pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
+    let value = raw::getsockopt(fd, libc::SOL_SOCKET, option, 16).ok()?;
+    let word = |at: usize| {
+        let eight = value.get(at..)?.first_chunk()?;
+        u64::try_from(i64::from_ne_bytes(*eight)).ok()
+    };
+    let limit = Duration::from_secs(word(0)?) + Duration::from_micros(word(8)?);
+    (limit > Duration::ZERO).then_some(limit)
+}
+
+/// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
+pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
+    loop {
+        let mut fds = [entry(fd, events)];
+        match poll_for(&mut fds, timeout, None) {
+            Ok(0) => return Err(Errno::AGAIN),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => resume(Interruption::Signal, timeout)?,
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Looks at a descriptor this process did not make: enters it if it is a socket of ours.
+#[cold]
+pub(super) fn meet(fd: RawFd) -> Option<Arc<Socket>> {
+    if driver::is_inside() || process::is_vfork_child() {
+        return None;
+    }
+    let Some(name) = Name::of(fd) else {
+        table::note_foreign(fd);
+        return None;
+    };
+    let socket = if name.engine == driver::engine_id() {
+        come_home(fd, name)?
+    } else {
+        introduce(fd, name)?
+    };
+    super::create::hook();
+    socket.named.store(true, Ordering::Relaxed);
+    table::insert(fd, socket.clone());
+    Some(socket)
+}
+
+/// A socket of this process's own stack that has come back.
+fn come_home(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
+    let mut engine = driver::lock()?;
+    let socket = answers::socket_of(&mut engine, name.endpoint)?;
+    if let Some(endpoint) = engine.endpoints.get_mut(name.endpoint)
+        && endpoint.program < 0
+    {
+        endpoint.program = fd;
+    }
+    Some(socket)
+}
+
+/// A socket of another process's stack.
+fn introduce(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
+    let described = Description::decode(&driver::ask(fd, name, &Question::Describe)?.ok()?)?;
+    let family = match described.inet6 {
+        true => Family::Inet6,
+        false => Family::Inet,
+    };
+    let kind = match described.datagram {
+        true => Kind::Datagram,
+        false => Kind::Stream,
+    };
+    let flags = raw::fcntl(fd, libc::F_GETFL, 0).unwrap_or(0);
+    let nonblocking = flags & libc::O_NONBLOCK as usize != 0;
+    let socket = Socket::new(family, kind, nonblocking, None);
+    socket.state().away = Some(name);
+    remember(&socket, &described);
+    Some(socket)
+}
+
+/// The socket is about to reach another process by `fd`: gives it the name by which it is
+/// recognised there, and has its calls wait there as long as here.
+pub fn set_out(fd: RawFd, socket: &Socket) {
+    if socket.named.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let state = socket.state();
+    let own = state.endpoint.map(|endpoint| Name {
+        engine: driver::engine_id(),
+        endpoint,
+    });
+    // What has no address yet becomes the socket of whoever uses it first.
+    let fresh = state.stage == Stage::Idle && state.local.is_none();
+    match own.or(state.away) {
+        Some(name) if !fresh => {
+            state.options.limit_waits(fd);
+            name.give(fd);
+        }
+        _ => socket.named.store(false, Ordering::Relaxed),
+    }
+}
+
+/// All sockets may be about to reach a program that this process starts.
+pub fn set_all_out() {
+    for (fd, socket) in table::all() {
+        set_out(fd, &socket);
+    }
+}
+
+/// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`
+/// now is to be asked.
+pub fn owned_elsewhere(engine: u64) {
+    for (fd, socket) in table::all() {
+        let mut state = socket.state();
+        if let Some(endpoint) = state.endpoint.take() {
+            state.away = Some(Name { engine, endpoint });
+            // Who waits on the descriptor waits as long as on the socket.
+            state.options.limit_waits(fd);
+        }
+    }
+}

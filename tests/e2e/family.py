@@ -1,0 +1,113 @@
+"""Sockets that reach other processes, and what these know of them.
+
+family.py inetd PORT PROGRAM...     for each connection, executes PROGRAM with it as standard input and output
+family.py activates PORT            executes itself with a listener as descriptor 3, as systemd does (LISTEN_FDS)
+family.py hands PORT HOW            has a worker process of multiprocessing (HOW: fork, spawn, forkserver) serve them
+family.py service                   serves standard input: tells what it is, then echoes
+family.py ask ADDRESS PORT          connects, and tells what it was told
+"""
+import multiprocessing
+import os
+import socket
+import sys
+
+
+def described(connection):
+    kept = connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    nodelay = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    own, peer = connection.getsockname(), connection.getpeername()
+    family = socket.AddressFamily(connection.family).name
+    return f"{family} {own[0]}:{own[1]} {peer[0]} keepalive {kept} nodelay {bool(nodelay)} state {state}"
+
+
+def serve(connection):
+    connection.sendall(described(connection).encode() + b"\n")
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    connection.close()
+
+
+def listener(port):
+    made = socket.create_server(("0.0.0.0", port))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return made
+
+
+def inetd(port, program):
+    with listener(port) as server:
+        while True:
+            connection, _ = server.accept()
+            if os.fork() == 0:
+                os.dup2(connection.fileno(), 0)
+                os.dup2(connection.fileno(), 1)
+                os.execvp(program[0], program)
+            connection.close()
+            os.wait()
+
+
+def activates(port):
+    server = listener(port)
+    os.dup2(server.fileno(), 3)
+    os.set_inheritable(3, True)
+    os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+    os.execv(sys.executable, [sys.executable, __file__, "activated"])
+
+
+def activated():
+    assert os.environ["LISTEN_PID"] == str(os.getpid())
+    server = socket.socket(fileno=3)
+    assert server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1, "it does not listen"
+    assert server.getsockname()[0] == "0.0.0.0", server.getsockname()
+    while True:
+        serve(server.accept()[0])
+
+
+def worker(queue):
+    while True:
+        serve(queue.get())
+
+
+def hands(port, how):
+    context = multiprocessing.get_context(how)
+    queue = context.SimpleQueue()
+    with listener(port) as server:
+        context.Process(target=worker, args=(queue,), daemon=True).start()
+        while True:
+            connection, _ = server.accept()
+            queue.put(connection)
+            connection.close()
+
+
+def ask(address, port):
+    sent = os.urandom(300_000)
+    with socket.create_connection((address, port), timeout=20) as connection:
+        told = b""
+        while not told.endswith(b"\n"):
+            piece = connection.recv(1)
+            assert piece, f"the connection ended after {told}"
+            told += piece
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        back = b""
+        while piece := connection.recv(65536):
+            back += piece
+    assert back == sent, f"{len(back)} bytes came back"
+    print(told.decode().strip())
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["inetd", port, *program]:
+            inetd(int(port), program)
+        case ["activates", port]:
+            activates(int(port))
+        case ["activated"]:
+            activated()
+        case ["hands", port, how]:
+            hands(int(port), how)
+        case ["service"]:
+            serve(socket.socket(fileno=0))
+        case ["ask", address, port]:
+            ask(address, int(port))

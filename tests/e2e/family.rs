@@ -1,0 +1,80 @@
+//! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
+
+use crate::lab::{Lab, PEER, TEST, preloading, root};
+
+fn family(arguments: &str) -> String {
+    let script = root().join("tests/e2e/family.py");
+    format!("/usr/bin/python3 {} {arguments}", script.display())
+}
+
+/// What `server` tells clients of their connections, which it echoes.
+fn told(server: &str) -> String {
+    let lab = Lab::new();
+    let _server = lab.sidestack(server).serving_tcp(7000);
+    let mut told = String::new();
+    for _ in 0..3 {
+        told = lab
+            .peer(&family(&format!("ask {TEST} 7000")))
+            .within(30)
+            .succeeds()
+            .stdout();
+    }
+    lab.kernel_was_silent();
+    told
+}
+
+fn all_of_it(keepalive: u8) -> String {
+    format!("AF_INET {TEST}:7000 {PEER} keepalive {keepalive} nodelay True state 1")
+}
+
+#[test]
+fn an_executed_service_knows_its_connection() {
+    let inetd = family(&format!("inetd 7000 {}", family("service")));
+    assert_eq!(told(&inetd), all_of_it(1));
+}
+
+#[test]
+fn socat_executes_a_service_on_the_connection() {
+    let script = root().join("tests/e2e/family.py");
+    let service = format!(
+        "EXEC:\"/usr/bin/python3 {} service\",nofork",
+        script.display()
+    );
+    let socat = format!("socat TCP4-LISTEN:7000,fork,reuseaddr '{service}'");
+    assert_eq!(told(&socat), all_of_it(0));
+}
+
+#[test]
+fn an_activated_service_knows_its_listener() {
+    assert_eq!(told(&family("activates 7000")), all_of_it(1));
+}
+
+#[test]
+fn multiprocessing_hands_connections_over() {
+    for how in ["fork", "spawn"] {
+        assert_eq!(
+            told(&family(&format!("hands 7000 {how}"))),
+            all_of_it(1),
+            "{how}"
+        );
+    }
+}
+
+#[test]
+fn a_service_that_is_not_preloaded_reads_and_writes() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let inetd = family("inetd 7000 env -u LD_PRELOAD cat");
+    let _server = lab.sidestack(&inetd).serving_tcp(7000);
+    let echoed = lab
+        .peer(&format!(
+            "sh -c 'echo through the pair | ncat -w 20 {TEST} 7000'"
+        ))
+        .within(30)
+        .succeeds()
+        .stdout();
+    assert_eq!(echoed, "through the pair");
+    lab.kernel_was_silent();
+}
