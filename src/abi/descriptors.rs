@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, read, result, set_errno, write};
 use super::next;
-use crate::socket::{lifecycle, queues, table};
+use crate::socket::{Kind, lifecycle, queues, table, urgent};
 use crate::sys::{descriptor, process};
 
 /// close(2).
@@ -167,7 +167,9 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> 
             return outcome;
         }
         libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
-        SIOCATMARK => Some(Ok(0)),
+        SIOCATMARK if socket.kind == Kind::Stream => {
+            Some(Ok(usize::from(urgent::is_at_mark(fd, &socket))))
+        }
         SIOCGSTAMP | SIOCGSTAMPNS => {
             let unit = if request == SIOCGSTAMP { 1_000 } else { 1 };
             return answer(|| {

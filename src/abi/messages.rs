@@ -185,6 +185,9 @@ unsafe fn receive_message(
         _ => message.msg_namelen = 0,
     }
     message.msg_flags = if got.truncated { libc::MSG_TRUNC } else { 0 };
+    if socket.kind == Kind::Stream {
+        message.msg_flags |= flags & libc::MSG_OOB;
+    }
     let told = match got.error {
         Some((_, told)) => {
             message.msg_flags |= libc::MSG_ERRQUEUE;

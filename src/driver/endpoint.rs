@@ -7,6 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
+use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 
@@ -58,6 +59,8 @@ pub struct Endpoint {
     pub full: bool,
     /// The pair may hold bytes the program has not read.
     pub unread: bool,
+    /// Where the urgent mark is.
+    pub mark: Mark,
     /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
     /// descriptor from being writable.
     pub filler: usize,
@@ -168,6 +171,7 @@ impl Endpoint {
             watched: EventFlags::empty(),
             full: false,
             unread: false,
+            mark: Mark::None,
             filler: 0,
             overflow: false,
             unseen_writers: false,

@@ -15,7 +15,7 @@
 //! An [`endpoint`] is the stack's end of the pair whose other end is the program's descriptor.
 //! To [`settle`] it makes the one agree with the other: bytes, end of stream, errors, room to send.
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
-//! [`notice`] tells an epoll set's waiter directly.
+//! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
 //! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
@@ -58,6 +58,7 @@ mod refusal;
 mod seat;
 mod settle;
 mod start;
+mod urgent;
 mod uses;
 
 pub use datagrams::{Arrived, Departing};
@@ -74,6 +75,7 @@ pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use seat::{Interruption, Wait, wait};
 pub use start::{Service, engine_id, refusal, service};
+pub use urgent::Mark;
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};

@@ -25,6 +25,7 @@ use rustix::fd::RawFd;
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
 use super::seat::Seat;
+use super::urgent::Mark;
 use crate::sys::raw;
 
 /// The one registration of a socket in an epoll set.
@@ -154,10 +155,13 @@ impl Engine {
         };
         let low_water = endpoint.low_water.max(1);
         match Some(endpoint.role) {
-            Some(Role::Connection(socket)) => self
-                .stack
-                .tcp_progress(socket)
-                .is_some_and(|progress| progress.receive_len >= low_water && !progress.is_last()),
+            // What has a mark is told of by the kernel.
+            Some(Role::Connection(_)) if endpoint.mark != Mark::None => false,
+            Some(Role::Connection(socket)) => {
+                self.stack.tcp_progress(socket).is_some_and(|progress| {
+                    progress.receive_len >= low_water && !progress.is_last() && !progress.urgent
+                })
+            }
             Some(Role::Listener(listener)) => self
                 .stack
                 .tcp_listener_status(listener)

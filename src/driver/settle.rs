@@ -124,10 +124,14 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;
         };
-        let Some(end) = &endpoint.end else { return };
+        if endpoint.end.is_none() {
+            return;
+        }
         endpoint.full = false;
         let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
+        let urgent = self.stack.tcp_urgent_offset(socket).is_some();
         if few
+            && !urgent
             && !endpoint.unread
             && !self
                 .stack
@@ -141,7 +145,12 @@ impl Engine {
             if bytes.is_empty() {
                 break;
             }
-            match pair::give(end, bytes) {
+            let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
+                endpoint.give_urgent(bytes[0])
+            } else {
+                endpoint.give(bytes)
+            };
+            match given {
                 Ok(count) => {
                     endpoint.unread = true;
                     self.stack.tcp_consume(now, socket, count);
@@ -397,6 +406,13 @@ impl Endpoint {
     /// Whether the program waits for room to send.
     fn owes_room(&self) -> bool {
         self.filler > 0 || self.overflow
+    }
+
+    /// Gives the program bytes by way of the pair; how many it took.
+    fn give(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        self.end
+            .as_ref()
+            .map_or(Err(Errno::PIPE), |end| pair::give(end, bytes))
     }
 
     /// Whether the program's last descriptor is closed.

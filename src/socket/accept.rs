@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::create::admit;
 use super::waiting::{deadline, resume};
-use super::{Kind, Socket, Stage, away, lifecycle, table};
+use super::{Kind, Socket, Stage, away, lifecycle, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::pair::{self, Received};
@@ -246,7 +246,12 @@ fn name(
     flags: Flags,
 ) -> Option<SocketAddrV4> {
     let socket = inherit(engine, listener, id, flags.nonblocking);
-    let remote = socket.state().remote;
+    let state = socket.state();
+    let remote = state.remote;
+    if state.options.urgent_inline {
+        urgent::read_inline(fd, &1i32.to_ne_bytes());
+    }
+    drop(state);
     table::insert(fd, socket);
     remote
 }

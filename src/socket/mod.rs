@@ -38,6 +38,7 @@ pub mod receive;
 pub mod report;
 pub mod send;
 pub mod table;
+pub mod urgent;
 mod waiting;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};

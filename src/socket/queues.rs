@@ -3,7 +3,7 @@
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use super::{Kind, Socket, Stage, State, away};
+use super::{Kind, Socket, Stage, State, away, urgent};
 use crate::driver::{self, Arrived, Endpoint, Engine, Question, Role};
 use crate::sys::{clock, raw};
 
@@ -43,7 +43,13 @@ pub(super) fn count_in(
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
     let endpoint = endpoint.ok_or(Errno::INVAL)?;
     match request {
-        UNREAD => Ok(unread(engine, endpoint, fd, socket.kind)),
+        UNREAD => {
+            let before = match state.options.urgent_inline {
+                true => None,
+                false => urgent::unread_to_mark(endpoint, fd),
+            };
+            Ok(before.unwrap_or_else(|| unread(engine, endpoint, fd, socket.kind)))
+        }
         UNACKNOWLEDGED => Ok(outgoing(engine, endpoint, |status| status.send_len)),
         UNSENT => Ok(outgoing(engine, endpoint, |status| status.send_unsent)),
         _ => Err(Errno::INVAL),

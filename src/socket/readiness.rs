@@ -7,9 +7,10 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
+use super::urgent::show_mark;
 use super::waiting::deadline;
 use super::{Registration, Stage, table};
-use crate::driver::{self, Interruption, Role, Wait, Watcher, wait};
+use crate::driver::{self, EndpointId, Interruption, Role, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
@@ -55,15 +56,17 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
         if is_fresh(engine, polled.fd) {
             polled.revents |= libc::POLLHUP;
         }
-        show_error(engine, polled);
+        let id = table::get(polled.fd).and_then(|socket| socket.state().endpoint);
+        if let Some(id) = id {
+            show_mark(engine, id, polled);
+            show_error(engine, id, polled);
+        }
     }
     Ok(fds.iter().filter(|polled| polled.revents != 0).count())
 }
 
 /// Shows an error that a pair cannot (see driver/errors.rs): a UDP socket's, or one in the queue.
-fn show_error(engine: &mut driver::Engine, polled: &mut libc::pollfd) {
-    let id = table::get(polled.fd).and_then(|socket| socket.state().endpoint);
-    let Some(id) = id else { return };
+fn show_error(engine: &mut driver::Engine, id: EndpointId, polled: &mut libc::pollfd) {
     let (errs, only_notices) = engine.error_shown(id);
     if only_notices {
         polled.revents &= !libc::POLLIN;

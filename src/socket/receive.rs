@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, Stage, away, errno};
-use crate::driver::{self, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
+use super::{Kind, Socket, Stage, away, errno, urgent};
+use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
 use crate::stack::sink::Datagram;
 use crate::sys::raw;
 use crate::sys::user::Buffers;
@@ -32,7 +32,11 @@ pub fn receive(
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
     let onward = state.options.peeks_onward;
+    let inline = state.options.urgent_inline;
     drop(state);
+    if flags & libc::MSG_OOB != 0 && flags & libc::MSG_ERRQUEUE == 0 {
+        return Some(urgent::receive(&mut engine, id, data, flags, inline));
+    }
     let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
     let enough = if whole {
         data.len()
@@ -115,9 +119,6 @@ impl Call<'_, '_> {
     }
 
     fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
-        if self.flags & libc::MSG_OOB != 0 {
-            return Err(Errno::INVAL);
-        }
         let got = Cell::new(0);
         if let Some(result) = self.attempt(engine, &got) {
             return result;
@@ -183,7 +184,7 @@ impl Call<'_, '_> {
             let now = engine.now();
             engine.settle(now, self.id);
         }
-        let Some(endpoint) = engine.endpoints.get(self.id) else {
+        let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
             return Some(self.take_rest(got));
         };
         match endpoint.role {
@@ -197,14 +198,17 @@ impl Call<'_, '_> {
                 }
                 return self.at_end(engine, got);
             }
+            // As on Linux, who reads at the mark passes it, whatever comes of it.
+            _ if !self.peeks() => endpoint.pass_mark(),
             _ => {}
         }
-        // A buffer that was filled directly has no room to ask the pair with: it would say nothing.
-        if endpoint.unread
-            && got.get() < self.data.len()
-            && let Some(result) = self.take_from_pair(engine, got)
-        {
-            return Some(result);
+        let ended = if engine.is_marked(self.id) {
+            self.take_to_mark(engine, got)
+        } else {
+            self.take_from_pair(engine, got)
+        };
+        if ended.is_some() {
+            return ended;
         }
         if !self.peeks() || got.get() == 0 {
             self.take_from_queue(engine, got);
@@ -227,12 +231,35 @@ impl Call<'_, '_> {
         }
     }
 
+    /// Takes bytes from the pair, as far as the urgent mark: a call that has some ends there.
+    fn take_to_mark(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        engine.bring_mark(self.id);
+        if self.has_come_to_mark(engine, got) {
+            return Some(Ok(got.get()));
+        }
+        self.take_from_pair(engine, got)
+            .or_else(|| self.has_come_to_mark(engine, got).then(|| Ok(got.get())))
+    }
+
+    fn has_come_to_mark(&self, engine: &Engine, got: &Cell<usize>) -> bool {
+        let endpoint = engine.endpoints.get(self.id);
+        got.get() > 0 && endpoint.is_some_and(Endpoint::is_at_mark)
+    }
+
     /// Takes bytes from the pair. Something is given only if that ends the call.
     fn take_from_pair(
         &self,
         engine: &mut Engine,
         got: &Cell<usize>,
     ) -> Option<Result<usize, Errno>> {
+        let unread = engine
+            .endpoints
+            .get(self.id)
+            .is_some_and(|held| held.unread);
+        // A buffer that was filled directly has no room to ask the pair with: it would say nothing.
+        if !unread || got.get() >= self.data.len() {
+            return None;
+        }
         let flags = self.flags & libc::MSG_PEEK;
         let taken = if self.discards() {
             raw::discard(self.fd, self.data.len() - got.get(), flags)
@@ -243,12 +270,13 @@ impl Call<'_, '_> {
         match taken {
             // What was peeked at already is there still.
             Err(Errno::AGAIN) if self.peeks() && self.onward => {}
-            Ok(0) | Err(Errno::AGAIN) => endpoint.unread = false,
+            Err(Errno::AGAIN) if self.peeks() && endpoint.mark == Mark::InPair => {}
+            Ok(0) | Err(Errno::AGAIN) => endpoint.found_pair_empty(),
             Ok(count) => {
                 got.set(got.get() + count);
                 if got.get() < self.data.len() && !self.peeks() {
-                    // The pair gave all it had.
-                    endpoint.unread = false;
+                    // The pair gave all it had, or all before the mark.
+                    endpoint.unread = endpoint.mark == Mark::InPair;
                 } else if endpoint.full && !self.peeks() {
                     engine.refill(self.id);
                 }
@@ -278,7 +306,8 @@ impl Call<'_, '_> {
         let mut any = false;
         while got.get() < self.data.len() {
             let bytes = engine.stack.tcp_received(connection);
-            if bytes.is_empty() {
+            let at_mark = got.get() > 0 && engine.stack.tcp_urgent_offset(connection) == Some(0);
+            if bytes.is_empty() || at_mark {
                 break;
             }
             let count = if self.discards() {

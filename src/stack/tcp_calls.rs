@@ -85,9 +85,15 @@ impl Stack {
     }
 
     /// RECEIVE: the first run of bytes that lie side by side in the receive queue; empty only if
-    /// none is queued.
+    /// none is queued. It ends before the urgent byte, which is a run by itself.
     pub fn tcp_received(&self, id: SocketId) -> &[u8] {
         self.tcp.received(id, &self.pool)
+    }
+
+    /// How many queued bytes come before the urgent one, if one was announced and is not taken. It
+    /// may not have arrived.
+    pub fn tcp_urgent_offset(&self, id: SocketId) -> Option<usize> {
+        self.tcp.urgent_offset(id)
     }
 
     /// All bytes in the receive queue that are in order.

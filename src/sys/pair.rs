@@ -83,6 +83,13 @@ pub fn give(end: impl AsFd, data: &[u8]) -> Result<usize, Errno> {
     send(end, data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
+/// Sends one urgent byte (MSG_OOB) without waiting. OPNOTSUPP: before Linux 5.15, or where it is
+/// built without.
+pub fn give_urgent(end: impl AsFd, byte: u8) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::OOB;
+    send(end, &[byte], flags)
+}
+
 /// Sends one message of two parts without waiting.
 pub fn give_message(end: impl AsFd, header: &[u8], data: &[u8]) -> Result<usize, Errno> {
     let parts = [IoSlice::new(header), IoSlice::new(data)];

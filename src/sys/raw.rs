@@ -75,6 +75,42 @@ pub fn unread(fd: RawFd) -> Result<usize, Errno> {
     count(fd, libc::FIONREAD)
 }
 
+/// Whether the next byte is behind the urgent mark (SIOCATMARK).
+pub fn at_mark(fd: RawFd) -> bool {
+    const SIOCATMARK: libc::c_ulong = 0x8905;
+    count(fd, SIOCATMARK) == Ok(1)
+}
+
+/// Whether something can be received now: how many bytes of the first one. 0 is the end of the
+/// stream, AGAIN nothing.
+pub fn peek(fd: RawFd) -> Result<usize, Errno> {
+    discard(fd, 1, libc::MSG_PEEK)
+}
+
+/// How many of at most `most` bytes could be received at once: those before the urgent mark.
+pub fn peek_len(fd: RawFd, most: usize) -> Result<usize, Errno> {
+    let mut buffer = vec![0u8; most];
+    let part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: most,
+    };
+    receive_parts(fd, &[part], libc::MSG_PEEK | libc::MSG_DONTWAIT)
+}
+
+/// Receives the urgent byte (MSG_OOB); `flags` may have MSG_PEEK. INVAL: there is none.
+pub fn receive_urgent(fd: RawFd, flags: i32) -> Result<u8, Errno> {
+    let mut byte = [0u8];
+    let part = libc::iovec {
+        iov_base: byte.as_mut_ptr().cast(),
+        iov_len: 1,
+    };
+    let flags = flags | libc::MSG_OOB | libc::MSG_DONTWAIT;
+    match receive_parts(fd, &[part], flags)? {
+        0 => Err(Errno::INVAL),
+        _ => Ok(byte[0]),
+    }
+}
+
 /// Bytes that were sent and not read (SIOCOUTQ).
 pub fn unsent(fd: RawFd) -> Result<usize, Errno> {
     count(fd, libc::TIOCOUTQ)

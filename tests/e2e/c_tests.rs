@@ -22,7 +22,7 @@ c_tests! {
     fork_among_threads fresh_sockets inherited interrupted loopback messages moving_bytes names options
     options_connected options_effect other_families poll_states recv_flags send_flags shutdowns socket_flags
     socket_triples stdio_streams tcp_info threads transfers udp_basics udp_errors udp_joined unseen_reads urgent
-    vectors vfork_first wakeups zerocopy
+    urgent_events vectors vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.

@@ -139,14 +139,65 @@ fn fin_out_of_order_with_data() {
     );
 }
 
-/// RFC 793's urgent bytes are read in line.
+/// RFC 6093: the urgent byte is the one before the pointer; it is in the stream, and a run by itself.
 #[test]
-fn urgent_data_is_data() {
+fn urgent_byte_in_its_place() {
     sack(
         "
         < PU. 1:11(10) ack 1 win 65535 urg 10
         > . 1:1(0) ack 11
-        = received 10
+        < P. 11:14(3) ack 1 win 65535
+        > . 1:1(0) ack 14
+        = received 13
+        = urgent Some(9)
+        = run 9
+        ! read 9
+        = urgent Some(0)
+        = run 1
+        ! read 1
+        = urgent None
+        = run 3
+    ",
+    );
+}
+
+/// A pointer may come before its byte, and a later one takes its place; an old one is nothing new.
+#[test]
+fn urgent_pointer_ahead() {
+    sack(
+        "
+        < U. 1:1(0) ack 1 win 65535 urg 5
+        = urgent Some(4)
+        < PU. 1:3(2) ack 1 win 65535 urg 9
+        > . 1:1(0) ack 3
+        = urgent Some(8)
+        < PU. 3:5(2) ack 1 win 65535 urg 3
+        > . 1:1(0) ack 5
+        = urgent Some(8)
+        ! read 4
+        < P. 5:15(10) ack 1 win 65535
+        > . 1:1(0) ack 15
+        = run 4
+        < PU. 15:16(1) ack 1 win 65535 urg 0
+        > . 1:1(0) ack 16
+        = urgent Some(10)
+        ! read 11
+        < U. 1:16(15) ack 1 win 65535 urg 2
+        > . 1:1(0) ack 16 <sack 1:16>
+        = urgent None
+    ",
+    );
+}
+
+/// A pointer beyond the end of the stream changes nothing about that end.
+#[test]
+fn urgent_pointer_beyond_the_end() {
+    sack(
+        "
+        < FU. 1:3(2) ack 1 win 65535 urg 60000
+        > . 1:1(0) ack 4
+        = run 2
+        = fin_received true
     ",
     );
 }

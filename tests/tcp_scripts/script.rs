@@ -382,6 +382,11 @@ impl Script {
             "error" => format!("{:?}", self.id.and_then(|id| self.tcp.take_error(id))),
             "time_wait" => self.tcp.time_wait_len().to_string(),
             "taken" => self.taken.to_string(),
+            "urgent" => format!("{:?}", self.id.and_then(|id| self.tcp.urgent_offset(id))),
+            "run" => {
+                let id = self.id.expect("a connection");
+                self.tcp.received(id, &self.pool).len().to_string()
+            }
             "connections" => self.tcp.connections().count().to_string(),
             "queued" => listener.map_or(0, |l| l.queued).to_string(),
             "half_open" => listener.map_or(0, |l| l.half_open).to_string(),

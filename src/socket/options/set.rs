@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Options, kernel};
 use crate::driver::{self, Engine, Passed, Question};
 use crate::socket::bind::Rest;
-use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram};
+use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
 use crate::stack::config::Limits;
 use crate::sys::raw;
 
@@ -59,6 +59,9 @@ pub fn set(
         .endpoints
         .get(id)
         .is_some_and(|held| held.is_shared());
+    if option == urgent::INLINE {
+        urgent::read_inline(fd, value);
+    }
     if shared && WAITS.contains(&option) {
         // Others wait on the descriptor.
         let _ = raw::setsockopt(fd, level, name, value);

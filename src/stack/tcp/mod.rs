@@ -22,8 +22,8 @@
 //! 5. What grows on a peer's account has a bound: half-open connections, TIME-WAIT, ranges out of
 //!    order, replies, queues.
 //!
-//! What it does not do: authentication (RFC 5925), Fast Open, ECN, RACK-TLP, PRR, urgent data on
-//! receipt, multipath. COMPLIANCE.md has it RFC by RFC.
+//! What it does not do: authentication (RFC 5925), Fast Open, ECN, RACK-TLP, PRR,
+//! multipath. COMPLIANCE.md has it RFC by RFC.
 
 mod arrives;
 mod config;
@@ -51,6 +51,7 @@ mod tcb;
 mod time_wait;
 mod timeouts;
 mod timers;
+mod urgent;
 mod user;
 
 use core::net::{Ipv4Addr, SocketAddrV4};

@@ -17,6 +17,8 @@ pub struct Progress {
     pub fin_received: bool,
     /// The connection ended by an error that was not told yet.
     pub failed: bool,
+    /// An urgent byte was announced and not taken.
+    pub urgent: bool,
     /// There is room worth telling of in the send queue.
     pub writable: bool,
 }
@@ -38,6 +40,7 @@ impl Tcp {
             receive_len: tcb.rcv.queue.len(),
             fin_received: tcb.rcv.fin_received || closed,
             failed: closed && tcb.error.is_some(),
+            urgent: tcb.rcv.urgent.is_some(),
             writable: tcb.snd.is_writable(),
         })
     }

@@ -112,6 +112,8 @@ pub(super) struct Rcv {
     pub(super) fin_at: Option<Seq>,
     /// The FIN was reached.
     pub(super) fin_received: bool,
+    /// The urgent byte, from when it is announced until it is taken.
+    pub(super) urgent: Option<Seq>,
     /// What arrived out of order.
     pub(super) out_of_order: Ranges<OUT_OF_ORDER>,
     /// Starts of the ranges that changed last, the latest first (RFC 2018 section 4).
@@ -141,6 +143,7 @@ impl Rcv {
             data_at: None,
             fin_at: None,
             fin_received: false,
+            urgent: None,
             out_of_order: Ranges::new(),
             recent: [None; MAX_SACK_BLOCKS],
             duplicate: None,

@@ -160,10 +160,13 @@ impl Tcp {
         Ok(sent)
     }
 
-    /// RECEIVE: the first run of bytes that lie side by side in the receive queue.
+    /// RECEIVE: the first run of bytes that lie side by side in the receive queue. It ends before
+    /// the urgent byte, which is a run by itself.
     pub fn received<'a>(&self, id: SocketId, pool: &'a Pool) -> &'a [u8] {
-        self.connection(id)
-            .map_or(&[], |tcb| tcb.rcv.queue.front(pool))
+        self.connection(id).map_or(&[], |tcb| {
+            let run = tcb.rcv.queue.front(pool);
+            &run[..tcb.rcv.run_to_urgent(run.len())]
+        })
     }
 
     /// All bytes in the receive queue that are in order.
@@ -185,6 +188,7 @@ impl Tcp {
         };
         let count = count.min(tcb.rcv.queue.len());
         tcb.rcv.queue.consume(pool, count);
+        tcb.rcv.pass_urgent();
         tcb.rcv
             .consumed(now, count, tcb.options.receive_buffer.is_some());
         if tcb.state.receives() && tcb.rcv.update_is_due() {

@@ -148,8 +148,11 @@ impl Tcb {
         ControlFlow::Break(())
     }
 
-    /// Sixth. The urgent pointer is noted nowhere: urgent bytes are read in line, in their place.
-    pub(super) const fn check_urgent(&self, _segment: &Segment<'_>) -> ControlFlow<()> {
+    /// Sixth: the urgent pointer, which may be ahead of the data it points to.
+    pub(super) fn check_urgent(&mut self, segment: &Segment<'_>) -> ControlFlow<()> {
+        if segment.has(Flags::URG) && self.state.receives() {
+            self.rcv.note_urgent(segment.repr.seq, segment.repr.urgent);
+        }
         ControlFlow::Continue(())
     }
 

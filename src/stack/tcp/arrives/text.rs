@@ -80,7 +80,8 @@ impl Tcb {
         let filled_hole = !self.rcv.out_of_order.is_empty();
         let was_empty = self.rcv.queue.is_empty();
         let mut len = 0;
-        if was_empty && !filled_hole {
+        let direct = self.rcv.urgent.is_none();
+        if was_empty && !filled_hole && direct {
             len = (cx.deliver)(self.id, text.bytes).min(text.bytes.len());
             self.rcv
                 .consumed(cx.now, len, self.options.receive_buffer.is_some());
@@ -94,7 +95,7 @@ impl Tcb {
         self.tally.received += (len + queued) as u64;
         if filled_hole {
             self.join_out_of_order();
-            if was_empty {
+            if was_empty && direct {
                 self.deliver_queue(cx);
             }
         }

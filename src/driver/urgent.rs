@@ -1,0 +1,116 @@
+//! Urgent data: the mark, in the pair and out of it (tcp(7), RFC 6093).
+//!
+//! A unix stream can carry an urgent byte of its own (MSG_OOB, Linux 5.15). So the byte goes into
+//! the pair as one, and the kernel does what it does for TCP: POLLPRI, SIGURG, reading up to the
+//! mark, SIOCATMARK, SO_OOBINLINE. While the mark is in the pair, or on its way there, the short
+//! cuts rest. Kernels that know no such byte get it as a byte like any other.
+//!
+//! One thing differs. To the kernel a pair with nothing but the mark in it is readable; a
+//! connection at its mark is not. So poll(2) takes a lone mark out of the pair, or it would be told
+//! of it again and again: what is left of it is known here alone ([`Mark::Taken`]).
+
+use rustix::io::Errno;
+
+use super::Engine;
+use super::endpoint::{Endpoint, EndpointId};
+use crate::sys::wait::borrow;
+use crate::sys::{pair, raw};
+
+/// Where the urgent mark is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nowhere: all that is there can be read through.
+    None,
+    /// In the pair, or it was.
+    InPair,
+    /// Just before the next byte, with the urgent byte if that was not received.
+    Taken(Option<u8>),
+}
+
+impl Endpoint {
+    /// Puts the urgent byte into the pair.
+    pub(super) fn give_urgent(&mut self, byte: u8) -> Result<usize, Errno> {
+        let Some(end) = &self.end else {
+            return Err(Errno::PIPE);
+        };
+        if self.mark == Mark::InPair && raw::at_mark(self.program) {
+            // As Linux: who stands at a mark and has not taken its byte loses it to the next.
+            let _ = raw::receive_urgent(self.program, 0);
+        }
+        match pair::give_urgent(end, byte) {
+            Err(Errno::OPNOTSUPP) => pair::give(end, &[byte]),
+            given => {
+                if given.is_ok() {
+                    self.mark = Mark::InPair;
+                }
+                given
+            }
+        }
+    }
+
+    /// A call reads on from the mark it stands at.
+    pub fn pass_mark(&mut self) {
+        if let Mark::Taken(_) = self.mark {
+            self.mark = Mark::None;
+        }
+    }
+
+    /// A call has found nothing in the pair, or the end.
+    pub fn found_pair_empty(&mut self) {
+        self.unread = false;
+        if self.mark == Mark::InPair {
+            self.mark = Mark::None;
+        }
+    }
+
+    /// Whether the next byte to be received is behind the mark.
+    pub fn is_at_mark(&self) -> bool {
+        match self.mark {
+            Mark::None => false,
+            Mark::InPair => raw::at_mark(self.program),
+            Mark::Taken(_) => true,
+        }
+    }
+
+    /// Takes the mark out of a pair that has nothing else to be read.
+    pub fn take_lone_mark(&mut self) {
+        let program = self.program;
+        if self.mark != Mark::InPair || raw::peek(program) != Err(Errno::AGAIN) {
+            return;
+        }
+        self.mark = if raw::at_mark(program) {
+            Mark::Taken(raw::receive_urgent(program, 0).ok())
+        } else {
+            Mark::None
+        };
+        // Where the byte was, the pair keeps a place that reads as nothing.
+        let _ = pair::take(borrow(program), &mut [0]);
+        self.unread = false;
+    }
+}
+
+impl Engine {
+    /// Whether urgent data of a connection is on its way, or its mark not passed.
+    pub fn is_marked(&self, id: EndpointId) -> bool {
+        self.endpoints.get(id).is_some_and(|endpoint| {
+            endpoint.mark == Mark::InPair
+                || endpoint
+                    .socket()
+                    .is_some_and(|socket| self.stack.tcp_urgent_offset(socket).is_some())
+        })
+    }
+
+    /// Whether an urgent byte is announced that has not reached the pair.
+    pub fn has_urgent(&self, id: EndpointId) -> bool {
+        let socket = self.endpoints.get(id).and_then(Endpoint::socket);
+        socket.is_some_and(|socket| self.stack.tcp_urgent_offset(socket).is_some())
+    }
+
+    /// Somebody is about to receive up to the mark: moves it, and all before it, into the pair.
+    pub fn bring_mark(&mut self, id: EndpointId) {
+        if self.has_urgent(id) {
+            let now = self.now();
+            self.settle(now, id);
+        }
+    }
+}

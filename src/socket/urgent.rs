@@ -1,0 +1,102 @@
+//! What a program sees of urgent data: recv(2) with MSG_OOB, SIOCATMARK, POLLPRI, FIONREAD
+//! (tcp(7)). Where it is kept, and why, is the driver's `urgent`.
+
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+
+use super::Socket;
+use crate::driver::{self, Endpoint, EndpointId, Engine, Mark, Role};
+use crate::sys::raw;
+use crate::sys::user::Buffers;
+
+/// SO_OOBINLINE.
+pub(super) const INLINE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_OOBINLINE);
+
+/// Tells the pair of SO_OOBINLINE.
+pub(super) fn read_inline(fd: RawFd, value: &[u8]) {
+    // It refuses no value that the option's own check has let pass.
+    let _ = raw::setsockopt(fd, INLINE.0, INLINE.1, value);
+}
+
+/// recv(2) with MSG_OOB: the urgent byte, which can be had once. EINVAL: there is none, or it is
+/// read in line. EAGAIN: it was announced and has not come.
+pub(super) fn receive(
+    engine: &mut Engine,
+    id: EndpointId,
+    data: &Buffers<'_>,
+    flags: i32,
+    inline: bool,
+) -> Result<usize, Errno> {
+    engine.glance(None);
+    engine.bring_mark(id);
+    let announced = engine.has_urgent(id);
+    let endpoint = engine.endpoints.get_mut(id).ok_or(Errno::INVAL)?;
+    let peeks = flags & libc::MSG_PEEK != 0;
+    let byte = match endpoint.mark {
+        _ if matches!(endpoint.role, Role::Listener(_)) => return Err(Errno::NOTCONN),
+        _ if inline => return Err(Errno::INVAL),
+        Mark::Taken(Some(byte)) => {
+            if !peeks {
+                endpoint.mark = Mark::Taken(None);
+            }
+            byte
+        }
+        Mark::InPair if !announced => {
+            raw::receive_urgent(endpoint.program, flags & libc::MSG_PEEK)?
+        }
+        _ if announced => return Err(Errno::AGAIN),
+        _ => return Err(Errno::INVAL),
+    };
+    if flags & libc::MSG_TRUNC != 0 {
+        return Ok(data.len().min(1));
+    }
+    Ok(data.put(0, &[byte]))
+}
+
+/// SIOCATMARK, and sockatmark(3).
+pub fn is_at_mark(fd: RawFd, socket: &Socket) -> bool {
+    let engine = driver::lock();
+    let id = socket.state().endpoint;
+    let (Some(mut engine), Some(id)) = (engine, id) else {
+        return raw::at_mark(fd);
+    };
+    engine.glance(None);
+    engine.bring_mark(id);
+    let endpoint = engine.endpoints.get(id);
+    endpoint.is_some_and(Endpoint::is_at_mark)
+}
+
+/// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable, and
+/// it is exceptional while the byte is there.
+pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::pollfd) {
+    let Some(endpoint) = engine.endpoints.get_mut(id) else {
+        return;
+    };
+    let readable = libc::POLLIN | libc::POLLRDNORM;
+    if endpoint.mark == Mark::InPair
+        && polled.revents & readable != 0
+        && raw::peek(polled.fd) == Err(Errno::AGAIN)
+    {
+        polled.revents &= !readable;
+        if polled.revents & libc::POLLPRI == 0 {
+            // Else the pair would go on saying so.
+            endpoint.take_lone_mark();
+        }
+    }
+    if matches!(endpoint.mark, Mark::Taken(Some(_))) {
+        polled.revents |= polled.events & libc::POLLPRI;
+    }
+}
+
+/// FIONREAD counts up to the mark. `None`: there is none ahead.
+pub(super) fn unread_to_mark(endpoint: &Endpoint, fd: RawFd) -> Option<usize> {
+    if endpoint.is_at_mark() {
+        return Some(0);
+    }
+    if endpoint.mark != Mark::InPair {
+        return None;
+    }
+    let all = raw::unread(fd).unwrap_or(0);
+    let before = raw::peek_len(fd, all).unwrap_or(0);
+    (before < all).then_some(before)
+}
