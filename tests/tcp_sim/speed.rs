@@ -33,7 +33,7 @@ impl Pair {
             limits: Limits::default(),
             secret: [1; 16],
         };
-        let memory = || Memory::create(Box::leak(vec![0; 64 << 20].into_boxed_slice()));
+        let memory = || Memory::create(Box::leak(vec![0; 1 << 30].into_boxed_slice()));
         let [one, other] = [memory(), memory()].map(|made| made.expect("room for all"));
         Self {
             tcps: [one.tables, other.tables].map(|tables| Tcp::new(config, tables)),
