@@ -12,7 +12,6 @@
 #[path = "../../src/stack/mod.rs"]
 pub mod stack;
 
-use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use stack::config::{Config, Congestion, Limits};
 use stack::error::Error;
 use stack::ethernet::Checksum;
 use stack::ids::SocketId;
-use stack::pool::Pool;
+use stack::layout::Memory;
 use stack::ports::Protocol;
 use stack::routes::{Egress, Route};
 use stack::sink::NoSink;
@@ -39,7 +38,7 @@ const POOL_LEN: usize = 1 << 20;
 
 thread_local! {
     /// Used by one run after the other: a pool wants bytes that live for ever.
-    static REGION: Cell<Option<&'static mut [u8]>> = const { Cell::new(None) };
+    static REGION: *mut [u8] = Box::leak(vec![0; POOL_LEN].into_boxed_slice());
 }
 
 /// A random input.
@@ -51,8 +50,8 @@ pub fn random(seed: u64) -> Vec<u8> {
 
 /// Does what `input` says.
 pub fn run(input: &[u8]) {
-    let region = REGION.take();
-    let region = region.unwrap_or_else(|| Box::leak(vec![0; POOL_LEN].into_boxed_slice()));
+    // SAFETY: leaked, so it lives for ever, and the stack of this thread's last run was dropped.
+    let region = unsafe { &mut *REGION.with(|region| *region) };
     let own_address = input.first().is_some_and(|byte| byte & 1 == 1);
     let mut session = Session::new(own_address, region);
     let mut rest = input.get(1..).unwrap_or_default();
@@ -61,7 +60,6 @@ pub fn run(input: &[u8]) {
         rest = session.step(*step, amount, bytes);
     }
     session.drain();
-    REGION.set(Some(session.stack.into_pool().into_bytes()));
 }
 
 struct Session {
@@ -85,7 +83,7 @@ impl Session {
             secret: [7; 16],
             seed: 7,
         };
-        let mut stack = Stack::new(config, Pool::new(region));
+        let mut stack = Stack::new(config, Memory::create(region).expect("room for all"));
         stack.set_addresses(&[Ipv4Cidr::new(US, 24)]);
         stack.set_routes(vec![Route {
             destination: Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0),

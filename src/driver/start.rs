@@ -24,7 +24,7 @@ use crate::stack;
 use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
-use crate::stack::pool::Pool;
+use crate::stack::layout::Memory;
 use crate::sys::process::is_secure;
 use crate::sys::{clock, descriptor, words};
 
@@ -151,8 +151,9 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
     let name = &facts.interface.name;
     let region = Region::new()
         .map_err(|errno| format!("cannot make the memory file: {}", words::of(errno)))?;
-    let (memory, bytes) = region.into_parts();
-    let mut stack = Stack::new(config(&settings, &facts, &limits), Pool::new(bytes));
+    let (file, bytes) = region.into_parts();
+    let memory = Memory::create(bytes).ok_or("the memory file is too small")?;
+    let mut stack = Stack::new(config(&settings, &facts, &limits), memory);
     stack.set_link_up(true);
     configure(&mut stack, &settings, &facts);
     let now = stack::time::Instant::from_nanos(clock::monotonic());
@@ -173,7 +174,7 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
         settings,
         link,
         mirror: Some(mirror),
-        memory,
+        memory: file,
     };
     let limits = stack_limits(&limits);
     Engine::new(parts, limits)

@@ -1,4 +1,4 @@
-//! The memory file: the one region that holds every queued byte of a stack.
+//! The memory file: the one region that holds a stack's connections and every queued byte.
 //!
 //! The file is a memfd mapped shared, far larger than what is ever used: pages come into being
 //! when a chunk is first touched. It is a file, and not plain memory, so that a stack can change

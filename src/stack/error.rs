@@ -1,7 +1,12 @@
 //! Why a user call or a connection failed. The socket layer turns these into errno.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::plain::Word;
+
 /// An error of a user call or of a connection. Each is named for the errno Linux reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(u8)]
 pub enum Error {
     /// EADDRINUSE: the address, or the pair of addresses, is taken.
     AddressInUse,
@@ -43,4 +48,13 @@ pub enum Error {
     WouldBlock,
     /// ENETDOWN: the interface is down.
     NetworkDown,
+}
+
+impl Word for Error {
+    fn to_word(self) -> u64 {
+        self as u64
+    }
+    fn from_word(word: u64) -> Self {
+        Self::try_read_from_bytes(&[word as u8]).unwrap_or(Self::Invalid)
+    }
 }

@@ -32,8 +32,8 @@
 //! 3. `poll_dirty` names a socket whose outside may have changed; what changed is read from its
 //!    status. A socket is named at most once per pass, so the driver's work is bounded.
 //! 4. Every byte that arrives is untrusted. Nothing here panics on input or grows without bound.
-//! 5. Connections are plain data with handles ([`SocketId`]) in place of pointers; their bytes
-//!    live in the [`pool::Pool`]'s one region.
+//! 5. Connections are plain data with handles ([`SocketId`]) in place of pointers; they and their
+//!    bytes live in one region, see [`layout`]. What else there is is derived from them.
 
 #![forbid(unsafe_code)]
 
@@ -48,13 +48,16 @@ mod icmp;
 pub mod ids;
 mod interface;
 mod ipv4;
+pub mod layout;
 mod loopback;
 mod neighbor;
 mod outbox;
 mod path_mtu;
+mod plain;
 pub mod pool;
 pub mod ports;
 pub(crate) mod random;
+mod records;
 pub mod reports;
 pub mod routes;
 mod segments;
@@ -77,6 +80,7 @@ use self::icmp::{RateLimit, Trouble};
 use self::ids::SocketId;
 use self::interface::Interface;
 use self::ipv4::Identifications;
+use self::layout::Memory;
 use self::loopback::Loopback;
 use self::neighbor::Neighbors;
 use self::outbox::Outbox;
@@ -114,13 +118,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack whose queues lie in `pool`. The link is up; there are no addresses, routes, ports.
-    pub fn new(config: Config, pool: Pool) -> Self {
+    /// A stack whose connections and queues lie in `memory`. The link is up; there are no addresses, routes, ports.
+    pub fn new(config: Config, memory: Memory) -> Self {
         let mut random = Random::new(config.seed);
         let keyed = Keyed::new(&config.secret);
         Self {
             config,
-            pool,
+            pool: memory.pool,
             counters: Counters::default(),
             interface: Interface::new(&config, keyed),
             ports: Ports::new(),
@@ -133,12 +137,15 @@ impl Stack {
             reports: Reports::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
-            tcp: Tcp::new(tcp::Config {
-                congestion: config.congestion,
-                super_packets: config.super_packets,
-                limits: config.limits,
-                secret: config.secret,
-            }),
+            tcp: Tcp::new(
+                tcp::Config {
+                    congestion: config.congestion,
+                    super_packets: config.super_packets,
+                    limits: config.limits,
+                    secret: config.secret,
+                },
+                memory.tables,
+            ),
             segment: SegmentOut::default(),
             random,
         }
@@ -180,12 +187,6 @@ impl Stack {
     /// The bytes of `span`, which came out of [`poll_transmit`](Self::poll_transmit).
     pub fn bytes(&self, span: Span) -> &[u8] {
         self.pool.bytes(span)
-    }
-
-    /// Gives the pool back, and all else up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the fuzzer reuses its memory"))]
-    pub fn into_pool(self) -> Pool {
-        self.pool
     }
 
     /// Bytes of the pool that queues hold.

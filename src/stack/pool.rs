@@ -8,6 +8,8 @@
 //! 2. A queue's bytes `[0, len)` are stream bytes in order; `[len, written)` may hold bytes that
 //!    arrived out of order; the chain covers `[0, written)` and at most one chunk more.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 /// Size of a chunk in bytes. A 64 KiB super-packet spans at most five.
 pub const CHUNK: usize = 16 * 1024;
 
@@ -25,8 +27,10 @@ pub struct Span {
 /// The region and its free chunks.
 pub struct Pool {
     bytes: &'static mut [u8],
-    /// Next chunk in the chain this chunk is in; grows as chunks are first used.
-    next: Vec<u32>,
+    /// Next chunk in the chain this chunk is in.
+    next: &'static mut [u32],
+    /// Chunks that were ever used: the first ones.
+    touched: usize,
     free: u32,
     used: usize,
 }
@@ -34,7 +38,8 @@ pub struct Pool {
 /// A byte queue: plain data, meaningful only with the [`Pool`] its bytes are in.
 ///
 /// Not `Clone`: two copies would own the same chunks. Empty queues own no chunk.
-#[derive(Debug)]
+#[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub struct Queue {
     head: u32,
     tail: u32,
@@ -61,20 +66,15 @@ impl Default for Queue {
 }
 
 impl Pool {
-    /// A pool over `bytes`; what does not fill a chunk at the end is left unused.
-    pub fn new(bytes: &'static mut [u8]) -> Self {
+    /// A pool over `bytes`, a link for each chunk; what does not fill a chunk is left unused.
+    pub(super) fn new(next: &'static mut [u32], bytes: &'static mut [u8]) -> Self {
         Self {
             bytes,
-            next: Vec::new(),
+            next,
+            touched: 0,
             free: NONE,
             used: 0,
         }
-    }
-
-    /// The region again, whatever is in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the fuzzer reuses its memory"))]
-    pub fn into_bytes(self) -> &'static mut [u8] {
-        self.bytes
     }
 
     /// The bytes of `span`; empty if it does not lie in the region.
@@ -90,7 +90,11 @@ impl Pool {
 
     /// Bytes in chunks that are free.
     pub fn room(&self) -> usize {
-        self.bytes.len() / CHUNK * CHUNK - self.used()
+        self.chunks() * CHUNK - self.used()
+    }
+
+    fn chunks(&self) -> usize {
+        (self.bytes.len() / CHUNK).min(self.next.len())
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -98,9 +102,9 @@ impl Pool {
             let chunk = self.free;
             self.free = self.next[chunk as usize];
             chunk
-        } else if (self.next.len() + 1) * CHUNK <= self.bytes.len() {
-            self.next.push(NONE);
-            (self.next.len() - 1) as u32
+        } else if self.touched < self.chunks() {
+            self.touched += 1;
+            (self.touched - 1) as u32
         } else {
             return None;
         };

@@ -1,5 +1,5 @@
-//! A table of plain data whose places are reused; each reuse counts as a generation, so that a
-//! stale handle is recognised.
+//! A table on the heap whose places are reused; each reuse counts as a generation, so that a stale
+//! handle is recognised. TCP's tables are in the memory file: [`super::records`].
 
 /// Places per page. Growing adds a page and moves nothing.
 const PAGE: usize = 64;
@@ -13,7 +13,6 @@ struct Slot<T> {
 pub(super) struct Slab<T> {
     pages: Vec<Box<[Slot<T>]>>,
     free: Vec<u32>,
-    len: usize,
 }
 
 impl<T> Slab<T> {
@@ -21,13 +20,7 @@ impl<T> Slab<T> {
         Self {
             pages: Vec::new(),
             free: Vec::new(),
-            len: 0,
         }
-    }
-
-    /// How many places are taken.
-    pub(super) const fn len(&self) -> usize {
-        self.len
     }
 
     /// Takes a free place for what `make` makes of its index and generation; gives the index.
@@ -38,7 +31,6 @@ impl<T> Slab<T> {
         let index = self.free.pop().unwrap_or_default();
         let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
         slot.value = Some(make(index, slot.generation));
-        self.len += 1;
         index
     }
 
@@ -47,7 +39,6 @@ impl<T> Slab<T> {
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
-        self.len -= 1;
         Some(value)
     }
 

@@ -337,3 +337,24 @@ fn strangers_cannot_crowd_out_a_neighbor_or_fill_the_memory() {
     assert!(half_open <= 4096, "{half_open} half open");
     assert!(host.stack.tcp_connections().count() <= 4096);
 }
+
+#[test]
+fn a_full_table_refuses_more() {
+    let mut host = Host::new(US, true, 256 << 10);
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    let options = TcpOptions::default();
+    let mut connect = |port| {
+        let (local, remote) = (at(US, port), at(PEER, 80));
+        host.stack.tcp_connect(host.now, local, remote, &options)
+    };
+    let made: Vec<_> = (1000..2000).map_while(|port| connect(port).ok()).collect();
+    assert!((16..64).contains(&made.len()), "{}", made.len());
+    assert_eq!(connect(3000), Err(Error::NoBuffers));
+    host.stack.tcp_close(host.now, made[7]);
+    let reused = host
+        .stack
+        .tcp_connect(host.now, at(US, 3000), at(PEER, 80), &options)
+        .unwrap();
+    assert_eq!(reused.index, made[7].index);
+    assert!(host.stack.tcp_status(made[7]).is_none(), "a stale handle");
+}

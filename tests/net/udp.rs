@@ -166,7 +166,8 @@ fn a_full_pool_loses_datagrams_and_recovers() {
         }
     }
     assert_eq!(received % 2, 0, "as many fit the second time");
-    assert!((1900..2100).contains(&received), "{received}");
+    // Of the region, seven tenths are for queues.
+    assert!((1400..1500).contains(&received), "{received}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::parse::{Line, parse};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
+use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
     Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
@@ -81,9 +82,10 @@ impl Script {
         };
         change(&mut config);
         let region = vec![0; 8 << 20].into_boxed_slice();
+        let memory = Memory::create(Box::leak(region)).expect("room for all");
         Self {
-            tcp: Tcp::new(config),
-            pool: Pool::new(Box::leak(region)),
+            tcp: Tcp::new(config, memory.tables),
+            pool: memory.pool,
             options: TcpOptions::default(),
             takes: false,
             mtu: 1500,

@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::random::Random;
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
+use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
     Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
@@ -32,7 +33,9 @@ struct Target {
 
 impl Target {
     fn new(seed: u64) -> Self {
-        let mut tcp = Tcp::new(Config {
+        let region = Box::leak(vec![0; REGION].into_boxed_slice());
+        let memory = Memory::create(region).expect("room for all");
+        let config = Config {
             congestion: if seed.is_multiple_of(2) {
                 Congestion::Cubic
             } else {
@@ -45,7 +48,8 @@ impl Target {
                 ..Limits::default()
             },
             secret: [seed as u8; 16],
-        });
+        };
+        let mut tcp = Tcp::new(config, memory.tables);
         let options = TcpOptions {
             keepalive: seed.is_multiple_of(5),
             receive_buffer: seed.is_multiple_of(7).then_some(3000),
@@ -54,7 +58,7 @@ impl Target {
         let listener = tcp.listen(LOCAL, 3, &options).expect("free");
         Self {
             tcp,
-            pool: Pool::new(Box::leak(vec![0; REGION].into_boxed_slice())),
+            pool: memory.pool,
             random: Random(seed),
             now: Instant::from_nanos(1_000_000_000),
             listener,

@@ -7,6 +7,7 @@ use std::time::Instant as Clock;
 
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
+use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions};
 use crate::stack::time::Instant;
@@ -32,10 +33,11 @@ impl Pair {
             limits: Limits::default(),
             secret: [1; 16],
         };
-        let pool = || Pool::new(Box::leak(vec![0; 64 << 20].into_boxed_slice()));
+        let memory = || Memory::create(Box::leak(vec![0; 1 << 30].into_boxed_slice()));
+        let [one, other] = [memory(), memory()].map(|made| made.expect("room for all"));
         Self {
-            tcps: [Tcp::new(config), Tcp::new(config)],
-            pools: [pool(), pool()],
+            tcps: [one.tables, other.tables].map(|tables| Tcp::new(config, tables)),
+            pools: [one.pool, other.pool],
             now: Instant::from_nanos(1_000_000_000),
             payload: Vec::new(),
             segments: 0,

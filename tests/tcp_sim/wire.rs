@@ -8,6 +8,7 @@ use std::collections::BinaryHeap;
 use crate::random::Random;
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
+use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, State, Tcp, TcpOptions};
 use crate::stack::time::Instant;
@@ -80,18 +81,20 @@ impl Host {
         let region = vec![0; REGION].into_boxed_slice();
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
+        let memory = Memory::create(Box::leak(region)).expect("room for all");
+        let config = Config {
+            congestion: if seed.is_multiple_of(3) {
+                Congestion::Reno
+            } else {
+                Congestion::Cubic
+            },
+            super_packets,
+            limits: Limits::default(),
+            secret,
+        };
         Self {
-            tcp: Tcp::new(Config {
-                congestion: if seed.is_multiple_of(3) {
-                    Congestion::Reno
-                } else {
-                    Congestion::Cubic
-                },
-                super_packets,
-                limits: Limits::default(),
-                secret,
-            }),
-            pool: Pool::new(Box::leak(region)),
+            tcp: Tcp::new(config, memory.tables),
+            pool: memory.pool,
             address,
             id: None,
             to_send: 0,

@@ -214,9 +214,9 @@ fn fill_counts(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(152, u64::from(tally.data_segments_in));
     info.word(156, u64::from(tally.data_segments_out));
     info.long(160, tally.delivery_rate);
-    info.long(168, micros(tally.busy));
-    info.long(176, micros(tally.window_limited));
-    info.long(184, micros(tally.buffer_limited));
+    info.long(168, tally.busy / 1_000);
+    info.long(176, tally.window_limited / 1_000);
+    info.long(184, tally.buffer_limited / 1_000);
     info.word(192, u64::from(delivered));
     info.long(200, tally.sent);
     info.long(208, tally.sent_again);

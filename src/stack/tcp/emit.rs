@@ -16,7 +16,7 @@ impl Tcb {
         }
         let active = self.state == State::SynSent;
         let path = u16::try_from(cx.mtu.saturating_sub(40)).unwrap_or(u16::MAX);
-        let mss = path.min(self.options.max_segment.unwrap_or(u16::MAX));
+        let mss = path.min(self.options.max_segment.get().unwrap_or(u16::MAX));
         self.update_mss(cx.mtu);
         self.rcv.announced_mss = u32::from(mss)
             - if self.timestamping.enabled {
@@ -70,7 +70,7 @@ impl Tcb {
             ..Options::default()
         };
         let mut repr = self.header(flags, start, window, options);
-        if let Some(up) = self.snd.up.filter(|up| up.is_after(start)) {
+        if let Some(up) = self.snd.up.get().filter(|up| up.is_after(start)) {
             repr.flags = repr.flags.with(Flags::URG);
             repr.urgent = u16::try_from(up.since(start)).unwrap_or(u16::MAX);
         }
@@ -83,7 +83,7 @@ impl Tcb {
             out.gso_size = self.snd.mss as u16;
         }
         // While holes are open the ACKs have more to say than fits beside data.
-        if self.rcv.out_of_order.is_empty() && self.rcv.duplicate.is_none() {
+        if self.rcv.out_of_order.is_empty() && self.rcv.duplicate.get().is_none() {
             self.ack_sent();
         }
         if !self.deadlines.is_armed(Timer::Retransmit) {
@@ -126,8 +126,8 @@ impl Tcb {
     fn header(&self, flags: Flags, seq: Seq, window: u16, options: Options) -> Repr {
         let acks = flags.contains(Flags::ACK);
         Repr {
-            source_port: self.local.port(),
-            destination_port: self.remote.port(),
+            source_port: self.local.get().port(),
+            destination_port: self.remote.get().port(),
             seq,
             ack: if acks { self.rcv.nxt } else { Seq(0) },
             flags,
@@ -138,8 +138,8 @@ impl Tcb {
     }
 
     fn address(&self, out: &mut SegmentOut, repr: Repr) {
-        out.local = self.local;
-        out.remote = self.remote;
+        out.local = self.local.get();
+        out.remote = self.remote.get();
         out.repr = repr;
         out.ttl = self.options.ttl;
         out.tos = self.options.tos;

@@ -4,6 +4,7 @@ use core::net::SocketAddrV4;
 
 use super::tcb::{State, Tcb};
 use crate::stack::error::Error;
+use crate::stack::plain::Maybe;
 use crate::stack::pool::Pool;
 use crate::stack::wire::seq::Seq;
 
@@ -42,7 +43,7 @@ impl Tcb {
             // As Linux: what answers the SYN ends the attempt at once.
             State::SynSent => self.end(pool, Some(icmp.error)),
             State::SynReceived => {}
-            _ => self.soft_error = Some(icmp.error),
+            _ => self.soft_error = Maybe::some(icmp.error),
         }
         true
     }

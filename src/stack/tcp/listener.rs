@@ -6,20 +6,26 @@
 
 use core::net::SocketAddrV4;
 
-use super::config::TcpOptions;
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::kept::KeptOptions;
 use super::tcb::Tcb;
 use crate::stack::ids::SocketId;
-use crate::stack::slab::Slab;
+use crate::stack::plain::Stored;
+use crate::stack::records::{Place, Record, Records};
 
 const NONE: u32 = u32::MAX;
 
-#[derive(Debug)]
+/// Written by whoever drives the stack, read by it and by who adopts it.
+#[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Listener {
+    pub(super) place: Place,
     pub(super) id: SocketId,
-    pub(super) local: SocketAddrV4,
     /// As given to listen(2), capped by somaxconn.
     pub(super) backlog: u32,
-    pub(super) options: TcpOptions,
+    pub(super) local: Stored<SocketAddrV4>,
+    pub(super) options: KeptOptions,
     /// Half-open connections.
     pub(super) half_open: u32,
     /// Connections in the accept queue.
@@ -30,18 +36,30 @@ pub(super) struct Listener {
     pub(super) drops: u64,
     /// It waits in the list of sockets whose outside may have changed.
     pub(super) dirty_listed: bool,
+    _unused: [u8; 7],
+}
+
+impl Record for Listener {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }
 
 impl Listener {
-    pub(super) const fn new(
+    pub(super) fn new(
+        place: Place,
         id: SocketId,
         local: SocketAddrV4,
         backlog: u32,
-        options: TcpOptions,
+        options: KeptOptions,
     ) -> Self {
         Self {
+            place,
             id,
-            local,
+            local: local.into(),
             backlog,
             options,
             half_open: 0,
@@ -50,6 +68,7 @@ impl Listener {
             last: NONE,
             drops: 0,
             dirty_listed: false,
+            _unused: [0; 7],
         }
     }
 
@@ -59,7 +78,7 @@ impl Listener {
     }
 
     /// Appends a connection to the accept queue.
-    pub(super) fn enqueue(&mut self, connections: &mut Slab<Tcb>, index: u32) {
+    pub(super) fn enqueue(&mut self, connections: &mut Records<Tcb>, index: u32) {
         if let Some(tcb) = connections.get_mut(index) {
             tcb.accept_next = NONE;
         }
@@ -72,7 +91,7 @@ impl Listener {
     }
 
     /// Takes the connection that has waited longest.
-    pub(super) fn dequeue(&mut self, connections: &Slab<Tcb>) -> Option<u32> {
+    pub(super) fn dequeue(&mut self, connections: &Records<Tcb>) -> Option<u32> {
         let index = self.first;
         let tcb = connections.get(index)?;
         self.first = tcb.accept_next;

@@ -14,16 +14,17 @@
 //! and not yet sent again. Before recovery begins, each segment SACKed lets a new one out, which is
 //! limited transmit (RFC 3042).
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::ranges::Ranges;
 use crate::stack::wire::seq::Seq;
 
 /// RFC 6675 section 2: DupThresh.
 const DUP_THRESH: u32 = 3;
-/// Ranges of SACKed data remembered. What does not fit may be sent again needlessly.
-const SACKED: usize = 32;
 
 /// What the sender is doing about loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(u8)]
 pub(super) enum Phase {
     /// Nothing is known to be lost.
     Open,
@@ -33,11 +34,15 @@ pub(super) enum Phase {
     Timeout,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Loss {
     pub(super) phase: Phase,
+    /// The next retransmission goes out whatever the window is.
+    pub(super) force: bool,
+    _unused: [u8; 2],
     /// What the peer SACKed; also with no SACK, where it stays empty.
-    pub(super) sacked: Ranges<SACKED>,
+    pub(super) sacked: Ranges,
     /// Duplicate ACKs in a row, from a peer without SACK.
     dup_acks: u32,
     /// The phase ends when this is acknowledged.
@@ -47,21 +52,20 @@ pub(super) struct Loss {
     /// `snd.nxt` when something was last sent again: data beyond it was sent later, so when that
     /// arrives and the retransmission has not, the retransmission is lost too.
     rexmit_mark: Seq,
-    /// The next retransmission goes out whatever the window is.
-    pub(super) force: bool,
 }
 
 impl Loss {
     pub(super) const fn new(iss: Seq) -> Self {
         Self {
             phase: Phase::Open,
+            force: false,
+            _unused: [0; 2],
             sacked: Ranges::new(),
             dup_acks: 0,
             recovery_point: iss,
             rexmit: iss,
             lost_end: iss,
             rexmit_mark: iss,
-            force: false,
         }
     }
 

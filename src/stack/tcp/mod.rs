@@ -32,6 +32,7 @@ mod counters;
 mod emit;
 mod icmp;
 mod isn;
+mod kept;
 mod listener;
 mod loss;
 mod output;
@@ -78,9 +79,10 @@ use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
 use crate::stack::ids::SocketId;
+use crate::stack::layout::Tables as Areas;
 use crate::stack::pool::Pool;
 use crate::stack::random::Keyed;
-use crate::stack::slab::Slab;
+use crate::stack::records::Records;
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr};
 
@@ -88,8 +90,8 @@ use crate::stack::wire::tcp::{Flags, Repr};
 pub struct Tcp {
     config: Config,
     secret: Secret,
-    connections: Slab<Tcb>,
-    listeners: Slab<Listener>,
+    connections: Records<Tcb>,
+    listeners: Records<Listener>,
     time_waits: TimeWaits,
     tables: Tables,
     timers: TimerHeap,
@@ -102,14 +104,21 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// A TCP without connections.
-    pub fn new(config: Config) -> Self {
+    /// A TCP without connections, whose tables lie in `areas`.
+    pub fn new(mut config: Config, areas: Areas) -> Self {
+        let connections = Records::create(areas.connections);
+        let time_waits = TimeWaits::create(areas.time_waits);
+        let limits = &mut config.limits;
+        limits.max_connections = limits.max_connections.min(connections.capacity());
+        limits.max_time_wait = limits
+            .max_time_wait
+            .min(time_waits.capacity().saturating_sub(1));
         Self {
             config,
             secret: Secret::new(config.secret),
-            connections: Slab::new(),
-            listeners: Slab::new(),
-            time_waits: TimeWaits::new(),
+            connections,
+            listeners: Records::create(areas.listeners),
+            time_waits,
             tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
             output: VecDeque::new(),
@@ -269,7 +278,7 @@ impl Tcp {
             return false;
         };
         let before = tcb.retransmits;
-        let sent = path(*tcb.remote.ip()).is_some_and(|path| {
+        let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
             let cx = Output {
                 now,
                 config: &self.config,
@@ -331,3 +340,10 @@ impl Tcp {
 fn is_unicast(address: Ipv4Addr) -> bool {
     !(address.is_multicast() || address.is_broadcast() || address.is_unspecified())
 }
+
+/// Sizes in bytes of what the memory file's tables hold: connections, remains, listeners.
+pub const RECORDS: [usize; 3] = [
+    size_of::<Tcb>(),
+    size_of::<time_wait::Remains>(),
+    size_of::<Listener>(),
+];

@@ -65,7 +65,7 @@ impl Tcb {
         };
         let mss = self
             .snd
-            .effective_mss(mtu, self.options.max_segment, options_len);
+            .effective_mss(mtu, self.options.max_segment.get(), options_len);
         if mss != self.snd.mss {
             self.snd.mss = mss;
             self.window.set_mss(mss);
@@ -261,6 +261,7 @@ impl Tcb {
         if self
             .rcv
             .data_at
+            .get()
             .is_some_and(|at| now.since(at) < DELAYED_ACK)
             && len > 0
         {

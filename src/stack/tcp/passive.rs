@@ -5,12 +5,14 @@ use core::net::SocketAddrV4;
 use super::Tcp;
 use super::arrives::{Segment, closed, listen};
 use super::counters::Counter;
+use super::kept::KeptOptions;
 use super::segment::IpInfo;
 use super::table::{Holder, Tuple};
 use super::tcb::{Opening, Owner, State, Tcb};
 use super::time_wait;
 use super::timers::Timer;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::plain::Stored;
 use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
@@ -94,6 +96,7 @@ impl Tcp {
         };
         let iss = self.initial_seq(now, local, remote, isn_floor);
         let index = self.insert_connection(now, local, remote, iss, &options, owner);
+        let Some(index) = index else { return };
         if let Some(tcb) = self.connections.get_mut(index) {
             let repr = segment.repr;
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
@@ -122,27 +125,29 @@ impl Tcp {
     }
 
     /// Makes a connection whose SYN or SYN-ACK is due, and gives its index.
+    /// `None`: the table is full, which callers have asked before.
     pub(super) fn insert_connection(
         &mut self,
         now: Instant,
         local: SocketAddrV4,
         remote: SocketAddrV4,
         iss: Seq,
-        options: &super::TcpOptions,
+        options: &KeptOptions,
         owner: Owner,
-    ) -> u32 {
+    ) -> Option<u32> {
         let state = match owner {
             Owner::Listener { .. } => State::SynReceived,
             _ => State::SynSent,
         };
         let timestamp_offset = self.secret.timestamp_offset(*local.ip(), *remote.ip());
         let config = &self.config;
-        let index = self.connections.insert_with(|index, generation| {
+        let index = self.connections.insert_with(|index, place| {
             let opening = Opening {
+                place,
                 id: SocketId {
                     kind: Kind::Connection,
                     index,
-                    generation,
+                    generation: place.generation,
                 },
                 local,
                 remote,
@@ -156,8 +161,10 @@ impl Tcp {
                 .arm(Timer::Retransmit, now + super::rtt::INITIAL_RTO);
             tcb
         });
-        self.tables
-            .insert(Tuple::new(local, remote), Holder::Connection(index));
+        if let Some(index) = index {
+            self.tables
+                .insert(Tuple::new(local, remote), Holder::Connection(index));
+        }
         index
     }
 
@@ -174,7 +181,8 @@ impl Tcp {
 
     /// Whether the listener a half-open connection came from can take it.
     pub(super) fn has_accept_room(&self, index: u32) -> bool {
-        let Some(Owner::Listener { index, .. }) = self.connections.get(index).map(|tcb| tcb.owner)
+        let Some(Owner::Listener { index, .. }) =
+            self.connections.get(index).map(|tcb| tcb.owner.get())
         else {
             return true;
         };
@@ -189,7 +197,7 @@ impl Tcp {
         let Owner::Listener {
             index: listener_index,
             queued: false,
-        } = tcb.owner
+        } = tcb.owner.get()
         else {
             return;
         };
@@ -201,10 +209,10 @@ impl Tcp {
         };
         listener.half_open = listener.half_open.saturating_sub(1);
         if tcb.was_established {
-            tcb.owner = Owner::Listener {
+            tcb.owner = Stored::from(Owner::Listener {
                 index: listener_index,
                 queued: true,
-            };
+            });
             self.counters.count(Counter::PassiveOpens);
             listener.enqueue(&mut self.connections, index);
             if !listener.dirty_listed {

@@ -39,8 +39,8 @@ impl Tcp {
             state: tcb.state,
             receive_len: tcb.rcv.queue.len(),
             fin_received: tcb.rcv.fin_received || closed,
-            failed: closed && tcb.error.is_some(),
-            urgent: tcb.rcv.urgent.is_some(),
+            failed: closed && tcb.error.get().is_some(),
+            urgent: tcb.rcv.urgent.get().is_some(),
             writable: tcb.snd.is_writable(),
         })
     }

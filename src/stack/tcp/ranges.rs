@@ -3,27 +3,38 @@
 //! 1. The ranges are sorted, not empty, and neither overlap nor touch.
 //! 2. All lie within 2^31 of each other: the callers admit only what lies in a window.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use crate::stack::wire::seq::Seq;
 
-/// At most `N` ranges `[start, end)`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ranges<const N: usize> {
-    ranges: [(Seq, Seq); N],
-    len: u8,
+/// How many ranges there can be. Of what does not fit, something may be sent again needlessly.
+const MOST: usize = 32;
+
+/// `[start, end)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct Range(pub(super) Seq, pub(super) Seq);
+
+/// See the module.
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct Ranges {
+    ranges: [Range; MOST],
+    len: u32,
     /// Sequence numbers in all ranges together.
     total: u32,
 }
 
-impl<const N: usize> Ranges<N> {
+impl Ranges {
     pub(super) const fn new() -> Self {
         Self {
-            ranges: [(Seq(0), Seq(0)); N],
+            ranges: [Range(Seq(0), Seq(0)); MOST],
             len: 0,
             total: 0,
         }
     }
 
-    pub(super) fn as_slice(&self) -> &[(Seq, Seq)] {
+    pub(super) fn as_slice(&self) -> &[Range] {
         &self.ranges[..self.len as usize]
     }
 
@@ -47,13 +58,13 @@ impl<const N: usize> Ranges<N> {
         let len = self.len as usize;
         let first = self.as_slice().partition_point(|r| r.1.is_before(start));
         let after = first + self.as_slice()[first..].partition_point(|r| !r.0.is_after(end));
-        if first == after && len == N {
+        if first == after && len == MOST {
             return None;
         }
-        let mut joined = (start, end);
+        let mut joined = Range(start, end);
         let mut known = 0;
         for range in &self.ranges[first..after] {
-            joined = (joined.0.earlier(range.0), joined.1.later(range.1));
+            joined = Range(joined.0.earlier(range.0), joined.1.later(range.1));
             known += range.1.since(range.0);
         }
         if first == after {
@@ -61,7 +72,7 @@ impl<const N: usize> Ranges<N> {
             self.len += 1;
         } else {
             self.ranges.copy_within(after..len, first + 1);
-            self.len -= (after - first - 1) as u8;
+            self.len -= (after - first - 1) as u32;
         }
         self.ranges[first] = joined;
         let new = joined.1.since(joined.0) - known;
@@ -71,8 +82,8 @@ impl<const N: usize> Ranges<N> {
 
     /// Whether [`Ranges::insert`] would find a place for `[start, end)`.
     pub(super) fn has_room_for(&self, start: Seq, end: Seq) -> bool {
-        let touches = |r: &(Seq, Seq)| !r.0.is_after(end) && !r.1.is_before(start);
-        self.as_slice().len() < N || self.as_slice().iter().any(touches)
+        let touches = |r: &Range| !r.0.is_after(end) && !r.1.is_before(start);
+        self.as_slice().len() < MOST || self.as_slice().iter().any(touches)
     }
 
     /// Removes everything before `seq`.
@@ -82,7 +93,7 @@ impl<const N: usize> Ranges<N> {
             self.total -= range.1.since(range.0);
         }
         self.ranges.copy_within(gone..self.len as usize, 0);
-        self.len -= gone as u8;
+        self.len -= gone as u32;
         if let Some(range) = self.ranges[..self.len as usize].first_mut()
             && range.0.is_before(seq)
         {
@@ -95,7 +106,7 @@ impl<const N: usize> Ranges<N> {
     pub(super) fn find(&self, seq: Seq) -> Option<(Seq, Seq)> {
         let at = self.as_slice().partition_point(|r| !r.1.is_after(seq));
         let range = *self.as_slice().get(at)?;
-        (!range.0.is_after(seq)).then_some(range)
+        (!range.0.is_after(seq)).then_some((range.0, range.1))
     }
 
     /// The first gap at or after `from`, ended by the next range or by `limit`; `None` if there is

@@ -10,9 +10,12 @@
 
 use core::time::Duration;
 
-use super::config::TcpOptions;
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::kept::KeptOptions;
 use super::ranges::Ranges;
 use crate::stack::config::Limits;
+use crate::stack::plain::Maybe;
 use crate::stack::pool::{Pool, Queue};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
@@ -23,15 +26,14 @@ pub(super) const MAX_SCALE: u8 = 14;
 /// Segments acknowledged one by one when data begins to flow, as Linux's TCP_MAX_QUICKACKS: the
 /// peer is in slow start and waits for every ACK.
 const QUICK_ACKS: u8 = 16;
-/// Ranges that may wait out of order.
-const OUT_OF_ORDER: usize = 32;
 
 /// The ACKs to be sent, each with what it acknowledges. Usually at most one; more when every
 /// segment deserves its own: at the start, and as duplicates.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Acks {
     points: [Seq; 16],
-    len: u8,
+    len: u32,
 }
 
 impl Acks {
@@ -52,7 +54,7 @@ impl Acks {
 
     /// One more ACK, up to `nxt`.
     pub(super) fn push(&mut self, nxt: Seq) {
-        self.len = (self.len + 1).min(self.points.len() as u8);
+        self.len = (self.len + 1).min(self.points.len() as u32);
         self.points[self.len as usize - 1] = nxt;
     }
 
@@ -74,8 +76,9 @@ impl Acks {
 }
 
 /// Receive buffer tuning: how much was consumed in the present round trip.
-#[derive(Clone, Copy, Debug)]
-struct Tuning {
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct Tuning {
     /// Most consumed in a round trip so far, in bytes.
     most: u32,
     /// Consumed since `since`, in bytes.
@@ -86,7 +89,8 @@ struct Tuning {
     limit: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Rcv {
     /// Initial receive sequence number.
     pub(super) irs: Seq,
@@ -96,40 +100,43 @@ pub(super) struct Rcv {
     pub(super) edge: Seq,
     /// `nxt` as last acknowledged.
     pub(super) acked: Seq,
-    /// Shift of the windows we send.
-    pub(super) scale: u8,
     /// What we announced in our MSS option, less the options of every segment.
     pub(super) announced_mss: u32,
     /// The peer's full segments' payload, as far as seen.
     pub(super) mss: u32,
-    /// ACKs due.
-    pub(super) acks: Acks,
+    /// Shift of the windows we send.
+    pub(super) scale: u8,
     /// How many more segments are acknowledged one by one.
     pub(super) quick: u8,
-    /// When data was last received.
-    pub(super) data_at: Option<Instant>,
-    /// The sequence number of a FIN that was seen.
-    pub(super) fin_at: Option<Seq>,
     /// The FIN was reached.
     pub(super) fin_received: bool,
+    _unused: u8,
+    /// Most bytes the window may ever offer (TCP_WINDOW_CLAMP).
+    clamp: u32,
+    /// ACKs due.
+    pub(super) acks: Acks,
+    _unused_too: u32,
+    /// When data was last received.
+    pub(super) data_at: Maybe<Instant>,
+    /// The sequence number of a FIN that was seen.
+    pub(super) fin_at: Maybe<Seq>,
     /// The urgent byte, from when it is announced until it is taken.
-    pub(super) urgent: Option<Seq>,
+    pub(super) urgent: Maybe<Seq>,
     /// What arrived out of order.
-    pub(super) out_of_order: Ranges<OUT_OF_ORDER>,
+    pub(super) out_of_order: Ranges,
     /// Starts of the ranges that changed last, the latest first (RFC 2018 section 4).
-    recent: [Option<Seq>; MAX_SACK_BLOCKS],
+    recent: [Maybe<Seq>; MAX_SACK_BLOCKS],
     /// A duplicate to be reported with the next ACK (RFC 2883).
-    pub(super) duplicate: Option<(Seq, Seq)>,
+    pub(super) duplicate: Maybe<(Seq, Seq)>,
     /// Bytes received in order and not read, and behind them what waits out of order.
     pub(super) queue: Queue,
     limit: usize,
-    clamp: u32,
     tuning: Tuning,
 }
 
 impl Rcv {
-    pub(super) fn new(options: &TcpOptions, limits: &Limits, now: Instant) -> Self {
-        let limit = options.receive_buffer.unwrap_or(limits.tcp_rmem[1]);
+    pub(super) fn new(options: &KeptOptions, limits: &Limits, now: Instant) -> Self {
+        let limit = options.receive_buffer.get().unwrap_or(limits.tcp_rmem[1]);
         Self {
             irs: Seq(0),
             nxt: Seq(0),
@@ -140,16 +147,18 @@ impl Rcv {
             mss: u32::from(super::snd::DEFAULT_MSS),
             acks: Acks::new(),
             quick: QUICK_ACKS,
-            data_at: None,
-            fin_at: None,
+            _unused: 0,
+            _unused_too: 0,
+            data_at: Maybe::NONE,
+            fin_at: Maybe::NONE,
             fin_received: false,
-            urgent: None,
+            urgent: Maybe::NONE,
             out_of_order: Ranges::new(),
-            recent: [None; MAX_SACK_BLOCKS],
-            duplicate: None,
+            recent: [Maybe::NONE; MAX_SACK_BLOCKS],
+            duplicate: Maybe::NONE,
             queue: Queue::default(),
             limit,
-            clamp: options.window_clamp.unwrap_or(u32::MAX),
+            clamp: options.window_clamp.get().unwrap_or(u32::MAX),
             tuning: Tuning {
                 most: 0,
                 consumed: 0,
@@ -238,18 +247,18 @@ impl Rcv {
     /// slow start again.
     pub(super) fn note_data(&mut self, now: Instant, len: u32, rto: Duration) {
         self.mss = self.mss.max(len.min(self.announced_mss));
-        if self.data_at.is_some_and(|last| now.since(last) > rto) {
+        if self.data_at.get().is_some_and(|last| now.since(last) > rto) {
             self.quick = QUICK_ACKS;
         }
-        self.data_at = Some(now);
+        self.data_at = Maybe::some(now);
     }
 
     /// A range out of order begins at `start`, newly arrived or grown.
     pub(super) fn note_recent(&mut self, start: Seq) {
-        let known = self.recent.iter().position(|r| *r == Some(start));
+        let known = self.recent.iter().position(|r| r.get() == Some(start));
         let last = known.unwrap_or(self.recent.len() - 1);
         self.recent.copy_within(..last, 1);
-        self.recent[0] = Some(start);
+        self.recent[0] = Maybe::some(start);
     }
 
     /// The blocks of the next ACK: a duplicate first (RFC 2883), then the ranges that changed last.
@@ -258,7 +267,7 @@ impl Rcv {
         if let Some((left, right)) = self.duplicate.take() {
             blocks.push(left, right);
         }
-        for start in self.recent.into_iter().flatten() {
+        for start in self.recent.into_iter().filter_map(Maybe::get) {
             if let Some((left, right)) = self.out_of_order.find(start)
                 && !blocks.as_slice().contains(&(left, right))
             {
@@ -274,7 +283,7 @@ impl Rcv {
         self.out_of_order.remove_before(self.nxt);
         let nxt = self.nxt;
         for start in &mut self.recent {
-            *start = start.filter(|start| !start.is_before(nxt));
+            *start = start.get().filter(|start| !start.is_before(nxt)).into();
         }
     }
 
@@ -325,12 +334,12 @@ impl Rcv {
 }
 
 /// The shift with which the largest window this socket may ever have fits 16 bits.
-fn scale_for(options: &TcpOptions, limits: &Limits) -> u8 {
+fn scale_for(options: &KeptOptions, limits: &Limits) -> u8 {
     let mut largest = limits.tcp_rmem[2].max(limits.rmem_max);
-    if let Some(fixed) = options.receive_buffer {
+    if let Some(fixed) = options.receive_buffer.get() {
         largest = largest.max(fixed);
     }
-    if let Some(clamp) = options.window_clamp {
+    if let Some(clamp) = options.window_clamp.get() {
         largest = largest.min(clamp as usize);
     }
     (0..MAX_SCALE)

@@ -55,7 +55,13 @@ impl Reply {
     /// The RST that tells the peer of a connection that it ended here.
     pub(super) fn reset_of(tcb: &Tcb) -> Self {
         let flags = Flags::RST.with(Flags::ACK);
-        let mut reply = Self::new(tcb.local, tcb.remote, flags, tcb.snd.nxt, tcb.rcv.nxt);
+        let mut reply = Self::new(
+            tcb.local.get(),
+            tcb.remote.get(),
+            flags,
+            tcb.snd.nxt,
+            tcb.rcv.nxt,
+        );
         reply.tos = tcb.options.tos;
         reply
     }

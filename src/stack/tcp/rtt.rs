@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use crate::stack::plain::Maybe;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
@@ -13,7 +16,8 @@ const MIN_MARGIN: Duration = Duration::from_millis(200);
 pub(super) const MAX_RTO: Duration = Duration::from_secs(120);
 
 /// The estimator.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Rtt {
     /// Smoothed round-trip time in nanoseconds; 0 before the first measurement.
     srtt: u64,
@@ -23,8 +27,11 @@ pub(super) struct Rtt {
     min: u64,
     /// How many times the timeout has doubled since the last acknowledgment of new data.
     pub(super) backoff: u8,
-    /// The segment being timed: its end and when it was sent. Never one sent twice (Karn).
-    timed: Option<(Seq, Instant)>,
+    _unused: [u8; 3],
+    /// The end of the segment being timed. Never one sent twice (Karn).
+    timed_end: Seq,
+    /// When it was sent; none: none is timed.
+    timed: Maybe<Instant>,
     /// When something was last sent again.
     retransmitted_at: Instant,
 }
@@ -36,7 +43,9 @@ impl Rtt {
             rttvar: 0,
             min: u64::MAX,
             backoff: 0,
-            timed: None,
+            _unused: [0; 3],
+            timed_end: Seq(0),
+            timed: Maybe::NONE,
             retransmitted_at: Instant::from_nanos(0),
         }
     }
@@ -71,23 +80,25 @@ impl Rtt {
 
     /// A segment that ends at `end` was sent for the first time. Gives whether it is timed.
     pub(super) fn sent(&mut self, end: Seq, now: Instant) -> bool {
-        let timed = self.timed.is_none();
+        let timed = self.timed.get().is_none();
         if timed {
-            self.timed = Some((end, now));
+            self.timed_end = end;
+            self.timed = Maybe::some(now);
         }
         timed
     }
 
     /// Whether the ACK of the segment being timed is half a round trip away, or less.
     pub(super) fn ack_is_near(&self, now: Instant) -> bool {
-        let waited = |(_, sent)| now.since(sent).as_nanos() as u64;
+        let waited = |sent| now.since(sent).as_nanos() as u64;
         self.timed
+            .get()
             .is_some_and(|timed| 2 * waited(timed) >= self.srtt)
     }
 
     /// Something was sent again: an ACK would not tell which of the two it answers.
     pub(super) const fn retransmitted(&mut self, now: Instant) {
-        self.timed = None;
+        self.timed = Maybe::NONE;
         self.retransmitted_at = now;
     }
 
@@ -104,8 +115,11 @@ impl Rtt {
     /// The end of the segment being timed was acknowledged or passed: measures, and gives how long
     /// that took.
     pub(super) fn acknowledged(&mut self, ack: Seq, now: Instant) -> Option<Duration> {
-        let (_, sent) = self.timed.filter(|&(end, _)| !ack.is_before(end))?;
-        self.timed = None;
+        let sent = self
+            .timed
+            .get()
+            .filter(|_| !ack.is_before(self.timed_end))?;
+        self.timed = Maybe::NONE;
         let took = now.since(sent);
         self.sample(took);
         Some(took)

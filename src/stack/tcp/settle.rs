@@ -35,15 +35,21 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
-        let tuple = Tuple::new(tcb.local, tcb.remote);
+        let tuple = Tuple::new(tcb.local.get(), tcb.remote.get());
         match tcb.state {
             State::TimeWait => {
-                let (remains, ack) = self.time_waits.insert(now, tcb);
-                if !tcb.rcv.acks.is_empty() {
-                    self.replies.push(ack);
-                }
+                let inserted = self.time_waits.insert(now, tcb);
+                let acks = !tcb.rcv.acks.is_empty();
                 tcb.end(pool, None);
-                self.tables.insert(tuple, Holder::TimeWait(remains));
+                match inserted {
+                    Some((remains, ack)) => {
+                        if acks {
+                            self.replies.push(ack);
+                        }
+                        self.tables.insert(tuple, Holder::TimeWait(remains));
+                    }
+                    None => self.tables.remove(tuple, Holder::Connection(index)),
+                }
                 self.timers.remove(index);
             }
             State::Closed => {
@@ -75,7 +81,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
-        let known_outside = tcb.owner == Owner::User;
+        let known_outside = tcb.owner.get() == Owner::User;
         if core::mem::take(&mut tcb.marks.dirty) && known_outside && !tcb.marks.dirty_listed {
             tcb.marks.dirty_listed = true;
             self.dirty.push_back(tcb.id);
@@ -88,7 +94,7 @@ impl Tcp {
             return;
         };
         let unowned = matches!(
-            tcb.owner,
+            tcb.owner.get(),
             Owner::Nobody | Owner::Listener { queued: false, .. }
         );
         if tcb.state == State::Closed && unowned {
@@ -103,7 +109,7 @@ impl Tcp {
 
     pub(super) fn forget_time_wait(&mut self, index: u32) {
         if let Some(remains) = self.time_waits.remove(index) {
-            let tuple = Tuple::new(remains.local, remains.remote);
+            let tuple = Tuple::new(remains.local.get(), remains.remote.get());
             self.tables.remove(tuple, Holder::TimeWait(index));
         }
     }

@@ -7,8 +7,11 @@
 //!         └───────── queue ──────────────┘
 //! ```
 
-use super::config::TcpOptions;
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::kept::KeptOptions;
 use crate::stack::config::Limits;
+use crate::stack::plain::Maybe;
 use crate::stack::pool::{Pool, Queue};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
@@ -23,7 +26,8 @@ const INITIAL_LIMIT: usize = 64 * 1024;
 /// Bytes a user below TCP_NOTSENT_LOWAT may queue in any case.
 const SUPER_PACKET: u32 = 64 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Snd {
     /// Initial send sequence number.
     pub(super) iss: Seq,
@@ -39,10 +43,14 @@ pub(super) struct Snd {
     pub(super) wl2: Seq,
     /// Largest window the peer ever offered.
     pub(super) max_wnd: u32,
-    /// Urgent pointer: the sequence number after the last urgent byte.
-    pub(super) up: Option<Seq>,
     /// Shift of the windows the peer sends.
     pub(super) scale: u8,
+    /// The user said that more follows (MSG_MORE).
+    pub(super) more: bool,
+    /// The user closed: a FIN follows the queue.
+    pub(super) fin: bool,
+    /// The FIN was acknowledged.
+    pub(super) fin_acked: bool,
     /// The peer's MSS option.
     peer_mss: u16,
     /// Path MTU learned from ICMP.
@@ -51,18 +59,17 @@ pub(super) struct Snd {
     pub(super) mss: u32,
     /// End of the last segment sent that was not full (Minshall's variable for Nagle).
     pub(super) small_end: Seq,
-    /// The user said that more follows (MSG_MORE).
-    pub(super) more: bool,
     /// Up to here small segments go out in spite of Nagle, cork and window.
     pub(super) push_end: Seq,
-    /// The user closed: a FIN follows the queue.
-    pub(super) fin: bool,
-    /// The FIN was acknowledged.
-    pub(super) fin_acked: bool,
-    /// A send found the queue full; the user waits for room.
-    pub(super) blocked: bool,
     /// Up to here the congestion window was what held data back.
     pub(super) limited_end: Seq,
+    /// A send found the queue full; the user waits for room.
+    pub(super) blocked: bool,
+    _unused: [u8; 7],
+    /// Bytes not sent that stop the user from sending.
+    low_water: u32,
+    /// Urgent pointer: the sequence number after the last urgent byte.
+    pub(super) up: Maybe<Seq>,
     /// When data was last sent.
     pub(super) sent_at: Instant,
     /// When the oldest unacknowledged byte became the oldest.
@@ -71,12 +78,10 @@ pub(super) struct Snd {
     pub(super) queue: Queue,
     limit: usize,
     tuned_limit: usize,
-    /// Bytes not sent that stop the user from sending.
-    low_water: u32,
 }
 
 impl Snd {
-    pub(super) fn new(iss: Seq, options: &TcpOptions, limits: &Limits, now: Instant) -> Self {
+    pub(super) fn new(iss: Seq, options: &KeptOptions, limits: &Limits, now: Instant) -> Self {
         let initial = limits.tcp_wmem[1].max(INITIAL_LIMIT);
         Self {
             iss,
@@ -86,7 +91,7 @@ impl Snd {
             wl1: Seq(0),
             wl2: Seq(0),
             max_wnd: 0,
-            up: None,
+            up: Maybe::NONE,
             scale: 0,
             peer_mss: DEFAULT_MSS,
             path_mtu: u16::MAX,
@@ -97,12 +102,13 @@ impl Snd {
             fin: false,
             fin_acked: false,
             blocked: false,
+            _unused: [0; 7],
             limited_end: iss,
             sent_at: now,
             stalled_since: now,
             queue: Queue::default(),
-            low_water: options.unsent_low_water.unwrap_or(u32::MAX),
-            limit: options.send_buffer.unwrap_or(initial),
+            low_water: options.unsent_low_water.get().unwrap_or(u32::MAX),
+            limit: options.send_buffer.get().unwrap_or(initial),
             tuned_limit: limits.tcp_wmem[2].max(initial),
         }
     }
@@ -227,8 +233,8 @@ impl Snd {
         }
         self.queue.consume(pool, bytes as usize);
         self.una = ack;
-        if self.up.is_some_and(|up| !up.is_after(ack)) {
-            self.up = None;
+        if self.up.get().is_some_and(|up| !up.is_after(ack)) {
+            self.up = Maybe::NONE;
         }
         // The marks are compared with `una`; left behind, they would come around again.
         self.small_end = self.small_end.later(ack);

@@ -139,9 +139,9 @@ pub struct ListenerStatus {
 }
 
 impl Listener {
-    pub(super) const fn status(&self) -> ListenerStatus {
+    pub(super) fn status(&self) -> ListenerStatus {
         ListenerStatus {
-            local: self.local,
+            local: self.local.get(),
             queued: self.queued,
             half_open: self.half_open,
             backlog: self.backlog,
@@ -154,10 +154,10 @@ impl Tcb {
     pub(super) fn status(&self) -> TcpStatus {
         TcpStatus {
             state: self.state,
-            local: self.local,
-            remote: self.remote,
-            error: self.error,
-            soft_error: self.soft_error,
+            local: self.local.get(),
+            remote: self.remote.get(),
+            error: self.error.get(),
+            soft_error: self.soft_error.get(),
             receive_len: self.rcv.queue.len(),
             send_len: self.snd.queue.len(),
             send_unsent: self.snd.unsent() as usize,
@@ -195,7 +195,7 @@ impl Tcb {
             timestamps: self.timestamping.enabled,
             window_scale: self.scaled.then_some((self.snd.scale, self.rcv.scale)),
             heard: self.heard,
-            data_received_at: self.rcv.data_at,
+            data_received_at: self.rcv.data_at.get(),
             data_sent_at: self.snd.sent_at,
             retransmit_at: self.deadlines.get(Timer::Retransmit),
             snd_una: self.snd.una.0,

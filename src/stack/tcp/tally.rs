@@ -2,11 +2,16 @@
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::segment::SegmentOut;
 use crate::stack::time::Instant;
 
 /// What a sender with data waits for, as far as it is not the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(u8)]
 pub(super) enum Limit {
     /// It has no data.
     #[default]
@@ -20,7 +25,8 @@ pub(super) enum Limit {
 }
 
 /// Counts of a connection since it was opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub struct Tally {
     /// Segments received; of those put together below, each.
     pub segments_in: u32,
@@ -44,15 +50,16 @@ pub struct Tally {
     pub out_of_order: u32,
     /// Retransmission timeouts.
     pub timeouts: u16,
+    limit: Limit,
+    _unused: [u8; 5],
     /// Bytes acknowledged in the last round trip that was measured, a second.
     pub delivery_rate: u64,
-    /// How long there was data to send.
-    pub busy: Duration,
+    /// How long there was data to send, in nanoseconds.
+    pub busy: u64,
     /// How much of that the peer's window was what held it back.
-    pub window_limited: Duration,
+    pub window_limited: u64,
     /// How much of that there would have been more, had the send buffer been larger.
-    pub buffer_limited: Duration,
-    limit: Limit,
+    pub buffer_limited: u64,
     limited_since: Instant,
     /// `acked` when the segment that is timed was sent.
     acked_before: u64,
@@ -88,7 +95,7 @@ impl Tally {
 
     /// With the times up to now.
     pub(super) fn until(mut self, now: Instant) -> Self {
-        let passed = now.since(self.limited_since);
+        let passed = now.since(self.limited_since).as_nanos() as u64;
         match self.limit {
             Limit::Idle => return self,
             Limit::Network => {}
@@ -107,7 +114,7 @@ impl Tally {
 
     /// It took so long.
     pub(super) fn round_trip_ended(&mut self, took: Duration, mss: u32) {
-        let delivered = self.acked - self.acked_before;
+        let delivered = self.acked.wrapping_sub(self.acked_before);
         // As Linux, which samples packets: less than one says nothing about the path.
         if delivered >= u64::from(mss) || self.delivery_rate == 0 {
             let nanoseconds = (took.as_nanos() as u64).max(1);

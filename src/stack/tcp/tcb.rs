@@ -3,8 +3,11 @@
 use core::net::SocketAddrV4;
 use core::time::Duration;
 
-use super::config::{Config, TcpOptions};
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::config::Config;
 use super::congestion::Window;
+use super::kept::KeptOptions;
 use super::loss::Loss;
 use super::rcv::Rcv;
 use super::rtt::Rtt;
@@ -13,14 +16,17 @@ use super::tally::Tally;
 use super::timers::{Deadlines, Timer};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::plain::{Maybe, Stored, Word};
 use crate::stack::pool::Pool;
+use crate::stack::records::{Place, Record};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{Options, Timestamps};
 
 /// Connection states (RFC 9293 section 3.3.2). LISTEN is a [`super::listener::Listener`]'s, and
 /// TIME-WAIT lasts in a [`super::time_wait::Remains`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(u8)]
 pub enum State {
     /// No connection, or no more.
     Closed,
@@ -75,10 +81,32 @@ pub(super) enum Owner {
     Nobody,
 }
 
+impl Word for Owner {
+    fn to_word(self) -> u64 {
+        match self {
+            Self::Nobody => 0,
+            Self::User => 1,
+            Self::Listener { index, queued } => u64::from(index) << 32 | if queued { 3 } else { 2 },
+        }
+    }
+    fn from_word(word: u64) -> Self {
+        match word as u32 {
+            1 => Self::User,
+            kind @ (2 | 3) => Self::Listener {
+                index: (word >> 32) as u32,
+                queued: kind == 3,
+            },
+            _ => Self::Nobody,
+        }
+    }
+}
+
 /// Timestamps and PAWS (RFC 7323 sections 3 to 5).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Timestamping {
     pub(super) enabled: bool,
+    pub(super) _unused: [u8; 7],
     /// Added to the clock in what is sent.
     pub(super) offset: u32,
     /// TS.Recent.
@@ -121,7 +149,8 @@ impl Timestamping {
 
 /// What has to be done about a connection once its present event is through; see
 /// [`super::Tcp::settle`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Marks {
     /// It may have something to send.
     pub(super) output: bool,
@@ -145,77 +174,92 @@ pub(super) struct Marks {
 /// tcp_invalid_ratelimit.
 const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. Written by whoever drives the stack, read by it and by who adopts it.
+#[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Tcb {
+    pub(super) place: Place,
     pub(super) id: SocketId,
-    pub(super) local: SocketAddrV4,
-    pub(super) remote: SocketAddrV4,
-    pub(super) state: State,
-    pub(super) owner: Owner,
     /// The next in the listener's accept queue.
     pub(super) accept_next: u32,
+    pub(super) local: Stored<SocketAddrV4>,
+    pub(super) remote: Stored<SocketAddrV4>,
+    pub(super) owner: Stored<Owner>,
     pub(super) marks: Marks,
     pub(super) snd: Snd,
     pub(super) rcv: Rcv,
     pub(super) timestamping: Timestamping,
-    /// Both sides may send SACK blocks (RFC 2018).
-    pub(super) sack: bool,
-    /// Windows are scaled (RFC 7323 section 2).
-    pub(super) scaled: bool,
     pub(super) rtt: Rtt,
     pub(super) loss: Loss,
     pub(super) window: Window,
     pub(super) deadlines: Deadlines,
-    pub(super) options: TcpOptions,
+    pub(super) options: KeptOptions,
+    pub(super) state: State,
+    /// Both sides may send SACK blocks (RFC 2018).
+    pub(super) sack: bool,
+    /// Windows are scaled (RFC 7323 section 2).
+    pub(super) scaled: bool,
     /// The handshake was completed.
     pub(super) was_established: bool,
-    /// Why the connection ended; taken by the user once.
-    pub(super) error: Option<Error>,
-    /// What ICMP reported without ending it.
-    pub(super) soft_error: Option<Error>,
     /// How often in a row the retransmission timer ran out.
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
+    pub(super) _unused: [u8; 6],
     /// Segments sent again in all.
     pub(super) retransmits: u32,
+    /// Why the connection ended; taken by the user once.
+    pub(super) error: Maybe<Error>,
+    /// What ICMP reported without ending it.
+    pub(super) soft_error: Maybe<Error>,
     /// Counts for TCP_INFO.
     pub(super) tally: Tally,
     /// When the peer was last heard.
     pub(super) heard: Instant,
     /// When the last challenge ACK was sent.
-    pub(super) challenged: Option<Instant>,
+    pub(super) challenged: Maybe<Instant>,
 }
 
 /// What a new connection is made of.
 pub(super) struct Opening {
+    pub(super) place: Place,
     pub(super) id: SocketId,
     pub(super) local: SocketAddrV4,
     pub(super) remote: SocketAddrV4,
     pub(super) iss: Seq,
     pub(super) timestamp_offset: u32,
-    pub(super) options: TcpOptions,
+    pub(super) options: KeptOptions,
     pub(super) now: Instant,
+}
+
+impl Record for Tcb {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }
 
 impl Tcb {
     /// A connection whose SYN (active) or SYN-ACK (passive, after [`Tcb::learn_syn`]) is due.
     pub(super) fn new(opening: &Opening, config: &Config, state: State, owner: Owner) -> Self {
         let options = opening.options;
-        let congestion = options.congestion.unwrap_or(config.congestion);
+        let congestion = options.congestion.get().unwrap_or(config.congestion);
         let mut tcb = Self {
+            place: opening.place,
             id: opening.id,
-            local: opening.local,
-            remote: opening.remote,
+            local: opening.local.into(),
+            remote: opening.remote.into(),
             state,
-            owner,
+            owner: owner.into(),
             accept_next: u32::MAX,
             marks: Marks::default(),
             snd: Snd::new(opening.iss, &options, &config.limits, opening.now),
             rcv: Rcv::new(&options, &config.limits, opening.now),
             timestamping: Timestamping {
                 enabled: true,
+                _unused: [0; 7],
                 offset: opening.timestamp_offset,
                 recent: 0,
                 recent_at: opening.now,
@@ -228,14 +272,15 @@ impl Tcb {
             deadlines: Deadlines::new(),
             options,
             was_established: false,
-            error: None,
-            soft_error: None,
+            error: Maybe::NONE,
+            soft_error: Maybe::NONE,
+            _unused: [0; 6],
             retries: 0,
             probes: 0,
             retransmits: 0,
             tally: Tally::default(),
             heard: opening.now,
-            challenged: None,
+            challenged: Maybe::NONE,
         };
         tcb.marks.syn = true;
         tcb.marks.output = true;
@@ -291,7 +336,7 @@ impl Tcb {
 
     pub(super) fn arm_keepalive(&mut self, now: Instant) {
         if self.options.keepalive && self.state.is_synchronized() {
-            let at = self.heard + self.options.keep_idle;
+            let at = self.heard + self.options.keep_idle.get();
             self.deadlines.arm(Timer::KeepAlive, at.max(now));
         } else {
             self.deadlines.stop(Timer::KeepAlive);
@@ -301,7 +346,7 @@ impl Tcb {
     /// Ends the connection; what was received stays readable.
     pub(super) fn end(&mut self, pool: &mut Pool, error: Option<Error>) {
         self.state = State::Closed;
-        self.error = error.or(self.error);
+        self.error = error.or(self.error.get()).into();
         self.snd.queue.clear(pool);
         self.rcv.forget_out_of_order(pool);
         self.deadlines.stop_all();
@@ -319,12 +364,12 @@ impl Tcb {
 
     /// TCP_DEFER_ACCEPT: whether the handshake may wait for data after so many timeouts.
     pub(super) fn may_defer_accept(&self, timeouts: u8) -> bool {
-        Duration::from_secs((1 << timeouts.min(16)) - 1) < self.options.defer_accept
+        Duration::from_secs((1 << timeouts.min(16)) - 1) < self.options.defer_accept.get()
     }
 
     /// Whether no user will ever read or write again.
     pub(super) fn is_orphan(&self) -> bool {
-        self.owner == Owner::Nobody
+        self.owner.get() == Owner::Nobody
     }
 
     /// Acknowledges at once.
@@ -338,9 +383,10 @@ impl Tcb {
     pub(super) fn challenge(&mut self, now: Instant) {
         if self
             .challenged
+            .get()
             .is_none_or(|last| now.since(last) >= CHALLENGE_INTERVAL)
         {
-            self.challenged = Some(now);
+            self.challenged = Maybe::some(now);
             self.acknowledge_now();
         }
     }

@@ -5,10 +5,13 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::arrives::Segment;
 use super::reply::Reply;
 use super::tcb::{Tcb, Timestamping};
-use crate::stack::slab::Slab;
+use crate::stack::plain::{Maybe, Stored};
+use crate::stack::records::{Area, Place, Record, Records};
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;
@@ -21,21 +24,33 @@ const REUSE_AFTER: Duration = Duration::from_secs(1);
 /// How far a successor's ISN lies beyond: more than any unscaled window.
 const ISN_STEP: u32 = 65_535 + 2;
 
-/// What is left of a connection.
-#[derive(Clone, Copy, Debug)]
+/// What is left of a connection. Written by whoever drives the stack, read by it and by who adopts
+/// it.
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Remains {
-    pub(super) local: SocketAddrV4,
-    pub(super) remote: SocketAddrV4,
+    place: Place,
+    pub(super) local: Stored<SocketAddrV4>,
+    pub(super) remote: Stored<SocketAddrV4>,
     snd_nxt: Seq,
     rcv_nxt: Seq,
-    window: u16,
     timestamping: Timestamping,
+    window: u16,
     tos: u8,
+    _unused: [u8; 5],
     since: Instant,
     expires: Instant,
     /// When it last answered.
-    answered: Option<Instant>,
-    generation: u32,
+    answered: Maybe<Instant>,
+}
+
+impl Record for Remains {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
 }
 
 /// What a segment means to the remains.
@@ -89,16 +104,25 @@ impl Remains {
 
     fn answer(&mut self, now: Instant) -> Verdict {
         const INTERVAL: Duration = Duration::from_millis(500);
-        if self.answered.is_some_and(|last| now.since(last) < INTERVAL) {
+        if self
+            .answered
+            .get()
+            .is_some_and(|last| now.since(last) < INTERVAL)
+        {
             return Verdict::Ignore;
         }
-        self.answered = Some(now);
+        self.answered = Maybe::some(now);
         Verdict::Answer(self.ack(now))
     }
 
     /// The last ACK.
     fn ack(&self, now: Instant) -> Reply {
-        let mut reply = Reply::ack(self.local, self.remote, self.snd_nxt, self.rcv_nxt);
+        let mut reply = Reply::ack(
+            self.local.get(),
+            self.remote.get(),
+            self.snd_nxt,
+            self.rcv_nxt,
+        );
         reply.repr.window = self.window;
         reply.repr.options.timestamps = self.timestamping.option(now);
         reply.tos = self.tos;
@@ -108,30 +132,37 @@ impl Remains {
 
 /// All remains. All wait equally long, so a queue keeps their order.
 pub(super) struct TimeWaits {
-    slab: Slab<Remains>,
+    records: Records<Remains>,
     expiry: VecDeque<(Instant, u32, u32)>,
 }
 
 impl TimeWaits {
-    pub(super) const fn new() -> Self {
+    pub(super) fn create(area: Area) -> Self {
         Self {
-            slab: Slab::new(),
+            records: Records::create(area),
             expiry: VecDeque::new(),
         }
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.slab.len()
+    /// How many there can be.
+    pub(super) const fn capacity(&self) -> usize {
+        self.records.capacity()
     }
 
-    /// Takes what is left of `tcb`; gives its index and the last ACK.
-    pub(super) fn insert(&mut self, now: Instant, tcb: &mut Tcb) -> (u32, Reply) {
+    pub(super) const fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes what is left of `tcb`; gives its index and the last ACK. `None`: there
+    /// is no room.
+    pub(super) fn insert(&mut self, now: Instant, tcb: &mut Tcb) -> Option<(u32, Reply)> {
         let expires = now + LENGTH;
         let window = tcb.rcv.advertise(tcb.rcv.nxt);
-        let mut generation_of = 0;
-        let index = self.slab.insert_with(|_, generation| {
-            generation_of = generation;
+        let mut generation = 0;
+        let index = self.records.insert_with(|_, place| {
+            generation = place.generation;
             Remains {
+                place,
                 local: tcb.local,
                 remote: tcb.remote,
                 snd_nxt: tcb.snd.nxt,
@@ -141,18 +172,19 @@ impl TimeWaits {
                 tos: tcb.options.tos,
                 since: now,
                 expires,
-                answered: None,
-                generation,
+                answered: Maybe::NONE,
+                _unused: [0; 5],
             }
         });
-        self.expiry.push_back((expires, index, generation_of));
-        let ack = self.slab.get(index).map(|remains| remains.ack(now));
-        let unused = Reply::ack(tcb.local, tcb.remote, tcb.snd.nxt, tcb.rcv.nxt);
-        (index, ack.unwrap_or(unused))
+        let index = index?;
+        self.expiry.push_back((expires, index, generation));
+        Some((index, self.records.get(index)?.ack(now)))
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Remains> {
-        self.slab.remove(index)
+        let remains = self.records.get(index).copied();
+        self.records.remove(index);
+        remains
     }
 
     pub(super) fn segment_arrives(
@@ -161,7 +193,7 @@ impl TimeWaits {
         index: u32,
         segment: &Segment<'_>,
     ) -> Verdict {
-        match self.slab.get_mut(index) {
+        match self.records.get_mut(index) {
             Some(remains) => remains.segment_arrives(now, segment),
             None => Verdict::Ignore,
         }
@@ -169,7 +201,7 @@ impl TimeWaits {
 
     /// Whether this side may open a successor; gives the least initial sequence number.
     pub(super) fn reusable(&self, now: Instant, index: u32) -> Option<Seq> {
-        let remains = self.slab.get(index)?;
+        let remains = self.records.get(index)?;
         let ripe = remains.timestamping.enabled && now.since(remains.since) > REUSE_AFTER;
         ripe.then_some(remains.snd_nxt + ISN_STEP)
     }
@@ -183,13 +215,13 @@ impl TimeWaits {
     pub(super) fn pop_due(&mut self, now: Instant, most: usize) -> Option<u32> {
         loop {
             let &(at, index, generation) = self.expiry.front()?;
-            let overflow = self.slab.len() > most;
+            let overflow = self.records.len() > most;
             if at > now && !overflow {
                 return None;
             }
             self.expiry.pop_front();
-            match self.slab.get(index) {
-                Some(remains) if remains.generation == generation => {
+            match self.records.get(index) {
+                Some(remains) if remains.place.generation == generation => {
                     if remains.expires <= now || overflow {
                         return Some(index);
                     }

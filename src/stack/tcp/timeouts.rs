@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::counters::{Counter, Counters};
 use super::rtt::{INITIAL_RTO, MAX_RTO};
-use super::tcb::{Owner, State, Tcb};
+use super::tcb::{State, Tcb};
 use super::timers::Timer;
 use crate::stack::error::Error;
 use crate::stack::pool::Pool;
@@ -55,7 +55,7 @@ impl Tcb {
     fn syn_timeout(&mut self, cx: &mut Timeout<'_>) {
         let allowed = self.options.syn_count.min(127) as u8 + SYN_LINEAR;
         let waited = cx.now.since(self.snd.stalled_since);
-        let user_gave_up = self.options.user_timeout.is_some_and(|t| waited >= t);
+        let user_gave_up = self.options.user_timeout.get().is_some_and(|t| waited >= t);
         if self.retries >= allowed || user_gave_up {
             cx.counters.count(Counter::FailedOpens);
             self.give_up(cx.pool);
@@ -143,37 +143,40 @@ impl Tcb {
         let silent = cx.now.since(self.heard);
         if self.snd.flight() > 0 || self.snd.unsent() > 0 {
             // Other timers are watching.
-            self.arm_keepalive(cx.now + self.options.keep_idle);
+            self.arm_keepalive(cx.now + self.options.keep_idle.get());
             return;
         }
-        if silent < self.options.keep_idle {
+        if silent < self.options.keep_idle.get() {
             self.arm_keepalive(cx.now);
             return;
         }
-        let exhausted = match self.options.user_timeout {
+        let exhausted = match self.options.user_timeout.get() {
             Some(timeout) => silent >= timeout && self.probes > 0,
             None => u32::from(self.probes) >= self.options.keep_count,
         };
         if exhausted {
-            self.reset(cx.pool, Some(self.soft_error.unwrap_or(Error::TimedOut)));
+            self.reset(
+                cx.pool,
+                Some(self.soft_error.get().unwrap_or(Error::TimedOut)),
+            );
             return;
         }
         self.probes = self.probes.saturating_add(1);
         self.marks.probe = true;
         self.deadlines
-            .arm(Timer::KeepAlive, cx.now + self.options.keep_interval);
+            .arm(Timer::KeepAlive, cx.now + self.options.keep_interval.get());
     }
 
     /// FIN-WAIT-2 lasted long enough. As Linux, the peer is not told; if it sends again it is.
     fn linger_timeout(&mut self, pool: &mut Pool) {
-        if self.state == State::FinWait2 && self.owner == Owner::Nobody {
+        if self.state == State::FinWait2 && self.is_orphan() {
             self.end(pool, None);
         }
     }
 
     /// Whether unacknowledged data has waited too long.
     fn has_stalled(&self, now: Instant) -> bool {
-        if let Some(timeout) = self.options.user_timeout {
+        if let Some(timeout) = self.options.user_timeout.get() {
             return now.since(self.snd.stalled_since) >= timeout;
         }
         // As Linux: a peer that took its window back but still answers is not dead.
@@ -183,7 +186,7 @@ impl Tcb {
 
     /// Whether the peer has left too many probes unanswered.
     fn has_stalled_probing(&self, now: Instant) -> bool {
-        match self.options.user_timeout {
+        match self.options.user_timeout.get() {
             Some(timeout) => now.since(self.snd.stalled_since) >= timeout,
             None => self.probes >= self.patience(),
         }
@@ -199,7 +202,7 @@ impl Tcb {
     }
 
     fn bounded_by_user_timeout(&self, at: Instant) -> Instant {
-        match self.options.user_timeout {
+        match self.options.user_timeout.get() {
             Some(timeout) => at.min(self.snd.stalled_since + timeout),
             None => at,
         }

@@ -5,6 +5,8 @@
 //! comes up early, finds nothing due and is put back. So an ACK costs O(1), and the heap never
 //! holds more entries than there are connections.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use crate::stack::time::Instant;
 
 /// What a connection may wait for.
@@ -38,7 +40,8 @@ impl Timer {
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 /// A connection's deadlines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
 pub(super) struct Deadlines([Instant; Timer::ALL.len()]);
 
 impl Deadlines {

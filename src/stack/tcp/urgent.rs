@@ -9,6 +9,7 @@
 use super::Tcp;
 use super::rcv::Rcv;
 use crate::stack::ids::SocketId;
+use crate::stack::plain::Maybe;
 use crate::stack::wire::seq::Seq;
 
 impl Rcv {
@@ -16,15 +17,16 @@ impl Rcv {
     /// received, or not beyond the known one, is old.
     pub(super) fn note_urgent(&mut self, seq: Seq, pointer: u16) {
         let byte = seq + u32::from(pointer.max(1)) - 1;
-        let newer = self.urgent.is_none_or(|known| byte.is_after(known));
+        let newer = self.urgent.get().is_none_or(|known| byte.is_after(known));
         if newer && !self.fin_received && !byte.is_before(self.nxt) {
-            self.urgent = Some(byte);
+            self.urgent = Maybe::some(byte);
         }
     }
 
     /// How many queued bytes come before the urgent byte, which may not have arrived.
     pub(super) fn urgent_offset(&self) -> Option<usize> {
-        self.urgent.map(|byte| byte.since(self.front()) as usize)
+        let byte = self.urgent.get();
+        byte.map(|byte| byte.since(self.front()) as usize)
     }
 
     /// The sequence number of the first byte in the queue.
@@ -35,7 +37,9 @@ impl Rcv {
     /// Bytes were taken from the queue: the urgent one may have been among them.
     pub(super) fn pass_urgent(&mut self) {
         let front = self.front();
-        self.urgent = self.urgent.filter(|byte| !byte.is_before(front));
+        if self.urgent.get().is_some_and(|byte| byte.is_before(front)) {
+            self.urgent = Maybe::NONE;
+        }
     }
 
     /// How much of a run at the queue's front lies on the near side of where it must end.

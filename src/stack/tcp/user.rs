@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 use super::Tcp;
 use super::config::TcpOptions;
 use super::counters::Counter;
+use super::kept::KeptOptions;
 use super::listener::Listener;
 use super::status::{ListenerStatus, TcpStatus};
 use super::table::{Holder, Tuple};
@@ -12,6 +13,7 @@ use super::tally::Limit;
 use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::plain::Maybe;
 use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 
@@ -47,7 +49,8 @@ impl Tcp {
         }
         self.counters.count(Counter::ActiveOpens);
         let iss = self.initial_seq(now, local, remote, isn_floor);
-        let index = self.insert_connection(now, local, remote, iss, options, Owner::User);
+        let index = self.insert_connection(now, local, remote, iss, &options.into(), Owner::User);
+        let index = index.ok_or(Error::NoBuffers)?;
         self.settle(now, index, pool);
         let id = self.connections.get(index).map(|tcb| tcb.id);
         id.ok_or(Error::NoBuffers)
@@ -66,7 +69,7 @@ impl Tcp {
     /// Passive OPEN. The address may be unspecified: any of ours.
     ///
     /// Errors: `AddressInUse` if another listener has exactly this address and not both have
-    /// [`TcpOptions::reuse_port`].
+    /// [`TcpOptions::reuse_port`]; `NoBuffers` if there are too many.
     pub fn listen(
         &mut self,
         local: SocketAddrV4,
@@ -86,11 +89,12 @@ impl Tcp {
             index: 0,
             generation: 0,
         };
-        let index = self.listeners.insert_with(|index, generation| {
+        let index = self.listeners.insert_with(|index, place| {
             id.index = index;
-            id.generation = generation;
-            Listener::new(id, local, backlog, *options)
+            id.generation = place.generation;
+            Listener::new(place, id, local, backlog, KeptOptions::from(options))
         });
+        let index = index.ok_or(Error::NoBuffers)?;
         self.tables.insert_listener(local, index);
         Ok(id)
     }
@@ -108,7 +112,7 @@ impl Tcp {
         let listener = self.listeners.get_mut(id.index).filter(|l| l.id == id)?;
         let index = listener.dequeue(&self.connections)?;
         let tcb = self.connections.get_mut(index)?;
-        tcb.owner = Owner::User;
+        tcb.owner = Owner::User.into();
         Some(tcb.id)
     }
 
@@ -154,7 +158,7 @@ impl Tcp {
     ) -> Result<usize, Error> {
         let sent = self.send(now, id, data, false, pool)?;
         if let Some(tcb) = self.connection_mut(id) {
-            tcb.snd.up = Some(tcb.snd.end());
+            tcb.snd.up = Maybe::some(tcb.snd.end());
             tcb.snd.push_end = tcb.snd.end();
         }
         Ok(sent)
@@ -190,7 +194,7 @@ impl Tcp {
         tcb.rcv.queue.consume(pool, count);
         tcb.rcv.pass_urgent();
         tcb.rcv
-            .consumed(now, count, tcb.options.receive_buffer.is_some());
+            .consumed(now, count, tcb.options.receive_buffer.get().is_some());
         if tcb.state.receives() && tcb.rcv.update_is_due() {
             tcb.acknowledge_now();
             self.settle(now, id.index, pool);
@@ -225,9 +229,9 @@ impl Tcp {
         let Some(tcb) = self.connection_mut(id) else {
             return;
         };
-        tcb.owner = Owner::Nobody;
+        tcb.owner = Owner::Nobody.into();
         let unread = !tcb.rcv.queue.is_empty();
-        let no_wait = tcb.state == State::FinWait2 && tcb.options.linger2.is_none();
+        let no_wait = tcb.state == State::FinWait2 && tcb.options.linger2.get().is_none();
         if tcb.state.is_synchronized() && (unread || no_wait) {
             // RFC 9293 section 3.6.1: data was lost, and the peer should know.
             tcb.reset(pool, None);
@@ -241,7 +245,7 @@ impl Tcp {
     /// ABORT: a RST to the peer, and the place is free.
     pub fn abort(&mut self, now: Instant, id: SocketId, pool: &mut Pool) {
         if let Some(tcb) = self.connection_mut(id) {
-            tcb.owner = Owner::Nobody;
+            tcb.owner = Owner::Nobody.into();
             match tcb.state {
                 State::Closed | State::SynSent | State::TimeWait => tcb.end(pool, None),
                 _ => tcb.reset(pool, None),
@@ -255,13 +259,12 @@ impl Tcp {
         let Some(listener) = self.listener_mut(id) else {
             return;
         };
-        let local = listener.local;
+        let local = listener.local.get();
         self.tables.remove_listener(local, id.index);
         while let Some(child) = self.accept(id) {
             self.abort(now, child, pool);
         }
-        let half_open =
-            |tcb: &&Tcb| matches!(tcb.owner, Owner::Listener { index, .. } if index == id.index);
+        let half_open = |tcb: &&Tcb| matches!(tcb.owner.get(), Owner::Listener { index, .. } if index == id.index);
         let orphans: Vec<u32> = self
             .connections
             .iter()
@@ -304,7 +307,7 @@ impl Tcp {
     ) {
         let default_congestion = self.config.congestion;
         if let Some(listener) = self.listener_mut(id) {
-            listener.options = *options;
+            listener.options = options.into();
         }
         if let Some(tcb) = self.connection_mut(id) {
             tcb.change_options(now, options);
@@ -360,7 +363,8 @@ impl Tcb {
     }
 
     fn change_options(&mut self, now: Instant, options: &TcpOptions) {
-        let old = core::mem::replace(&mut self.options, *options);
+        let kept = KeptOptions::from(options);
+        let old = core::mem::replace(&mut self.options, kept);
         // As Linux: turning Nagle off, or the cork out, pushes what waits.
         if (options.nodelay && !old.nodelay) || (old.cork && !options.cork) {
             self.snd.push_end = self.snd.end();
@@ -373,7 +377,7 @@ impl Tcb {
         self.rcv
             .set_bounds(options.receive_buffer, options.window_clamp);
         let keepalive_changed =
-            (old.keepalive, old.keep_idle) != (options.keepalive, options.keep_idle);
+            (old.keepalive, old.keep_idle.get()) != (options.keepalive, options.keep_idle);
         if keepalive_changed {
             self.probes = 0;
             self.arm_keepalive(now);

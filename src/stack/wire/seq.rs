@@ -3,11 +3,26 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 /// A sequence number: a place on a circle of 2^32 (RFC 9293 section 3.4).
 ///
 /// It has no `Ord`, because a circle has none: comparisons say what they mean and hold for
 /// numbers less than 2^31 apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    TryFromBytes,
+    IntoBytes,
+    KnownLayout,
+    Immutable,
+)]
+#[repr(transparent)]
 pub struct Seq(pub u32);
 
 impl Seq {

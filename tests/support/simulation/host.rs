@@ -9,7 +9,7 @@ use crate::stack::config::{Config, Congestion, Limits};
 use crate::stack::counters::Drop;
 use crate::stack::ethernet::Checksum;
 use crate::stack::ids::SocketId;
-use crate::stack::pool::Pool;
+use crate::stack::layout::Memory;
 use crate::stack::routes::{Egress, Route};
 use crate::stack::sink::{NoSink, Sink};
 use crate::stack::time::Instant;
@@ -65,7 +65,7 @@ impl Host {
             seed: u64::from(address.to_bits()),
         };
         change(&mut config);
-        let mut stack = Stack::new(config, Pool::new(region));
+        let mut stack = Stack::new(config, Memory::create(region).expect("room for all"));
         stack.set_addresses(&[Ipv4Cidr::new(address, 24)]);
         stack.set_routes(vec![
             route(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0), Some(ROUTER)),

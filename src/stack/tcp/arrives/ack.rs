@@ -60,8 +60,12 @@ impl Tcb {
         if !ack.is_after(self.snd.una) || ack.is_after(self.snd.nxt) {
             cx.counters.count(Counter::BadAck);
             let len = segment.len();
-            cx.replies
-                .push(Reply::reset_for(self.local, self.remote, segment.repr, len));
+            cx.replies.push(Reply::reset_for(
+                self.local.get(),
+                self.remote.get(),
+                segment.repr,
+                len,
+            ));
             return ControlFlow::Break(());
         }
         // As Linux: with the accept queue full the ACK is as good as lost; the SYN-ACK is sent
@@ -148,7 +152,7 @@ impl Tcb {
             self.window.acknowledged(Acked { now, bytes, srtt });
         }
         self.snd
-            .tune(self.window.cwnd(), self.options.send_buffer.is_some());
+            .tune(self.window.cwnd(), self.options.send_buffer.get().is_some());
         self.rtt.backoff = 0;
         self.retries = 0;
         self.snd.stalled_since = cx.now;

@@ -29,7 +29,7 @@ impl Tcb {
         cx.counters.count(Counter::BadAck);
         if !segment.has(Flags::RST) {
             let len = segment.len();
-            let reply = Reply::reset_for(self.local, self.remote, segment.repr, len);
+            let reply = Reply::reset_for(self.local.get(), self.remote.get(), segment.repr, len);
             cx.replies.push(reply);
         }
         ControlFlow::Break(())

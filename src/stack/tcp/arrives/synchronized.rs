@@ -5,8 +5,9 @@ use core::ops::ControlFlow;
 
 use super::{Arrival, Segment};
 use crate::stack::error::Error;
+use crate::stack::plain::Maybe;
 use crate::stack::tcp::counters::Counter;
-use crate::stack::tcp::tcb::{Owner, State, Tcb};
+use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::Flags;
@@ -97,7 +98,7 @@ impl Tcb {
         } else {
             let end = segment.seq + segment.payload.len() as u32;
             if !end.is_after(self.rcv.nxt) {
-                self.rcv.duplicate = Some((segment.seq, end));
+                self.rcv.duplicate = Maybe::some((segment.seq, end));
                 cx.counters.count(Counter::DuplicateData);
             }
             self.acknowledge_now();
@@ -163,9 +164,9 @@ impl Tcb {
         segment: &Segment<'_>,
     ) -> ControlFlow<()> {
         if segment.has(Flags::FIN) && !self.rcv.fin_received {
-            self.rcv.fin_at = Some(segment.seq + segment.payload.len() as u32);
+            self.rcv.fin_at = Maybe::some(segment.seq + segment.payload.len() as u32);
         }
-        if self.rcv.fin_received || self.rcv.fin_at != Some(self.rcv.nxt) {
+        if self.rcv.fin_received || self.rcv.fin_at.get() != Some(self.rcv.nxt) {
             return ControlFlow::Continue(());
         }
         self.rcv.nxt += 1;
@@ -200,8 +201,8 @@ impl Tcb {
     /// In FIN-WAIT-2 with no user left, the peer's FIN is not waited for without end (Linux:
     /// TCP_LINGER2).
     pub(in crate::stack::tcp) fn arm_linger(&mut self, now: Instant) {
-        if self.state == State::FinWait2 && self.owner == Owner::Nobody {
-            let wait = self.options.linger2.unwrap_or_default();
+        if self.state == State::FinWait2 && self.is_orphan() {
+            let wait = self.options.linger2.get().unwrap_or_default();
             self.deadlines.arm(Timer::Linger, now + wait);
         }
     }

@@ -3,6 +3,7 @@
 use core::ops::ControlFlow;
 
 use super::{Arrival, Segment};
+use crate::stack::plain::Maybe;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
 use crate::stack::tcp::tcb::Tcb;
@@ -60,7 +61,7 @@ impl Tcb {
         let end = seq + bytes.len() as u32;
         if seq.is_before(self.rcv.nxt) {
             cx.counters.count(Counter::DuplicateData);
-            self.rcv.duplicate = Some((seq, end.earlier(self.rcv.nxt)));
+            self.rcv.duplicate = Maybe::some((seq, end.earlier(self.rcv.nxt)));
             bytes = bytes.get(self.rcv.nxt.since(seq) as usize..)?;
             seq = self.rcv.nxt;
         }
@@ -80,11 +81,11 @@ impl Tcb {
         let filled_hole = !self.rcv.out_of_order.is_empty();
         let was_empty = self.rcv.queue.is_empty();
         let mut len = 0;
-        let direct = self.rcv.urgent.is_none();
+        let direct = self.rcv.urgent == Maybe::NONE;
         if was_empty && !filled_hole && direct {
             len = (cx.deliver)(self.id, text.bytes).min(text.bytes.len());
             self.rcv
-                .consumed(cx.now, len, self.options.receive_buffer.is_some());
+                .consumed(cx.now, len, self.options.receive_buffer.get().is_some());
         }
         let rest = &text.bytes[len..];
         let queued = self.rcv.queue.append(cx.pool, rest);
@@ -126,7 +127,7 @@ impl Tcb {
             let taken = (cx.deliver)(self.id, front).min(offered);
             self.rcv.queue.consume(cx.pool, taken);
             self.rcv
-                .consumed(cx.now, taken, self.options.receive_buffer.is_some());
+                .consumed(cx.now, taken, self.options.receive_buffer.get().is_some());
             if taken < offered {
                 break;
             }
@@ -143,7 +144,7 @@ impl Tcb {
         if let Some(known) = self.rcv.out_of_order.find(text.seq)
             && !end.is_after(known.1)
         {
-            self.rcv.duplicate = Some((text.seq, end));
+            self.rcv.duplicate = Maybe::some((text.seq, end));
             cx.counters.count(Counter::DuplicateData);
             return;
         }

@@ -3,7 +3,10 @@
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::Acked;
+use crate::stack::plain::Maybe;
 use crate::stack::time::Instant;
 
 /// RFC 9438 section 4.1.1: how fast the curve opens, in segments per second cubed.
@@ -11,14 +14,15 @@ const C: f64 = 0.4;
 /// RFC 9438 section 4.6: what is left of the window after loss.
 const BETA: f64 = 0.7;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Cubic {
     /// The window just before the last reduction, in segments, after fast convergence.
     w_max: f64,
     /// The window just before the last reduction, in segments.
     cwnd_prior: f64,
     /// When the present stage of congestion avoidance began.
-    epoch: Option<Instant>,
+    epoch: Maybe<Instant>,
     /// Seconds from the start of the stage until the curve is back at `w_max`.
     k: f64,
     /// What Reno's window would be, in segments.
@@ -32,7 +36,7 @@ impl Cubic {
         Self {
             w_max: 0.0,
             cwnd_prior: 0.0,
-            epoch: None,
+            epoch: Maybe::NONE,
             k: 0.0,
             w_est: 0.0,
             credit: 0.0,
@@ -50,7 +54,7 @@ impl Cubic {
             segments
         };
         self.cwnd_prior = segments;
-        self.epoch = None;
+        self.epoch = Maybe::NONE;
         (f64::from(window) * BETA) as u32
     }
 
@@ -58,7 +62,7 @@ impl Cubic {
     pub(super) fn growth(&mut self, cwnd: u32, mss: u32, acked: &Acked) -> u32 {
         let segments = f64::from(cwnd) / f64::from(mss);
         let acked_segments = f64::from(acked.bytes) / f64::from(mss);
-        let epoch = *self.epoch.get_or_insert_with(|| {
+        let epoch = self.epoch.get().unwrap_or_else(|| {
             self.w_est = segments;
             self.credit = 0.0;
             if self.w_max < segments {
@@ -67,6 +71,7 @@ impl Cubic {
             self.k = ((self.w_max - segments) / C).cbrt();
             acked.now
         });
+        self.epoch = Maybe::some(epoch);
         let elapsed = acked.now.since(epoch);
         self.w_est += self.alpha() * acked_segments / segments;
         // RFC 9438 section 4.3 and 4.4: at least as fast as Reno, at most half as much again in a

@@ -9,12 +9,16 @@ mod reno;
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use self::cubic::Cubic;
 use self::reno::Reno;
+use crate::stack::plain::Word;
 use crate::stack::time::Instant;
 
 /// The algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(u8)]
 pub enum Congestion {
     /// CUBIC, RFC 9438.
     Cubic,
@@ -32,10 +36,13 @@ impl Congestion {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Algorithm {
-    Cubic(Cubic),
-    Reno(Reno),
+impl Word for Congestion {
+    fn to_word(self) -> u64 {
+        self as u64
+    }
+    fn from_word(word: u64) -> Self {
+        Self::try_read_from_bytes(&[word as u8]).unwrap_or(Self::Cubic)
+    }
 }
 
 /// RFC 6928: ten segments, though not more than fit 14,600 bytes if segments are large.
@@ -44,14 +51,19 @@ fn initial_window(mss: u32) -> u32 {
 }
 
 /// A connection's congestion window.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Window {
     /// Bytes that may be in flight.
     cwnd: u32,
     /// Slow start threshold in bytes.
     ssthresh: u32,
     mss: u32,
-    algorithm: Algorithm,
+    reno: Reno,
+    cubic: Cubic,
+    /// Which of the two is in use.
+    algorithm: Congestion,
+    _unused: [u8; 7],
 }
 
 /// What an ACK of new data says.
@@ -70,7 +82,10 @@ impl Window {
             cwnd: initial_window(mss),
             ssthresh: u32::MAX,
             mss,
-            algorithm: Algorithm::new(congestion),
+            reno: Reno::new(),
+            cubic: Cubic::new(),
+            algorithm: congestion,
+            _unused: [0; 7],
         }
     }
 
@@ -84,16 +99,15 @@ impl Window {
 
     /// The algorithm in use.
     pub(super) const fn algorithm(&self) -> Congestion {
-        match self.algorithm {
-            Algorithm::Cubic(_) => Congestion::Cubic,
-            Algorithm::Reno(_) => Congestion::Reno,
-        }
+        self.algorithm
     }
 
     /// Changes the algorithm; the window stays.
     pub(super) fn set_algorithm(&mut self, congestion: Congestion) {
         if self.algorithm() != congestion {
-            self.algorithm = Algorithm::new(congestion);
+            self.algorithm = congestion;
+            self.reno = Reno::new();
+            self.cubic = Cubic::new();
         }
     }
 
@@ -126,9 +140,9 @@ impl Window {
             self.cwnd = grown;
         }
         if acked.bytes > 0 {
-            let growth = match &mut self.algorithm {
-                Algorithm::Cubic(cubic) => cubic.growth(self.cwnd, self.mss, &acked),
-                Algorithm::Reno(reno) => reno.growth(self.cwnd, self.mss, &acked),
+            let growth = match self.algorithm {
+                Congestion::Cubic => self.cubic.growth(self.cwnd, self.mss, &acked),
+                Congestion::Reno => self.reno.growth(self.cwnd, self.mss, &acked),
             };
             self.cwnd = self.cwnd.saturating_add(growth);
         }
@@ -166,19 +180,10 @@ impl Window {
     fn reduce(&mut self, flight: u32) {
         let least = 2 * self.mss;
         let window = self.cwnd.min(flight.max(least));
-        self.ssthresh = match &mut self.algorithm {
-            Algorithm::Cubic(cubic) => cubic.reduced(window, self.mss),
-            Algorithm::Reno(_) => window / 2,
+        self.ssthresh = match self.algorithm {
+            Congestion::Cubic => self.cubic.reduced(window, self.mss),
+            Congestion::Reno => window / 2,
         };
         self.ssthresh = self.ssthresh.max(least);
-    }
-}
-
-impl Algorithm {
-    const fn new(congestion: Congestion) -> Self {
-        match congestion {
-            Congestion::Cubic => Self::Cubic(Cubic::new()),
-            Congestion::Reno => Self::Reno(Reno::new()),
-        }
     }
 }

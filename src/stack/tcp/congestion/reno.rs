@@ -1,8 +1,11 @@
 //! Reno (RFC 5681): one segment more for each window acknowledged; half after loss.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::Acked;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
 pub(super) struct Reno {
     /// Bytes acknowledged that have not yet made the window grow.
     credit: u32,

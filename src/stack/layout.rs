@@ -1,0 +1,92 @@
+//! The memory file: where in it what lies.
+//!
+//! ```text
+//!   Header │ connections │ TIME-WAIT │ listeners │ links │ chunks ...
+//! ```
+//!
+//! The tables hold plain records ([`super::records`]), the chunks the bytes of all queues, the links
+//! say which chunk follows which ([`super::pool`]). All else of a stack is derived.
+
+use core::mem::{offset_of, size_of};
+
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
+use super::pool::{CHUNK, Pool};
+use super::records::Area;
+use super::tcp::RECORDS;
+
+/// "sidestck", in the machine's byte order.
+const MAGIC: u64 = u64::from_ne_bytes(*b"sidestck");
+
+/// The file begins with it. Each field is written by the stack that made the file.
+#[derive(FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+struct Header {
+    /// [`MAGIC`].
+    magic: u64,
+    /// [`VERSION`].
+    version: u64,
+    /// Length of the file in bytes.
+    len: u64,
+    /// Pages of each table in use; written when one grows.
+    pages: [u32; 3],
+    _unused: u32,
+}
+
+const _: () = assert!(size_of::<Header>() == 40);
+const _: () = assert!(offset_of!(Header, version) == 8 && offset_of!(Header, pages) == 24);
+const _: () = assert!(RECORDS[0] == 1424 && RECORDS[1] == 88 && RECORDS[2] == 168);
+
+/// Changes with whatever changes the records.
+const VERSION: u64 =
+    1 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
+
+/// What each table has of the file, as a fraction: connections, TIME-WAIT, listeners. In the largest
+/// file there is room for 377,000 connections, in the smallest for 2,900.
+const SHARES: [usize; 3] = [4, 32, 64];
+
+/// The tables' parts of the file.
+pub struct Tables {
+    pub(super) connections: Area,
+    pub(super) time_waits: Area,
+    pub(super) listeners: Area,
+}
+
+/// The memory file, cut up.
+pub struct Memory {
+    /// For [`super::tcp::Tcp`].
+    pub tables: Tables,
+    /// For the queues.
+    pub pool: Pool,
+}
+
+impl Memory {
+    /// Makes a file of `bytes`, which are aligned to eight and of which the chunks take what the
+    /// tables leave. `None`: they are not, or too few.
+    pub fn create(bytes: &'static mut [u8]) -> Option<Self> {
+        let len = bytes.len();
+        let (header, rest) = Header::mut_from_prefix(bytes).ok()?;
+        header.magic = MAGIC;
+        header.version = VERSION;
+        header.len = len as u64;
+        let mut rest = rest;
+        let mut areas = header.pages.iter_mut().zip(SHARES).map(|(pages, share)| {
+            let (bytes, left) =
+                core::mem::take(&mut rest).split_at_mut_checked(len / share / 8 * 8)?;
+            rest = left;
+            Some(Area { pages, bytes })
+        });
+        let tables = Tables {
+            connections: areas.next()??,
+            time_waits: areas.next()??,
+            listeners: areas.next()??,
+        };
+        drop(areas);
+        let links = rest.len() / (CHUNK + size_of::<u32>());
+        let (links, chunks) = <[u32]>::mut_from_prefix_with_elems(rest, links).ok()?;
+        Some(Self {
+            tables,
+            pool: Pool::new(links, chunks),
+        })
+    }
+}

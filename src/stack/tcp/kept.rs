@@ -1,0 +1,64 @@
+//! A connection's options as they are kept: [`TcpOptions`] as plain data.
+
+use core::time::Duration;
+
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use super::config::TcpOptions;
+use super::congestion::Congestion;
+use crate::stack::plain::{Maybe, Stored};
+
+/// What the fields mean is said there.
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub(super) struct KeptOptions {
+    pub(super) nodelay: bool,
+    pub(super) cork: bool,
+    pub(super) quickack: bool,
+    pub(super) reuse_port: bool,
+    pub(super) keepalive: bool,
+    pub(super) ttl: u8,
+    pub(super) tos: u8,
+    pub(super) min_ttl: u8,
+    pub(super) keep_count: u32,
+    pub(super) syn_count: u32,
+    pub(super) keep_idle: Stored<Duration>,
+    pub(super) keep_interval: Stored<Duration>,
+    pub(super) user_timeout: Maybe<Duration>,
+    pub(super) receive_buffer: Maybe<usize>,
+    pub(super) send_buffer: Maybe<usize>,
+    pub(super) unsent_low_water: Maybe<u32>,
+    pub(super) max_segment: Maybe<u16>,
+    pub(super) window_clamp: Maybe<u32>,
+    pub(super) defer_accept: Stored<Duration>,
+    pub(super) linger2: Maybe<Duration>,
+    pub(super) congestion: Maybe<Congestion>,
+}
+
+impl From<&TcpOptions> for KeptOptions {
+    fn from(options: &TcpOptions) -> Self {
+        Self {
+            nodelay: options.nodelay,
+            cork: options.cork,
+            quickack: options.quickack,
+            reuse_port: options.reuse_port,
+            keepalive: options.keepalive,
+            ttl: options.ttl,
+            tos: options.tos,
+            min_ttl: options.min_ttl,
+            keep_count: options.keep_count,
+            syn_count: options.syn_count,
+            keep_idle: options.keep_idle.into(),
+            keep_interval: options.keep_interval.into(),
+            user_timeout: options.user_timeout.into(),
+            receive_buffer: options.receive_buffer.into(),
+            send_buffer: options.send_buffer.into(),
+            unsent_low_water: options.unsent_low_water.into(),
+            max_segment: options.max_segment.into(),
+            window_clamp: options.window_clamp.into(),
+            defer_accept: options.defer_accept.into(),
+            linger2: options.linger2.into(),
+            congestion: options.congestion.into(),
+        }
+    }
+}
