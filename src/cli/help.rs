@@ -28,7 +28,7 @@ impl Topic {
             Topic::Run => "sidestack run [OPTIONS] -- PROGRAM [ARGUMENTS]",
             Topic::Pcap => "sidestack pcap -o FILE [OPTIONS] -- PROGRAM [ARGUMENTS]",
             Topic::Doctor => "sidestack doctor [OPTIONS]",
-            Topic::Show => "sidestack ss|stat [--pid PID] [--all]",
+            Topic::Show => "sidestack ss [--pid PID] | stat [--pid PID] [--all]",
         }
     }
 }
