@@ -3,10 +3,8 @@
 
 use core::ffi::c_int;
 
-use super::border::{answer, result};
 use super::next;
-use super::streams::{given_parts, receive_parts, send_parts};
-use crate::socket::datagram::Asked;
+use super::streams::{receive_vector, send_vector};
 use crate::socket::table;
 
 /// The flags of recv(2) and send(2) that `flags` mean on a socket; `None`: only the kernel knows.
@@ -32,18 +30,8 @@ pub unsafe extern "C" fn preadv2(
     let (Some(flags), -1, Some(socket)) = (message_flags(flags), offset, table::get(fd)) else {
         return by_kernel();
     };
-    answer(|| {
-        // SAFETY: the program's own arguments.
-        let parts = unsafe { given_parts(parts, count) }?;
-        if parts.iter().all(|part| part.iov_len == 0) {
-            return Ok(0);
-        }
-        // SAFETY: the program's own buffers.
-        match unsafe { receive_parts(fd, &socket, parts, flags) } {
-            Some(outcome) => outcome.map(|got| got.count as isize),
-            None => result(by_kernel()),
-        }
-    })
+    // SAFETY: the program's own arguments.
+    unsafe { receive_vector(fd, &socket, (parts, count), flags, by_kernel) }
 }
 
 /// pwritev2(2).
@@ -60,15 +48,8 @@ pub unsafe extern "C" fn pwritev2(
     let (Some(flags), -1, Some(socket)) = (message_flags(flags), offset, table::get(fd)) else {
         return by_kernel();
     };
-    answer(|| {
-        // SAFETY: the program's own arguments.
-        let parts = unsafe { given_parts(parts, count) }?;
-        // SAFETY: the program's own buffers.
-        match unsafe { send_parts(fd, &socket, parts, None, flags, &Asked::default()) } {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
-    })
+    // SAFETY: the program's own arguments.
+    unsafe { send_vector(fd, &socket, (parts, count), flags, by_kernel) }
 }
 
 /// preadv2(2).

@@ -294,7 +294,7 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> 
 ///
 /// # Safety
 /// As the program promises for those calls.
-pub(super) unsafe fn given_parts<'a>(
+unsafe fn given_parts<'a>(
     parts: *const libc::iovec,
     count: c_int,
 ) -> Result<&'a [libc::iovec], Errno> {
@@ -323,6 +323,53 @@ pub(super) unsafe fn iovecs<'a>(
     Ok(unsafe { core::slice::from_raw_parts(parts, count) })
 }
 
+/// Receives into the iovecs of readv(2) or preadv2(2).
+///
+/// # Safety
+/// As the program promises for those calls.
+pub(super) unsafe fn receive_vector(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    (parts, count): (*const libc::iovec, c_int),
+    flags: c_int,
+    by_kernel: impl FnOnce() -> isize,
+) -> isize {
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let parts = unsafe { given_parts(parts, count) }?;
+        if parts.iter().all(|part| part.iov_len == 0) {
+            return Ok(0);
+        }
+        // SAFETY: the program's own buffers.
+        match unsafe { receive_parts(fd, socket, parts, flags) } {
+            Some(outcome) => outcome.map(|got| got.count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
+/// Sends from the iovecs of writev(2) or pwritev2(2).
+///
+/// # Safety
+/// As the program promises for those calls.
+pub(super) unsafe fn send_vector(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    (parts, count): (*const libc::iovec, c_int),
+    flags: c_int,
+    by_kernel: impl FnOnce() -> isize,
+) -> isize {
+    answer(|| {
+        // SAFETY: the program's own arguments.
+        let parts = unsafe { given_parts(parts, count) }?;
+        // SAFETY: the program's own buffers.
+        match unsafe { send_parts(fd, socket, parts, None, flags, &Asked::default()) } {
+            Some(outcome) => outcome.map(|count| count as isize),
+            None => result(by_kernel()),
+        }
+    })
+}
+
 /// readv(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
@@ -331,18 +378,8 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_in
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
-        // SAFETY: the program's own arguments.
-        let parts = unsafe { given_parts(parts, count) }?;
-        if parts.iter().all(|part| part.iov_len == 0) {
-            return Ok(0);
-        }
-        // SAFETY: the program's own buffers.
-        match unsafe { receive_parts(fd, &socket, parts, 0) } {
-            Some(outcome) => outcome.map(|got| got.count as isize),
-            None => result(by_kernel()),
-        }
-    })
+    // SAFETY: the program's own arguments.
+    unsafe { receive_vector(fd, &socket, (parts, count), 0, by_kernel) }
 }
 
 /// writev(2).
@@ -353,21 +390,6 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_i
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
-        // SAFETY: the program's own arguments.
-        let outcome = unsafe {
-            send_parts(
-                fd,
-                &socket,
-                given_parts(parts, count)?,
-                None,
-                0,
-                &Asked::default(),
-            )
-        };
-        match outcome {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
-    })
+    // SAFETY: the program's own arguments.
+    unsafe { send_vector(fd, &socket, (parts, count), 0, by_kernel) }
 }
