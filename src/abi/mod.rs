@@ -16,6 +16,7 @@ pub mod api;
 mod border;
 mod control;
 mod descriptors;
+mod environment;
 mod epoll;
 mod fortified;
 mod messages;

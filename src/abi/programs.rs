@@ -8,12 +8,12 @@
 use core::ffi::{c_char, c_int};
 
 use super::border::answer;
-use super::next;
+use super::{environment::for_inheritor, next};
 use crate::driver;
 use crate::socket::away;
 use crate::sys::{descriptor, process};
 
-type Strings = *const *const c_char;
+pub(super) type Strings = *const *const c_char;
 type StringsOut = *const *mut c_char;
 
 /// Starts a program beside this one, which may inherit sockets.
@@ -45,7 +45,9 @@ pub unsafe extern "C" fn execve(
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVE.get()(path, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVE.get()(path, arguments, environment)
+    })
 }
 
 /// execv(3).
@@ -73,7 +75,9 @@ pub unsafe extern "C" fn execvpe(
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVPE.get()(file, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVPE.get()(file, arguments, environment)
+    })
 }
 
 /// fexecve(3).
@@ -81,7 +85,9 @@ pub unsafe extern "C" fn execvpe(
 pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Strings) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::FEXECVE.get()(fd, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::FEXECVE.get()(fd, arguments, environment)
+    })
 }
 
 /// posix_spawn(3).
@@ -94,9 +100,12 @@ pub unsafe extern "C" fn posix_spawn(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+        })
     })
 }
 
@@ -110,9 +119,12 @@ pub unsafe extern "C" fn posix_spawnp(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+        })
     })
 }
 
