@@ -17,6 +17,7 @@ pub mod api;
 mod border;
 mod control;
 mod descriptors;
+mod environment;
 mod epoll;
 mod formatted;
 mod fortified;
