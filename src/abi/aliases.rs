@@ -1,10 +1,10 @@
 //! Other names the C library has for calls of ours, and the small calls that end in one of them
 //! where no hook sees it: isfdtype(3), sockatmark(3).
 
-use core::ffi::{c_int, c_uint, c_void};
+use core::ffi::{c_int, c_long, c_uint, c_void};
 
 use super::next;
-use super::{descriptors, messages, poll, sockets, streams};
+use super::{descriptors, messages, poll, process, select, sockets, streams};
 use crate::socket::table;
 
 /// read(2).
@@ -65,6 +65,36 @@ pub unsafe extern "C" fn __poll(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     unsafe { poll::poll(fds, count, timeout) }
+}
+
+/// select(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __select(
+    count: c_int,
+    read: *mut libc::fd_set,
+    write: *mut libc::fd_set,
+    except: *mut libc::fd_set,
+    timeout: *mut libc::timeval,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { select::select(count, read, write, except, timeout) }
+}
+
+/// getrlimit(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __getrlimit(
+    resource: libc::__rlimit_resource_t,
+    limit: *mut libc::rlimit,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { process::getrlimit(resource, limit) }
+}
+
+/// sysconf(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __sysconf(name: c_int) -> c_long {
+    // SAFETY: an integer only.
+    unsafe { process::sysconf(name) }
 }
 
 /// fcntl(2).

@@ -1,4 +1,4 @@
-//! close(2), dup(2) and their kin, fcntl(2), ioctl(2), fdopen(3).
+//! close(2), dup(2) and their kin, fcntl(2), ioctl(2), fdopen(3), fclose(3).
 
 use core::ffi::{c_char, c_int, c_uint, c_ulong};
 use rustix::io::Errno;
@@ -219,9 +219,8 @@ pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FI
     unsafe { next::FDOPEN.get()(fd, mode) }
 }
 
-/// fclose(3): its own close(2) is one we would not see.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
+/// Runs `close`, which closes a stream's descriptor where we would not see it.
+fn closing_stream<T>(stream: *mut libc::FILE, close: impl FnOnce() -> T) -> T {
     // SAFETY: the program's own stream.
     let fd = unsafe { libc::fileno(stream) };
     let socket = if table::is_ours(fd) {
@@ -229,8 +228,7 @@ pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
     } else {
         None
     };
-    // SAFETY: the program's own stream.
-    let outcome = unsafe { next::FCLOSE.get()(stream) };
+    let outcome = close();
     if let Some(socket) = socket {
         answer(|| {
             lifecycle::closed(fd, &socket);
@@ -238,4 +236,37 @@ pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
         });
     }
     outcome
+}
+
+/// fclose(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
+    // SAFETY: the program's own stream.
+    closing_stream(stream, || unsafe { next::FCLOSE.get()(stream) })
+}
+
+/// freopen(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freopen(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+) -> *mut libc::FILE {
+    // SAFETY: the program's own arguments.
+    closing_stream(stream, || unsafe {
+        next::FREOPEN.get()(path, mode, stream)
+    })
+}
+
+/// freopen(3), for programs built with 64-bit file offsets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freopen64(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+) -> *mut libc::FILE {
+    // SAFETY: the program's own arguments.
+    closing_stream(stream, || unsafe {
+        next::FREOPEN64.get()(path, mode, stream)
+    })
 }

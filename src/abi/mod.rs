@@ -8,8 +8,9 @@
 //! 2. A pointer of the program's is checked before it is touched: bad ones give EFAULT, as the
 //!    kernel would.
 //! 3. errno changes only when a call fails.
-//! 4. Variadic functions of C (fcntl, ioctl) are defined with the fixed arguments that callers
-//!    pass: on the machines we build for, both travel in the same registers.
+//! 4. Variadic functions of C whose callers pass a known number of words at most (fcntl, ioctl,
+//!    syscall) are defined with these: on the machines we build for, both travel in the same
+//!    registers and on the same place of the stack. The others are in [`variadic`].
 
 mod aliases;
 pub mod api;
@@ -18,7 +19,9 @@ mod control;
 mod descriptors;
 mod environment;
 mod epoll;
+mod formatted;
 mod fortified;
+mod lists;
 mod messages;
 mod names;
 mod next;
@@ -30,4 +33,6 @@ mod select;
 mod signatures;
 mod sockets;
 mod streams;
+mod syscall;
 mod transfer;
+mod variadic;

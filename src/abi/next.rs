@@ -1,9 +1,11 @@
 //! The next library's functions, found when first called (dlsym(3), RTLD_NEXT).
 
-use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::variadic::VaList;
 
 /// A function of the next library's, of type `F`.
 pub struct Next<F> {
@@ -120,6 +122,17 @@ pub static FCNTL64: Next<unsafe extern "C" fn(c_int, c_int, ...) -> c_int> = Nex
 pub static IOCTL: Next<unsafe extern "C" fn(c_int, c_ulong, ...) -> c_int> = Next::new(c"ioctl");
 pub static FDOPEN: Next<unsafe extern "C" fn(c_int, *const c_char) -> *mut libc::FILE> =
     Next::new(c"fdopen");
+pub static FREOPEN: Next<
+    unsafe extern "C" fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE,
+> = Next::new(c"freopen");
+pub static FREOPEN64: Next<
+    unsafe extern "C" fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE,
+> = Next::new(c"freopen64");
+pub static VDPRINTF: Next<unsafe extern "C" fn(c_int, *const c_char, *mut VaList) -> c_int> =
+    Next::new(c"vdprintf");
+pub static VDPRINTF_CHK: Next<
+    unsafe extern "C" fn(c_int, c_int, *const c_char, *mut VaList) -> c_int,
+> = Next::new(c"__vdprintf_chk");
 pub static FCLOSE: Next<unsafe extern "C" fn(*mut libc::FILE) -> c_int> = Next::new(c"fclose");
 
 pub static POLL: Next<unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int> =
@@ -176,6 +189,8 @@ pub static EPOLL_PWAIT2: Next<
     ) -> c_int,
 > = Next::new(c"epoll_pwait2");
 
+pub static SYSCONF: Next<unsafe extern "C" fn(c_int) -> c_long> = Next::new(c"sysconf");
+pub static GETDTABLESIZE: Next<unsafe extern "C" fn() -> c_int> = Next::new(c"getdtablesize");
 pub static GETRLIMIT: Next<
     unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> c_int,
 > = Next::new(c"getrlimit");
@@ -210,6 +225,9 @@ pub static EXECVPE: Next<unsafe extern "C" fn(*const c_char, Strings, Strings) -
     Next::new(c"execvpe");
 pub static FEXECVE: Next<unsafe extern "C" fn(c_int, Strings, Strings) -> c_int> =
     Next::new(c"fexecve");
+pub static EXECVEAT: Next<
+    unsafe extern "C" fn(c_int, *const c_char, Strings, Strings, c_int) -> c_int,
+> = Next::new(c"execveat");
 pub static POSIX_SPAWN: Next<Spawn> = Next::new(c"posix_spawn");
 pub static POSIX_SPAWNP: Next<Spawn> = Next::new(c"posix_spawnp");
 pub static POPEN: Next<unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE> =

@@ -17,7 +17,7 @@ const MOST: libc::nfds_t = 1 << 20;
 ///
 /// # Safety
 /// As the program promises for poll(2).
-unsafe fn with_ours<'a>(
+pub(super) unsafe fn with_ours<'a>(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
 ) -> Option<&'a mut [libc::pollfd]> {

@@ -1,7 +1,7 @@
 //! What a process's limits and its end have to do with sockets: getrlimit(2), setrlimit(2),
-//! _exit(2), and the library's own beginning and end.
+//! sysconf(3), _exit(2), and the library's own beginning and end.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_long, c_void};
 
 use super::border::{answer, read, result, write};
 use super::next;
@@ -26,6 +26,26 @@ pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit)
         }),
         // SAFETY: the program's own arguments.
         _ => unsafe { next::GETRLIMIT.get()(resource, limit) },
+    }
+}
+
+/// sysconf(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sysconf(name: c_int) -> c_long {
+    match descriptor::program_limit() {
+        Some(held) if name == libc::_SC_OPEN_MAX => c_long::try_from(held.soft).unwrap_or(-1),
+        // SAFETY: an integer only.
+        _ => unsafe { next::SYSCONF.get()(name) },
+    }
+}
+
+/// getdtablesize(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getdtablesize() -> c_int {
+    match descriptor::program_limit() {
+        Some(held) => c_int::try_from(held.soft).unwrap_or(c_int::MAX),
+        // SAFETY: takes nothing.
+        None => unsafe { next::GETDTABLESIZE.get()() },
     }
 }
 
@@ -144,8 +164,20 @@ extern "C" fn at_end() {
     finish();
 }
 
+unsafe extern "C" {
+    /// What at_quick_exit(3) is a name for, with the library it is for.
+    fn __cxa_at_quick_exit(handler: extern "C" fn(), library: *mut c_void) -> c_int;
+}
+
 extern "C" fn at_start() {
     driver::watch_forks();
+    // SAFETY: a function that stays; null means no library, whose unloading would remove it.
+    unsafe { __cxa_at_quick_exit(at_quick_end, core::ptr::null_mut()) };
+}
+
+/// Run by quick_exit(3), after the program's own handlers.
+extern "C" fn at_quick_end() {
+    finish();
 }
 
 /// Run when the library is loaded.

@@ -1,17 +1,19 @@
 //! Starting programs and processes: execve(2) and its kin, posix_spawn(3), popen(3), system(3),
-//! _Fork(3).
+//! _Fork(3), daemon(3).
 //!
 //! What is executed sees the limit on descriptors that this program believes in, and what it
-//! inherits goes on being served (see the driver's heir), and is recognised by its name. The variadic forms (execl(3)) end in the
-//! C library's own execve(2), which no hook sees.
+//! inherits goes on being served (see the driver's heir), and is recognised by its name.
 
 use core::ffi::{c_char, c_int};
+use rustix::io::Errno;
 
-use super::border::answer;
-use super::{environment::for_inheritor, next};
+use super::border::{answer, set_errno};
+use super::environment::for_inheritor;
+use super::{descriptors, next, process};
 use crate::driver;
 use crate::socket::away;
-use crate::sys::{descriptor, process};
+use crate::sys::descriptor;
+use crate::sys::process::is_vfork_child;
 
 pub(super) type Strings = *const *const c_char;
 type StringsOut = *const *mut c_char;
@@ -24,7 +26,7 @@ fn spawn<T>(start: impl FnOnce() -> T) -> T {
 
 /// What comes before another program takes this one's place, or its vfork(2) child's.
 fn before_exec() {
-    if process::is_vfork_child() {
+    if is_vfork_child() {
         away::set_out_by_exec();
         descriptor::lower_for_exec();
         return;
@@ -90,6 +92,26 @@ pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Str
     })
 }
 
+/// execveat(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execveat(
+    directory: c_int,
+    path: *const c_char,
+    arguments: Strings,
+    environment: Strings,
+    flags: c_int,
+) -> c_int {
+    let Some(execveat) = next::EXECVEAT.find() else {
+        set_errno(Errno::NOSYS);
+        return -1;
+    };
+    before_exec();
+    // SAFETY: the program's own arguments.
+    for_inheritor(environment, |environment| unsafe {
+        execveat(directory, path, arguments, environment, flags)
+    })
+}
+
 /// posix_spawn(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_spawn(
@@ -142,19 +164,57 @@ pub unsafe extern "C" fn system(command: *const c_char) -> c_int {
     spawn(|| unsafe { next::SYSTEM.get()(command) })
 }
 
-/// _Fork(3): the handlers of pthread_atfork(3) are not run for it, but ours must be.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn _Fork() -> libc::pid_t {
-    let Some(fork) = next::FORK_ONLY.find() else {
-        super::border::set_errno(rustix::io::Errno::NOSYS);
-        return -1;
-    };
+/// Has `fork` make a child without the handlers of pthread_atfork(3), of which ours must run.
+pub(super) fn forked(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
     driver::before_fork();
-    // SAFETY: takes nothing.
-    let child = unsafe { fork() };
+    let child = fork();
     match child {
         0 => driver::after_fork_child(),
         _ => driver::after_fork_parent(),
     }
     child
+}
+
+/// _Fork(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _Fork() -> libc::pid_t {
+    let Some(fork) = next::FORK_ONLY.find() else {
+        set_errno(Errno::NOSYS);
+        return -1;
+    };
+    // SAFETY: takes nothing.
+    forked(|| unsafe { fork() })
+}
+
+/// daemon(3): the parent ends by an _exit(2) of ours, and so leaves its sockets in order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn daemon(keep_directory: c_int, keep_streams: c_int) -> c_int {
+    // SAFETY: the process goes on as the program asked; the calls take nothing that could dangle.
+    unsafe {
+        match libc::fork() {
+            0 => {}
+            -1 => return -1,
+            _ => process::_exit(0),
+        }
+        if libc::setsid() == -1 {
+            return -1;
+        }
+        if keep_directory == 0 {
+            libc::chdir(c"/".as_ptr());
+        }
+        if keep_streams != 0 {
+            return 0;
+        }
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+        if null == -1 {
+            return -1;
+        }
+        for stream in 0..=2 {
+            descriptors::dup2(null, stream);
+        }
+        if null > 2 {
+            descriptors::close(null);
+        }
+    }
+    0
 }

@@ -6,7 +6,7 @@
     reason = "the C library's calls are named here, never called"
 )]
 
-use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use super::{
     descriptors, epoll, messages, names, poll, positioned, process, programs, select, sockets,
@@ -149,4 +149,9 @@ const _: [Spawn; 2] = [libc::posix_spawnp, programs::posix_spawnp];
 const _: [unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE; 2] =
     [libc::popen, programs::popen];
 const _: [unsafe extern "C" fn(*const c_char) -> c_int; 2] = [libc::system, programs::system];
+const _: [unsafe extern "C" fn(c_int, c_int) -> c_int; 2] = [libc::daemon, programs::daemon];
+const _: [unsafe extern "C" fn(c_int) -> c_long; 2] = [libc::sysconf, process::sysconf];
+const _: [unsafe extern "C" fn() -> c_int; 2] = [libc::getdtablesize, process::getdtablesize];
+const _: [unsafe extern "C" fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE;
+    2] = [libc::freopen, descriptors::freopen];
 const _: [unsafe extern "C" fn(c_int) -> !; 2] = [libc::_exit, process::_exit];
