@@ -36,12 +36,15 @@ mod kept;
 mod listener;
 mod loss;
 mod output;
+mod pacing;
 mod passive;
 mod progress;
 mod ranges;
 mod rcv;
 mod reply;
+mod restore;
 mod rtt;
+mod saved_syn;
 mod segment;
 mod settle;
 mod snd;
@@ -64,6 +67,7 @@ pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
 pub use self::progress::Progress;
+pub use self::restore::Restored;
 pub use self::segment::{IpInfo, PathInfo, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
@@ -73,6 +77,7 @@ use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
+use self::saved_syn::SavedSyns;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
@@ -100,14 +105,25 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
+    saved_syns: SavedSyns,
     counters: Counters,
 }
 
 impl Tcp {
     /// A TCP without connections, whose tables lie in `areas`.
-    pub fn new(mut config: Config, areas: Areas) -> Self {
+    pub fn new(config: Config, areas: Areas) -> Self {
         let connections = Records::create(areas.connections);
+        let listeners = Records::create(areas.listeners);
         let time_waits = TimeWaits::create(areas.time_waits);
+        Self::over(config, connections, listeners, time_waits)
+    }
+
+    fn over(
+        mut config: Config,
+        connections: Records<Tcb>,
+        listeners: Records<Listener>,
+        time_waits: TimeWaits,
+    ) -> Self {
         let limits = &mut config.limits;
         limits.max_connections = limits.max_connections.min(connections.capacity());
         limits.max_time_wait = limits
@@ -117,7 +133,7 @@ impl Tcp {
             config,
             secret: Secret::new(config.secret),
             connections,
-            listeners: Records::create(areas.listeners),
+            listeners,
             time_waits,
             tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
@@ -125,6 +141,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
+            saved_syns: SavedSyns::default(),
             counters: Counters::default(),
         }
     }
@@ -140,7 +157,7 @@ impl Tcp {
     pub fn receive_segment(
         &mut self,
         now: Instant,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         repr: &Repr,
         payload: &[u8],
         pool: &mut Pool,
@@ -169,7 +186,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         mut segment: Segment<'_>,
         pool: &mut Pool,
         deliver: &mut Deliver<'_>,
