@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int};
 use rustix::io::Errno;
 
 use super::border::{answer, set_errno};
+use super::environment::for_inheritor;
 use super::{descriptors, next, process};
 use crate::driver;
 use crate::socket::away;
@@ -39,19 +40,21 @@ fn before_exec() {
 
 /// execve(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execve(
+pub unsafe extern "C-unwind" fn execve(
     path: *const c_char,
     arguments: Strings,
     environment: Strings,
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVE.get()(path, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVE.get()(path, arguments, environment)
+    })
 }
 
 /// execv(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execv(path: *const c_char, arguments: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn execv(path: *const c_char, arguments: Strings) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
     unsafe { next::EXECV.get()(path, arguments) }
@@ -59,7 +62,7 @@ pub unsafe extern "C" fn execv(path: *const c_char, arguments: Strings) -> c_int
 
 /// execvp(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
     unsafe { next::EXECVP.get()(file, arguments) }
@@ -67,27 +70,35 @@ pub unsafe extern "C" fn execvp(file: *const c_char, arguments: Strings) -> c_in
 
 /// execvpe(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execvpe(
+pub unsafe extern "C-unwind" fn execvpe(
     file: *const c_char,
     arguments: Strings,
     environment: Strings,
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVPE.get()(file, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVPE.get()(file, arguments, environment)
+    })
 }
 
 /// fexecve(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn fexecve(
+    fd: c_int,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::FEXECVE.get()(fd, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::FEXECVE.get()(fd, arguments, environment)
+    })
 }
 
 /// execveat(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execveat(
+pub unsafe extern "C-unwind" fn execveat(
     directory: c_int,
     path: *const c_char,
     arguments: Strings,
@@ -100,12 +111,14 @@ pub unsafe extern "C" fn execveat(
     };
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { execveat(directory, path, arguments, environment, flags) }
+    for_inheritor(environment, |environment| unsafe {
+        execveat(directory, path, arguments, environment, flags)
+    })
 }
 
 /// posix_spawn(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawn(
+pub unsafe extern "C-unwind" fn posix_spawn(
     process: *mut libc::pid_t,
     path: *const c_char,
     actions: *const libc::posix_spawn_file_actions_t,
@@ -113,15 +126,18 @@ pub unsafe extern "C" fn posix_spawn(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+        })
     })
 }
 
 /// posix_spawnp(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawnp(
+pub unsafe extern "C-unwind" fn posix_spawnp(
     process: *mut libc::pid_t,
     file: *const c_char,
     actions: *const libc::posix_spawn_file_actions_t,
@@ -129,22 +145,28 @@ pub unsafe extern "C" fn posix_spawnp(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+        })
     })
 }
 
 /// popen(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+pub unsafe extern "C-unwind" fn popen(
+    command: *const c_char,
+    mode: *const c_char,
+) -> *mut libc::FILE {
     // SAFETY: the program's own arguments.
     spawn(|| unsafe { next::POPEN.get()(command, mode) })
 }
 
 /// system(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn system(command: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn system(command: *const c_char) -> c_int {
     // SAFETY: the program's own arguments.
     spawn(|| unsafe { next::SYSTEM.get()(command) })
 }
@@ -162,7 +184,7 @@ pub(super) fn forked(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
 
 /// _Fork(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _Fork() -> libc::pid_t {
+pub unsafe extern "C-unwind" fn _Fork() -> libc::pid_t {
     let Some(fork) = next::FORK_ONLY.find() else {
         set_errno(Errno::NOSYS);
         return -1;
@@ -173,7 +195,7 @@ pub unsafe extern "C" fn _Fork() -> libc::pid_t {
 
 /// daemon(3): the parent ends by an _exit(2) of ours, and so leaves its sockets in order.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn daemon(keep_directory: c_int, keep_streams: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn daemon(keep_directory: c_int, keep_streams: c_int) -> c_int {
     // SAFETY: the process goes on as the program asked; the calls take nothing that could dangle.
     unsafe {
         match libc::fork() {
