@@ -20,7 +20,8 @@
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
 //! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
+//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
+//! several. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -61,6 +62,7 @@ mod process;
 mod refusal;
 mod seat;
 mod settle;
+mod sharing;
 mod start;
 mod urgent;
 mod uses;
