@@ -4,6 +4,7 @@ use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
 use crate::control::log;
+use crate::driver::GivenUp;
 use crate::sys::user::{Access, check};
 
 /// What C functions return for success and failure.
@@ -32,9 +33,13 @@ pub fn errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
-/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
+/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO (EINTR if the
+/// process failed to become another program meanwhile).
 pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        if panic.is::<GivenUp>() {
+            return Err(Errno::INTR);
+        }
         log::error("a defect: a call failed where it never should (please report it)");
         Err(Errno::IO)
     });
