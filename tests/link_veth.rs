@@ -28,3 +28,5 @@ mod lease;
 mod mirror;
 #[path = "link_veth/packet.rs"]
 mod packet;
+#[path = "link_veth/ring.rs"]
+mod ring;

@@ -7,10 +7,11 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use super::seat::{Seat, poll_with_own};
+use super::seat::Seat;
 use super::{Engine, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
+use crate::link::PacketSocket;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{signal, words};
 
@@ -20,8 +21,12 @@ pub(super) const PATROL: Duration = Duration::from_millis(2);
 /// the more seldom it is disturbed.
 const PATROL_MOST: Duration = Duration::from_millis(16);
 
-/// Frames after which a program has so much to receive that the kernel is to be spared them.
-const WORTH_CUTTING_OFF: u64 = 4096;
+/// Frames after which a program has so much to receive that to make it cost less is worth some ten
+/// milliseconds of this thread.
+const MUCH: u64 = 4096;
+
+/// Looks at the link at most until what was left in its old socket is taken.
+const MOST_LEFT: usize = 64;
 
 /// Stack of the thread, in bytes: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
@@ -34,6 +39,7 @@ impl Engine {
             self.set_alarm();
             return;
         }
+        self.take_up_successor();
         if self.patrolled || !self.has_work() {
             return;
         }
@@ -44,13 +50,33 @@ impl Engine {
         self.timer.start(self.patrol_interval);
     }
 
-    /// What is to be put before the kernel's stack, once the program has received enough for that.
-    fn due_cut_off(&mut self) -> Option<Arc<CutOff>> {
-        if self.cut_off || self.received < WORTH_CUTTING_OFF {
+    /// What there is to be done so that receiving costs less, once the program has received enough.
+    fn due_relief(&mut self) -> Option<Relief> {
+        if self.relieved || self.received < MUCH {
             return None;
         }
-        self.cut_off = true;
-        self.ports.cut_off().cloned()
+        self.relieved = true;
+        Some(Relief {
+            interface: self.mirror.as_ref()?.facts().interface.index,
+            cut_off: self.ports.cut_off().cloned(),
+        })
+    }
+
+    /// Goes on by the link's successor. For an empty seat: nobody waits for the link.
+    fn take_up_successor(&mut self) {
+        let Some(successor) = self.successor.take() else {
+            return;
+        };
+        if let Err(errno) = self.link.succeed(successor) {
+            log::debug(format_args!("no receive ring: {}", words::of(errno)));
+        }
+        // Nobody will be told of what is left in the old socket.
+        for _ in 0..MOST_LEFT {
+            self.glance(None);
+            if !self.link.has_frame() {
+                return;
+            }
+        }
     }
 
     fn lengthen_patrol(&mut self) {
@@ -76,9 +102,14 @@ fn start() -> bool {
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
     while let Some(mut guard) = lock() {
-        if let Some(cut_off) = guard.due_cut_off() {
+        if let Some(relief) = guard.due_relief() {
             drop(guard);
-            spare_kernel(&cut_off);
+            relief.bring();
+            continue;
+        }
+        if let Some(retired) = guard.link.retired() {
+            drop(guard);
+            drop(retired);
             continue;
         }
         let idle = guard.time.saturating_sub(guard.served_at);
@@ -104,25 +135,40 @@ fn run() {
     }
 }
 
-/// Has the kernel not see the packets that are ours, where the rights and the kernel allow it.
-fn spare_kernel(cut_off: &CutOff) {
-    if let Err(errno) = cut_off.install() {
-        log::debug(format_args!(
-            "the kernel sees our packets, too: {}",
-            words::of(errno)
-        ));
+/// What makes receiving cost less.
+struct Relief {
+    interface: u32,
+    cut_off: Option<Arc<CutOff>>,
+}
+
+impl Relief {
+    /// Brings it, where the rights and the kernel allow it.
+    fn bring(&self) {
+        match PacketSocket::prepare(self.interface) {
+            Ok(successor) => {
+                if let Some(mut guard) = lock() {
+                    guard.successor = Some(successor);
+                }
+            }
+            Err(errno) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
+        }
+        if let Some(Err(errno)) = self.cut_off.as_ref().map(|cut_off| cut_off.install()) {
+            log::debug(format_args!(
+                "the kernel sees our packets, too: {}",
+                words::of(errno)
+            ));
+        }
     }
 }
 
 /// One wait and one pass in the seat.
 fn drive(mut guard: super::Guard) {
     guard.set_alarm();
-    let all = guard.all_descriptors();
     let mut bell = [entry(
         guard.background_bell.as_fd().as_raw_fd(),
         libc::POLLIN,
     )];
-    let ready = guard.unlocked(|| poll_with_own(all, &mut bell, None, None));
+    let ready = guard.poll(&mut bell, None, None);
     if bell[0].revents != 0 {
         guard.background_bell.silence();
     }

@@ -30,8 +30,6 @@ use crate::sys::{clock, wait};
 pub(super) const TOKEN_WAKE: u64 = 1 << 63;
 pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
-pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
-pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
 const TOKEN_DESK: u64 = TOKEN_WAKE + 5;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
@@ -79,8 +77,6 @@ pub struct Engine {
     pub(super) mirror: Option<Mirror>,
     /// Watches everything but the link: ends, alarm, bell, rtnetlink, leases, window.
     pub(super) set: Set,
-    /// Watches the link and `set`, for calls that wait for the stack alone.
-    pub(super) all: Set,
     /// Wakes whoever has the seat.
     pub(super) wake: Bell,
     /// Calls the background thread off the seat.
@@ -137,10 +133,12 @@ pub struct Engine {
     pub(super) kernel_news: bool,
     /// Frames given up because the link took no more.
     pub(super) link_full: u64,
-    /// Frames taken from the link, for [`Engine::due_cut_off`].
+    /// Frames taken from the link, for [`Engine::due_relief`].
     pub(super) received: u64,
-    /// Whether the kernel was spared our packets, or cannot be.
-    pub(super) cut_off: bool,
+    /// Whether it was seen to that receiving costs less.
+    pub(super) relieved: bool,
+    /// What the link is to go on by as soon as nobody waits for it.
+    pub(super) successor: Option<OwnedFd>,
     /// Passes made by threads of the program, and by the background thread.
     pub(super) passes: [u64; 2],
     /// Where `sidestack ss` looks in.
@@ -169,9 +167,6 @@ impl Engine {
         let set = Set::new()?;
         let wake = Bell::new()?;
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
-        let all = Set::new()?;
-        all.add(parts.link.wait_fd(), TOKEN_LINK, EventFlags::IN)?;
-        all.add(&set, TOKEN_ENDS, EventFlags::IN)?;
         let alarm = Timer::new()?;
         set.add(&alarm, TOKEN_ALARM, EventFlags::IN)?;
         if let Some(mirror) = &parts.mirror {
@@ -186,7 +181,6 @@ impl Engine {
             link: parts.link,
             mirror: parts.mirror,
             set,
-            all,
             wake,
             background_bell: Bell::new()?,
             timer: Timer::new()?,
@@ -218,7 +212,8 @@ impl Engine {
             kernel_news: true,
             link_full: 0,
             received: 0,
-            cut_off: false,
+            relieved: false,
+            successor: None,
             passes: [0; 2],
             window: None,
             desk: None,
@@ -256,6 +251,10 @@ impl Engine {
         } else {
             0
         };
+        if ready.link && frames == 0 {
+            // What it was is told by rtnetlink, too, and better.
+            let _ = self.link.take_error();
+        }
         // Descriptors stay ready until they are looked at: that can wait a little while frames arrive.
         let overdue = self.time.saturating_sub(self.glanced_at) > GLANCE;
         if ready.ends && (frames == 0 || overdue) {
@@ -323,12 +322,13 @@ impl Engine {
             DRAIN
         };
         while count < limit {
+            let nobody_waits = self.nobody_waits();
             let Ok(Some(received)) = self.link.receive(&mut self.frame) else {
                 break;
             };
             count += 1;
-            unflushed += received.len;
-            let nobody_waits = self.nobody_waits();
+            unflushed += received.bytes.len();
+            drained += received.bytes.len();
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
@@ -336,15 +336,13 @@ impl Engine {
                 nobody_waits,
                 direct: direct.as_deref_mut(),
             };
-            let frame = &self.frame[..received.len];
             self.stack.receive_frame(
                 now,
-                frame,
+                received.bytes,
                 checksum(received.checksum),
                 received.gso_size,
                 &mut sink,
             );
-            drained += received.len;
             let enough = self.collecting.is_some() && drained >= COLLECTED;
             if enough || direct.as_ref().is_some_and(|direct| direct.full) {
                 self.link_left = true;

@@ -13,7 +13,7 @@
 
 use super::endpoint::Role;
 use super::lifeline;
-use super::seat::{Seat, poll_with_own};
+use super::seat::Seat;
 use super::{Guard, lock, process};
 use crate::memory;
 use crate::sys::process::{end, fork_detached};
@@ -37,7 +37,12 @@ pub fn before_exec() {
 /// Leaves the engine to an heir; whether there is one. The engine here must be given up then.
 pub(super) fn bequeath(guard: &mut Guard) -> bool {
     guard.settle_lagging();
-    signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))))
+    if guard.link.let_inherit(true).is_err() {
+        return false;
+    }
+    let forked = signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))));
+    let _ = guard.link.let_inherit(false);
+    forked
 }
 
 /// What the heir does.
@@ -52,8 +57,7 @@ fn serve(guard: &mut Guard) -> ! {
     guard.seat = Seat::Background;
     while guard.has_sockets() || !guard.stack.tcp_is_done() {
         guard.set_alarm();
-        let all = guard.all_descriptors();
-        match guard.unlocked(|| poll_with_own(all, &mut [], None, None)) {
+        match guard.poll(&mut [], None, None) {
             Ok(ready) => guard.pass(ready, None),
             Err(_) => break,
         }

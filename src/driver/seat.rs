@@ -5,11 +5,10 @@ use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::Direct;
-use super::engine::{TOKEN_ENDS, TOKEN_LINK};
 use super::{Engine, Guard};
 use crate::stack::ids::SocketId;
-use crate::sys::cancel;
-use crate::sys::wait::{Set, SignalMask, entry, no_event, poll_for};
+use crate::sys::wait::{SignalMask, entry, poll_for};
+use crate::sys::{cancel, clock};
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,15 +138,12 @@ const SLEPT: u64 = 5_000;
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     guard.set_alarm();
     let timeout = remaining(request.deadline, now);
-    let all = guard.all_descriptors();
-    guard.holder_sleeps = true;
-    let woken = if request.stack_only {
-        guard.unlocked(|| cancel::interruptible(|| wait_for_own(all, timeout)))
-    } else {
-        let mask = request.mask;
-        let fds = &mut *request.fds;
-        guard.unlocked(|| cancel::interruptible(|| poll_with_own(all, fds, timeout, mask.as_ref())))
+    let fds = match request.stack_only {
+        true => &mut [],
+        false => &mut *request.fds,
     };
+    guard.holder_sleeps = true;
+    let woken = guard.poll(fds, timeout, request.mask.as_ref());
     guard.holder_sleeps = false;
     let mut ready = woken?;
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
@@ -176,48 +172,56 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     })
 }
 
-/// Waits for the engine's descriptors alone, the quickest way.
-fn wait_for_own(all: RawFd, timeout: Option<Duration>) -> Result<Ready, Errno> {
-    let mut events = [no_event(); 2];
-    let count = Set::wait(all, &mut events, timeout)?;
-    let is_ready = |token| {
-        events[..count]
-            .iter()
-            .any(|event| event.data.u64() == token)
-    };
-    Ok(Ready {
-        link: is_ready(TOKEN_LINK),
-        ends: is_ready(TOKEN_ENDS),
-        slept: true,
-    })
+impl Guard {
+    /// Polls the engine's descriptors and `extra`, unlocked; where there is nothing extra, not even
+    /// that while the link is known to have frames.
+    pub(super) fn poll(
+        &mut self,
+        extra: &mut [libc::pollfd],
+        timeout: Option<Duration>,
+        mask: Option<&SignalMask>,
+    ) -> Result<Ready, Errno> {
+        if extra.is_empty() && self.link.has_frame() {
+            self.time = clock::monotonic();
+            // The pass looks at the ends if it has not for a while.
+            return Ok(Ready {
+                link: true,
+                ends: true,
+                slept: false,
+            });
+        }
+        // Not an epoll set of both: it would be told of each frame, though nobody waits.
+        let link = self.link.wait_fd().as_raw_fd();
+        let ends = self.set.as_fd().as_raw_fd();
+        self.unlocked(|| cancel::interruptible(|| poll_all(link, ends, extra, timeout, mask)))
+    }
 }
 
-/// Polls the engine's descriptors and some of the program's. Which of the engine's it was is not
-/// asked: the pass looks at the link first, and at the rest if the link has nothing.
-pub(super) fn poll_with_own(
-    all: RawFd,
+fn poll_all(
+    link: RawFd,
+    ends: RawFd,
     extra: &mut [libc::pollfd],
     timeout: Option<Duration>,
     mask: Option<&SignalMask>,
 ) -> Result<Ready, Errno> {
-    let mut few = [entry(-1, 0); FEW + 1];
+    let mut few = [entry(-1, 0); FEW + 2];
     let mut many = Vec::new();
     let fds = if extra.len() <= FEW {
-        &mut few[..=extra.len()]
+        &mut few[..extra.len() + 2]
     } else {
-        many.resize(extra.len() + 1, entry(-1, 0));
+        many.resize(extra.len() + 2, entry(-1, 0));
         &mut many[..]
     };
-    fds[0] = entry(all, libc::POLLIN);
-    fds[1..].copy_from_slice(extra);
+    fds[0] = entry(link, libc::POLLIN);
+    fds[1] = entry(ends, libc::POLLIN);
+    fds[2..].copy_from_slice(extra);
     poll_for(fds, timeout, mask)?;
-    for (to, from) in extra.iter_mut().zip(&fds[1..]) {
+    for (to, from) in extra.iter_mut().zip(&fds[2..]) {
         to.revents = from.revents;
     }
-    let own = fds[0].revents != 0;
     Ok(Ready {
-        link: own,
-        ends: own,
+        link: fds[0].revents != 0,
+        ends: fds[1].revents != 0,
         slept: true,
     })
 }
@@ -240,11 +244,6 @@ impl Engine {
         self.direct = None;
         self.collecting = None;
         self.served_at = self.time;
-    }
-
-    /// What is readable when the link or anything else of the engine's is.
-    pub(super) fn all_descriptors(&self) -> RawFd {
-        self.all.as_fd().as_raw_fd()
     }
 
     /// Sees to it that whoever waits wakes in time for the stack. The alarm may ring early, when

@@ -81,14 +81,21 @@ impl<L: Link> Capture<L> {
 }
 
 impl<L: Link> Link for Capture<L> {
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
+        self.write_out_if_much();
         let received = self.inner.receive(buffer)?;
         if let (Some(received), None) = (received, self.failed) {
-            let frame = buffer.get(..received.len).unwrap_or_default();
-            self.writer.frame(INBOUND, wall_clock(), frame);
-            self.write_out_if_much();
+            self.writer.frame(INBOUND, wall_clock(), received.bytes);
         }
         Ok(received)
+    }
+
+    fn has_frame(&self) -> bool {
+        self.inner.has_frame()
+    }
+
+    fn take_error(&mut self) -> Option<Errno> {
+        self.inner.take_error()
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
@@ -120,6 +127,18 @@ impl<L: Link> Link for Capture<L> {
     fn flush(&mut self) {
         self.write_out();
         self.inner.flush();
+    }
+
+    fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
+        self.inner.succeed(successor)
+    }
+
+    fn retired(&mut self) -> Option<OwnedFd> {
+        self.inner.retired()
+    }
+
+    fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
+        self.inner.let_inherit(inherited)
     }
 
     fn statistics(&mut self) -> Statistics {

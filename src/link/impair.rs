@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -99,7 +99,7 @@ impl<L: Link> Impair<L> {
 }
 
 impl<L: Link> Link for Impair<L> {
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
         for _ in 0..MAX_TAKEN {
             let Some(received) = self.inner.receive(buffer)? else {
                 break;
@@ -108,10 +108,10 @@ impl<L: Link> Link for Impair<L> {
                 checksum: received.checksum,
                 gso_size: received.gso_size,
             };
-            let frame = buffer.get(..received.len).unwrap_or_default();
+            let frame = received.bytes;
             let copy = || frame.to_vec();
             self.inbound
-                .offer(self.now, received.len, arrived, copy, corrupt_inbound);
+                .offer(self.now, frame.len(), arrived, copy, corrupt_inbound);
         }
         let Some(waiting) = self.inbound.take(self.now) else {
             return Ok(None);
@@ -122,10 +122,18 @@ impl<L: Link> Link for Impair<L> {
         place.copy_from_slice(&waiting.bytes);
         self.received += 1;
         Ok(Some(Received {
-            len: waiting.bytes.len(),
+            bytes: place,
             checksum: waiting.facts.checksum,
             gso_size: waiting.facts.gso_size,
         }))
+    }
+
+    fn has_frame(&self) -> bool {
+        self.inner.has_frame()
+    }
+
+    fn take_error(&mut self) -> Option<Errno> {
+        self.inner.take_error()
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
@@ -162,6 +170,18 @@ impl<L: Link> Link for Impair<L> {
 
     fn flush(&mut self) {
         self.inner.flush();
+    }
+
+    fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
+        self.inner.succeed(successor)
+    }
+
+    fn retired(&mut self) -> Option<OwnedFd> {
+        self.inner.retired()
+    }
+
+    fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
+        self.inner.let_inherit(inherited)
     }
 
     fn statistics(&mut self) -> Statistics {

@@ -26,7 +26,7 @@ pub use impairments::Impairments;
 pub use nothing::Nothing;
 pub use packet::PacketSocket;
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 /// Most payload slices a frame may have.
@@ -52,9 +52,9 @@ pub enum Checksum {
 
 /// A received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Its length in the caller's buffer, from the Ethernet header on.
-    pub len: usize,
+pub struct Received<'a> {
+    /// Its bytes, from the Ethernet header on.
+    pub bytes: &'a [u8],
     /// Whether its L4 checksum may be relied on.
     pub checksum: Checksum,
     /// Payload bytes of each segment that was merged into it; 0: a single frame.
@@ -128,12 +128,22 @@ pub struct Statistics {
 
 /// Moves frames between the driver and an interface.
 pub trait Link {
-    /// Fetches the next frame into the front of `buffer` (of [`RECEIVE_BUFFER`] bytes); `None`:
-    /// nothing there.
+    /// Fetches the next frame; `None`: nothing there. It lies in `buffer` (of [`RECEIVE_BUFFER`]
+    /// bytes), or in the link itself until the next call.
     ///
     /// # Errors
     /// ENETDOWN: the interface went down (said once), or what the system call says.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno>;
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno>;
+
+    /// Whether a frame is there, as far as that can be told without a system call.
+    fn has_frame(&self) -> bool {
+        false
+    }
+
+    /// Takes the error that makes [`Self::wait_fd`] readable though nothing is received.
+    fn take_error(&mut self) -> Option<Errno> {
+        None
+    }
 
     /// Takes frames from the front of `frames`; returns how many. Fewer than all: the link is
     /// full, and the rest is to be offered again when [`Self::wait_fd`] is writable, but not
@@ -158,16 +168,49 @@ pub trait Link {
     /// that are due are transmitted.
     fn advance(&mut self, _now: u64) {}
 
-    /// Ends a pass: what was gathered on the side (a capture) is written out.
+    /// Ends a pass: what was gathered on the side (a capture) is written out, and what was lent goes
+    /// back. Nobody waits for [`Self::wait_fd`] before.
     fn flush(&mut self) {}
+
+    /// Goes on by `successor`, made by [`PacketSocket::prepare`], so that receiving costs less. What
+    /// has arrived already comes first. [`Self::wait_fd`] is another one then.
+    ///
+    /// # Errors
+    /// What the system calls say; then nothing is changed. EOPNOTSUPP: it is no packet socket.
+    fn succeed(&mut self, _successor: OwnedFd) -> Result<(), Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// The socket that was succeeded, once nothing is left in it. To close it takes some
+    /// milliseconds.
+    fn retired(&mut self) -> Option<OwnedFd> {
+        None
+    }
+
+    /// Says whether a process that is forked now is to go on with the link, for which it needs what
+    /// is mapped here.
+    ///
+    /// # Errors
+    /// What madvise(2) says.
+    fn let_inherit(&mut self, _inherited: bool) -> Result<(), Errno> {
+        Ok(())
+    }
 
     /// Frames moved and lost.
     fn statistics(&mut self) -> Statistics;
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
         (**self).receive(buffer)
+    }
+
+    fn has_frame(&self) -> bool {
+        (**self).has_frame()
+    }
+
+    fn take_error(&mut self) -> Option<Errno> {
+        (**self).take_error()
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
@@ -188,6 +231,18 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn flush(&mut self) {
         (**self).flush();
+    }
+
+    fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
+        (**self).succeed(successor)
+    }
+
+    fn retired(&mut self) -> Option<OwnedFd> {
+        (**self).retired()
+    }
+
+    fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
+        (**self).let_inherit(inherited)
     }
 
     fn statistics(&mut self) -> Statistics {

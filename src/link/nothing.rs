@@ -21,7 +21,7 @@ impl Nothing {
 }
 
 impl Link for Nothing {
-    fn receive(&mut self, _buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+    fn receive<'a>(&'a mut self, _buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
         Ok(None)
     }
 

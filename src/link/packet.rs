@@ -1,5 +1,7 @@
 //! An interface driven through an AF_PACKET socket (packet(7)).
 
+use core::mem::replace;
+
 use arrayvec::ArrayVec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno, IoSlice, IoSliceMut};
@@ -8,6 +10,7 @@ use rustix::net::{self, MMsgHdr, SendAncillaryBuffer, SendFlags, sockopt};
 use super::{Checksum, Frame, Link, MAX_SLICES, Offload, Received, Statistics};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::packet::{self, VnetHeader};
+use crate::sys::ring::{self, Ring, Slot};
 
 /// Bytes of frames that may wait to be received. Several super-packets at full window of several
 /// connections; the kernel counts twice the payload.
@@ -25,10 +28,28 @@ const MAX_SKIPPED: u32 = 64;
 /// The virtio-net header, the frame's header, its payload.
 type Slices<'a> = ArrayVec<IoSlice<'a>, { 2 + MAX_SLICES }>;
 
+/// Where a received frame is.
+enum Place {
+    /// In front of the buffer, this many bytes.
+    Buffer(usize),
+    /// In the ring.
+    Ring,
+}
+
 /// A raw packet socket with offloads, bound to one interface.
+///
+/// It begins without a ring, since that costs some ten milliseconds and three megabytes. One that has
+/// a ring can succeed it ([`Link::succeed`]) when there turns out to be much to receive.
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
+    ring: Option<Ring>,
+    /// The ring has told of a frame on the socket that was not fetched yet.
+    owed: bool,
+    /// The socket before this one, while something may be left in it.
+    before: Option<OwnedFd>,
+    /// The same afterwards.
+    retired: Option<OwnedFd>,
     statistics: Statistics,
 }
 
@@ -40,19 +61,30 @@ impl PacketSocket {
     /// EINVAL, ENOMEM: as [`Self::set_filter`] says. ENOPROTOOPT: the kernel is too old
     /// (before 4.20).
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
-        let fd = packet::open()?;
-        packet::set_vnet_header(fd.as_fd())?;
-        packet::set_ignore_outgoing(fd.as_fd())?;
-        enlarge_queues(fd.as_fd())?;
-        filter::attach(fd.as_fd(), filter)?;
+        let fd = open_unbound(filter)?;
         packet::bind(fd.as_fd(), interface_index)?;
         Ok(Self::adopt(fd))
+    }
+
+    /// A socket with a ring that admits nothing yet, for [`Link::succeed`].
+    ///
+    /// # Errors
+    /// As [`Self::open`]. ENOMEM: there is no memory for the ring.
+    pub fn prepare(interface_index: u32) -> Result<OwnedFd, Errno> {
+        let fd = open_unbound(&filter::NOTHING)?;
+        ring::make(fd.as_fd())?;
+        packet::bind(fd.as_fd(), interface_index)?;
+        Ok(fd)
     }
 
     /// Goes on with a socket that [`Self::open`] made, perhaps in another process.
     pub fn adopt(fd: OwnedFd) -> Self {
         Self {
             fd,
+            ring: None,
+            owed: false,
+            before: None,
+            retired: None,
             statistics: Statistics::default(),
         }
     }
@@ -71,6 +103,52 @@ impl PacketSocket {
     )]
     pub fn set_filter(&self, program: &[Instruction]) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), program)
+    }
+
+    /// Where the next frame is, and the header that came with it.
+    fn find(&mut self, buffer: &mut [u8]) -> Result<Option<(VnetHeader, Place)>, Errno> {
+        for _ in 0..MAX_SKIPPED {
+            if self.before.is_none() && !self.owed {
+                match self.ring.as_mut().map(Ring::take) {
+                    Some(None) => return Ok(None),
+                    Some(Some(Slot::Frame(vnet))) => return Ok(Some((vnet, Place::Ring))),
+                    Some(Some(Slot::Lost)) => {
+                        self.statistics.receive_lost += 1;
+                        continue;
+                    }
+                    Some(Some(Slot::Queued)) => self.owed = true,
+                    None => {}
+                }
+            }
+            let fetched = fetch(self.before.as_ref().unwrap_or(&self.fd), buffer);
+            match fetched {
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) if self.before.is_some() => {
+                    self.retired = self.before.take();
+                    continue;
+                }
+                Err(error) if error != Errno::AGAIN && error != Errno::INVAL => return Err(error),
+                _ => self.owed = false,
+            }
+            match fetched {
+                // A frame that fills the buffer to the brim may have been cut.
+                Ok((vnet, len)) if len > 0 && len < buffer.len() => {
+                    return Ok(Some((vnet, Place::Buffer(len))));
+                }
+                Err(Errno::AGAIN) => return Ok(None),
+                // EINVAL: the kernel has taken a frame off the queue whose offload this header
+                // cannot describe.
+                Ok(_) | Err(_) => self.statistics.receive_unusable += 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in what the kernel has counted, and forgotten by that.
+    fn count_lost(&mut self) {
+        if let Ok(counts) = packet::take_counts(self.fd.as_fd()) {
+            self.statistics.receive_lost += u64::from(counts.lost);
+        }
     }
 
     /// One frame, by the cheaper system call.
@@ -106,42 +184,36 @@ impl PacketSocket {
 }
 
 impl Link for PacketSocket {
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
-        let size = buffer.len();
-        for _ in 0..MAX_SKIPPED {
-            let mut vnet = [0; VnetHeader::LEN];
-            let mut slices = [IoSliceMut::new(&mut vnet), IoSliceMut::new(&mut *buffer)];
-            let len = match io::readv(&self.fd, &mut slices) {
-                Ok(count) => count.saturating_sub(VnetHeader::LEN),
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => continue,
-                // The kernel has taken a frame off the queue whose offload this header cannot
-                // describe.
-                Err(Errno::INVAL) => {
-                    self.statistics.receive_unusable += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            // A frame that fills the buffer to the brim may have been cut.
-            if len == 0 || len == size {
-                self.statistics.receive_unusable += 1;
-                continue;
-            }
-            self.statistics.received += 1;
-            let vnet = VnetHeader::from_bytes(vnet);
-            let checksum = if vnet.checksum_trusted() {
-                Checksum::Trusted
-            } else {
-                Checksum::Verify
-            };
-            return Ok(Some(Received {
-                len,
-                checksum,
-                gso_size: vnet.gso_size(),
-            }));
-        }
-        Ok(None)
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
+        let Some((vnet, place)) = self.find(buffer)? else {
+            return Ok(None);
+        };
+        self.statistics.received += 1;
+        let bytes = match (place, &self.ring) {
+            (Place::Buffer(len), _) => &buffer[..len],
+            (Place::Ring, Some(ring)) => ring.frame(),
+            (Place::Ring, None) => &[],
+        };
+        let checksum = if vnet.checksum_trusted() {
+            Checksum::Trusted
+        } else {
+            Checksum::Verify
+        };
+        Ok(Some(Received {
+            bytes,
+            checksum,
+            gso_size: vnet.gso_size(),
+        }))
+    }
+
+    fn has_frame(&self) -> bool {
+        self.before.is_some() || self.ring.as_ref().is_some_and(Ring::has_next)
+    }
+
+    fn take_error(&mut self) -> Option<Errno> {
+        // Without a ring, to receive asks for it.
+        self.ring.as_ref()?;
+        sockopt::socket_error(&self.fd).ok()?.err()
     }
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
@@ -168,12 +240,60 @@ impl Link for PacketSocket {
         self.fd.as_fd()
     }
 
-    fn statistics(&mut self) -> Statistics {
-        if let Ok(counts) = packet::take_counts(self.fd.as_fd()) {
-            self.statistics.receive_lost += u64::from(counts.lost);
+    fn flush(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.give_back();
         }
+    }
+
+    fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
+        if self.before.is_some() {
+            return Err(Errno::ALREADY);
+        }
+        let ring = Ring::map(successor.as_fd())?;
+        // What comes between these two comes twice, as on any network: better than not at all.
+        filter::copy(self.fd.as_fd(), successor.as_fd())?;
+        filter::attach(self.fd.as_fd(), &filter::NOTHING)?;
+        self.count_lost();
+        self.ring = Some(ring);
+        self.before = Some(replace(&mut self.fd, successor));
+        Ok(())
+    }
+
+    fn retired(&mut self) -> Option<OwnedFd> {
+        self.retired.take()
+    }
+
+    fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
+        match &self.ring {
+            Some(ring) => ring.let_inherit(inherited),
+            None => Ok(()),
+        }
+    }
+
+    fn statistics(&mut self) -> Statistics {
+        self.count_lost();
         self.statistics
     }
+}
+
+/// A socket that receives nothing before it is bound.
+fn open_unbound(filter: &[Instruction]) -> Result<OwnedFd, Errno> {
+    let fd = packet::open()?;
+    packet::set_vnet_header(fd.as_fd())?;
+    packet::set_ignore_outgoing(fd.as_fd())?;
+    enlarge_queues(fd.as_fd())?;
+    filter::attach(fd.as_fd(), filter)?;
+    Ok(fd)
+}
+
+/// Takes a frame off the socket's queue; how long it is.
+fn fetch(fd: &OwnedFd, buffer: &mut [u8]) -> Result<(VnetHeader, usize), Errno> {
+    let mut vnet = [0; VnetHeader::LEN];
+    let mut slices = [IoSliceMut::new(&mut vnet), IoSliceMut::new(buffer)];
+    let count = io::readv(fd, &mut slices)?;
+    let len = count.saturating_sub(VnetHeader::LEN);
+    Ok((VnetHeader::from_bytes(vnet), len))
 }
 
 /// Raises both queues, beyond the administrator's limits where CAP_NET_ADMIN allows it.

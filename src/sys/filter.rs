@@ -24,6 +24,14 @@ pub struct Instruction {
 const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());
 const _: () = assert!(align_of::<Instruction>() == align_of::<libc::sock_filter>());
 
+/// The program that admits nothing (BPF_RET | BPF_K, 0).
+pub const NOTHING: [Instruction; 1] = [Instruction {
+    code: 0x06,
+    jump_true: 0,
+    jump_false: 0,
+    operand: 0,
+}];
+
 /// Most instructions the kernel takes in one program (BPF_MAXINSNS).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
@@ -49,6 +57,33 @@ pub fn attach(fd: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> 
             size_of::<libc::sock_fprog>(),
         )
     }
+}
+
+/// Makes the filter of `from` that of `to`, too.
+///
+/// # Errors
+/// EINVAL: `from` has none. What getsockopt(2) says, and as [`attach`].
+pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let nothing = Instruction {
+        code: 0,
+        jump_true: 0,
+        jump_false: 0,
+        operand: 0,
+    };
+    let mut program = vec![nothing; MAX_INSTRUCTIONS];
+    // What the kernel is told, and tells, is a number of instructions.
+    // SAFETY: the vector has room for as many, of which any bytes are valid ones.
+    let count = unsafe {
+        let first = program.as_mut_ptr().cast();
+        option::get_bytes(
+            from,
+            libc::SOL_SOCKET,
+            libc::SO_GET_FILTER,
+            first,
+            MAX_INSTRUCTIONS,
+        )?
+    };
+    attach(to, program.get(..count).ok_or(Errno::INVAL)?)
 }
 
 /// Removes the socket's filter.

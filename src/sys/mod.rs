@@ -19,6 +19,7 @@ pub mod packet;
 pub mod pair;
 pub mod process;
 pub mod raw;
+pub mod ring;
 pub mod signal;
 pub mod signature;
 pub mod user;

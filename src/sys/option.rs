@@ -58,16 +58,43 @@ pub(super) unsafe fn get<T>(
     name: i32,
     value: &mut T,
 ) -> Result<usize, Errno> {
-    let mut length = size_of::<T>() as u32;
-    // SAFETY: `value` and `length` are exclusive references that live across the call; the kernel
-    // writes at most `length` bytes to `value`, and the caller vouches that they are a valid `T`.
+    // SAFETY: `value` is an exclusive reference to as many bytes; the caller vouches that what is
+    // written there is a valid `T`.
+    unsafe {
+        get_bytes(
+            fd,
+            level,
+            name,
+            core::ptr::from_mut(value).cast(),
+            size_of::<T>(),
+        )
+    }
+}
+
+/// `getsockopt` of at most `length` of whatever the option counts in; returns how much the kernel
+/// wrote.
+///
+/// # Safety
+/// `value` is writable for as much, and may hold any bytes the kernel writes for this option.
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub(super) unsafe fn get_bytes(
+    fd: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: *mut u8,
+    length: usize,
+) -> Result<usize, Errno> {
+    let mut length = length as u32;
+    // SAFETY: the caller vouches for `value`; `length` lives across the call.
     let result = unsafe {
         syscall!(
             Sysno::getsockopt,
             fd.as_raw_fd(),
             level,
             name,
-            core::ptr::from_mut(value),
+            value,
             &raw mut length
         )
     };

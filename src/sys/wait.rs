@@ -86,15 +86,6 @@ impl Set {
         epoll::modify(&self.0, source, epoll::EventData::new_u64(token), flags)
     }
 
-    /// Waits for at most `timeout` (`None`: without end) and collects what is ready.
-    pub fn wait(
-        fd: RawFd,
-        events: &mut [epoll::Event],
-        timeout: Option<Duration>,
-    ) -> Result<usize, Errno> {
-        epoll::wait(borrow(fd), events, timeout.map(timespec).as_ref())
-    }
-
     /// Watches `source` no more.
     pub fn remove(&self, source: impl AsFd) {
         // Only what is not watched cannot be removed.

@@ -28,13 +28,14 @@ impl Wire {
 }
 
 impl Link for Wire {
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, Errno> {
+    fn receive<'a>(&'a mut self, buffer: &'a mut [u8]) -> Result<Option<Received<'a>>, Errno> {
         let Some((frame, checksum)) = self.arriving.pop_front() else {
             return Ok(None);
         };
-        buffer[..frame.len()].copy_from_slice(&frame);
+        let bytes = &mut buffer[..frame.len()];
+        bytes.copy_from_slice(&frame);
         Ok(Some(Received {
-            len: frame.len(),
+            bytes,
             checksum,
             gso_size: 0,
         }))

@@ -52,7 +52,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::door::{Door, Visit};
-use super::seat::{Seat, poll_with_own};
+use super::seat::Seat;
 use super::{Engine, Guard, lock, process, start};
 use crate::control::log;
 use crate::sys::wait::{entry, poll_for};
@@ -149,8 +149,7 @@ impl Keeper {
             None => poll_for(&mut own, timeout, None).map(drop),
             Some(guard) => {
                 guard.set_alarm();
-                let all = guard.all_descriptors();
-                let ready = guard.unlocked(|| poll_with_own(all, &mut own, timeout, None));
+                let ready = guard.poll(&mut own, timeout, None);
                 ready.map(|ready| guard.pass(ready, None))
             }
         };

@@ -1,0 +1,239 @@
+//! The receive ring, and how a packet socket comes to it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use rustix::time::Timespec;
+
+use crate::control::mirror::Mirror;
+use crate::frames;
+use crate::link::{Checksum, Frame, Gso, Link, Offload, PacketSocket, RECEIVE_BUFFER};
+use crate::packet::{Arrived, Sockets, receive, whole};
+
+/// More frames than the ring has slots.
+const FLOOD: usize = 2500;
+
+/// Has the right socket succeeded by one with a ring.
+fn succeed(sockets: &mut Sockets) {
+    let successor = sockets.pair.right.run(|| {
+        let mirror = Mirror::open(None).expect("mirror");
+        PacketSocket::prepare(mirror.facts().interface.index).expect("socket with a ring")
+    });
+    sockets.right.succeed(successor).expect("to be succeeded");
+}
+
+fn with_ring() -> Sockets {
+    let mut sockets = Sockets::new();
+    succeed(&mut sockets);
+    assert_eq!(sockets.right.receive(&mut [0; RECEIVE_BUFFER]), Ok(None));
+    assert!(sockets.right.retired().is_some());
+    sockets
+}
+
+fn is_readable(socket: &PacketSocket) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket.wait_fd(), PollFlags::IN)];
+    let none = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&none)).expect("poll") == 1
+}
+
+/// Sends a super-packet of this many bytes of payload, all of them `byte`.
+fn send_long(sockets: &mut Sockets, byte: u8, len: usize) {
+    let payload = vec![byte; len];
+    let header = frames::tcp_header(sockets.left_end, sockets.right_end, len);
+    let frame = Frame {
+        header: &header,
+        payload: &[&payload],
+        offload: Some(Offload {
+            checksum_start: 34,
+            checksum_offset: 16,
+            gso: Some(Gso {
+                size: 1460,
+                header_len: 54,
+            }),
+        }),
+    };
+    assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
+}
+
+fn send(sockets: &mut Sockets, payload: &[u8]) {
+    let frame = sockets.datagram(payload);
+    assert_eq!(sockets.left.transmit(&[whole(&frame)]), Ok(1));
+}
+
+#[test]
+fn frames_of_before_and_after_come_in_order() {
+    let mut sockets = Sockets::new();
+    for n in 0..50 {
+        send(&mut sockets, &[n]);
+    }
+    succeed(&mut sockets);
+    assert!(sockets.right.has_frame());
+    for n in 50..100 {
+        send(&mut sockets, &[n]);
+    }
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    for n in 0..100 {
+        let received = receive(&mut sockets.right, &mut buffer).expect("frame");
+        assert_eq!(received.bytes, sockets.datagram(&[n]));
+        assert_eq!(received.checksum, Checksum::Verify);
+    }
+    assert_eq!(sockets.right.receive(&mut buffer), Ok(None));
+    assert!(sockets.right.retired().is_some());
+    assert!(sockets.right.retired().is_none());
+    let statistics = sockets.right.statistics();
+    assert_eq!((statistics.received, statistics.receive_lost), (100, 0));
+}
+
+#[test]
+fn long_frames_keep_their_place_among_the_others() {
+    let mut sockets = with_ring();
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    // The second round goes beyond the ring's end.
+    for n in 0..400 {
+        let n = n as u8;
+        send(&mut sockets, &[n]);
+        send_long(&mut sockets, n, 60_000);
+        send(&mut sockets, &[n; 1472]);
+        send_long(&mut sockets, n, 1461);
+        let mut next = || receive(&mut sockets.right, &mut buffer).expect("frame");
+        let (short, longest, full, long) = (next(), next(), next(), next());
+        assert_eq!(short.bytes, sockets.datagram(&[n]));
+        assert_eq!(full.bytes, sockets.datagram(&[n; 1472]));
+        for (arrived, len) in [(longest, 60_000), (long, 1461)] {
+            let Arrived {
+                bytes,
+                checksum,
+                gso_size,
+            } = arrived;
+            assert_eq!((checksum, gso_size), (Checksum::Trusted, 1460));
+            assert_eq!(bytes.len(), 54 + len);
+            assert!(bytes[54..].iter().all(|&byte| byte == n));
+        }
+    }
+    assert_eq!(sockets.right.statistics().receive_lost, 0);
+}
+
+#[test]
+fn what_is_lent_goes_back_at_the_end_of_a_pass() {
+    let mut sockets = with_ring();
+    assert!(!sockets.right.has_frame() && !is_readable(&sockets.right));
+    send(&mut sockets, b"hello");
+    assert!(sockets.right.has_frame() && is_readable(&sockets.right));
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    assert!(
+        sockets
+            .right
+            .receive(&mut buffer)
+            .expect("receive")
+            .is_some()
+    );
+    assert!(!sockets.right.has_frame());
+    sockets.right.flush();
+    assert!(!is_readable(&sockets.right));
+    // Nothing is given back twice.
+    sockets.right.flush();
+    send(&mut sockets, b"again");
+    let received = receive(&mut sockets.right, &mut buffer).expect("frame");
+    assert_eq!(received.bytes, sockets.datagram(b"again"));
+}
+
+#[test]
+fn what_the_ring_has_no_room_for_is_counted() {
+    let mut sockets = with_ring();
+    let frame = sockets.datagram(&[0; 1400]);
+    for _ in 0..FLOOD {
+        assert_eq!(sockets.left.transmit(&[whole(&frame)]), Ok(1));
+    }
+    let statistics = drained(&mut sockets, FLOOD as u64);
+    assert!(statistics.0 > 1000 && statistics.1 > 0, "{statistics:?}");
+    // It goes on.
+    send(&mut sockets, b"hello");
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    assert!(receive(&mut sockets.right, &mut buffer).is_some());
+}
+
+#[test]
+fn long_frames_the_queue_has_no_room_for_are_counted() {
+    let mut sockets = with_ring();
+    sockopt::set_socket_recv_buffer_size(sockets.right.wait_fd(), 64 << 10).expect("a small queue");
+    for n in 0..20 {
+        send_long(&mut sockets, n, 60_000);
+        send(&mut sockets, &[n]);
+    }
+    let (received, lost) = drained(&mut sockets, 40);
+    assert!(received > 20 && lost > 0, "{received} and {lost}");
+}
+
+/// Receives until `sent` frames are accounted for: received and lost ones.
+fn drained(sockets: &mut Sockets, sent: u64) -> (u64, u64) {
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    let start = Instant::now();
+    loop {
+        while let Ok(Some(_)) = sockets.right.receive(&mut buffer) {}
+        let statistics = sockets.right.statistics();
+        let counts = (statistics.received, statistics.receive_lost);
+        if counts.0 + counts.1 == sent {
+            return counts;
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{counts:?}");
+    }
+}
+
+#[test]
+fn an_interface_that_goes_down_is_told_once() {
+    let mut sockets = with_ring();
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    sockets.pair.right.ip("link set vb down");
+    assert!(is_readable(&sockets.right));
+    assert_eq!(sockets.right.receive(&mut buffer), Ok(None));
+    assert_eq!(sockets.right.take_error(), Some(Errno::NETDOWN));
+    assert_eq!(sockets.right.take_error(), None);
+    assert!(!is_readable(&sockets.right));
+    sockets.pair.right.ip("link set vb up");
+    send(&mut sockets, b"hello");
+    assert!(receive(&mut sockets.right, &mut buffer).is_some());
+}
+
+#[test]
+fn an_error_does_not_part_long_frames_from_their_slots() {
+    let mut sockets = with_ring();
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    send_long(&mut sockets, 1, 60_000);
+    sockets.pair.right.ip("link set vb down");
+    assert_eq!(sockets.right.receive(&mut buffer), Err(Errno::NETDOWN));
+    sockets.pair.right.ip("link set vb up");
+    send(&mut sockets, b"hello");
+    let long = receive(&mut sockets.right, &mut buffer).expect("frame");
+    assert_eq!(long.bytes.len(), 60_054);
+    let short = receive(&mut sockets.right, &mut buffer).expect("frame");
+    assert_eq!(short.bytes, sockets.datagram(b"hello"));
+}
+
+/// Whether a forked process would have a ring (proc_pid_smaps(5), "dc": do not copy).
+fn is_inherited() -> bool {
+    let maps = fs::read_to_string("/proc/self/smaps").expect("smaps");
+    let mut rest = maps.lines();
+    let mut any = false;
+    // The other tests' rings are there, too.
+    while rest.any(|line| line.contains("socket:[")) {
+        let flags = rest.find(|line| line.starts_with("VmFlags:"));
+        any |= !flags.expect("flags").contains(" dc");
+    }
+    any
+}
+
+#[test]
+fn only_who_goes_on_with_the_link_has_the_ring() {
+    let mut sockets = with_ring();
+    assert!(!is_inherited());
+    sockets.right.let_inherit(true).expect("advice");
+    assert!(is_inherited());
+    sockets.right.let_inherit(false).expect("advice");
+    assert!(!is_inherited());
+}
