@@ -51,14 +51,16 @@ impl Engine {
     }
 
     /// What there is to be done so that receiving costs less, once the program has received enough.
+    /// A ring is for who receives more single frames than super-packets, which it would delay.
     fn due_relief(&mut self) -> Option<Relief> {
-        if self.relieved || self.received < MUCH {
-            return None;
-        }
-        self.relieved = true;
-        Some(Relief {
-            interface: self.mirror.as_ref()?.facts().interface.index,
-            cut_off: self.ports.cut_off().cloned(),
+        let cut_off = !self.cut_off && self.received >= MUCH;
+        let ring = !self.ring_asked && self.singles >= MUCH && self.singles > self.received / 2;
+        self.cut_off |= cut_off;
+        self.ring_asked |= ring;
+        let facts = self.mirror.as_ref()?.facts();
+        (cut_off || ring).then(|| Relief {
+            ring_at: ring.then_some(facts.interface.index),
+            cut_off: self.ports.cut_off().filter(|_| cut_off).cloned(),
         })
     }
 
@@ -137,20 +139,22 @@ fn run() {
 
 /// What makes receiving cost less.
 struct Relief {
-    interface: u32,
+    /// The interface of which frames are to come by a ring.
+    ring_at: Option<u32>,
     cut_off: Option<Arc<CutOff>>,
 }
 
 impl Relief {
     /// Brings it, where the rights and the kernel allow it.
     fn bring(&self) {
-        match PacketSocket::prepare(self.interface) {
-            Ok(successor) => {
+        match self.ring_at.map(PacketSocket::prepare) {
+            Some(Ok(successor)) => {
                 if let Some(mut guard) = lock() {
                     guard.successor = Some(successor);
                 }
             }
-            Err(errno) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
+            Some(Err(errno)) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
+            None => {}
         }
         if let Some(Err(errno)) = self.cut_off.as_ref().map(|cut_off| cut_off.install()) {
             log::debug(format_args!(

@@ -135,8 +135,12 @@ pub struct Engine {
     pub(super) link_full: u64,
     /// Frames taken from the link, for [`Engine::due_relief`].
     pub(super) received: u64,
-    /// Whether it was seen to that receiving costs less.
-    pub(super) relieved: bool,
+    /// How many of them were no super-packets.
+    pub(super) singles: u64,
+    /// Whether the kernel was spared our packets, or cannot be.
+    pub(super) cut_off: bool,
+    /// Whether a ring was asked for.
+    pub(super) ring_asked: bool,
     /// What the link is to go on by as soon as nobody waits for it.
     pub(super) successor: Option<OwnedFd>,
     /// Passes made by threads of the program, and by the background thread.
@@ -212,7 +216,9 @@ impl Engine {
             kernel_news: true,
             link_full: 0,
             received: 0,
-            relieved: false,
+            singles: 0,
+            cut_off: false,
+            ring_asked: false,
             successor: None,
             passes: [0; 2],
             window: None,
@@ -329,6 +335,7 @@ impl Engine {
             count += 1;
             unflushed += received.bytes.len();
             drained += received.bytes.len();
+            self.singles += u64::from(received.gso_size == 0);
             let mut sink = Delivery {
                 endpoints: &mut self.endpoints,
                 set: &self.set,
