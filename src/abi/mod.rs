@@ -33,6 +33,7 @@ mod positioned;
 mod process;
 mod programs;
 mod select;
+mod signals;
 mod signatures;
 mod sockets;
 mod streams;

@@ -23,8 +23,8 @@
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
-//!    A thread that asks for it while it has it (a signal handler that interrupts a call of ours)
-//!    is refused and goes by the descriptor alone.
+//!    Who has it runs no handler of the program's ([`handlers`]). A thread that asks for it while it
+//!    has it (a handler that was set past the C library) is refused and goes by the descriptor alone.
 //! 2. Only the holder of the lock writes to an endpoint's pair, so "the pair was empty" stays
 //!    true until the lock is released.
 //! 3. Bytes for the program are in three places, oldest first: the pair, the receive queue, the
@@ -77,10 +77,10 @@ pub use seat::{Interruption, Wait, wait};
 pub use start::{Service, engine_id, refusal, service};
 pub use urgent::Mark;
 
-use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 
 use crate::sys::clock;
+use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
@@ -105,20 +105,36 @@ pub fn on_fork(hooks: Hooks) {
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 
-thread_local! {
-    /// Whether this thread holds the lock now.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
+/// The engine, locked. (First the lock goes, then the section ends.)
+pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>, Section);
 
-/// The engine, locked.
-pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>);
+/// Who holds the lock is in a section: no handler of the program's runs meanwhile (see
+/// [`handlers`]), and the thread must not ask for it again.
+struct Section;
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        handlers::leave();
+    }
+}
 
 impl Guard {
     /// Runs `work` with the lock released.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        INSIDE.set(false);
-        let result = MutexGuard::unlocked(&mut self.0, work);
-        INSIDE.set(true);
+        let result = MutexGuard::unlocked(&mut self.0, || {
+            handlers::leave();
+            let result = work();
+            handlers::enter();
+            result
+        });
+        self.time = clock::monotonic();
+        result
+    }
+
+    /// Runs `sleep` with the lock released, in a wait that handlers of the program's may end or
+    /// leave. `None`: one has run, and what the wait holds was given up.
+    fn asleep<T>(&mut self, how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
+        let result = MutexGuard::unlocked(&mut self.0, || handlers::asleep(how, sleep));
         self.time = clock::monotonic();
         result
     }
@@ -146,28 +162,25 @@ impl Drop for Guard {
         if let Some(engine) = self.0.as_deref_mut() {
             engine.patrol();
         }
-        INSIDE.set(false);
     }
 }
 
 /// Whether this thread holds the lock: then it must not wait for another process.
 pub fn is_inside() -> bool {
-    INSIDE.get()
+    handlers::in_section()
 }
 
 /// The process's engine, if there is one and this thread does not hold it already (invariant 1).
 pub fn lock() -> Option<Guard> {
-    if INSIDE.get() {
+    if handlers::enter() {
         return None;
     }
-    INSIDE.set(true);
+    let section = Section;
     let guard = ENGINE.lock();
     if guard.is_none() {
-        drop(guard);
-        INSIDE.set(false);
         return None;
     }
-    let mut guard = Guard(guard);
+    let mut guard = Guard(guard, section);
     guard.time = clock::monotonic();
     Some(guard)
 }

@@ -10,7 +10,7 @@ use super::engine::{Engine, Parts};
 use super::interface::{self, FILTER_MAX};
 use super::ports::{Ports, Source};
 use super::refusal::Refusal;
-use super::{ENGINE, INSIDE};
+use super::{ENGINE, Section, seat};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -26,7 +26,7 @@ use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
 use crate::sys::process::is_secure;
-use crate::sys::{clock, descriptor, words};
+use crate::sys::{clock, descriptor, handlers, words};
 
 const UNTRIED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -61,9 +61,10 @@ pub fn service() -> Service {
 }
 
 fn start() -> Service {
-    if INSIDE.replace(true) {
+    if handlers::enter() {
         return Service::Kernel;
     }
+    let section = Section;
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
         crate::sys::process::note_id();
@@ -71,6 +72,7 @@ fn start() -> Service {
             Ok(engine) => {
                 ENGINE_ID.store(engine.id, Ordering::Release);
                 *slot = Some(Box::new(engine));
+                handlers::take_over(seat::give_up);
                 STATE.store(RUNNING, Ordering::Release);
             }
             Err(refusal) => {
@@ -86,7 +88,7 @@ fn start() -> Service {
         }
     }
     drop(slot);
-    INSIDE.set(false);
+    drop(section);
     match STATE.load(Ordering::Acquire) {
         RUNNING => Service::Stack,
         REFUSED_REQUIRED => Service::None,
