@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int};
 use rustix::io::Errno;
 
 use super::border::{answer, set_errno};
+use super::environment::for_inheritor;
 use super::{descriptors, next, process};
 use crate::driver;
 use crate::socket::away;
@@ -46,7 +47,9 @@ pub unsafe extern "C-unwind" fn execve(
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVE.get()(path, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVE.get()(path, arguments, environment)
+    })
 }
 
 /// execv(3).
@@ -74,7 +77,9 @@ pub unsafe extern "C-unwind" fn execvpe(
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVPE.get()(file, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::EXECVPE.get()(file, arguments, environment)
+    })
 }
 
 /// fexecve(3).
@@ -86,7 +91,9 @@ pub unsafe extern "C-unwind" fn fexecve(
 ) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::FEXECVE.get()(fd, arguments, environment) }
+    for_inheritor(environment, |environment| unsafe {
+        next::FEXECVE.get()(fd, arguments, environment)
+    })
 }
 
 /// execveat(2).
@@ -104,7 +111,9 @@ pub unsafe extern "C-unwind" fn execveat(
     };
     before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { execveat(directory, path, arguments, environment, flags) }
+    for_inheritor(environment, |environment| unsafe {
+        execveat(directory, path, arguments, environment, flags)
+    })
 }
 
 /// posix_spawn(3).
@@ -117,9 +126,12 @@ pub unsafe extern "C-unwind" fn posix_spawn(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWN.get()(process, path, actions, attributes, arguments, environment)
+        })
     })
 }
 
@@ -133,9 +145,12 @@ pub unsafe extern "C-unwind" fn posix_spawnp(
     arguments: StringsOut,
     environment: StringsOut,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    spawn(|| unsafe {
-        next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+    for_inheritor(environment.cast(), |environment| {
+        let environment = environment.cast();
+        // SAFETY: the program's own arguments.
+        spawn(|| unsafe {
+            next::POSIX_SPAWNP.get()(process, file, actions, attributes, arguments, environment)
+        })
     })
 }
 

@@ -18,8 +18,10 @@
 //! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
-//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
+//! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
+//! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
+//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
+//! several. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -40,14 +42,17 @@ mod calls;
 mod choice;
 mod datagrams;
 mod delivery;
+mod door;
 mod endpoint;
 mod engine;
 mod errors;
 mod family;
+mod guests;
 mod heir;
 mod holders;
 mod inspect;
 mod interface;
+pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
@@ -57,6 +62,7 @@ mod process;
 mod refusal;
 mod seat;
 mod settle;
+mod sharing;
 mod start;
 mod urgent;
 mod uses;
@@ -78,10 +84,12 @@ pub use start::{Service, engine_id, refusal, service};
 pub use urgent::Mark;
 
 use core::ops::{Deref, DerefMut};
+use core::time::Duration;
 
 use crate::sys::clock;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::wait::poll_for;
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
@@ -118,6 +126,21 @@ impl Drop for Section {
     }
 }
 
+/// How long a call that has lost the engine waits for the end of its process.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// What a call unwinds with whose process gave the engine up while it waited.
+pub struct GivenUp;
+
+/// Ends the call of a thread that waited when the engine was given up: the process is about to end, or
+/// to become another program, and the thread with it. Only if it does not come to that the call returns.
+fn leave() {
+    handlers::leave();
+    let _ = poll_for(&mut [], Some(ENDING), None);
+    handlers::enter();
+    std::panic::resume_unwind(Box::new(GivenUp));
+}
+
 impl Guard {
     /// Runs `work` with the lock released.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
@@ -127,7 +150,7 @@ impl Guard {
             handlers::enter();
             result
         });
-        self.time = clock::monotonic();
+        self.go_on();
         result
     }
 
@@ -135,8 +158,16 @@ impl Guard {
     /// leave. `None`: one has run, and what the wait holds was given up.
     fn asleep<T>(&mut self, how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
         let result = MutexGuard::unlocked(&mut self.0, || handlers::asleep(how, sleep));
-        self.time = clock::monotonic();
+        self.go_on();
         result
+    }
+
+    /// After the lock was released: is the engine there still, and what time is it?
+    fn go_on(&mut self) {
+        if self.0.is_none() {
+            MutexGuard::unlocked(&mut self.0, leave);
+        }
+        self.time = clock::monotonic();
     }
 }
 
@@ -145,7 +176,7 @@ impl Deref for Guard {
     fn deref(&self) -> &Engine {
         self.0
             .as_deref()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 
@@ -153,7 +184,7 @@ impl DerefMut for Guard {
     fn deref_mut(&mut self) -> &mut Engine {
         self.0
             .as_deref_mut()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 

@@ -204,6 +204,14 @@ pub fn set_out_by_exec() {
     driver::end_at_exec(shared);
 }
 
+/// Whether a program that takes this one's place inherits any socket of ours.
+pub fn leaves_any() -> bool {
+    let stays = |fd| {
+        raw::fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize == 0)
+    };
+    table::all().iter().any(|(fd, _)| stays(*fd))
+}
+
 /// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`
 /// now is to be asked.
 pub fn owned_elsewhere(engine: u64) {
