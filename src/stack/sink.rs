@@ -19,6 +19,8 @@ pub struct Datagram {
     pub tos: u8,
     /// Bytes of each datagram this was put together from (UDP_GRO); 0: it is one.
     pub segment: u16,
+    /// When the interface had it, as the driver counts; 0: not known.
+    pub stamp: u64,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
 }

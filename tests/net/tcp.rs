@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
 use crate::stack::ports::Protocol;
 use crate::stack::routes::RouteDecision;
@@ -118,7 +118,7 @@ fn checksums_are_verified_unless_the_link_vouches() {
     assert_eq!(host.drops(Drop::TcpChecksum), 1);
     assert!(host.sent().is_empty());
     host.stack
-        .receive_frame(host.now, &syn, Checksum::Trusted, 0, &mut NoSink);
+        .receive_frame(host.now, &syn, Facts::plain(Checksum::Trusted), &mut NoSink);
     assert_eq!(host.sent().len(), 1);
     host.receive(&packet(PEER, US, ipv4::TCP, &[0; 19]));
     assert_eq!(host.drops(Drop::TcpMalformed), 1);

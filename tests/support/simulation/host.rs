@@ -7,7 +7,7 @@ use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::{Config, Congestion, Limits};
 use crate::stack::counters::Drop;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::routes::{Egress, Route};
@@ -104,7 +104,7 @@ impl Host {
     /// The same, with a sink.
     pub(crate) fn receive_into(&mut self, frame: &[u8], sink: &mut dyn Sink) {
         self.stack
-            .receive_frame(self.now, frame, Checksum::Verify, 0, sink);
+            .receive_frame(self.now, frame, Facts::plain(Checksum::Verify), sink);
     }
 
     /// What the stack sends now, cut and summed as the link would.
