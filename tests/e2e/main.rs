@@ -16,6 +16,7 @@ mod family;
 mod idle;
 mod refusals;
 mod reuseport;
+mod runtimes;
 mod servers;
 mod sharing;
 mod shells;
