@@ -286,7 +286,7 @@ void pass(int to, int fd)
 		die("sendmsg");
 }
 
-int take(int from)
+int take_passed(int from)
 {
 	char control[CMSG_SPACE(sizeof(int))], b;
 	struct iovec v = { &b, 1 };

@@ -254,13 +254,13 @@ static void passed(void)
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		fd = take(pair[1]);
+		fd = take_passed(pair[1]);
 		dup2(fd, RECEIVED);
 		close(fd);
 		second("passed");
 		fd = bound(udp(), TEST, 6300);
 		pass(pair[1], fd);
-		take(pair[1]);
+		take_passed(pair[1]);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -269,7 +269,7 @@ static void passed(void)
 	peer("send %d 3", h);
 	pass(pair[0], fd);
 	close(fd);
-	fd = take(pair[0]);
+	fd = take_passed(pair[0]);
 	say("the peer hears: %s", peer_says("recv %d 5", h));
 	fflush(stdout);
 	names("parent", fd);

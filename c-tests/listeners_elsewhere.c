@@ -78,7 +78,7 @@ static void passed(void)
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
 	pid = forked();
 	if (pid == 0) {
-		accept_all("receiver", take(pair[1]));
+		accept_all("receiver", take_passed(pair[1]));
 		_exit(0);
 	}
 	fd = listening(6401, 5);

@@ -41,7 +41,7 @@ fn print(fd: c_int, format: impl FnOnce(*mut *mut c_char) -> c_int) -> c_int {
 
 /// vdprintf(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn vdprintf(
+pub unsafe extern "C-unwind" fn vdprintf(
     fd: c_int,
     format: *const c_char,
     arguments: *mut VaList,
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn vdprintf(
 
 /// vdprintf(3), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __vdprintf_chk(
+pub unsafe extern "C-unwind" fn __vdprintf_chk(
     fd: c_int,
     flag: c_int,
     format: *const c_char,
@@ -75,13 +75,17 @@ pub unsafe extern "C" fn __vdprintf_chk(
 /// dprintf(3).
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dprintf(_fd: c_int, _format: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn dprintf(_fd: c_int, _format: *const c_char) -> c_int {
     forward!(2, vdprintf)
 }
 
 /// dprintf(3), fortified.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __dprintf_chk(_fd: c_int, _flag: c_int, _format: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn __dprintf_chk(
+    _fd: c_int,
+    _flag: c_int,
+    _format: *const c_char,
+) -> c_int {
     forward!(3, __vdprintf_chk)
 }

@@ -37,17 +37,20 @@ unsafe fn gathered(list: &mut VaList, exec: impl FnOnce(&mut VaList, Strings) ->
     exec(list, strings.as_ptr())
 }
 
-unsafe extern "C" fn list_exec(path: *const c_char, list: *mut VaList) -> c_int {
+unsafe extern "C-unwind" fn list_exec(path: *const c_char, list: *mut VaList) -> c_int {
     // SAFETY: the program's own arguments, in the list that `forward` has made.
     unsafe { gathered(&mut *list, |_, arguments| execv(path, arguments)) }
 }
 
-unsafe extern "C" fn list_exec_in_path(file: *const c_char, list: *mut VaList) -> c_int {
+unsafe extern "C-unwind" fn list_exec_in_path(file: *const c_char, list: *mut VaList) -> c_int {
     // SAFETY: as above.
     unsafe { gathered(&mut *list, |_, arguments| execvp(file, arguments)) }
 }
 
-unsafe extern "C" fn list_exec_with_environment(path: *const c_char, list: *mut VaList) -> c_int {
+unsafe extern "C-unwind" fn list_exec_with_environment(
+    path: *const c_char,
+    list: *mut VaList,
+) -> c_int {
     // SAFETY: as above; the environment comes after the null.
     unsafe {
         gathered(&mut *list, |list, arguments| {
@@ -60,20 +63,20 @@ unsafe extern "C" fn list_exec_with_environment(path: *const c_char, list: *mut 
 /// execl(3).
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execl(_path: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn execl(_path: *const c_char) -> c_int {
     forward!(1, list_exec)
 }
 
 /// execlp(3).
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execlp(_file: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn execlp(_file: *const c_char) -> c_int {
     forward!(1, list_exec_in_path)
 }
 
 /// execle(3).
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execle(_path: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn execle(_path: *const c_char) -> c_int {
     forward!(1, list_exec_with_environment)
 }

@@ -11,6 +11,10 @@
 //! 4. Variadic functions of C whose callers pass a known number of words at most (fcntl, ioctl,
 //!    syscall) are defined with these: on the machines we build for, both travel in the same
 //!    registers and on the same place of the stack. The others are in [`variadic`].
+//! 5. What may wait is a cancellation point (pthreads(7)): a thread may be ended, that is unwound by
+//!    the C library, in the next library's function, or in [`border::serve`] after a wait of ours. So
+//!    all functions are `C-unwind`, and have nothing to drop where that happens. Below this layer
+//!    nothing calls the C library's cancellation points.
 
 mod aliases;
 pub mod api;
@@ -21,6 +25,7 @@ mod environment;
 mod epoll;
 mod formatted;
 mod fortified;
+mod keeper;
 mod lists;
 mod messages;
 mod names;

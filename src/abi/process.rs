@@ -8,13 +8,13 @@ use super::next;
 use crate::driver;
 use crate::socket::table;
 use crate::sys::descriptor::{self, ProgramLimit};
-use crate::sys::process;
+use crate::sys::{cancel, process};
 
 type Resource = libc::__rlimit_resource_t;
 
 /// getrlimit(2): the program sees the limit on descriptors it believes to have.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit) -> c_int {
+pub unsafe extern "C-unwind" fn getrlimit(resource: Resource, limit: *mut libc::rlimit) -> c_int {
     match descriptor::program_limit() {
         Some(held) if resource == libc::RLIMIT_NOFILE => answer(|| {
             let value = libc::rlimit {
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit)
 
 /// sysconf(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sysconf(name: c_int) -> c_long {
+pub unsafe extern "C-unwind" fn sysconf(name: c_int) -> c_long {
     match descriptor::program_limit() {
         Some(held) if name == libc::_SC_OPEN_MAX => c_long::try_from(held.soft).unwrap_or(-1),
         // SAFETY: an integer only.
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn sysconf(name: c_int) -> c_long {
 
 /// getdtablesize(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getdtablesize() -> c_int {
+pub unsafe extern "C-unwind" fn getdtablesize() -> c_int {
     match descriptor::program_limit() {
         Some(held) => c_int::try_from(held.soft).unwrap_or(c_int::MAX),
         // SAFETY: takes nothing.
@@ -51,14 +51,17 @@ pub unsafe extern "C" fn getdtablesize() -> c_int {
 
 /// getrlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getrlimit64(resource: Resource, limit: *mut libc::rlimit64) -> c_int {
+pub unsafe extern "C-unwind" fn getrlimit64(
+    resource: Resource,
+    limit: *mut libc::rlimit64,
+) -> c_int {
     // SAFETY: the two structures are one on 64-bit machines.
     unsafe { getrlimit(resource, limit.cast()) }
 }
 
 /// setrlimit(2): while ours lie above the program's limit, only what it believes changes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setrlimit(resource: Resource, limit: *const libc::rlimit) -> c_int {
+pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc::rlimit) -> c_int {
     match descriptor::program_limit() {
         Some(held) if resource == libc::RLIMIT_NOFILE && !process::is_vfork_child() => {
             answer(|| {
@@ -86,7 +89,7 @@ pub unsafe extern "C" fn setrlimit(resource: Resource, limit: *const libc::rlimi
 
 /// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prlimit(
+pub unsafe extern "C-unwind" fn prlimit(
     process: libc::pid_t,
     resource: Resource,
     new: *const libc::rlimit,
@@ -114,7 +117,7 @@ pub unsafe extern "C" fn prlimit(
 
 /// prlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prlimit64(
+pub unsafe extern "C-unwind" fn prlimit64(
     process: libc::pid_t,
     resource: Resource,
     new: *const libc::rlimit64,
@@ -126,14 +129,29 @@ pub unsafe extern "C" fn prlimit64(
 
 /// setrlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setrlimit64(resource: Resource, limit: *const libc::rlimit64) -> c_int {
+pub unsafe extern "C-unwind" fn setrlimit64(
+    resource: Resource,
+    limit: *const libc::rlimit64,
+) -> c_int {
     // SAFETY: the two structures are one on 64-bit machines.
     unsafe { setrlimit(resource, limit.cast()) }
 }
 
+/// pthread_cancel(3): also of a thread that waits in a call of ours.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn pthread_cancel(thread: libc::pthread_t) -> c_int {
+    cancel::prepare();
+    // SAFETY: the program's own thread.
+    let outcome = unsafe { next::PTHREAD_CANCEL.get()(thread) };
+    if outcome == 0 {
+        cancel::wake(thread);
+    }
+    outcome
+}
+
 /// _exit(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _exit(status: c_int) -> ! {
+pub unsafe extern "C-unwind" fn _exit(status: c_int) -> ! {
     finish();
     // SAFETY: an integer only.
     unsafe { next::EXIT.get()(status) }
@@ -141,7 +159,7 @@ pub unsafe extern "C" fn _exit(status: c_int) -> ! {
 
 /// _Exit(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
+pub unsafe extern "C-unwind" fn _Exit(status: c_int) -> ! {
     // SAFETY: an integer only.
     unsafe { _exit(status) }
 }
@@ -155,7 +173,7 @@ fn finish() {
     }
 }
 
-extern "C" fn at_end() {
+extern "C-unwind" fn at_end() {
     if table::any() {
         // What streams on our sockets hold back is sent before these close.
         // SAFETY: null stands for all streams.
@@ -166,26 +184,26 @@ extern "C" fn at_end() {
 
 unsafe extern "C" {
     /// What at_quick_exit(3) is a name for, with the library it is for.
-    fn __cxa_at_quick_exit(handler: extern "C" fn(), library: *mut c_void) -> c_int;
+    fn __cxa_at_quick_exit(handler: extern "C-unwind" fn(), library: *mut c_void) -> c_int;
 }
 
-extern "C" fn at_start() {
+extern "C-unwind" fn at_start() {
     driver::watch_forks();
     // SAFETY: a function that stays; null means no library, whose unloading would remove it.
     unsafe { __cxa_at_quick_exit(at_quick_end, core::ptr::null_mut()) };
 }
 
 /// Run by quick_exit(3), after the program's own handlers.
-extern "C" fn at_quick_end() {
+extern "C-unwind" fn at_quick_end() {
     finish();
 }
 
 /// Run when the library is loaded.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
+static AT_START: extern "C-unwind" fn() = at_start;
 
 /// Run by exit(3), after the program's own handlers.
 #[used]
 #[unsafe(link_section = ".fini_array")]
-static AT_END: extern "C" fn() = at_end;
+static AT_END: extern "C-unwind" fn() = at_end;

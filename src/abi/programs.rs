@@ -40,7 +40,7 @@ fn before_exec() {
 
 /// execve(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execve(
+pub unsafe extern "C-unwind" fn execve(
     path: *const c_char,
     arguments: Strings,
     environment: Strings,
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn execve(
 
 /// execv(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execv(path: *const c_char, arguments: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn execv(path: *const c_char, arguments: Strings) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
     unsafe { next::EXECV.get()(path, arguments) }
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn execv(path: *const c_char, arguments: Strings) -> c_int
 
 /// execvp(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
     unsafe { next::EXECVP.get()(file, arguments) }
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn execvp(file: *const c_char, arguments: Strings) -> c_in
 
 /// execvpe(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execvpe(
+pub unsafe extern "C-unwind" fn execvpe(
     file: *const c_char,
     arguments: Strings,
     environment: Strings,
@@ -84,7 +84,11 @@ pub unsafe extern "C" fn execvpe(
 
 /// fexecve(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Strings) -> c_int {
+pub unsafe extern "C-unwind" fn fexecve(
+    fd: c_int,
+    arguments: Strings,
+    environment: Strings,
+) -> c_int {
     before_exec();
     // SAFETY: the program's own arguments.
     for_inheritor(environment, |environment| unsafe {
@@ -94,7 +98,7 @@ pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Strings, environment: Str
 
 /// execveat(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn execveat(
+pub unsafe extern "C-unwind" fn execveat(
     directory: c_int,
     path: *const c_char,
     arguments: Strings,
@@ -114,7 +118,7 @@ pub unsafe extern "C" fn execveat(
 
 /// posix_spawn(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawn(
+pub unsafe extern "C-unwind" fn posix_spawn(
     process: *mut libc::pid_t,
     path: *const c_char,
     actions: *const libc::posix_spawn_file_actions_t,
@@ -133,7 +137,7 @@ pub unsafe extern "C" fn posix_spawn(
 
 /// posix_spawnp(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn posix_spawnp(
+pub unsafe extern "C-unwind" fn posix_spawnp(
     process: *mut libc::pid_t,
     file: *const c_char,
     actions: *const libc::posix_spawn_file_actions_t,
@@ -152,14 +156,17 @@ pub unsafe extern "C" fn posix_spawnp(
 
 /// popen(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+pub unsafe extern "C-unwind" fn popen(
+    command: *const c_char,
+    mode: *const c_char,
+) -> *mut libc::FILE {
     // SAFETY: the program's own arguments.
     spawn(|| unsafe { next::POPEN.get()(command, mode) })
 }
 
 /// system(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn system(command: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn system(command: *const c_char) -> c_int {
     // SAFETY: the program's own arguments.
     spawn(|| unsafe { next::SYSTEM.get()(command) })
 }
@@ -177,7 +184,7 @@ pub(super) fn forked(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
 
 /// _Fork(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _Fork() -> libc::pid_t {
+pub unsafe extern "C-unwind" fn _Fork() -> libc::pid_t {
     let Some(fork) = next::FORK_ONLY.find() else {
         set_errno(Errno::NOSYS);
         return -1;
@@ -188,7 +195,7 @@ pub unsafe extern "C" fn _Fork() -> libc::pid_t {
 
 /// daemon(3): the parent ends by an _exit(2) of ours, and so leaves its sockets in order.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn daemon(keep_directory: c_int, keep_streams: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn daemon(keep_directory: c_int, keep_streams: c_int) -> c_int {
     // SAFETY: the process goes on as the program asked; the calls take nothing that could dangle.
     unsafe {
         match libc::fork() {

@@ -20,7 +20,7 @@ type Arguments = [usize; 6];
 
 /// syscall(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
+pub unsafe extern "C-unwind" fn syscall(
     number: c_long,
     a: usize,
     b: usize,

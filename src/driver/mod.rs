@@ -18,8 +18,10 @@
 //! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
-//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
+//! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
+//! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
+//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
+//! several. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -40,14 +42,17 @@ mod calls;
 mod choice;
 mod datagrams;
 mod delivery;
+mod door;
 mod endpoint;
 mod engine;
 mod errors;
 mod family;
+mod guests;
 mod heir;
 mod holders;
 mod inspect;
 mod interface;
+pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
@@ -57,6 +62,7 @@ mod process;
 mod refusal;
 mod seat;
 mod settle;
+mod sharing;
 mod start;
 mod urgent;
 mod uses;

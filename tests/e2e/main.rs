@@ -15,6 +15,7 @@ mod databases;
 mod family;
 mod idle;
 mod refusals;
+mod reuseport;
 mod runtimes;
 mod servers;
 mod sharing;

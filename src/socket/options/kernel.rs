@@ -125,6 +125,20 @@ pub(super) fn needs_kernel(
     }
 }
 
+/// Whether the option takes a right (socket(7), capabilities(7)) and the stack heeds it, or the kernel
+/// socket that judges it would not mind.
+pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
+    let number = number(value);
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
+        (
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK | libc::SO_DEBUG,
+        ) => true,
+        _ => false,
+    }
+}
+
 /// Notes what the stack can heed of an option the kernel has found good. ENOENT: a congestion
 /// control the stack does not have.
 pub(super) fn note(
@@ -135,9 +149,13 @@ pub(super) fn note(
     let number = number(value);
     let on = number != 0;
     match level {
+        libc::SOL_SOCKET if name == libc::SO_MAX_PACING_RATE => {
+            options.pacing_rate = pacing_rate(value);
+        }
         libc::SOL_SOCKET => note_socket(options, name, number),
         libc::IPPROTO_TCP => match name {
             libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
+            libc::TCP_SAVE_SYN => options.save_syn = on,
             libc::TCP_INQ => options.ancillary.unread = on,
             _ => {}
         },
@@ -205,6 +223,17 @@ fn number(value: &[u8]) -> i32 {
         [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
         [byte, ..] => i32::from(*byte),
         [] => 0,
+    }
+}
+
+/// SO_MAX_PACING_RATE takes a long number, too; all ones are no bound.
+fn pacing_rate(value: &[u8]) -> Option<u64> {
+    match value.first_chunk().map(|eight| u64::from_ne_bytes(*eight)) {
+        Some(long) => (long != u64::MAX).then_some(long),
+        None => {
+            let short = number(value).cast_unsigned();
+            (short != u32::MAX).then_some(u64::from(short))
+        }
     }
 }
 
