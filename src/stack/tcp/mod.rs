@@ -53,6 +53,7 @@ mod tcb;
 mod time_wait;
 mod timeouts;
 mod timers;
+mod timestamping;
 mod urgent;
 mod user;
 
@@ -76,7 +77,7 @@ use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
 use self::table::{Holder, Tables, Tuple};
-use self::tcb::Tcb;
+use self::tcb::{Change, Tcb};
 use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
@@ -194,6 +195,7 @@ impl Tcp {
             self.counters.count(Counter::TooFar);
             return;
         }
+        tcb.begin(Change::Event);
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
@@ -222,6 +224,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin(Change::Event);
         let believed = tcb.receive_icmp_error(pool, icmp);
         self.settle(now, index, pool);
         believed
@@ -231,6 +234,7 @@ impl Tcp {
     pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.begin(Change::Event);
                 tcb.run_timers(&mut Timeout {
                     now,
                     pool,
@@ -289,6 +293,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin(Change::Event);
         let before = tcb.retransmits;
         let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
             let cx = Output {
@@ -300,6 +305,7 @@ impl Tcp {
             tcb.poll(&cx, out)
         });
         tcb.marks.output_listed = sent;
+        tcb.finish();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
         if let Some(at) = tcb.deadlines.earliest() {

@@ -10,11 +10,11 @@ use super::listener::Listener;
 use super::status::{ListenerStatus, TcpStatus};
 use super::table::{Holder, Tuple};
 use super::tally::Limit;
-use super::tcb::{Owner, State, Tcb};
+use super::tcb::{Change, Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::plain::Maybe;
-use crate::stack::pool::Pool;
+use crate::stack::pool::{Pool, in_order};
 use crate::stack::time::Instant;
 
 impl Tcp {
@@ -229,16 +229,7 @@ impl Tcp {
         let Some(tcb) = self.connection_mut(id) else {
             return;
         };
-        tcb.owner = Owner::Nobody.into();
-        let unread = !tcb.rcv.queue.is_empty();
-        let no_wait = tcb.state == State::FinWait2 && tcb.options.linger2.get().is_none();
-        if tcb.state.is_synchronized() && (unread || no_wait) {
-            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
-            tcb.reset(pool, None);
-        } else {
-            tcb.close_write(pool);
-            tcb.arm_linger(now);
-        }
+        tcb.close(now, pool);
         self.settle(now, id.index, pool);
     }
 
@@ -310,6 +301,7 @@ impl Tcp {
             listener.options = options.into();
         }
         if let Some(tcb) = self.connection_mut(id) {
+            tcb.begin(Change::Event);
             tcb.change_options(now, options);
             let congestion = options.congestion.unwrap_or(default_congestion);
             tcb.window.set_algorithm(congestion);
@@ -342,6 +334,21 @@ impl Tcb {
         }
     }
 
+    /// The user is gone. What is left of that after the first store is made up for by who adopts it.
+    pub(super) fn close(&mut self, now: Instant, pool: &mut Pool) {
+        self.owner = Owner::Nobody.into();
+        in_order();
+        let unread = !self.rcv.queue.is_empty();
+        let no_wait = self.state == State::FinWait2 && self.options.linger2.get().is_none();
+        if self.state.is_synchronized() && (unread || no_wait) {
+            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
+            self.reset(pool, None);
+        } else {
+            self.close_write(pool);
+            self.arm_linger(now);
+        }
+    }
+
     /// The user sends nothing more.
     fn close_write(&mut self, pool: &mut Pool) {
         self.marks.output = true;
@@ -350,13 +357,10 @@ impl Tcb {
             State::SynSent => self.end(pool, None),
             // "Queue for processing after entering ESTABLISHED state."
             State::SynReceived => self.snd.fin = true,
-            State::Established => {
-                self.state = State::FinWait1;
+            State::Established | State::CloseWait => {
                 self.snd.fin = true;
-            }
-            State::CloseWait => {
-                self.state = State::LastAck;
-                self.snd.fin = true;
+                in_order();
+                self.state = self.state_by_fins();
             }
             _ => {}
         }

@@ -4,9 +4,10 @@ use core::ops::ControlFlow;
 
 use super::{Arrival, Segment};
 use crate::stack::plain::Maybe;
+use crate::stack::pool::in_order;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
-use crate::stack::tcp::tcb::Tcb;
+use crate::stack::tcp::tcb::{Change, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::seq::Seq;
 
@@ -83,16 +84,20 @@ impl Tcb {
         let mut len = 0;
         let direct = self.rcv.urgent == Maybe::NONE;
         if was_empty && !filled_hole && direct {
+            self.begin(Change::Passing);
             len = (cx.deliver)(self.id, text.bytes).min(text.bytes.len());
+            self.rcv.queue.pass(len);
+            self.begin(Change::Event);
             self.rcv
                 .consumed(cx.now, len, self.options.receive_buffer.get().is_some());
         }
         let rest = &text.bytes[len..];
         let queued = self.rcv.queue.append(cx.pool, rest);
+        in_order();
         if queued < rest.len() {
             cx.counters.count(Counter::PoolFull);
         }
-        self.rcv.nxt += (len + queued) as u32;
+        self.rcv.nxt = self.rcv.end();
         self.tally.received += (len + queued) as u64;
         if filled_hole {
             self.join_out_of_order();
@@ -111,13 +116,14 @@ impl Tcb {
         if let Some((_, end)) = self.rcv.out_of_order.find(self.rcv.nxt) {
             self.rcv.queue.extend(end.since(self.rcv.nxt) as usize);
             self.tally.received += u64::from(end.since(self.rcv.nxt));
-            self.rcv.nxt = end;
+            self.rcv.nxt = self.rcv.end();
         }
         self.rcv.forget_before_nxt();
     }
 
     /// Offers the queue, as far as it is taken.
     fn deliver_queue(&mut self, cx: &mut Arrival<'_>) {
+        self.begin(Change::Passing);
         loop {
             let front = self.rcv.queue.front(cx.pool);
             let offered = front.len();
@@ -132,6 +138,7 @@ impl Tcb {
                 break;
             }
         }
+        self.begin(Change::Event);
     }
 
     fn take_out_of_order(&mut self, cx: &mut Arrival<'_>, text: &Text<'_>) {
