@@ -9,6 +9,7 @@ use crate::stack::random::Random;
 use crate::stack::sink::{Datagram, Sink};
 use crate::stack::tcp::{State, TcpOptions, TcpStatus};
 use crate::stack::time::Instant;
+use crate::stack::wire::{ethernet, ipv4, tcp};
 
 /// The port that is listened on, on both sides.
 pub(crate) const PORT: u16 = 80;
@@ -31,7 +32,7 @@ pub(crate) struct Stream {
 
 /// The user of all connections of a stack.
 pub(crate) struct App {
-    listener: SocketId,
+    listener: Option<SocketId>,
     pub(crate) streams: Vec<Stream>,
     /// How much each stream sends, and gets.
     pub(crate) to_send: usize,
@@ -114,6 +115,12 @@ impl Stream {
         }
     }
 
+    /// What waits to be read is what comes next.
+    pub(crate) fn check_received(&self, stack: &Stack) {
+        let bytes = stack.tcp_received(self.id);
+        check(self.key, self.got, &bytes[..bytes.len().min(MOST)]);
+    }
+
     fn run(&mut self, stack: &mut Stack, now: Instant, to_send: usize) {
         let Some(status) = stack.tcp_status(self.id) else {
             return;
@@ -161,7 +168,18 @@ impl App {
 
     pub(crate) const fn new(listener: SocketId) -> Self {
         Self {
-            listener,
+            listener: Some(listener),
+            streams: Vec::new(),
+            to_send: 0,
+            to_get: 0,
+            takes: false,
+        }
+    }
+
+    /// No user at all.
+    pub(crate) const fn nobody() -> Self {
+        Self {
+            listener: None,
             streams: Vec::new(),
             to_send: 0,
             to_get: 0,
@@ -184,7 +202,10 @@ impl App {
     /// Whatever can be done now.
     pub(crate) fn run(&mut self, stack: &mut Stack, now: Instant) {
         while stack.poll_dirty().is_some() {}
-        while let Some(id) = stack.tcp_accept(self.listener) {
+        while let Some(id) = self
+            .listener
+            .and_then(|listener| stack.tcp_accept(listener))
+        {
             let status = stack.tcp_status(id).expect("just accepted");
             self.streams.push(Stream::new(id, key(&status)));
         }
@@ -221,5 +242,26 @@ impl Sink for App {
 
     fn deliver_datagram(&mut self, _: SocketId, _: &Datagram, _: &[u8]) -> bool {
         false
+    }
+}
+
+/// A frame carries bytes of the stream it belongs to, from the right place.
+pub(crate) fn check_frame(frame: &[u8], streams: &[Stream]) {
+    let packet = &frame[ethernet::HEADER_LEN..];
+    let Ok((ip, ip_len)) = ipv4::parse(packet) else {
+        return;
+    };
+    let segment = &packet[ip_len..ip_len + usize::from(ip.payload_len)];
+    let (header, header_len) = tcp::parse(segment).expect("a segment");
+    let key = match header.destination_port {
+        PORT => header.source_port,
+        port => port,
+    };
+    let stream = streams.iter().find(|stream| stream.key == key);
+    let payload = &segment[header_len..];
+    if let Some((first, _)) = stream.and_then(|stream| stream.first)
+        && !payload.is_empty()
+    {
+        check(key, header.seq.0.wrapping_sub(first) as usize, payload);
     }
 }

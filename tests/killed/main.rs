@@ -16,10 +16,20 @@ mod support;
 mod sys;
 
 mod app;
+mod peer;
 mod process;
 mod run;
+mod sweep;
 
 use run::{After, Run};
+
+/// Every moment of some turns is one the process could be killed at.
+#[test]
+fn every_moment() {
+    for seed in 0..seeds().div_ceil(4) {
+        sweep::sweep(seed);
+    }
+}
 
 /// How many deaths each test dies; `SEEDS` says otherwise.
 fn seeds() -> u64 {

@@ -1,13 +1,11 @@
 //! The process that is killed, and how the test talks to it.
 
-use std::net::SocketAddrV4;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send};
 
 use crate::app::{App, PORT, Stream};
-use crate::memory::Region;
 use crate::stack::time::Instant;
 use crate::support::host::{Host, PEER, US, at, hardware};
 
@@ -53,18 +51,25 @@ struct Shared {
 }
 
 impl Process {
-    /// Starts it on the memory file.
-    pub(crate) fn start(task: Task, file: &OwnedFd) -> Self {
+    /// Starts it. `memory` is called in the process and says where its stack lies.
+    pub(crate) fn start(task: Task, memory: impl FnOnce() -> &'static mut [u8]) -> Self {
         let kind = SocketType::SEQPACKET;
         let (socket, other) =
             rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
                 .expect("a pair of sockets");
-        let shared = share();
+        let shared = share::<Shared>(size_of::<Shared>());
+        let empty = Shared {
+            deadline: None,
+            len: 0,
+            streams: [None; 32],
+        };
+        // SAFETY: mapped just now, and large enough.
+        unsafe { shared.write(empty) };
         // SAFETY: the child uses what it has inherited, allocates, and never returns from here.
         match unsafe { libc::fork() } {
             -1 => panic!("no process"),
             0 => {
-                let work = AssertUnwindSafe(|| serve(task, &other, file, shared));
+                let work = AssertUnwindSafe(|| serve(task, &other, memory(), shared));
                 let failed = catch_unwind(work).is_err();
                 // SAFETY: ends the process.
                 unsafe { libc::_exit(i32::from(failed)) }
@@ -94,6 +99,20 @@ impl Process {
 
     /// The last turn: the process is killed after so many instructions, or at its end.
     pub(crate) fn turn_killed(self, now: Instant, frame: &[u8], instructions: usize) -> Turn {
+        let mut left = instructions;
+        self.turn_stepped(now, frame, || {
+            left = left.saturating_sub(1);
+            left > 0
+        })
+    }
+
+    /// A turn in single steps: after each instruction `goes_on` is asked.
+    pub(crate) fn turn_stepped(
+        &self,
+        now: Instant,
+        frame: &[u8],
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Turn {
         self.trace(libc::PTRACE_ATTACH);
         self.wait_stopped();
         self.ask(now, frame);
@@ -101,7 +120,7 @@ impl Process {
             frames: Vec::new(),
             end: None,
         };
-        for _ in 0..instructions {
+        while goes_on() {
             self.trace(libc::PTRACE_SINGLESTEP);
             self.wait_stopped();
             match self.receive(RecvFlags::DONTWAIT) {
@@ -114,6 +133,11 @@ impl Process {
             }
         }
         turn
+    }
+
+    /// Lets it run again after a turn in single steps.
+    pub(crate) fn run_on(&self) {
+        self.trace(libc::PTRACE_DETACH);
     }
 
     fn ask(&self, now: Instant, frame: &[u8]) {
@@ -175,35 +199,20 @@ impl Drop for Process {
     }
 }
 
-fn share() -> *mut Shared {
+/// Zeros that children share.
+pub(crate) fn share<T>(len: usize) -> *mut T {
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let len = size_of::<Shared>();
     // SAFETY: a new mapping.
     let start = unsafe { libc::mmap(core::ptr::null_mut(), len, protection, flags, -1, 0) };
     assert_ne!(start, libc::MAP_FAILED);
-    let shared = start.cast::<Shared>();
-    let empty = Shared {
-        deadline: None,
-        len: 0,
-        streams: [None; 32],
-    };
-    // SAFETY: mapped just now, and large enough.
-    unsafe { shared.write(empty) };
-    shared
-}
-
-/// A descriptor of the same file.
-pub(crate) fn duplicate(file: &OwnedFd) -> OwnedFd {
-    rustix::io::dup(file).expect("a descriptor")
+    start.cast()
 }
 
 /// The process's life.
-fn serve(task: Task, socket: &OwnedFd, file: &OwnedFd, shared: *mut Shared) {
+fn serve(task: Task, socket: &OwnedFd, bytes: &'static mut [u8], shared: *mut Shared) {
     // SAFETY: a plain call: nothing of this is to outlive the test.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    let region = Region::open(duplicate(file)).expect("a memory file");
-    let (_file, bytes) = region.into_parts();
     let mut host = Host::with_config(US, bytes, |_| {});
     host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
     let mut app = App::listen(&mut host.stack, at(US, PORT));
@@ -243,9 +252,4 @@ pub(crate) fn turn(host: &mut Host, app: &mut App, frame: &[u8]) {
     }
     host.stack.receive_timeout(now);
     app.run(&mut host.stack, now);
-}
-
-/// The ends of the connections that the test opens to the process.
-pub(crate) fn connects(task: Task) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
-    (0..task.connects).map(|port| (at(PEER, 50_000 + port), at(US, PORT)))
 }
