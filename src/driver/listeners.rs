@@ -25,7 +25,13 @@ impl Engine {
     /// Watches an endpoint's end from now on.
     pub fn watch_end(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
-            super::settle::watch(&self.set, endpoint, id.token(), EventFlags::empty());
+            let also = if endpoint.is_shared() && matches!(endpoint.role, Role::Listener(_)) {
+                // Other processes accept, too, which shows by room in the pair.
+                EventFlags::OUT
+            } else {
+                EventFlags::empty()
+            };
+            super::settle::watch(&self.set, endpoint, id.token(), also);
         }
     }
 

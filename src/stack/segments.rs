@@ -55,6 +55,7 @@ impl Stack {
             source: packet.ip.source,
             destination: packet.ip.destination,
             answer_unknown: true,
+            headers: [packet.header, &packet.payload[..header_len]],
         };
         self.tcp.receive_segment(
             arrival.now,
@@ -85,7 +86,14 @@ impl Stack {
             remote,
             seq: Seq(quote.seq),
         };
-        self.tcp.receive_icmp_error(now, &error, &mut self.pool)
+        // As on Linux, a connection that is there has an error, but no entry in its queue.
+        let asker = self.tcp.attempt_with_reports(local, remote);
+        let believed = self.tcp.receive_icmp_error(now, &error, &mut self.pool);
+        if let Some(id) = asker.filter(|_| believed && error.mtu.is_none()) {
+            let report = trouble.report(remote, quote.transport);
+            self.reports.push(id, report);
+        }
+        believed
     }
 
     /// Fills `out` with the next segment in a frame. Those whose neighbor is not known yet wait

@@ -36,6 +36,7 @@ mod kept;
 mod listener;
 mod loss;
 mod output;
+mod pacing;
 mod passive;
 mod progress;
 mod ranges;
@@ -43,6 +44,7 @@ mod rcv;
 mod reply;
 mod restore;
 mod rtt;
+mod saved_syn;
 mod segment;
 mod settle;
 mod snd;
@@ -76,6 +78,7 @@ use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
+use self::saved_syn::SavedSyns;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::{Change, Tcb};
 use self::time_wait::TimeWaits;
@@ -103,6 +106,7 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
+    saved_syns: SavedSyns,
     counters: Counters,
 }
 
@@ -138,6 +142,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
+            saved_syns: SavedSyns::default(),
             counters: Counters::default(),
         }
     }
@@ -153,7 +158,7 @@ impl Tcp {
     pub fn receive_segment(
         &mut self,
         now: Instant,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         repr: &Repr,
         payload: &[u8],
         pool: &mut Pool,
@@ -182,7 +187,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         mut segment: Segment<'_>,
         pool: &mut Pool,
         deliver: &mut Deliver<'_>,

@@ -10,7 +10,7 @@ pub const MAX_SPANS: usize = 8;
 
 /// What IP knows about a segment that arrives.
 #[derive(Clone, Copy, Debug)]
-pub struct IpInfo {
+pub struct IpInfo<'a> {
     /// Source address.
     pub source: Ipv4Addr,
     /// Destination address.
@@ -20,6 +20,8 @@ pub struct IpInfo {
     /// Whether a segment to a port where nobody listens is answered with RST: whether the port is
     /// ours.
     pub answer_unknown: bool,
+    /// The bytes of its IP header and of its TCP header.
+    pub headers: [&'a [u8]; 2],
 }
 
 /// What IP knows about the way to a destination.
