@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 use crate::stack::random::Random;
-use crate::stack::sink::{Datagram, Sink};
+use crate::stack::sink::{Datagram, Passing, Sink};
 use crate::stack::tcp::{State, TcpOptions, TcpStatus};
 use crate::stack::time::Instant;
 use crate::stack::wire::{ethernet, ipv4, tcp};
@@ -228,12 +228,13 @@ fn options() -> TcpOptions {
 }
 
 impl Sink for App {
-    fn deliver(&mut self, id: SocketId, data: &[u8]) -> usize {
+    fn deliver(&mut self, id: SocketId, data: &[u8], passing: &mut Passing) -> usize {
         let takes = self.takes;
         let stream = self.streams.iter_mut().find(|stream| stream.id == id);
         let Some(stream) = stream.filter(|stream| takes && stream.first.is_some()) else {
             return 0;
         };
+        passing.begin();
         let len = data.len().min(700);
         check(stream.key, stream.got, &data[..len]);
         stream.got += len;

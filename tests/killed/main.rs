@@ -26,7 +26,7 @@ use run::{After, Run};
 /// Every moment of some turns is one the process could be killed at.
 #[test]
 fn every_moment() {
-    for seed in 0..seeds().div_ceil(4) {
+    for seed in 0..seeds().div_ceil(8) {
         sweep::sweep(seed);
     }
 }

@@ -6,30 +6,32 @@ use crate::process::{Process, Task, TurnEnd, share};
 use crate::stack::random::Random;
 use crate::stack::time::Instant;
 use crate::support::host::{Host, US};
+use crate::support::region::Region;
 
 /// Enough for a few connections, and little to copy.
 const LEN: usize = 512 << 10;
+/// As far as the connections reach: what they say is what counts.
+const RECORDS: usize = 32 << 10;
 /// Turns that are looked at instruction by instruction.
 const TURNS: usize = 3;
 
 /// The process's memory, and a place for copies of it.
 struct Memory {
     live: *const u8,
+    copy: Region,
     last: Vec<u8>,
-    copy: *mut u8,
 }
 
 impl Memory {
-    /// A copy of the memory as it is, if that is not what it was before.
+    /// A copy of the memory as it is, if the connections are not what they were before.
     fn changed(&mut self) -> Option<&'static mut [u8]> {
         // SAFETY: mapped for ever, and the process is stopped.
         let live = unsafe { core::slice::from_raw_parts(self.live, LEN) };
-        if live == self.last {
+        if live[..RECORDS] == self.last {
             return None;
         }
-        self.last.copy_from_slice(live);
-        // SAFETY: mapped for ever; the host that had the last copy is gone.
-        let copy = unsafe { core::slice::from_raw_parts_mut(self.copy, LEN) };
+        self.last.copy_from_slice(&live[..RECORDS]);
+        let copy = self.copy.again();
         copy.copy_from_slice(live);
         Some(copy)
     }
@@ -46,8 +48,8 @@ pub(crate) fn sweep(seed: u64) {
     let live = share::<u8>(LEN);
     let mut memory = Memory {
         live,
-        last: vec![0; LEN],
-        copy: share(LEN),
+        copy: Region::new(LEN).0,
+        last: vec![0; RECORDS],
     };
     let turns = random.below(150);
     let mut peer = Peer::new(task, random);

@@ -80,7 +80,7 @@ use self::output::Output;
 use self::reply::Replies;
 use self::saved_syn::SavedSyns;
 use self::table::{Holder, Tables, Tuple};
-use self::tcb::{Change, Tcb};
+use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
@@ -200,7 +200,7 @@ impl Tcp {
             self.counters.count(Counter::TooFar);
             return;
         }
-        tcb.begin(Change::Event);
+        tcb.begin_change();
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
@@ -229,7 +229,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
-        tcb.begin(Change::Event);
+        tcb.begin_change();
         let believed = tcb.receive_icmp_error(pool, icmp);
         self.settle(now, index, pool);
         believed
@@ -239,7 +239,7 @@ impl Tcp {
     pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.get_mut(index) {
-                tcb.begin(Change::Event);
+                tcb.begin_change();
                 tcb.run_timers(&mut Timeout {
                     now,
                     pool,
@@ -298,7 +298,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
-        tcb.begin(Change::Event);
+        tcb.begin_change();
         let before = tcb.retransmits;
         let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
             let cx = Output {
@@ -310,7 +310,7 @@ impl Tcp {
             tcb.poll(&cx, out)
         });
         tcb.marks.output_listed = sent;
-        tcb.finish();
+        tcb.end_change();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
         if let Some(at) = tcb.deadlines.earliest() {

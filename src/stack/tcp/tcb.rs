@@ -20,6 +20,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::plain::{Maybe, Stored, Word};
 use crate::stack::pool::{Pool, in_order};
 use crate::stack::records::{Place, Record};
+use crate::stack::sink::Passing;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Options;
@@ -125,22 +126,6 @@ pub(super) struct Marks {
     pub(super) probe: bool,
 }
 
-/// Whether the record says something that holds, for who finds it when its process was killed.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
-)]
-#[repr(u8)]
-pub(super) enum Change {
-    /// It does.
-    #[default]
-    None,
-    /// An event is being processed. What the peer and the user rely on holds at every moment, by the
-    /// order of the stores; what is estimated and scheduled may not.
-    Event,
-    /// Bytes are on their way to or from the user, and whether they have arrived cannot be known.
-    Passing,
-}
-
 /// How often one challenge ACK may follow another (RFC 5961 section 7), as Linux's
 /// tcp_invalid_ratelimit.
 const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
@@ -166,8 +151,13 @@ pub(super) struct Tcb {
     pub(super) deadlines: Deadlines,
     pub(super) options: KeptOptions,
     pub(super) state: State,
-    /// What is under way. Written before and after.
-    pub(super) change: Change,
+    /// An event is being processed; written before and after. What the peer and the user rely on holds
+    /// at every moment, by the order of the stores; what is estimated and scheduled may not.
+    pub(super) under_change: bool,
+    /// Whether bytes are on their way to or from the user.
+    pub(super) passing: Passing,
+    /// Bytes were passed on that the user, as far as is known, has not read.
+    pub(super) passed_unread: bool,
     /// Both sides may send SACK blocks (RFC 2018).
     pub(super) sack: bool,
     /// Windows are scaled (RFC 7323 section 2).
@@ -178,7 +168,7 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    pub(super) _unused: [u8; 5],
+    pub(super) _unused: [u8; 3],
     /// Segments sent again in all.
     pub(super) retransmits: u32,
     /// Why the connection ended; taken by the user once.
@@ -249,8 +239,10 @@ impl Tcb {
             was_established: false,
             error: Maybe::NONE,
             soft_error: Maybe::NONE,
-            change: Change::None,
-            _unused: [0; 5],
+            under_change: false,
+            passing: Passing::default(),
+            passed_unread: false,
+            _unused: [0; 3],
             retries: 0,
             probes: 0,
             retransmits: 0,
@@ -355,16 +347,23 @@ impl Tcb {
         self.end(pool, error);
     }
 
-    /// Something begins that is not one store; see [`Change`].
-    pub(super) fn begin(&mut self, change: Change) {
-        self.change = change;
+    /// An event begins.
+    pub(super) fn begin_change(&mut self) {
+        self.under_change = true;
         in_order();
     }
 
     /// It is through.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn end_change(&mut self) {
         in_order();
-        self.change = Change::None;
+        self.under_change = false;
+    }
+
+    /// `count` bytes have come to the user, if they were on their way.
+    pub(super) fn end_passing(&mut self, count: usize) {
+        if self.passing.end() && count > 0 {
+            self.passed_unread = true;
+        }
     }
 
     /// TCP_DEFER_ACCEPT: whether the handshake may wait for data after so many timeouts.

@@ -10,7 +10,7 @@ use super::listener::Listener;
 use super::status::{ListenerStatus, TcpStatus};
 use super::table::{Holder, Tuple};
 use super::tally::Limit;
-use super::tcb::{Change, Owner, State, Tcb};
+use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::plain::Maybe;
@@ -192,12 +192,35 @@ impl Tcp {
         };
         let count = count.min(tcb.rcv.queue.len());
         tcb.rcv.queue.consume(pool, count);
+        tcb.end_passing(count);
         tcb.rcv.pass_urgent();
         tcb.rcv
             .consumed(now, count, tcb.options.receive_buffer.get().is_some());
         if tcb.state.receives() && tcb.rcv.update_is_due() {
             tcb.acknowledge_now();
             self.settle(now, id.index, pool);
+        }
+    }
+
+    /// Bytes are about to be moved between a connection and its user, by a road on which others see
+    /// them.
+    pub fn begin_passing(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.passing.begin();
+        }
+    }
+
+    /// None were, or they have been sent.
+    pub fn end_passing(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.end_passing(0);
+        }
+    }
+
+    /// The user has read all that was passed on.
+    pub fn all_read(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.passed_unread = false;
         }
     }
 
@@ -301,7 +324,7 @@ impl Tcp {
             listener.options = options.into();
         }
         if let Some(tcb) = self.connection_mut(id) {
-            tcb.begin(Change::Event);
+            tcb.begin_change();
             tcb.change_options(now, options);
             let congestion = options.congestion.unwrap_or(default_congestion);
             tcb.window.set_algorithm(congestion);

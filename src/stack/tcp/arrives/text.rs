@@ -7,7 +7,7 @@ use crate::stack::plain::Maybe;
 use crate::stack::pool::in_order;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
-use crate::stack::tcp::tcb::{Change, Tcb};
+use crate::stack::tcp::tcb::Tcb;
 use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::seq::Seq;
 
@@ -84,10 +84,11 @@ impl Tcb {
         let mut len = 0;
         let direct = self.rcv.urgent == Maybe::NONE;
         if was_empty && !filled_hole && direct {
-            self.begin(Change::Passing);
-            len = (cx.deliver)(self.id, text.bytes).min(text.bytes.len());
+            len = (cx.deliver)(self.id, text.bytes, &mut self.passing).min(text.bytes.len());
             self.rcv.queue.pass(len);
-            self.begin(Change::Event);
+            in_order();
+            self.rcv.nxt = self.rcv.end();
+            self.end_passing(len);
             self.rcv
                 .consumed(cx.now, len, self.options.receive_buffer.get().is_some());
         }
@@ -123,22 +124,21 @@ impl Tcb {
 
     /// Offers the queue, as far as it is taken.
     fn deliver_queue(&mut self, cx: &mut Arrival<'_>) {
-        self.begin(Change::Passing);
         loop {
             let front = self.rcv.queue.front(cx.pool);
             let offered = front.len();
             if offered == 0 {
                 break;
             }
-            let taken = (cx.deliver)(self.id, front).min(offered);
+            let taken = (cx.deliver)(self.id, front, &mut self.passing).min(offered);
             self.rcv.queue.consume(cx.pool, taken);
+            self.end_passing(taken);
             self.rcv
                 .consumed(cx.now, taken, self.options.receive_buffer.get().is_some());
             if taken < offered {
                 break;
             }
         }
-        self.begin(Change::Event);
     }
 
     fn take_out_of_order(&mut self, cx: &mut Arrival<'_>, text: &Text<'_>) {

@@ -20,7 +20,7 @@ use crate::stack::tcp::congestion::Window;
 use crate::stack::tcp::loss::Loss;
 use crate::stack::tcp::rtt::Rtt;
 use crate::stack::tcp::tally::Tally;
-use crate::stack::tcp::tcb::{Change, Opening, State, Tcb};
+use crate::stack::tcp::tcb::{Opening, State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::time::Instant;
 
@@ -37,16 +37,16 @@ impl Tcb {
         self.marks.dirty_listed = false;
         self.marks.output = true;
         self.marks.dirty = true;
-        let change = core::mem::take(&mut self.change);
+        let torn = core::mem::take(&mut self.under_change);
+        let passing = self.passing.end();
         if self.state == State::Closed {
             self.restore_closed(survey);
             return true;
         }
         let synchronized = self.state.is_synchronized();
-        let torn = change == Change::Event;
         let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, survey);
         // In a handshake more changes at once than an order of stores could tell.
-        let reset = change == Change::Passing || torn && !synchronized;
+        let reset = passing || torn && !synchronized;
         if !whole || reset {
             return false;
         }
@@ -80,6 +80,7 @@ impl Tcb {
         if !self.tally.is_sound() {
             self.tally = Tally::default();
         }
+        self.paced_until = now;
         self.retransmits = self.retransmits.min(u32::MAX / 2);
         if torn || !self.loss.is_sound(una, nxt) {
             self.loss = Loss::new(una);

@@ -3,8 +3,7 @@
 //! The other may have been killed between any two stores. What must not be lost (which bytes are
 //! acknowledged, queued, received; who closed) is written in an order in which every moment can be
 //! understood ([`connection`]); what is estimated and scheduled starts over, for the connection that
-//! was under change ([`Change`](super::tcb::Change)). And the file may hold anything: nothing in it is
-//! believed before it is checked.
+//! was under change. And the file may hold anything: nothing in it is believed before it is checked.
 //!
 //! 1. The records are checked one by one; places that hold none are free.
 //! 2. The queues claim their chunks.
@@ -177,9 +176,13 @@ impl Tcp {
             self.close(now, listener, pool);
         }
         for index in self.indices() {
-            let tcb = self.connections.get(index);
-            if let Some(tcb) = tcb.filter(|tcb| tcb.owner.get() == Owner::User) {
-                self.close(now, tcb.id, pool);
+            let Some(tcb) = self.connections.get(index) else {
+                continue;
+            };
+            match (tcb.owner.get(), tcb.passed_unread) {
+                (Owner::User, false) => self.close(now, tcb.id, pool),
+                (Owner::User, true) => self.abort(now, tcb.id, pool),
+                _ => {}
             }
         }
     }
