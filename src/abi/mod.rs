@@ -25,6 +25,7 @@ mod environment;
 mod epoll;
 mod formatted;
 mod fortified;
+mod keeper;
 mod lists;
 mod messages;
 mod names;

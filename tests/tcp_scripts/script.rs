@@ -175,6 +175,7 @@ impl Script {
             source: *self.remote.ip(),
             destination: *LOCAL.ip(),
             answer_unknown: true,
+            opens: true,
             headers: [&[], &[]],
         };
         let payload: Vec<u8> = (0..line.len)

@@ -67,6 +67,7 @@ impl Pair {
             source: ADDRESSES[from],
             destination: ADDRESSES[to],
             answer_unknown: true,
+            opens: true,
             headers: [&[], &[]],
         };
         while self.tcps[from].poll_segment(self.now, &self.pools[from], &mut path, &mut out) {

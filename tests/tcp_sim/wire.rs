@@ -124,6 +124,7 @@ impl Host {
             source: from,
             destination: self.address,
             answer_unknown: true,
+            opens: true,
             headers: [&[], &[]],
         };
         let (got, takes) = (&mut self.got, self.takes);

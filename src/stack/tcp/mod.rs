@@ -209,6 +209,7 @@ impl Tcp {
             replies: &mut self.replies,
             counters: &mut self.counters,
             accept_room,
+            alone: ip.answer_unknown,
         };
         // How the steps ended does not matter here: they left their marks.
         let _ = if tcb.state == State::SynSent {
