@@ -43,6 +43,11 @@ impl Engine {
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
     }
 
+    /// Has arrivals stamped by the interface from now on: a socket asks when they came.
+    pub fn stamp_arrivals(&mut self) {
+        self.link.stamp();
+    }
+
     /// Index of the driven interface.
     pub fn interface_index(&self) -> u32 {
         let mirror = self.mirror.as_ref();

@@ -19,6 +19,7 @@ use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ethernet::Facts;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
@@ -343,8 +344,11 @@ impl Engine {
             self.stack.receive_frame(
                 now,
                 frame,
-                checksum(received.checksum),
-                received.gso_size,
+                Facts {
+                    checksum: checksum(received.checksum),
+                    segment: received.gso_size,
+                    stamp: received.stamp,
+                },
                 &mut sink,
             );
             drained += received.len;

@@ -290,6 +290,7 @@ impl Call<'_, '_> {
                 return Some(partial(got, reported));
             }
         }
+        engine.note_read(self.id);
         None
     }
 
