@@ -15,6 +15,7 @@ mod databases;
 mod family;
 mod idle;
 mod refusals;
+mod served;
 mod servers;
 mod sharing;
 mod shells;

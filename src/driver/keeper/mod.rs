@@ -72,6 +72,10 @@ pub fn run(plan: Plan) -> i32 {
     crate::sys::process::note_id();
     match Keeper::open(plan) {
         Ok(mut keeper) => {
+            log::info(format_args!(
+                "the keeper of user {} is ready",
+                local::own_user()
+            ));
             keeper.serve();
             drop(keeper);
             process::finish(&[]);
