@@ -4,6 +4,7 @@ use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
 use crate::control::log;
+use crate::driver::GivenUp;
 use crate::sys::cancel;
 use crate::sys::user::{Access, check};
 
@@ -33,8 +34,13 @@ pub fn errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
+/// Runs `body`: a panic becomes EIO (EINTR if the process failed to become another program
+/// meanwhile).
 fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        if panic.is::<GivenUp>() {
+            return Err(Errno::INTR);
+        }
         log::error("a defect: a call failed where it never should (please report it)");
         Err(Errno::IO)
     })

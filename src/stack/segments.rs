@@ -50,11 +50,17 @@ impl Stack {
         if arrival.checksum == Checksum::Verify && !checksum_ok(packet) {
             return self.counters.drop(Drop::TcpChecksum);
         }
+        let local = SocketAddrV4::new(packet.ip.destination, segment.destination_port);
+        let remote = SocketAddrV4::new(packet.ip.source, segment.source_port);
+        let shared = &self.shared_ports;
         let ip = IpInfo {
             ttl: packet.ip.ttl,
             source: packet.ip.source,
             destination: packet.ip.destination,
-            answer_unknown: true,
+            answer_unknown: arrival.looped || shared.answers(Protocol::Tcp, local.port()),
+            opens: arrival.looped
+                || !segment.flags.contains(tcp::Flags::SYN)
+                || shared.takes(Protocol::Tcp, local, remote),
             headers: [packet.header, &packet.payload[..header_len]],
         };
         self.tcp.receive_segment(
@@ -63,7 +69,7 @@ impl Stack {
             &segment,
             &packet.payload[header_len..],
             &mut self.pool,
-            &mut |id, data| sink.deliver(id, data),
+            &mut |id, data, passing| sink.deliver(id, data, passing),
         );
     }
 

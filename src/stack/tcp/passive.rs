@@ -44,13 +44,16 @@ impl Tcp {
             None => listen::Verdict::Reset,
         };
         match (verdict, listener) {
+            (listen::Verdict::Open, _) if !ip.opens => {
+                self.counters.count(Counter::NoConnection);
+            }
             (listen::Verdict::Open, Some(listener)) => {
                 self.open_passively(now, listener, ip, segment, isn_floor, pool);
             }
             (listen::Verdict::Ignore, _) => self.counters.count(Counter::NoConnection),
             _ => {
                 self.counters.count(Counter::NoConnection);
-                if (listener.is_some() || ip.answer_unknown)
+                if ip.answer_unknown
                     && let Some(reply) = closed::segment_arrives(local, remote, segment)
                 {
                     self.replies.push(reply);
