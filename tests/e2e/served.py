@@ -62,6 +62,18 @@ def many(count, host, port):
     print(attempt(lambda: socket.create_connection((host, int(port)))))
 
 
+def fill(host, port):
+    """Connects to one who sends, and receives nothing, until it gets no more sockets."""
+    made = []
+    outcome = "done"
+    while outcome == "done" and len(made) < 1000:
+        made.append(socket.socket())
+        outcome = attempt(lambda: made[-1].connect((host, int(port))))
+        time.sleep(0.01)
+    print(outcome, flush=True)
+    time.sleep(60)
+
+
 def ask(name, descriptor):
     """Asks what a socket is, with a descriptor as the proof: errno, and whether it is a datagram one."""
     desk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

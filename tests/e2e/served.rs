@@ -15,13 +15,19 @@ const STRANGER: u32 = 65_532;
 
 /// A keeper of root's that is ready.
 fn keeper<'lab>(lab: &'lab Lab, options: &str) -> Running<'lab> {
-    let mut keeper = lab
-        .plain(&format!(
-            "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED} --allow-user {OTHER} {options}",
-            command().display(),
-            library().display(),
-        ))
-        .start();
+    started(keeper_of(lab, options))
+}
+
+fn keeper_of<'lab>(lab: &'lab Lab, options: &str) -> Program<'lab> {
+    lab.plain(&format!(
+        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED} --allow-user {OTHER} {options}",
+        command().display(),
+        library().display(),
+    ))
+}
+
+fn started(keeper: Program<'_>) -> Running<'_> {
+    let mut keeper = keeper.start();
     keeper.prints("is ready");
     keeper
 }
@@ -183,6 +189,30 @@ fn a_user_has_as_many_sockets_as_he_may() {
         .serving_tcp(7000);
     let many = of(&lab, ADMITTED, &script(&format!("many 20 {PEER} 7000")));
     assert_eq!(many.succeeds().stdout(), "9 EMFILE\ndone");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_user_who_takes_much_memory_leaves_enough_to_others() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    // With so little address space the memory file is a small one.
+    let _keeper = started(keeper_of(&lab, "").under("prlimit --as=150000000"));
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let endless = "socat TCP4-LISTEN:7000,fork,backlog=100 OPEN:/dev/zero";
+    let _server = lab.peer(endless).serving_tcp(7000);
+    let fill = of(&lab, ADMITTED, &script(&format!("fill {PEER} 7000")));
+    let mut fill = fill.within(30).start();
+    fill.prints("ENOBUFS");
+    let fetch = of(
+        &lab,
+        OTHER,
+        &format!("curl -sS http://{PEER}/{}", file.name),
+    );
+    assert_eq!(fetch.sha256(), file.sha256);
     lab.kernel_was_silent();
 }
 

@@ -136,6 +136,9 @@ impl Keeper {
                 self.busy_at = clock::monotonic();
                 self.receive(engine.as_deref_mut(), &visit);
             }
+            if let Some(engine) = &mut engine {
+                engine.ration();
+            }
             if self.is_idle(engine.as_deref()) {
                 return;
             }
