@@ -59,10 +59,12 @@ pub mod ports;
 pub(crate) mod random;
 mod records;
 pub mod reports;
+pub mod restore;
 pub mod routes;
 mod segments;
 pub mod sink;
 mod slab;
+mod survey;
 pub mod tcp;
 mod tcp_calls;
 pub mod time;
@@ -120,11 +122,16 @@ pub struct Stack {
 impl Stack {
     /// A stack whose connections and queues lie in `memory`. The link is up; there are no addresses, routes, ports.
     pub fn new(config: Config, memory: Memory) -> Self {
+        let tcp = Tcp::new(tcp::Config::from(&config), memory.tables);
+        Self::assemble(config, memory.pool, tcp)
+    }
+
+    fn assemble(config: Config, pool: Pool, tcp: Tcp) -> Self {
         let mut random = Random::new(config.seed);
         let keyed = Keyed::new(&config.secret);
         Self {
             config,
-            pool: memory.pool,
+            pool,
             counters: Counters::default(),
             interface: Interface::new(&config, keyed),
             ports: Ports::new(),
@@ -137,15 +144,7 @@ impl Stack {
             reports: Reports::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
-            tcp: Tcp::new(
-                tcp::Config {
-                    congestion: config.congestion,
-                    super_packets: config.super_packets,
-                    limits: config.limits,
-                    secret: config.secret,
-                },
-                memory.tables,
-            ),
+            tcp,
             segment: SegmentOut::default(),
             random,
         }

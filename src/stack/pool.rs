@@ -93,8 +93,21 @@ impl Pool {
         self.chunks() * CHUNK - self.used()
     }
 
-    fn chunks(&self) -> usize {
+    pub(super) fn chunks(&self) -> usize {
         (self.bytes.len() / CHUNK).min(self.next.len())
+    }
+
+    /// Makes everything free that is not `owned` by a queue.
+    pub(super) fn restore(&mut self, owned: &[bool]) {
+        self.touched = owned
+            .iter()
+            .rposition(|&owned| owned)
+            .map_or(0, |last| last + 1);
+        self.used = self.touched;
+        self.free = NONE;
+        for chunk in (0..self.touched).rev().filter(|&chunk| !owned[chunk]) {
+            self.give(chunk as u32);
+        }
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -258,6 +271,33 @@ impl Queue {
             self.head = next;
         }
         *self = Self::default();
+    }
+
+    /// Checks what another stack left, and asks `claim` for each chunk of the chain. False: it is
+    /// not what a queue can be.
+    pub(super) fn restore(&mut self, pool: &mut Pool, mut claim: impl FnMut(u32) -> bool) -> bool {
+        if self.head == NONE {
+            *self = Self::default();
+            return true;
+        }
+        let end = u64::from(self.start) + u64::from(self.written);
+        let covered = u64::from(self.covered);
+        let whole =
+            covered.is_multiple_of(CHUNK as u64) && end <= covered && self.len <= self.written;
+        if !whole || self.start as usize >= CHUNK || self.written == 0 {
+            return false;
+        }
+        let mut chunk = self.head;
+        for left in (0..covered / CHUNK as u64).rev() {
+            if !claim(chunk) {
+                return false;
+            }
+            if left > 0 {
+                chunk = pool.next[chunk as usize];
+            }
+        }
+        pool.next[chunk as usize] = NONE;
+        chunk == self.tail
     }
 
     /// Attaches chunks until the chain covers `end` bytes from the head chunk's start, or the

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Congestion;
-use crate::stack::config::Limits;
+use crate::stack::config::{self, Limits};
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,17 @@ pub struct Config {
     pub limits: Limits,
     /// Key of initial sequence numbers and lookup tables; never to be seen outside.
     pub secret: [u8; 16],
+}
+
+impl From<&config::Config> for Config {
+    fn from(config: &config::Config) -> Self {
+        Self {
+            congestion: config.congestion,
+            super_packets: config.super_packets,
+            limits: config.limits,
+            secret: config.secret,
+        }
+    }
 }
 
 /// Options of a connection or listener; accepted connections inherit their listener's.

@@ -41,6 +41,7 @@ mod progress;
 mod ranges;
 mod rcv;
 mod reply;
+mod restore;
 mod rtt;
 mod segment;
 mod settle;
@@ -64,6 +65,7 @@ pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
 pub use self::progress::Progress;
+pub use self::restore::Restored;
 pub use self::segment::{IpInfo, PathInfo, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
@@ -105,9 +107,19 @@ pub struct Tcp {
 
 impl Tcp {
     /// A TCP without connections, whose tables lie in `areas`.
-    pub fn new(mut config: Config, areas: Areas) -> Self {
+    pub fn new(config: Config, areas: Areas) -> Self {
         let connections = Records::create(areas.connections);
+        let listeners = Records::create(areas.listeners);
         let time_waits = TimeWaits::create(areas.time_waits);
+        Self::over(config, connections, listeners, time_waits)
+    }
+
+    fn over(
+        mut config: Config,
+        connections: Records<Tcb>,
+        listeners: Records<Listener>,
+        time_waits: TimeWaits,
+    ) -> Self {
         let limits = &mut config.limits;
         limits.max_connections = limits.max_connections.min(connections.capacity());
         limits.max_time_wait = limits
@@ -117,7 +129,7 @@ impl Tcp {
             config,
             secret: Secret::new(config.secret),
             connections,
-            listeners: Records::create(areas.listeners),
+            listeners,
             time_waits,
             tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
