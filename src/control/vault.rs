@@ -18,11 +18,18 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
+use std::net::SocketAddr;
+
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, getsockname};
 
 use super::lease::Lease;
+use crate::sys::option;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
+
+/// Most copies that are believed to be in one vault.
+const MOST: usize = 1 << 17;
 
 /// See the module.
 #[derive(Debug)]
@@ -123,5 +130,45 @@ impl Drop for Deposit {
         if self.lies_there() {
             self.at.empty();
         }
+    }
+}
+
+/// A copy of a socket of a lease: holds the port like it.
+#[derive(Debug)]
+pub struct LeaseCopy {
+    /// The port.
+    pub port: u16,
+    /// It holds the port on one interface only.
+    pub on_interface: bool,
+    socket: OwnedFd,
+}
+
+impl LeaseCopy {
+    /// What lies in the vault of a process that is dead. Others may have put anything in.
+    pub fn take(end: &OwnedFd) -> Vec<Self> {
+        let mut taken = Vec::new();
+        while taken.len() < MOST
+            && let Ok((1.., sockets)) = pair::take_descriptors(end, &mut [0])
+        {
+            taken.extend(sockets.into_iter().filter_map(Self::of));
+        }
+        taken
+    }
+
+    fn of(socket: OwnedFd) -> Option<Self> {
+        let ask = |name| option::integer(socket.as_fd(), libc::SOL_SOCKET, name).ok();
+        if ask(libc::SO_PROTOCOL)? != libc::IPPROTO_TCP {
+            return None;
+        }
+        Some(Self {
+            port: SocketAddr::try_from(getsockname(&socket).ok()?).ok()?.port(),
+            on_interface: ask(libc::SO_BINDTOIFINDEX)? != 0,
+            socket,
+        })
+    }
+
+    /// Turns clients away that came from loopback.
+    pub fn turn_away(&self) {
+        while accept_with(&self.socket, SocketFlags::CLOEXEC).is_ok() {}
     }
 }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
 use super::endpoint::{EndpointId, Endpoints};
+use super::estate::Will;
 use super::family::{self, Desk};
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
@@ -31,11 +32,12 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
+pub(super) const TOKEN_KEEPER: u64 = TOKEN_WAKE + 5;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
 /// The desk's tokens: from this one on.
-const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
+pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
 const TOKEN_DESK_END: u64 = TOKEN_DESK + family::TOKENS;
 /// A lifeline's token: this plus its fork's number.
 pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
@@ -108,8 +110,8 @@ pub struct Engine {
     /// How long the seat may stay empty.
     pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
-    #[expect(dead_code, reason = "held, so that the bytes can change hands")]
-    memory: OwnedFd,
+    /// The memory file.
+    pub(super) memory: OwnedFd,
     frame: Box<[u8]>,
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
@@ -148,6 +150,8 @@ pub struct Engine {
     pub(super) desk: Option<Desk>,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
+    /// What a keeper has, for the case that the process is killed.
+    pub(super) will: Will,
 }
 
 /// What [`Engine::new`] is put together from.
@@ -220,9 +224,9 @@ impl Engine {
             window: None,
             desk: None,
             lifelines: Lifelines::default(),
+            will: Will::new(),
         };
         engine.open_window(TOKEN_WINDOW);
-        engine.open_desk(TOKEN_DESK);
         Ok(engine)
     }
 
@@ -456,6 +460,7 @@ impl Engine {
         match token {
             TOKEN_WAKE => self.wake.silence(),
             TOKEN_CONTROL => self.receive_news(),
+            TOKEN_KEEPER => self.lose_keeper(),
             TOKEN_ALARM => {
                 self.alarm.sleep();
                 self.alarm_at = u64::MAX;

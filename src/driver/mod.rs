@@ -43,6 +43,7 @@ mod delivery;
 mod endpoint;
 mod engine;
 mod errors;
+mod estate;
 mod family;
 mod heir;
 mod holders;

@@ -120,6 +120,10 @@ pub struct Ports {
     /// What the packet socket's filter was made from last.
     pub(super) filtered: Option<u64>,
     pub(super) changes: u64,
+    /// Leases made so far, pooled ones aside.
+    made: u64,
+    /// A TCP port was in use.
+    tcp: bool,
 }
 
 impl Ports {
@@ -131,6 +135,8 @@ impl Ports {
             lingering: VecDeque::new(),
             filtered: None,
             changes: 0,
+            made: 0,
+            tcp: false,
         }
     }
 
@@ -242,6 +248,8 @@ impl Ports {
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
         }
+        self.made += u64::from(kernel.is_some());
+        self.tcp |= protocol == Protocol::Tcp;
         held.kernel.extend(kernel);
         held.uses.add(used);
         Lease {
@@ -313,6 +321,34 @@ impl Ports {
             Source::Kernel(ephemeral, _) => Some(ephemeral.cut_off()),
             Source::Own { .. } => None,
         }
+    }
+
+    /// Whether any TCP port was in use so far.
+    pub(super) fn has_tcp(&self) -> bool {
+        self.tcp
+    }
+
+    /// Leases made so far.
+    pub(super) fn leases_made(&self) -> u64 {
+        match &self.source {
+            Source::Kernel(ephemeral, _) => self.made + ephemeral.leases_made(),
+            Source::Own { .. } => 0,
+        }
+    }
+
+    /// All leases of a protocol.
+    pub(super) fn leases(
+        &mut self,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = &mut control::lease::Lease> {
+        let pooled = match &mut self.source {
+            Source::Kernel(ephemeral, _) => Some(ephemeral.leases(protocol)),
+            Source::Own { .. } => None,
+        };
+        let held = self.held.iter_mut();
+        held.filter(move |(key, _)| key.0 == protocol)
+            .flat_map(|(_, held)| &mut held.kernel)
+            .chain(pooled.into_iter().flatten())
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.

@@ -54,7 +54,7 @@ impl Stack {
             ttl: packet.ip.ttl,
             source: packet.ip.source,
             destination: packet.ip.destination,
-            answer_unknown: true,
+            answer_unknown: !self.ports.is_shared(segment.destination_port),
         };
         self.tcp.receive_segment(
             arrival.now,

@@ -177,6 +177,11 @@ pub fn close_all_but_ours() {
     });
 }
 
+/// Closes everything but `kept`: in a process that has nothing else in use.
+pub fn close_all_but(kept: &[RawFd]) {
+    close_runs(0, kept);
+}
+
 /// Closes every number from `first` on: in a process that has none of them in use.
 pub fn close_from(first: u32) {
     close_run(first, u32::MAX);
@@ -208,9 +213,13 @@ pub fn close_region(kept: &[RawFd]) -> bool {
     if floor == 0 || program_limit().is_none() {
         return false;
     }
+    close_runs(floor, kept)
+}
+
+/// Closes every number from `first` on but those of `kept`, which are none before it.
+fn close_runs(mut first: u32, kept: &[RawFd]) -> bool {
     let mut kept: Vec<u32> = kept.iter().map(|&fd| fd as u32).collect();
     kept.sort_unstable();
-    let mut first = floor;
     kept.iter().all(|&number| {
         let run = (first, number.wrapping_sub(1));
         first = number + 1;

@@ -1,0 +1,177 @@
+//! The executor: a process that goes on with the stack of a dead one, until all is done.
+//!
+//! It does what the kernel does for a process that dies: what `send` had accepted is delivered, unless
+//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept.
+//!
+//! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
+//!    longer than the keeper, which is there as long as the user's programs are.
+//! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
+//!    unacknowledged there, so that a server can be started anew at once. From then on only
+//!    connections that the stack knows are answered.
+
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::collections::BTreeSet;
+
+use super::words::Text;
+use crate::control::log;
+use crate::control::mirror::Mirror;
+use crate::control::settings::{Address, Settings};
+use crate::control::vault::LeaseCopy;
+use crate::driver::Engine;
+use crate::driver::seat::{Seat, poll_with_own};
+use crate::driver::interface;
+use crate::driver::start::{self, Site};
+use crate::memory::Region;
+use crate::stack::ports::Shared;
+use crate::sys::wait::entry;
+use crate::sys::{clock, descriptor, option, process, words};
+
+/// How often it is looked whether a port can go back, at least.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a dead process has left.
+pub(super) struct Estate {
+    pub(super) text: Text,
+    pub(super) memory: OwnedFd,
+    pub(super) packets: OwnedFd,
+    pub(super) vault: OwnedFd,
+}
+
+impl Estate {
+    fn descriptors(&self) -> [RawFd; 3] {
+        [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
+    }
+
+    /// What the executor does. `lifeline` hangs up when the keeper is gone.
+    pub(super) fn execute(self, lifeline: RawFd) -> ! {
+        let mut kept = vec![lifeline];
+        kept.extend(self.descriptors());
+        kept.extend(log::descriptor());
+        descriptor::close_all_but(&kept);
+        match Executor::begin(self) {
+            Ok(mut executor) => executor.carry_on(lifeline),
+            Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
+        }
+        process::end(0)
+    }
+}
+
+struct Executor {
+    engine: Engine,
+    leases: Leases,
+}
+
+impl Executor {
+    fn begin(estate: Estate) -> Result<Self, String> {
+        let leases = Leases::new(LeaseCopy::take(&estate.vault));
+        let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
+        let own_address = loaded.settings.address != Address::Host;
+        let mut engine = restore(estate.text.engine, loaded.settings, estate.memory, estate.packets)?;
+        engine.seat = Seat::Background;
+        if own_address {
+            // Another process may have the address by now.
+            engine.stack.tcp_share(Shared::All);
+        }
+        let now = engine.now();
+        engine.stack.tcp_close_all(now);
+        engine.finish_pass();
+        Ok(Self { engine, leases })
+    }
+
+    fn carry_on(&mut self, lifeline: RawFd) {
+        let mut kept = true;
+        loop {
+            let settled = self.give_ports_back();
+            let engine = &mut self.engine;
+            if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
+                return;
+            }
+            engine.set_alarm();
+            let mut keeper = [entry(if kept { lifeline } else { -1 }, libc::POLLIN)];
+            let timeout = (!settled).then_some(LOOK);
+            let waited = poll_with_own(engine.all_descriptors(), &mut keeper, timeout, None);
+            engine.time = clock::monotonic();
+            match waited {
+                Ok(ready) => engine.pass(ready, None),
+                Err(_) => return,
+            }
+            kept &= keeper[0].revents == 0;
+        }
+    }
+
+    /// Whether all that are to be given back are.
+    fn give_ports_back(&mut self) -> bool {
+        if self.leases.chosen.is_empty() {
+            return true;
+        }
+        let unfinished = self.engine.stack.tcp_unfinished_ports();
+        self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
+        if self.leases.release_all_but(&unfinished) {
+            let shared = Shared::Ports(self.leases.released.clone());
+            self.engine.stack.tcp_share(shared);
+        }
+        self.leases.chosen.is_empty()
+    }
+}
+
+fn restore(
+    id: u64,
+    settings: Settings,
+    memory: OwnedFd,
+    packets: OwnedFd,
+) -> Result<Engine, String> {
+    let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
+    let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
+    if domain != Ok(libc::AF_PACKET) {
+        return Err("there is no packet socket".into());
+    }
+    let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
+    let link = interface::adopt_link(&settings, packets)?;
+    let region = Region::open(memory).map_err(|errno| explain("the memory file", errno))?;
+    let site = Site {
+        settings,
+        mirror,
+        link,
+    };
+    start::restore(id, site, region)
+}
+
+/// Copies of the dead process's leases.
+struct Leases {
+    /// Of ports that it has chosen.
+    chosen: Vec<LeaseCopy>,
+    /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
+    _pooled: Vec<LeaseCopy>,
+    /// Ports that were given back.
+    released: BTreeSet<u16>,
+}
+
+impl Leases {
+    fn new(copies: Vec<LeaseCopy>) -> Self {
+        let everywhere = copies.iter().filter(|copy| !copy.on_interface);
+        let everywhere: BTreeSet<u16> = everywhere.map(|copy| copy.port).collect();
+        // Pooled ports are held on the driven interface alone.
+        let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
+        let (chosen, pooled) = copies.into_iter().partition(chosen);
+        Self {
+            chosen,
+            _pooled: pooled,
+            released: BTreeSet::new(),
+        }
+    }
+
+    /// Gives back what is not `unfinished`; whether there was anything.
+    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> bool {
+        let before = self.chosen.len();
+        let released = &mut self.released;
+        self.chosen.retain(|copy| {
+            let kept = unfinished.contains(&copy.port);
+            if !kept {
+                released.insert(copy.port);
+            }
+            kept
+        });
+        self.chosen.len() < before
+    }
+}
