@@ -91,6 +91,44 @@ static void peek_offset(void)
 	peer("close %d", h);
 }
 
+/* It counts on over several datagrams. */
+static void peek_offset_of_datagrams(void)
+{
+	int fd = bound(udp(), TEST, 0), from = peer("udp 0");
+	char b[64];
+
+	say("UDP PEEK_OFF fresh: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	for (int i = 0; i < 3; i++)
+		peer("to %d %d %d", from, port_of(fd), 10);
+	peer("to %d %d %d", from, port_of(fd), 5);
+	wait_for(fd, POLLIN);
+	nap(50);
+	say_peek("without", fd, 4);
+	say("set: %s", ok(setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &(int){ 0 }, sizeof(int))));
+	say_peek("from 0", fd, 4);
+	say_peek("then", fd, 4);
+	say_peek("its end", fd, 64);
+	say_peek("the second", fd, 64);
+	say_peek("a piece of the third", fd, 3);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	say("offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	say_peek("after it", fd, 64);
+	say_peek("the last", fd, 64);
+	say_peek("nothing", fd, 64);
+	peer("to %d %d %d", from, port_of(fd), 8);
+	wait_for(fd, POLLIN);
+	nap(50);
+	say_peek("what came", fd, 64);
+	for (int i = 0; i < 4; i++) {
+		say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+		say("offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	}
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+	say_peek("off", fd, 64);
+	close(fd);
+	peer("close %d", from);
+}
+
 static void stamped(const char *what, int fd, int flags)
 {
 	char b[64], control[256];
@@ -263,6 +301,7 @@ int main(void)
 	low_water();
 	least_time_to_live();
 	peek_offset();
+	peek_offset_of_datagrams();
 	times();
 	last_arrival();
 	memory();

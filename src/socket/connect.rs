@@ -184,6 +184,11 @@ pub(super) fn decide(
     match engine.stack.route(*remote.ip()) {
         RouteDecision::Kernel => Ok(None),
         RouteDecision::Unreachable => Err(Errno::NETUNREACH),
+        RouteDecision::Stack { next_hop, .. }
+            if state.options.on_link && next_hop != *remote.ip() =>
+        {
+            Err(Errno::NETUNREACH)
+        }
         RouteDecision::Stack { source, .. } => {
             let local = bound.unwrap_or(source);
             let port = state.local.map_or(0, |local| local.port());

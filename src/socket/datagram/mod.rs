@@ -5,6 +5,7 @@
 //! that format with it.
 
 mod ancillary;
+mod peek;
 mod receive;
 mod send;
 

@@ -5,7 +5,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::{PEEK_OFFSET, deferral};
+use super::set::PEEK_OFFSET;
+use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
 use crate::driver::{self, Engine, Question};
@@ -131,6 +132,9 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_KEEPALIVE => bool_int(options.keep_alive),
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
+        libc::SO_PEEK_OFF => int(options.peek_offset.map_or(-1, |offset| offset as i32)),
+        libc::SO_MARK => int(options.mark.cast_signed()),
+        libc::SO_PRIORITY => int(options.priority),
         libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),
         libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
         memory::OPTION => bytes(memory::get(

@@ -18,6 +18,7 @@ mod info;
 mod kernel;
 mod memory;
 mod set;
+mod set_tcp;
 
 pub use get::{get, get_in};
 pub use set::{set, set_in};
@@ -95,6 +96,12 @@ pub struct Options {
     pub broadcast: bool,
     pub urgent_inline: bool,
     pub no_check: bool,
+    /// SO_DONTROUTE: to neighbors only.
+    pub on_link: bool,
+    /// SO_MARK. Kept here, since who has given up his rights could not set it on a kernel socket.
+    pub mark: u32,
+    /// SO_PRIORITY, which IP_TOS sets, too.
+    pub priority: i32,
     /// SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of.
     pub zero_copy: bool,
     pub linger: Option<Duration>,
@@ -139,8 +146,8 @@ pub struct Options {
     pub mtu_discover: i32,
     /// IP_MINTTL; 0: none.
     pub min_ttl: u8,
-    /// SO_PEEK_OFF is in use.
-    pub peeks_onward: bool,
+    /// SO_PEEK_OFF is in use; of a connection the pair has the offset.
+    pub peek_offset: Option<usize>,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -161,6 +168,9 @@ impl Options {
             broadcast: false,
             urgent_inline: false,
             no_check: false,
+            on_link: false,
+            mark: 0,
+            priority: 0,
             zero_copy: false,
             linger: None,
             linger_seconds: 0,
@@ -189,7 +199,7 @@ impl Options {
             time_to_live: -1,
             service: 0,
             min_ttl: 0,
-            peeks_onward: false,
+            peek_offset: None,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -199,7 +209,8 @@ impl Options {
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
         let mut inherited = self.clone();
-        inherited.peeks_onward = false;
+        inherited.peek_offset = None;
+        inherited.priority = 0;
         let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
         if inherited.said.iter().any(lost) {
             Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
@@ -256,7 +267,7 @@ impl Options {
             send_buffer: self.send_buffer,
             max_segment: (self.max_segment > 0).then_some(self.max_segment),
             window_clamp: (self.window_clamp > 0).then_some(self.window_clamp),
-            defer_accept: seconds(set::deferral(self.defer_accept)),
+            defer_accept: seconds(set_tcp::deferral(self.defer_accept)),
             linger2: (self.linger2 >= 0).then(|| seconds(self.linger2)),
             congestion: self.congestion,
             unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
