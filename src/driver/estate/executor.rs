@@ -30,15 +30,27 @@ use crate::sys::{clock, descriptor, option, process, words};
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a dead process has left.
+/// What a process leaves, once it is dead.
 pub(super) struct Estate {
-    pub(super) text: Text,
-    pub(super) memory: OwnedFd,
-    pub(super) packets: OwnedFd,
-    pub(super) vault: OwnedFd,
+    text: Text,
+    memory: OwnedFd,
+    packets: OwnedFd,
+    vault: OwnedFd,
 }
 
 impl Estate {
+    /// What a will says. `None`: it is none.
+    pub(super) fn of(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let text = Text::decode(message)?;
+        let [memory, packets, vault] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+        Some(Self {
+            text,
+            memory,
+            packets,
+            vault,
+        })
+    }
+
     fn descriptors(&self) -> [RawFd; 3] {
         [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
     }

@@ -31,5 +31,5 @@ mod will;
 mod wills;
 mod words;
 
-pub(super) use wills::Wills;
+pub use wills::keep;
 pub(super) use will::{Will, attend, attend_heir};

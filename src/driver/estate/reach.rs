@@ -32,7 +32,7 @@ pub(super) enum Missing {
 
 /// The name of this user's keeper.
 fn name() -> String {
-    format!("sidestack/keeper/{}", local::own_user())
+    format!("sidestack/wills/{}", local::own_user())
 }
 
 /// A connection to the keeper. Takes some milliseconds if it has to be started.

@@ -8,7 +8,7 @@ use core::fmt::Write;
 use crate::control::settings::{Address, Loopback, Settings};
 
 /// Bytes of the longest.
-pub(in crate::driver) const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// Takes a will back: there is nothing to leave.
 pub(super) const REVOCATION: &[u8] = b"r";
