@@ -20,6 +20,7 @@ mod epoll;
 mod fortified;
 mod messages;
 mod names;
+mod keeper;
 mod next;
 mod poll;
 mod positioned;

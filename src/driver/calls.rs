@@ -92,6 +92,21 @@ impl Engine {
         endpoint.map_or(0, |endpoint| endpoint.in_flight as u64)
     }
 
+    /// Tells the stack whether the program has something left to read in the pair: a connection that
+    /// is closed then is reset. Who reads unseen is believed to have read all.
+    pub fn note_unread(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        let unread = endpoint.passed > 0 && !endpoint.is_shared();
+        if unread != endpoint.told_unread
+            && let Role::Connection(connection) = endpoint.role
+        {
+            endpoint.told_unread = unread;
+            self.stack.tcp_note_unread(connection, unread);
+        }
+    }
+
     /// A call has received something.
     pub fn found_some(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

@@ -59,6 +59,10 @@ pub struct Endpoint {
     pub full: bool,
     /// The pair may hold bytes the program has not read.
     pub unread: bool,
+    /// Bytes passed to the pair that no call of ours has taken out.
+    pub passed: usize,
+    /// The stack was told that there are some.
+    pub(super) told_unread: bool,
     /// Where the urgent mark is.
     pub mark: Mark,
     /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
@@ -171,6 +175,8 @@ impl Endpoint {
             watched: EventFlags::empty(),
             full: false,
             unread: false,
+            passed: 0,
+            told_unread: false,
             mark: Mark::None,
             filler: 0,
             overflow: false,

@@ -53,6 +53,7 @@ impl Engine {
                 } else if owes_room || !self.notice(id) && !self.put_off(id) {
                     self.settle(now, id);
                 }
+                self.note_unread(id);
             }
         }
         self.take_reports();
@@ -153,6 +154,7 @@ impl Engine {
             match given {
                 Ok(count) => {
                     endpoint.unread = true;
+                    endpoint.passed += count;
                     self.stack.tcp_consume(now, socket, count);
                 }
                 Err(Errno::AGAIN) => {
@@ -169,6 +171,7 @@ impl Engine {
             EventFlags::empty()
         };
         watch(&self.set, endpoint, id.token(), also);
+        self.note_unread(id);
     }
 
     fn pass_end_of_stream(&mut self, id: EndpointId) {

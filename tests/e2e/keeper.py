@@ -1,18 +1,22 @@
 """A program to be killed, and its peer.
 
-keeper.py stream ADDRESS PORT FILE      connects, and sends the file as often as it goes; says how much
-keeper.py fill ADDRESS PORT FILE        the same, until no more is taken; then waits
+keeper.py stream ADDRESS PORT FILE MANY connects many times, and sends the file on each as often as it
+                                        goes; says each time how much that was, and from which port
+keeper.py fill ADDRESS PORT FILE        sends until no more is taken; says how much; waits
 keeper.py hold ADDRESS PORT             connects and waits
 keeper.py first ADDRESS PORT            connects, closes first, and waits
 keeper.py listen PORT                   accepts, reads nothing, waits
-keeper.py count PORT FILE GO            accepts one; once GO is there, reads to the end, and says how it ended
+keeper.py count PORT FILE GO MANY       accepts many; once GO is there, reads to the end, and says of each
+                                        client's port how much it was, and how it ended
 keeper.py end ADDRESS PORT              connects, sends something, says how the connection ends
 keeper.py refused ADDRESS PORT          connects until it is refused
 """
 import itertools
 import os
+import select
 import socket
 import sys
+import threading
 import time
 
 how, words = sys.argv[1], sys.argv[2:]
@@ -42,29 +46,46 @@ def ending(connection):
         return received, "reset"
 
 
-def send_on(connection, data):
-    """Sends the data, again and again; what was taken is said before anything else happens."""
-    sent = 0
-    for piece in itertools.cycle(data[at : at + 30000] for at in range(0, len(data), 30000)):
-        while piece:
-            count = connection.send(piece)
-            sent += count
-            piece = piece[count:]
-            say(sent)
+def count(data, connection, address):
+    connection.settimeout(60)
+    received, how = ending(connection)
+    whole = data * (len(received) // len(data) + 1)
+    how = how if whole.startswith(received) else "other data"
+    say(f"{port(address)} {len(received)} {how}")
+
+
+def pieces(data):
+    return itertools.cycle(data[at : at + 30000] for at in range(0, len(data), 30000))
+
+
+def port(address):
+    return address[1]
 
 
 match how:
     case "stream":
-        connection = connected(*words[:2])
-        connection.settimeout(None)
-        send_on(connection, contents(words[2]))
+        address, to, path, many = words
+        data = contents(path)
+        sent = {connected(address, to): 0 for _ in range(int(many))}
+        for connection in sent:
+            connection.setblocking(False)
+        while True:
+            for connection in select.select([], sent, [])[1]:
+                at = sent[connection] % len(data)
+                sent[connection] += connection.send(data[at : at + 30000])
+                say(f"{port(connection.getsockname())} {sent[connection]}")
     case "fill":
         connection = connected(*words[:2])
         connection.settimeout(1)
+        sent = 0
         try:
-            send_on(connection, contents(words[2]))
+            for piece in pieces(contents(words[2])):
+                while piece:
+                    count = connection.send(piece)
+                    sent += count
+                    piece = piece[count:]
         except TimeoutError:
-            say("full")
+            say(f"{port(connection.getsockname())} {sent}")
         time.sleep(60)
     case "hold":
         connection = connected(*words)
@@ -86,16 +107,15 @@ match how:
             held.append(listener.accept()[0])
             say(f"accepted {len(held)}")
     case "count":
-        listener = socket.create_server(("0.0.0.0", int(words[0])))
-        connection = listener.accept()[0]
-        connection.settimeout(30)
-        while not os.path.exists(words[2]):
+        to, path, go, many = words
+        data = contents(path)
+        listener = socket.create_server(("0.0.0.0", int(to)))
+        accepted = [listener.accept() for _ in range(int(many))]
+        while not os.path.exists(go):
             time.sleep(0.01)
-        received, how = ending(connection)
-        data = contents(words[1])
-        whole = data * (len(received) // len(data) + 1)
-        assert whole.startswith(received), "not what was sent"
-        say(f"{len(received)} {how}")
+        threads = [threading.Thread(target=count, args=(data, *client)) for client in accepted]
+        for thread in threads:
+            thread.start()
     case "end":
         connection = connected(*words)
         connection.sendall(b"never read")

@@ -1,5 +1,6 @@
 //! Programs that are killed: the keeper goes on with their connections.
 
+use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,17 +27,30 @@ fn die(program: Running<'_>) -> String {
     program.stop().stdout()
 }
 
-/// The last number that the program printed.
-fn last_count(printed: &str) -> u64 {
-    let mut lines = printed.lines().rev();
-    lines.find_map(|line| line.parse().ok()).unwrap_or(0)
+/// What was sent from each port, as the program has said last.
+fn sent(printed: &str) -> BTreeMap<u16, u64> {
+    let line = |line: &str| {
+        let (port, count) = line.split_once(' ')?;
+        Some((port.parse().ok()?, count.parse().ok()?))
+    };
+    printed.lines().filter_map(line).collect()
 }
 
-/// What the counting server got, and how it ended.
-fn counted(server: Running<'_>) -> (u64, String) {
+/// What came from each port, and how it ended.
+fn counted(server: Running<'_>) -> BTreeMap<u16, (u64, String)> {
     let said = server.finish().success().stdout();
-    let (count, how) = said.split_once(' ').expect("a count and an end");
-    (count.parse().expect("a count"), how.to_owned())
+    let line = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        let (port, count, how) = (words.next()?, words.next()?, words.next()?);
+        Some((port.parse().ok()?, (count.parse().ok()?, how.to_owned())))
+    };
+    said.lines().filter_map(line).collect()
+}
+
+/// A server of the peer's that counts what `many` clients send.
+fn counting<'lab>(lab: &'lab Lab, port: u16, file: &str, go: &str, many: usize) -> Running<'lab> {
+    let count = keeper(&format!("count {port} {file} {go} {many}"));
+    lab.peer(&count).within(60).serving_tcp(port)
 }
 
 #[test]
@@ -44,19 +58,17 @@ fn what_send_has_accepted_is_delivered() {
     let lab = Lab::new();
     let file = payload::of(16 * MIB).path.display().to_string();
     let go = lab.path("go").display().to_string();
-    let server = lab
-        .peer(&keeper(&format!("count 7000 {file} {go}")))
-        .within(60)
-        .serving_tcp(7000);
-    let mut client = lab
-        .sidestack(&keeper(&format!("fill {PEER} 7000 {file}")))
-        .start();
-    client.prints("full");
+    let server = counting(&lab, 7000, &file, &go, 1);
+    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
+    let mut client = lab.sidestack(&fill).start();
+    client.prints("\n");
     is_kept(&lab, &client);
-    let accepted = last_count(&die(client));
-    lab.file("go", "");
-    assert!(accepted > 0);
-    assert_eq!(counted(server), (accepted, "end".to_owned()));
+    let sent = sent(&die(client));
+    lab.file("go", "go");
+    assert_eq!(sent.len(), 1);
+    for (port, got) in counted(server) {
+        assert_eq!(got, (sent[&port], "end".to_owned()));
+    }
     lab.kernel_was_silent();
 }
 
@@ -75,17 +87,16 @@ fn unread_data_makes_a_reset() {
 #[test]
 fn an_idle_connection_is_closed() {
     let lab = Lab::new();
-    let go = lab.file("go", "");
-    let server = lab
-        .peer(&keeper(&format!("count 7000 {go} {go}")))
-        .serving_tcp(7000);
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
     let mut client = lab
         .sidestack(&keeper(&format!("hold {PEER} 7000")))
         .start();
     client.prints("connected");
     is_kept(&lab, &client);
     die(client);
-    assert_eq!(counted(server), (0, "end".to_owned()));
+    let counted = counted(server);
+    assert!(counted.values().all(|got| *got == (0, "end".to_owned())));
     let open = "ss -Htan state connected exclude time-wait";
     let deadline = Instant::now() + Duration::from_secs(10);
     while !lab.peer(open).succeeds().stdout().is_empty() {
@@ -97,7 +108,8 @@ fn an_idle_connection_is_closed() {
 
 #[test]
 fn a_server_can_be_started_again_at_once() {
-    let lab = Lab::new();
+    // That nobody serves there any more is the kernel's to say.
+    let lab = Lab::with_plain_programs();
     for _ in 0..3 {
         let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
         let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
@@ -122,10 +134,8 @@ fn time_wait_is_kept() {
         return;
     }
     let lab = Lab::new();
-    let go = lab.file("go", "");
-    let server = lab
-        .peer(&keeper(&format!("count 7000 {go} {go}")))
-        .serving_tcp(7000);
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
     let mut client = lab
         .sidestack(&keeper(&format!("first {PEER} 7000")))
         .start();
@@ -140,5 +150,78 @@ fn time_wait_is_kept() {
         sleep(Duration::from_millis(10));
     }
     assert!(!sockets(&lab).contains(&format!("pid {pid}")));
+    lab.kernel_was_silent();
+}
+
+/// Pieces that the program sends at a time.
+const PIECE: u64 = 30_000;
+/// Connections it has.
+const MANY: usize = 4;
+
+/// Kills a program that sends on several connections, at a moment that the seed decides, and
+/// compares what `send` had taken with what has arrived. How many of its connections were reset.
+fn kill_at_random(lab: &Lab, file: &str, seed: u64) -> usize {
+    let port = 7000 + (seed % 1000) as u16;
+    let go = lab.file("go", "go");
+    let server = counting(lab, port, file, &go, MANY);
+    let stream = keeper(&format!("stream {PEER} {port} {file} {MANY}"));
+    let client = lab.sidestack(&stream).start();
+    is_kept(lab, &client);
+    let moment = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    sleep(Duration::from_micros(moment % 50_000));
+    let sent = sent(&die(client));
+    let counted = counted(server);
+    assert_eq!(counted.len(), MANY, "seed {seed}");
+    for (port, (count, how)) in &counted {
+        let accepted = sent.get(port).copied().unwrap_or(0);
+        let whole = (accepted..=accepted + PIECE).contains(count) && how == "end";
+        assert!(
+            whole || how == "reset",
+            "seed {seed}: {accepted} bytes were taken, {count} came, then {how}"
+        );
+    }
+    counted.values().filter(|(_, how)| how == "reset").count()
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let lab = Lab::new();
+    let file = payload::of(MIB).path.display().to_string();
+    let seeds = std::env::var("KEEPER_SEEDS").map_or(10, |seeds| seeds.parse().expect("a number"));
+    let mut resets = 0;
+    for seed in 0..seeds {
+        let reset = kill_at_random(&lab, &file, seed);
+        assert!(reset <= 1, "seed {seed}: {reset} connections were reset");
+        resets += reset;
+    }
+    println!("{resets} of {} connections were reset", seeds as usize * MANY);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn another_keeper_is_started_when_one_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let hold = keeper(&format!("hold {PEER} 7000"));
+    let mut client = lab.sidestack(&hold).start();
+    client.prints("connected");
+    let mut killed = Vec::new();
+    for _ in 0..2 {
+        is_kept(&lab, &client);
+        killed = lab.keepers();
+        assert_eq!(killed.len(), 1, "one keeper for all");
+        lab.plain(&format!("kill -9 {}", killed[0])).succeeds();
+    }
+    while lab.keepers().iter().all(|keeper| killed.contains(keeper)) {
+        client.still_runs();
+        sleep(Duration::from_millis(10));
+    }
+    is_kept(&lab, &client);
+    die(client);
+    assert!(counted(server).values().all(|got| *got == (0, "end".to_owned())));
     lab.kernel_was_silent();
 }

@@ -19,8 +19,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::HashMap;
 
 use super::executor::Estate;
-use super::words::{LONGEST, REVOCATION, Text};
+use super::words::{LONGEST, REVOCATION};
 use crate::control::log;
+use crate::control::settings::Settings;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
 use crate::sys::{clock, local, pair, process, signal, words};
 
@@ -38,6 +39,11 @@ const LISTENER: u64 = 0;
 
 /// Is the keeper, listening on this descriptor, as long as one is needed; the process's exit status.
 pub fn keep(listener: OwnedFd) -> i32 {
+    let variables = process::environment();
+    if let Ok(loaded) = Settings::load(variables, "") {
+        // Without the file there is nobody to tell.
+        let _ = log::configure(loaded.settings.log, loaded.settings.log_file.as_deref());
+    }
     // So that no file system is kept in use. There is no other directory that is always there.
     let _ = rustix::process::chdir("/");
     match Keeper::new(listener) {

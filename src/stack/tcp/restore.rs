@@ -176,6 +176,13 @@ impl Tcp {
         self.is_done() && self.time_waits.len() == 0
     }
 
+    /// What the user has of what it was passed.
+    pub fn note_unread(&mut self, id: SocketId, unread: bool) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.unread = unread;
+        }
+    }
+
     /// CLOSE of everything, by users who are gone.
     pub fn close_all(&mut self, now: Instant, pool: &mut Pool) {
         for listener in self.listeners().collect::<Vec<_>>() {
@@ -183,8 +190,12 @@ impl Tcp {
         }
         for index in self.indices() {
             let tcb = self.connections.get(index);
-            if let Some(tcb) = tcb.filter(|tcb| tcb.owner.get() == Owner::User) {
-                self.close(now, tcb.id, pool);
+            let Some(tcb) = tcb.filter(|tcb| tcb.owner.get() == Owner::User) else {
+                continue;
+            };
+            match tcb.unread {
+                true => self.abort(now, tcb.id, pool),
+                false => self.close(now, tcb.id, pool),
             }
         }
     }

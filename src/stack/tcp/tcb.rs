@@ -205,7 +205,9 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    pub(super) _unused: [u8; 6],
+    /// Its user has been passed something that it has not read.
+    pub(super) unread: bool,
+    pub(super) _unused: [u8; 5],
     /// Segments sent again in all.
     pub(super) retransmits: u32,
     /// Why the connection ended; taken by the user once.
@@ -274,7 +276,8 @@ impl Tcb {
             was_established: false,
             error: Maybe::NONE,
             soft_error: Maybe::NONE,
-            _unused: [0; 6],
+            unread: false,
+            _unused: [0; 5],
             retries: 0,
             probes: 0,
             retransmits: 0,
