@@ -20,7 +20,6 @@ mod epoll;
 mod fortified;
 mod messages;
 mod names;
-mod keeper;
 mod next;
 mod poll;
 mod positioned;

@@ -64,7 +64,6 @@ mod uses;
 
 pub use datagrams::{Arrived, Departing};
 pub use delivery::Direct;
-pub use estate::keep;
 pub use endpoint::{Endpoint, EndpointId, Handed, Role};
 pub use engine::Engine;
 pub use errors::Entry;

@@ -13,10 +13,11 @@ fn keeper(arguments: &str) -> String {
 }
 
 /// Waits until a keeper has what it needs to go on for the program.
-fn is_kept(lab: &Lab, program: &Running<'_>) {
+fn is_kept(lab: &Lab, program: &mut Running<'_>) {
     let stat = format!("{} stat --pid {}", command().display(), program.pid());
     let deadline = Instant::now() + Duration::from_secs(20);
     while preloading() && !lab.plain(&stat).run().stdout().contains("keeper 1") {
+        program.still_runs();
         assert!(Instant::now() < deadline, "no keeper is there for {}", program.pid());
         sleep(Duration::from_millis(10));
     }
@@ -62,7 +63,7 @@ fn what_send_has_accepted_is_delivered() {
     let fill = keeper(&format!("fill {PEER} 7000 {file}"));
     let mut client = lab.sidestack(&fill).start();
     client.prints("\n");
-    is_kept(&lab, &client);
+    is_kept(&lab, &mut client);
     let sent = sent(&die(client));
     lab.file("go", "go");
     assert_eq!(sent.len(), 1);
@@ -79,7 +80,7 @@ fn unread_data_makes_a_reset() {
     let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
     server.prints("accepted 1");
     client.prints("connected");
-    is_kept(&lab, &server);
+    is_kept(&lab, &mut server);
     die(server);
     assert!(client.finish().success().stdout().ends_with("reset"));
 }
@@ -93,7 +94,7 @@ fn an_idle_connection_is_closed() {
         .sidestack(&keeper(&format!("hold {PEER} 7000")))
         .start();
     client.prints("connected");
-    is_kept(&lab, &client);
+    is_kept(&lab, &mut client);
     die(client);
     let counted = counted(server);
     assert!(counted.values().all(|got| *got == (0, "end".to_owned())));
@@ -115,7 +116,7 @@ fn a_server_can_be_started_again_at_once() {
         let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
         server.prints("accepted 1");
         client.prints("connected");
-        is_kept(&lab, &server);
+        is_kept(&lab, &mut server);
         die(server);
     }
     lab.peer(&keeper(&format!("refused {TEST} 7000")))
@@ -141,7 +142,7 @@ fn time_wait_is_kept() {
         .start();
     client.prints("closed");
     counted(server);
-    is_kept(&lab, &client);
+    is_kept(&lab, &mut client);
     let pid = client.pid();
     die(client);
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -165,8 +166,8 @@ fn kill_at_random(lab: &Lab, file: &str, seed: u64) -> usize {
     let go = lab.file("go", "go");
     let server = counting(lab, port, file, &go, MANY);
     let stream = keeper(&format!("stream {PEER} {port} {file} {MANY}"));
-    let client = lab.sidestack(&stream).start();
-    is_kept(lab, &client);
+    let mut client = lab.sidestack(&stream).start();
+    is_kept(lab, &mut client);
     let moment = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     sleep(Duration::from_micros(moment % 50_000));
     let sent = sent(&die(client));
@@ -211,7 +212,7 @@ fn another_keeper_is_started_when_one_is_killed() {
     client.prints("connected");
     let mut killed = Vec::new();
     for _ in 0..2 {
-        is_kept(&lab, &client);
+        is_kept(&lab, &mut client);
         killed = lab.keepers();
         assert_eq!(killed.len(), 1, "one keeper for all");
         lab.plain(&format!("kill -9 {}", killed[0])).succeeds();
@@ -220,7 +221,7 @@ fn another_keeper_is_started_when_one_is_killed() {
         client.still_runs();
         sleep(Duration::from_millis(10));
     }
-    is_kept(&lab, &client);
+    is_kept(&lab, &mut client);
     die(client);
     assert!(counted(server).values().all(|got| *got == (0, "end".to_owned())));
     lab.kernel_was_silent();
