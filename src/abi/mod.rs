@@ -18,6 +18,7 @@ mod control;
 mod descriptors;
 mod epoll;
 mod fortified;
+mod keeper;
 mod messages;
 mod names;
 mod next;

@@ -5,10 +5,13 @@ use rustix::io::Errno;
 
 use super::border::{answer, bytes, give_address, result};
 use super::next;
+use crate::driver::keeper::First;
 use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours};
 use crate::socket::bind::Rest;
-use crate::socket::{Family, Kind, address, bind as binding, connect as connecting, create, table};
+use crate::socket::{
+    Family, Kind, address, bind as binding, connect as connecting, create, served, table,
+};
 
 /// Longest address accepted (`struct sockaddr_storage`).
 const ADDRESS_MAX: libc::socklen_t = 128;
@@ -51,10 +54,16 @@ pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> 
                 made => made,
             }
         }
+        Service::Keeper => {
+            let made = result(by_kernel())?;
+            served::enter(made, family, sort, kind & libc::SOCK_NONBLOCK != 0);
+            Ok(made)
+        }
         Service::Kernel => {
             count_passed(Passed::Refused);
             result(by_kernel())
         }
+        Service::Denied => Err(Errno::ACCESS),
         Service::None => Err(Errno::NETDOWN),
     })
 }
@@ -87,9 +96,10 @@ pub unsafe extern "C" fn bind(
         return by_kernel();
     };
     answer(|| {
-        create::claim(&socket)?;
         // SAFETY: the program's own arguments.
-        match binding::bind(&socket, unsafe { given_address(address, len) }?)? {
+        let address = unsafe { given_address(address, len) }?;
+        create::claim(fd, &socket, || Some(First::Local(address.to_vec())))?;
+        match binding::bind(fd, &socket, address)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
         }
@@ -105,7 +115,7 @@ pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
         return by_kernel();
     };
     answer(|| {
-        create::claim(&socket)?;
+        create::claim(fd, &socket, || Some(First::Any))?;
         match binding::listen(fd, &socket, backlog)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
@@ -126,9 +136,10 @@ pub unsafe extern "C" fn connect(
         return by_kernel();
     };
     answer(|| {
-        create::claim(&socket)?;
         // SAFETY: the program's own arguments.
-        match connecting::connect(fd, &socket, unsafe { given_address(address, len) }?)? {
+        let address = unsafe { given_address(address, len) }?;
+        create::claim(fd, &socket, || Some(First::Remote(address.to_vec())))?;
+        match connecting::connect(fd, &socket, address)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
         }

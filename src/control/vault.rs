@@ -85,9 +85,7 @@ impl Vault {
     ) -> Result<(), Errno> {
         self.stale.store(false, Ordering::Relaxed);
         let emptied = self.emptied.load(Ordering::Relaxed);
-        let mut missing: Vec<_> = leases
-            .filter(|lease| !lease.has_copy())
-            .collect();
+        let mut missing: Vec<_> = leases.filter(|lease| !lease.has_copy()).collect();
         for batch in missing.chunks_mut(MOST_DESCRIPTORS / Lease::MOST_SOCKETS) {
             let sockets: Vec<_> = batch.iter().flat_map(|lease| lease.sockets()).collect();
             pair::give_descriptors(&self.give, &[0], &sockets)?;
@@ -161,7 +159,9 @@ impl LeaseCopy {
             return None;
         }
         Some(Self {
-            port: SocketAddr::try_from(getsockname(&socket).ok()?).ok()?.port(),
+            port: SocketAddr::try_from(getsockname(&socket).ok()?)
+                .ok()?
+                .port(),
             on_interface: ask(libc::SO_BINDTOIFINDEX)? != 0,
             socket,
         })

@@ -2,7 +2,6 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use rustix::event::epoll::EventFlags;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
@@ -189,10 +188,9 @@ impl Engine {
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 mark(endpoint);
-                if matches!(endpoint.role, Role::Listener(_)) {
-                    // They may accept, too, which shows by room in the pair.
-                    super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);
-                }
+            }
+            if self.endpoints.get(id).is_some_and(Endpoint::listens) {
+                self.watch_end(id);
             }
         }
     }

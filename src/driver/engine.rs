@@ -6,9 +6,9 @@ use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
+use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
-use super::family::{self, Desk};
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::ports::Ports;
@@ -33,12 +33,10 @@ pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
 pub(super) const TOKEN_KEEPER: u64 = TOKEN_WAKE + 5;
+pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 6;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
-/// The desk's tokens: from this one on.
-pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
-const TOKEN_DESK_END: u64 = TOKEN_DESK + family::TOKENS;
 /// A lifeline's token: this plus its fork's number.
 pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 /// A lease's token: this plus protocol and port.
@@ -147,7 +145,7 @@ pub struct Engine {
     /// Where `sidestack ss` looks in.
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
-    pub(super) desk: Option<Desk>,
+    pub(super) desk: Option<Door>,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
     /// What a keeper has, for the case that the process is killed.
@@ -466,7 +464,7 @@ impl Engine {
                 self.alarm_at = u64::MAX;
             }
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
-            TOKEN_DESK..TOKEN_DESK_END => self.serve_desk(token - TOKEN_DESK),
+            TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {

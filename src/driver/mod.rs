@@ -18,7 +18,8 @@
 //! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
-//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
+//! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
+//! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
 //! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
@@ -40,15 +41,18 @@ mod calls;
 mod choice;
 mod datagrams;
 mod delivery;
+mod door;
 mod endpoint;
 mod engine;
 mod errors;
 mod estate;
 mod family;
+mod guests;
 mod heir;
 mod holders;
 mod inspect;
 mod interface;
+pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;

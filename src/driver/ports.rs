@@ -87,6 +87,8 @@ pub struct Wish {
     pub port_range: u32,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
     pub inet6: Option<control::lease::Inet6>,
+    /// Whose it is, where a keeper asks for another user.
+    pub user: Option<u32>,
 }
 
 impl Wish {
@@ -96,6 +98,7 @@ impl Wish {
             local,
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
+            user: self.user,
             listening: false,
             pooled: false,
         }
@@ -124,10 +127,12 @@ pub struct Ports {
     made: u64,
     /// A TCP port was in use.
     tcp: bool,
+    /// The first port that needs no privilege.
+    unprivileged: u16,
 }
 
 impl Ports {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, unprivileged: u16) -> Self {
         Self {
             source,
             held: HashMap::new(),
@@ -137,6 +142,7 @@ impl Ports {
             changes: 0,
             made: 0,
             tcp: false,
+            unprivileged,
         }
     }
 
@@ -155,6 +161,11 @@ impl Ports {
         wish: &Wish,
     ) -> Result<Lease, Errno> {
         self.forget_past(stack);
+        // The kernel looks at the rights of this process, which are not those of its guests.
+        let guest = wish.user.is_some_and(|user| user != 0);
+        if guest && (1..self.unprivileged).contains(&local.port()) {
+            return Err(Errno::ACCESS);
+        }
         let used = wish.to_use(*local.ip());
         if let Some(held) = self.held.get(&(protocol, local.port()))
             && held.uses.bar(&used, protocol)
@@ -432,6 +443,7 @@ fn lease_from_kernel(
     let options = LeaseOptions {
         reuse_address: wish.reuse_address,
         reuse_port: wish.reuse_port,
+        owner: wish.user,
         free_bind: wish.free_bind,
         port_range: wish.port_range,
         interface: None,

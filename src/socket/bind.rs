@@ -30,8 +30,9 @@ pub(super) fn protocol(kind: Kind) -> Protocol {
 }
 
 /// How a socket's options ask for a port.
-pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
+pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
     Wish {
+        user: state.endpoint.and_then(|id| engine.guest(id)),
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,
@@ -45,45 +46,85 @@ pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
 }
 
 /// bind(2).
-pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+pub fn bind(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let question = Question::Bind {
+        address: address.to_vec(),
+    };
+    if let Some(answer) = away::ask(fd, socket, &question) {
+        answer?;
+        away::refresh(fd, socket);
+        return Ok(Rest::Done);
+    }
     let Some(mut engine) = driver::lock() else {
         return Ok(Rest::Kernel);
     };
     let mut state = socket.state();
-    let Some(id) = state.endpoint else {
+    if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
-    };
-    let given = address::read(address, socket.family)?;
+    }
+    match place(&engine, socket.family, &state, address)? {
+        Place::Kernel(why) => to_kernel(&mut engine, socket, &mut state, why),
+        Place::Stack(local) => bind_in(&mut engine, socket, &mut state, local).map(|()| Rest::Done),
+    }
+}
+
+/// Who serves a local address.
+pub(super) enum Place {
+    /// The stack, which takes it as this.
+    Stack(SocketAddrV4),
+    /// The kernel.
+    Kernel(Passed),
+}
+
+/// Who serves a local address. EINVAL: the socket has one.
+pub(super) fn place(
+    engine: &Engine,
+    family: Family,
+    state: &State,
+    address: &[u8],
+) -> Result<Place, Errno> {
+    let given = address::read(address, family)?;
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        Given::V6 => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
+        Given::V6 => return Ok(Place::Kernel(Passed::Inet6)),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
-        Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
+        Given::Unspecified if family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
     if state.bound.is_some() || state.stage != Stage::Idle {
         return Err(Errno::INVAL);
     }
-    if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
-        || given == Given::AnyV6(local.port()) && state.options.v6_only
-    {
-        return to_kernel(&mut engine, socket, &mut state, Passed::LocalAddress);
-    }
+    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
+    let only_v6 = given == Given::AnyV6(local.port()) && state.options.v6_only;
+    Ok(match foreign || only_v6 {
+        true => Place::Kernel(Passed::LocalAddress),
+        false => Place::Stack(local),
+    })
+}
+
+/// bind(2) of a socket that the engine serves, to an address of the stack's.
+pub(super) fn bind_in(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &mut State,
+    local: SocketAddrV4,
+) -> Result<(), Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
     if local.port() == 0 && state.options.bind_no_port {
         state.local = Some(local);
         state.bound = Some(local);
-        return Ok(Rest::Done);
+        return Ok(());
     }
-    let lease = take_port(&mut engine, socket, &state, local)?;
+    let lease = take_port(engine, socket, state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
     state.bound = Some(local);
     if socket.kind == Kind::Datagram {
-        super::datagram::open(&mut engine, &mut state, id, lease)?;
+        super::datagram::open(engine, state, id, lease)?;
     } else {
         state.lease = Some(lease);
     }
-    Ok(Rest::Done)
+    Ok(())
 }
 
 fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {
@@ -100,7 +141,7 @@ pub(super) fn take_port(
     state: &State,
     local: SocketAddrV4,
 ) -> Result<Lease, Errno> {
-    let wish = wish(socket, state);
+    let wish = wish(engine, socket, state);
     let engine = &mut *engine;
     engine
         .ports

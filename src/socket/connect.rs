@@ -72,10 +72,19 @@ pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Famil
 /// connect(2) of a socket whose stack is in another process: that process connects it, and this one
 /// waits.
 fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
-    let address = address.to_vec();
-    let Some(answer) = away::ask(fd, socket, &Question::Connect { address }) else {
+    let question = Question::Connect {
+        address: address.to_vec(),
+    };
+    let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
+    if matches!(answer, Ok(_) | Err(Errno::INPROGRESS)) {
+        // It has an address now.
+        socket.state().stage = Stage::Connected;
+    }
+    if socket.kind == Kind::Datagram {
+        away::refresh(fd, socket);
+    }
     match answer {
         Err(Errno::INPROGRESS) if !socket.nonblocking() => {
             let timeout = away::patience(fd, libc::SO_SNDTIMEO);
@@ -270,7 +279,7 @@ fn client_port(
             errno => errno,
         });
     }
-    let wish = wish(socket, state);
+    let wish = wish(engine, socket, state);
     let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
         .ports

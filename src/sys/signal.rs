@@ -1,5 +1,7 @@
 //! Signals: masks for our own thread, and what an interrupted call should do.
 
+use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 use syscalls::{Sysno, syscall4};
 
 /// A set of signals as the kernel has it: one bit each.
@@ -27,6 +29,31 @@ pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     mask(libc::SIG_SETMASK, old);
     result
+}
+
+/// Blocks `signals` in the calling thread, and those it starts, and gives a descriptor that is
+/// readable when one of them is pending (signalfd(2)).
+///
+/// # Errors
+/// No descriptor is left.
+pub fn descriptor_for(signals: &[i32]) -> Result<OwnedFd, Errno> {
+    let set: Set = signals
+        .iter()
+        .fold(0, |set, signal| set | 1 << (signal - 1));
+    mask(libc::SIG_BLOCK, set);
+    // SAFETY: the kernel reads an 8-byte set, alive across the call.
+    let made = unsafe {
+        syscall4(
+            Sysno::signalfd4,
+            usize::MAX,
+            &raw const set as usize,
+            size_of::<Set>(),
+            (libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) as usize,
+        )
+    };
+    let number = made.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))?;
+    // SAFETY: the kernel has just made the descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
 }
 
 /// Takes back the SIGCHLD of a child the program does not know of. All signals are blocked.

@@ -18,7 +18,11 @@ fn is_kept(lab: &Lab, program: &mut Running<'_>) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while preloading() && !lab.plain(&stat).run().stdout().contains("keeper 1") {
         program.still_runs();
-        assert!(Instant::now() < deadline, "no keeper is there for {}", program.pid());
+        assert!(
+            Instant::now() < deadline,
+            "no keeper is there for {}",
+            program.pid()
+        );
         sleep(Duration::from_millis(10));
     }
 }
@@ -90,9 +94,7 @@ fn an_idle_connection_is_closed() {
     let lab = Lab::new();
     let go = lab.file("go", "go");
     let server = counting(&lab, 7000, &go, &go, 1);
-    let mut client = lab
-        .sidestack(&keeper(&format!("hold {PEER} 7000")))
-        .start();
+    let mut client = lab.sidestack(&keeper(&format!("hold {PEER} 7000"))).start();
     client.prints("connected");
     is_kept(&lab, &mut client);
     die(client);
@@ -101,7 +103,10 @@ fn an_idle_connection_is_closed() {
     let open = "ss -Htan state connected exclude time-wait";
     let deadline = Instant::now() + Duration::from_secs(10);
     while !lab.peer(open).succeeds().stdout().is_empty() {
-        assert!(Instant::now() < deadline, "the peer's close is not answered");
+        assert!(
+            Instant::now() < deadline,
+            "the peer's close is not answered"
+        );
         sleep(Duration::from_millis(10));
     }
     lab.kernel_was_silent();
@@ -195,7 +200,10 @@ fn killed_at_any_moment() {
         assert!(reset <= 1, "seed {seed}: {reset} connections were reset");
         resets += reset;
     }
-    println!("{resets} of {} connections were reset", seeds as usize * MANY);
+    println!(
+        "{resets} of {} connections were reset",
+        seeds as usize * MANY
+    );
     lab.kernel_was_silent();
 }
 
@@ -223,6 +231,10 @@ fn another_keeper_is_started_when_one_is_killed() {
     }
     is_kept(&lab, &mut client);
     die(client);
-    assert!(counted(server).values().all(|got| *got == (0, "end".to_owned())));
+    assert!(
+        counted(server)
+            .values()
+            .all(|got| *got == (0, "end".to_owned()))
+    );
     lab.kernel_was_silent();
 }

@@ -19,8 +19,8 @@ use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::Engine;
-use crate::driver::seat::{Seat, poll_with_own};
 use crate::driver::interface;
+use crate::driver::seat::{Seat, poll_with_own};
 use crate::driver::start::{self, Site};
 use crate::memory::Region;
 use crate::stack::ports::Shared;
@@ -79,7 +79,12 @@ impl Executor {
         let leases = Leases::new(LeaseCopy::take(&estate.vault));
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
         let own_address = loaded.settings.address != Address::Host;
-        let mut engine = restore(estate.text.engine, loaded.settings, estate.memory, estate.packets)?;
+        let mut engine = restore(
+            estate.text.engine,
+            loaded.settings,
+            estate.memory,
+            estate.packets,
+        )?;
         engine.seat = Seat::Background;
         if own_address {
             // Another process may have the address by now.

@@ -31,5 +31,5 @@ mod will;
 mod wills;
 mod words;
 
-pub use wills::keep;
 pub(super) use will::{Will, attend, attend_heir};
+pub use wills::keep;

@@ -74,15 +74,21 @@ fn start(name: &str) -> Result<(), Missing> {
         listener => listener.map_err(|_| Missing::Now)?,
     };
     let descriptor = CString::from(c"--listener=3");
-    let library = CString::from_vec_with_nul([b"--library=", command.library.to_bytes_with_nul()].concat());
+    let library =
+        CString::from_vec_with_nul([b"--library=", command.library.to_bytes_with_nul()].concat());
     let library = library.map_err(|_| Missing::ForGood)?;
     let arguments = [c"sidestack", c"keeper", &library, &descriptor];
     let environment = passed_on();
     let environment: Vec<_> = environment.iter().map(CString::as_c_str).collect();
-    spawn::spawn_orphan(&command.path, &arguments, &environment, listener.as_fd()).map_err(|errno| {
-        log::debug(format_args!("no keeper can be started: {}", words::of(errno)));
-        Missing::ForGood
-    })
+    spawn::spawn_orphan(&command.path, &arguments, &environment, listener.as_fd()).map_err(
+        |errno| {
+            log::debug(format_args!(
+                "no keeper can be started: {}",
+                words::of(errno)
+            ));
+            Missing::ForGood
+        },
+    )
 }
 
 fn passed_on() -> Vec<CString> {
@@ -103,15 +109,25 @@ struct Command {
 fn command() -> Option<Command> {
     if process::is_reaper() {
         // It would become a child of the program's.
-        log::debug(format_args!("a process that orphans become children of starts no keeper"));
+        log::debug(format_args!(
+            "a process that orphans become children of starts no keeper"
+        ));
         return None;
     }
     let library = process::own_library().filter(|path| path.to_bytes().starts_with(b"/"))?;
     let owner = stat(library.as_c_str()).ok()?.st_uid;
-    let trusted = |file: &Stat| (file.st_uid == owner || file.st_uid == 0) && file.st_mode & 0o002 == 0;
-    let directory = library.to_bytes().rsplitn(2, |&byte| byte == b'/').nth(1)?.to_vec();
-    let beside = ["/sidestack", "/../bin/sidestack"].map(|place| [&directory, place.as_bytes()].concat());
-    let paths = beside.into_iter().filter_map(|path| CString::new(path).ok());
+    let trusted =
+        |file: &Stat| (file.st_uid == owner || file.st_uid == 0) && file.st_mode & 0o002 == 0;
+    let directory = library
+        .to_bytes()
+        .rsplitn(2, |&byte| byte == b'/')
+        .nth(1)?
+        .to_vec();
+    let beside =
+        ["/sidestack", "/../bin/sidestack"].map(|place| [&directory, place.as_bytes()].concat());
+    let paths = beside
+        .into_iter()
+        .filter_map(|path| CString::new(path).ok());
     let found = paths.into_iter().find(|path| {
         let file: Result<Stat, Errno> = stat::<&CStr>(path);
         file.is_ok_and(|file| trusted(&file))
@@ -119,7 +135,9 @@ fn command() -> Option<Command> {
     match found {
         Some(path) => Some(Command { path, library }),
         None => {
-            log::debug(format_args!("there is no sidestack command beside the library: no keeper"));
+            log::debug(format_args!(
+                "there is no sidestack command beside the library: no keeper"
+            ));
             None
         }
     }

@@ -108,7 +108,11 @@ impl Keeper {
                 continue;
             }
             let timeout = is_timed.then(|| Duration::from_nanos(self.ends_at - now));
-            let signals = if self.asked { -1 } else { self.signals.as_raw_fd() };
+            let signals = if self.asked {
+                -1
+            } else {
+                self.signals.as_raw_fd()
+            };
             let mut fds = [
                 entry(self.set.as_fd().as_raw_fd(), libc::POLLIN),
                 entry(signals, libc::POLLIN),

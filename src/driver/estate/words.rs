@@ -68,7 +68,9 @@ impl Text {
     /// Reads a message; `None`: it is none.
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
         let (engine, rest) = message.strip_prefix(&[FIRST])?.split_first_chunk()?;
-        let lines = rest.split(|&byte| byte == 0).filter(|line| !line.is_empty());
+        let lines = rest
+            .split(|&byte| byte == 0)
+            .filter(|line| !line.is_empty());
         let pair = |line: &[u8]| {
             let at = line.iter().position(|&byte| byte == b'=')?;
             Some((line[..at].to_vec(), line[at + 1..].to_vec()))

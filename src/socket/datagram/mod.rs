@@ -59,7 +59,11 @@ pub fn open(
 }
 
 /// The stack's socket, opened on an ephemeral port if the program bound none.
-fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<SocketId, Errno> {
+pub(super) fn opened(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &mut State,
+) -> Result<SocketId, Errno> {
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
     if let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role) {
         return Ok(datagram);

@@ -125,6 +125,20 @@ pub(super) fn needs_kernel(
     }
 }
 
+/// Whether the option takes a right (socket(7), capabilities(7)) and the stack heeds it, or the kernel
+/// socket that judges it would not mind.
+pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
+    let number = number(value);
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
+        (
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK | libc::SO_DEBUG,
+        ) => true,
+        _ => false,
+    }
+}
+
 /// Notes what the stack can heed of an option the kernel has found good. ENOENT: a congestion
 /// control the stack does not have.
 pub(super) fn note(

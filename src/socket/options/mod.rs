@@ -238,6 +238,13 @@ impl Options {
         }
     }
 
+    /// What was said, as arguments of setsockopt(2).
+    pub fn said(&self) -> Vec<(i32, i32, Vec<u8>)> {
+        let said = self.said.iter();
+        said.map(|said| (said.level, said.name, said.value.clone()))
+            .collect()
+    }
+
     /// Says to a descriptor how long its own calls may wait.
     pub fn limit_waits(&self, fd: RawFd) {
         let waits = [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO];

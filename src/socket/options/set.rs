@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::set_tcp::set_tcp;
 use super::{Options, kernel};
-use crate::driver::{self, Engine, Passed, Question};
+use crate::driver::{self, Engine, Passed, Question, count_passed};
 use crate::socket::bind::Rest;
+use crate::socket::create::hand_over;
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
 use crate::stack::config::Limits;
+use crate::sys::lock::MutexGuard;
 use crate::sys::raw;
 
 /// The options that say how long calls wait.
@@ -44,7 +46,7 @@ pub fn set(
     let engine = driver::lock();
     let mut state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
-        return set_alone(socket, &mut state, option, value);
+        return set_alone(socket, state, option, value);
     };
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
@@ -66,7 +68,8 @@ pub fn set(
     Some(Ok(()))
 }
 
-/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over.
+/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over. EPERM: a
+/// keeper's rights are not its guests'.
 pub fn set_in(
     engine: &mut Engine,
     socket: &Arc<Socket>,
@@ -74,6 +77,10 @@ pub fn set_in(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<(), Errno> {
+    let guest = state.endpoint.and_then(|id| engine.guest(id));
+    if guest.is_some_and(|user| user != 0) && kernel::needs_right(option, value) {
+        return Err(Errno::PERM);
+    }
     if !store_in(engine, socket, state, option, value)? {
         return Err(Errno::NOPROTOOPT);
     }
@@ -121,17 +128,22 @@ fn set_elsewhere(
     Some(answer.map(drop))
 }
 
-/// Without an answer from the socket's owner: stored for getsockopt(2). Times to wait count for the
-/// descriptor, on which the call is then made.
+/// Without an answer from the socket's owner, or before it has one: stored for getsockopt(2). Times to
+/// wait count for the descriptor, on which the call is then made.
 fn set_alone(
-    socket: &Socket,
-    state: &mut State,
+    socket: &Arc<Socket>,
+    mut state: MutexGuard<'_, State>,
     option: (i32, i32),
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
-    let stored = store(socket, state, option, value, &Limits::default(), |_| true);
-    match stored {
+    let state = &mut *state;
+    let limits = Limits::default();
+    match store(socket, state, option, value, &limits, |_| true) {
         Ok(true) => state.options.remember(option.0, option.1, value),
+        Ok(false) if state.is_fresh() => {
+            count_passed(Passed::Option);
+            return hand_over(socket, state).err().map(Err);
+        }
         Ok(false) => return Some(Err(Errno::NOPROTOOPT)),
         Err(errno) => return Some(Err(errno)),
     }

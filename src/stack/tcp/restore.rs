@@ -37,6 +37,7 @@ pub struct Restored {
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests look at all of it"))]
 pub struct Connection {
     /// The handle its user has.
     pub id: SocketId,
@@ -162,12 +163,8 @@ impl Tcp {
     /// The local ports of connections that have something to be acknowledged; some more than once.
     pub fn unfinished_ports(&self) -> impl Iterator<Item = u16> {
         let connections = self.connections.iter();
-        let unfinished = connections.filter(|tcb| {
-            !matches!(
-                tcb.state,
-                State::Closed | State::FinWait2 | State::TimeWait
-            )
-        });
+        let unfinished = connections
+            .filter(|tcb| !matches!(tcb.state, State::Closed | State::FinWait2 | State::TimeWait));
         unfinished.map(|tcb| tcb.local.get().port())
     }
 
