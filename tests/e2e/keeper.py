@@ -72,7 +72,10 @@ match how:
         while True:
             for connection in select.select([], sent, [])[1]:
                 at = sent[connection] % len(data)
-                sent[connection] += connection.send(data[at : at + 30000])
+                try:
+                    sent[connection] += connection.send(data[at : at + 30000])
+                except BlockingIOError:
+                    continue
                 say(f"{port(connection.getsockname())} {sent[connection]}")
     case "fill":
         connection = connected(*words[:2])
