@@ -11,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::choice::{Parity, pick};
+use super::estate;
 use super::holders::Holder;
 use super::uses::{Use, Uses};
 use crate::control;
@@ -178,7 +179,7 @@ impl Ports {
             Source::Kernel(..) if covered => None,
             Source::Kernel(ephemeral, _) => {
                 ephemeral.give_up(protocol, local.port());
-                Some(lease_from_kernel(protocol, local, wish)?)
+                Some(lease_in_time(protocol, local, wish)?)
             }
             Source::Own { .. } if local.port() == 0 => {
                 return self.choose(stack, protocol, *local.ip(), wish);
@@ -432,6 +433,20 @@ pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protoco
     match protocol {
         Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
         Protocol::Udp => crate::stack::ports::Protocol::Udp,
+    }
+}
+
+/// The same, though a process that had the port may just have died.
+fn lease_in_time(
+    protocol: Protocol,
+    local: SocketAddrV4,
+    wish: &Wish,
+) -> Result<control::lease::Lease, Errno> {
+    match lease_from_kernel(protocol, local, wish) {
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp && estate::await_executors() => {
+            lease_from_kernel(protocol, local, wish)
+        }
+        leased => leased,
     }
 }
 

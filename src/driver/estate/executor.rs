@@ -13,7 +13,7 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
-use super::words::Text;
+use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
@@ -24,11 +24,13 @@ use crate::driver::seat::{Seat, poll_with_own};
 use crate::driver::start::{self, Site};
 use crate::memory::Region;
 use crate::stack::ports::Shared;
-use crate::sys::wait::entry;
-use crate::sys::{clock, descriptor, option, process, words};
+use crate::sys::wait::{borrow, entry};
+use crate::sys::{clock, descriptor, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
+const SOON: Duration = Duration::from_millis(200);
 
 /// What a process leaves, once it is dead.
 pub(super) struct Estate {
@@ -55,14 +57,14 @@ impl Estate {
         [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
     }
 
-    /// What the executor does. `lifeline` hangs up when the keeper is gone.
-    pub(super) fn execute(self, lifeline: RawFd) -> ! {
-        let mut kept = vec![lifeline];
+    /// What the executor does. `keeper` is its connection to the keeper.
+    pub(super) fn execute(self, keeper: RawFd) -> ! {
+        let mut kept = vec![keeper];
         kept.extend(self.descriptors());
         kept.extend(log::descriptor());
         descriptor::close_all_but(&kept);
         match Executor::begin(self) {
-            Ok(mut executor) => executor.carry_on(lifeline),
+            Ok(mut executor) => executor.carry_on(keeper),
             Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
         }
         process::end(0)
@@ -96,16 +98,22 @@ impl Executor {
         Ok(Self { engine, leases })
     }
 
-    fn carry_on(&mut self, lifeline: RawFd) {
-        let mut kept = true;
+    fn carry_on(&mut self, keeper: RawFd) {
+        let tell_by = self.engine.time + SOON.as_nanos() as u64;
+        let (mut told, mut kept) = (false, true);
         loop {
             let settled = self.give_ports_back();
             let engine = &mut self.engine;
             if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
                 return;
             }
+            if !told && (settled || engine.time >= tell_by) {
+                // Who is not there need not be told.
+                let _ = pair::give(borrow(keeper), STARTED);
+                told = true;
+            }
             engine.set_alarm();
-            let mut keeper = [entry(if kept { lifeline } else { -1 }, libc::POLLIN)];
+            let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
             let timeout = (!settled).then_some(LOOK);
             let waited = poll_with_own(engine.all_descriptors(), &mut keeper, timeout, None);
             engine.time = clock::monotonic();

@@ -31,5 +31,6 @@ mod will;
 mod wills;
 mod words;
 
+pub(super) use reach::await_executors;
 pub(super) use will::{Will, attend, attend_heir};
 pub use wills::keep;

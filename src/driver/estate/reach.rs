@@ -5,18 +5,24 @@
 //! waits until it runs.
 
 use core::ffi::CStr;
+use core::time::Duration;
 use std::ffi::CString;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 
+use super::words::QUESTION;
 use crate::control::log;
+use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
-use crate::sys::{process, spawn, words};
+use crate::sys::{clock, pair, process, spawn, words};
 
 /// Connections that may wait for a keeper that has yet to start.
 const BACKLOG: i32 = 128;
+
+/// How long a process waits for the dead to be seen to.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What of the environment a keeper gets.
 const PASSED_ON: [&[u8]; 2] = [b"SIDESTACK_LOG", b"SIDESTACK_LOG_FILE"];
@@ -62,6 +68,17 @@ fn connect(name: &str) -> Result<Option<OwnedFd>, Missing> {
         Err(Errno::CONNREFUSED) => Ok(None),
         Err(_) => Err(Missing::Now),
     }
+}
+
+/// A port is in use, perhaps by a process that has just died: waits a moment until all that had died
+/// are seen to. Whether it is worth another attempt.
+pub(in crate::driver) fn await_executors() -> bool {
+    let Ok(Some(keeper)) = connect(&name()) else {
+        return false;
+    };
+    local::peer_user(&keeper) == Ok(local::own_user())
+        && pair::give(&keeper, QUESTION).is_ok()
+        && await_answer(&keeper, clock::monotonic() + PATIENCE.as_nanos() as u64).is_some()
 }
 
 fn start(name: &str) -> Result<(), Missing> {

@@ -3,23 +3,26 @@
 //! It is given its listening descriptor by the process that starts it, and ends by itself once it was
 //! not needed for a minute.
 //!
-//! 1. A process is a client from the moment it connects. Its first message is its will; what comes
-//!    next, most often the end of the connection, says that it has ended.
+//! 1. A process is a client from the moment it connects. Its first message is its will, most often; what
+//!    comes next, most often the end of the connection, says that it has ended.
 //! 2. Who connects when the keeper is about to end is either refused, and starts another one, or heard
 //!    to the end: the listener is shut first, then emptied.
 //! 3. After SIGTERM it takes no more clients, and ends when it has none left, or soon after: who is
 //!    left then starts another one.
+//! 4. An executor is an orphan that the keeper has a connection to. It says when it has given back the
+//!    ports that it could ([`STARTED`]), and keeps TIME-WAIT as long as it is not cut off.
+//! 5. Who finds a port in use may ask whether that was a dead process's ([`QUESTION`]): the answer comes
+//!    when all that died before have been seen to.
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
-use rustix::pipe::{PipeFlags, pipe_with};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::executor::Estate;
-use super::words::{LONGEST, REVOCATION};
+use super::words::{LONGEST, QUESTION, REVOCATION, STARTED};
 use crate::control::log;
 use crate::control::settings::Settings;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
@@ -31,6 +34,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Most clients; each has four descriptors.
 const MOST: usize = 8192;
+/// Executors that may sit out TIME-WAIT at a time.
+const MOST_EXECUTORS: usize = 64;
 /// Events looked at in one go.
 const EVENTS: usize = 16;
 
@@ -60,19 +65,28 @@ pub fn keep(listener: OwnedFd) -> i32 {
 
 struct Client {
     connection: OwnedFd,
-    /// Once it has come.
-    will: Option<Estate>,
+    who: Who,
+}
+
+enum Who {
+    /// It has not said anything yet.
+    Newcomer,
+    /// A process that is to be followed.
+    Testator(Estate),
+    /// It waits to hear that the dead are seen to.
+    Asker,
+    /// It goes on with what a dead process has left; whether it has given back the ports it could.
+    Executor { started: bool },
 }
 
 struct Keeper {
     set: Set,
     listener: Option<OwnedFd>,
     signals: OwnedFd,
-    clients: HashMap<u64, Client>,
+    clients: BTreeMap<u64, Client>,
     /// How many there were.
     count: u64,
-    /// A pipe that hangs up when the keeper is gone: the end that executors watch, and ours.
-    lifeline: (OwnedFd, OwnedFd),
+    executors: usize,
     /// When it ends if nothing happens, in monotonic nanoseconds.
     ends_at: u64,
     /// A signal has asked it to end.
@@ -88,16 +102,17 @@ impl Keeper {
             set,
             listener: Some(listener),
             signals: signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?,
-            clients: HashMap::new(),
+            clients: BTreeMap::new(),
             count: LISTENER,
-            lifeline: pipe_with(PipeFlags::CLOEXEC)?,
+            executors: 0,
             ends_at: clock::monotonic() + nanoseconds(IDLE),
             asked: false,
         })
     }
 
     fn serve(&mut self) {
-        while self.listener.is_some() || !self.clients.is_empty() {
+        // Executors go on without it.
+        while self.listener.is_some() || self.clients.len() > self.executors {
             let now = clock::monotonic();
             let is_timed = self.asked || self.clients.is_empty();
             if is_timed && now >= self.ends_at {
@@ -154,6 +169,9 @@ impl Keeper {
         if count > 0 && !self.asked {
             self.ends_at = clock::monotonic() + nanoseconds(IDLE);
         }
+        if count < EVENTS {
+            self.answer_askers();
+        }
     }
 
     /// Whether there was anybody. The keeper's own user may come in.
@@ -167,62 +185,113 @@ impl Keeper {
             }
             Err(_) => return false,
         };
-        let known = local::peer_user(&connection) == Ok(local::own_user());
-        let number = self.count + 1;
-        let events = EventFlags::IN | EventFlags::RDHUP;
-        if known && self.clients.len() < MOST && self.set.add(&connection, number, events).is_ok() {
-            self.count = number;
-            let will = None;
-            self.clients.insert(number, Client { connection, will });
+        if local::peer_user(&connection) == Ok(local::own_user()) && self.clients.len() < MOST {
+            self.enter(connection, Who::Newcomer);
         }
         true
     }
 
+    fn enter(&mut self, connection: OwnedFd, who: Who) {
+        let number = self.count + 1;
+        let events = EventFlags::IN | EventFlags::RDHUP;
+        if self.set.add(&connection, number, events).is_ok() {
+            self.count = number;
+            self.clients.insert(number, Client { connection, who });
+        }
+    }
+
     /// A client has said something, or has ended.
     fn hear(&mut self, number: u64) {
-        let Some(mut client) = self.clients.remove(&number) else {
+        let Some(Client { connection, who }) = self.clients.remove(&number) else {
             return;
         };
         let mut message = [0; LONGEST];
-        let heard = pair::take_descriptors(&client.connection, &mut message);
-        match (client.will.take(), heard) {
-            (will, Err(Errno::AGAIN | Errno::INTR)) => {
-                client.will = will;
-                self.clients.insert(number, client);
+        let (message, descriptors) = match pair::take_descriptors(&connection, &mut message) {
+            Ok((count, descriptors)) => (&message[..count], descriptors),
+            Err(Errno::AGAIN | Errno::INTR) => {
+                self.clients.insert(number, Client { connection, who });
                 return;
             }
-            (None, Ok((count, descriptors))) => {
-                client.will = Estate::of(&message[..count], descriptors);
-                if client.will.is_some() {
-                    self.clients.insert(number, client);
-                    return;
-                }
+            Err(_) => (&[][..], Vec::new()),
+        };
+        let who = match who {
+            Who::Newcomer if message == QUESTION => Some(Who::Asker),
+            Who::Newcomer => Estate::of(message, descriptors).map(Who::Testator),
+            Who::Testator(_) if message == REVOCATION => None,
+            Who::Testator(estate) => {
+                self.execute(estate);
+                None
             }
-            (Some(_), Ok((count, _))) if message[..count] == *REVOCATION => {}
-            (Some(will), _) => self.execute(will),
-            (None, Err(_)) => {}
+            Who::Executor { .. } if message == STARTED => Some(Who::Executor { started: true }),
+            Who::Executor { .. } => {
+                self.executors -= 1;
+                None
+            }
+            Who::Asker => None,
+        };
+        match who {
+            Some(who) => drop(self.clients.insert(number, Client { connection, who })),
+            None => self.dismiss(&connection),
         }
-        self.dismiss(&client.connection);
     }
 
     fn dismiss(&mut self, connection: &OwnedFd) {
+        // An executor has a copy of it for a moment, so closing alone would not end the watch.
         self.set.remove(connection);
-        // In case that there was no room for others.
         if let Some(listener) = &self.listener {
+            // In case that there was no room for others.
             let _ = self.set.add(listener, LISTENER, EventFlags::IN);
         }
     }
 
-    fn execute(&self, will: Estate) {
-        let lifeline = self.lifeline.0.as_raw_fd();
-        let mut will = Some(will);
+    fn execute(&mut self, estate: Estate) {
+        let Ok((here, there)) = pair::make_own() else {
+            log::warn("what a process left is lost: no descriptor is left");
+            return;
+        };
+        let mut estate = Some(estate);
         let run = || {
-            if let Some(will) = will.take() {
-                will.execute(lifeline);
+            if let Some(estate) = estate.take() {
+                estate.execute(there.as_raw_fd());
             }
         };
         if !signal::with_all_blocked(|| process::fork_detached(run)) {
             log::warn("what a process left is lost: no process can be made");
+            return;
+        }
+        self.executors += 1;
+        self.enter(here, Who::Executor { started: false });
+        if self.executors > MOST_EXECUTORS {
+            self.cut_off_oldest();
+        }
+    }
+
+    fn cut_off_oldest(&mut self) {
+        let oldest = self.clients.iter().find_map(|(&number, client)| {
+            matches!(client.who, Who::Executor { .. }).then_some(number)
+        });
+        if let Some(Client { connection, .. }) =
+            oldest.and_then(|number| self.clients.remove(&number))
+        {
+            self.executors -= 1;
+            self.dismiss(&connection);
+        }
+    }
+
+    /// Answers who waits for the dead to be seen to, if they are.
+    fn answer_askers(&mut self) {
+        let starts = |client: &Client| matches!(client.who, Who::Executor { started: false });
+        if self.clients.values().any(starts) {
+            return;
+        }
+        let asks = |client: &Client| matches!(client.who, Who::Asker);
+        let asking = self.clients.iter().filter(|(_, client)| asks(client));
+        let asking: Vec<u64> = asking.map(|(&number, _)| number).collect();
+        for number in asking {
+            if let Some(Client { connection, .. }) = self.clients.remove(&number) {
+                // The end of the connection is answer enough.
+                self.dismiss(&connection);
+            }
         }
     }
 }

@@ -13,6 +13,12 @@ pub(super) const LONGEST: usize = 4096;
 /// Takes a will back: there is nothing to leave.
 pub(super) const REVOCATION: &[u8] = b"r";
 
+/// Asks to be told, by the end of the connection, when those are seen to who have died so far.
+pub(super) const QUESTION: &[u8] = b"?";
+
+/// An executor has given back the ports that it can.
+pub(super) const STARTED: &[u8] = b"s";
+
 /// What a will begins with.
 const FIRST: u8 = b'w';
 
