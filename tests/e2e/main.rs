@@ -15,7 +15,11 @@ mod databases;
 mod family;
 mod idle;
 mod refusals;
+<<<<<<< HEAD
 mod reuseport;
+=======
+mod runtimes;
+>>>>>>> programs
 mod servers;
 mod sharing;
 mod shells;
