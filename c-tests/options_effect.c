@@ -129,6 +129,70 @@ static void peek_offset_of_datagrams(void)
 	peer("close %d", from);
 }
 
+/* The SYN's headers, as far as they are the same each time. */
+static void saved_syn(void)
+{
+	int listener = listening(0, 5), h, fd;
+	unsigned char b[256];
+	socklen_t length = sizeof b;
+	unsigned offset, flags;
+
+	say("SAVE_SYN 3: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 3 }, sizeof(int))));
+	say("SAVE_SYN 1: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 1 }, sizeof(int))));
+	say("of the listener: %s", ok(getsockopt(listener, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	say("length %u", length);
+	h = peer("connect %d", port_of(listener));
+	fd = accept(listener, NULL, NULL);
+	length = 10;
+	say("too short: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	length = sizeof b;
+	memset(b, 0, sizeof b);
+	say("SAVED_SYN: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	offset = (b[0] & 15) * 4;
+	flags = b[offset + 13];
+	say("length %u, protocol %d, from %d.%d.%d.%d", length, b[9], b[12], b[13], b[14], b[15]);
+	say("to its port: %d, flags %#x, TCP header %d", (b[offset + 2] << 8 | b[offset + 3]) == port_of(listener), flags,
+	    (b[offset + 12] >> 4) * 4);
+	length = sizeof b;
+	say("again: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	say("length %u, SAVE_SYN reads %d", length, get_int(fd, IPPROTO_TCP, TCP_SAVE_SYN));
+	close(fd);
+	close(listener);
+	peer("close %d", h);
+}
+
+/* 40,000 bytes at 20,000 a second take more than a second, but not for ever. */
+static void paced(void)
+{
+	int h, fd = connected(&h);
+	struct {
+		struct tcp_info known;
+		uint64_t more[32];
+	} info = { 0 };
+	socklen_t length = sizeof info;
+	uint64_t rate;
+	long long start;
+
+	set_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE, 20000);
+	say("MAX_PACING_RATE %d", get_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE));
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+	/* tcpi_max_pacing_rate */
+	memcpy(&rate, (char *)&info + 112, sizeof rate);
+	say("TCP_INFO: %llu", (unsigned long long)rate);
+	start = milliseconds();
+	send_all(fd, 40000);
+	say("the peer has %s", peer_says("recv %d 40000", h));
+	say("slowly: %d", milliseconds() - start > 1000);
+	set_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE, -1);
+	start = milliseconds();
+	send_all(fd, 40000);
+	peer("recv %d 40000", h);
+	/* What was sent last may still have its time to wait. */
+	say("no more: %d", milliseconds() - start < 1500);
+	close(fd);
+	peer("close %d", h);
+}
+
 static void stamped(const char *what, int fd, int flags)
 {
 	char b[64], control[256];
@@ -302,6 +366,8 @@ int main(void)
 	least_time_to_live();
 	peek_offset();
 	peek_offset_of_datagrams();
+	saved_syn();
+	paced();
 	times();
 	last_arrival();
 	memory();

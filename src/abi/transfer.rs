@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 use rustix::io::Errno;
 
-use super::border::{answer, result};
+use super::border::{answer, serve};
 use super::next;
 use super::streams::send_parts;
 use crate::socket::datagram::Asked;
@@ -15,7 +15,7 @@ const PIECE: usize = 128 * 1024;
 
 /// sendfile(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendfile(
+pub unsafe extern "C-unwind" fn sendfile(
     to: c_int,
     from: c_int,
     offset: *mut libc::off_t,
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn sendfile(
     if socket.kind != Kind::Stream {
         return by_kernel();
     }
-    answer(|| {
+    serve(by_kernel, move || {
         let mut at = match offset.is_null() {
             // SAFETY: the program's own offset.
             false => unsafe { super::border::read(offset) }?,
@@ -54,9 +54,9 @@ pub unsafe extern "C" fn sendfile(
             // SAFETY: a buffer of our own.
             let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
             {
-                Some(Ok(taken)) => taken,
-                Some(Err(errno)) if sent == 0 => return Err(errno),
-                None if sent == 0 => return result(by_kernel()),
+                Ok(Some(taken)) => taken,
+                Err(errno) if sent == 0 => return Err(errno),
+                Ok(None) if sent == 0 => return Ok(None),
                 _ => break,
             };
             sent += taken;
@@ -71,13 +71,13 @@ pub unsafe extern "C" fn sendfile(
             // SAFETY: read above.
             unsafe { super::border::write(offset, at) }?;
         }
-        Ok(sent as isize)
+        Ok(Some(sent as isize))
     })
 }
 
 /// sendfile(2), for programs built with 64-bit file offsets, which is the same here.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendfile64(
+pub unsafe extern "C-unwind" fn sendfile64(
     to: c_int,
     from: c_int,
     offset: *mut libc::off64_t,
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn sendfile64(
 
 /// splice(2): the kernel's, on the pairs, which are brought up to date for it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn splice(
+pub unsafe extern "C-unwind" fn splice(
     from: c_int,
     from_offset: *mut libc::loff_t,
     to: c_int,

@@ -138,6 +138,8 @@ pub struct LeaseCopy {
     pub port: u16,
     /// It holds the port on one interface only.
     pub on_interface: bool,
+    /// SO_REUSEPORT: others may have the port, too.
+    pub reuse_port: bool,
     socket: OwnedFd,
 }
 
@@ -163,6 +165,7 @@ impl LeaseCopy {
                 .ok()?
                 .port(),
             on_interface: ask(libc::SO_BINDTOIFINDEX)? != 0,
+            reuse_port: ask(libc::SO_REUSEPORT)? != 0,
             socket,
         })
     }

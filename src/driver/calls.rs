@@ -182,14 +182,23 @@ impl Engine {
         self.finish_pass();
     }
 
+    /// From now on the descriptor may be used for good where this process does not see it.
+    pub fn share(&mut self, id: EndpointId) {
+        self.share_as(id, |endpoint| endpoint.unseen_writers = true);
+    }
+
     /// From now on other processes may use all descriptors, which `mark` notes of each endpoint.
     pub(super) fn share_all(&mut self, mark: impl Fn(&mut Endpoint)) {
         let ids: Vec<_> = self.endpoints.ids().collect();
         for id in ids {
-            if let Some(endpoint) = self.endpoints.get_mut(id) {
-                mark(endpoint);
-            }
-            if self.endpoints.get(id).is_some_and(Endpoint::listens) {
+            self.share_as(id, &mark);
+        }
+    }
+
+    fn share_as(&mut self, id: EndpointId, mark: impl Fn(&mut Endpoint)) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            mark(endpoint);
+            if matches!(endpoint.role, Role::Listener(_)) {
                 self.watch_end(id);
             }
         }

@@ -210,11 +210,6 @@ impl Endpoint {
         self.unseen_writers || self.forked
     }
 
-    /// Whether it is a listener's.
-    pub fn listens(&self) -> bool {
-        matches!(self.role, Role::Listener(_))
-    }
-
     /// The stack's socket behind it.
     pub fn socket(&self) -> Option<SocketId> {
         match self.role {

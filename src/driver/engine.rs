@@ -13,6 +13,7 @@ use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
+use super::sharing::Groups;
 use super::start::{checksum, offload};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
@@ -37,6 +38,8 @@ pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 6;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
+/// A group's token: this plus protocol and port.
+pub(super) const TOKEN_GROUP: u64 = TOKEN_WAKE + (1 << 36);
 /// A lifeline's token: this plus its fork's number.
 pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 /// A lease's token: this plus protocol and port.
@@ -146,6 +149,8 @@ pub struct Engine {
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
     pub(super) desk: Option<Door>,
+    /// Processes that share ports with this one.
+    pub(super) groups: Groups,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
     /// What a keeper has, for the case that the process is killed.
@@ -221,6 +226,7 @@ impl Engine {
             passes: [0; 2],
             window: None,
             desk: None,
+            groups: Groups::default(),
             lifelines: Lifelines::default(),
             will: Will::new(),
         };
@@ -236,10 +242,8 @@ impl Engine {
     /// When the stack or the link must be served next, in monotonic nanoseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let stack = self.stack.next_deadline().map(Instant::as_nanos);
-        match (stack, self.link.next_deadline()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let deadlines = [stack, self.link.next_deadline(), self.groups.retry_at];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether anything could happen that the program would not see by itself.
@@ -292,6 +296,7 @@ impl Engine {
             self.link.advance(now.as_nanos());
             self.stack.receive_timeout(now);
         }
+        self.serve_groups();
         self.flush(now);
         let mut rounds = 0;
         // What turns round in the stack may have changed others.
@@ -466,6 +471,7 @@ impl Engine {
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
+            group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

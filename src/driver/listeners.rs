@@ -25,10 +25,11 @@ impl Engine {
     /// Watches an endpoint's end from now on.
     pub fn watch_end(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
-            // Others may accept, too, which shows by room in the pair.
-            let also = match endpoint.listens() && endpoint.is_shared() {
-                true => EventFlags::OUT,
-                false => EventFlags::empty(),
+            let also = if endpoint.is_shared() && matches!(endpoint.role, Role::Listener(_)) {
+                // Other processes accept, too, which shows by room in the pair.
+                EventFlags::OUT
+            } else {
+                EventFlags::empty()
             };
             super::settle::watch(&self.set, endpoint, id.token(), also);
         }

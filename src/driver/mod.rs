@@ -20,7 +20,8 @@
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
 //! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
+//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
+//! several. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -62,6 +63,7 @@ mod process;
 mod refusal;
 mod seat;
 mod settle;
+mod sharing;
 mod start;
 mod urgent;
 mod uses;
@@ -84,9 +86,11 @@ pub use urgent::Mark;
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
+use core::time::Duration;
 
 use crate::sys::clock;
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::wait::poll_for;
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
@@ -115,6 +119,19 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long a call that has lost the engine waits for the end of its process.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// What a call unwinds with whose process gave the engine up while it waited.
+pub struct GivenUp;
+
+/// Ends the call of a thread that waited when the engine was given up: the process is about to end, or
+/// to become another program, and the thread with it. Only if it does not come to that the call returns.
+fn leave() {
+    let _ = poll_for(&mut [], Some(ENDING), None);
+    std::panic::resume_unwind(Box::new(GivenUp));
+}
+
 /// The engine, locked.
 pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>);
 
@@ -123,6 +140,9 @@ impl Guard {
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
         INSIDE.set(false);
         let result = MutexGuard::unlocked(&mut self.0, work);
+        if self.0.is_none() {
+            MutexGuard::unlocked(&mut self.0, leave);
+        }
         INSIDE.set(true);
         self.time = clock::monotonic();
         result
@@ -134,7 +154,7 @@ impl Deref for Guard {
     fn deref(&self) -> &Engine {
         self.0
             .as_deref()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 
@@ -142,7 +162,7 @@ impl DerefMut for Guard {
     fn deref_mut(&mut self) -> &mut Engine {
         self.0
             .as_deref_mut()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 

@@ -159,7 +159,8 @@ impl Engine {
             Some(Role::Connection(_)) if endpoint.mark != Mark::None => false,
             Some(Role::Connection(socket)) => {
                 self.stack.tcp_progress(socket).is_some_and(|progress| {
-                    progress.receive_len >= low_water && !progress.is_last() && !progress.urgent
+                    let more = progress.is_last() || progress.urgent || progress.troubled;
+                    progress.receive_len >= low_water && !more
                 })
             }
             Some(Role::Listener(listener)) => self

@@ -23,6 +23,7 @@ use crate::control::lease::LeaseOptions;
 use crate::control::log;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
+use crate::stack::sharing::Sharing;
 use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
@@ -130,6 +131,8 @@ pub struct Ports {
     tcp: bool,
     /// The first port that needs no privilege.
     unprivileged: u16,
+    /// Ports that a socket with SO_REUSEPORT has left.
+    pub(super) left: Vec<(Protocol, u16)>,
 }
 
 impl Ports {
@@ -144,6 +147,7 @@ impl Ports {
             made: 0,
             tcp: false,
             unprivileged,
+            left: Vec::new(),
         }
     }
 
@@ -253,10 +257,16 @@ impl Ports {
         used: Use,
         kernel: Option<control::lease::Lease>,
     ) -> Lease {
+        let named = stack_protocol(protocol);
+        let may_share = used.reuse_port && !used.pooled && self.shares_with_kernel();
+        if may_share && !stack.is_port_shared(named, port) {
+            // Others may have sockets there.
+            stack.share_port(named, port, Sharing::unknown());
+        }
         let held = self.held.entry((protocol, port)).or_default();
         if !held.on_link && stack.faces_link(used.local) {
             held.on_link = true;
-            stack.set_port_owned(stack_protocol(protocol), port, true);
+            stack.set_port_owned(named, port, true);
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
         }
@@ -413,6 +423,9 @@ impl Ports {
         }
         if held.uses.is_empty() {
             self.held.remove(&key);
+        }
+        if lease.used.reuse_port {
+            self.left.push(key);
         }
         match &mut self.source {
             // Leased on for the next one, and still the stack's to answer for.

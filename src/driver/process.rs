@@ -10,7 +10,7 @@ use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
 use crate::sys::lock as locks;
-use crate::sys::{clock, descriptor, raw};
+use crate::sys::{cancel, clock, descriptor, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
 /// acknowledged, by peers that go on acknowledging.
@@ -50,6 +50,7 @@ pub extern "C" fn before_fork() {
             engine.prepare_lifeline();
         }
         core::mem::forget(slot);
+        cancel::hold();
         LOCKED.set(true);
     }
 }
@@ -60,7 +61,10 @@ pub extern "C" fn after_fork_parent() {
         return;
     }
     // SAFETY: locked by before_fork, in this thread.
-    unsafe { ENGINE.force_unlock() };
+    unsafe {
+        cancel::release();
+        ENGINE.force_unlock();
+    }
     INSIDE.set(false);
     if let Some(mut guard) = lock() {
         // The child writes to the same descriptors now, where this process does not see it.
@@ -74,7 +78,10 @@ pub extern "C" fn after_fork_child() {
         return;
     }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
-    unsafe { ENGINE.force_unlock() };
+    unsafe {
+        cancel::release_in_child();
+        ENGINE.force_unlock();
+    }
     // SAFETY: this is the process's only thread, and from fork's handler, which no call of ours
     // runs in.
     unsafe { free_locks() };
@@ -190,7 +197,7 @@ fn wait_until_quiet(guard: &mut Guard, end: u64) -> bool {
     });
     match outcome {
         Ok(()) => false,
-        Err(Interruption::Signal) => true,
+        Err(Interruption::Signal | Interruption::Cancelled) => true,
         Err(Interruption::TimedOut) => {
             clock::monotonic() < end && guard.stack.tcp_counters().get(Counter::SegmentsIn) != heard
         }

@@ -8,6 +8,7 @@ use super::delivery::Direct;
 use super::engine::{TOKEN_ENDS, TOKEN_LINK};
 use super::{Engine, Guard};
 use crate::stack::ids::SocketId;
+use crate::sys::cancel;
 use crate::sys::wait::{Set, SignalMask, entry, no_event, poll_for};
 
 /// Who drives the stack.
@@ -48,6 +49,8 @@ pub enum Interruption {
     TimedOut,
     /// A signal handler ran.
     Signal,
+    /// The thread is to end (pthread_cancel(3)).
+    Cancelled,
 }
 
 /// How many program descriptors a wait polls without a heap allocation.
@@ -102,7 +105,11 @@ pub fn wait<T>(
                 if let Some(value) = ready(guard, direct.as_deref_mut()) {
                     break Ok(value);
                 }
-                break Err(Interruption::Signal);
+                match cancel::called() {
+                    None => break Err(Interruption::Signal),
+                    Some(true) => break Err(Interruption::Cancelled),
+                    Some(false) => continue,
+                }
             }
             // The descriptors are the program's: whatever is wrong with them, its own call on
             // them says it best.
@@ -135,11 +142,11 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
     let all = guard.all_descriptors();
     guard.holder_sleeps = true;
     let woken = if request.stack_only {
-        guard.unlocked(|| wait_for_own(all, timeout))
+        guard.unlocked(|| cancel::interruptible(|| wait_for_own(all, timeout)))
     } else {
         let mask = request.mask;
         let fds = &mut *request.fds;
-        guard.unlocked(|| poll_with_own(all, fds, timeout, mask.as_ref()))
+        guard.unlocked(|| cancel::interruptible(|| poll_with_own(all, fds, timeout, mask.as_ref())))
     };
     guard.holder_sleeps = false;
     let mut ready = woken?;
@@ -158,7 +165,7 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.beside += 1;
-    let woken = guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()));
+    let woken = guard.unlocked(|| cancel::interruptible(|| poll_for(fds, timeout, mask.as_ref())));
     guard.beside -= 1;
     woken?;
     guard.kernel_news = true;

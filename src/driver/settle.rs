@@ -43,6 +43,8 @@ impl Engine {
     /// Settles every endpoint whose socket has changed; whether the stack may have more to say.
     pub(super) fn settle_dirty(&mut self, now: Instant) -> bool {
         let mut any = false;
+        // Before an end makes the socket and its endpoint strangers.
+        self.take_reports();
         while let Some(socket) = self.stack.poll_dirty() {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
@@ -56,7 +58,6 @@ impl Engine {
                 self.note_unread(id);
             }
         }
-        self.take_reports();
         if any {
             self.tell_holder();
         }
@@ -110,6 +111,12 @@ impl Engine {
             if progress.fin_received {
                 self.pass_end_of_stream(id);
             }
+        }
+        if progress.troubled
+            && let Some(endpoint) = self.endpoints.get_mut(id)
+        {
+            endpoint.error = self.stack.tcp_take_soft_error(socket);
+            self.err(id);
         }
         let Some(endpoint) = self.endpoints.get(id) else {
             return;

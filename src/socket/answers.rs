@@ -75,8 +75,8 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             bind::listen_in(engine, socket, state, *backlog).map(|()| Vec::new())
         }
         Question::Share => {
-            if let Some(endpoint) = state.endpoint.and_then(|id| engine.endpoints.get_mut(id)) {
-                endpoint.unseen_writers = true;
+            if let Some(id) = state.endpoint {
+                engine.share(id);
             }
             Ok(Vec::new())
         }

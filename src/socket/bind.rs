@@ -235,6 +235,9 @@ pub(super) fn listen_in(
     // A listener is never writable.
     engine.stuff(id);
     engine.refilter();
+    if state.options.reuse_port {
+        engine.regroup(Protocol::Tcp, local.port());
+    }
     state.local = Some(local);
     state.stage = Stage::Listening;
     Ok(())

@@ -77,11 +77,13 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
     let pair = pair::make(socket.kind == Kind::Datagram, socket.nonblocking(), true)?;
     let numbers = table::numbers_of(socket);
     replace(&numbers, &pair.program, &state.registrations)?;
-    if let Some(id) = state.endpoint.take() {
-        engine.forget(id);
-    }
+    let old = state.endpoint.take();
     let program = numbers.first().copied().unwrap_or(-1);
     enter(engine, pair.stack, program, socket, state);
+    if let (Some(old), Some(new)) = (old, state.endpoint) {
+        engine.move_errors(old, new);
+        engine.forget(old);
+    }
     Ok(())
 }
 

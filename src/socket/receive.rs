@@ -353,23 +353,21 @@ impl Call<'_, '_> {
     /// Nothing more is there now. `None`: something may come.
     fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
-        let over = match endpoint.role {
-            Role::Connecting(_) => false,
+        let (over, troubled) = match endpoint.role {
+            Role::Connecting(_) => (false, false),
             Role::Connection(connection) => {
-                endpoint.read_finished
-                    || engine
-                        .stack
-                        .tcp_progress(connection)
-                        .is_none_or(|progress| {
-                            (progress.fin_received || progress.failed) && progress.receive_len == 0
-                        })
+                let progress = engine.stack.tcp_progress(connection);
+                let ended =
+                    progress.is_none_or(|progress| progress.is_last() && progress.receive_len == 0);
+                let troubled = progress.is_some_and(|progress| progress.troubled);
+                (
+                    endpoint.read_finished || ended,
+                    troubled || endpoint.error.is_some(),
+                )
             }
-            _ => true,
+            _ => (true, false),
         };
-        if !over {
-            return None;
-        }
-        if got.get() == 0 {
+        if got.get() == 0 && (over || troubled) {
             let now = engine.now();
             engine.settle(now, self.id);
             if let Some(error) = engine
@@ -380,6 +378,6 @@ impl Call<'_, '_> {
                 return Some(Err(errno::of(error)));
             }
         }
-        Some(Ok(got.get()))
+        over.then(|| Ok(got.get()))
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
 pub(super) fn resume(interruption: Interruption, timeout: Option<Duration>) -> Result<(), Errno> {
     match interruption {
         Interruption::Signal if timeout.is_none() && signal::all_restart() => Ok(()),
-        Interruption::Signal => Err(Errno::INTR),
+        // Whoever made the call ends the thread then.
+        Interruption::Signal | Interruption::Cancelled => Err(Errno::INTR),
         Interruption::TimedOut => Err(Errno::AGAIN),
     }
 }

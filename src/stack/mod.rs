@@ -16,7 +16,8 @@
 //!   who has no hardware address yet waits at its neighbor ─► outbox
 //! ```
 //!
-//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address.
+//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address,
+//! [`sharing`] what of that other stacks have, too.
 //! Each protocol's user calls are in a file of their own: `tcp_calls`, `udp/user`.
 //!
 //! The stack does no input or output, has no clock, no thread, no errno and imports nothing of
@@ -62,6 +63,7 @@ pub mod reports;
 pub mod restore;
 pub mod routes;
 mod segments;
+pub mod sharing;
 pub mod sink;
 mod slab;
 mod survey;
@@ -91,6 +93,7 @@ use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
 use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
+use self::sharing::SharedPorts;
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
 use self::udp::Udp;
@@ -104,6 +107,7 @@ pub struct Stack {
     counters: Counters,
     interface: Interface,
     ports: Ports,
+    shared_ports: SharedPorts,
     neighbors: Neighbors,
     /// When an address of ours was last defended.
     defended: Option<Instant>,
@@ -135,6 +139,7 @@ impl Stack {
             counters: Counters::default(),
             interface: Interface::new(&config, keyed),
             ports: Ports::new(),
+            shared_ports: SharedPorts::default(),
             neighbors: Neighbors::new(keyed),
             defended: None,
             identifications: Identifications::new(keyed, &mut random),
@@ -267,6 +272,9 @@ impl Stack {
     /// Says whether a port is the stack's. Of no effect with addresses of its own: then all are.
     pub fn set_port_owned(&mut self, protocol: Protocol, port: u16, owned: bool) {
         self.ports.set(protocol, port, owned);
+        if !owned {
+            self.shared_ports.forget(protocol, port);
+        }
     }
 
     fn may_receive(&self, arrival: &Arrival, protocol: Protocol, port: u16) -> bool {

@@ -1,9 +1,7 @@
 //! Which ports are the stack's when it shares the host's addresses.
 
-use std::collections::BTreeSet;
-
 /// A protocol that has ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Transmission Control Protocol.
     Tcp,
@@ -18,16 +16,6 @@ const WORDS: usize = 65_536 / 64;
 pub(crate) struct Ports {
     tcp: Box<[u64; WORDS]>,
     udp: Box<[u64; WORDS]>,
-    shared: Shared,
-}
-
-/// TCP ports that others may have besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shared {
-    /// These.
-    Ports(BTreeSet<u16>),
-    /// Every one.
-    All,
 }
 
 impl Ports {
@@ -35,7 +23,6 @@ impl Ports {
         Self {
             tcp: Box::new([0; WORDS]),
             udp: Box::new([0; WORDS]),
-            shared: Shared::Ports(BTreeSet::new()),
         }
     }
 
@@ -47,17 +34,6 @@ impl Ports {
         let bit = 1 << (port % 64);
         let word = &mut words[usize::from(port / 64)];
         *word = if owned { *word | bit } else { *word & !bit };
-    }
-
-    pub(crate) fn share(&mut self, shared: Shared) {
-        self.shared = shared;
-    }
-
-    pub(crate) fn is_shared(&self, port: u16) -> bool {
-        match &self.shared {
-            Shared::Ports(ports) => ports.contains(&port),
-            Shared::All => true,
-        }
     }
 
     pub(crate) fn is_owned(&self, protocol: Protocol, port: u16) -> bool {

@@ -4,7 +4,7 @@ use super::Stack;
 use super::config::Config;
 use super::ids::SocketId;
 use super::layout::Memory;
-use super::ports::{Protocol, Shared};
+use super::ports::Protocol;
 use super::tcp::{self, Restored, Tcp};
 use super::time::Instant;
 use std::collections::BTreeSet;
@@ -45,9 +45,4 @@ impl Stack {
         self.tcp.is_empty()
     }
 
-    /// From now on others may have these ports besides: what belongs to no connection is not answered
-    /// there.
-    pub fn tcp_share(&mut self, ports: Shared) {
-        self.ports.share(ports);
-    }
 }

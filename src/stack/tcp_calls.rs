@@ -145,6 +145,17 @@ impl Stack {
         self.tcp.listener_status(id)
     }
 
+    /// IP and TCP header of the SYN that opened a connection (TCP_SAVED_SYN); none if its listener
+    /// did not ask for them, or they were let go.
+    pub fn tcp_saved_syn(&self, id: SocketId) -> Option<&[u8]> {
+        self.tcp.saved_syn(id)
+    }
+
+    /// Lets go of them.
+    pub fn tcp_forget_saved_syn(&mut self, id: SocketId) {
+        self.tcp.forget_saved_syn(id);
+    }
+
     /// Takes in what setsockopt changed on a connection or listener.
     pub fn tcp_set_options(&mut self, now: Instant, id: SocketId, options: &TcpOptions) {
         self.tcp.set_options(now, id, options, &mut self.pool);

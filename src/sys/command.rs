@@ -50,7 +50,7 @@ fn ethtool_value(socket: impl AsFd, interface: &str, command: u32) -> Option<boo
     // The last byte stays zero: it ends the name.
     let room = request.ifr_name.len() - 1;
     for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.bytes()) {
-        *to = from.cast_signed();
+        *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: the request points to a value of the layout its command names, both outlive the call,

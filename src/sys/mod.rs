@@ -6,6 +6,7 @@
 //! `syscalls`. Nothing here touches errno.
 
 pub mod bpf;
+pub mod cancel;
 pub mod clock;
 pub mod descriptor;
 pub mod file;

@@ -13,6 +13,7 @@ mod hostile;
 mod icmp;
 mod ipv4;
 mod loopback;
+mod sharing;
 mod tcp;
 mod transfer;
 mod udp;

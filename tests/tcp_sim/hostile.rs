@@ -127,6 +127,8 @@ impl Target {
             source: PEER,
             destination: *LOCAL.ip(),
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         let take = self.random.percent(50);
         let payload = &self.payload[..len];

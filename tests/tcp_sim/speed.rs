@@ -66,6 +66,8 @@ impl Pair {
             source: ADDRESSES[from],
             destination: ADDRESSES[to],
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         while self.tcps[from].poll_segment(self.now, &self.pools[from], &mut path, &mut out) {
             self.payload.clear();

@@ -124,6 +124,8 @@ impl Host {
             source: from,
             destination: self.address,
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         let (got, takes) = (&mut self.got, self.takes);
         self.tcp

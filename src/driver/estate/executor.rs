@@ -23,7 +23,8 @@ use crate::driver::interface;
 use crate::driver::seat::{Seat, poll_with_own};
 use crate::driver::start::{self, Site};
 use crate::memory::Region;
-use crate::stack::ports::Shared;
+use crate::stack::ports::Protocol;
+use crate::stack::sharing::Sharing;
 use crate::sys::wait::{borrow, entry};
 use crate::sys::{clock, descriptor, option, pair, process, words};
 
@@ -90,11 +91,14 @@ impl Executor {
         engine.seat = Seat::Background;
         if own_address {
             // Another process may have the address by now.
-            engine.stack.tcp_share(Shared::All);
+            engine.stack.share_all_ports();
         }
         let now = engine.now();
         engine.stack.tcp_close_all(now);
         engine.finish_pass();
+        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
+            share(&mut engine, copy.port);
+        }
         Ok(Self { engine, leases })
     }
 
@@ -132,12 +136,17 @@ impl Executor {
         }
         let unfinished = self.engine.stack.tcp_unfinished_ports();
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        if self.leases.release_all_but(&unfinished) {
-            let shared = Shared::Ports(self.leases.released.clone());
-            self.engine.stack.tcp_share(shared);
+        for port in self.leases.release_all_but(&unfinished) {
+            share(&mut self.engine, port);
         }
         self.leases.chosen.is_empty()
     }
+}
+
+/// The port may be another's besides: what belongs to no connection is not answered there.
+fn share(engine: &mut Engine, port: u16) {
+    let stack = &mut engine.stack;
+    stack.share_port(Protocol::Tcp, port, Sharing::unknown());
 }
 
 fn restore(
@@ -168,8 +177,6 @@ struct Leases {
     chosen: Vec<LeaseCopy>,
     /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
     _pooled: Vec<LeaseCopy>,
-    /// Ports that were given back.
-    released: BTreeSet<u16>,
 }
 
 impl Leases {
@@ -182,14 +189,12 @@ impl Leases {
         Self {
             chosen,
             _pooled: pooled,
-            released: BTreeSet::new(),
         }
     }
 
-    /// Gives back what is not `unfinished`; whether there was anything.
-    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> bool {
-        let before = self.chosen.len();
-        let released = &mut self.released;
+    /// Gives back what is not `unfinished`; which ports that were.
+    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
+        let mut released = BTreeSet::new();
         self.chosen.retain(|copy| {
             let kept = unfinished.contains(&copy.port);
             if !kept {
@@ -197,6 +202,6 @@ impl Leases {
             }
             kept
         });
-        self.chosen.len() < before
+        released
     }
 }

@@ -48,6 +48,7 @@ pub fn open(
             engine.endpoints.set_role(id, Role::Datagram(datagram));
             engine.watch_end(id);
             engine.refilter();
+            regroup(engine, state);
             Ok(datagram)
         }
         Err(errno) => {
@@ -55,6 +56,13 @@ pub fn open(
             engine.ports.release(&mut engine.stack, lease);
             Err(errno)
         }
+    }
+}
+
+/// Whether it has a peer counts where a port is shared (SO_REUSEPORT).
+fn regroup(engine: &mut Engine, state: &State) {
+    if let Some(local) = state.local.filter(|_| state.options.reuse_port) {
+        engine.regroup(Protocol::Udp, local.port());
     }
 }
 
@@ -108,6 +116,7 @@ pub fn connect(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
+    regroup(engine, state);
     Ok(Rest::Done)
 }
 
@@ -127,6 +136,7 @@ fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
             .udp_connect(datagram, None)
             .map_err(errno::of)?;
         engine.stack.udp_set_local(datagram, bound);
+        regroup(engine, state);
     } else {
         engine.endpoints.set_role(id, Role::Undecided);
         engine.stack.udp_close(datagram);

@@ -149,9 +149,13 @@ pub(super) fn note(
     let number = number(value);
     let on = number != 0;
     match level {
+        libc::SOL_SOCKET if name == libc::SO_MAX_PACING_RATE => {
+            options.pacing_rate = pacing_rate(value);
+        }
         libc::SOL_SOCKET => note_socket(options, name, number),
         libc::IPPROTO_TCP => match name {
             libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
+            libc::TCP_SAVE_SYN => options.save_syn = on,
             libc::TCP_INQ => options.ancillary.unread = on,
             _ => {}
         },
@@ -219,6 +223,17 @@ fn number(value: &[u8]) -> i32 {
         [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
         [byte, ..] => i32::from(*byte),
         [] => 0,
+    }
+}
+
+/// SO_MAX_PACING_RATE takes a long number, too; all ones are no bound.
+fn pacing_rate(value: &[u8]) -> Option<u64> {
+    match value.first_chunk().map(|eight| u64::from_ne_bytes(*eight)) {
+        Some(long) => (long != u64::MAX).then_some(long),
+        None => {
+            let short = number(value).cast_unsigned();
+            (short != u32::MAX).then_some(u64::from(short))
+        }
     }
 }
 

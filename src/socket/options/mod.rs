@@ -140,6 +140,9 @@ pub struct Options {
     pub not_sent_low_water: u32,
     /// `None`: the configured one.
     pub congestion: Option<Congestion>,
+    /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
+    pub pacing_rate: Option<u64>,
+    pub save_syn: bool,
     /// -1: the default.
     pub time_to_live: i32,
     pub service: u8,
@@ -196,6 +199,8 @@ impl Options {
             user_timeout: 0,
             not_sent_low_water: 0,
             congestion: None,
+            pacing_rate: None,
+            save_syn: false,
             time_to_live: -1,
             service: 0,
             min_ttl: 0,
@@ -278,6 +283,9 @@ impl Options {
             linger2: (self.linger2 >= 0).then(|| seconds(self.linger2)),
             congestion: self.congestion,
             unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
+            pacing_rate: self.pacing_rate,
+            save_syn: self.save_syn,
+            receive_errors: self.receive_errors,
             min_ttl: self.min_ttl,
             ttl: self.ttl(),
             tos: self.service,

@@ -68,6 +68,12 @@ pub struct TcpOptions {
     pub congestion: Option<Congestion>,
     /// TCP_NOTSENT_LOWAT: bytes not sent that stop the user from sending; `None`: no bound.
     pub unsent_low_water: Option<u32>,
+    /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
+    pub pacing_rate: Option<u64>,
+    /// TCP_SAVE_SYN: the headers of SYNs that open connections are kept.
+    pub save_syn: bool,
+    /// IP_RECVERR: what ICMP says is an error at once.
+    pub receive_errors: bool,
     /// IP_MINTTL: segments that arrive with less are dropped.
     pub min_ttl: u8,
     /// IP_TTL.
@@ -97,6 +103,9 @@ impl Default for TcpOptions {
             linger2: Some(Duration::from_secs(60)),
             congestion: None,
             unsent_low_water: None,
+            pacing_rate: None,
+            save_syn: false,
+            receive_errors: false,
             min_ttl: 0,
             ttl: 64,
             tos: 0,

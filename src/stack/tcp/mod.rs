@@ -36,6 +36,7 @@ mod kept;
 mod listener;
 mod loss;
 mod output;
+mod pacing;
 mod passive;
 mod progress;
 mod ranges;
@@ -43,6 +44,7 @@ mod rcv;
 mod reply;
 mod restore;
 mod rtt;
+mod saved_syn;
 mod segment;
 mod settle;
 mod snd;
@@ -75,6 +77,7 @@ use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
+use self::saved_syn::SavedSyns;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
@@ -102,6 +105,7 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
+    saved_syns: SavedSyns,
     counters: Counters,
 }
 
@@ -137,6 +141,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
+            saved_syns: SavedSyns::default(),
             counters: Counters::default(),
         }
     }
@@ -152,7 +157,7 @@ impl Tcp {
     pub fn receive_segment(
         &mut self,
         now: Instant,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         repr: &Repr,
         payload: &[u8],
         pool: &mut Pool,
@@ -181,7 +186,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         mut segment: Segment<'_>,
         pool: &mut Pool,
         deliver: &mut Deliver<'_>,
@@ -202,6 +207,7 @@ impl Tcp {
             replies: &mut self.replies,
             counters: &mut self.counters,
             accept_room,
+            alone: ip.answer_unknown,
         };
         // How the steps ended does not matter here: they left their marks.
         let _ = if tcb.state == State::SynSent {

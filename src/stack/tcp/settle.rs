@@ -103,6 +103,7 @@ impl Tcp {
             if tcb.is_orphan() {
                 self.freed.push_back(tcb.id);
             }
+            self.saved_syns.forget(index);
             self.connections.remove(index);
         }
     }

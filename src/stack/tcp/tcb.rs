@@ -220,6 +220,8 @@ pub(super) struct Tcb {
     pub(super) heard: Instant,
     /// When the last challenge ACK was sent.
     pub(super) challenged: Maybe<Instant>,
+    /// Until when data waits, for the rate's sake.
+    pub(super) paced_until: Instant,
 }
 
 /// What a new connection is made of.
@@ -284,6 +286,7 @@ impl Tcb {
             tally: Tally::default(),
             heard: opening.now,
             challenged: Maybe::NONE,
+            paced_until: opening.now,
         };
         tcb.marks.syn = true;
         tcb.marks.output = true;

@@ -49,6 +49,11 @@ impl Stack {
                 self.deliver(id, &datagram, data, sink);
             }
         } else if let Some(id) = self.udp.find(local, datagram.from) {
+            let shares = !arrival.looped && self.udp.get(id).is_some_and(super::Socket::shares);
+            let takes = || self.shared_ports.takes(Protocol::Udp, local, datagram.from);
+            if shares && !takes() {
+                return self.counters.drop(Drop::PortNotOwned);
+            }
             self.deliver(id, &datagram, data, sink);
         } else {
             self.counters.drop(Drop::UdpNoSocket);

@@ -86,6 +86,11 @@ impl Socket {
         self.send_buffer = options.send_buffer.unwrap_or(limits.wmem_default);
     }
 
+    /// Whether others may have what is sent to its address.
+    fn shares(&self) -> bool {
+        self.options.reuse_port && self.remote.is_none()
+    }
+
     /// What its queue costs.
     fn charge(&self) -> usize {
         self.payloads.len() + self.datagrams.len() * OVERHEAD
@@ -167,6 +172,15 @@ impl Udp {
         fitting
             .nth(self.keyed.hash_one(remote) as usize % count)
             .copied()
+    }
+
+    /// The addresses of sockets without a peer that share a port (SO_REUSEPORT).
+    pub(super) fn sharing_sockets(&self, port: u16) -> Vec<Ipv4Addr> {
+        let sockets = self.with_port(port).iter().filter_map(|&id| self.get(id));
+        sockets
+            .filter(|socket| socket.shares())
+            .map(|socket| *socket.local.ip())
+            .collect()
     }
 
     /// Whether some socket is there for a datagram from `remote` to `local`.

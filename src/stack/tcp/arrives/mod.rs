@@ -37,6 +37,8 @@ pub(super) struct Arrival<'a> {
     pub(super) counters: &'a mut Counters,
     /// Whether the listener this connection came from, if any, can take it.
     pub(super) accept_room: bool,
+    /// No other stack shares the port.
+    pub(super) alone: bool,
 }
 
 /// A segment: its header, and what of it is not yet done with.
