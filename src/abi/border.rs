@@ -4,11 +4,8 @@ use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
 use crate::control::log;
-<<<<<<< HEAD
-use crate::sys::cancel;
-=======
 use crate::driver::GivenUp;
->>>>>>> programs
+use crate::sys::cancel;
 use crate::sys::user::{Access, check};
 
 /// What C functions return for success and failure.
@@ -37,24 +34,18 @@ pub fn errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
-<<<<<<< HEAD
+/// A panic is EIO; EINTR if the process failed to become another program meanwhile.
 fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-=======
-/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO (EINTR if the
-/// process failed to become another program meanwhile).
-pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         if panic.is::<GivenUp>() {
             return Err(Errno::INTR);
         }
->>>>>>> programs
         log::error("a defect: a call failed where it never should (please report it)");
         Err(Errno::IO)
     })
 }
 
-/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
+/// Runs the body of an exported function: an error becomes -1 and errno.
 pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
     caught(body).unwrap_or_else(|errno| {
         set_errno(errno);

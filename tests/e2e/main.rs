@@ -16,11 +16,8 @@ mod family;
 mod idle;
 mod keeper;
 mod refusals;
-<<<<<<< HEAD
 mod reuseport;
-=======
 mod runtimes;
->>>>>>> programs
 mod servers;
 mod sharing;
 mod shells;
