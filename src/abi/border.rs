@@ -34,7 +34,8 @@ pub fn errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
-/// A panic is EIO; EINTR if the process failed to become another program meanwhile.
+/// Runs `body`: a panic becomes EIO (EINTR if the process failed to become another program
+/// meanwhile).
 fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         if panic.is::<GivenUp>() {
@@ -45,7 +46,7 @@ fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     })
 }
 
-/// Runs the body of an exported function: an error becomes -1 and errno.
+/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
 pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
     caught(body).unwrap_or_else(|errno| {
         set_errno(errno);
