@@ -96,7 +96,7 @@ fn run() {
                 guard.timer.start(guard.patrol_interval);
                 sleep(guard);
             }
-            Seat::Thread => {
+            Seat::Thread(_) => {
                 guard.lengthen_patrol();
                 guard.patrolled = false;
                 guard.patrol_for_will();

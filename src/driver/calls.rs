@@ -43,6 +43,11 @@ impl Engine {
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
     }
 
+    /// Has arrivals stamped by the interface from now on: a socket asks when they came.
+    pub fn stamp_arrivals(&mut self) {
+        self.link.stamp();
+    }
+
     /// Index of the driven interface.
     pub fn interface_index(&self) -> u32 {
         let mirror = self.mirror.as_ref();
@@ -61,7 +66,7 @@ impl Engine {
 
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
-        self.seat == Seat::Thread
+        matches!(self.seat, Seat::Thread(_))
     }
 
     /// Whether the link was not served for so long that a busy program should look at it by the
@@ -89,21 +94,6 @@ impl Engine {
             .of_socket(listener)
             .and_then(|id| self.endpoints.get(id));
         endpoint.map_or(0, |endpoint| endpoint.in_flight as u64)
-    }
-
-    /// Tells the stack whether the program has something left to read in the pair: a connection that
-    /// is closed then is reset. Who reads unseen is believed to have read all.
-    pub fn note_unread(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        let unread = endpoint.passed > 0 && !endpoint.is_shared();
-        if unread != endpoint.told_unread
-            && let Role::Connection(connection) = endpoint.role
-        {
-            endpoint.told_unread = unread;
-            self.stack.tcp_note_unread(connection, unread);
-        }
     }
 
     /// A call has received something.

@@ -61,8 +61,6 @@ pub struct Endpoint {
     pub unread: bool,
     /// Bytes passed to the pair that no call of ours has taken out.
     pub passed: usize,
-    /// The stack was told that there are some.
-    pub(super) told_unread: bool,
     /// Where the urgent mark is.
     pub mark: Mark,
     /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
@@ -178,7 +176,6 @@ impl Endpoint {
             full: false,
             unread: false,
             passed: 0,
-            told_unread: false,
             mark: Mark::None,
             filler: 0,
             overflow: false,

@@ -20,6 +20,7 @@ use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ethernet::Facts;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
@@ -90,6 +91,8 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// Waits that have taken the seat.
+    pub(super) waits: u64,
     /// A thread of the program sleeps in the seat, and was not woken yet.
     pub(super) holder_sleeps: bool,
     /// Sockets were settled since the call that waits looked last.
@@ -195,6 +198,7 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            waits: 0,
             holder_sleeps: false,
             changed: false,
             alarm,
@@ -344,8 +348,11 @@ impl Engine {
             self.stack.receive_frame(
                 now,
                 frame,
-                checksum(received.checksum),
-                received.gso_size,
+                Facts {
+                    checksum: checksum(received.checksum),
+                    segment: received.gso_size,
+                    stamp: received.stamp,
+                },
                 &mut sink,
             );
             drained += received.len;

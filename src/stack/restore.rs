@@ -2,7 +2,6 @@
 
 use super::Stack;
 use super::config::Config;
-use super::ids::SocketId;
 use super::layout::Memory;
 use super::ports::Protocol;
 use super::tcp::{self, Restored, Tcp};
@@ -21,12 +20,6 @@ impl Stack {
             stack.set_port_owned(Protocol::Tcp, port, true);
         }
         (stack, restored)
-    }
-
-    /// Notes whether the user of a connection was passed something that it has not read: what
-    /// [`Self::tcp_close_all`] goes by.
-    pub fn tcp_note_unread(&mut self, connection: SocketId, unread: bool) {
-        self.tcp.note_unread(connection, unread);
     }
 
     /// All users are gone, as when their process died: closes every listener and connection. What

@@ -315,6 +315,12 @@ impl Options {
         }
     }
 
+    /// Whether datagrams come with the time of their arrival.
+    fn wants_times(&self) -> bool {
+        let stamped = self.stamp != Stamp::None || self.ancillary.stamping.is_some();
+        stamped && self.kind == Kind::Datagram
+    }
+
     fn ttl(&self) -> u8 {
         u8::try_from(self.time_to_live).unwrap_or(64)
     }

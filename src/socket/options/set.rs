@@ -95,6 +95,9 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
         if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
             engine.forget_errors(id);
         }
+        if state.options.wants_times() {
+            engine.stamp_arrivals();
+        }
         if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
             datagram::push(engine, state);
         }
