@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use super::seat::Seat;
-use super::{Engine, lock};
+use super::{Engine, estate, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
 use crate::link::PacketSocket;
@@ -37,6 +37,7 @@ impl Engine {
         if self.seat != Seat::Empty {
             // Who sleeps in the seat polls the alarm, too.
             self.set_alarm();
+            self.patrol_for_will();
             return;
         }
         self.take_up_successor();
@@ -103,15 +104,10 @@ fn start() -> bool {
 
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
-    while let Some(mut guard) = lock() {
+    while let Some(mut guard) = lock().and_then(estate::attend) {
         if let Some(relief) = guard.due_relief() {
             drop(guard);
             relief.bring();
-            continue;
-        }
-        if let Some(retired) = guard.link.retired() {
-            drop(guard);
-            drop(retired);
             continue;
         }
         let idle = guard.time.saturating_sub(guard.served_at);
@@ -128,9 +124,10 @@ fn run() {
                 guard.timer.start(guard.patrol_interval);
                 sleep(guard);
             }
-            Seat::Thread => {
+            Seat::Thread(_) => {
                 guard.lengthen_patrol();
                 guard.patrolled = false;
+                guard.patrol_for_will();
                 sleep(guard);
             }
         }
@@ -172,7 +169,8 @@ fn drive(mut guard: super::Guard) {
         guard.background_bell.as_fd().as_raw_fd(),
         libc::POLLIN,
     )];
-    let ready = guard.poll(&mut bell, None, None);
+    let timeout = guard.will_is_due();
+    let ready = guard.poll(&mut bell, timeout, None);
     if bell[0].revents != 0 {
         guard.background_bell.silence();
     }

@@ -12,6 +12,7 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Role;
+use super::estate::attend_heir;
 use super::lifeline;
 use super::seat::Seat;
 use super::{Guard, lock, process};
@@ -26,7 +27,7 @@ pub fn before_exec() {
         descriptor::restore_limit();
         return;
     };
-    let needed = guard.has_sockets() || !guard.stack.tcp_is_done();
+    let needed = guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for();
     if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
         return;
@@ -55,13 +56,16 @@ fn serve(guard: &mut Guard) -> ! {
     guard.forget_programs();
     guard.reopen_window();
     guard.seat = Seat::Background;
-    while guard.has_sockets() || !guard.stack.tcp_is_done() {
+    while guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for() {
         guard.set_alarm();
-        match guard.poll(&mut [], None, None) {
+        let timeout = guard.will_is_due();
+        match guard.poll(&mut [], timeout, None) {
             Ok(ready) => guard.pass(ready, None),
             Err(_) => break,
         }
+        attend_heir(guard);
     }
+    guard.revoke_if_needless();
     end(0)
 }
 

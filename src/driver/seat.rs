@@ -5,18 +5,19 @@ use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::Direct;
-use super::{Engine, Guard};
+use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
+use crate::sys::handlers::{self, Sleep};
 use crate::sys::wait::{SignalMask, entry, poll_for};
-use crate::sys::{cancel, clock};
+use crate::sys::{cancel, clock, signal};
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seat {
     /// Nobody; the background thread will, if it stays so.
     Empty,
-    /// A thread of the program that waits in a call of ours.
-    Thread,
+    /// A thread of the program that waits in a call of ours: the wait's number.
+    Thread(u64),
     /// The background thread.
     Background,
 }
@@ -46,8 +47,11 @@ pub struct Wait<'a> {
 pub enum Interruption {
     /// The deadline has passed.
     TimedOut,
-    /// A signal handler ran.
-    Signal,
+    /// A signal handler ran; whether it asks for the call to be restarted (SA_RESTART).
+    Signal {
+        /// So do all that ran.
+        restarts: bool,
+    },
     /// The thread is to end (pthread_cancel(3)).
     Cancelled,
 }
@@ -65,21 +69,23 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
+    let since = handlers::runs();
     guard.changed = false;
     if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.erring.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
     }
-    let drives = guard.take_seat();
-    if drives {
-        guard.collecting = request.set;
-        guard.direct = direct.as_ref().map(|direct| direct.socket).or(request.own);
-    }
+    let own = direct.as_ref().map(|direct| direct.socket).or(request.own);
+    let place = guard.take_seat(request, own);
     let result = loop {
+        let drives = guard.is_seated(place);
         let now = guard.time;
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             break Err(Interruption::TimedOut);
+        }
+        if let Some(restarts) = handlers::ran(since) {
+            break Err(Interruption::Signal { restarts });
         }
         let link_left = drives && core::mem::take(&mut guard.link_left);
         let changed = core::mem::take(&mut guard.changed);
@@ -98,17 +104,27 @@ pub fn wait<T>(
             Ok(ready) if drives => {
                 guard.pass(ready, direct.as_deref_mut());
                 guard.changed = false;
+                if handlers::any_wait() {
+                    // What the pass has raised is handled before the call goes on.
+                    guard.asleep(Sleep::Driving, || {});
+                }
             }
             Ok(_) => {}
             Err(Errno::INTR) => {
                 if let Some(value) = ready(guard, direct.as_deref_mut()) {
                     break Ok(value);
                 }
-                match cancel::called() {
-                    None => break Err(Interruption::Signal),
-                    Some(true) => break Err(Interruption::Cancelled),
-                    Some(false) => continue,
+                match (handlers::ran(since), cancel::called()) {
+                    (_, Some(true)) => break Err(Interruption::Cancelled),
+                    (Some(restarts), _) => break Err(Interruption::Signal { restarts }),
+                    (None, Some(false)) => {}
+                    // By a handler that is not in our hands.
+                    (None, None) => {
+                        let restarts = signal::all_restart();
+                        break Err(Interruption::Signal { restarts });
+                    }
                 }
+                continue;
             }
             // The descriptors are the program's: whatever is wrong with them, its own call on
             // them says it best.
@@ -118,7 +134,7 @@ pub fn wait<T>(
             break Ok(value);
         }
     };
-    if drives {
+    if guard.is_seated(place) {
         guard.leave_seat();
     }
     result
@@ -142,10 +158,19 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
         true => &mut [],
         false => &mut *request.fds,
     };
-    guard.holder_sleeps = true;
-    let woken = guard.poll(fds, timeout, request.mask.as_ref());
-    guard.holder_sleeps = false;
-    let mut ready = woken?;
+    let mut ready = if fds.is_empty() && guard.link.has_frame() {
+        guard.ready_at_once()
+    } else {
+        let own = guard.descriptors();
+        let mask = request.mask;
+        guard.holder_sleeps = true;
+        let woken = guard.asleep(Sleep::Driving, || {
+            cancel::interruptible(|| poll_with_own(own, fds, timeout, mask.as_ref()))
+        });
+        let woken = woken.ok_or(Errno::INTR)?;
+        guard.holder_sleeps = false;
+        woken?
+    };
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
     guard.idle = ready.slept;
     guard.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
@@ -161,7 +186,10 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.beside += 1;
-    let woken = guard.unlocked(|| cancel::interruptible(|| poll_for(fds, timeout, mask.as_ref())));
+    let woken = guard.asleep(Sleep::Beside, || {
+        cancel::interruptible(|| poll_for(fds, timeout, mask.as_ref()))
+    });
+    let woken = woken.ok_or(Errno::INTR)?;
     guard.beside -= 1;
     woken?;
     guard.kernel_news = true;
@@ -172,9 +200,42 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     })
 }
 
+/// Gives up what a thread holds that sleeps: one of the program's handlers is about to run in it.
+pub(super) fn give_up(how: Sleep) {
+    let Some(mut guard) = lock() else { return };
+    match how {
+        Sleep::Driving => {
+            guard.holder_sleeps = false;
+            guard.leave_seat();
+        }
+        Sleep::Beside => guard.beside -= 1,
+    }
+}
+
+impl Engine {
+    /// The engine's descriptors: the link's, and what watches all the others. Not an epoll set of both:
+    /// it would be told of each frame, though nobody waits.
+    pub(super) fn descriptors(&self) -> [RawFd; 2] {
+        [
+            self.link.wait_fd().as_raw_fd(),
+            self.set.as_fd().as_raw_fd(),
+        ]
+    }
+
+    /// What a wait finds that need not be made, since the link is known to have frames. The pass looks
+    /// at the ends if it has not for a while.
+    fn ready_at_once(&mut self) -> Ready {
+        self.time = clock::monotonic();
+        Ready {
+            link: true,
+            ends: true,
+            slept: false,
+        }
+    }
+}
+
 impl Guard {
-    /// Polls the engine's descriptors and `extra`, unlocked; where there is nothing extra, not even
-    /// that while the link is known to have frames.
+    /// Polls the engine's descriptors and `extra`, unlocked, for those who serve it all the time.
     pub(super) fn poll(
         &mut self,
         extra: &mut [libc::pollfd],
@@ -182,24 +243,16 @@ impl Guard {
         mask: Option<&SignalMask>,
     ) -> Result<Ready, Errno> {
         if extra.is_empty() && self.link.has_frame() {
-            self.time = clock::monotonic();
-            // The pass looks at the ends if it has not for a while.
-            return Ok(Ready {
-                link: true,
-                ends: true,
-                slept: false,
-            });
+            return Ok(self.ready_at_once());
         }
-        // Not an epoll set of both: it would be told of each frame, though nobody waits.
-        let link = self.link.wait_fd().as_raw_fd();
-        let ends = self.set.as_fd().as_raw_fd();
-        self.unlocked(|| cancel::interruptible(|| poll_all(link, ends, extra, timeout, mask)))
+        let own = self.descriptors();
+        self.unlocked(|| poll_with_own(own, extra, timeout, mask))
     }
 }
 
-fn poll_all(
-    link: RawFd,
-    ends: RawFd,
+/// Polls the engine's descriptors and some of the program's.
+pub(super) fn poll_with_own(
+    own: [RawFd; 2],
     extra: &mut [libc::pollfd],
     timeout: Option<Duration>,
     mask: Option<&SignalMask>,
@@ -212,8 +265,8 @@ fn poll_all(
         many.resize(extra.len() + 2, entry(-1, 0));
         &mut many[..]
     };
-    fds[0] = entry(link, libc::POLLIN);
-    fds[1] = entry(ends, libc::POLLIN);
+    fds[0] = entry(own[0], libc::POLLIN);
+    fds[1] = entry(own[1], libc::POLLIN);
     fds[2..].copy_from_slice(extra);
     poll_for(fds, timeout, mask)?;
     for (to, from) in extra.iter_mut().zip(&fds[2..]) {
@@ -227,15 +280,24 @@ fn poll_all(
 }
 
 impl Engine {
-    /// Takes the seat unless another thread of the program has it.
-    pub(super) fn take_seat(&mut self) -> bool {
+    /// Takes the seat for `request`, which takes the bytes of `own` by itself, unless another
+    /// thread of the program has it. The number of the wait, if it has the seat now.
+    fn take_seat(&mut self, request: &Wait<'_>, own: Option<SocketId>) -> Option<u64> {
         match self.seat {
-            Seat::Thread => return false,
+            Seat::Thread(_) => return None,
             Seat::Background => self.call_background_off(),
             Seat::Empty => {}
         }
-        self.seat = Seat::Thread;
-        true
+        self.waits += 1;
+        self.seat = Seat::Thread(self.waits);
+        self.collecting = request.set;
+        self.direct = own;
+        Some(self.waits)
+    }
+
+    /// Whether the wait that took the seat as `place` has it still.
+    fn is_seated(&self, place: Option<u64>) -> bool {
+        place.is_some_and(|wait| self.seat == Seat::Thread(wait))
     }
 
     /// Gives the seat up; [`Engine::patrol`] sees to what follows.

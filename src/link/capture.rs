@@ -112,6 +112,10 @@ impl<L: Link> Link for Capture<L> {
         Ok(taken)
     }
 
+    fn stamp(&mut self) {
+        self.inner.stamp();
+    }
+
     fn wait_fd(&self) -> BorrowedFd<'_> {
         self.inner.wait_fd()
     }
@@ -133,8 +137,8 @@ impl<L: Link> Link for Capture<L> {
         self.inner.succeed(successor)
     }
 
-    fn retired(&mut self) -> Option<OwnedFd> {
-        self.inner.retired()
+    fn plain_fd(&self) -> BorrowedFd<'_> {
+        self.inner.plain_fd()
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

@@ -54,6 +54,7 @@ pub struct Impair<L> {
 struct Arrived {
     checksum: Checksum,
     gso_size: u16,
+    stamp: u64,
 }
 
 impl<L: Link> Impair<L> {
@@ -107,6 +108,7 @@ impl<L: Link> Link for Impair<L> {
             let arrived = Arrived {
                 checksum: received.checksum,
                 gso_size: received.gso_size,
+                stamp: received.stamp,
             };
             let frame = received.bytes;
             let copy = || frame.to_vec();
@@ -125,6 +127,7 @@ impl<L: Link> Link for Impair<L> {
             bytes: place,
             checksum: waiting.facts.checksum,
             gso_size: waiting.facts.gso_size,
+            stamp: waiting.facts.stamp,
         }))
     }
 
@@ -152,6 +155,10 @@ impl<L: Link> Link for Impair<L> {
         Ok(frames.len())
     }
 
+    fn stamp(&mut self) {
+        self.inner.stamp();
+    }
+
     fn wait_fd(&self) -> BorrowedFd<'_> {
         self.inner.wait_fd()
     }
@@ -176,8 +183,8 @@ impl<L: Link> Link for Impair<L> {
         self.inner.succeed(successor)
     }
 
-    fn retired(&mut self) -> Option<OwnedFd> {
-        self.inner.retired()
+    fn plain_fd(&self) -> BorrowedFd<'_> {
+        self.inner.plain_fd()
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

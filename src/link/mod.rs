@@ -59,6 +59,8 @@ pub struct Received<'a> {
     pub checksum: Checksum,
     /// Payload bytes of each segment that was merged into it; 0: a single frame.
     pub gso_size: u16,
+    /// When the interface had it, in nanoseconds since 1970; 0: not known ([`Link::stamp`]).
+    pub stamp: u64,
 }
 
 /// What is left to do for an outbound frame after the stack.
@@ -168,6 +170,9 @@ pub trait Link {
     /// that are due are transmitted.
     fn advance(&mut self, _now: u64) {}
 
+    /// Has arrivals stamped from now on, as far as the link can.
+    fn stamp(&mut self) {}
+
     /// Ends a pass: what was gathered on the side (a capture) is written out, and what was lent goes
     /// back. Nobody waits for [`Self::wait_fd`] before.
     fn flush(&mut self) {}
@@ -181,10 +186,9 @@ pub trait Link {
         Err(Errno::OPNOTSUPP)
     }
 
-    /// The socket that was succeeded, once nothing is left in it. To close it takes some
-    /// milliseconds.
-    fn retired(&mut self) -> Option<OwnedFd> {
-        None
+    /// What another process can go on with that shares nothing else with this one.
+    fn plain_fd(&self) -> BorrowedFd<'_> {
+        self.wait_fd()
     }
 
     /// Says whether a process that is forked now is to go on with the link, for which it needs what
@@ -229,6 +233,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).advance(now);
     }
 
+    fn stamp(&mut self) {
+        (**self).stamp();
+    }
+
     fn flush(&mut self) {
         (**self).flush();
     }
@@ -237,8 +245,8 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).succeed(successor)
     }
 
-    fn retired(&mut self) -> Option<OwnedFd> {
-        (**self).retired()
+    fn plain_fd(&self) -> BorrowedFd<'_> {
+        (**self).plain_fd()
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

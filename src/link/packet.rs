@@ -46,11 +46,13 @@ pub struct PacketSocket {
     ring: Option<Ring>,
     /// The ring has told of a frame on the socket that was not fetched yet.
     owed: bool,
-    /// The socket before this one, while something may be left in it.
-    before: Option<OwnedFd>,
-    /// The same afterwards.
-    retired: Option<OwnedFd>,
+    /// The socket before this one, which has no ring, and admits nothing any more.
+    plain: Option<OwnedFd>,
+    /// Something may be left in it.
+    left: bool,
     statistics: Statistics,
+    /// Arrivals are stamped.
+    stamps: bool,
 }
 
 impl PacketSocket {
@@ -83,9 +85,10 @@ impl PacketSocket {
             fd,
             ring: None,
             owed: false,
-            before: None,
-            retired: None,
+            plain: None,
+            left: false,
             statistics: Statistics::default(),
+            stamps: false,
         }
     }
 
@@ -108,7 +111,7 @@ impl PacketSocket {
     /// Where the next frame is, and the header that came with it.
     fn find(&mut self, buffer: &mut [u8]) -> Result<Option<(VnetHeader, Place)>, Errno> {
         for _ in 0..MAX_SKIPPED {
-            if self.before.is_none() && !self.owed {
+            if !self.left && !self.owed {
                 match self.ring.as_mut().map(Ring::take) {
                     Some(None) => return Ok(None),
                     Some(Some(Slot::Frame(vnet))) => return Ok(Some((vnet, Place::Ring))),
@@ -120,11 +123,11 @@ impl PacketSocket {
                     None => {}
                 }
             }
-            let fetched = fetch(self.before.as_ref().unwrap_or(&self.fd), buffer);
+            let fetched = fetch(self.source(), buffer);
             match fetched {
                 Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) if self.before.is_some() => {
-                    self.retired = self.before.take();
+                Err(Errno::AGAIN) if self.left => {
+                    self.left = false;
                     continue;
                 }
                 Err(error) if error != Errno::AGAIN && error != Errno::INVAL => return Err(error),
@@ -142,6 +145,21 @@ impl PacketSocket {
             }
         }
         Ok(None)
+    }
+
+    /// The socket whose queue is to be read.
+    fn source(&self) -> &OwnedFd {
+        let plain = self.plain.as_ref().filter(|_| self.left);
+        plain.unwrap_or(&self.fd)
+    }
+
+    /// When what was received last arrived; 0: it is not known.
+    fn arrival(&self, place: &Place) -> u64 {
+        match (place, &self.ring) {
+            _ if !self.stamps => 0,
+            (Place::Ring, Some(ring)) => ring.arrival(),
+            _ => packet::last_arrival(self.source().as_fd()).unwrap_or(0),
+        }
     }
 
     /// Takes in what the kernel has counted, and forgotten by that.
@@ -189,6 +207,7 @@ impl Link for PacketSocket {
             return Ok(None);
         };
         self.statistics.received += 1;
+        let stamp = self.arrival(&place);
         let bytes = match (place, &self.ring) {
             (Place::Buffer(len), _) => &buffer[..len],
             (Place::Ring, Some(ring)) => ring.frame(),
@@ -203,11 +222,12 @@ impl Link for PacketSocket {
             bytes,
             checksum,
             gso_size: vnet.gso_size(),
+            stamp,
         }))
     }
 
     fn has_frame(&self) -> bool {
-        self.before.is_some() || self.ring.as_ref().is_some_and(Ring::has_next)
+        self.left || self.ring.as_ref().is_some_and(Ring::has_next)
     }
 
     fn take_error(&mut self) -> Option<Errno> {
@@ -236,6 +256,14 @@ impl Link for PacketSocket {
         Ok(taken)
     }
 
+    fn stamp(&mut self) {
+        if !self.stamps {
+            // The first question makes the kernel stamp what comes then.
+            let _ = packet::last_arrival(self.fd.as_fd());
+            self.stamps = true;
+        }
+    }
+
     fn wait_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -247,21 +275,25 @@ impl Link for PacketSocket {
     }
 
     fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
-        if self.before.is_some() {
+        if self.plain.is_some() {
             return Err(Errno::ALREADY);
         }
         let ring = Ring::map(successor.as_fd())?;
         // What comes between these two comes twice, as on any network: better than not at all.
         filter::copy(self.fd.as_fd(), successor.as_fd())?;
         filter::attach(self.fd.as_fd(), &filter::NOTHING)?;
+        if self.stamps {
+            let _ = packet::last_arrival(successor.as_fd());
+        }
         self.count_lost();
         self.ring = Some(ring);
-        self.before = Some(replace(&mut self.fd, successor));
+        self.plain = Some(replace(&mut self.fd, successor));
+        self.left = true;
         Ok(())
     }
 
-    fn retired(&mut self) -> Option<OwnedFd> {
-        self.retired.take()
+    fn plain_fd(&self) -> BorrowedFd<'_> {
+        self.plain.as_ref().unwrap_or(&self.fd).as_fd()
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

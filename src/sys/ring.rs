@@ -154,6 +154,14 @@ impl Ring {
         self.lent().get(self.frame.clone()).unwrap_or_default()
     }
 
+    /// When the kernel had it, in nanoseconds since 1970.
+    pub fn arrival(&self) -> u64 {
+        let word = |at: usize| Some(u32::from_ne_bytes(*self.lent().get(at..)?.first_chunk()?));
+        let seconds = word(offset_of!(Header, tp_sec)).unwrap_or(0);
+        let nanoseconds = word(offset_of!(Header, tp_nsec)).unwrap_or(0);
+        u64::from(seconds) * 1_000_000_000 + u64::from(nanoseconds)
+    }
+
     /// The slot that is lent.
     fn lent(&self) -> &[u8] {
         if !self.lent {

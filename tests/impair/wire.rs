@@ -38,6 +38,7 @@ impl Link for Wire {
             bytes,
             checksum,
             gso_size: 0,
+            stamp: 0,
         }))
     }
 
