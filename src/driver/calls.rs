@@ -66,7 +66,7 @@ impl Engine {
 
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
-        self.seat == Seat::Thread
+        matches!(self.seat, Seat::Thread(_))
     }
 
     /// Whether the link was not served for so long that a busy program should look at it by the

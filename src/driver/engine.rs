@@ -89,6 +89,8 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// Waits that have taken the seat.
+    pub(super) waits: u64,
     /// A thread of the program sleeps in the seat, and was not woken yet.
     pub(super) holder_sleeps: bool,
     /// Sockets were settled since the call that waits looked last.
@@ -192,6 +194,7 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            waits: 0,
             holder_sleeps: false,
             changed: false,
             alarm,

@@ -147,11 +147,9 @@ impl Engine {
         {
             return;
         }
-        loop {
+        while !self.stack.tcp_received(socket).is_empty() {
+            self.stack.tcp_begin_passing(socket);
             let bytes = self.stack.tcp_received(socket);
-            if bytes.is_empty() {
-                break;
-            }
             let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
                 endpoint.give_urgent(bytes[0])
             } else {
@@ -162,12 +160,12 @@ impl Engine {
                     endpoint.unread = true;
                     self.stack.tcp_consume(now, socket, count);
                 }
-                Err(Errno::AGAIN) => {
-                    endpoint.full = true;
+                Err(errno) => {
+                    self.stack.tcp_end_passing(socket);
+                    // Else shut down for reading: the bytes wait in the receive queue, as on Linux.
+                    endpoint.full = errno == Errno::AGAIN;
                     break;
                 }
-                // Shut down for reading: the bytes wait in the receive queue, as on Linux.
-                Err(_) => break,
             }
         }
         let also = if endpoint.full {
@@ -338,13 +336,19 @@ impl Engine {
                 filler => filler,
             };
             let most = most.min(buffer.len());
-            match pair::take(end, &mut buffer[..most]) {
+            self.stack.tcp_begin_passing(socket);
+            let taken = pair::take(end, &mut buffer[..most]);
+            if let Ok(count @ 1..) = taken
+                && endpoint.filler == 0
+            {
+                // The space was asked for above: all of it fits.
+                let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+            }
+            self.stack.tcp_end_passing(socket);
+            match taken {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
                 Ok(count) if endpoint.filler > 0 => endpoint.filler -= count,
-                Ok(count) => {
-                    // The space was asked for above: all of it fits.
-                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
-                }
+                Ok(_) => {}
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
                     return self.forget(id);

@@ -11,7 +11,7 @@ use super::interface::{self, FILTER_MAX};
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
 use super::refusal::{Obstacle, Refusal};
-use super::{ENGINE, INSIDE};
+use super::{ENGINE, Section, seat};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -27,7 +27,7 @@ use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
 use crate::sys::process::is_secure;
-use crate::sys::{clock, descriptor, words};
+use crate::sys::{clock, descriptor, handlers, words};
 
 const UNTRIED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -76,9 +76,10 @@ fn serves(state: u8) -> Service {
 }
 
 fn start() -> Service {
-    if INSIDE.replace(true) {
+    if handlers::enter() {
         return Service::Kernel;
     }
+    let section = Section;
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
         crate::sys::process::note_id();
@@ -88,13 +89,14 @@ fn start() -> Service {
         }
     }
     drop(slot);
-    INSIDE.set(false);
+    drop(section);
     serves(STATE.load(Ordering::Acquire))
 }
 
 fn install(slot: &mut Option<Box<Engine>>, engine: Engine) {
     ENGINE_ID.store(engine.id, Ordering::Release);
     *slot = Some(Box::new(engine));
+    handlers::take_over(seat::give_up);
     STATE.store(RUNNING, Ordering::Release);
 }
 

@@ -11,7 +11,7 @@ use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::pool::{CHUNK, Pool};
+use super::pool::{CHUNK, Link, Pool};
 use super::records::Area;
 use super::tcp::RECORDS;
 
@@ -118,8 +118,8 @@ impl Memory {
             listeners: areas.next()??,
         };
         drop(areas);
-        let links = rest.len() / (CHUNK + size_of::<u32>());
-        let (links, chunks) = <[u32]>::mut_from_prefix_with_elems(rest, links).ok()?;
+        let links = rest.len() / (CHUNK + size_of::<Link>());
+        let (links, chunks) = <[Link]>::mut_from_prefix_with_elems(rest, links).ok()?;
         Some(Self {
             tables,
             pool: Pool::new(links, chunks),

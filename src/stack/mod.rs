@@ -57,6 +57,7 @@ mod path_mtu;
 mod plain;
 pub mod pool;
 pub mod ports;
+mod queue;
 pub(crate) mod random;
 mod records;
 pub mod reports;

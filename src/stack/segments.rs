@@ -69,7 +69,7 @@ impl Stack {
             &segment,
             &packet.payload[header_len..],
             &mut self.pool,
-            &mut |id, data| sink.deliver(id, data),
+            &mut |id, data, passing| sink.deliver(id, data, passing),
         );
     }
 

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod descriptor;
 pub mod file;
 pub mod filter;
+pub mod handlers;
 pub mod local;
 pub mod lock;
 pub mod netlink;

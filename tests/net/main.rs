@@ -8,6 +8,7 @@ pub mod stack;
 #[path = "../support/simulation/mod.rs"]
 mod support;
 
+mod adoption;
 mod arp;
 mod hostile;
 mod icmp;

@@ -6,7 +6,7 @@ use crate::stack::counters::Drop;
 use crate::stack::error::Error;
 use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
-use crate::stack::sink::{Datagram, NoSink, Sink};
+use crate::stack::sink::{Datagram, NoSink, Passing, Sink};
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::stack::wire::ipv4;
 use crate::support::host::{FAR, Host, PEER, ROUTER, US, at, datagram};
@@ -320,7 +320,7 @@ fn broadcasts_reach_all_who_listen_and_need_permission_to_send() {
 struct First(Option<Vec<u8>>);
 
 impl Sink for First {
-    fn deliver(&mut self, _: SocketId, _: &[u8]) -> usize {
+    fn deliver(&mut self, _: SocketId, _: &[u8], _: &mut Passing) -> usize {
         0
     }
 

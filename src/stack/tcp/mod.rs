@@ -56,6 +56,7 @@ mod tcb;
 mod time_wait;
 mod timeouts;
 mod timers;
+mod timestamping;
 mod urgent;
 mod user;
 
@@ -203,6 +204,7 @@ impl Tcp {
             self.counters.count(Counter::TooFar);
             return;
         }
+        tcb.begin_change();
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
@@ -232,6 +234,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let believed = tcb.receive_icmp_error(pool, icmp);
         self.settle(now, index, pool);
         believed
@@ -241,6 +244,7 @@ impl Tcp {
     pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.begin_change();
                 tcb.run_timers(&mut Timeout {
                     now,
                     pool,
@@ -299,6 +303,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let before = tcb.retransmits;
         let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
             let cx = Output {
@@ -313,6 +318,7 @@ impl Tcp {
             self.sendings.look(tcb);
         }
         tcb.marks.output_listed = sent;
+        tcb.end_change();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
         if let Some(at) = tcb.deadlines.earliest() {

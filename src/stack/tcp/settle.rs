@@ -21,6 +21,9 @@ impl Tcp {
         }
         self.file(now, index, pool);
         self.list(index);
+        if let Some(tcb) = self.connections.get_mut(index) {
+            tcb.end_change();
+        }
         self.free_if_unowned(index, pool);
         while let Some(oldest) = self
             .time_waits
