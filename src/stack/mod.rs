@@ -59,6 +59,7 @@ pub mod pool;
 pub mod ports;
 mod queue;
 pub(crate) mod random;
+mod rations;
 mod records;
 pub mod reports;
 pub mod restore;
@@ -201,6 +202,11 @@ impl Stack {
     /// Bytes of the pool that queues hold.
     pub fn pool_used(&self) -> usize {
         self.pool.used()
+    }
+
+    /// Bytes of the whole pool.
+    pub fn pool_size(&self) -> usize {
+        self.pool.used() + self.pool.room()
     }
 
     /// What was counted since the stack was made.

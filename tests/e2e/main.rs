@@ -17,6 +17,7 @@ mod idle;
 mod refusals;
 mod reuseport;
 mod runtimes;
+mod served;
 mod servers;
 mod sharing;
 mod shells;

@@ -72,6 +72,10 @@ pub fn run(plan: Plan) -> i32 {
     crate::sys::process::note_id();
     match Keeper::open(plan) {
         Ok(mut keeper) => {
+            log::info(format_args!(
+                "the keeper of user {} is ready",
+                local::own_user()
+            ));
             keeper.serve();
             drop(keeper);
             process::finish(&[]);
@@ -131,6 +135,9 @@ impl Keeper {
             for visit in self.door.visits(LONGEST) {
                 self.busy_at = clock::monotonic();
                 self.receive(engine.as_deref_mut(), &visit);
+            }
+            if let Some(engine) = &mut engine {
+                engine.ration();
             }
             if self.is_idle(engine.as_deref()) {
                 return;

@@ -87,6 +87,12 @@ fn send_beside(
     if data.len() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
+    if to.port() == 0 {
+        return Some(Err(Errno::INVAL));
+    }
+    if to.ip().is_broadcast() && !socket.state().options.broadcast {
+        return Some(Err(Errno::ACCESS));
+    }
     let header = Departing { to: Some(to) }.encode();
     let sent = raw::send_message(fd, &header, data.parts(), flags);
     Some(sent.map(|count| count.saturating_sub(header.len())))

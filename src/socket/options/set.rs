@@ -134,6 +134,10 @@ fn set_elsewhere(
     {
         let _ = raw::setsockopt(fd, level, name, value);
     }
+    if let (Question::Set { value, .. }, Ok(_)) = (&question, &answer) {
+        // Another process may have said otherwise since; should it be had fresh, this is what counts.
+        socket.state().options.remember(level, name, value);
+    }
     Some(answer.map(drop))
 }
 
@@ -146,8 +150,14 @@ fn set_alone(
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
     let state = &mut *state;
-    let limits = Limits::default();
-    match store(socket, state, option, value, &limits, |_| true) {
+    match store(
+        socket,
+        state,
+        option,
+        value,
+        driver::system_limits(),
+        |_| true,
+    ) {
         Ok(true) => state.options.remember(option.0, option.1, value),
         Ok(false) if state.is_fresh() => {
             count_passed(Passed::Option);

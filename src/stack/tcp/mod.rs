@@ -40,6 +40,7 @@ mod pacing;
 mod passive;
 mod progress;
 mod ranges;
+mod rations;
 mod rcv;
 mod reply;
 mod restore;

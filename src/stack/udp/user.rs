@@ -287,6 +287,18 @@ impl Stack {
     }
 
     /// What the socket's outside shows; none for a stale handle.
+    pub(in crate::stack) fn udp_memory_of(&self, id: SocketId) -> usize {
+        let socket = self.udp.get(id);
+        socket.map_or(0, |socket| socket.payloads.memory())
+    }
+
+    pub(in crate::stack) fn udp_ration(&mut self, id: SocketId, most: usize) {
+        if let Some(socket) = self.udp.get_mut(id) {
+            socket.receive_buffer = socket.receive_buffer.min(most);
+        }
+    }
+
+    /// What is known of a socket; none for a stale handle.
     pub fn udp_status(&self, id: SocketId) -> Option<UdpStatus> {
         let socket = self.udp.get(id)?;
         Some(UdpStatus {
