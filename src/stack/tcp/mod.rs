@@ -49,6 +49,7 @@ mod saved_syn;
 mod segment;
 mod sendings;
 mod settle;
+mod sharing;
 mod snd;
 mod status;
 mod table;
