@@ -262,7 +262,7 @@ impl Tcp {
 
     /// Fills `out` with the next segment to be sent; false if there is none. `path` tells what is
     /// known about the way to an address; `None` if there is no way, and then what would have gone
-    /// there waits for its timer.
+    /// there waits for a timer.
     pub fn poll_segment(
         &mut self,
         now: Instant,
@@ -296,7 +296,7 @@ impl Tcp {
             return false;
         };
         let before = tcb.retransmits;
-        let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
+        let sent = if let Some(path) = path(*tcb.remote.get().ip()) {
             let cx = Output {
                 now,
                 config: &self.config,
@@ -304,7 +304,10 @@ impl Tcp {
                 pool,
             };
             tcb.poll(&cx, out)
-        });
+        } else {
+            tcb.wait_for_way(now);
+            false
+        };
         tcb.marks.output_listed = sent;
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
