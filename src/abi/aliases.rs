@@ -4,7 +4,7 @@
 use core::ffi::{c_int, c_long, c_uint, c_void};
 
 use super::next;
-use super::{descriptors, messages, poll, process, select, sockets, streams};
+use super::{descriptors, messages, poll, process, select, signals, sockets, streams};
 use crate::socket::table;
 
 /// read(2).
@@ -65,6 +65,27 @@ pub unsafe extern "C-unwind" fn __poll(
 ) -> c_int {
     // SAFETY: the program's own arguments.
     unsafe { poll::poll(fds, count, timeout) }
+}
+
+/// sigaction(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __sigaction(
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    // SAFETY: the program's own arguments.
+    unsafe { signals::sigaction(signal, new, old) }
+}
+
+/// signal(2) as System V has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn __sysv_signal(
+    signal: c_int,
+    handler: libc::sighandler_t,
+) -> libc::sighandler_t {
+    // SAFETY: the program's own arguments.
+    unsafe { signals::sysv_signal(signal, handler) }
 }
 
 /// select(2).

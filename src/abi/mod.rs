@@ -35,6 +35,7 @@ mod positioned;
 mod process;
 mod programs;
 mod select;
+mod signals;
 mod signatures;
 mod sockets;
 mod streams;

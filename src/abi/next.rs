@@ -265,6 +265,18 @@ pub static SPLICE: Next<
         c_uint,
     ) -> Count,
 > = Next::new(c"splice");
+pub type Signal = unsafe extern "C-unwind" fn(c_int, libc::sighandler_t) -> libc::sighandler_t;
+
+pub static SIGACTION: Next<
+    unsafe extern "C-unwind" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int,
+> = Next::new(c"sigaction");
+pub static SIGNAL: Next<Signal> = Next::new(c"signal");
+pub static BSD_SIGNAL: Next<Signal> = Next::new(c"bsd_signal");
+pub static SSIGNAL: Next<Signal> = Next::new(c"ssignal");
+pub static SYSV_SIGNAL: Next<Signal> = Next::new(c"sysv_signal");
+pub static SIGINTERRUPT: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> =
+    Next::new(c"siginterrupt");
+
 pub static PTHREAD_CANCEL: Next<unsafe extern "C-unwind" fn(libc::pthread_t) -> c_int> =
     Next::new(c"pthread_cancel");
 pub static SYSTEM: Next<unsafe extern "C-unwind" fn(*const c_char) -> c_int> = Next::new(c"system");

@@ -43,6 +43,11 @@ impl Engine {
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
     }
 
+    /// Has arrivals stamped by the interface from now on: a socket asks when they came.
+    pub fn stamp_arrivals(&mut self) {
+        self.link.stamp();
+    }
+
     /// Index of the driven interface.
     pub fn interface_index(&self) -> u32 {
         let mirror = self.mirror.as_ref();
@@ -61,7 +66,7 @@ impl Engine {
 
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
-        self.seat == Seat::Thread
+        matches!(self.seat, Seat::Thread(_))
     }
 
     /// Whether the link was not served for so long that a busy program should look at it by the
@@ -170,6 +175,16 @@ impl Engine {
     /// From now on the descriptor may be used for good where this process does not see it.
     pub fn share(&mut self, id: EndpointId) {
         self.share_as(id, |endpoint| endpoint.unseen_writers = true);
+    }
+
+    /// From now on signals may tell of the descriptor's events.
+    pub fn signal_events(&mut self, id: EndpointId) {
+        self.share(id);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.signals = true;
+            endpoint.ask_for_room();
+        }
+        self.settle_lagging();
     }
 
     /// From now on other processes may use all descriptors, which `mark` notes of each endpoint.

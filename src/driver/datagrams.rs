@@ -30,7 +30,7 @@ pub struct Arrived {
     pub ttl: u8,
     /// DSCP and ECN it arrived with.
     pub tos: u8,
-    /// When the stack passed it on, in nanoseconds since 1970.
+    /// When the interface had it, or else when the stack passed it on, in nanoseconds since 1970.
     pub at: u64,
     /// It is no datagram: it only makes the descriptor readable, for an error or an end.
     pub notice: bool,
@@ -51,7 +51,10 @@ impl Arrived {
             to: datagram.to,
             ttl: datagram.ttl,
             tos: datagram.tos,
-            at: clock::realtime(),
+            at: match datagram.stamp {
+                0 => clock::realtime(),
+                stamp => stamp,
+            },
             notice: false,
             segment: datagram.segment,
             drops: datagram.drops,

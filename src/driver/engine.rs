@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
+use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::ports::Ports;
@@ -19,6 +20,7 @@ use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ethernet::Facts;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
@@ -32,7 +34,8 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
-const TOKEN_DESK: u64 = TOKEN_WAKE + 5;
+pub(super) const TOKEN_KEEPER: u64 = TOKEN_WAKE + 5;
+pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 6;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
@@ -88,6 +91,8 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// Waits that have taken the seat.
+    pub(super) waits: u64,
     /// A thread of the program sleeps in the seat, and was not woken yet.
     pub(super) holder_sleeps: bool,
     /// Sockets were settled since the call that waits looked last.
@@ -109,8 +114,8 @@ pub struct Engine {
     /// How long the seat may stay empty.
     pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
-    #[expect(dead_code, reason = "held, so that the bytes can change hands")]
-    memory: OwnedFd,
+    /// The memory file.
+    pub(super) memory: OwnedFd,
     frame: Box<[u8]>,
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
@@ -151,6 +156,8 @@ pub struct Engine {
     pub(super) groups: Groups,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
+    /// What a keeper has, for the case that the process is killed.
+    pub(super) will: Will,
 }
 
 /// What [`Engine::new`] is put together from.
@@ -191,6 +198,7 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            waits: 0,
             holder_sleeps: false,
             changed: false,
             alarm,
@@ -224,9 +232,9 @@ impl Engine {
             desk: None,
             groups: Groups::default(),
             lifelines: Lifelines::default(),
+            will: Will::new(),
         };
         engine.open_window(TOKEN_WINDOW);
-        engine.open_desk(TOKEN_DESK);
         Ok(engine)
     }
 
@@ -340,8 +348,11 @@ impl Engine {
             self.stack.receive_frame(
                 now,
                 frame,
-                checksum(received.checksum),
-                received.gso_size,
+                Facts {
+                    checksum: checksum(received.checksum),
+                    segment: received.gso_size,
+                    stamp: received.stamp,
+                },
                 &mut sink,
             );
             drained += received.len;
@@ -375,9 +386,10 @@ impl Engine {
                 self.transmit(count);
             }
             if count < BATCH {
-                return;
+                break;
             }
         }
+        self.take_sendings();
     }
 
     fn transmit(&mut self, count: usize) {
@@ -459,6 +471,7 @@ impl Engine {
         match token {
             TOKEN_WAKE => self.wake.silence(),
             TOKEN_CONTROL => self.receive_news(),
+            TOKEN_KEEPER => self.lose_keeper(),
             TOKEN_ALARM => {
                 self.alarm.sleep();
                 self.alarm_at = u64::MAX;

@@ -25,8 +25,8 @@
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
-//!    A thread that asks for it while it has it (a signal handler that interrupts a call of ours)
-//!    is refused and goes by the descriptor alone.
+//!    Who has it runs no handler of the program's ([`handlers`]). A thread that asks for it while it
+//!    has it (a handler that was set past the C library) is refused and goes by the descriptor alone.
 //! 2. Only the holder of the lock writes to an endpoint's pair, so "the pair was empty" stays
 //!    true until the lock is released.
 //! 3. Bytes for the program are in three places, oldest first: the pair, the receive queue, the
@@ -46,6 +46,7 @@ mod door;
 mod endpoint;
 mod engine;
 mod errors;
+mod estate;
 mod family;
 mod guests;
 mod heir;
@@ -69,7 +70,7 @@ mod uses;
 
 pub use datagrams::{Arrived, Departing};
 pub use delivery::Direct;
-pub use endpoint::{Endpoint, EndpointId, Handed, Role};
+pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use errors::Entry;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
@@ -80,14 +81,14 @@ pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, engine_id, refusal, service};
+pub use start::{Service, engine_id, refusal, service, system_limits};
 pub use urgent::Mark;
 
-use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
 use crate::sys::clock;
+use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::wait::poll_for;
 
@@ -104,6 +105,9 @@ pub struct Hooks {
     pub free: unsafe fn(),
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
     pub disowned: fn(u64),
+    /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
+    /// state is locked.
+    pub closed: fn(&mut Engine, &Record),
 }
 
 /// Has the hooks called from now on.
@@ -113,9 +117,17 @@ pub fn on_fork(hooks: Hooks) {
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 
-thread_local! {
-    /// Whether this thread holds the lock now.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+/// The engine, locked. (First the lock goes, then the section ends.)
+pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>, Section);
+
+/// Who holds the lock is in a section: no handler of the program's runs meanwhile (see
+/// [`handlers`]), and the thread must not ask for it again.
+struct Section;
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        handlers::leave();
+    }
 }
 
 /// How long a call that has lost the engine waits for the end of its process.
@@ -127,24 +139,39 @@ pub struct GivenUp;
 /// Ends the call of a thread that waited when the engine was given up: the process is about to end, or
 /// to become another program, and the thread with it. Only if it does not come to that the call returns.
 fn leave() {
+    handlers::leave();
     let _ = poll_for(&mut [], Some(ENDING), None);
+    handlers::enter();
     std::panic::resume_unwind(Box::new(GivenUp));
 }
-
-/// The engine, locked.
-pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>);
 
 impl Guard {
     /// Runs `work` with the lock released.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        INSIDE.set(false);
-        let result = MutexGuard::unlocked(&mut self.0, work);
+        let result = MutexGuard::unlocked(&mut self.0, || {
+            handlers::leave();
+            let result = work();
+            handlers::enter();
+            result
+        });
+        self.go_on();
+        result
+    }
+
+    /// Runs `sleep` with the lock released, in a wait that handlers of the program's may end or
+    /// leave. `None`: one has run, and what the wait holds was given up.
+    fn asleep<T>(&mut self, how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
+        let result = MutexGuard::unlocked(&mut self.0, || handlers::asleep(how, sleep));
+        self.go_on();
+        result
+    }
+
+    /// After the lock was released: is the engine there still, and what time is it?
+    fn go_on(&mut self) {
         if self.0.is_none() {
             MutexGuard::unlocked(&mut self.0, leave);
         }
-        INSIDE.set(true);
         self.time = clock::monotonic();
-        result
     }
 }
 
@@ -170,28 +197,25 @@ impl Drop for Guard {
         if let Some(engine) = self.0.as_deref_mut() {
             engine.patrol();
         }
-        INSIDE.set(false);
     }
 }
 
 /// Whether this thread holds the lock: then it must not wait for another process.
 pub fn is_inside() -> bool {
-    INSIDE.get()
+    handlers::in_section()
 }
 
 /// The process's engine, if there is one and this thread does not hold it already (invariant 1).
 pub fn lock() -> Option<Guard> {
-    if INSIDE.get() {
+    if handlers::enter() {
         return None;
     }
-    INSIDE.set(true);
+    let section = Section;
     let guard = ENGINE.lock();
     if guard.is_none() {
-        drop(guard);
-        INSIDE.set(false);
         return None;
     }
-    let mut guard = Guard(guard);
+    let mut guard = Guard(guard, section);
     guard.time = clock::monotonic();
     Some(guard)
 }

@@ -103,8 +103,19 @@ impl Engine {
         };
         if endpoint.unread && endpoint.program >= 0 {
             endpoint.unread = raw::unread(endpoint.program) != Ok(0);
+            self.note_read(id);
         }
-        endpoint.unread
+        self.endpoints.get(id).is_some_and(|held| held.unread)
+    }
+
+    /// If nothing is in the pair any more, the connection's record is to say so, for who adopts it.
+    pub fn note_read(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get(id)
+            && let Role::Connection(socket) = endpoint.role
+            && (!endpoint.unread || endpoint.passed == 0)
+        {
+            self.stack.tcp_all_read(socket);
+        }
     }
 
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until

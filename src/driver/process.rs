@@ -7,10 +7,10 @@ use rustix::fd::RawFd;
 use super::endpoint::Role;
 use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
+use super::{ENGINE, Guard, HOOKS, Section, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
 use crate::sys::lock as locks;
-use crate::sys::{cancel, clock, descriptor, raw};
+use crate::sys::{cancel, clock, descriptor, handlers, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
 /// acknowledged, by peers that go on acknowledging.
@@ -42,7 +42,7 @@ pub fn watch_forks() {
 
 /// Before fork(2): run by the C library, or by the hooks of those forks that it does not tell of.
 pub extern "C" fn before_fork() {
-    if !INSIDE.replace(true) {
+    if !handlers::enter() {
         // Held across the fork, so that the child finds everything in order.
         let mut slot = ENGINE.lock();
         if let Some(engine) = slot.as_deref_mut() {
@@ -65,7 +65,7 @@ pub extern "C" fn after_fork_parent() {
         cancel::release();
         ENGINE.force_unlock();
     }
-    INSIDE.set(false);
+    handlers::leave();
     if let Some(mut guard) = lock() {
         // The child writes to the same descriptors now, where this process does not see it.
         guard.watch_lifeline();
@@ -91,7 +91,7 @@ pub extern "C" fn after_fork_child() {
     if let Some(engine) = slot.as_deref_mut() {
         engine.hold_lifeline();
     }
-    disown(Guard(slot));
+    disown(Guard(slot, Section));
 }
 
 /// Frees the locks that other threads had at the fork.
@@ -116,6 +116,7 @@ pub(super) fn disown(mut guard: Guard) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
+        engine.will.forsake();
         if descriptor::close_region(&lifeline::held()) {
             core::mem::forget(engine);
         } else {
@@ -132,8 +133,8 @@ pub(super) fn disown(mut guard: Guard) {
 }
 
 /// The process ends, and with it the program's descriptors `numbers`. What other processes hold
-/// of them is left to an heir at once; else all is closed, and an heir has what does not end soon.
-/// Without heirs, what was sent is delivered as far as peers take it.
+/// of them is left to an heir at once; else all is closed. With what then does not end at once goes on
+/// the keeper, or an heir; without either, what was sent is delivered as far as peers take it.
 pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
     guard.settle_lagging();
@@ -159,8 +160,8 @@ pub fn finish(numbers: &[RawFd]) {
         }
     }
     guard.finish_pass();
-    if wait_until_done(&mut guard) {
-        return;
+    if guard.is_provided_for() || wait_until_done(&mut guard) {
+        return guard.revoke_if_needless();
     }
     if heir::bequeath(&mut guard) {
         return disown(guard);
@@ -196,7 +197,7 @@ fn wait_until_quiet(guard: &mut Guard, end: u64) -> bool {
     });
     match outcome {
         Ok(()) => false,
-        Err(Interruption::Signal | Interruption::Cancelled) => true,
+        Err(Interruption::Signal { .. } | Interruption::Cancelled) => true,
         Err(Interruption::TimedOut) => {
             clock::monotonic() < end && guard.stack.tcp_counters().get(Counter::SegmentsIn) != heard
         }

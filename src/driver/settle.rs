@@ -4,8 +4,8 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
-use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
+use super::{Engine, HOOKS};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Progress, State};
@@ -147,11 +147,9 @@ impl Engine {
         {
             return;
         }
-        loop {
+        while !self.stack.tcp_received(socket).is_empty() {
+            self.stack.tcp_begin_passing(socket);
             let bytes = self.stack.tcp_received(socket);
-            if bytes.is_empty() {
-                break;
-            }
             let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
                 endpoint.give_urgent(bytes[0])
             } else {
@@ -160,14 +158,15 @@ impl Engine {
             match given {
                 Ok(count) => {
                     endpoint.unread = true;
+                    endpoint.passed += count;
                     self.stack.tcp_consume(now, socket, count);
                 }
-                Err(Errno::AGAIN) => {
-                    endpoint.full = true;
+                Err(errno) => {
+                    self.stack.tcp_end_passing(socket);
+                    // Else shut down for reading: the bytes wait in the receive queue, as on Linux.
+                    endpoint.full = errno == Errno::AGAIN;
                     break;
                 }
-                // Shut down for reading: the bytes wait in the receive queue, as on Linux.
-                Err(_) => break,
             }
         }
         let also = if endpoint.full {
@@ -199,6 +198,18 @@ impl Engine {
         error: Option<Error>,
     ) {
         let error = self.stack.tcp_take_error(socket).or(error);
+        let attempt = matches!(
+            self.endpoints.get(id),
+            Some(Endpoint {
+                role: Role::Connecting(_),
+                program: ..0,
+                ..
+            })
+        );
+        if attempt {
+            // Nothing is lost with the filler; who waits to write is to ask.
+            self.unstuff(id);
+        }
         self.endpoints.set_role(id, Role::Ended);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.error = error;
@@ -251,6 +262,7 @@ impl Engine {
         }
         if let Ok(count) = pair::give(borrow(endpoint.program), &FILLING) {
             endpoint.filler = count;
+            endpoint.ask_for_room();
         }
     }
 
@@ -338,13 +350,19 @@ impl Engine {
                 filler => filler,
             };
             let most = most.min(buffer.len());
-            match pair::take(end, &mut buffer[..most]) {
+            self.stack.tcp_begin_passing(socket);
+            let taken = pair::take(end, &mut buffer[..most]);
+            if let Ok(count @ 1..) = taken
+                && endpoint.filler == 0
+            {
+                // The space was asked for above: all of it fits.
+                let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+            }
+            self.stack.tcp_end_passing(socket);
+            match taken {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
                 Ok(count) if endpoint.filler > 0 => endpoint.filler -= count,
-                Ok(count) => {
-                    // The space was asked for above: all of it fits.
-                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
-                }
+                Ok(_) => {}
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
                     return self.forget(id);
@@ -379,6 +397,11 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
+        if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
+            let hooks = HOOKS.lock().clone();
+            hooks.iter().for_each(|hook| (hook.closed)(self, &record));
+            return self.forget(id);
+        }
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
         // What other processes have accepted is not known here at once.
         let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
@@ -446,5 +469,17 @@ impl Endpoint {
             let _ = rustix::net::sockopt::socket_error(borrow(self.program));
         }
         self.error.take()
+    }
+}
+
+impl Endpoint {
+    /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
+    pub(super) fn ask_for_room(&mut self) {
+        if !self.signals || self.filler == 0 {
+            return;
+        }
+        while let Ok(count) = pair::give(borrow(self.program), &FILLING) {
+            self.filler += count;
+        }
     }
 }

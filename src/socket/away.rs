@@ -12,7 +12,7 @@ use super::waiting::resume;
 use super::{Family, Kind, Socket, Stage, answers, table};
 use crate::driver::{self, Answer, Description, Interruption, Name, Question};
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{cancel, process, raw};
+use crate::sys::{cancel, handlers, process, raw, signal};
 
 impl Socket {
     /// Whom to ask about it; `None`: this process's own stack serves it.
@@ -90,12 +90,16 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
 /// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
 pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
     loop {
+        let since = handlers::runs();
         let mut fds = [entry(fd, events)];
         match cancel::interruptible(|| poll_for(&mut fds, timeout, None)) {
             Ok(0) => return Err(Errno::AGAIN),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => match cancel::called() {
-                None => resume(Interruption::Signal, timeout)?,
+                None => {
+                    let restarts = handlers::ran(since).unwrap_or_else(signal::all_restart);
+                    resume(Interruption::Signal { restarts }, timeout)?;
+                }
                 Some(true) => return Err(Errno::INTR),
                 Some(false) => {}
             },

@@ -10,9 +10,9 @@ use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, Stage, away, errno, urgent};
 use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
 use crate::stack::sink::Datagram;
-use crate::sys::raw;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
+use crate::sys::{handlers, raw};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -203,6 +203,11 @@ impl Call<'_, '_> {
             _ => {}
         }
         let ended = if engine.is_marked(self.id) {
+            engine.bring_mark(self.id);
+            if self.waits && handlers::any_wait() {
+                // SIGURG's may take the byte before this call passes it.
+                return None;
+            }
             self.take_to_mark(engine, got)
         } else {
             self.take_from_pair(engine, got)
@@ -233,7 +238,6 @@ impl Call<'_, '_> {
 
     /// Takes bytes from the pair, as far as the urgent mark: a call that has some ends there.
     fn take_to_mark(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
-        engine.bring_mark(self.id);
         if self.has_come_to_mark(engine, got) {
             return Some(Ok(got.get()));
         }
@@ -274,6 +278,9 @@ impl Call<'_, '_> {
             Ok(0) | Err(Errno::AGAIN) => endpoint.found_pair_empty(),
             Ok(count) => {
                 got.set(got.get() + count);
+                if !self.peeks() {
+                    endpoint.passed = endpoint.passed.saturating_sub(count);
+                }
                 if got.get() < self.data.len() && !self.peeks() {
                     // The pair gave all it had, or all before the mark.
                     endpoint.unread = endpoint.mark == Mark::InPair;
@@ -286,6 +293,7 @@ impl Call<'_, '_> {
                 return Some(partial(got, reported));
             }
         }
+        engine.note_read(self.id);
         None
     }
 

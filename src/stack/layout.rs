@@ -11,7 +11,7 @@ use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::pool::{CHUNK, Pool};
+use super::pool::{CHUNK, Link, Pool};
 use super::records::Area;
 use super::tcp::RECORDS;
 
@@ -88,7 +88,6 @@ impl Memory {
     ///
     /// Errors: what shows that it is none, or none that this version can read. What lies in it is
     /// not looked at yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
     pub fn open(bytes: &'static mut [u8]) -> Result<Self, Damage> {
         let len = bytes.len();
         let (header, rest) = Header::mut_from_prefix(bytes).map_err(|_| Damage::Size)?;
@@ -118,8 +117,8 @@ impl Memory {
             listeners: areas.next()??,
         };
         drop(areas);
-        let links = rest.len() / (CHUNK + size_of::<u32>());
-        let (links, chunks) = <[u32]>::mut_from_prefix_with_elems(rest, links).ok()?;
+        let links = rest.len() / (CHUNK + size_of::<Link>());
+        let (links, chunks) = <[Link]>::mut_from_prefix_with_elems(rest, links).ok()?;
         Some(Self {
             tables,
             pool: Pool::new(links, chunks),

@@ -69,7 +69,7 @@ impl Stack {
             &segment,
             &packet.payload[header_len..],
             &mut self.pool,
-            &mut |id, data| sink.deliver(id, data),
+            &mut |id, data, passing| sink.deliver(id, data, passing),
         );
     }
 
@@ -158,6 +158,7 @@ impl Stack {
                 header_len: out.header_len,
                 offload: out.offload,
                 owner: None,
+                stamped: None,
             },
             payload: payload.concat().into_boxed_slice(),
         };

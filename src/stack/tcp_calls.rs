@@ -112,6 +112,22 @@ impl Stack {
         self.tcp.consume(now, id, count, &mut self.pool);
     }
 
+    /// Bytes are about to be moved between a connection and its user by a road on which others see
+    /// them, as [`Passing`](super::sink::Passing) says. It ends when they are consumed.
+    pub fn tcp_begin_passing(&mut self, id: SocketId) {
+        self.tcp.begin_passing(id);
+    }
+
+    /// None were, or they have been sent.
+    pub fn tcp_end_passing(&mut self, id: SocketId) {
+        self.tcp.end_passing(id);
+    }
+
+    /// The user has read all that was passed on to it.
+    pub fn tcp_all_read(&mut self, id: SocketId) {
+        self.tcp.all_read(id);
+    }
+
     /// CLOSE of the sending side: a FIN after what is queued.
     ///
     /// Errors: `NotConnected` if there is no connection, `Invalid` for a stale handle.
@@ -154,6 +170,12 @@ impl Stack {
     /// Lets go of them.
     pub fn tcp_forget_saved_syn(&mut self, id: SocketId) {
         self.tcp.forget_saved_syn(id);
+    }
+
+    /// How many bytes of a connection's stream are acknowledged, and how many there are; they wrap
+    /// around.
+    pub fn tcp_sent_places(&self, id: SocketId) -> Option<(u32, u32)> {
+        self.tcp.sent_places(id)
     }
 
     /// Takes in what setsockopt changed on a connection or listener.

@@ -8,7 +8,9 @@ pub mod stack;
 #[path = "../support/simulation/mod.rs"]
 mod support;
 
+mod adoption;
 mod arp;
+mod damaged;
 mod hostile;
 mod icmp;
 mod ipv4;

@@ -188,7 +188,7 @@ impl Script {
             &repr,
             &payload,
             &mut self.pool,
-            &mut |_, data| {
+            &mut |_, data, _| {
                 let count = if takes { data.len() } else { 0 };
                 *taken += count;
                 count

@@ -138,7 +138,7 @@ impl Target {
             &repr,
             payload,
             &mut self.pool,
-            &mut |_, data| {
+            &mut |_, data, _| {
                 if take { data.len() } else { data.len() / 2 }
             },
         );

@@ -10,6 +10,7 @@ mod stack;
 
 mod hostile;
 mod random;
+#[path = "../support/simulation/region.rs"]
 mod region;
 mod speed;
 mod wire;

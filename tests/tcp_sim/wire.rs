@@ -128,15 +128,21 @@ impl Host {
             headers: [&[], &[]],
         };
         let (got, takes) = (&mut self.got, self.takes);
-        self.tcp
-            .receive_segment(now, &ip, repr, payload, &mut self.pool, &mut |_, data| {
+        self.tcp.receive_segment(
+            now,
+            &ip,
+            repr,
+            payload,
+            &mut self.pool,
+            &mut |_, data, _| {
                 if !takes {
                     return 0;
                 }
                 check(*got, data);
                 *got += data.len();
                 data.len()
-            });
+            },
+        );
     }
 
     /// What the application does whenever it may: read, write, close.

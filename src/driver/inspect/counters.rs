@@ -46,12 +46,13 @@ impl Engine {
         };
         lines.put("address", address);
         let driver = match self.seat {
-            Seat::Thread => "thread",
+            Seat::Thread(_) => "thread",
             Seat::Background => "background",
             Seat::Empty => "nobody",
         };
         lines.put("driven_by", driver);
         lines.put("forked_processes", self.lifelines.len());
+        lines.put("keeper", u8::from(self.will.is_deposited()));
         let [thread, background] = self.passes;
         lines.put("passes_thread", thread);
         lines.put("passes_background", background);

@@ -40,12 +40,14 @@ mod pacing;
 mod passive;
 mod progress;
 mod ranges;
+mod rations;
 mod rcv;
 mod reply;
 mod restore;
 mod rtt;
 mod saved_syn;
 mod segment;
+mod sendings;
 mod settle;
 mod snd;
 mod status;
@@ -55,6 +57,7 @@ mod tcb;
 mod time_wait;
 mod timeouts;
 mod timers;
+mod timestamping;
 mod urgent;
 mod user;
 
@@ -78,6 +81,7 @@ use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
 use self::saved_syn::SavedSyns;
+use self::sendings::Sendings;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
@@ -106,6 +110,7 @@ pub struct Tcp {
     freed: VecDeque<SocketId>,
     replies: Replies,
     saved_syns: SavedSyns,
+    sendings: Sendings,
     counters: Counters,
 }
 
@@ -142,6 +147,7 @@ impl Tcp {
             freed: VecDeque::new(),
             replies: Replies::default(),
             saved_syns: SavedSyns::default(),
+            sendings: Sendings::default(),
             counters: Counters::default(),
         }
     }
@@ -199,6 +205,7 @@ impl Tcp {
             self.counters.count(Counter::TooFar);
             return;
         }
+        tcb.begin_change();
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
@@ -228,6 +235,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let believed = tcb.receive_icmp_error(pool, icmp);
         self.settle(now, index, pool);
         believed
@@ -237,6 +245,7 @@ impl Tcp {
     pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.begin_change();
                 tcb.run_timers(&mut Timeout {
                     now,
                     pool,
@@ -295,6 +304,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let before = tcb.retransmits;
         let sent = if let Some(path) = path(*tcb.remote.get().ip()) {
             let cx = Output {
@@ -308,7 +318,11 @@ impl Tcp {
             tcb.wait_for_way(now);
             false
         };
+        if sent {
+            self.sendings.look(tcb);
+        }
         tcb.marks.output_listed = sent;
+        tcb.end_change();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
         if let Some(at) = tcb.deadlines.earliest() {

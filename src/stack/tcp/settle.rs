@@ -15,11 +15,15 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
+        self.sendings.look(tcb);
         if core::mem::take(&mut tcb.marks.reset) {
             self.replies.push(Reply::reset_of(tcb));
         }
         self.file(now, index, pool);
         self.list(index);
+        if let Some(tcb) = self.connections.get_mut(index) {
+            tcb.end_change();
+        }
         self.free_if_unowned(index, pool);
         while let Some(oldest) = self
             .time_waits
@@ -104,6 +108,7 @@ impl Tcp {
                 self.freed.push_back(tcb.id);
             }
             self.saved_syns.forget(index);
+            self.sendings.forget(index);
             self.connections.remove(index);
         }
     }

@@ -9,7 +9,8 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::arrives::Segment;
 use super::reply::Reply;
-use super::tcb::{Tcb, Timestamping};
+use super::tcb::Tcb;
+use super::timestamping::Timestamping;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::records::{Area, Place, Record, Records};
 use crate::stack::time::Instant;

@@ -42,6 +42,7 @@ impl Stack {
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
             segment: arrival.segment,
+            stamp: arrival.stamp,
             drops: 0,
         };
         if self.interface.is_broadcast(datagram.to) {
@@ -74,6 +75,7 @@ impl Stack {
             ttl: 64,
             tos: 0,
             segment: 0,
+            stamp: 0,
             drops: 0,
         };
         match self.udp.find(local, from) {

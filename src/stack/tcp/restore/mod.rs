@@ -1,28 +1,35 @@
 //! Going on with what another TCP left in its memory file.
 //!
+//! The other may have been killed between any two stores. What must not be lost (which bytes are
+//! acknowledged, queued, received; who closed) is written in an order in which every moment can be
+//! understood ([`connection`]); what is estimated and scheduled starts over, for the connection that
+//! was under change. And the file may hold anything: nothing in it is believed before it is checked.
+//!
 //! 1. The records are checked one by one; places that hold none are free.
 //! 2. The queues claim their chunks.
 //! 3. Tables, accept queues, timers and lists are made anew from what is left.
-//! 4. A connection that does not hold together is reset: the peer is told, and so is the user.
+//! 4. A connection that does not hold together, or of which bytes were on their way to or from its
+//!    user, is reset: the peer is told, and so is the user.
+
+mod connection;
 
 use core::net::SocketAddrV4;
 use std::collections::BTreeMap;
 
-use super::table::{Holder, Tuple};
-use super::tcb::{Opening, Owner, State, Tcb};
-use super::time_wait::TimeWaits;
-use super::{Config, Tcp};
-use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::records::Records;
 use crate::stack::survey::Survey;
+use crate::stack::tcp::kept::KeptOptions;
+use crate::stack::tcp::table::{Holder, Tuple};
+use crate::stack::tcp::tcb::{Owner, State};
+use crate::stack::tcp::time_wait::TimeWaits;
+use crate::stack::tcp::{Config, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
 /// What was found in a memory file.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
 pub struct Restored {
     /// All connections, half-open and unaccepted ones included.
     pub connections: Vec<Connection>,
@@ -38,7 +45,7 @@ pub struct Restored {
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests look at all of it"))]
 pub struct Connection {
     /// The handle its user has.
     pub id: SocketId,
@@ -80,6 +87,9 @@ impl Tcp {
         let mut pool = survey.finish();
         tcp.restore_accept_queues();
         for index in tcp.indices() {
+            if let Some(tcb) = tcp.connections.get_mut(index) {
+                tcb.complete(now, &mut pool);
+            }
             tcp.settle(now, index, &mut pool);
         }
         restored.note(&tcp);
@@ -100,6 +110,9 @@ impl Tcp {
                 index,
                 generation: listener.place.generation,
             };
+            if !listener.options.is_sound() {
+                listener.options = KeptOptions::from(&TcpOptions::default());
+            }
             listener.half_open = 0;
             listener.dirty_listed = true;
             self.dirty.push_back(listener.id);
@@ -121,17 +134,16 @@ impl Tcp {
             let Some(tcb) = self.connections.get_mut(index) else {
                 continue;
             };
-            let sound = tcb.restore(index, survey);
-            if !sound {
+            let tuple = Tuple::new(tcb.local.get(), tcb.remote.get());
+            if self.tables.holder(tuple).is_some() {
+                // Remains in TIME-WAIT were just made of it, or the file is not to be believed.
+                tcb.state = State::Closed;
+            }
+            if !tcb.restore(now, index, survey) {
                 reset += 1;
                 tcb.replace_by_reset(now, &self.config);
             }
-            // An end that is another's already: the remains in TIME-WAIT were just made of it, or
-            // the file is not to be believed.
-            let tuple = Tuple::new(tcb.local.get(), tcb.remote.get());
-            if self.tables.holder(tuple).is_some() {
-                tcb.state = State::Closed;
-            } else if tcb.state != State::Closed {
+            if tcb.state != State::Closed {
                 self.tables.insert(tuple, Holder::Connection(index));
             }
         }
@@ -161,15 +173,32 @@ impl Tcp {
         }
     }
 
+    /// The local ports of connections that have something to be acknowledged; some more than once.
+    pub fn unfinished_ports(&self) -> impl Iterator<Item = u16> {
+        let connections = self.connections.iter();
+        let unfinished = connections
+            .filter(|tcb| !matches!(tcb.state, State::Closed | State::FinWait2 | State::TimeWait));
+        unfinished.map(|tcb| tcb.local.get().port())
+    }
+
+    /// Whether there is no connection, and none in TIME-WAIT.
+    pub fn is_empty(&self) -> bool {
+        self.is_done() && self.time_waits.len() == 0
+    }
+
     /// CLOSE of everything, by users who are gone.
     pub fn close_all(&mut self, now: Instant, pool: &mut Pool) {
         for listener in self.listeners().collect::<Vec<_>>() {
             self.close(now, listener, pool);
         }
         for index in self.indices() {
-            let tcb = self.connections.get(index);
-            if let Some(tcb) = tcb.filter(|tcb| tcb.owner.get() == Owner::User) {
-                self.close(now, tcb.id, pool);
+            let Some(tcb) = self.connections.get(index) else {
+                continue;
+            };
+            match (tcb.owner.get(), tcb.passed_unread) {
+                (Owner::User, false) => self.close(now, tcb.id, pool),
+                (Owner::User, true) => self.abort(now, tcb.id, pool),
+                _ => {}
             }
         }
     }
@@ -191,48 +220,5 @@ impl Restored {
         self.time_waits = remains
             .map(|(_, remains)| (remains.local.get(), remains.remote.get()))
             .collect();
-    }
-}
-
-impl Tcb {
-    /// Checks what was found, and makes of it what another stack can go on with. False: that cannot
-    /// be done.
-    fn restore(&mut self, index: u32, survey: &mut Survey) -> bool {
-        self.id = SocketId {
-            kind: Kind::Connection,
-            index,
-            generation: self.place.generation,
-        };
-        let sending = survey.claim(&mut self.snd.queue);
-        let receiving = survey.claim(&mut self.rcv.queue);
-        self.marks.output_listed = false;
-        self.marks.dirty_listed = false;
-        self.marks.output = true;
-        self.marks.dirty = true;
-        sending && receiving
-    }
-
-    /// Puts a connection in the place that was just reset, with the same ends and the same owner.
-    fn replace_by_reset(&mut self, now: Instant, config: &Config) {
-        let opening = Opening {
-            place: self.place,
-            id: self.id,
-            local: self.local.get(),
-            remote: self.remote.get(),
-            iss: self.snd.nxt,
-            timestamp_offset: 0,
-            options: self.options,
-            now,
-        };
-        let rcv_nxt = self.rcv.nxt;
-        let told = self.state != State::Closed && self.state != State::SynSent;
-        *self = Self::new(&opening, config, State::Closed, self.owner.get());
-        self.snd.nxt = opening.iss;
-        self.rcv.nxt = rcv_nxt;
-        self.error = Some(Error::ConnectionReset).into();
-        self.marks.syn = false;
-        self.marks.output = false;
-        self.marks.reset = told;
-        self.marks.dirty = true;
     }
 }
