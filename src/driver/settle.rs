@@ -261,6 +261,7 @@ impl Engine {
         }
         if let Ok(count) = pair::give(borrow(endpoint.program), &FILLING) {
             endpoint.filler = count;
+            endpoint.ask_for_room();
         }
     }
 
@@ -467,5 +468,17 @@ impl Endpoint {
             let _ = rustix::net::sockopt::socket_error(borrow(self.program));
         }
         self.error.take()
+    }
+}
+
+impl Endpoint {
+    /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
+    pub(super) fn ask_for_room(&mut self) {
+        if !self.signals || self.filler == 0 {
+            return;
+        }
+        while let Ok(count) = pair::give(borrow(self.program), &FILLING) {
+            self.filler += count;
+        }
     }
 }

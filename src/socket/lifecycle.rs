@@ -104,6 +104,16 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
     }
 }
 
+/// From now on signals may tell of the descriptor's events (O_ASYNC): all of them are to reach the
+/// pair, since the kernel sends the signals for what happens there.
+pub fn signals_events(socket: &Arc<Socket>) {
+    if let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+    {
+        engine.signal_events(id);
+    }
+}
+
 /// The descriptor is being passed to another process (SCM_RIGHTS).
 pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
     written_elsewhere(socket);

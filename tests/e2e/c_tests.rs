@@ -17,7 +17,7 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls backlogs bad_arguments bind_listen cancellation children close_everything closing connect_blocking
+    accept_calls async_events backlogs bad_arguments bind_listen cancellation children close_everything closing connect_blocking
     connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges epoll_levels error_queue
     event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps listeners_elsewhere
     loopback messages moving_bytes names options options_connected options_effect options_matrix options_routing

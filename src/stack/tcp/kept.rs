@@ -70,3 +70,12 @@ impl From<&TcpOptions> for KeptOptions {
         }
     }
 }
+
+impl KeptOptions {
+    /// Whether a user can have set these (tcp(7)): else probes would follow each other without end.
+    pub(super) fn is_sound(&self) -> bool {
+        let seconds = Duration::from_secs(1)..=Duration::from_secs(32_767);
+        let times = [self.keep_idle.get(), self.keep_interval.get()];
+        times.iter().all(|time| seconds.contains(time)) && self.keep_count <= 127
+    }
+}
