@@ -27,6 +27,10 @@ pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
 
 /// Before a fresh socket's first address.
 pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(), Errno> {
+    let passed = match &first {
+        First::Local(_) => Passed::LocalAddress,
+        First::Any | First::Remote(_) => Passed::Destination,
+    };
     let opens_at_once = socket.kind == Kind::Datagram && matches!(first, First::Remote(_));
     let wanted = Create {
         inet6: socket.family == Family::Inet6,
@@ -45,7 +49,7 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
             }
             Ok(())
         }
-        Ok(None) => leave(socket, Passed::Destination),
+        Ok(None) => leave(socket, passed),
         Err(Errno::CONNREFUSED) => {
             if !TOLD.swap(true, Ordering::Relaxed) {
                 log::warn("the keeper is gone; new sockets are the kernel's");
