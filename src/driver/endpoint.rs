@@ -59,6 +59,8 @@ pub struct Endpoint {
     pub full: bool,
     /// The pair may hold bytes the program has not read.
     pub unread: bool,
+    /// Bytes passed to the pair that no call of ours has taken out.
+    pub passed: usize,
     /// Where the urgent mark is.
     pub mark: Mark,
     /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
@@ -175,6 +177,7 @@ impl Endpoint {
             watched: EventFlags::empty(),
             full: false,
             unread: false,
+            passed: 0,
             mark: Mark::None,
             filler: 0,
             overflow: false,

@@ -46,6 +46,7 @@ mod door;
 mod endpoint;
 mod engine;
 mod errors;
+mod estate;
 mod family;
 mod guests;
 mod heir;

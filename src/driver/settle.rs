@@ -158,6 +158,7 @@ impl Engine {
             match given {
                 Ok(count) => {
                     endpoint.unread = true;
+                    endpoint.passed += count;
                     self.stack.tcp_consume(now, socket, count);
                 }
                 Err(errno) => {

@@ -65,6 +65,7 @@ pub mod reports;
 pub mod restore;
 pub mod routes;
 mod segments;
+pub mod sendings;
 pub mod sharing;
 pub mod sink;
 mod slab;
@@ -95,6 +96,7 @@ use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
 use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
+use self::sendings::Sendings;
 use self::sharing::SharedPorts;
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
@@ -118,6 +120,7 @@ pub struct Stack {
     echo_replies: RateLimit,
     outbox: Outbox,
     reports: Reports,
+    sendings: Sendings,
     loopback: Loopback,
     udp: Udp,
     tcp: Tcp,
@@ -149,6 +152,7 @@ impl Stack {
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
             reports: Reports::default(),
+            sendings: Sendings::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
             tcp,

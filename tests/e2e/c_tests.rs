@@ -22,7 +22,7 @@ c_tests! {
     event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps listeners_elsewhere
     loopback messages moving_bytes names options options_connected options_effect options_matrix options_routing
     other_families poll_states raw_calls recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams
-    tcp_info threads transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
+    tcp_info threads times_of_sending transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
     vfork_first wakeups zerocopy
 }
 

@@ -14,6 +14,7 @@ mod cpython;
 mod databases;
 mod family;
 mod idle;
+mod keeper;
 mod refusals;
 mod reuseport;
 mod runtimes;
