@@ -37,5 +37,4 @@ impl Stack {
     pub fn tcp_is_empty(&self) -> bool {
         self.tcp.is_empty()
     }
-
 }
