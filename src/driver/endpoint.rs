@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub overflow: bool,
     /// Somebody writes to the descriptor where we cannot see it (stdio, another program).
     pub unseen_writers: bool,
+    /// Signals may tell of its events (O_ASYNC).
+    pub signals: bool,
     /// Forked processes may, for as long as they live.
     pub forked: bool,
     /// Forks of this process before the endpoint was made.
@@ -180,6 +182,7 @@ impl Endpoint {
             filler: 0,
             overflow: false,
             unseen_writers: false,
+            signals: false,
             forked: false,
             born: 0,
             read_finished: false,

@@ -386,9 +386,10 @@ impl Engine {
                 self.transmit(count);
             }
             if count < BATCH {
-                return;
+                break;
             }
         }
+        self.take_sendings();
     }
 
     fn transmit(&mut self, count: usize) {

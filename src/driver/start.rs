@@ -294,6 +294,12 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
     }
 }
 
+/// The system's limits, for sockets that have no engine.
+pub fn system_limits() -> &'static stack::config::Limits {
+    static LIMITS: OnceCell<stack::config::Limits> = OnceCell::new();
+    LIMITS.get_or_init(|| stack_limits(&Limits::read()))
+}
+
 fn stack_limits(limits: &Limits) -> stack::config::Limits {
     let buffers = |buffers: &control::limits::Buffers| {
         [

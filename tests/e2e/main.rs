@@ -18,6 +18,7 @@ mod keeper;
 mod refusals;
 mod reuseport;
 mod runtimes;
+mod served;
 mod servers;
 mod sharing;
 mod shells;

@@ -32,6 +32,8 @@ pub(in crate::driver) struct Will {
     vault: Option<Arc<Vault>>,
     /// Leases made when the vault was filled last.
     filled_at: u64,
+    /// The patrol's timer was started for it, and the background thread has not come by since.
+    timed: bool,
     again: Duration,
     /// What this process was allowed to do when the engine was made.
     confinement: Confinement,
@@ -55,6 +57,7 @@ impl Will {
             state: State::Needless,
             vault: None,
             filled_at: 0,
+            timed: false,
             again: AGAIN,
             confinement: Confinement::now(),
         }
@@ -78,11 +81,17 @@ impl Engine {
     pub(in crate::driver) fn will_is_due(&self) -> Option<Duration> {
         let after = match &self.will.state {
             State::Hopeless => return None,
-            State::Needless => self.ports.has_tcp().then_some(DELAY),
+            State::Needless => self.has_something_to_leave().then_some(DELAY),
             State::Wanted(at) => Some(Duration::from_nanos(at.saturating_sub(self.time))),
             State::Deposited(..) => self.vault_lacks_something().then_some(Duration::ZERO),
         };
         after.map(|after| after.max(crate::driver::background::PATROL))
+    }
+
+    /// What turns round in the process ends with it.
+    fn has_something_to_leave(&self) -> bool {
+        let mirror = self.mirror.as_ref();
+        self.ports.has_tcp() && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
     }
 
     fn vault_lacks_something(&self) -> bool {
@@ -93,8 +102,9 @@ impl Engine {
 
     /// Whether a keeper is to be looked for now. Sees to it that the vault is full.
     fn keeper_is_wanted(&mut self) -> bool {
+        self.will.timed = false;
         match self.will.state {
-            State::Needless if self.ports.has_tcp() => {
+            State::Needless if self.has_something_to_leave() => {
                 self.will.state = State::Wanted(self.time + DELAY.as_nanos() as u64);
             }
             State::Deposited(..) if self.vault_lacks_something() => self.fill_vault(),
@@ -176,13 +186,15 @@ impl Engine {
         self.patrol_for_will();
     }
 
-    /// Has the background thread come by, though a thread of the program has the seat.
+    /// Has the background thread come by, though a thread of the program has the seat. Should that
+    /// be left empty before, the patrol starts the timer anew.
     pub(in crate::driver) fn patrol_for_will(&mut self) {
         if !self.patrolled
+            && !self.will.timed
             && self.background_runs
             && let Some(after) = self.will_is_due()
         {
-            self.patrolled = true;
+            self.will.timed = true;
             self.timer.start(after);
         }
     }

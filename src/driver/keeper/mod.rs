@@ -72,6 +72,10 @@ pub fn run(mut plan: Plan) -> i32 {
     }
     match Keeper::open(plan) {
         Ok(mut keeper) => {
+            log::info(format_args!(
+                "the keeper of user {} is ready",
+                local::own_user()
+            ));
             keeper.serve();
             drop(keeper);
             process::finish(&[]);
@@ -121,6 +125,7 @@ impl Keeper {
             for visit in self.door.visits(LONGEST) {
                 self.receive(&mut engine, &visit);
             }
+            engine.ration();
         }
     }
 

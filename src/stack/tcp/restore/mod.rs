@@ -21,10 +21,11 @@ use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::records::Records;
 use crate::stack::survey::Survey;
+use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::table::{Holder, Tuple};
 use crate::stack::tcp::tcb::{Owner, State};
 use crate::stack::tcp::time_wait::TimeWaits;
-use crate::stack::tcp::{Config, Tcp};
+use crate::stack::tcp::{Config, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
 /// What was found in a memory file.
@@ -109,6 +110,9 @@ impl Tcp {
                 index,
                 generation: listener.place.generation,
             };
+            if !listener.options.is_sound() {
+                listener.options = KeptOptions::from(&TcpOptions::default());
+            }
             listener.half_open = 0;
             listener.dirty_listed = true;
             self.dirty.push_back(listener.id);
