@@ -3,6 +3,7 @@
 //! While threads of the program drive, it costs one timer expiry a patrol interval at most, and
 //! nothing at all while one of them waits for long.
 
+use core::cell::Cell;
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -27,9 +28,17 @@ const WORTH_CUTTING_OFF: u64 = 4096;
 /// Stack of the thread, in bytes, besides what the C library needs of it: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
 
+thread_local! {
+    /// Whether this is the background thread.
+    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
 impl Engine {
     /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
     pub(super) fn patrol(&mut self) {
+        if !IS_BACKGROUND.get() {
+            self.prepare_will();
+        }
         if self.seat != Seat::Empty {
             // Who sleeps in the seat polls the alarm, too.
             self.set_alarm();
@@ -77,6 +86,7 @@ fn start() -> bool {
 
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
+    IS_BACKGROUND.set(true);
     while let Some(mut guard) = lock().and_then(estate::attend) {
         if let Some(cut_off) = guard.due_cut_off() {
             drop(guard);
