@@ -362,6 +362,9 @@ pub(super) unsafe fn send_vector(
     answer(|| {
         // SAFETY: the program's own arguments.
         let parts = unsafe { given_parts(parts, count) }?;
+        if parts.iter().all(|part| part.iov_len == 0) {
+            return Ok(0);
+        }
         // SAFETY: the program's own buffers.
         match unsafe { send_parts(fd, socket, parts, None, flags, &Asked::default()) } {
             Some(outcome) => outcome.map(|count| count as isize),

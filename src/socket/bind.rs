@@ -1,7 +1,7 @@
 //! bind(2) and listen(2).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::{OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::create::{become_kernel, kernel_socket};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
-use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
+use crate::driver::{self, EndpointId, Engine, Lease, Passed, Question, Role, Wish};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +62,15 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    if state.bound.is_some() || state.stage != Stage::Idle {
+    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
+    let may = may_bind(&engine, &state, id);
+    if foreign {
+        judge(socket, &state, *local.ip())?;
+    }
+    if !may {
         return Err(Errno::INVAL);
     }
-    if !engine.is_local(*local.ip()) && !local.ip().is_unspecified()
-        || given == Given::AnyV6(local.port()) && state.options.v6_only
-    {
+    if foreign || given == Given::AnyV6(local.port()) && state.options.v6_only {
         return to_kernel(&mut engine, socket, &mut state, Passed::LocalAddress);
     }
     if local.port() == 0 && state.options.bind_no_port {
@@ -84,6 +87,31 @@ pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
         state.lease = Some(lease);
     }
     Ok(Rest::Done)
+}
+
+/// Whether the kernel has the address. EADDRNOTAVAIL. As on Linux, that comes before all else.
+fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    state.options.replay(kernel.as_raw_fd());
+    let ip = match socket.family {
+        Family::Inet => core::net::IpAddr::V4(ip),
+        Family::Inet6 if ip.is_unspecified() => core::net::Ipv6Addr::UNSPECIFIED.into(),
+        Family::Inet6 => ip.to_ipv6_mapped().into(),
+    };
+    rustix::net::bind(&kernel, &core::net::SocketAddr::new(ip, 0))
+}
+
+/// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked
+/// for.
+fn may_bind(engine: &Engine, state: &State, id: EndpointId) -> bool {
+    let port = |name: Option<SocketAddrV4>| name.map_or(0, |name| name.port());
+    match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+        Some(Role::Ended) => port(state.bound) == 0,
+        Some(Role::Connection(connection)) => {
+            engine.is_closed(connection) && port(state.bound) == 0
+        }
+        _ => state.stage == Stage::Idle && port(state.local) == 0,
+    }
 }
 
 fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {

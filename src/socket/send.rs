@@ -51,6 +51,22 @@ pub fn send(
     Some(with_signal(result, flags))
 }
 
+/// Why nothing can be sent now, whatever it is.
+pub fn refusal(fd: RawFd, socket: &Arc<Socket>, flags: i32) -> Option<Errno> {
+    match socket.kind {
+        Kind::Datagram => super::datagram::refusal(socket),
+        Kind::Stream => send(fd, socket, &Buffers::none(), flags)?.err(),
+    }
+}
+
+/// Whether the program was told that the send queue has no room, and it still has not.
+pub fn is_full(socket: &Socket) -> bool {
+    let engine = driver::lock();
+    let id = socket.state().endpoint;
+    let held = engine.zip(id);
+    held.is_some_and(|(engine, id)| engine.endpoints.get(id).is_some_and(|held| held.filler > 0))
+}
+
 /// EPIPE comes with SIGPIPE, unless the program asks otherwise.
 fn with_signal(result: Result<usize, Errno>, flags: i32) -> Result<usize, Errno> {
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {

@@ -19,7 +19,7 @@ mod kernel;
 mod memory;
 mod set;
 
-pub use get::{get, get_in};
+pub use get::{get, get_in, take_error};
 pub use set::{set, set_in};
 
 use core::time::Duration;
