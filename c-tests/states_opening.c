@@ -7,7 +7,7 @@ static const char *const states[] = {
 	"refused", "refused error", "refused recv", "refused send", "refused poll", "refused error redialed",
 	"timed-out", "timed-out recv", "timed-out unspec",
 	"listening", "listening caller", "listening caller caller-resets", "listening-narrow caller",
-	"listening rd", "listening wr", "listening unspec",
+	"listening rd", "listening-there rd", "listening-there unspec", "listening wr", "listening unspec",
 };
 
 int main(void)

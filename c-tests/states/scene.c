@@ -193,30 +193,38 @@ void call_each(const struct suite *suite, const char *state)
 	for (size_t i = 0; i < count; i++) {
 		const char *answer;
 
-		if (suite->prepare)
-			suite->prepare(&scenes[i]);
 		if (scenes[i].full)
 			fill_again(&scenes[i]);
+		if (suite->prepare)
+			suite->prepare(&scenes[i]);
 		answer = made(calls[i], &scenes[i]);
 		say("%s | %s: %s%s", state, calls[i]->name, answer, afterwards(&scenes[i]));
 	}
 	leave(scenes, count + 1);
 }
 
-void call_pairs(const struct suite *suite, const char *state)
+static const struct call *call_named(const struct suite *suite, const char *name)
+{
+	for (const struct call *const *table = suite->calls; *table; table++)
+		for (const struct call *call = *table; call->name; call++)
+			if (!strcmp(call->name, name))
+				return call;
+	die(name);
+	return NULL;
+}
+
+void call_pairs(const struct suite *suite, const char *state, const char *const *names, size_t count)
 {
 	static struct scene scenes[MOST];
-	const struct call *calls[MOST];
-	size_t count = gathered(suite, calls, MOST);
 
 	for (size_t first = 0; first < count; first++) {
 		lead(state, suite->steps, scenes, count);
 		for (size_t second = 0; second < count; second++) {
-			const char *one = made(calls[first], &scenes[second]), *two;
+			const char *one = made(call_named(suite, names[first]), &scenes[second]), *two;
 
 			settle(&scenes[second]);
-			two = made(calls[second], &scenes[second]);
-			say("%s | %s, %s: %s, %s%s", state, calls[first]->name, calls[second]->name, one, two,
+			two = made(call_named(suite, names[second]), &scenes[second]);
+			say("%s | %s, %s: %s, %s%s", state, names[first], names[second], one, two,
 			    afterwards(&scenes[second]));
 		}
 		leave(scenes, count);

@@ -50,8 +50,8 @@ struct suite {
 	void (*prepare)(struct scene *);        /* before the call; NULL: nothing */
 };
 void call_each(const struct suite *, const char *state);
-/* A line for each ordered pair of calls. */
-void call_pairs(const struct suite *, const char *state);
+/* A line for each ordered pair of the calls named. */
+void call_pairs(const struct suite *, const char *state, const char *const *names, size_t count);
 
 /* Adds to the line of the call being made. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));

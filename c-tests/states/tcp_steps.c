@@ -25,8 +25,11 @@ static long peer_listener(void)
 {
 	static long handle = -1;
 
-	if (handle < 0)
+	if (handle < 0) {
 		handle = peer("listen 0 100");
+		/* A buffer that does not grow: once its window is shut, it stays shut. */
+		peer("option %ld %d %d %d", handle, SOL_SOCKET, SO_RCVBUF, 65536);
+	}
 	return handle;
 }
 
@@ -94,6 +97,14 @@ static int is_closed(struct scene *s)
 static void listens(struct scene *s)
 {
 	s->fd = nonblocking(listening(0, 5));
+}
+
+/* On a port it asked for. */
+static void listens_there(struct scene *s)
+{
+	static int port = 5100;
+
+	s->fd = nonblocking(listening(port++, 5));
 }
 
 /* One connection fills the queue. */
@@ -275,6 +286,17 @@ static void fills(struct scene *s)
 	fill_again(s);
 }
 
+/* tcpi_snd_wnd, which the C library's struct tcp_info has not got. */
+static unsigned peer_window(int fd)
+{
+	unsigned words[60] = { 0 };
+	socklen_t length = sizeof words;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, words, &length) || length < 232)
+		die("TCP_INFO");
+	return words[57];
+}
+
 /* Nothing more goes in, and nothing is on its way: the peer's window is shut. */
 static int is_full(struct scene *s)
 {
@@ -282,7 +304,7 @@ static int is_full(struct scene *s)
 
 	if (ioctl(s->fd, SIOCOUTQ, &outgoing) || ioctl(s->fd, SIOCOUTQNSD, &unsent))
 		die("SIOCOUTQ");
-	return !any && unsent > 0 && unsent == outgoing;
+	return !any && unsent > 0 && unsent == outgoing && peer_window(s->fd) == 0;
 }
 
 static void unspec(struct scene *s)
@@ -329,6 +351,7 @@ const struct step tcp_steps[] = {
 	{ "refused", refused, is_closed },
 	{ "timed-out", timed_out, is_closed },
 	{ "listening", listens, NULL },
+	{ "listening-there", listens_there, NULL },
 	{ "listening-narrow", listens_narrowly, NULL },
 	{ "caller", caller, is_called },
 	{ "caller-resets", rst, has_passed },

@@ -119,8 +119,11 @@ pub unsafe extern "C" fn splice(
             if target.kind == Kind::Datagram && pipe_size(from).is_ok() {
                 return splice_datagram(from, (to, target), count, flags);
             }
-            if send::is_full(target) && target.nonblocking() {
-                return Err(Errno::AGAIN);
+            send::wait_for_room(to, target)?;
+        }
+        for (fd, socket) in [(from, &source), (to, &target)] {
+            if let Some(socket) = socket {
+                socket.state().options.limit_waits(fd);
             }
         }
         if let Some(source) = &source {

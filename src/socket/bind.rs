@@ -105,11 +105,10 @@ fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
 /// for.
 fn may_bind(engine: &Engine, state: &State, id: EndpointId) -> bool {
     let port = |name: Option<SocketAddrV4>| name.map_or(0, |name| name.port());
+    let has_kept = port(state.bound) != 0 || state.lease.is_some();
     match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
-        Some(Role::Ended) => port(state.bound) == 0,
-        Some(Role::Connection(connection)) => {
-            engine.is_closed(connection) && port(state.bound) == 0
-        }
+        Some(Role::Ended) => !has_kept,
+        Some(Role::Connection(connection)) => engine.is_closed(connection) && !has_kept,
         _ => state.stage == Stage::Idle && port(state.local) == 0,
     }
 }

@@ -40,6 +40,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     // As on Linux, what the socket is already decides before what else is wrong with the address.
     match state.stage {
         Stage::Listening | Stage::Connected => return Err(Errno::ISCONN),
+        Stage::Disconnecting => return Err(Errno::INVAL),
         Stage::Connecting => {
             if let Some(done) = again(&mut engine, socket, &mut state)? {
                 return Ok(done);
@@ -138,7 +139,7 @@ fn again(
 }
 
 /// Makes the socket one that may connect again, and has `error` to report.
-fn restart(
+pub(super) fn restart(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
@@ -183,7 +184,7 @@ pub(super) fn disconnect(
             return Ok(());
         }
         Role::Listener(listener) => {
-            engine.stack.tcp_abort(now, listener);
+            engine.stack.tcp_close(now, listener);
             error
         }
         Role::Connection(connection) if engine.is_closed(connection) => error,

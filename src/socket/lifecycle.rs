@@ -162,6 +162,14 @@ pub(super) fn shutdown_in(
     }
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
     let now = engine.now();
+    if state.stage == Stage::Connecting {
+        // As on Linux, the attempt has come to an end with this.
+        state.stage = match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+            Some(Role::Connecting(_)) => Stage::Connecting,
+            Some(Role::Connection(held)) if !engine.is_closed(held) => Stage::Connected,
+            _ => Stage::Disconnecting,
+        };
+    }
     let endpoint = engine.endpoints.get(id);
     let is_shared = endpoint.is_some_and(Endpoint::is_shared);
     match endpoint.map(|endpoint| endpoint.role) {
@@ -221,7 +229,7 @@ fn note_shut(engine: &mut Engine, id: EndpointId, reads: bool, writes: bool) {
     }
 }
 
-/// Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
+/// Waiting accepts end with EINVAL; listen(2) may start anew.
 fn end_listener(
     engine: &mut Engine,
     fd: RawFd,
@@ -232,13 +240,11 @@ fn end_listener(
     let _ = raw::shutdown(fd, libc::SHUT_RDWR);
     let now = engine.now();
     engine.stack.tcp_close(now, listener);
+    let mut error = None;
     if let Some(id) = state.endpoint {
+        error = engine.endpoints.get(id).and_then(|held| held.error);
         engine.endpoints.set_role(id, Role::Undecided);
     }
     engine.ports.forget_if_gone(&mut engine.stack, listener);
-    state.stage = Stage::Idle;
-    state.former = state.local;
-    state.bound = None;
-    state.local = None;
-    let _ = super::create::renew(engine, socket, state);
+    let _ = connect::restart(engine, socket, state, error);
 }

@@ -81,6 +81,8 @@ pub enum Stage {
     Connecting,
     /// Connected (or was).
     Connected,
+    /// Shut down after an attempt to connect has failed: as on Linux, good for AF_UNSPEC only.
+    Disconnecting,
 }
 
 /// A socket of the program's that the kernel does not serve (yet).

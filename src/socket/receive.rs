@@ -183,8 +183,11 @@ impl Call<'_, '_> {
             match outcome {
                 Ok(result) => return result,
                 Err(interruption) => {
-                    if let Err(errno) = resume(interruption, self.timeout) {
-                        return partial(got, errno);
+                    match resume(interruption, self.timeout) {
+                        // As on Linux, who asks for nothing waits, and gets it.
+                        Err(Errno::AGAIN) if self.data.len() == 0 => return Ok(0),
+                        Err(errno) => return partial(got, errno),
+                        Ok(()) => {}
                     }
                 }
             }

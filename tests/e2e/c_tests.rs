@@ -21,8 +21,9 @@ c_tests! {
     connect_nonblocking connect_timeout descriptors epoll_edges epoll_levels error_queue event_servers
     fork_among_threads fresh_sockets inherited interrupted loopback messages moving_bytes names options
     options_connected options_effect other_families poll_states recv_flags send_flags shutdowns socket_flags
-    socket_triples states_ending states_open states_opening states_udp stdio_streams tcp_info threads transfers udp_basics udp_errors udp_joined unseen_reads urgent
-    urgent_events vectors vfork_first wakeups zerocopy
+    socket_triples states_blocking states_ending states_open states_opening states_pairs states_udp stdio_streams
+    tcp_info threads transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
+    vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.

@@ -172,10 +172,10 @@ pub(super) fn leave(
 fn pending_error(engine: &mut Engine, state: &State) -> Option<Errno> {
     let endpoint = engine.endpoints.get_mut(state.endpoint?)?;
     let held = endpoint.take_error();
-    let Role::Datagram(datagram) = endpoint.role else {
-        return None;
+    let error = match endpoint.role {
+        Role::Datagram(datagram) => held.or_else(|| engine.stack.udp_take_error(datagram)),
+        _ => held,
     };
-    let error = held.or_else(|| engine.stack.udp_take_error(datagram));
     if error.is_some() {
         engine.withdraw(state.endpoint?);
     }
