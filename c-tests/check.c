@@ -273,6 +273,32 @@ int tcp_state(int fd)
 void *volatile bad_pointer = (void *)8;
 volatile int minus_one = -1;
 
+void pass(int to, int fd)
+{
+	char control[CMSG_SPACE(sizeof fd)] = { 0 };
+	struct iovec v = { "f", 1 };
+	struct msghdr message = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	*header = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(header), &fd, sizeof fd);
+	if (sendmsg(to, &message, 0) != 1)
+		die("sendmsg");
+}
+
+int take_passed(int from)
+{
+	char control[CMSG_SPACE(sizeof(int))], b;
+	struct iovec v = { &b, 1 };
+	struct msghdr message = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	int fd;
+
+	if (recvmsg(from, &message, 0) != 1)
+		die("recvmsg");
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	return fd;
+}
+
 /* ---- waiting */
 
 int events_now(int fd)

@@ -80,6 +80,8 @@ int pending_error(int fd);             /* SO_ERROR */
 void set_int(int fd, int level, int option, int value);
 int get_int(int fd, int level, int option);
 int tcp_state(int fd);                 /* tcpi_state */
+void pass(int to, int fd);             /* passes fd on (SCM_RIGHTS) */
+int take_passed(int from);             /* takes what was passed */
 
 /* What no program may read or write, and a length nobody may give; the compiler does not see through them. */
 extern void *volatile bad_pointer;

@@ -2,6 +2,7 @@
  * epoll(7) tell. */
 #include "check.h"
 
+#include <ctype.h>
 #include <linux/errqueue.h>
 
 struct report {
@@ -37,7 +38,8 @@ static void take(const char *what, int fd, size_t room, int flags)
 	say("  flags%s%s%s, name of %u, port %d, %s", m.msg_flags & MSG_ERRQUEUE ? " ERRQUEUE" : "",
 	    m.msg_flags & MSG_TRUNC ? " TRUNC" : "", m.msg_flags & MSG_CTRUNC ? " CTRUNC" : "", m.msg_namelen,
 	    m.msg_namelen ? ntohs(r.name.sin_port) : 0, m.msg_namelen ? inet_ntoa(r.name.sin_addr) : "-");
-	say("  payload \"%.*s\"", (int)n, r.payload);
+	if (isprint(r.payload[0]))
+		say("  payload \"%.*s\"", (int)n, r.payload);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
 		say("  message %d %d", c->cmsg_level, c->cmsg_type);
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR)
@@ -179,6 +181,47 @@ static void of_tcp(void)
 	close(fd);
 }
 
+/* What ICMP says of an attempt to connect is an entry, with the segment's beginning. It is the second SYN that is
+ * answered: within the call that sends the first Linux would not end the attempt. */
+static void of_an_attempt(void)
+{
+	struct sockaddr_in a = address(PEER, BLACKHOLE);
+	int fd = nonblocking(with_errors(tcp()));
+
+	say("connect: %s", ok(connect(fd, SA(a), sizeof a)));
+	peer("obstruct %d", BLACKHOLE);
+	say("poll: %s", poll_flags(wait_for(fd, POLLERR)));
+	peer("obstruct 0");
+	take("queue", fd, 64, 0);
+	say("poll: %s", poll_flags(events_now(fd)));
+	say("SO_ERROR: %s", name_of(pending_error(fd)));
+	take("empty", fd, 64, 0);
+	close(fd);
+}
+
+/* Of a connection it is an error at once, told once, and the connection goes on. */
+static void of_a_connection(void)
+{
+	int h, fd = with_errors(connected(&h));
+	char b[8];
+	struct sockaddr_in a;
+	socklen_t length = sizeof a;
+
+	getpeername(fd, SA(a), &length);
+	peer("obstruct %d", ntohs(a.sin_port));
+	say("send: %s", result(send(fd, "abc", 3, 0)));
+	say("poll: %s", poll_flags(wait_for(fd, POLLERR)));
+	take("queue", fd, 64, 0);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	say("poll: %s", poll_flags(events_now(fd)));
+	peer("obstruct 0");
+	say("the peer has %s", peer_says("recv %d 3", h));
+	peer("send %d 2", h);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	every_code();
@@ -188,4 +231,6 @@ int main(void)
 	turned_off();
 	by_epoll();
 	of_tcp();
+	of_an_attempt();
+	of_a_connection();
 }

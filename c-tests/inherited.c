@@ -244,32 +244,6 @@ static void executed(const char *self)
 	say("and the end: %s", peer_says("drain %d", h));
 }
 
-static void pass(int to, int fd)
-{
-	char control[CMSG_SPACE(sizeof fd)] = { 0 };
-	struct iovec v = { "f", 1 };
-	struct msghdr message = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	*header = (struct cmsghdr){ CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS };
-	memcpy(CMSG_DATA(header), &fd, sizeof fd);
-	if (sendmsg(to, &message, 0) != 1)
-		die("sendmsg");
-}
-
-static int taken(int from)
-{
-	char control[CMSG_SPACE(sizeof(int))], b;
-	struct iovec v = { &b, 1 };
-	struct msghdr message = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
-	int fd;
-
-	if (recvmsg(from, &message, 0) != 1)
-		die("recvmsg");
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-	return fd;
-}
-
 /* A process that was there before the socket takes it, and hands one of its own back. */
 static void passed(void)
 {
@@ -280,13 +254,13 @@ static void passed(void)
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		fd = taken(pair[1]);
+		fd = take_passed(pair[1]);
 		dup2(fd, RECEIVED);
 		close(fd);
 		second("passed");
 		fd = bound(udp(), TEST, 6300);
 		pass(pair[1], fd);
-		taken(pair[1]);
+		take_passed(pair[1]);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -295,7 +269,7 @@ static void passed(void)
 	peer("send %d 3", h);
 	pass(pair[0], fd);
 	close(fd);
-	fd = taken(pair[0]);
+	fd = take_passed(pair[0]);
 	say("the peer hears: %s", peer_says("recv %d 5", h));
 	fflush(stdout);
 	names("parent", fd);

@@ -94,6 +94,41 @@ static void restarted(const char *what, long (*call)(int), int fd, int h)
 	pthread_join(thread, NULL);
 }
 
+static void *drains(void *fd)
+{
+	static char much[1 << 16];
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	while (recv(*(int *)fd, much, sizeof much, 0) > 0)
+		;
+	return NULL;
+}
+
+/* A handler ends a call whenever it runs, also while much else arrives. */
+static void amid_traffic(void)
+{
+	int h, k, fd = connected(&h), busy = connected(&k), ended = 0;
+	struct timeval limit = { 3, 0 };
+	struct itimerval timer = { { 0, 0 }, { 0, 2000 } };
+	pthread_t thread;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	count_signal(SIGALRM, 0);
+	pthread_create(&thread, NULL, drains, &busy);
+	peer("start send %d 200000000", k);
+	for (int i = 0; i < 40; i++) {
+		setitimer(ITIMER_REAL, &timer, NULL);
+		ended += recv(fd, b, 10, 0) < 0 && errno == EINTR;
+	}
+	say("amid traffic: %d of 40 ended, %d signals", ended, (int)signals_seen);
+	shutdown(busy, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(busy);
+	close(fd);
+}
+
 int main(void)
 {
 	int h, fd = connected(&h), listener = listening(5000, 5), other = bound(udp(), TEST, 5001);
@@ -123,4 +158,5 @@ int main(void)
 		while (send(fd, b, sizeof b, MSG_DONTWAIT) > 0)
 			;
 	interrupt("send", 0, do_send, fd);
+	amid_traffic();
 }

@@ -91,6 +91,105 @@ static void peek_offset(void)
 	peer("close %d", h);
 }
 
+/* It counts on over several datagrams. */
+static void peek_offset_of_datagrams(void)
+{
+	int fd = bound(udp(), TEST, 0), from = peer("udp 0");
+	char b[64];
+
+	say("UDP PEEK_OFF fresh: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	for (int i = 0; i < 3; i++)
+		peer("to %d %d %d", from, port_of(fd), 10);
+	peer("to %d %d %d", from, port_of(fd), 5);
+	wait_for(fd, POLLIN);
+	nap(50);
+	say_peek("without", fd, 4);
+	say("set: %s", ok(setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &(int){ 0 }, sizeof(int))));
+	say_peek("from 0", fd, 4);
+	say_peek("then", fd, 4);
+	say_peek("its end", fd, 64);
+	say_peek("the second", fd, 64);
+	say_peek("a piece of the third", fd, 3);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	say("offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	say_peek("after it", fd, 64);
+	say_peek("the last", fd, 64);
+	say_peek("nothing", fd, 64);
+	peer("to %d %d %d", from, port_of(fd), 8);
+	wait_for(fd, POLLIN);
+	nap(50);
+	say_peek("what came", fd, 64);
+	for (int i = 0; i < 4; i++) {
+		say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+		say("offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	}
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+	say_peek("off", fd, 64);
+	close(fd);
+	peer("close %d", from);
+}
+
+/* The SYN's headers, as far as they are the same each time. */
+static void saved_syn(void)
+{
+	int listener = listening(0, 5), h, fd;
+	unsigned char b[256];
+	socklen_t length = sizeof b;
+	unsigned offset, flags;
+
+	say("SAVE_SYN 3: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 3 }, sizeof(int))));
+	say("SAVE_SYN 1: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 1 }, sizeof(int))));
+	say("of the listener: %s", ok(getsockopt(listener, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	say("length %u", length);
+	h = peer("connect %d", port_of(listener));
+	fd = accept(listener, NULL, NULL);
+	length = 10;
+	say("too short: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	length = sizeof b;
+	memset(b, 0, sizeof b);
+	say("SAVED_SYN: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	offset = (b[0] & 15) * 4;
+	flags = b[offset + 13];
+	say("length %u, protocol %d, from %d.%d.%d.%d", length, b[9], b[12], b[13], b[14], b[15]);
+	say("to its port: %d, flags %#x, TCP header %d", (b[offset + 2] << 8 | b[offset + 3]) == port_of(listener), flags,
+	    (b[offset + 12] >> 4) * 4);
+	length = sizeof b;
+	say("again: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
+	say("length %u, SAVE_SYN reads %d", length, get_int(fd, IPPROTO_TCP, TCP_SAVE_SYN));
+	close(fd);
+	close(listener);
+	peer("close %d", h);
+}
+
+/* 30,000 bytes at 20,000 a second take more than a second. */
+static void paced(void)
+{
+	int h, fd = connected(&h);
+	struct {
+		struct tcp_info known;
+		uint64_t more[32];
+	} info = { 0 };
+	socklen_t length = sizeof info;
+	uint64_t rate;
+	long long start;
+
+	set_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE, 20000);
+	say("MAX_PACING_RATE %d", get_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE));
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+	/* tcpi_max_pacing_rate */
+	memcpy(&rate, (char *)&info + 112, sizeof rate);
+	say("TCP_INFO: %llu", (unsigned long long)rate);
+	start = milliseconds();
+	send_all(fd, 30000);
+	say("the peer has %s", peer_says("recv %d 30000", h));
+	say("slowly: %d", milliseconds() - start > 1000);
+	set_int(fd, SOL_SOCKET, SO_MAX_PACING_RATE, -1);
+	send_all(fd, 40000);
+	say("the peer has %s", peer_says("recv %d 40000", h));
+	close(fd);
+	peer("close %d", h);
+}
+
 static void stamped(const char *what, int fd, int flags)
 {
 	char b[64], control[256];
@@ -106,6 +205,37 @@ static void stamped(const char *what, int fd, int flags)
 		say("  message %d %d of %zu, lately: %d", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len,
 		    at.tv_sec >= now.tv_sec - 5 && at.tv_sec <= now.tv_sec);
 	}
+}
+
+/* The time is that of the arrival, though the program is stopped and receives 400 ms later. */
+static void time_of_arrival(void)
+{
+	int fd = bound(udp(), TEST, 0), from = peer("udp 0"), port = port_of(fd);
+	pid_t self = getpid(), child;
+	char b[64], control[256];
+	struct iovec part = { b, sizeof b };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct timespec now, at = { 0 };
+
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	/* Linux begins to stamp a little after it was asked to. */
+	nap(200);
+	child = fork();
+	if (child == 0) {
+		kill(self, SIGSTOP);
+		peer("to %d %d 5", from, port);
+		nap(400);
+		kill(self, SIGCONT);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	say("recvmsg: %s", result(recvmsg(fd, &m, 0)));
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (CMSG_FIRSTHDR(&m))
+		memcpy(&at, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof at);
+	say("long ago: %d", (now.tv_sec - at.tv_sec) * 1000 + (now.tv_nsec - at.tv_nsec) / 1000000 >= 300);
+	close(fd);
+	peer("close %d", from);
 }
 
 static void times(void)
@@ -263,6 +393,10 @@ int main(void)
 	low_water();
 	least_time_to_live();
 	peek_offset();
+	peek_offset_of_datagrams();
+	saved_syn();
+	paced();
+	time_of_arrival();
 	times();
 	last_arrival();
 	memory();

@@ -15,6 +15,7 @@
  *   ending H              reads to the end: "FIN", or the errno of the end
  *   deafen H              H's connection answers nothing from now on
  *   state H               tcpi_state
+ *   obstruct PORT         answers segments to PORT with ICMP host unreachable; 0 ends it
  *   udp PORT              to H PORT COUNT   sends a datagram to the test side
  *   from H                one datagram: "RECEIVED HASH PORT"
  */
@@ -179,6 +180,19 @@ static void do_from(int fd, char *to)
 		      (unsigned long long)fnv(FNV_START, buffer, n), ntohs(a.sin_port));
 }
 
+static int do_obstruct(int port)
+{
+	char command[256];
+
+	snprintf(command, sizeof command,
+		 port ? "nft 'add table ip obstruction; add chain ip obstruction input { type filter hook input priority -1; }; "
+			"add rule ip obstruction input tcp dport %d reject with icmp host-unreachable'"
+		      : "nft delete table ip obstruction",
+		 port);
+	errno = EIO;
+	return system(command) ? -1 : 0;
+}
+
 static void transfer(const char *word, int fd, long count, char *to)
 {
 	if (!strcmp(word, "send"))
@@ -213,6 +227,7 @@ static long call(const char *word, long a, long b, long c, long d)
 	       !strcmp(word, "deafen") ? do_deafen(a) :
 	       !strcmp(word, "urgent") ? send(a, "!", 1, MSG_OOB | MSG_NOSIGNAL) :
 	       !strcmp(word, "state") ? tcp_state(a) :
+	       !strcmp(word, "obstruct") ? do_obstruct(a) :
 	       !strcmp(word, "udp") ? do_udp(a) : (errno = EINVAL, -1);
 }
 
@@ -229,7 +244,8 @@ static void answer(const char *line, char *to)
 		return;
 	}
 	sscanf(line, "%*s %ld %ld %ld %ld", &a, &b, &c, &d);
-	if (a < 0 || (a >= HANDLES && strcmp(word, "listen") && strcmp(word, "connect") && strcmp(word, "udp"))) {
+	if (a < 0 || (a >= HANDLES && strcmp(word, "listen") && strcmp(word, "connect") && strcmp(word, "udp") &&
+				       strcmp(word, "obstruct"))) {
 		reply(to, "no such handle");
 	} else if (!strcmp(word, "join")) {
 		pthread_join(handles[a].thread, NULL);

@@ -1,6 +1,26 @@
 /* stdio on a socket: fdopen(3), fprintf(3), fgets(3), fclose(3). */
 #include "check.h"
 
+/* A number that was never a stream's: dprintf is one of its writers, in the order of the calls. */
+static void by_number(void)
+{
+	int h, fd = connected(&h);
+	FILE *stream;
+
+	say("send: %s", result(send(fd, "a", 1, 0)));
+	say("dprintf: %d", dprintf(fd, "%d %s %d %d %.1f %.2f %c %d%n", 1, "two", 3, 4, 5.5, 6.25, '7', 8, &(int){ 0 }));
+	say("send: %s", result(send(fd, "b", 1, 0)));
+	say("the peer hears: %s", peer_says("recv %d 26", h));
+	peer("shutdown %d 1", h);
+	stream = fdopen(fd, "w");
+	fputs("not flushed", stream);
+	say("freopen: %d", freopen("/dev/null", "w", stream) == stream);
+	say("the same number: %d", fileno(stream) == fd);
+	say("the peer hears: %s", peer_says("drain %d", h));
+	fputs("nothing", stream);
+	say("fclose: %d", fclose(stream));
+}
+
 int main(void)
 {
 	int listener = listening(5000, 5), h = peer("connect 5000"), fd = accept(listener, NULL, NULL);
@@ -31,4 +51,5 @@ int main(void)
 	say("the peer hears: %s", peer_says("recv %d 9", h));
 	close(copy);
 	say("the end: %s", peer_says("drain %d", h));
+	by_number();
 }

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(run)) => cli::run::execute(&run),
         Ok(Command::Doctor(run)) => cli::doctor::examine(&run),
         Ok(Command::Show(request, pid)) => cli::show::print(request, pid),
-        Ok(Command::Keeper) => cli::keeper_is_missing(),
+        Ok(Command::Keeper(keeper)) => cli::keeper::keep(&keeper),
         Ok(Command::Probe) => cli::doctor::probe::answer(),
         Ok(Command::Help(topic)) => cli::help::print(topic),
         Ok(Command::Version) => cli::help::print_version(),

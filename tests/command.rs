@@ -201,7 +201,9 @@ fn refuses_wrong_words() {
     assert_refused(&sidestack(&["run"]), 2, "no program to run");
     assert_refused(&sidestack(&["ss", "--pid", "x"]), 2, "x");
     assert_refused(&sidestack(&["doctor", "true"]), 2, "true");
-    assert_refused(&sidestack(&["keeper"]), 2, "not built yet");
+    assert_refused(&sidestack(&["keeper", "--sockets", "many"]), 2, "many");
+    let nobody = ["keeper", "--allow-user", "no such user"];
+    assert_refused(&sidestack(&nobody), 125, "no such user");
 }
 
 #[test]

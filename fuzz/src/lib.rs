@@ -19,7 +19,7 @@ use stack::Stack;
 use stack::address::Ipv4Cidr;
 use stack::config::{Config, Congestion, Limits};
 use stack::error::Error;
-use stack::ethernet::Checksum;
+use stack::ethernet::{Checksum, Facts};
 use stack::ids::SocketId;
 use stack::layout::Memory;
 use stack::ports::Protocol;
@@ -142,9 +142,12 @@ impl Session {
                     correct(&mut frame);
                 }
                 // Some of the frames are put together from pieces.
-                let segment = if frame.len().is_multiple_of(3) { 7 } else { 0 };
+                let facts = Facts {
+                    segment: if frame.len().is_multiple_of(3) { 7 } else { 0 },
+                    ..Facts::plain(Checksum::Trusted)
+                };
                 self.stack
-                    .receive_frame(self.now, &frame, Checksum::Trusted, segment, &mut NoSink);
+                    .receive_frame(self.now, &frame, facts, &mut NoSink);
                 rest
             }
         }

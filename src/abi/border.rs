@@ -4,6 +4,8 @@ use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
 use crate::control::log;
+use crate::driver::GivenUp;
+use crate::sys::cancel;
 use crate::sys::user::{Access, check};
 
 /// What C functions return for success and failure.
@@ -32,16 +34,44 @@ pub fn errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
-/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
-pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+/// Runs `body`: a panic becomes EIO (EINTR if the process failed to become another program
+/// meanwhile).
+fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        if panic.is::<GivenUp>() {
+            return Err(Errno::INTR);
+        }
         log::error("a defect: a call failed where it never should (please report it)");
         Err(Errno::IO)
-    });
-    result.unwrap_or_else(|errno| {
+    })
+}
+
+/// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
+pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
+    caught(body).unwrap_or_else(|errno| {
         set_errno(errno);
         T::FAILED
     })
+}
+
+/// The same of a function that may wait, and so is a cancellation point (pthreads(7)): the thread
+/// ends here, where nothing of ours is left to drop. `Ok(None)`: the call is made `by_kernel`.
+pub fn serve<T: Outcome>(
+    by_kernel: impl FnOnce() -> T,
+    body: impl FnOnce() -> Result<Option<T>, Errno>,
+) -> T {
+    cancel::point();
+    match caught(body) {
+        Ok(Some(value)) => value,
+        Ok(None) => by_kernel(),
+        Err(errno) => {
+            if errno == Errno::INTR {
+                cancel::point();
+            }
+            set_errno(errno);
+            T::FAILED
+        }
+    }
 }
 
 /// What a call of the next library's gave, as a result.

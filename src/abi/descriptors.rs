@@ -1,4 +1,4 @@
-//! close(2), dup(2) and their kin, fcntl(2), ioctl(2), fdopen(3).
+//! close(2), dup(2) and their kin, fcntl(2), ioctl(2), fdopen(3), fclose(3).
 
 use core::ffi::{c_char, c_int, c_uint, c_ulong};
 use rustix::io::Errno;
@@ -10,7 +10,7 @@ use crate::sys::{descriptor, process};
 
 /// close(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     if descriptor::is_ours(fd) {
         // Ours, and none of the program's business: to it, the number is not open.
         set_errno(Errno::BADF);
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 
 /// close_range(2): ours stay open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     let only_marks = flags & libc::CLOSE_RANGE_CLOEXEC as c_int != 0;
     let sockets = if only_marks || process::is_vfork_child() {
         Vec::new()
@@ -75,7 +75,7 @@ fn close_theirs(first: c_uint, last: c_uint, flags: c_int) -> c_int {
 
 /// closefrom(3): ours stay open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn closefrom(first: c_int) {
+pub unsafe extern "C-unwind" fn closefrom(first: c_int) {
     // SAFETY: integers only.
     unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) };
 }
@@ -97,21 +97,21 @@ fn duplicated(old: c_int, new: c_int) -> c_int {
 
 /// dup(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup(fd: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
     // SAFETY: an integer only.
     duplicated(fd, unsafe { next::DUP.get()(fd) })
 }
 
 /// dup2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP2.get()(old, new) })
 }
 
 /// dup3(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP3.get()(old, new, flags) })
 }
@@ -131,7 +131,7 @@ fn after_fcntl(fd: c_int, command: c_int, argument: usize, outcome: c_int) -> c_
 
 /// fcntl(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: the program's own arguments.
     let outcome = unsafe { next::FCNTL.get()(fd, command, argument) };
     after_fcntl(fd, command, argument, outcome)
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_
 
 /// fcntl(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int {
     let outcome = match next::FCNTL64.find() {
         // SAFETY: the program's own arguments.
         Some(fcntl64) => unsafe { fcntl64(fd, command, argument) },
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: usize) -> 
 
 /// ioctl(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
+pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usize) -> c_int {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::IOCTL.get()(fd, request, argument) };
     let Some(socket) = table::get(fd) else {
@@ -213,7 +213,7 @@ const SIOCGIF_LAST: c_ulong = 0x8970;
 
 /// fdopen(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FILE {
+pub unsafe extern "C-unwind" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FILE {
     if let Some(socket) = table::get(fd) {
         lifecycle::written_elsewhere(&socket);
     }
@@ -221,9 +221,8 @@ pub unsafe extern "C" fn fdopen(fd: c_int, mode: *const c_char) -> *mut libc::FI
     unsafe { next::FDOPEN.get()(fd, mode) }
 }
 
-/// fclose(3): its own close(2) is one we would not see.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
+/// Runs `close`, which closes a stream's descriptor where we would not see it.
+fn closing_stream<T>(stream: *mut libc::FILE, close: impl FnOnce() -> T) -> T {
     // SAFETY: the program's own stream.
     let fd = unsafe { libc::fileno(stream) };
     let socket = if table::is_ours(fd) {
@@ -231,8 +230,7 @@ pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
     } else {
         None
     };
-    // SAFETY: the program's own stream.
-    let outcome = unsafe { next::FCLOSE.get()(stream) };
+    let outcome = close();
     if let Some(socket) = socket {
         answer(|| {
             lifecycle::closed(&socket);
@@ -240,4 +238,37 @@ pub unsafe extern "C" fn fclose(stream: *mut libc::FILE) -> c_int {
         });
     }
     outcome
+}
+
+/// fclose(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn fclose(stream: *mut libc::FILE) -> c_int {
+    // SAFETY: the program's own stream.
+    closing_stream(stream, || unsafe { next::FCLOSE.get()(stream) })
+}
+
+/// freopen(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn freopen(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+) -> *mut libc::FILE {
+    // SAFETY: the program's own arguments.
+    closing_stream(stream, || unsafe {
+        next::FREOPEN.get()(path, mode, stream)
+    })
+}
+
+/// freopen(3), for programs built with 64-bit file offsets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn freopen64(
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+) -> *mut libc::FILE {
+    // SAFETY: the program's own arguments.
+    closing_stream(stream, || unsafe {
+        next::FREOPEN64.get()(path, mode, stream)
+    })
 }

@@ -3,10 +3,11 @@
 use core::ffi::c_int;
 use core::time::Duration;
 
-use super::border::{answer, read, result, values};
+use super::border::{answer, read, serve, values};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
+use crate::sys::raw;
 use crate::sys::wait::SignalMask;
 
 /// Most events the kernel takes room for.
@@ -14,7 +15,7 @@ const MOST: usize = i32::MAX as usize / size_of::<libc::epoll_event>();
 
 /// epoll_ctl(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_ctl(
+pub unsafe extern "C-unwind" fn epoll_ctl(
     set: c_int,
     operation: c_int,
     fd: c_int,
@@ -58,22 +59,16 @@ unsafe fn wait(
     let Ok(events) = (unsafe { values(events, room) }) else {
         return by_kernel();
     };
-    let collect = |events: &mut [libc::epoll_event]| {
-        let (first, room) = (events.as_mut_ptr(), events.len() as c_int);
-        // SAFETY: a part of the program's own array.
-        result(unsafe { next::EPOLL_WAIT.get()(set, first, room, 0) }).map(|count| count as usize)
-    };
-    answer(
-        || match readiness::epoll_wait(set, events, timeout, mask, collect) {
-            Some(outcome) => outcome.map(|count| count as c_int),
-            None => result(by_kernel()),
-        },
-    )
+    let collect = |events: &mut [libc::epoll_event]| raw::epoll_ready(set, events);
+    serve(by_kernel, || {
+        let ready = readiness::epoll_wait(set, events, timeout, mask, collect).transpose()?;
+        Ok(ready.map(|count| count as c_int))
+    })
 }
 
 /// epoll_wait(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_wait(
+pub unsafe extern "C-unwind" fn epoll_wait(
     set: c_int,
     events: *mut libc::epoll_event,
     most: c_int,
@@ -91,7 +86,7 @@ pub unsafe extern "C" fn epoll_wait(
 
 /// epoll_pwait(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_pwait(
+pub unsafe extern "C-unwind" fn epoll_pwait(
     set: c_int,
     events: *mut libc::epoll_event,
     most: c_int,
@@ -114,7 +109,7 @@ pub unsafe extern "C" fn epoll_pwait(
 
 /// epoll_pwait2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_pwait2(
+pub unsafe extern "C-unwind" fn epoll_pwait2(
     set: c_int,
     events: *mut libc::epoll_event,
     most: c_int,

@@ -20,7 +20,7 @@ unsafe extern "C" {
 
 /// recv(2), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __recv_chk(
+pub unsafe extern "C-unwind" fn __recv_chk(
     fd: c_int,
     buffer: *mut c_void,
     len: usize,
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn __recv_chk(
 
 /// recvfrom(2), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __recvfrom_chk(
+pub unsafe extern "C-unwind" fn __recvfrom_chk(
     fd: c_int,
     buffer: *mut c_void,
     len: usize,
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn __recvfrom_chk(
 
 /// read(2), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __read_chk(
+pub unsafe extern "C-unwind" fn __read_chk(
     fd: c_int,
     buffer: *mut c_void,
     len: usize,
@@ -68,7 +68,7 @@ fn overflows(count: libc::nfds_t, room: usize) -> bool {
 
 /// poll(2), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __poll_chk(
+pub unsafe extern "C-unwind" fn __poll_chk(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
     timeout: c_int,
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn __poll_chk(
 
 /// ppoll(2), fortified.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __ppoll_chk(
+pub unsafe extern "C-unwind" fn __ppoll_chk(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
     timeout: *const libc::timespec,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::border::{answer, bytes, read, result, values, write};
+use super::border::{bytes, read, serve, values, write};
 use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
 use super::{control, next};
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
@@ -52,12 +52,16 @@ unsafe fn send_message(
         }
     };
     // SAFETY: the program's own buffers.
-    unsafe { send_parts(fd, socket, parts, to, flags, &asked) }.transpose()
+    unsafe { send_parts(fd, socket, parts, to, flags, &asked) }
 }
 
 /// sendmsg(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const libc::msghdr, flags: c_int) -> isize {
+pub unsafe extern "C-unwind" fn sendmsg(
+    fd: c_int,
+    message: *const libc::msghdr,
+    flags: c_int,
+) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SENDMSG.get()(fd, message, flags) };
     let Some(socket) = table::get(fd) else {
@@ -65,12 +69,10 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const libc::msghdr, flags:
         unsafe { note_passed(message) };
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
-        match unsafe { send_message(fd, &socket, &read(message)?, flags) }? {
-            Some(count) => Ok(count as isize),
-            None => result(by_kernel()),
-        }
+        let sent = unsafe { send_message(fd, &socket, &read(message)?, flags) }?;
+        Ok(sent.map(|count| count as isize))
     })
 }
 
@@ -139,7 +141,7 @@ unsafe fn passed(message: &libc::msghdr) -> Vec<c_int> {
 
 /// sendmmsg(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendmmsg(
+pub unsafe extern "C-unwind" fn sendmmsg(
     fd: c_int,
     messages: *mut libc::mmsghdr,
     count: c_uint,
@@ -150,7 +152,7 @@ pub unsafe extern "C" fn sendmmsg(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
         for (at, message) in messages.iter_mut().enumerate() {
@@ -158,12 +160,12 @@ pub unsafe extern "C" fn sendmmsg(
             let sent = unsafe { send_message(fd, &socket, &message.msg_hdr, flags) };
             match sent {
                 Ok(Some(len)) => message.msg_len = len as c_uint,
-                Ok(None) if at == 0 => return result(by_kernel()),
+                Ok(None) if at == 0 => return Ok(None),
                 Err(errno) if at == 0 => return Err(errno),
-                _ => return Ok(at as c_int),
+                _ => return Ok(Some(at as c_int)),
             }
         }
-        Ok(messages.len() as c_int)
+        Ok(Some(messages.len() as c_int))
     })
 }
 
@@ -183,10 +185,9 @@ unsafe fn receive_message(
     // SAFETY: the program's own message.
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own buffers.
-    let Some(got) = (unsafe { receive_parts(fd, socket, parts, flags) }) else {
+    let Some(got) = (unsafe { receive_parts(fd, socket, parts, flags) })? else {
         return Ok(None);
     };
-    let got = got?;
     match got.name() {
         Some(name) if !message.msg_name.is_null() => {
             let (bytes, count) = address::write(name, socket.family);
@@ -221,7 +222,11 @@ unsafe fn receive_message(
 
 /// recvmsg(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c_int) -> isize {
+pub unsafe extern "C-unwind" fn recvmsg(
+    fd: c_int,
+    message: *mut libc::msghdr,
+    flags: c_int,
+) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECVMSG.get()(fd, message, flags) };
     let Some(socket) = table::get(fd) else {
@@ -232,24 +237,22 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut libc::msghdr, flags: c
         }
         return outcome;
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own message.
         let mut held = unsafe { read(message) }?;
         // SAFETY: the program's own message.
-        match unsafe { receive_message(fd, &socket, &mut held, flags) }? {
-            Some(count) => {
-                // SAFETY: read above.
-                unsafe { write(message, held) }?;
-                Ok(count as isize)
-            }
-            None => result(by_kernel()),
+        let got = unsafe { receive_message(fd, &socket, &mut held, flags) }?;
+        if got.is_some() {
+            // SAFETY: read above.
+            unsafe { write(message, held) }?;
         }
+        Ok(got.map(|count| count as isize))
     })
 }
 
 /// recvmmsg(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recvmmsg(
+pub unsafe extern "C-unwind" fn recvmmsg(
     fd: c_int,
     messages: *mut libc::mmsghdr,
     count: c_uint,
@@ -261,7 +264,7 @@ pub unsafe extern "C" fn recvmmsg(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
         // SAFETY: the program's own timeout.
@@ -283,18 +286,18 @@ pub unsafe extern "C" fn recvmmsg(
             let got = unsafe { receive_message(fd, &socket, &mut message.msg_hdr, flags) };
             match got {
                 Ok(Some(len)) => message.msg_len = len as c_uint,
-                Ok(None) if at == 0 => return result(by_kernel()),
+                Ok(None) if at == 0 => return Ok(None),
                 Err(errno) if at == 0 => return Err(errno),
-                _ => return Ok(at as c_int),
+                _ => return Ok(Some(at as c_int)),
             }
             if once && socket.kind == Kind::Datagram {
                 flags |= libc::MSG_DONTWAIT;
             }
             if deadline.is_some_and(|deadline| deadline <= clock::monotonic()) {
-                return Ok(at as c_int + 1);
+                return Ok(Some(at as c_int + 1));
             }
         }
-        Ok(messages.len() as c_int)
+        Ok(Some(messages.len() as c_int))
     })
 }
 

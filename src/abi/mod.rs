@@ -8,16 +8,25 @@
 //! 2. A pointer of the program's is checked before it is touched: bad ones give EFAULT, as the
 //!    kernel would.
 //! 3. errno changes only when a call fails.
-//! 4. Variadic functions of C (fcntl, ioctl) are defined with the fixed arguments that callers
-//!    pass: on the machines we build for, both travel in the same registers.
+//! 4. Variadic functions of C whose callers pass a known number of words at most (fcntl, ioctl,
+//!    syscall) are defined with these: on the machines we build for, both travel in the same
+//!    registers and on the same place of the stack. The others are in [`variadic`].
+//! 5. What may wait is a cancellation point (pthreads(7)): a thread may be ended, that is unwound by
+//!    the C library, in the next library's function, or in [`border::serve`] after a wait of ours. So
+//!    all functions are `C-unwind`, and have nothing to drop where that happens. Below this layer
+//!    nothing calls the C library's cancellation points.
 
 mod aliases;
 pub mod api;
 mod border;
 mod control;
 mod descriptors;
+mod environment;
 mod epoll;
+mod formatted;
 mod fortified;
+mod keeper;
+mod lists;
 mod messages;
 mod names;
 mod next;
@@ -26,7 +35,10 @@ mod positioned;
 mod process;
 mod programs;
 mod select;
+mod signals;
 mod signatures;
 mod sockets;
 mod streams;
+mod syscall;
 mod transfer;
+mod variadic;

@@ -10,7 +10,7 @@ use crate::socket::{address, away, options, table};
 
 /// getsockname(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockname(
+pub unsafe extern "C-unwind" fn getsockname(
     fd: c_int,
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn getsockname(
 
 /// getpeername(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getpeername(
+pub unsafe extern "C-unwind" fn getpeername(
     fd: c_int,
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn getpeername(
 
 /// setsockopt(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setsockopt(
+pub unsafe extern "C-unwind" fn setsockopt(
     fd: c_int,
     level: c_int,
     name: c_int,
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn setsockopt(
 
 /// getsockopt(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockopt(
+pub unsafe extern "C-unwind" fn getsockopt(
     fd: c_int,
     level: c_int,
     name: c_int,

@@ -1,9 +1,11 @@
 //! The next library's functions, found when first called (dlsym(3), RTLD_NEXT).
 
-use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::variadic::VaList;
 
 /// A function of the next library's, of type `F`.
 pub struct Next<F> {
@@ -54,78 +56,107 @@ type Count = isize;
 type Address = *const libc::sockaddr;
 type AddressOut = *mut libc::sockaddr;
 type Positioned =
-    unsafe extern "C" fn(c_int, *const libc::iovec, c_int, libc::off_t, c_int) -> Count;
+    unsafe extern "C-unwind" fn(c_int, *const libc::iovec, c_int, libc::off_t, c_int) -> Count;
 type Len = libc::socklen_t;
 
-pub static SOCKET: Next<unsafe extern "C" fn(c_int, c_int, c_int) -> c_int> = Next::new(c"socket");
-pub static BIND: Next<unsafe extern "C" fn(c_int, Address, Len) -> c_int> = Next::new(c"bind");
-pub static LISTEN: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"listen");
-pub static ACCEPT4: Next<unsafe extern "C" fn(c_int, AddressOut, *mut Len, c_int) -> c_int> =
+pub static SOCKET: Next<unsafe extern "C-unwind" fn(c_int, c_int, c_int) -> c_int> =
+    Next::new(c"socket");
+pub static BIND: Next<unsafe extern "C-unwind" fn(c_int, Address, Len) -> c_int> =
+    Next::new(c"bind");
+pub static LISTEN: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> = Next::new(c"listen");
+pub static ACCEPT4: Next<unsafe extern "C-unwind" fn(c_int, AddressOut, *mut Len, c_int) -> c_int> =
     Next::new(c"accept4");
-pub static ACCEPT: Next<unsafe extern "C" fn(c_int, AddressOut, *mut Len) -> c_int> =
+pub static ACCEPT: Next<unsafe extern "C-unwind" fn(c_int, AddressOut, *mut Len) -> c_int> =
     Next::new(c"accept");
-pub static CONNECT: Next<unsafe extern "C" fn(c_int, Address, Len) -> c_int> =
+pub static CONNECT: Next<unsafe extern "C-unwind" fn(c_int, Address, Len) -> c_int> =
     Next::new(c"connect");
-pub static SHUTDOWN: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"shutdown");
-pub static GETSOCKNAME: Next<unsafe extern "C" fn(c_int, AddressOut, *mut Len) -> c_int> =
+pub static SHUTDOWN: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> =
+    Next::new(c"shutdown");
+pub static GETSOCKNAME: Next<unsafe extern "C-unwind" fn(c_int, AddressOut, *mut Len) -> c_int> =
     Next::new(c"getsockname");
-pub static GETPEERNAME: Next<unsafe extern "C" fn(c_int, AddressOut, *mut Len) -> c_int> =
+pub static GETPEERNAME: Next<unsafe extern "C-unwind" fn(c_int, AddressOut, *mut Len) -> c_int> =
     Next::new(c"getpeername");
 pub static GETSOCKOPT: Next<
-    unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void, *mut Len) -> c_int,
+    unsafe extern "C-unwind" fn(c_int, c_int, c_int, *mut c_void, *mut Len) -> c_int,
 > = Next::new(c"getsockopt");
 pub static SETSOCKOPT: Next<
-    unsafe extern "C" fn(c_int, c_int, c_int, *const c_void, Len) -> c_int,
+    unsafe extern "C-unwind" fn(c_int, c_int, c_int, *const c_void, Len) -> c_int,
 > = Next::new(c"setsockopt");
 
-pub static SEND: Next<unsafe extern "C" fn(c_int, *const c_void, Size, c_int) -> Count> =
+pub static SEND: Next<unsafe extern "C-unwind" fn(c_int, *const c_void, Size, c_int) -> Count> =
     Next::new(c"send");
 pub static SENDTO: Next<
-    unsafe extern "C" fn(c_int, *const c_void, Size, c_int, Address, Len) -> Count,
+    unsafe extern "C-unwind" fn(c_int, *const c_void, Size, c_int, Address, Len) -> Count,
 > = Next::new(c"sendto");
-pub static SENDMSG: Next<unsafe extern "C" fn(c_int, *const libc::msghdr, c_int) -> Count> =
+pub static SENDMSG: Next<unsafe extern "C-unwind" fn(c_int, *const libc::msghdr, c_int) -> Count> =
     Next::new(c"sendmsg");
-pub static SENDMMSG: Next<unsafe extern "C" fn(c_int, *mut libc::mmsghdr, c_uint, c_int) -> c_int> =
-    Next::new(c"sendmmsg");
-pub static RECV: Next<unsafe extern "C" fn(c_int, *mut c_void, Size, c_int) -> Count> =
+pub static SENDMMSG: Next<
+    unsafe extern "C-unwind" fn(c_int, *mut libc::mmsghdr, c_uint, c_int) -> c_int,
+> = Next::new(c"sendmmsg");
+pub static RECV: Next<unsafe extern "C-unwind" fn(c_int, *mut c_void, Size, c_int) -> Count> =
     Next::new(c"recv");
 pub static RECVFROM: Next<
-    unsafe extern "C" fn(c_int, *mut c_void, Size, c_int, AddressOut, *mut Len) -> Count,
+    unsafe extern "C-unwind" fn(c_int, *mut c_void, Size, c_int, AddressOut, *mut Len) -> Count,
 > = Next::new(c"recvfrom");
-pub static RECVMSG: Next<unsafe extern "C" fn(c_int, *mut libc::msghdr, c_int) -> Count> =
+pub static RECVMSG: Next<unsafe extern "C-unwind" fn(c_int, *mut libc::msghdr, c_int) -> Count> =
     Next::new(c"recvmsg");
 pub static RECVMMSG: Next<
-    unsafe extern "C" fn(c_int, *mut libc::mmsghdr, c_uint, c_int, *mut libc::timespec) -> c_int,
+    unsafe extern "C-unwind" fn(
+        c_int,
+        *mut libc::mmsghdr,
+        c_uint,
+        c_int,
+        *mut libc::timespec,
+    ) -> c_int,
 > = Next::new(c"recvmmsg");
-pub static READ: Next<unsafe extern "C" fn(c_int, *mut c_void, Size) -> Count> = Next::new(c"read");
-pub static READV: Next<unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> Count> =
+pub static READ: Next<unsafe extern "C-unwind" fn(c_int, *mut c_void, Size) -> Count> =
+    Next::new(c"read");
+pub static READV: Next<unsafe extern "C-unwind" fn(c_int, *const libc::iovec, c_int) -> Count> =
     Next::new(c"readv");
-pub static WRITE: Next<unsafe extern "C" fn(c_int, *const c_void, Size) -> Count> =
+pub static WRITE: Next<unsafe extern "C-unwind" fn(c_int, *const c_void, Size) -> Count> =
     Next::new(c"write");
-pub static WRITEV: Next<unsafe extern "C" fn(c_int, *const libc::iovec, c_int) -> Count> =
+pub static WRITEV: Next<unsafe extern "C-unwind" fn(c_int, *const libc::iovec, c_int) -> Count> =
     Next::new(c"writev");
 pub static PREADV2: Next<Positioned> = Next::new(c"preadv2");
 pub static PWRITEV2: Next<Positioned> = Next::new(c"pwritev2");
-pub static SENDFILE: Next<unsafe extern "C" fn(c_int, c_int, *mut libc::off_t, Size) -> Count> =
-    Next::new(c"sendfile");
+pub static SENDFILE: Next<
+    unsafe extern "C-unwind" fn(c_int, c_int, *mut libc::off_t, Size) -> Count,
+> = Next::new(c"sendfile");
 
-pub static CLOSE: Next<unsafe extern "C" fn(c_int) -> c_int> = Next::new(c"close");
-pub static CLOSE_RANGE: Next<unsafe extern "C" fn(c_uint, c_uint, c_int) -> c_int> =
+pub static CLOSE: Next<unsafe extern "C-unwind" fn(c_int) -> c_int> = Next::new(c"close");
+pub static CLOSE_RANGE: Next<unsafe extern "C-unwind" fn(c_uint, c_uint, c_int) -> c_int> =
     Next::new(c"close_range");
-pub static DUP: Next<unsafe extern "C" fn(c_int) -> c_int> = Next::new(c"dup");
-pub static DUP2: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"dup2");
-pub static DUP3: Next<unsafe extern "C" fn(c_int, c_int, c_int) -> c_int> = Next::new(c"dup3");
-pub static FCNTL: Next<unsafe extern "C" fn(c_int, c_int, ...) -> c_int> = Next::new(c"fcntl");
-pub static FCNTL64: Next<unsafe extern "C" fn(c_int, c_int, ...) -> c_int> = Next::new(c"fcntl64");
-pub static IOCTL: Next<unsafe extern "C" fn(c_int, c_ulong, ...) -> c_int> = Next::new(c"ioctl");
-pub static FDOPEN: Next<unsafe extern "C" fn(c_int, *const c_char) -> *mut libc::FILE> =
+pub static DUP: Next<unsafe extern "C-unwind" fn(c_int) -> c_int> = Next::new(c"dup");
+pub static DUP2: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> = Next::new(c"dup2");
+pub static DUP3: Next<unsafe extern "C-unwind" fn(c_int, c_int, c_int) -> c_int> =
+    Next::new(c"dup3");
+pub static FCNTL: Next<unsafe extern "C-unwind" fn(c_int, c_int, ...) -> c_int> =
+    Next::new(c"fcntl");
+pub static FCNTL64: Next<unsafe extern "C-unwind" fn(c_int, c_int, ...) -> c_int> =
+    Next::new(c"fcntl64");
+pub static IOCTL: Next<unsafe extern "C-unwind" fn(c_int, c_ulong, ...) -> c_int> =
+    Next::new(c"ioctl");
+pub static FDOPEN: Next<unsafe extern "C-unwind" fn(c_int, *const c_char) -> *mut libc::FILE> =
     Next::new(c"fdopen");
-pub static FCLOSE: Next<unsafe extern "C" fn(*mut libc::FILE) -> c_int> = Next::new(c"fclose");
+pub static FREOPEN: Next<
+    unsafe extern "C-unwind" fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE,
+> = Next::new(c"freopen");
+pub static FREOPEN64: Next<
+    unsafe extern "C-unwind" fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE,
+> = Next::new(c"freopen64");
+pub static VDPRINTF: Next<unsafe extern "C-unwind" fn(c_int, *const c_char, *mut VaList) -> c_int> =
+    Next::new(c"vdprintf");
+pub static VDPRINTF_CHK: Next<
+    unsafe extern "C-unwind" fn(c_int, c_int, *const c_char, *mut VaList) -> c_int,
+> = Next::new(c"__vdprintf_chk");
+pub static FCLOSE: Next<unsafe extern "C-unwind" fn(*mut libc::FILE) -> c_int> =
+    Next::new(c"fclose");
 
-pub static POLL: Next<unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int> =
-    Next::new(c"poll");
+pub static POLL: Next<
+    unsafe extern "C-unwind" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int,
+> = Next::new(c"poll");
 pub static PPOLL: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         *mut libc::pollfd,
         libc::nfds_t,
         *const libc::timespec,
@@ -133,7 +164,7 @@ pub static PPOLL: Next<
     ) -> c_int,
 > = Next::new(c"ppoll");
 pub static SELECT: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         c_int,
         *mut libc::fd_set,
         *mut libc::fd_set,
@@ -142,7 +173,7 @@ pub static SELECT: Next<
     ) -> c_int,
 > = Next::new(c"select");
 pub static PSELECT: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         c_int,
         *mut libc::fd_set,
         *mut libc::fd_set,
@@ -152,13 +183,13 @@ pub static PSELECT: Next<
     ) -> c_int,
 > = Next::new(c"pselect");
 pub static EPOLL_CTL: Next<
-    unsafe extern "C" fn(c_int, c_int, c_int, *mut libc::epoll_event) -> c_int,
+    unsafe extern "C-unwind" fn(c_int, c_int, c_int, *mut libc::epoll_event) -> c_int,
 > = Next::new(c"epoll_ctl");
 pub static EPOLL_WAIT: Next<
-    unsafe extern "C" fn(c_int, *mut libc::epoll_event, c_int, c_int) -> c_int,
+    unsafe extern "C-unwind" fn(c_int, *mut libc::epoll_event, c_int, c_int) -> c_int,
 > = Next::new(c"epoll_wait");
 pub static EPOLL_PWAIT: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         c_int,
         *mut libc::epoll_event,
         c_int,
@@ -167,7 +198,7 @@ pub static EPOLL_PWAIT: Next<
     ) -> c_int,
 > = Next::new(c"epoll_pwait");
 pub static EPOLL_PWAIT2: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         c_int,
         *mut libc::epoll_event,
         c_int,
@@ -176,14 +207,17 @@ pub static EPOLL_PWAIT2: Next<
     ) -> c_int,
 > = Next::new(c"epoll_pwait2");
 
+pub static SYSCONF: Next<unsafe extern "C-unwind" fn(c_int) -> c_long> = Next::new(c"sysconf");
+pub static GETDTABLESIZE: Next<unsafe extern "C-unwind" fn() -> c_int> =
+    Next::new(c"getdtablesize");
 pub static GETRLIMIT: Next<
-    unsafe extern "C" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> c_int,
+    unsafe extern "C-unwind" fn(libc::__rlimit_resource_t, *mut libc::rlimit) -> c_int,
 > = Next::new(c"getrlimit");
 pub static SETRLIMIT: Next<
-    unsafe extern "C" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int,
+    unsafe extern "C-unwind" fn(libc::__rlimit_resource_t, *const libc::rlimit) -> c_int,
 > = Next::new(c"setrlimit");
 pub static PRLIMIT: Next<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         libc::pid_t,
         libc::__rlimit_resource_t,
         *const libc::rlimit,
@@ -192,7 +226,7 @@ pub static PRLIMIT: Next<
 > = Next::new(c"prlimit");
 
 type Strings = *const *const c_char;
-type Spawn = unsafe extern "C" fn(
+type Spawn = unsafe extern "C-unwind" fn(
     *mut libc::pid_t,
     *const c_char,
     *const libc::posix_spawn_file_actions_t,
@@ -201,23 +235,50 @@ type Spawn = unsafe extern "C" fn(
     *const *mut c_char,
 ) -> c_int;
 
-pub static EXECVE: Next<unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int> =
+pub static EXECVE: Next<unsafe extern "C-unwind" fn(*const c_char, Strings, Strings) -> c_int> =
     Next::new(c"execve");
-pub static EXECV: Next<unsafe extern "C" fn(*const c_char, Strings) -> c_int> = Next::new(c"execv");
-pub static EXECVP: Next<unsafe extern "C" fn(*const c_char, Strings) -> c_int> =
+pub static EXECV: Next<unsafe extern "C-unwind" fn(*const c_char, Strings) -> c_int> =
+    Next::new(c"execv");
+pub static EXECVP: Next<unsafe extern "C-unwind" fn(*const c_char, Strings) -> c_int> =
     Next::new(c"execvp");
-pub static EXECVPE: Next<unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int> =
+pub static EXECVPE: Next<unsafe extern "C-unwind" fn(*const c_char, Strings, Strings) -> c_int> =
     Next::new(c"execvpe");
-pub static FEXECVE: Next<unsafe extern "C" fn(c_int, Strings, Strings) -> c_int> =
+pub static FEXECVE: Next<unsafe extern "C-unwind" fn(c_int, Strings, Strings) -> c_int> =
     Next::new(c"fexecve");
+pub static EXECVEAT: Next<
+    unsafe extern "C-unwind" fn(c_int, *const c_char, Strings, Strings, c_int) -> c_int,
+> = Next::new(c"execveat");
 pub static POSIX_SPAWN: Next<Spawn> = Next::new(c"posix_spawn");
 pub static POSIX_SPAWNP: Next<Spawn> = Next::new(c"posix_spawnp");
-pub static POPEN: Next<unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE> =
-    Next::new(c"popen");
-pub static ISFDTYPE: Next<unsafe extern "C" fn(c_int, c_int) -> c_int> = Next::new(c"isfdtype");
+pub static POPEN: Next<
+    unsafe extern "C-unwind" fn(*const c_char, *const c_char) -> *mut libc::FILE,
+> = Next::new(c"popen");
+pub static ISFDTYPE: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> =
+    Next::new(c"isfdtype");
 pub static SPLICE: Next<
-    unsafe extern "C" fn(c_int, *mut libc::loff_t, c_int, *mut libc::loff_t, Size, c_uint) -> Count,
+    unsafe extern "C-unwind" fn(
+        c_int,
+        *mut libc::loff_t,
+        c_int,
+        *mut libc::loff_t,
+        Size,
+        c_uint,
+    ) -> Count,
 > = Next::new(c"splice");
-pub static SYSTEM: Next<unsafe extern "C" fn(*const c_char) -> c_int> = Next::new(c"system");
-pub static FORK_ONLY: Next<unsafe extern "C" fn() -> libc::pid_t> = Next::new(c"_Fork");
-pub static EXIT: Next<unsafe extern "C" fn(c_int) -> !> = Next::new(c"_exit");
+pub type Signal = unsafe extern "C-unwind" fn(c_int, libc::sighandler_t) -> libc::sighandler_t;
+
+pub static SIGACTION: Next<
+    unsafe extern "C-unwind" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int,
+> = Next::new(c"sigaction");
+pub static SIGNAL: Next<Signal> = Next::new(c"signal");
+pub static BSD_SIGNAL: Next<Signal> = Next::new(c"bsd_signal");
+pub static SSIGNAL: Next<Signal> = Next::new(c"ssignal");
+pub static SYSV_SIGNAL: Next<Signal> = Next::new(c"sysv_signal");
+pub static SIGINTERRUPT: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> =
+    Next::new(c"siginterrupt");
+
+pub static PTHREAD_CANCEL: Next<unsafe extern "C-unwind" fn(libc::pthread_t) -> c_int> =
+    Next::new(c"pthread_cancel");
+pub static SYSTEM: Next<unsafe extern "C-unwind" fn(*const c_char) -> c_int> = Next::new(c"system");
+pub static FORK_ONLY: Next<unsafe extern "C-unwind" fn() -> libc::pid_t> = Next::new(c"_Fork");
+pub static EXIT: Next<unsafe extern "C-unwind" fn(c_int) -> !> = Next::new(c"_exit");

@@ -4,7 +4,7 @@ use core::ffi::c_int;
 use core::time::Duration;
 use rustix::io::Errno;
 
-use super::border::{answer, read, result, values};
+use super::border::{read, serve, values};
 use super::messages::duration;
 use super::next;
 use crate::socket::{readiness, table};
@@ -17,7 +17,7 @@ const MOST: libc::nfds_t = 1 << 20;
 ///
 /// # Safety
 /// As the program promises for poll(2).
-unsafe fn with_ours<'a>(
+pub(super) unsafe fn with_ours<'a>(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
 ) -> Option<&'a mut [libc::pollfd]> {
@@ -33,7 +33,7 @@ unsafe fn with_ours<'a>(
 
 /// poll(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poll(
+pub unsafe extern "C-unwind" fn poll(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
     timeout: c_int,
@@ -44,12 +44,10 @@ pub unsafe extern "C" fn poll(
     let Some(ours) = (unsafe { with_ours(fds, count) }) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, || {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
-        match readiness::poll(ours, timeout, None) {
-            Some(outcome) => outcome.map(|ready| ready as c_int),
-            None => result(by_kernel()),
-        }
+        let ready = readiness::poll(ours, timeout, None).transpose()?;
+        Ok(ready.map(|count| count as c_int))
     })
 }
 
@@ -79,7 +77,7 @@ pub(super) unsafe fn timeout_of(timeout: *const libc::timespec) -> Result<Option
 
 /// ppoll(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ppoll(
+pub unsafe extern "C-unwind" fn ppoll(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
     timeout: *const libc::timespec,
@@ -91,12 +89,10 @@ pub unsafe extern "C" fn ppoll(
     let Some(ours) = (unsafe { with_ours(fds, count) }) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, || {
         // SAFETY: the program's own arguments.
         let (timeout, mask) = unsafe { (timeout_of(timeout)?, signal_mask(mask)?) };
-        match readiness::poll(ours, timeout, mask) {
-            Some(outcome) => outcome.map(|ready| ready as c_int),
-            None => result(by_kernel()),
-        }
+        let ready = readiness::poll(ours, timeout, mask).transpose()?;
+        Ok(ready.map(|count| count as c_int))
     })
 }

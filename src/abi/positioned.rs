@@ -18,7 +18,7 @@ const fn message_flags(flags: c_int) -> Option<c_int> {
 
 /// preadv2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn preadv2(
+pub unsafe extern "C-unwind" fn preadv2(
     fd: c_int,
     parts: *const libc::iovec,
     count: c_int,
@@ -31,12 +31,12 @@ pub unsafe extern "C" fn preadv2(
         return by_kernel();
     };
     // SAFETY: the program's own arguments.
-    unsafe { receive_vector(fd, &socket, (parts, count), flags, by_kernel) }
+    unsafe { receive_vector(fd, socket, (parts, count), flags, by_kernel) }
 }
 
 /// pwritev2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pwritev2(
+pub unsafe extern "C-unwind" fn pwritev2(
     fd: c_int,
     parts: *const libc::iovec,
     count: c_int,
@@ -49,12 +49,12 @@ pub unsafe extern "C" fn pwritev2(
         return by_kernel();
     };
     // SAFETY: the program's own arguments.
-    unsafe { send_vector(fd, &socket, (parts, count), flags, by_kernel) }
+    unsafe { send_vector(fd, socket, (parts, count), flags, by_kernel) }
 }
 
 /// preadv2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn preadv64v2(
+pub unsafe extern "C-unwind" fn preadv64v2(
     fd: c_int,
     parts: *const libc::iovec,
     count: c_int,
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn preadv64v2(
 
 /// pwritev2(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pwritev64v2(
+pub unsafe extern "C-unwind" fn pwritev64v2(
     fd: c_int,
     parts: *const libc::iovec,
     count: c_int,

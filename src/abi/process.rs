@@ -1,20 +1,20 @@
 //! What a process's limits and its end have to do with sockets: getrlimit(2), setrlimit(2),
-//! _exit(2), and the library's own beginning and end.
+//! sysconf(3), _exit(2), and the library's own beginning and end.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_long, c_void};
 
 use super::border::{answer, read, result, write};
 use super::next;
 use crate::driver;
 use crate::socket::table;
 use crate::sys::descriptor::{self, ProgramLimit};
-use crate::sys::process;
+use crate::sys::{cancel, process};
 
 type Resource = libc::__rlimit_resource_t;
 
 /// getrlimit(2): the program sees the limit on descriptors it believes to have.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit) -> c_int {
+pub unsafe extern "C-unwind" fn getrlimit(resource: Resource, limit: *mut libc::rlimit) -> c_int {
     match descriptor::program_limit() {
         Some(held) if resource == libc::RLIMIT_NOFILE => answer(|| {
             let value = libc::rlimit {
@@ -29,16 +29,39 @@ pub unsafe extern "C" fn getrlimit(resource: Resource, limit: *mut libc::rlimit)
     }
 }
 
+/// sysconf(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn sysconf(name: c_int) -> c_long {
+    match descriptor::program_limit() {
+        Some(held) if name == libc::_SC_OPEN_MAX => c_long::try_from(held.soft).unwrap_or(-1),
+        // SAFETY: an integer only.
+        _ => unsafe { next::SYSCONF.get()(name) },
+    }
+}
+
+/// getdtablesize(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn getdtablesize() -> c_int {
+    match descriptor::program_limit() {
+        Some(held) => c_int::try_from(held.soft).unwrap_or(c_int::MAX),
+        // SAFETY: takes nothing.
+        None => unsafe { next::GETDTABLESIZE.get()() },
+    }
+}
+
 /// getrlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getrlimit64(resource: Resource, limit: *mut libc::rlimit64) -> c_int {
+pub unsafe extern "C-unwind" fn getrlimit64(
+    resource: Resource,
+    limit: *mut libc::rlimit64,
+) -> c_int {
     // SAFETY: the two structures are one on 64-bit machines.
     unsafe { getrlimit(resource, limit.cast()) }
 }
 
 /// setrlimit(2): while ours lie above the program's limit, only what it believes changes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setrlimit(resource: Resource, limit: *const libc::rlimit) -> c_int {
+pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc::rlimit) -> c_int {
     match descriptor::program_limit() {
         Some(held) if resource == libc::RLIMIT_NOFILE && !process::is_vfork_child() => {
             answer(|| {
@@ -66,7 +89,7 @@ pub unsafe extern "C" fn setrlimit(resource: Resource, limit: *const libc::rlimi
 
 /// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prlimit(
+pub unsafe extern "C-unwind" fn prlimit(
     process: libc::pid_t,
     resource: Resource,
     new: *const libc::rlimit,
@@ -94,7 +117,7 @@ pub unsafe extern "C" fn prlimit(
 
 /// prlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prlimit64(
+pub unsafe extern "C-unwind" fn prlimit64(
     process: libc::pid_t,
     resource: Resource,
     new: *const libc::rlimit64,
@@ -106,14 +129,29 @@ pub unsafe extern "C" fn prlimit64(
 
 /// setrlimit(2), for programs built with 64-bit file offsets.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setrlimit64(resource: Resource, limit: *const libc::rlimit64) -> c_int {
+pub unsafe extern "C-unwind" fn setrlimit64(
+    resource: Resource,
+    limit: *const libc::rlimit64,
+) -> c_int {
     // SAFETY: the two structures are one on 64-bit machines.
     unsafe { setrlimit(resource, limit.cast()) }
 }
 
+/// pthread_cancel(3): also of a thread that waits in a call of ours.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn pthread_cancel(thread: libc::pthread_t) -> c_int {
+    cancel::prepare();
+    // SAFETY: the program's own thread.
+    let outcome = unsafe { next::PTHREAD_CANCEL.get()(thread) };
+    if outcome == 0 {
+        cancel::wake(thread);
+    }
+    outcome
+}
+
 /// _exit(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _exit(status: c_int) -> ! {
+pub unsafe extern "C-unwind" fn _exit(status: c_int) -> ! {
     finish();
     // SAFETY: an integer only.
     unsafe { next::EXIT.get()(status) }
@@ -121,7 +159,7 @@ pub unsafe extern "C" fn _exit(status: c_int) -> ! {
 
 /// _Exit(3).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn _Exit(status: c_int) -> ! {
+pub unsafe extern "C-unwind" fn _Exit(status: c_int) -> ! {
     // SAFETY: an integer only.
     unsafe { _exit(status) }
 }
@@ -135,7 +173,7 @@ fn finish() {
     }
 }
 
-extern "C" fn at_end() {
+extern "C-unwind" fn at_end() {
     if table::any() {
         // What streams on our sockets hold back is sent before these close.
         // SAFETY: null stands for all streams.
@@ -144,16 +182,28 @@ extern "C" fn at_end() {
     finish();
 }
 
-extern "C" fn at_start() {
+unsafe extern "C" {
+    /// What at_quick_exit(3) is a name for, with the library it is for.
+    fn __cxa_at_quick_exit(handler: extern "C-unwind" fn(), library: *mut c_void) -> c_int;
+}
+
+extern "C-unwind" fn at_start() {
     driver::watch_forks();
+    // SAFETY: a function that stays; null means no library, whose unloading would remove it.
+    unsafe { __cxa_at_quick_exit(at_quick_end, core::ptr::null_mut()) };
+}
+
+/// Run by quick_exit(3), after the program's own handlers.
+extern "C-unwind" fn at_quick_end() {
+    finish();
 }
 
 /// Run when the library is loaded.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
+static AT_START: extern "C-unwind" fn() = at_start;
 
 /// Run by exit(3), after the program's own handlers.
 #[used]
 #[unsafe(link_section = ".fini_array")]
-static AT_END: extern "C" fn() = at_end;
+static AT_END: extern "C-unwind" fn() = at_end;

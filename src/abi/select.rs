@@ -4,7 +4,7 @@ use core::ffi::c_int;
 use core::time::Duration;
 use rustix::io::Errno;
 
-use super::border::{answer, read, result, values, write};
+use super::border::{read, serve, values, write};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
@@ -146,7 +146,7 @@ fn wait(
 
 /// select(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn select(
+pub unsafe extern "C-unwind" fn select(
     count: c_int,
     readable: *mut libc::fd_set,
     writable: *mut libc::fd_set,
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn select(
     let Some((mut sets, mut entries)) = ours else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         let limit = if timeout.is_null() {
             None
         } else {
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn select(
         };
         let before = clock::monotonic();
         let Some(outcome) = wait(&mut sets, &mut entries, limit, None) else {
-            return result(by_kernel());
+            return Ok(None);
         };
         if let Some(limit) = limit {
             let passed = Duration::from_nanos(clock::monotonic() - before);
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn select(
             // SAFETY: read above. Linux leaves the time that was left (select(2)).
             unsafe { write(timeout, left) }?;
         }
-        outcome
+        outcome.map(Some)
     })
 }
 
@@ -194,7 +194,7 @@ fn span(timeval: &libc::timeval) -> Result<Duration, Errno> {
 
 /// pselect(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pselect(
+pub unsafe extern "C-unwind" fn pselect(
     count: c_int,
     readable: *mut libc::fd_set,
     writable: *mut libc::fd_set,
@@ -210,12 +210,9 @@ pub unsafe extern "C" fn pselect(
     let Some((mut sets, mut entries)) = ours else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let (limit, mask) = unsafe { (timeout_of(timeout)?, signal_mask(mask)?) };
-        match wait(&mut sets, &mut entries, limit, mask) {
-            Some(outcome) => outcome,
-            None => result(by_kernel()),
-        }
+        wait(&mut sets, &mut entries, limit, mask).transpose()
     })
 }

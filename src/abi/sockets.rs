@@ -3,12 +3,15 @@
 use core::ffi::c_int;
 use rustix::io::Errno;
 
-use super::border::{answer, bytes, give_address, result};
+use super::border::{answer, bytes, give_address, result, serve};
 use super::next;
+use crate::driver::keeper::First;
 use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours};
 use crate::socket::bind::Rest;
-use crate::socket::{Family, Kind, address, bind as binding, connect as connecting, create, table};
+use crate::socket::{
+    Family, Kind, address, bind as binding, connect as connecting, create, served, table,
+};
 
 /// Longest address accepted (`struct sockaddr_storage`).
 const ADDRESS_MAX: libc::socklen_t = 128;
@@ -29,7 +32,7 @@ fn ours(domain: c_int, kind: c_int, protocol: c_int) -> Option<(Family, Kind)> {
 
 /// socket(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::SOCKET.get()(domain, kind, protocol) };
     let Some((family, sort)) = ours(domain, kind, protocol) else {
@@ -51,10 +54,16 @@ pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> 
                 made => made,
             }
         }
+        Service::Keeper => {
+            let made = result(by_kernel())?;
+            served::enter(made, family, sort, kind & libc::SOCK_NONBLOCK != 0);
+            Ok(made)
+        }
         Service::Kernel => {
             count_passed(Passed::Refused);
             result(by_kernel())
         }
+        Service::Denied => Err(Errno::ACCESS),
         Service::None => Err(Errno::NETDOWN),
     })
 }
@@ -76,7 +85,7 @@ pub(super) unsafe fn given_address<'a>(
 
 /// bind(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bind(
+pub unsafe extern "C-unwind" fn bind(
     fd: c_int,
     address: *const libc::sockaddr,
     len: libc::socklen_t,
@@ -87,9 +96,10 @@ pub unsafe extern "C" fn bind(
         return by_kernel();
     };
     answer(|| {
-        create::claim(&socket)?;
         // SAFETY: the program's own arguments.
-        match binding::bind(&socket, unsafe { given_address(address, len) }?)? {
+        let address = unsafe { given_address(address, len) }?;
+        create::claim(fd, &socket, || Some(First::Local(address.to_vec())))?;
+        match binding::bind(fd, &socket, address)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
         }
@@ -98,14 +108,14 @@ pub unsafe extern "C" fn bind(
 
 /// listen(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn listen(fd: c_int, backlog: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::LISTEN.get()(fd, backlog) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
     answer(|| {
-        create::claim(&socket)?;
+        create::claim(fd, &socket, || Some(First::Any))?;
         match binding::listen(fd, &socket, backlog)? {
             Rest::Done => Ok(0),
             Rest::Kernel => result(by_kernel()),
@@ -115,7 +125,7 @@ pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
 
 /// connect(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connect(
+pub unsafe extern "C-unwind" fn connect(
     fd: c_int,
     address: *const libc::sockaddr,
     len: libc::socklen_t,
@@ -125,19 +135,20 @@ pub unsafe extern "C" fn connect(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
-        create::claim(&socket)?;
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
-        match connecting::connect(fd, &socket, unsafe { given_address(address, len) }?)? {
-            Rest::Done => Ok(0),
-            Rest::Kernel => result(by_kernel()),
+        let address = unsafe { given_address(address, len) }?;
+        create::claim(fd, &socket, || Some(First::Remote(address.to_vec())))?;
+        match connecting::connect(fd, &socket, address)? {
+            Rest::Done => Ok(Some(0)),
+            Rest::Kernel => Ok(None),
         }
     })
 }
 
 /// accept(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept(
+pub unsafe extern "C-unwind" fn accept(
     fd: c_int,
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
@@ -152,7 +163,7 @@ pub unsafe extern "C" fn accept(
 
 /// accept4(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept4(
+pub unsafe extern "C-unwind" fn accept4(
     fd: c_int,
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
@@ -163,7 +174,7 @@ pub unsafe extern "C" fn accept4(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         if flags & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) != 0 {
             return Err(Errno::INVAL);
         }
@@ -172,11 +183,11 @@ pub unsafe extern "C" fn accept4(
             close_on_exec: flags & libc::SOCK_CLOEXEC != 0,
         };
         let Some(accepted) = accept_ours(fd, &socket, flags) else {
-            return result(by_kernel());
+            return Ok(None);
         };
         let Accepted { fd: made, peer } = accepted?;
         if address.is_null() {
-            return Ok(made);
+            return Ok(Some(made));
         }
         let given = match peer {
             Some(peer) => {
@@ -193,13 +204,13 @@ pub unsafe extern "C" fn accept4(
             unsafe { super::descriptors::close(made) };
             return Err(errno);
         }
-        Ok(made)
+        Ok(Some(made))
     })
 }
 
 /// shutdown(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn shutdown(fd: c_int, how: c_int) -> c_int {
     // SAFETY: integers only.
     let by_kernel = || unsafe { next::SHUTDOWN.get()(fd, how) };
     let Some(socket) = table::get(fd) else {

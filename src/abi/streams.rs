@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::border::{answer, bytes, give_address, result};
+use super::border::{bytes, give_address, serve};
 use super::{next, sockets};
 use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
@@ -49,16 +49,14 @@ pub(super) unsafe fn send_parts(
     to: Option<Given>,
     flags: c_int,
     asked: &Asked,
-) -> Option<Result<usize, Errno>> {
+) -> Result<Option<usize>, Errno> {
     // SAFETY: the caller's promise.
-    let data = match unsafe { Buffers::new(parts, Access::Read) } {
-        Ok(data) => data,
-        Err(errno) => return Some(Err(errno)),
-    };
-    match socket.kind {
+    let data = unsafe { Buffers::new(parts, Access::Read) }?;
+    let sent = match socket.kind {
         Kind::Stream => sending::send(fd, socket, &data, flags),
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
-    }
+    };
+    sent.transpose()
 }
 
 /// Receives into iovecs. `None`: make the call on the descriptor.
@@ -70,7 +68,7 @@ pub(super) unsafe fn receive_parts(
     socket: &Arc<Socket>,
     parts: &[libc::iovec],
     flags: c_int,
-) -> Option<Result<Got, Errno>> {
+) -> Result<Option<Got>, Errno> {
     // tcp(7): MSG_TRUNC throws bytes away, and needs no buffer for it.
     let discards = socket.kind == Kind::Stream
         && flags & (libc::MSG_TRUNC | libc::MSG_ERRQUEUE) == libc::MSG_TRUNC;
@@ -80,12 +78,10 @@ pub(super) unsafe fn receive_parts(
         Access::Write
     };
     // SAFETY: the caller's promise.
-    let data = match unsafe { Buffers::new(parts, access) } {
-        Ok(data) => data,
-        Err(errno) => return Some(Err(errno)),
-    };
+    let data = unsafe { Buffers::new(parts, access) }?;
     if flags & libc::MSG_ERRQUEUE != 0 {
-        return Some(error_queue::take(socket, &data).map(|taken| Got {
+        let taken = error_queue::take(socket, &data)?;
+        return Ok(Some(Got {
             count: taken.copied,
             truncated: taken.len > taken.copied,
             arrived: None,
@@ -93,16 +89,16 @@ pub(super) unsafe fn receive_parts(
         }));
     }
     if socket.kind == Kind::Stream {
-        let got = receive::receive(fd, socket, &data, flags)?;
-        return Some(got.map(|count| Got {
+        let got = receive::receive(fd, socket, &data, flags).transpose()?;
+        return Ok(got.map(|count| Got {
             count,
             truncated: false,
             arrived: None,
             error: None,
         }));
     }
-    let got = datagram::receive(fd, socket, &data, flags);
-    Some(got.map(|datagram| Got {
+    let datagram = datagram::receive(fd, socket, &data, flags)?;
+    Ok(Some(Got {
         count: if flags & libc::MSG_TRUNC != 0 {
             datagram.len
         } else {
@@ -123,15 +119,20 @@ fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {
 
 /// send(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize {
+pub unsafe extern "C-unwind" fn send(
+    fd: c_int,
+    buffer: *const c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SEND.get()(fd, buffer, len, flags) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own buffer.
-        match unsafe {
+        let sent = unsafe {
             send_parts(
                 fd,
                 &socket,
@@ -140,16 +141,14 @@ pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: usize, flag
                 flags,
                 &Asked::default(),
             )
-        } {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
+        }?;
+        Ok(sent.map(|count| count as isize))
     })
 }
 
 /// sendto(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendto(
+pub unsafe extern "C-unwind" fn sendto(
     fd: c_int,
     buffer: *const c_void,
     len: usize,
@@ -162,11 +161,11 @@ pub unsafe extern "C" fn sendto(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let to = unsafe { destination(&socket, to, to_len) }?;
         // SAFETY: the program's own buffer.
-        match unsafe {
+        let sent = unsafe {
             send_parts(
                 fd,
                 &socket,
@@ -175,10 +174,8 @@ pub unsafe extern "C" fn sendto(
                 flags,
                 &Asked::default(),
             )
-        } {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
+        }?;
+        Ok(sent.map(|count| count as isize))
     })
 }
 
@@ -204,24 +201,27 @@ pub(super) unsafe fn destination(
 
 /// recv(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize {
+pub unsafe extern "C-unwind" fn recv(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: usize,
+    flags: c_int,
+) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::RECV.get()(fd, buffer, len, flags) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // SAFETY: the program's own buffer.
-    answer(
-        || match unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) } {
-            Some(outcome) => outcome.map(|got| got.count as isize),
-            None => result(by_kernel()),
-        },
-    )
+    serve(by_kernel, move || {
+        // SAFETY: the program's own buffer.
+        let got = unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) }?;
+        Ok(got.map(|got| got.count as isize))
+    })
 }
 
 /// recvfrom(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recvfrom(
+pub unsafe extern "C-unwind" fn recvfrom(
     fd: c_int,
     buffer: *mut c_void,
     len: usize,
@@ -234,13 +234,12 @@ pub unsafe extern "C" fn recvfrom(
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own buffer.
         let outcome = unsafe { receive_parts(fd, &socket, &part(buffer, len), flags) };
-        let Some(got) = outcome else {
-            return result(by_kernel());
+        let Some(got) = outcome? else {
+            return Ok(None);
         };
-        let got = got?;
         if !from.is_null() {
             let (bytes, count) = match got.name() {
                 Some(name) => address::write(name, socket.family),
@@ -249,13 +248,13 @@ pub unsafe extern "C" fn recvfrom(
             // SAFETY: the program's own arguments.
             unsafe { give_address(&bytes[..count], from, from_len) }?;
         }
-        Ok(got.count as isize)
+        Ok(Some(got.count as isize))
     })
 }
 
 /// read(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isize {
+pub unsafe extern "C-unwind" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::READ.get()(fd, buffer, len) };
     let Some(socket) = table::get(fd) else {
@@ -264,29 +263,26 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isi
     if len == 0 {
         return 0;
     }
-    // SAFETY: the program's own buffer.
-    answer(
-        || match unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) } {
-            Some(outcome) => outcome.map(|got| got.count as isize),
-            None => result(by_kernel()),
-        },
-    )
+    serve(by_kernel, move || {
+        // SAFETY: the program's own buffer.
+        let got = unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) }?;
+        Ok(got.map(|got| got.count as isize))
+    })
 }
 
 /// write(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize {
+pub unsafe extern "C-unwind" fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::WRITE.get()(fd, buffer, len) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own buffer.
-        match unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0, &Asked::default()) } {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
+        let sent =
+            unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0, &Asked::default()) }?;
+        Ok(sent.map(|count| count as isize))
     })
 }
 
@@ -329,22 +325,20 @@ pub(super) unsafe fn iovecs<'a>(
 /// As the program promises for those calls.
 pub(super) unsafe fn receive_vector(
     fd: c_int,
-    socket: &Arc<Socket>,
+    socket: Arc<Socket>,
     (parts, count): (*const libc::iovec, c_int),
     flags: c_int,
     by_kernel: impl FnOnce() -> isize,
 ) -> isize {
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let parts = unsafe { given_parts(parts, count) }?;
         if parts.iter().all(|part| part.iov_len == 0) {
-            return Ok(0);
+            return Ok(Some(0));
         }
         // SAFETY: the program's own buffers.
-        match unsafe { receive_parts(fd, socket, parts, flags) } {
-            Some(outcome) => outcome.map(|got| got.count as isize),
-            None => result(by_kernel()),
-        }
+        let got = unsafe { receive_parts(fd, &socket, parts, flags) }?;
+        Ok(got.map(|got| got.count as isize))
     })
 }
 
@@ -354,45 +348,47 @@ pub(super) unsafe fn receive_vector(
 /// As the program promises for those calls.
 pub(super) unsafe fn send_vector(
     fd: c_int,
-    socket: &Arc<Socket>,
+    socket: Arc<Socket>,
     (parts, count): (*const libc::iovec, c_int),
     flags: c_int,
     by_kernel: impl FnOnce() -> isize,
 ) -> isize {
-    answer(|| {
+    serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let parts = unsafe { given_parts(parts, count) }?;
         if parts.iter().all(|part| part.iov_len == 0) {
-            return Ok(0);
+            return Ok(Some(0));
         }
         // SAFETY: the program's own buffers.
-        match unsafe { send_parts(fd, socket, parts, None, flags, &Asked::default()) } {
-            Some(outcome) => outcome.map(|count| count as isize),
-            None => result(by_kernel()),
-        }
+        let sent = unsafe { send_parts(fd, &socket, parts, None, flags, &Asked::default()) }?;
+        Ok(sent.map(|count| count as isize))
     })
 }
 
 /// readv(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+pub unsafe extern "C-unwind" fn readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::READV.get()(fd, parts, count) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
     // SAFETY: the program's own arguments.
-    unsafe { receive_vector(fd, &socket, (parts, count), 0, by_kernel) }
+    unsafe { receive_vector(fd, socket, (parts, count), 0, by_kernel) }
 }
 
 /// writev(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+pub unsafe extern "C-unwind" fn writev(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+) -> isize {
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::WRITEV.get()(fd, parts, count) };
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
     // SAFETY: the program's own arguments.
-    unsafe { send_vector(fd, &socket, (parts, count), 0, by_kernel) }
+    unsafe { send_vector(fd, socket, (parts, count), 0, by_kernel) }
 }

@@ -4,12 +4,13 @@ use core::ffi::{c_int, c_uint};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::border::{answer, result};
+use super::border::serve;
 use super::next;
 use super::streams::{receive_parts, send_parts};
 use crate::socket::datagram::Asked;
 use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
 use crate::sys::file::read_at;
+use crate::sys::raw;
 
 /// Bytes read from the file at a time.
 const PIECE: usize = 128 * 1024;
@@ -18,7 +19,7 @@ const LONGEST: usize = 65_508;
 
 /// sendfile(2).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendfile(
+pub unsafe extern "C-unwind" fn sendfile(
     to: c_int,
     from: c_int,
     offset: *mut libc::off_t,
@@ -29,7 +30,7 @@ pub unsafe extern "C" fn sendfile(
     let Some(socket) = table::get(to) else {
         return by_kernel();
     };
-    answer(|| {
+    serve(by_kernel, move || {
         // A datagram is made of all that was asked for.
         let longest = match socket.kind {
             Kind::Stream => PIECE,
@@ -59,9 +60,9 @@ pub unsafe extern "C" fn sendfile(
             // SAFETY: a buffer of our own.
             let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
             {
-                Some(Ok(taken)) => taken,
-                Some(Err(errno)) if sent == 0 => return Err(errno),
-                None if sent == 0 => return result(by_kernel()),
+                Ok(Some(taken)) => taken,
+                Err(errno) if sent == 0 => return Err(errno),
+                Ok(None) if sent == 0 => return Ok(None),
                 _ => break,
             };
             sent += taken;
@@ -76,13 +77,13 @@ pub unsafe extern "C" fn sendfile(
             // SAFETY: read above.
             unsafe { super::border::write(offset, at) }?;
         }
-        Ok(sent as isize)
+        Ok(Some(sent as isize))
     })
 }
 
 /// sendfile(2), for programs built with 64-bit file offsets, which is the same here.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendfile64(
+pub unsafe extern "C-unwind" fn sendfile64(
     to: c_int,
     from: c_int,
     offset: *mut libc::off64_t,
@@ -95,7 +96,7 @@ pub unsafe extern "C" fn sendfile64(
 /// splice(2): the kernel's, on the pairs, which are brought up to date for it; what a pair cannot
 /// give is received and written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn splice(
+pub unsafe extern "C-unwind" fn splice(
     from: c_int,
     from_offset: *mut libc::loff_t,
     to: c_int,
@@ -110,7 +111,8 @@ pub unsafe extern "C" fn splice(
     if source.is_none() && target.is_none() {
         return by_kernel();
     }
-    answer(|| {
+    let plain = from_offset.is_null() && to_offset.is_null();
+    serve(by_kernel, move || {
         if let Some(target) = &target {
             lifecycle::written_elsewhere(target);
             if let Some(errno) = send::refusal(to, target, 0) {
@@ -128,18 +130,25 @@ pub unsafe extern "C" fn splice(
         }
         if let Some(source) = &source {
             lifecycle::read_elsewhere();
-            let plain = from_offset.is_null() && to_offset.is_null();
             if plain && pipe_size(to).is_ok() && !receive::is_all_in_pair(source) {
                 return splice_by_hand(from, source, to, count);
             }
         }
-        result(by_kernel())
+        Ok(None)
     })
 }
 
 /// The size of a pipe. EBADF: it is none.
 fn pipe_size(fd: c_int) -> Result<usize, Errno> {
-    crate::sys::raw::fcntl(fd, libc::F_GETPIPE_SZ, 0)
+    raw::fcntl(fd, libc::F_GETPIPE_SZ, 0)
+}
+
+/// `len` bytes of a buffer of our own.
+fn part(piece: &mut [u8], len: usize) -> [libc::iovec; 1] {
+    [libc::iovec {
+        iov_base: piece.as_mut_ptr().cast(),
+        iov_len: len.min(piece.len()),
+    }]
 }
 
 /// Sends what a pipe has as a datagram.
@@ -148,21 +157,17 @@ fn splice_datagram(
     (to, target): (c_int, &Arc<Socket>),
     count: usize,
     flags: c_uint,
-) -> Result<isize, Errno> {
-    let mut piece = vec![0u8; count.min(LONGEST)];
-    // SAFETY: a buffer of our own.
-    let got = result(unsafe { next::READ.get()(from, piece.as_mut_ptr().cast(), piece.len()) })?;
-    let part = [libc::iovec {
-        iov_base: piece.as_mut_ptr().cast(),
-        iov_len: got.unsigned_abs(),
-    }];
+) -> Result<Option<isize>, Errno> {
+    let mut piece = vec![0; count.min(LONGEST)];
+    let got = raw::read(from, &part(&mut piece, count))?;
     let more = match flags & libc::SPLICE_F_MORE {
         0 => 0,
         _ => libc::MSG_MORE,
     };
+    let part = part(&mut piece, got);
     // SAFETY: a buffer of our own.
-    let sent = unsafe { send_parts(to, target, &part, None, more, &Asked::default()) };
-    sent.ok_or(Errno::INVAL)?.map(|count| count as isize)
+    let sent = unsafe { send_parts(to, target, &part, None, more, &Asked::default()) }?;
+    Ok(sent.map(|count| count as isize))
 }
 
 /// Receives from a socket what a pipe takes.
@@ -171,25 +176,19 @@ fn splice_by_hand(
     source: &Arc<Socket>,
     to: c_int,
     count: usize,
-) -> Result<isize, Errno> {
-    let most = count.min(pipe_size(to)?);
-    let mut piece = vec![0; most];
-    let mut part = |len| {
-        [libc::iovec {
-            iov_base: piece.as_mut_ptr().cast(),
-            iov_len: len,
-        }]
-    };
-    let [whole] = part(most);
+) -> Result<Option<isize>, Errno> {
+    let mut piece = vec![0; count.min(pipe_size(to)?)];
+    let whole = part(&mut piece, count);
     // SAFETY: a buffer of our own.
-    let got = unsafe { receive_parts(from, source, &[whole], libc::MSG_PEEK) };
-    let got = got.ok_or(Errno::INVAL)??.count;
-    let written = match got {
+    let Some(got) = (unsafe { receive_parts(from, source, &whole, libc::MSG_PEEK) })? else {
+        return Ok(None);
+    };
+    let written = match got.count {
         0 => 0,
-        // SAFETY: the bytes received just now.
-        _ => result(unsafe { next::WRITE.get()(to, whole.iov_base, got) })?,
+        count => raw::write(to, &part(&mut piece, count))?,
     };
+    let taken = part(&mut piece, written);
     // SAFETY: a buffer of our own.
-    unsafe { receive_parts(from, source, &part(written.unsigned_abs()), 0) };
-    Ok(written)
+    unsafe { receive_parts(from, source, &taken, 0) }?;
+    Ok(Some(written as isize))
 }

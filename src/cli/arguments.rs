@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 
 use super::help::Topic;
+use super::keeper::Keeper;
 use super::settings::{SETTINGS, Settings};
 use super::show::Request;
 
@@ -17,8 +18,8 @@ pub(crate) enum Command {
     Doctor(Run),
     /// Ask running processes; `None` is all of them.
     Show(Request, Option<u32>),
-    /// The process that takes connections over.
-    Keeper,
+    /// Serve programs that may not open a packet socket.
+    Keeper(Keeper),
     /// What `doctor` starts with the library preloaded; not for users.
     Probe,
     /// Say how to use a command.
@@ -58,7 +59,7 @@ fn parse_command(mut parser: Parser) -> Result<Command, lexopt::Error> {
         "doctor" => parse_doctor(parser),
         "ss" => parse_show(parser, Request::Sockets),
         "stat" => parse_show(parser, Request::Statistics { zeros: false }),
-        "keeper" => Ok(parse_nothing(parser)?.unwrap_or(Command::Keeper)),
+        "keeper" => parse_keeper(parser),
         "help" => Ok(Command::Help(Topic::All)),
         "probe" => Ok(Command::Probe),
         _ => Err(format!("there is no command '{name}' (see sidestack --help)").into()),
@@ -107,16 +108,11 @@ fn parse_options(parser: &mut Parser, topic: Topic) -> Result<Run, lexopt::Error
             Arg::Short('o') if topic == Topic::Pcap => {
                 run.settings.set("SIDESTACK_PCAP", parser.value()?);
             }
-            Arg::Long(option) => {
-                let Some(setting) = SETTINGS.iter().find(|setting| setting.option == option) else {
-                    return Err(argument.unexpected());
-                };
-                let value = match setting.value {
-                    Some(_) => parser.value()?,
-                    None => "1".into(),
-                };
-                run.settings.set(setting.variable, value);
-            }
+            Arg::Long(option) => match variable(option) {
+                Some((variable, true)) => run.settings.set(variable, parser.value()?),
+                Some((variable, false)) => run.settings.set(variable, "1".into()),
+                None => return Err(argument.unexpected()),
+            },
             Arg::Value(program) => {
                 run.program.push(program);
                 run.program.extend(parser.raw_args()?);
@@ -142,11 +138,27 @@ fn parse_show(mut parser: Parser, mut request: Request) -> Result<Command, lexop
     Ok(Command::Show(request, pid))
 }
 
-/// For a command without options.
-fn parse_nothing(mut parser: Parser) -> Result<Option<Command>, lexopt::Error> {
-    match parser.next()? {
-        None => Ok(None),
-        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Some(Command::Help(Topic::All))),
-        Some(other) => Err(other.unexpected()),
+fn parse_keeper(mut parser: Parser) -> Result<Command, lexopt::Error> {
+    let mut keeper = Keeper::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(Topic::Keeper)),
+            Arg::Long("library") => keeper.library = Some(parser.value()?.into()),
+            Arg::Long("allow-user") => keeper.users.push(parser.value()?),
+            Arg::Long("sockets") => keeper.sockets = Some(parser.value()?.parse()?),
+            Arg::Long("listener") => keeper.listener = Some(parser.value()?.parse()?),
+            Arg::Long(option) => match variable(option) {
+                Some((variable, true)) => keeper.settings.set(variable, parser.value()?),
+                _ => return Err(argument.unexpected()),
+            },
+            other => return Err(other.unexpected()),
+        }
     }
+    Ok(Command::Keeper(keeper))
+}
+
+/// The variable an option sets, and whether the option has a value.
+fn variable(option: &str) -> Option<(&'static str, bool)> {
+    let setting = SETTINGS.iter().find(|setting| setting.option == option)?;
+    Some((setting.variable, setting.value.is_some()))
 }

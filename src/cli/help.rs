@@ -18,6 +18,8 @@ pub(crate) enum Topic {
     Doctor,
     /// `ss` and `stat`.
     Show,
+    /// `keeper`.
+    Keeper,
 }
 
 impl Topic {
@@ -29,6 +31,7 @@ impl Topic {
             Topic::Pcap => "sidestack pcap -o FILE [OPTIONS] -- PROGRAM [ARGUMENTS]",
             Topic::Doctor => "sidestack doctor [OPTIONS]",
             Topic::Show => "sidestack ss [--pid PID] | stat [--pid PID] [--all]",
+            Topic::Keeper => "sidestack keeper [OPTIONS] [--allow-user NAME]...",
         }
     }
 }
@@ -42,10 +45,15 @@ Usage:
   sidestack doctor [OPTIONS]                       can this machine run it, and if not, why
   sidestack ss [--pid PID]                         sockets of running programs
   sidestack stat [--pid PID] [--all]               counters of running programs
-  sidestack keeper                                 not built yet
+  sidestack keeper [OPTIONS]                       serve users who have no right of their own
   sidestack --version | --help
 
-Options of run, pcap and doctor:
+Options of run, pcap, doctor and keeper:
+";
+
+const KEEPER: &str = "  --allow-user NAME   serve this user's programs; once for each user
+  --sockets N         sockets each of them may have (default: 4096)
+  --listener FD       listen on this descriptor, and end when idle: how the library starts one
 ";
 
 /// Prints the help on `topic`.
@@ -57,6 +65,12 @@ pub(crate) fn print(topic: Topic) -> ExitCode {
              doing.\n`ss` lists their sockets, `stat` their counters, \
              those that are zero only with --all.",
             topic.usage()
+        )),
+        Topic::Keeper => say(&format!(
+            "Usage: {}\n\nServes the programs of users who may not open a packet socket, until a \
+             signal ends it.\n\nOptions:\n{KEEPER}{}",
+            topic.usage(),
+            options()
         )),
         Topic::Run | Topic::Pcap | Topic::Doctor => {
             say(&format!(

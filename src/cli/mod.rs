@@ -5,15 +5,16 @@
 //!                  │               LD_PRELOAD, then exec
 //!                  └────► doctor   the same, but examined and told in place of executed
 //!             ──► Show ─► show     asks running processes over their abstract sockets
+//!             ──► Keeper ► keeper  loads the library and lets it serve other users' programs
 //! ```
 //!
 //! 1. An option of `run` *is* a variable: one table ([`settings::SETTINGS`]) gives the option, the
 //!    variable and the line of help. Nothing is known to the command alone.
 //! 2. The command never opens an Internet socket for itself and never links the library. What it
-//!    says about the library it learns from the file and from a child that has it preloaded.
+//!    says about the library it learns from the file and from a child that has it preloaded; `keeper`
+//!    loads it, without its names reaching the rest of the process.
 //! 3. Exit statuses follow env(1): 125 is a failure of the command itself, 126 a program that cannot
-//!    be executed, 127 one that is not there. `doctor`, `ss` and `stat` use 0 and 1; wrong usage and
-//!    what is not built yet give 2.
+//!    be executed, 127 one that is not there. `doctor`, `ss` and `stat` use 0 and 1; wrong usage gives 2.
 //! 4. Text from other processes is data: control characters are not passed to the terminal.
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@
 pub(crate) mod arguments;
 pub(crate) mod doctor;
 pub(crate) mod help;
+pub(crate) mod keeper;
 pub(crate) mod library;
 pub(crate) mod program;
 pub(crate) mod run;
@@ -32,7 +34,7 @@ use std::process::ExitCode;
 
 use rustix::io::Errno;
 
-/// Wrong usage, or something that is not built yet.
+/// Wrong usage.
 pub(crate) const USAGE: u8 = 2;
 /// The command itself failed, before the program was reached.
 pub(crate) const FAILED: u8 = 125;
@@ -60,14 +62,4 @@ pub(crate) fn warn(line: &str) {
 pub(crate) fn refuse(status: u8, problem: &str) -> ExitCode {
     warn(problem);
     ExitCode::from(status)
-}
-
-/// `sidestack keeper`.
-pub(crate) fn keeper_is_missing() -> ExitCode {
-    refuse(
-        USAGE,
-        "the keeper is not built yet. Until it is, a connection ends with its process: what was \
-         sent but not acknowledged is lost when the process is killed or calls exec, and a \
-         program without CAP_NET_RAW runs on the kernel",
-    )
 }

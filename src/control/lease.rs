@@ -30,6 +30,8 @@ pub struct LeaseOptions {
     pub reuse_address: bool,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// Whose sockets may share the port then; `None`: this process's user's.
+    pub owner: Option<u32>,
     /// IP_FREEBIND.
     pub free_bind: bool,
     /// IP_LOCAL_PORT_RANGE: the ports to choose from, as that has them; 0: the host's.
@@ -74,6 +76,8 @@ pub struct Lease {
     inet6: bool,
     /// The interface it is bound to.
     device: Option<u32>,
+    /// Whose it is to the kernel, if not this process's user's.
+    owner: Option<u32>,
     /// Somebody else may hold the port as well.
     shared: bool,
     silence: Silence,
@@ -133,6 +137,7 @@ impl Lease {
             protocol,
             inet6: address.inet6.is_some(),
             device: options.interface,
+            owner: options.owner.filter(|_| options.reuse_port),
             shared: options.reuse_port,
             silence: Silence::Nothing,
         })
@@ -174,6 +179,7 @@ impl Lease {
             local: self.local,
             inet6: self.inet6,
             device: self.device,
+            owner: self.owner,
         };
         self.silence = listener.listen(interface_index, backlog)?;
         Ok(())
@@ -243,7 +249,7 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
     if options.reuse_address {
         sockopt::set_socket_reuseaddr(fd, true)?;
     }
-    if options.reuse_port {
+    if options.reuse_port && is_owned(fd, options.owner) {
         sockopt::set_socket_reuseport(fd, true)?;
     }
     if options.free_bind {
@@ -259,6 +265,13 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
         option::set_integer(fd.as_fd(), libc::SOL_SOCKET, name, index)?;
     }
     Ok(())
+}
+
+/// Makes a kernel socket `owner`'s, since SO_REUSEPORT shares within one user's sockets: whether it is.
+/// (Without CAP_CHOWN it is this process's, and must not share.)
+pub(super) fn is_owned(fd: &OwnedFd, owner: Option<u32>) -> bool {
+    let Some(owner) = owner else { return true };
+    rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(owner)), None).is_ok()
 }
 
 /// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on

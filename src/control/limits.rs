@@ -54,6 +54,8 @@ pub struct Limits {
     pub ip_local_port_range: PortRange,
     /// net.ipv4.ip_local_reserved_ports: never chosen, only asked for by name.
     pub ip_local_reserved_ports: Vec<PortRange>,
+    /// net.ipv4.ip_unprivileged_port_start: the first port that needs no privilege.
+    pub ip_unprivileged_port_start: u16,
     /// net.ipv4.ip_default_ttl.
     pub ip_default_ttl: u8,
 }
@@ -84,6 +86,7 @@ impl Default for Limits {
                 last: 60_999,
             },
             ip_local_reserved_ports: Vec::new(),
+            ip_unprivileged_port_start: 1024,
             ip_default_ttl: 64,
         }
     }
@@ -127,6 +130,11 @@ impl Limits {
             ip_local_reserved_ports: contents("ipv4/ip_local_reserved_ports")
                 .map(|text| parse_port_list(&text))
                 .unwrap_or_default(),
+            ip_unprivileged_port_start: u16::try_from(number(
+                "ipv4/ip_unprivileged_port_start",
+                1024,
+            ))
+            .unwrap_or(u16::MAX),
             ip_default_ttl: u8::try_from(number("ipv4/ip_default_ttl", 64))
                 .ok()
                 .filter(|&ttl| ttl > 0)

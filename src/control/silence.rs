@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::lease::drop_filter;
+use super::lease::{drop_filter, is_owned};
 use crate::sys::{descriptor, filter, option, signature};
 
 /// What drops a lease's arrivals.
@@ -36,6 +36,8 @@ pub(super) struct Listener<'a> {
     pub(super) inet6: bool,
     /// The interface it is bound to.
     pub(super) device: Option<u32>,
+    /// Whose it is.
+    pub(super) owner: Option<u32>,
 }
 
 impl Listener<'_> {
@@ -72,7 +74,7 @@ impl Listener<'_> {
     fn listen_beside_sink(self, interface: u32, backlog: i32) -> Result<Silence, Errno> {
         let shared = sockopt::socket_reuseport(self.fd)?;
         sockopt::set_socket_reuseport(self.fd, true)?;
-        let result = sink(self.local, interface).and_then(|sink| {
+        let result = sink(self.local, interface, self.owner).and_then(|sink| {
             net::listen(self.fd, backlog)?;
             sockopt::set_socket_reuseport(&sink, shared)?;
             Ok(Silence::Sink {
@@ -98,10 +100,12 @@ impl Silence {
 }
 
 /// A listener that takes what arrives for the address on the interface, and drops it.
-fn sink(local: SocketAddrV4, interface: u32) -> Result<OwnedFd, Errno> {
+fn sink(local: SocketAddrV4, interface: u32, owner: Option<u32>) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     let fd = descriptor::high(fd)?;
+    // If it cannot be, nor could the lease.
+    let _ = is_owned(&fd, owner);
     let index = i32::try_from(interface).map_err(|_| Errno::NODEV)?;
     option::set_integer(fd.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
     sockopt::set_socket_reuseport(&fd, true)?;

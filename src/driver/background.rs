@@ -95,7 +95,7 @@ fn run() {
                 guard.timer.start(guard.patrol_interval);
                 sleep(guard);
             }
-            Seat::Thread => {
+            Seat::Thread(_) => {
                 guard.lengthen_patrol();
                 guard.patrolled = false;
                 sleep(guard);

@@ -2,7 +2,6 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use rustix::event::epoll::EventFlags;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
@@ -44,6 +43,11 @@ impl Engine {
         name == interface.name.as_bytes() || device == interface.index.to_ne_bytes()
     }
 
+    /// Has arrivals stamped by the interface from now on: a socket asks when they came.
+    pub fn stamp_arrivals(&mut self) {
+        self.link.stamp();
+    }
+
     /// Index of the driven interface.
     pub fn interface_index(&self) -> u32 {
         let mirror = self.mirror.as_ref();
@@ -62,7 +66,7 @@ impl Engine {
 
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
-        self.seat == Seat::Thread
+        matches!(self.seat, Seat::Thread(_))
     }
 
     /// Whether the link was not served for so long that a busy program should look at it by the
@@ -168,16 +172,24 @@ impl Engine {
         self.finish_pass();
     }
 
+    /// From now on the descriptor may be used for good where this process does not see it.
+    pub fn share(&mut self, id: EndpointId) {
+        self.share_as(id, |endpoint| endpoint.unseen_writers = true);
+    }
+
     /// From now on other processes may use all descriptors, which `mark` notes of each endpoint.
     pub(super) fn share_all(&mut self, mark: impl Fn(&mut Endpoint)) {
         let ids: Vec<_> = self.endpoints.ids().collect();
         for id in ids {
-            if let Some(endpoint) = self.endpoints.get_mut(id) {
-                mark(endpoint);
-                if matches!(endpoint.role, Role::Listener(_)) {
-                    // They may accept, too, which shows by room in the pair.
-                    super::settle::watch(&self.set, endpoint, id.token(), EventFlags::OUT);
-                }
+            self.share_as(id, &mark);
+        }
+    }
+
+    fn share_as(&mut self, id: EndpointId, mark: impl Fn(&mut Endpoint)) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            mark(endpoint);
+            if matches!(endpoint.role, Role::Listener(_)) {
+                self.watch_end(id);
             }
         }
     }

@@ -4,11 +4,15 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId};
+use super::passed::{Passed, count_passed};
 use super::settle::watch;
+use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
+use crate::stack::routes::RouteDecision;
 use crate::stack::sink::Datagram;
 use crate::sys::{clock, pair, raw};
 
@@ -26,7 +30,7 @@ pub struct Arrived {
     pub ttl: u8,
     /// DSCP and ECN it arrived with.
     pub tos: u8,
-    /// When the stack passed it on, in nanoseconds since 1970.
+    /// When the interface had it, or else when the stack passed it on, in nanoseconds since 1970.
     pub at: u64,
     /// It is no datagram: it only makes the descriptor readable, for an error or an end.
     pub notice: bool,
@@ -47,7 +51,10 @@ impl Arrived {
             to: datagram.to,
             ttl: datagram.ttl,
             tos: datagram.tos,
-            at: clock::realtime(),
+            at: match datagram.stamp {
+                0 => clock::realtime(),
+                stamp => stamp,
+            },
             notice: false,
             segment: datagram.segment,
             drops: datagram.drops,
@@ -237,11 +244,28 @@ impl Engine {
                 Ok(count) => &buffer[..count],
             };
             let (header, payload) = Departing::split(message);
-            let peer = || self.stack.udp_status(socket).and_then(|held| held.remote);
-            if let Some(to) = header.to.or_else(peer) {
-                // What cannot be sent is lost, as on the wire: the writer is elsewhere.
+            let Some(status) = self.stack.udp_status(socket) else {
+                return;
+            };
+            let Some(to) = header.to.or(status.remote) else {
+                continue;
+            };
+            // What cannot be sent is lost, as on the wire: the writer is elsewhere.
+            if self.stack.route(*to.ip()) == RouteDecision::Kernel {
+                self.send_by_kernel(status.local.port(), to, payload);
+            } else {
                 let _ = self.stack.udp_send(now, socket, to, &[payload]);
             }
+        }
+    }
+
+    /// A destination that is the kernel's: by the kernel socket that holds the port, so that the answer
+    /// finds it.
+    fn send_by_kernel(&self, port: u16, to: SocketAddrV4, payload: &[u8]) {
+        count_passed(Passed::Datagram);
+        if let Some(lease) = self.ports.kernel_sockets(Protocol::Udp, port).first() {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let _ = rustix::net::sendto(lease.fd(), payload, flags, &to);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::endpoint::{Endpoints, Role};
 use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
-use crate::stack::sink::Sink;
+use crate::stack::sink::{Passing, Sink};
 use crate::sys::pair;
 use crate::sys::wait::Set;
 
@@ -44,7 +44,7 @@ pub(super) struct Delivery<'a, 'b> {
 }
 
 impl Sink for Delivery<'_, '_> {
-    fn deliver(&mut self, id: SocketId, data: &[u8]) -> usize {
+    fn deliver(&mut self, id: SocketId, data: &[u8], passing: &mut Passing) -> usize {
         let Some(endpoint_id) = self.endpoints.of_socket(id) else {
             return 0;
         };
@@ -74,6 +74,7 @@ impl Sink for Delivery<'_, '_> {
         let Some(end) = &endpoint.end else {
             return 0;
         };
+        passing.begin();
         let given = match pair::give(end.as_fd(), data) {
             Ok(given) => {
                 endpoint.unread = true;

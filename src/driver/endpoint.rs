@@ -106,6 +106,8 @@ pub struct Endpoint {
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
     pub offered: Option<EndpointId>,
+    /// Whose it is, if a keeper has made it for somebody.
+    pub(super) guest: Option<super::guests::Guest>,
     /// What the upper layer knows of the socket. A connection that another process has accepted has
     /// its listener's, until somebody asks.
     pub record: Option<Record>,
@@ -198,6 +200,7 @@ impl Endpoint {
             low_water: 1,
             in_flight: 0,
             offered: None,
+            guest: None,
             record: None,
         }
     }
@@ -228,6 +231,8 @@ pub struct Endpoints {
     by_socket: [Vec<Option<(SocketId, EndpointId)>>; 3],
     /// Forks so far.
     forks: u32,
+    /// For whom a keeper has made some of them.
+    pub(super) guests: super::guests::Guests,
 }
 
 impl Endpoints {
@@ -267,6 +272,9 @@ impl Endpoints {
         let endpoint = slot.1.take()?;
         slot.0 = slot.0.wrapping_add(1) & 0x7fff_ffff;
         self.free.push(id.index);
+        if let Some(guest) = endpoint.guest {
+            self.guests.leave(guest);
+        }
         if let Some(socket) = endpoint.socket() {
             *self.of_socket_mut(socket) = None;
         }

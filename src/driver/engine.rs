@@ -6,18 +6,20 @@ use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::{Delivery, Direct};
+use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
-use super::family::{self, Desk};
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
+use super::sharing::Groups;
 use super::start::{checksum, offload};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::ethernet::Facts;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
@@ -31,12 +33,12 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
+const TOKEN_DESK: u64 = TOKEN_WAKE + 5;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
-/// The desk's tokens: from this one on.
-const TOKEN_DESK: u64 = TOKEN_WAKE + 64;
-const TOKEN_DESK_END: u64 = TOKEN_DESK + family::TOKENS;
+/// A group's token: this plus protocol and port.
+pub(super) const TOKEN_GROUP: u64 = TOKEN_WAKE + (1 << 36);
 /// A lifeline's token: this plus its fork's number.
 pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 /// A lease's token: this plus protocol and port.
@@ -87,6 +89,8 @@ pub struct Engine {
     /// The patrol's.
     pub(super) timer: Timer,
     pub(super) seat: Seat,
+    /// Waits that have taken the seat.
+    pub(super) waits: u64,
     /// A thread of the program sleeps in the seat, and was not woken yet.
     pub(super) holder_sleeps: bool,
     /// Sockets were settled since the call that waits looked last.
@@ -145,7 +149,9 @@ pub struct Engine {
     /// Where `sidestack ss` looks in.
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
-    pub(super) desk: Option<Desk>,
+    pub(super) desk: Option<Door>,
+    /// Processes that share ports with this one.
+    pub(super) groups: Groups,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
 }
@@ -188,6 +194,7 @@ impl Engine {
             background_bell: Bell::new()?,
             timer: Timer::new()?,
             seat: Seat::Empty,
+            waits: 0,
             holder_sleeps: false,
             changed: false,
             alarm,
@@ -219,6 +226,7 @@ impl Engine {
             passes: [0; 2],
             window: None,
             desk: None,
+            groups: Groups::default(),
             lifelines: Lifelines::default(),
         };
         engine.open_window(TOKEN_WINDOW);
@@ -234,10 +242,8 @@ impl Engine {
     /// When the stack or the link must be served next, in monotonic nanoseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let stack = self.stack.next_deadline().map(Instant::as_nanos);
-        match (stack, self.link.next_deadline()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let deadlines = [stack, self.link.next_deadline(), self.groups.retry_at];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether anything could happen that the program would not see by itself.
@@ -290,6 +296,7 @@ impl Engine {
             self.link.advance(now.as_nanos());
             self.stack.receive_timeout(now);
         }
+        self.serve_groups();
         self.flush(now);
         let mut rounds = 0;
         // What turns round in the stack may have changed others.
@@ -337,8 +344,11 @@ impl Engine {
             self.stack.receive_frame(
                 now,
                 frame,
-                checksum(received.checksum),
-                received.gso_size,
+                Facts {
+                    checksum: checksum(received.checksum),
+                    segment: received.gso_size,
+                    stamp: received.stamp,
+                },
                 &mut sink,
             );
             drained += received.len;
@@ -461,8 +471,9 @@ impl Engine {
                 self.alarm_at = u64::MAX;
             }
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
-            TOKEN_DESK..TOKEN_DESK_END => self.serve_desk(token - TOKEN_DESK),
+            TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
+            group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {
                 if let Some(id) = self.endpoints.of_token(token) {

@@ -48,6 +48,10 @@ pub struct ErrorQueue {
 }
 
 impl ErrorQueue {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn push(&mut self, entry: Entry) {
         if self.entries.len() < MOST {
             self.entries.push_back(entry);
@@ -99,18 +103,23 @@ impl Engine {
         while let Some((socket, report)) = self.stack.poll_report() {
             if let Some(id) = self.endpoints.of_socket(socket) {
                 self.push_error(id, |queue| queue.push(Entry::Report(report)));
-                self.notify(id);
+                self.notify_of_error(id);
             }
+        }
+    }
+
+    /// Wakes who waits for a datagram socket elsewhere. (A connection's pair can tell of bytes only.)
+    fn notify_of_error(&mut self, id: EndpointId) {
+        let datagram = |held: &Endpoint| matches!(held.role, Role::Datagram(_));
+        if self.endpoints.get(id).is_some_and(datagram) {
+            self.notify(id);
         }
     }
 
     /// A send with MSG_ZEROCOPY has copied its bytes.
     pub fn sent_zero_copy(&mut self, id: EndpointId) {
         self.push_error(id, ErrorQueue::push_send);
-        let datagram = |held: &Endpoint| matches!(held.role, Role::Datagram(_));
-        if self.endpoints.get(id).is_some_and(datagram) {
-            self.notify(id);
-        }
+        self.notify_of_error(id);
     }
 
     fn push_error(&mut self, id: EndpointId, push: impl FnOnce(&mut ErrorQueue)) {
@@ -144,6 +153,7 @@ impl Engine {
         let entry = endpoint.errors.entries.pop_front()?;
         let next = endpoint.errors.entries.front().and_then(Entry::pending);
         if next.is_some() || entry.pending().is_some() {
+            endpoint.take_error();
             endpoint.error = next;
             if let Some(socket) = socket
                 && matches!(endpoint.role, Role::Datagram(_))
@@ -153,6 +163,18 @@ impl Engine {
         }
         self.withdraw(id);
         Some(entry)
+    }
+
+    /// A socket has another endpoint: its error queue goes along.
+    pub fn move_errors(&mut self, from: EndpointId, to: EndpointId) {
+        let Some(old) = self.endpoints.get_mut(from) else {
+            return;
+        };
+        let errors = core::mem::take(&mut old.errors);
+        if let Some(new) = self.endpoints.get_mut(to).filter(|_| !errors.is_empty()) {
+            new.errors = errors;
+            self.show_beyond(to);
+        }
     }
 
     /// Forgets a socket's queue: IP_RECVERR was turned off.

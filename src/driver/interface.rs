@@ -1,6 +1,6 @@
 //! The interface that is driven, and the link through it; or none.
 
-use super::refusal::explain_packet_socket;
+use super::refusal::{Obstacle, explain_packet_socket};
 use crate::control::filter::FilterSpec;
 use crate::control::log;
 use crate::control::mirror::{Facts, Interface, Mirror};
@@ -17,12 +17,13 @@ const LOOPBACK: &str = "lo";
 
 /// The interface the settings ask for, and the link through it. Where there is none, and the stack
 /// is to serve loopback, it serves that alone, unless it is required.
-pub(super) fn open(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), String> {
-    open_named(settings).or_else(|reason| {
+pub(super) fn open(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), Obstacle> {
+    open_named(settings).or_else(|obstacle| {
         let needed = settings.required || settings.address != Address::Host;
         if settings.loopback == Loopback::Kernel || needed {
-            return Err(reason);
+            return Err(obstacle);
         }
+        let reason = obstacle.reason;
         log::warn(format_args!("{reason}; the stack serves loopback alone"));
         open_named(&Settings {
             interface: Some(LOOPBACK.to_owned()),
@@ -32,31 +33,27 @@ pub(super) fn open(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>)
 }
 
 /// What there is to know of the interface, and the link through it.
-fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), String> {
+fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), Obstacle> {
     let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
     let Interface {
         name, up, loopback, ..
     } = &mirror.facts().interface;
     if !up {
-        return Err(format!(
-            "interface \"{name}\" is down; set it up (ip link set {name} up)"
-        ));
+        let reason = format!("interface \"{name}\" is down; set it up (ip link set {name} up)");
+        return Err(reason.into());
     }
     if *loopback && settings.loopback == Loopback::Kernel {
-        return Err(format!(
-            "interface \"{name}\" can only be had with SIDESTACK_LOOPBACK=stack"
-        ));
+        let reason = format!("interface \"{name}\" can only be had with SIDESTACK_LOOPBACK=stack");
+        return Err(reason.into());
     }
     if *loopback && settings.address != Address::Host {
-        return Err(format!(
-            "an own address needs another interface than \"{name}\""
-        ));
+        return Err(format!("an own address needs another interface than \"{name}\"").into());
     }
     let link = open_link(settings, mirror.facts())?;
     Ok((mirror, link))
 }
 
-fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, String> {
+fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, Obstacle> {
     if facts.interface.loopback {
         let nothing = Nothing::open();
         let explain = |errno| format!("cannot make a descriptor: {}", words::of(errno));
@@ -81,10 +78,10 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
         None => Ok(link),
         Some(path) => match Capture::create(link, path, &facts.interface.name) {
             Ok(capture) => Ok(Box::new(capture)),
-            Err(errno) => Err(format!(
-                "cannot write SIDESTACK_PCAP={path}: {}",
-                words::of(errno)
-            )),
+            Err(errno) => {
+                let reason = words::of(errno);
+                Err(format!("cannot write SIDESTACK_PCAP={path}: {reason}").into())
+            }
         },
     }
 }

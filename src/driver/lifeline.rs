@@ -8,16 +8,19 @@
 //! 1. A socket that goes farther than that (the child passes it on, or keeps it across execve(2)) is
 //!    shared for good: the child has its owner told (`Question::Share`).
 //! 2. A lifeline is inherited by a program that is executed where no hook sees it.
-//! 3. Where no lifeline can be made, what existed at the fork is shared for good.
+//! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
+//! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
 use super::endpoint::Role;
 use super::engine::TOKEN_LIFELINE;
 use crate::sys::descriptor;
+use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
 
 /// Forked processes that are watched at a time, where our descriptors do not lie among the program's
@@ -25,8 +28,25 @@ use crate::sys::lock::{self, Mutex};
 const MOST: usize = 4096;
 const MOST_AMONG: usize = 64;
 
-/// The lifelines this process holds, of those it was forked from.
-static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+/// The lifelines this process holds, the newest last.
+static HELD: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+
+/// The lifeline of a process this one was forked from.
+struct Line {
+    parent: Parent,
+    fd: OwnedFd,
+}
+
+/// A process this one was forked from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parent {
+    /// Its engine.
+    pub(super) engine: u64,
+    /// Its user, as far as this process knows.
+    pub(super) user: u32,
+    /// What shows that this process descends from it.
+    pub(super) lifeline: RawFd,
+}
 
 /// The lifelines this process watches.
 #[derive(Default)]
@@ -48,7 +68,12 @@ impl Lifelines {
 
 /// The numbers of the lifelines this process holds.
 pub(super) fn held() -> Vec<RawFd> {
-    HELD.lock().iter().map(AsRawFd::as_raw_fd).collect()
+    HELD.lock().iter().map(|line| line.fd.as_raw_fd()).collect()
+}
+
+/// Those this process was forked from, the nearest first.
+pub(super) fn parents() -> Vec<Parent> {
+    HELD.lock().iter().rev().map(|line| line.parent).collect()
 }
 
 /// Lets them go: this process has nothing of the program's.
@@ -65,7 +90,7 @@ pub fn end_at_exec(shared: bool) {
     };
     for line in HELD.lock().iter() {
         // Of a descriptor that is open: it cannot fail.
-        let _ = rustix::io::fcntl_setfd(line, flags);
+        let _ = rustix::io::fcntl_setfd(&line.fd, flags);
     }
 }
 
@@ -104,8 +129,22 @@ impl Engine {
         if let Some((_, write)) = self.lifelines.fresh.take()
             && rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).is_ok()
         {
-            HELD.lock().push(write);
+            let parent = Parent {
+                engine: self.id,
+                user: local::own_user(),
+                lifeline: write.as_raw_fd(),
+            };
+            HELD.lock().push(Line { parent, fd: write });
         }
+    }
+
+    /// Whether `fd` is the lifeline of a process forked from this one.
+    pub(super) fn is_lifeline(&self, fd: &OwnedFd) -> bool {
+        let Ok(shown) = fstat(fd) else { return false };
+        // Both ends of a pipe are one file.
+        self.lifelines.living.iter().any(|(_, read)| {
+            fstat(read).is_ok_and(|held| (held.st_dev, held.st_ino) == (shown.st_dev, shown.st_ino))
+        })
     }
 
     /// After it, in the parent: what existed is shared until the lifeline ends.

@@ -25,7 +25,13 @@ impl Engine {
     /// Watches an endpoint's end from now on.
     pub fn watch_end(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
-            super::settle::watch(&self.set, endpoint, id.token(), EventFlags::empty());
+            let also = if endpoint.is_shared() && matches!(endpoint.role, Role::Listener(_)) {
+                // Other processes accept, too, which shows by room in the pair.
+                EventFlags::OUT
+            } else {
+                EventFlags::empty()
+            };
+            super::settle::watch(&self.set, endpoint, id.token(), also);
         }
     }
 
@@ -110,6 +116,10 @@ impl Engine {
             .get(id)
             .is_some_and(|held| held.in_flight < IN_FLIGHT)
         {
+            // A guest with as many sockets as he may have finds them in the queue, later.
+            if !self.has_room_for(id) {
+                return;
+            }
             let Some(connection) = self.stack.tcp_accept(listener) else {
                 return;
             };
@@ -125,6 +135,10 @@ impl Engine {
             let record = self.endpoints.get(id).and_then(|held| held.record.clone());
             if let Some(held) = self.endpoints.get_mut(adopted) {
                 held.record = record;
+            }
+            if let Some(user) = self.guest(id) {
+                // There is room; what has no cookie is as good as refused.
+                let _ = self.welcome(adopted, user, &made.program);
             }
             let message = Handed {
                 endpoint: Some(adopted),

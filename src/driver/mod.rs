@@ -18,13 +18,15 @@
 //! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
-//! [`family`] answers other processes that hold its sockets. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds. [`inspect`] answers `sidestack ss`.
+//! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
+//! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
+//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
+//! several. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
-//!    A thread that asks for it while it has it (a signal handler that interrupts a call of ours)
-//!    is refused and goes by the descriptor alone.
+//!    Who has it runs no handler of the program's ([`handlers`]). A thread that asks for it while it
+//!    has it (a handler that was set past the C library) is refused and goes by the descriptor alone.
 //! 2. Only the holder of the lock writes to an endpoint's pair, so "the pair was empty" stays
 //!    true until the lock is released.
 //! 3. Bytes for the program are in three places, oldest first: the pair, the receive queue, the
@@ -40,14 +42,17 @@ mod calls;
 mod choice;
 mod datagrams;
 mod delivery;
+mod door;
 mod endpoint;
 mod engine;
 mod errors;
 mod family;
+mod guests;
 mod heir;
 mod holders;
 mod inspect;
 mod interface;
+pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
@@ -57,6 +62,7 @@ mod process;
 mod refusal;
 mod seat;
 mod settle;
+mod sharing;
 mod start;
 mod urgent;
 mod uses;
@@ -77,11 +83,13 @@ pub use seat::{Interruption, Wait, wait};
 pub use start::{Service, engine_id, refusal, service};
 pub use urgent::Mark;
 
-use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
+use core::time::Duration;
 
 use crate::sys::clock;
+use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::wait::poll_for;
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 const FILLER: usize = 64 * 1024;
@@ -105,22 +113,61 @@ pub fn on_fork(hooks: Hooks) {
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 
-thread_local! {
-    /// Whether this thread holds the lock now.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+/// The engine, locked. (First the lock goes, then the section ends.)
+pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>, Section);
+
+/// Who holds the lock is in a section: no handler of the program's runs meanwhile (see
+/// [`handlers`]), and the thread must not ask for it again.
+struct Section;
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        handlers::leave();
+    }
 }
 
-/// The engine, locked.
-pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>);
+/// How long a call that has lost the engine waits for the end of its process.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// What a call unwinds with whose process gave the engine up while it waited.
+pub struct GivenUp;
+
+/// Ends the call of a thread that waited when the engine was given up: the process is about to end, or
+/// to become another program, and the thread with it. Only if it does not come to that the call returns.
+fn leave() {
+    handlers::leave();
+    let _ = poll_for(&mut [], Some(ENDING), None);
+    handlers::enter();
+    std::panic::resume_unwind(Box::new(GivenUp));
+}
 
 impl Guard {
     /// Runs `work` with the lock released.
     fn unlocked<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        INSIDE.set(false);
-        let result = MutexGuard::unlocked(&mut self.0, work);
-        INSIDE.set(true);
-        self.time = clock::monotonic();
+        let result = MutexGuard::unlocked(&mut self.0, || {
+            handlers::leave();
+            let result = work();
+            handlers::enter();
+            result
+        });
+        self.go_on();
         result
+    }
+
+    /// Runs `sleep` with the lock released, in a wait that handlers of the program's may end or
+    /// leave. `None`: one has run, and what the wait holds was given up.
+    fn asleep<T>(&mut self, how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
+        let result = MutexGuard::unlocked(&mut self.0, || handlers::asleep(how, sleep));
+        self.go_on();
+        result
+    }
+
+    /// After the lock was released: is the engine there still, and what time is it?
+    fn go_on(&mut self) {
+        if self.0.is_none() {
+            MutexGuard::unlocked(&mut self.0, leave);
+        }
+        self.time = clock::monotonic();
     }
 }
 
@@ -129,7 +176,7 @@ impl Deref for Guard {
     fn deref(&self) -> &Engine {
         self.0
             .as_deref()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 
@@ -137,7 +184,7 @@ impl DerefMut for Guard {
     fn deref_mut(&mut self) -> &mut Engine {
         self.0
             .as_deref_mut()
-            .expect("a guard is only made around an engine, and only fork removes it")
+            .expect("a guard is only made around an engine")
     }
 }
 
@@ -146,28 +193,25 @@ impl Drop for Guard {
         if let Some(engine) = self.0.as_deref_mut() {
             engine.patrol();
         }
-        INSIDE.set(false);
     }
 }
 
 /// Whether this thread holds the lock: then it must not wait for another process.
 pub fn is_inside() -> bool {
-    INSIDE.get()
+    handlers::in_section()
 }
 
 /// The process's engine, if there is one and this thread does not hold it already (invariant 1).
 pub fn lock() -> Option<Guard> {
-    if INSIDE.get() {
+    if handlers::enter() {
         return None;
     }
-    INSIDE.set(true);
+    let section = Section;
     let guard = ENGINE.lock();
     if guard.is_none() {
-        drop(guard);
-        INSIDE.set(false);
         return None;
     }
-    let mut guard = Guard(guard);
+    let mut guard = Guard(guard, section);
     guard.time = clock::monotonic();
     Some(guard)
 }

@@ -103,8 +103,19 @@ impl Engine {
         };
         if endpoint.unread && endpoint.program >= 0 {
             endpoint.unread = raw::unread(endpoint.program) != Ok(0);
+            self.note_read(id);
         }
-        endpoint.unread
+        self.endpoints.get(id).is_some_and(|held| held.unread)
+    }
+
+    /// If nothing is in the pair any more, the connection's record is to say so, for who adopts it.
+    pub fn note_read(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get(id)
+            && let Role::Connection(socket) = endpoint.role
+            && !endpoint.unread
+        {
+            self.stack.tcp_all_read(socket);
+        }
     }
 
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
@@ -159,7 +170,8 @@ impl Engine {
             Some(Role::Connection(_)) if endpoint.mark != Mark::None => false,
             Some(Role::Connection(socket)) => {
                 self.stack.tcp_progress(socket).is_some_and(|progress| {
-                    progress.receive_len >= low_water && !progress.is_last() && !progress.urgent
+                    let more = progress.is_last() || progress.urgent || progress.troubled;
+                    progress.receive_len >= low_water && !more
                 })
             }
             Some(Role::Listener(listener)) => self

@@ -22,6 +22,7 @@ use crate::control::lease::LeaseOptions;
 use crate::control::log;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
+use crate::stack::sharing::Sharing;
 use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
@@ -87,6 +88,8 @@ pub struct Wish {
     pub port_range: u32,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
     pub inet6: Option<control::lease::Inet6>,
+    /// Whose it is, where a keeper asks for another user.
+    pub user: Option<u32>,
 }
 
 impl Wish {
@@ -96,6 +99,7 @@ impl Wish {
             local,
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
+            user: self.user,
             listening: false,
             pooled: false,
         }
@@ -120,10 +124,14 @@ pub struct Ports {
     /// What the packet socket's filter was made from last.
     pub(super) filtered: Option<u64>,
     pub(super) changes: u64,
+    /// The first port that needs no privilege.
+    unprivileged: u16,
+    /// Ports that a socket with SO_REUSEPORT has left.
+    pub(super) left: Vec<(Protocol, u16)>,
 }
 
 impl Ports {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, unprivileged: u16) -> Self {
         Self {
             source,
             held: HashMap::new(),
@@ -131,6 +139,8 @@ impl Ports {
             lingering: VecDeque::new(),
             filtered: None,
             changes: 0,
+            unprivileged,
+            left: Vec::new(),
         }
     }
 
@@ -149,6 +159,11 @@ impl Ports {
         wish: &Wish,
     ) -> Result<Lease, Errno> {
         self.forget_past(stack);
+        // The kernel looks at the rights of this process, which are not those of its guests.
+        let guest = wish.user.is_some_and(|user| user != 0);
+        if guest && (1..self.unprivileged).contains(&local.port()) {
+            return Err(Errno::ACCESS);
+        }
         let used = wish.to_use(*local.ip());
         if let Some(held) = self.held.get(&(protocol, local.port()))
             && held.uses.bar(&used, protocol)
@@ -235,10 +250,16 @@ impl Ports {
         used: Use,
         kernel: Option<control::lease::Lease>,
     ) -> Lease {
+        let named = stack_protocol(protocol);
+        let may_share = used.reuse_port && !used.pooled && self.shares_with_kernel();
+        if may_share && !stack.is_port_shared(named, port) {
+            // Others may have sockets there.
+            stack.share_port(named, port, Sharing::unknown());
+        }
         let held = self.held.entry((protocol, port)).or_default();
         if !held.on_link && stack.faces_link(used.local) {
             held.on_link = true;
-            stack.set_port_owned(stack_protocol(protocol), port, true);
+            stack.set_port_owned(named, port, true);
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
         }
@@ -366,6 +387,9 @@ impl Ports {
         if held.uses.is_empty() {
             self.held.remove(&key);
         }
+        if lease.used.reuse_port {
+            self.left.push(key);
+        }
         match &mut self.source {
             // Leased on for the next one, and still the stack's to answer for.
             Source::Kernel(ports, _) if lease.used.pooled => {
@@ -396,6 +420,7 @@ fn lease_from_kernel(
     let options = LeaseOptions {
         reuse_address: wish.reuse_address,
         reuse_port: wish.reuse_port,
+        owner: wish.user,
         free_bind: wish.free_bind,
         port_range: wish.port_range,
         interface: None,

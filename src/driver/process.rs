@@ -7,10 +7,10 @@ use rustix::fd::RawFd;
 use super::endpoint::Role;
 use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, HOOKS, INSIDE, heir, lock, passed, start};
+use super::{ENGINE, Guard, HOOKS, Section, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
 use crate::sys::lock as locks;
-use crate::sys::{clock, descriptor, raw};
+use crate::sys::{cancel, clock, descriptor, handlers, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
 /// acknowledged, by peers that go on acknowledging.
@@ -42,7 +42,7 @@ pub fn watch_forks() {
 
 /// Before fork(2): run by the C library, or by the hooks of those forks that it does not tell of.
 pub extern "C" fn before_fork() {
-    if !INSIDE.replace(true) {
+    if !handlers::enter() {
         // Held across the fork, so that the child finds everything in order.
         let mut slot = ENGINE.lock();
         if let Some(engine) = slot.as_deref_mut() {
@@ -50,6 +50,7 @@ pub extern "C" fn before_fork() {
             engine.prepare_lifeline();
         }
         core::mem::forget(slot);
+        cancel::hold();
         LOCKED.set(true);
     }
 }
@@ -60,8 +61,11 @@ pub extern "C" fn after_fork_parent() {
         return;
     }
     // SAFETY: locked by before_fork, in this thread.
-    unsafe { ENGINE.force_unlock() };
-    INSIDE.set(false);
+    unsafe {
+        cancel::release();
+        ENGINE.force_unlock();
+    }
+    handlers::leave();
     if let Some(mut guard) = lock() {
         // The child writes to the same descriptors now, where this process does not see it.
         guard.watch_lifeline();
@@ -74,7 +78,10 @@ pub extern "C" fn after_fork_child() {
         return;
     }
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
-    unsafe { ENGINE.force_unlock() };
+    unsafe {
+        cancel::release_in_child();
+        ENGINE.force_unlock();
+    }
     // SAFETY: this is the process's only thread, and from fork's handler, which no call of ours
     // runs in.
     unsafe { free_locks() };
@@ -84,7 +91,7 @@ pub extern "C" fn after_fork_child() {
     if let Some(engine) = slot.as_deref_mut() {
         engine.hold_lifeline();
     }
-    disown(Guard(slot));
+    disown(Guard(slot, Section));
 }
 
 /// Frees the locks that other threads had at the fork.
@@ -189,7 +196,7 @@ fn wait_until_quiet(guard: &mut Guard, end: u64) -> bool {
     });
     match outcome {
         Ok(()) => false,
-        Err(Interruption::Signal) => true,
+        Err(Interruption::Signal { .. } | Interruption::Cancelled) => true,
         Err(Interruption::TimedOut) => {
             clock::monotonic() < end && guard.stack.tcp_counters().get(Counter::SegmentsIn) != heard
         }

@@ -6,17 +6,19 @@ use rustix::io::Errno;
 
 use super::delivery::Direct;
 use super::engine::{TOKEN_ENDS, TOKEN_LINK};
-use super::{Engine, Guard};
+use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
+use crate::sys::handlers::{self, Sleep};
 use crate::sys::wait::{Set, SignalMask, entry, no_event, poll_for};
+use crate::sys::{cancel, signal};
 
 /// Who drives the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seat {
     /// Nobody; the background thread will, if it stays so.
     Empty,
-    /// A thread of the program that waits in a call of ours.
-    Thread,
+    /// A thread of the program that waits in a call of ours: the wait's number.
+    Thread(u64),
     /// The background thread.
     Background,
 }
@@ -46,8 +48,13 @@ pub struct Wait<'a> {
 pub enum Interruption {
     /// The deadline has passed.
     TimedOut,
-    /// A signal handler ran.
-    Signal,
+    /// A signal handler ran; whether it asks for the call to be restarted (SA_RESTART).
+    Signal {
+        /// So do all that ran.
+        restarts: bool,
+    },
+    /// The thread is to end (pthread_cancel(3)).
+    Cancelled,
 }
 
 /// How many program descriptors a wait polls without a heap allocation.
@@ -63,21 +70,23 @@ pub fn wait<T>(
     mut direct: Option<&mut Direct<'_>>,
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
+    let since = handlers::runs();
     guard.changed = false;
     if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.beyond.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
     }
-    let drives = guard.take_seat();
-    if drives {
-        guard.collecting = request.set;
-        guard.direct = direct.as_ref().map(|direct| direct.socket).or(request.own);
-    }
+    let own = direct.as_ref().map(|direct| direct.socket).or(request.own);
+    let place = guard.take_seat(request, own);
     let result = loop {
+        let drives = guard.is_seated(place);
         let now = guard.time;
         if request.deadline.is_some_and(|deadline| deadline <= now) {
             break Err(Interruption::TimedOut);
+        }
+        if let Some(restarts) = handlers::ran(since) {
+            break Err(Interruption::Signal { restarts });
         }
         let link_left = drives && core::mem::take(&mut guard.link_left);
         let changed = core::mem::take(&mut guard.changed);
@@ -96,13 +105,27 @@ pub fn wait<T>(
             Ok(ready) if drives => {
                 guard.pass(ready, direct.as_deref_mut());
                 guard.changed = false;
+                if handlers::any_wait() {
+                    // What the pass has raised is handled before the call goes on.
+                    guard.asleep(Sleep::Driving, || {});
+                }
             }
             Ok(_) => {}
             Err(Errno::INTR) => {
                 if let Some(value) = ready(guard, direct.as_deref_mut()) {
                     break Ok(value);
                 }
-                break Err(Interruption::Signal);
+                match (handlers::ran(since), cancel::called()) {
+                    (_, Some(true)) => break Err(Interruption::Cancelled),
+                    (Some(restarts), _) => break Err(Interruption::Signal { restarts }),
+                    (None, Some(false)) => {}
+                    // By a handler that is not in our hands.
+                    (None, None) => {
+                        let restarts = signal::all_restart();
+                        break Err(Interruption::Signal { restarts });
+                    }
+                }
+                continue;
             }
             // The descriptors are the program's: whatever is wrong with them, its own call on
             // them says it best.
@@ -112,7 +135,7 @@ pub fn wait<T>(
             break Ok(value);
         }
     };
-    if drives {
+    if guard.is_seated(place) {
         guard.leave_seat();
     }
     result
@@ -135,12 +158,17 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
     let all = guard.all_descriptors();
     guard.holder_sleeps = true;
     let woken = if request.stack_only {
-        guard.unlocked(|| wait_for_own(all, timeout))
+        guard.asleep(Sleep::Driving, || {
+            cancel::interruptible(|| wait_for_own(all, timeout))
+        })
     } else {
         let mask = request.mask;
         let fds = &mut *request.fds;
-        guard.unlocked(|| poll_with_own(all, fds, timeout, mask.as_ref()))
+        guard.asleep(Sleep::Driving, || {
+            cancel::interruptible(|| poll_with_own(all, fds, timeout, mask.as_ref()))
+        })
     };
+    let woken = woken.ok_or(Errno::INTR)?;
     guard.holder_sleeps = false;
     let mut ready = woken?;
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
@@ -158,7 +186,10 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let mask = request.mask;
     let fds = &mut *request.fds;
     guard.beside += 1;
-    let woken = guard.unlocked(|| poll_for(fds, timeout, mask.as_ref()));
+    let woken = guard.asleep(Sleep::Beside, || {
+        cancel::interruptible(|| poll_for(fds, timeout, mask.as_ref()))
+    });
+    let woken = woken.ok_or(Errno::INTR)?;
     guard.beside -= 1;
     woken?;
     guard.kernel_news = true;
@@ -167,6 +198,18 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
         ends: false,
         slept: true,
     })
+}
+
+/// Gives up what a thread holds that sleeps: one of the program's handlers is about to run in it.
+pub(super) fn give_up(how: Sleep) {
+    let Some(mut guard) = lock() else { return };
+    match how {
+        Sleep::Driving => {
+            guard.holder_sleeps = false;
+            guard.leave_seat();
+        }
+        Sleep::Beside => guard.beside -= 1,
+    }
 }
 
 /// Waits for the engine's descriptors alone, the quickest way.
@@ -216,15 +259,24 @@ pub(super) fn poll_with_own(
 }
 
 impl Engine {
-    /// Takes the seat unless another thread of the program has it.
-    pub(super) fn take_seat(&mut self) -> bool {
+    /// Takes the seat for `request`, which takes the bytes of `own` by itself, unless another
+    /// thread of the program has it. The number of the wait, if it has the seat now.
+    fn take_seat(&mut self, request: &Wait<'_>, own: Option<SocketId>) -> Option<u64> {
         match self.seat {
-            Seat::Thread => return false,
+            Seat::Thread(_) => return None,
             Seat::Background => self.call_background_off(),
             Seat::Empty => {}
         }
-        self.seat = Seat::Thread;
-        true
+        self.waits += 1;
+        self.seat = Seat::Thread(self.waits);
+        self.collecting = request.set;
+        self.direct = own;
+        Some(self.waits)
+    }
+
+    /// Whether the wait that took the seat as `place` has it still.
+    fn is_seated(&self, place: Option<u64>) -> bool {
+        place.is_some_and(|wait| self.seat == Seat::Thread(wait))
     }
 
     /// Gives the seat up; [`Engine::patrol`] sees to what follows.

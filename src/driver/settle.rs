@@ -43,6 +43,8 @@ impl Engine {
     /// Settles every endpoint whose socket has changed; whether the stack may have more to say.
     pub(super) fn settle_dirty(&mut self, now: Instant) -> bool {
         let mut any = false;
+        // Before an end makes the socket and its endpoint strangers.
+        self.take_reports();
         while let Some(socket) = self.stack.poll_dirty() {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
@@ -55,7 +57,6 @@ impl Engine {
                 }
             }
         }
-        self.take_reports();
         if any {
             self.tell_holder();
         }
@@ -110,6 +111,12 @@ impl Engine {
                 self.pass_end_of_stream(id);
             }
         }
+        if progress.troubled
+            && let Some(endpoint) = self.endpoints.get_mut(id)
+        {
+            endpoint.error = self.stack.tcp_take_soft_error(socket);
+            self.show_beyond(id);
+        }
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
@@ -140,11 +147,9 @@ impl Engine {
         {
             return;
         }
-        loop {
+        while !self.stack.tcp_received(socket).is_empty() {
+            self.stack.tcp_begin_passing(socket);
             let bytes = self.stack.tcp_received(socket);
-            if bytes.is_empty() {
-                break;
-            }
             let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
                 endpoint.give_urgent(bytes[0])
             } else {
@@ -155,12 +160,12 @@ impl Engine {
                     endpoint.unread = true;
                     self.stack.tcp_consume(now, socket, count);
                 }
-                Err(Errno::AGAIN) => {
-                    endpoint.full = true;
+                Err(errno) => {
+                    self.stack.tcp_end_passing(socket);
+                    // Else shut down for reading: the bytes wait in the receive queue, as on Linux.
+                    endpoint.full = errno == Errno::AGAIN;
                     break;
                 }
-                // Shut down for reading: the bytes wait in the receive queue, as on Linux.
-                Err(_) => break,
             }
         }
         let also = if endpoint.full {
@@ -334,13 +339,19 @@ impl Engine {
                 filler => filler,
             };
             let most = most.min(buffer.len());
-            match pair::take(end, &mut buffer[..most]) {
+            self.stack.tcp_begin_passing(socket);
+            let taken = pair::take(end, &mut buffer[..most]);
+            if let Ok(count @ 1..) = taken
+                && endpoint.filler == 0
+            {
+                // The space was asked for above: all of it fits.
+                let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+            }
+            self.stack.tcp_end_passing(socket);
+            match taken {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
                 Ok(count) if endpoint.filler > 0 => endpoint.filler -= count,
-                Ok(count) => {
-                    // The space was asked for above: all of it fits.
-                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
-                }
+                Ok(_) => {}
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
                     return self.forget(id);

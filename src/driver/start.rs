@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::engine::{Engine, Parts};
 use super::interface::{self, FILTER_MAX};
+use super::keeper::Answered;
 use super::ports::{Ports, Source};
-use super::refusal::Refusal;
-use super::{ENGINE, INSIDE};
+use super::refusal::{Obstacle, Refusal};
+use super::{ENGINE, Section, seat};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -26,12 +27,14 @@ use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
 use crate::sys::process::is_secure;
-use crate::sys::{clock, descriptor, words};
+use crate::sys::{clock, descriptor, handlers, words};
 
 const UNTRIED: u8 = 0;
 const RUNNING: u8 = 1;
 const REFUSED: u8 = 2;
 const REFUSED_REQUIRED: u8 = 3;
+const DENIED: u8 = 4;
+const SERVED: u8 = 5;
 
 /// The engine's id; 0: there is none.
 static ENGINE_ID: AtomicU64 = AtomicU64::new(0);
@@ -44,6 +47,10 @@ static REFUSAL: OnceCell<String> = OnceCell::new();
 pub enum Service {
     /// It does.
     Stack,
+    /// That of a keeper does.
+    Keeper,
+    /// That of a keeper would, but may not.
+    Denied,
     /// It cannot, and the program runs on the kernel.
     Kernel,
     /// It cannot, and the user wants the program's socket calls to fail then.
@@ -53,45 +60,73 @@ pub enum Service {
 /// Starts the engine at the first call; says who serves.
 pub fn service() -> Service {
     match STATE.load(Ordering::Acquire) {
+        UNTRIED => start(),
+        state => serves(state),
+    }
+}
+
+fn serves(state: u8) -> Service {
+    match state {
         RUNNING => Service::Stack,
-        REFUSED => Service::Kernel,
+        SERVED => Service::Keeper,
+        DENIED => Service::Denied,
         REFUSED_REQUIRED => Service::None,
-        _ => start(),
+        _ => Service::Kernel,
     }
 }
 
 fn start() -> Service {
-    if INSIDE.replace(true) {
+    if handlers::enter() {
         return Service::Kernel;
     }
+    let section = Section;
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
         crate::sys::process::note_id();
-        match build() {
-            Ok(engine) => {
-                ENGINE_ID.store(engine.id, Ordering::Release);
-                *slot = Some(Box::new(engine));
-                STATE.store(RUNNING, Ordering::Release);
-            }
-            Err(refusal) => {
-                log::error(format_args!("{refusal}"));
-                let _ = REFUSAL.set(refusal.reason.clone());
-                let state = if refusal.required {
-                    REFUSED_REQUIRED
-                } else {
-                    REFUSED
-                };
-                STATE.store(state, Ordering::Release);
-            }
+        match build(environment()) {
+            Ok(engine) => install(&mut slot, engine),
+            Err(refusal) => STATE.store(refused(refusal), Ordering::Release),
         }
     }
     drop(slot);
-    INSIDE.set(false);
-    match STATE.load(Ordering::Acquire) {
-        RUNNING => Service::Stack,
-        REFUSED_REQUIRED => Service::None,
-        _ => Service::Kernel,
+    drop(section);
+    serves(STATE.load(Ordering::Acquire))
+}
+
+fn install(slot: &mut Option<Box<Engine>>, engine: Engine) {
+    ENGINE_ID.store(engine.id, Ordering::Release);
+    *slot = Some(Box::new(engine));
+    handlers::take_over(seat::give_up);
+    STATE.store(RUNNING, Ordering::Release);
+}
+
+/// Without an engine: what serves then, and a line that says why.
+fn refused(refusal: Refusal) -> u8 {
+    if refusal.keeper == Answered::Admitted {
+        log::info("a keeper serves this program, which may not open a packet socket");
+        return SERVED;
     }
+    log::error(format_args!("{refusal}"));
+    let state = match refusal {
+        Refusal {
+            keeper: Answered::Denied,
+            ..
+        } => DENIED,
+        Refusal { required: true, .. } => REFUSED_REQUIRED,
+        _ => REFUSED,
+    };
+    let _ = REFUSAL.set(refusal.reason);
+    state
+}
+
+/// Starts the engine of a keeper, with settings that its command has made.
+///
+/// # Errors
+/// Why it cannot be.
+pub(super) fn start_with(settings: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
+    let engine = build(settings).map_err(|refusal| refusal.reason)?;
+    install(&mut ENGINE.lock(), engine);
+    Ok(())
 }
 
 /// What other processes know this one's engine by; 0: there is none.
@@ -112,21 +147,16 @@ pub(super) fn forget() {
     }
 }
 
-fn build() -> Result<Engine, Refusal> {
+fn build(variables: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, Refusal> {
     // First of all: the variables are the caller's, who may have less rights than the program.
     if is_secure() {
-        return Err(Refusal {
-            reason: "the program gains rights by being executed (set-user-ID, file capabilities), \
-                     so its environment is not followed"
-                .into(),
-            required: false,
-        });
+        let reason = "the program gains rights by being executed (set-user-ID, file capabilities), \
+                      so its environment is not followed";
+        return Err(Refusal::new(reason, false));
     }
     let program = crate::sys::process::program_name();
-    let loaded = Settings::load(environment(), &program).map_err(|error| Refusal {
-        reason: error.message,
-        required: error.required,
-    })?;
+    let loaded = Settings::load(variables, &program)
+        .map_err(|error| Refusal::new(error.message, error.required))?;
     let settings = loaded.settings;
     if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {
         let words = words::of(errno);
@@ -139,11 +169,10 @@ fn build() -> Result<Engine, Refusal> {
         .iter()
         .for_each(|warning| log::warn(format_args!("{warning}")));
     log::debug(format_args!("settings are those of program \"{program}\""));
-    let required = settings.required;
-    build_with(settings).map_err(|reason| Refusal { reason, required })
+    build_with(settings.clone()).map_err(|obstacle| Refusal::of(obstacle, &settings))
 }
 
-fn build_with(settings: Settings) -> Result<Engine, String> {
+fn build_with(settings: Settings) -> Result<Engine, Obstacle> {
     descriptor::set_apart();
     let limits = Limits::read();
     let (mut mirror, link) = interface::open(&settings)?;
@@ -162,7 +191,10 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
             stack.learn_neighbor(now, address, hardware);
         }
     }
-    let ports = Ports::new(source(&settings, &facts, &limits));
+    let ports = Ports::new(
+        source(&settings, &facts, &limits),
+        limits.ip_unprivileged_port_start,
+    );
     log::info(format_args!(
         "driving {name}, MTU {} bytes",
         facts.interface.mtu
@@ -178,7 +210,7 @@ fn build_with(settings: Settings) -> Result<Engine, String> {
     };
     let limits = stack_limits(&limits);
     Engine::new(parts, limits)
-        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
+        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)).into())
 }
 
 /// The environment, without std's lock on it: the program may be changing it.

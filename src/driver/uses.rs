@@ -16,6 +16,8 @@ pub(super) struct Use {
     pub(super) reuse_address: bool,
     /// SO_REUSEPORT.
     pub(super) reuse_port: bool,
+    /// Whose socket it is; `None`: the process's own.
+    pub(super) user: Option<u32>,
     /// After listen(2).
     pub(super) listening: bool,
     /// The port was taken from the ephemeral ones for it.
@@ -23,8 +25,8 @@ pub(super) struct Use {
 }
 
 impl Use {
-    /// Whether this use keeps another from the port. (All of a process's sockets are one user's,
-    /// which SO_REUSEPORT asks for.)
+    /// Whether this use keeps another from the port. SO_REUSEPORT shares it within one user's
+    /// sockets.
     pub(super) fn bars(&self, other: &Self, protocol: Protocol) -> bool {
         let meets = self.local.is_unspecified()
             || other.local.is_unspecified()
@@ -32,7 +34,7 @@ impl Use {
         let by_address = self.reuse_address
             && other.reuse_address
             && (protocol == Protocol::Udp || !self.listening);
-        let by_port = self.reuse_port && other.reuse_port;
+        let by_port = self.reuse_port && other.reuse_port && self.user == other.user;
         meets && !by_address && !by_port
     }
 }

@@ -105,6 +105,10 @@ impl<L: Link> Link for Capture<L> {
         Ok(taken)
     }
 
+    fn stamp(&mut self) {
+        self.inner.stamp();
+    }
+
     fn wait_fd(&self) -> BorrowedFd<'_> {
         self.inner.wait_fd()
     }

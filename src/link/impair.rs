@@ -54,6 +54,7 @@ pub struct Impair<L> {
 struct Arrived {
     checksum: Checksum,
     gso_size: u16,
+    stamp: u64,
 }
 
 impl<L: Link> Impair<L> {
@@ -107,6 +108,7 @@ impl<L: Link> Link for Impair<L> {
             let arrived = Arrived {
                 checksum: received.checksum,
                 gso_size: received.gso_size,
+                stamp: received.stamp,
             };
             let frame = buffer.get(..received.len).unwrap_or_default();
             let copy = || frame.to_vec();
@@ -125,6 +127,7 @@ impl<L: Link> Link for Impair<L> {
             len: waiting.bytes.len(),
             checksum: waiting.facts.checksum,
             gso_size: waiting.facts.gso_size,
+            stamp: waiting.facts.stamp,
         }))
     }
 
@@ -142,6 +145,10 @@ impl<L: Link> Link for Impair<L> {
         self.transmitted += frames.len() as u64;
         self.release();
         Ok(frames.len())
+    }
+
+    fn stamp(&mut self) {
+        self.inner.stamp();
     }
 
     fn wait_fd(&self) -> BorrowedFd<'_> {

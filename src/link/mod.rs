@@ -59,6 +59,8 @@ pub struct Received {
     pub checksum: Checksum,
     /// Payload bytes of each segment that was merged into it; 0: a single frame.
     pub gso_size: u16,
+    /// When the interface had it, in nanoseconds since 1970; 0: not known ([`Link::stamp`]).
+    pub stamp: u64,
 }
 
 /// What is left to do for an outbound frame after the stack.
@@ -158,6 +160,9 @@ pub trait Link {
     /// that are due are transmitted.
     fn advance(&mut self, _now: u64) {}
 
+    /// Has arrivals stamped from now on, as far as the link can.
+    fn stamp(&mut self) {}
+
     /// Ends a pass: what was gathered on the side (a capture) is written out.
     fn flush(&mut self) {}
 
@@ -184,6 +189,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn advance(&mut self, now: u64) {
         (**self).advance(now);
+    }
+
+    fn stamp(&mut self) {
+        (**self).stamp();
     }
 
     fn flush(&mut self) {

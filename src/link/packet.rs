@@ -30,6 +30,8 @@ type Slices<'a> = ArrayVec<IoSlice<'a>, { 2 + MAX_SLICES }>;
 pub struct PacketSocket {
     fd: OwnedFd,
     statistics: Statistics,
+    /// Arrivals are stamped.
+    stamps: bool,
 }
 
 impl PacketSocket {
@@ -54,6 +56,7 @@ impl PacketSocket {
         Self {
             fd,
             statistics: Statistics::default(),
+            stamps: false,
         }
     }
 
@@ -139,6 +142,10 @@ impl Link for PacketSocket {
                 len,
                 checksum,
                 gso_size: vnet.gso_size(),
+                stamp: match self.stamps {
+                    true => packet::last_arrival(self.fd.as_fd()).unwrap_or(0),
+                    false => 0,
+                },
             }));
         }
         Ok(None)
@@ -162,6 +169,14 @@ impl Link for PacketSocket {
         }
         self.statistics.transmitted += taken as u64;
         Ok(taken)
+    }
+
+    fn stamp(&mut self) {
+        if !self.stamps {
+            // The first question makes the kernel stamp what comes then.
+            let _ = packet::last_arrival(self.fd.as_fd());
+            self.stamps = true;
+        }
     }
 
     fn wait_fd(&self) -> BorrowedFd<'_> {

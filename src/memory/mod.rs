@@ -8,12 +8,16 @@
 //!    reads it may be given up by a forked child at any moment, with its mapping left behind.
 //! 2. The mapping is not inherited across fork (MADV_DONTFORK), but by one process that takes the
 //!    stack over ([`inherited`]): two processes never write it.
+//! 3. A file is mapped by the process that made it, and by one that takes it over when that one is
+//!    dead ([`Region::open`]). Its size is sealed, so what is mapped is there.
 
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fd::OwnedFd;
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
+};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 
@@ -22,7 +26,12 @@ use crate::sys::descriptor;
 /// Sizes to try, in bytes, largest first: address space may be limited (RLIMIT_AS).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];
 
-/// The mapping, for [`inherited`].
+/// What nobody may change about a file.
+const SEALS: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
+
+/// The mapping that was made, for [`inherited`].
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 
@@ -52,15 +61,36 @@ pub struct Region {
 impl Region {
     /// Makes the file and maps it.
     pub fn new() -> Result<Self, Errno> {
-        let file = memfd_create("sidestack", MemfdFlags::CLOEXEC).and_then(descriptor::high)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("sidestack", flags).and_then(descriptor::high)?;
         let mut last = Errno::NOMEM;
         for size in SIZES {
-            match map(&file, size) {
-                Ok(bytes) => return Ok(Self { file, bytes }),
+            match ftruncate(&file, size as u64).and_then(|()| map(&file, size)) {
+                Ok(bytes) => {
+                    fcntl_add_seals(&file, SEALS)?;
+                    START.store(bytes.as_ptr() as usize, Ordering::Relaxed);
+                    SIZE.store(size, Ordering::Relaxed);
+                    return Ok(Self { file, bytes });
+                }
                 Err(errno) => last = errno,
             }
         }
         Err(last)
+    }
+
+    /// Maps the file of another process, which is dead: from now on it is this one's.
+    ///
+    /// Errors: `INVAL` if it is none that [`Region::new`] made, or the system's.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+    pub fn open(file: OwnedFd) -> Result<Self, Errno> {
+        // A file that can be cut off would end whoever reads what is no longer there.
+        let sealed = fcntl_get_seals(&file)?.contains(SEALS);
+        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or_default();
+        if !sealed || !SIZES.contains(&size) {
+            return Err(Errno::INVAL);
+        }
+        let bytes = map(&file, size)?;
+        Ok(Self { file, bytes })
     }
 
     /// The file's keeper and the mapped bytes.
@@ -70,9 +100,8 @@ impl Region {
 }
 
 fn map(file: &OwnedFd, size: usize) -> Result<&'static mut [u8], Errno> {
-    ftruncate(file, size as u64)?;
     let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice, of a file nobody else has.
+    // SAFETY: a new mapping at an address of the kernel's choice.
     let start = unsafe {
         mmap(
             ptr::null_mut(),
@@ -85,9 +114,7 @@ fn map(file: &OwnedFd, size: usize) -> Result<&'static mut [u8], Errno> {
     }?;
     // SAFETY: the range was mapped just now; the advice changes nothing for this process.
     unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
-    START.store(start as usize, Ordering::Relaxed);
-    SIZE.store(size, Ordering::Relaxed);
     // SAFETY: invariant 1: `size` bytes, readable and writable, mapped until the process ends;
-    // the file is private to this region, so no other reference to the bytes exists.
+    // invariant 3: nobody else reads or writes them.
     Ok(unsafe { core::slice::from_raw_parts_mut(start.cast::<u8>(), size) })
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::{self, Given};
-use super::bind::protocol;
+use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
 use super::{options, queues};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role};
@@ -66,12 +66,17 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         Question::Connect { address } => {
             connect_in(engine, socket, state, address).map(|()| Vec::new())
         }
+        Question::Bind { address } => match bind::place(engine, socket, state, address)? {
+            Place::Stack(local) => bind::bind_in(engine, socket, state, local),
+            Place::Kernel(_) => Err(Errno::ADDRNOTAVAIL),
+        }
+        .map(|()| Vec::new()),
         Question::Listen { backlog } => {
             bind::listen_in(engine, socket, state, *backlog).map(|()| Vec::new())
         }
         Question::Share => {
-            if let Some(endpoint) = state.endpoint.and_then(|id| engine.endpoints.get_mut(id)) {
-                endpoint.unseen_writers = true;
+            if let Some(id) = state.endpoint {
+                engine.share(id);
             }
             Ok(Vec::new())
         }

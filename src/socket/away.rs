@@ -12,7 +12,7 @@ use super::waiting::resume;
 use super::{Family, Kind, Socket, Stage, answers, table};
 use crate::driver::{self, Answer, Description, Interruption, Name, Question};
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{process, raw};
+use crate::sys::{cancel, handlers, process, raw, signal};
 
 impl Socket {
     /// Whom to ask about it; `None`: this process's own stack serves it.
@@ -90,11 +90,19 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
 /// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
 pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
     loop {
+        let since = handlers::runs();
         let mut fds = [entry(fd, events)];
-        match poll_for(&mut fds, timeout, None) {
+        match cancel::interruptible(|| poll_for(&mut fds, timeout, None)) {
             Ok(0) => return Err(Errno::AGAIN),
             Ok(_) => return Ok(()),
-            Err(Errno::INTR) => resume(Interruption::Signal, timeout)?,
+            Err(Errno::INTR) => match cancel::called() {
+                None => {
+                    let restarts = handlers::ran(since).unwrap_or_else(signal::all_restart);
+                    resume(Interruption::Signal { restarts }, timeout)?;
+                }
+                Some(true) => return Err(Errno::INTR),
+                Some(false) => {}
+            },
             Err(errno) => return Err(errno),
         }
     }
@@ -194,6 +202,14 @@ pub fn set_out_by_exec() {
         }
     }
     driver::end_at_exec(shared);
+}
+
+/// Whether a program that takes this one's place inherits any socket of ours.
+pub fn leaves_any() -> bool {
+    let stays = |fd| {
+        raw::fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize == 0)
+    };
+    table::all().iter().any(|(fd, _)| stays(*fd))
 }
 
 /// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`

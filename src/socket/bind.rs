@@ -10,7 +10,7 @@ use super::create::{become_kernel, kernel_socket};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
-use crate::driver::{self, EndpointId, Engine, Lease, Passed, Question, Role, Wish};
+use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,9 @@ pub(super) fn protocol(kind: Kind) -> Protocol {
 }
 
 /// How a socket's options ask for a port.
-pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
+pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
     Wish {
+        user: state.endpoint.and_then(|id| engine.guest(id)),
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,
@@ -45,48 +46,88 @@ pub(super) fn wish(socket: &Socket, state: &State) -> Wish {
 }
 
 /// bind(2).
-pub fn bind(socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+pub fn bind(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let question = Question::Bind {
+        address: address.to_vec(),
+    };
+    if let Some(answer) = away::ask(fd, socket, &question) {
+        answer?;
+        away::refresh(fd, socket);
+        return Ok(Rest::Done);
+    }
     let Some(mut engine) = driver::lock() else {
         return Ok(Rest::Kernel);
     };
     let mut state = socket.state();
-    let Some(id) = state.endpoint else {
+    if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
-    };
+    }
+    match place(&engine, socket, &state, address)? {
+        Place::Kernel(why) => to_kernel(&mut engine, socket, &mut state, why),
+        Place::Stack(local) => bind_in(&mut engine, socket, &mut state, local).map(|()| Rest::Done),
+    }
+}
+
+/// Who serves a local address.
+pub(super) enum Place {
+    /// The stack, which takes it as this.
+    Stack(SocketAddrV4),
+    /// The kernel.
+    Kernel(Passed),
+}
+
+/// Who serves a local address. EINVAL: the socket has one.
+pub(super) fn place(
+    engine: &Engine,
+    socket: &Socket,
+    state: &State,
+    address: &[u8],
+) -> Result<Place, Errno> {
     let given = address::read(address, socket.family)?;
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        Given::V6 => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
+        Given::V6 => return Ok(Place::Kernel(Passed::Inet6)),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
     let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
-    let may = may_bind(&engine, &state, id);
     if foreign {
-        judge(socket, &state, *local.ip())?;
+        judge(socket, state, *local.ip())?;
     }
-    if !may {
+    if !may_bind(engine, state) {
         return Err(Errno::INVAL);
     }
-    if foreign || given == Given::AnyV6(local.port()) && state.options.v6_only {
-        return to_kernel(&mut engine, socket, &mut state, Passed::LocalAddress);
-    }
+    let only_v6 = given == Given::AnyV6(local.port()) && state.options.v6_only;
+    Ok(match foreign || only_v6 {
+        true => Place::Kernel(Passed::LocalAddress),
+        false => Place::Stack(local),
+    })
+}
+
+/// bind(2) of a socket that the engine serves, to an address of the stack's.
+pub(super) fn bind_in(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &mut State,
+    local: SocketAddrV4,
+) -> Result<(), Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
     if local.port() == 0 && state.options.bind_no_port {
         state.local = Some(local);
         state.bound = Some(local);
-        return Ok(Rest::Done);
+        return Ok(());
     }
-    let lease = take_port(&mut engine, socket, &state, local)?;
+    let lease = take_port(engine, socket, state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
     state.bound = Some(local);
     if socket.kind == Kind::Datagram {
-        super::datagram::open(&mut engine, &mut state, id, lease)?;
+        super::datagram::open(engine, state, id, lease)?;
     } else {
         state.lease = Some(lease);
     }
-    Ok(Rest::Done)
+    Ok(())
 }
 
 /// Whether the kernel has the address. EADDRNOTAVAIL. As on Linux, that comes before all else.
@@ -103,10 +144,11 @@ fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
 
 /// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked
 /// for.
-fn may_bind(engine: &Engine, state: &State, id: EndpointId) -> bool {
+fn may_bind(engine: &Engine, state: &State) -> bool {
     let port = |name: Option<SocketAddrV4>| name.map_or(0, |name| name.port());
     let has_kept = port(state.bound) != 0 || state.lease.is_some();
-    match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    match endpoint.map(|endpoint| endpoint.role) {
         Some(Role::Ended) => !has_kept,
         Some(Role::Connection(connection)) => engine.is_closed(connection) && !has_kept,
         _ => state.stage == Stage::Idle && port(state.local) == 0,
@@ -127,7 +169,7 @@ pub(super) fn take_port(
     state: &State,
     local: SocketAddrV4,
 ) -> Result<Lease, Errno> {
-    let wish = wish(socket, state);
+    let wish = wish(engine, socket, state);
     let engine = &mut *engine;
     engine
         .ports
@@ -221,6 +263,9 @@ pub(super) fn listen_in(
     // A listener is never writable.
     engine.stuff(id);
     engine.refilter();
+    if state.options.reuse_port {
+        engine.regroup(Protocol::Tcp, local.port());
+    }
     state.local = Some(local);
     state.stage = Stage::Listening;
     Ok(())

@@ -80,10 +80,19 @@ pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Famil
 /// connect(2) of a socket whose stack is in another process: that process connects it, and this one
 /// waits.
 fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
-    let address = address.to_vec();
-    let Some(answer) = away::ask(fd, socket, &Question::Connect { address }) else {
+    let question = Question::Connect {
+        address: address.to_vec(),
+    };
+    let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
+    if matches!(answer, Ok(_) | Err(Errno::INPROGRESS)) {
+        // It has an address now.
+        socket.state().stage = Stage::Connected;
+    }
+    if socket.kind == Kind::Datagram {
+        away::refresh(fd, socket);
+    }
     match answer {
         Err(Errno::INPROGRESS) if !socket.nonblocking() => {
             let timeout = away::patience(fd, libc::SO_SNDTIMEO);
@@ -225,6 +234,11 @@ pub(super) fn decide(
     match engine.stack.route(*remote.ip()) {
         RouteDecision::Kernel => Ok(None),
         RouteDecision::Unreachable => Err(Errno::NETUNREACH),
+        RouteDecision::Stack { next_hop, .. }
+            if state.options.on_link && next_hop != *remote.ip() =>
+        {
+            Err(Errno::NETUNREACH)
+        }
         RouteDecision::Stack { source, .. } => {
             let local = bound.unwrap_or(source);
             let port = state.local.map_or(0, |local| local.port());
@@ -313,7 +327,7 @@ fn client_port(
             errno => errno,
         });
     }
-    let wish = wish(socket, state);
+    let wish = wish(engine, socket, state);
     let is_free = |stack: &Stack, port| stack.tcp_tuple_free(SocketAddrV4::new(ip, port), remote);
     engine
         .ports

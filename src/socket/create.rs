@@ -5,7 +5,8 @@ use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Once};
 
-use super::{Family, Kind, Registration, Socket, Stage, State, table};
+use super::{Family, Kind, Registration, Socket, State, table};
+use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Role, Service};
 use crate::sys::{descriptor, pair, raw};
 
@@ -41,6 +42,7 @@ pub(super) fn hook() {
             disowned: super::away::owned_elsewhere,
         });
         driver::on_question(super::answers::answer);
+        driver::keeper::on_create(super::guests::make);
     });
 }
 
@@ -75,16 +77,18 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
     let pair = pair::make(socket.kind == Kind::Datagram, socket.nonblocking(), true)?;
     let numbers = table::numbers_of(socket);
     replace(&numbers, &pair.program, &state.registrations)?;
-    if let Some(id) = state.endpoint.take() {
-        engine.forget(id);
-    }
+    let old = state.endpoint.take();
     let program = numbers.first().copied().unwrap_or(-1);
     enter(engine, pair.stack, program, socket, state);
+    if let (Some(old), Some(new)) = (old, state.endpoint) {
+        engine.move_errors(old, new);
+        engine.forget(old);
+    }
     Ok(())
 }
 
 /// Enters a fresh pair as the socket's.
-fn enter(
+pub(super) fn enter(
     engine: &mut Engine,
     end: OwnedFd,
     program: RawFd,
@@ -108,25 +112,33 @@ fn enter(
     socket.named.store(false, Ordering::Relaxed);
 }
 
-/// Before the first address of a socket that a forked child has inherited fresh: from now on it is
-/// the child's alone, served by a stack of its own, or by the kernel.
-pub fn claim(socket: &Arc<Socket>) -> Result<(), Errno> {
-    let state = socket.state();
-    let fresh = state.endpoint.is_none() && state.stage == Stage::Idle && state.local.is_none();
-    drop(state);
-    if !fresh {
+/// Before the first address of a socket (`first`; `None`: an IPv6 one) that is served by nobody yet: one that a forked
+/// child has inherited fresh, or a fresh one of a process that a keeper serves. From now on it is
+/// this process's alone, served by a stack of its own, by the keeper or by the kernel.
+pub fn claim(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    first: impl FnOnce() -> Option<First>,
+) -> Result<(), Errno> {
+    if !socket.state().is_fresh() {
         return Ok(());
     }
-    let stack = driver::service() == Service::Stack;
+    let service = driver::service();
     let engine = driver::lock();
-    let mut state = socket.state();
-    match engine {
-        Some(mut engine) if stack => renew(&mut engine, socket, &mut state),
-        _ => {
-            let kernel = kernel_socket(socket)?;
-            hand_to(socket, &state, &kernel)
-        }
+    match (service, engine) {
+        (Service::Stack, Some(mut engine)) => renew(&mut engine, socket, &mut socket.state()),
+        (Service::Keeper, None) => match first() {
+            Some(first) => super::served::claim(fd, socket, first),
+            None => hand_over(socket, &socket.state()),
+        },
+        _ => hand_over(socket, &socket.state()),
     }
+}
+
+/// Lets the kernel serve a socket that is served by nobody yet.
+pub(super) fn hand_over(socket: &Arc<Socket>, state: &State) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    hand_to(socket, state, &kernel)
 }
 
 /// Puts a kernel socket in a socket's place, with the options and epoll registrations it had.
@@ -141,7 +153,12 @@ fn hand_to(socket: &Arc<Socket>, state: &State, kernel: &OwnedFd) -> Result<(), 
     Ok(())
 }
 
-fn replace(numbers: &[RawFd], new: &OwnedFd, registrations: &[Registration]) -> Result<(), Errno> {
+/// Puts `new` under all `numbers`, and in the epoll sets they were in.
+pub(super) fn replace(
+    numbers: &[RawFd],
+    new: &OwnedFd,
+    registrations: &[Registration],
+) -> Result<(), Errno> {
     for &number in numbers {
         let flags = raw::fcntl(number, libc::F_GETFD, 0)?;
         let close_on_exec = flags & libc::FD_CLOEXEC as usize != 0;

@@ -91,10 +91,9 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         if new <= libc::STDERR_FILENO
             && let Some(mut engine) = driver::lock()
             && let Some(id) = socket.state().endpoint
-            && let Some(endpoint) = engine.endpoints.get_mut(id)
         {
             // Standard streams are written by stdio, where we do not see it.
-            endpoint.unseen_writers = true;
+            engine.share(id);
         }
         table::insert(new, socket);
     }
@@ -108,9 +107,8 @@ pub fn duplicated(old: RawFd, new: RawFd) {
 pub fn written_elsewhere(socket: &Arc<Socket>) {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
-        && let Some(endpoint) = engine.endpoints.get_mut(id)
     {
-        endpoint.unseen_writers = true;
+        engine.share(id);
     }
 }
 

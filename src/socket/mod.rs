@@ -19,6 +19,8 @@
 //!    descriptors work by themselves, and their owner is asked for the rest ([`away`], [`answers`]).
 //!    So it is with descriptors inherited or received from elsewhere. What the state remembers then
 //!    is what was true when it was asked last.
+//! 4. A process that a keeper serves has no engine: its fresh sockets are the kernel's ([`served`]),
+//!    those with an address the keeper's ([`guests`]), and so as in 3.
 
 pub mod accept;
 pub mod address;
@@ -31,6 +33,7 @@ pub mod create;
 pub mod datagram;
 pub mod errno;
 pub mod error_queue;
+pub mod guests;
 pub mod lifecycle;
 pub mod options;
 pub mod queues;
@@ -38,6 +41,7 @@ pub mod readiness;
 pub mod receive;
 pub mod report;
 pub mod send;
+pub mod served;
 pub mod table;
 pub mod urgent;
 mod waiting;
@@ -149,6 +153,13 @@ impl State {
     pub fn name(&self) -> Option<SocketAddrV4> {
         let held = self.local.filter(|local| local.port() != 0);
         held.or(self.former).or(self.local)
+    }
+}
+
+impl State {
+    /// Whether nobody serves it yet: it has no endpoint here, and no address anywhere.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.endpoint.is_none() && self.stage == Stage::Idle && self.local.is_none()
     }
 }
 

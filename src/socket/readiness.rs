@@ -43,7 +43,7 @@ pub fn poll(
     Some(match outcome {
         Ok(result) => result,
         Err(Interruption::TimedOut) => look(&mut engine, fds),
-        Err(Interruption::Signal) => Err(Errno::INTR),
+        Err(Interruption::Signal { .. } | Interruption::Cancelled) => Err(Errno::INTR),
     })
 }
 
@@ -122,7 +122,7 @@ pub fn epoll_wait(
     Some(match outcome {
         Ok(result) => result,
         Err(Interruption::TimedOut) => gather(&mut engine, true).unwrap_or(Ok(0)),
-        Err(Interruption::Signal) => Err(Errno::INTR),
+        Err(Interruption::Signal { .. } | Interruption::Cancelled) => Err(Errno::INTR),
     })
 }
 

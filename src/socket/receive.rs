@@ -11,9 +11,9 @@ use super::{Kind, Socket, Stage, away, errno, urgent};
 use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
-use crate::sys::raw;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
+use crate::sys::{handlers, raw};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -32,7 +32,7 @@ pub fn receive(
     };
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
-    let onward = state.options.peeks_onward;
+    let onward = state.options.peek_offset.is_some();
     let inline = state.options.urgent_inline;
     drop(state);
     if flags & libc::MSG_OOB != 0 && flags & libc::MSG_ERRQUEUE == 0 {
@@ -228,6 +228,11 @@ impl Call<'_, '_> {
             _ => {}
         }
         let ended = if engine.is_marked(self.id) {
+            engine.bring_mark(self.id);
+            if self.waits && handlers::any_wait() {
+                // SIGURG's may take the byte before this call passes it.
+                return None;
+            }
             self.take_to_mark(engine, got)
         } else {
             self.take_from_pair(engine, got)
@@ -258,7 +263,6 @@ impl Call<'_, '_> {
 
     /// Takes bytes from the pair, as far as the urgent mark: a call that has some ends there.
     fn take_to_mark(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
-        engine.bring_mark(self.id);
         if self.has_come_to_mark(engine, got) {
             return Some(Ok(got.get()));
         }
@@ -314,6 +318,7 @@ impl Call<'_, '_> {
                 });
             }
         }
+        engine.note_read(self.id);
         None
     }
 
@@ -376,23 +381,21 @@ impl Call<'_, '_> {
     /// Nothing more is there now. `None`: something may come.
     fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
-        let over = match endpoint.role {
-            Role::Connecting(_) => false,
+        let (over, troubled) = match endpoint.role {
+            Role::Connecting(_) => (false, false),
             Role::Connection(connection) => {
-                endpoint.read_finished
-                    || engine
-                        .stack
-                        .tcp_progress(connection)
-                        .is_none_or(|progress| {
-                            (progress.fin_received || progress.failed) && progress.receive_len == 0
-                        })
+                let progress = engine.stack.tcp_progress(connection);
+                let ended =
+                    progress.is_none_or(|progress| progress.is_last() && progress.receive_len == 0);
+                let troubled = progress.is_some_and(|progress| progress.troubled);
+                (
+                    endpoint.read_finished || ended,
+                    troubled || endpoint.error.is_some(),
+                )
             }
-            _ => true,
+            _ => (true, false),
         };
-        if !over {
-            return None;
-        }
-        if got.get() == 0 {
+        if got.get() == 0 && (over || troubled) {
             let now = engine.now();
             engine.settle(now, self.id);
             // After the end of the stream an error is only the senders' (EPIPE).
@@ -403,6 +406,6 @@ impl Call<'_, '_> {
                 return Some(Err(errno::of(error)));
             }
         }
-        Some(Ok(got.get()))
+        over.then(|| Ok(got.get()))
     }
 }

@@ -71,8 +71,10 @@ pub fn why_not(fd: RawFd) -> Result<Option<&'static str>, Errno> {
         return Ok(None);
     }
     Ok(Some(match driver::service() {
-        Service::Stack => "not an Internet socket, or its address is the kernel's to serve",
-        Service::Kernel | Service::None => driver::refusal(),
+        Service::Stack | Service::Keeper => {
+            "not an Internet socket, or its address is the kernel's to serve"
+        }
+        Service::Kernel | Service::Denied | Service::None => driver::refusal(),
     }))
 }
 

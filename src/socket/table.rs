@@ -11,6 +11,7 @@ use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::{Socket, away};
+use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
 
 /// Numbers that can be ours; a descriptor beyond them is left to the kernel. (fs.nr_open)
@@ -59,14 +60,14 @@ pub fn can_hold(fd: RawFd) -> bool {
 /// Enters `socket` under `fd`.
 pub fn insert(fd: RawFd, socket: Arc<Socket>) {
     let Some(mark) = mark(fd) else { return };
-    {
+    handlers::section(|| {
         let mut sockets = SOCKETS.write();
         let at = fd as usize;
         if sockets.len() <= at {
             sockets.resize(at + 1, None);
         }
         sockets[at] = Some(socket);
-    }
+    });
     mark.store(SOCKET | KNOWN, Ordering::Release);
 }
 
@@ -91,7 +92,7 @@ pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
     if mark.swap(KNOWN, Ordering::AcqRel) & SOCKET == 0 {
         return None;
     }
-    SOCKETS.write().get_mut(fd as usize)?.take()
+    handlers::section(|| SOCKETS.write().get_mut(fd as usize)?.take())
 }
 
 /// All numbers `socket` is entered under.

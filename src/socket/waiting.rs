@@ -5,7 +5,7 @@ use core::time::Duration;
 use rustix::io::Errno;
 
 use crate::driver::Interruption;
-use crate::sys::{clock, signal};
+use crate::sys::clock;
 
 /// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
 pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
@@ -17,8 +17,9 @@ pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
 /// asks of calls without one (signal(7)). EINTR: a signal handler ran. EAGAIN: the time is over.
 pub(super) fn resume(interruption: Interruption, timeout: Option<Duration>) -> Result<(), Errno> {
     match interruption {
-        Interruption::Signal if timeout.is_none() && signal::all_restart() => Ok(()),
-        Interruption::Signal => Err(Errno::INTR),
+        Interruption::Signal { restarts: true } if timeout.is_none() => Ok(()),
+        // Whoever made the call ends the thread then.
+        Interruption::Signal { .. } | Interruption::Cancelled => Err(Errno::INTR),
         Interruption::TimedOut => Err(Errno::AGAIN),
     }
 }

@@ -22,6 +22,29 @@ pub enum Checksum {
     Trusted,
 }
 
+/// What the link knows about a frame besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Who vouches for its transport checksum.
+    pub checksum: Checksum,
+    /// Bytes of payload of the pieces it was put together from; 0: it is a plain one.
+    pub segment: u16,
+    /// When the interface had it, as the driver counts; 0: not known.
+    pub stamp: u64,
+}
+
+impl Facts {
+    /// A plain frame of which nothing is known.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests"))]
+    pub fn plain(checksum: Checksum) -> Self {
+        Self {
+            checksum,
+            segment: 0,
+            stamp: 0,
+        }
+    }
+}
+
 /// What is known about a packet besides its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
@@ -29,6 +52,8 @@ pub(super) struct Arrival {
     pub(super) checksum: Checksum,
     /// Payload bytes of each datagram it was put together from; 0: it is one.
     pub(super) segment: u16,
+    /// When the interface had it; 0: not known.
+    pub(super) stamp: u64,
     /// The frame was for all stations, or the packet for all hosts.
     pub(super) to_all: bool,
     /// It is one of our own, to an address of ours.
@@ -36,17 +61,10 @@ pub(super) struct Arrival {
 }
 
 impl Stack {
-    /// Takes a frame from the link: Ethernet II, perhaps a super-frame of up to 64 KiB, put together
-    /// from pieces of `segment` bytes of payload (0: it is a plain one). What it leads to is in the queues, or was given to `sink`; answers come out of
+    /// Takes a frame from the link: Ethernet II, perhaps a super-frame of up to 64 KiB. What it leads
+    /// to is in the queues, or was given to `sink`; answers come out of
     /// [`poll_transmit`](Self::poll_transmit).
-    pub fn receive_frame(
-        &mut self,
-        now: Instant,
-        frame: &[u8],
-        checksum: Checksum,
-        segment: u16,
-        sink: &mut dyn Sink,
-    ) {
+    pub fn receive_frame(&mut self, now: Instant, frame: &[u8], facts: Facts, sink: &mut dyn Sink) {
         self.outbox.release(&mut self.pool);
         self.counters.frames_received += 1;
         self.counters.bytes_received += frame.len() as u64;
@@ -63,8 +81,9 @@ impl Stack {
         let payload = &frame[header_len..];
         let arrival = Arrival {
             now,
-            checksum,
-            segment,
+            checksum: facts.checksum,
+            segment: facts.segment,
+            stamp: facts.stamp,
             to_all,
             looped: false,
         };

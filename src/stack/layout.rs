@@ -11,7 +11,7 @@ use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::pool::{CHUNK, Pool};
+use super::pool::{CHUNK, Link, Pool};
 use super::records::Area;
 use super::tcp::RECORDS;
 
@@ -35,7 +35,7 @@ struct Header {
 
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(offset_of!(Header, version) == 8 && offset_of!(Header, pages) == 24);
-const _: () = assert!(RECORDS[0] == 1424 && RECORDS[1] == 88 && RECORDS[2] == 168);
+const _: () = assert!(RECORDS[0] == 1456 && RECORDS[1] == 88 && RECORDS[2] == 184);
 
 /// Changes with whatever changes the records.
 const VERSION: u64 =
@@ -50,6 +50,17 @@ pub struct Tables {
     pub(super) connections: Area,
     pub(super) time_waits: Area,
     pub(super) listeners: Area,
+}
+
+/// Why a file is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It does not begin as a memory file does.
+    Magic,
+    /// It was made by a version whose records are others.
+    Version,
+    /// It is cut off, or not aligned.
+    Size,
 }
 
 /// The memory file, cut up.
@@ -69,6 +80,31 @@ impl Memory {
         header.magic = MAGIC;
         header.version = VERSION;
         header.len = len as u64;
+        header.pages = [0; 3];
+        Self::cut(header, rest, len)
+    }
+
+    /// Takes in a file that another stack made, for [`super::Stack::restore`].
+    ///
+    /// Errors: what shows that it is none, or none that this version can read. What lies in it is
+    /// not looked at yet.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+    pub fn open(bytes: &'static mut [u8]) -> Result<Self, Damage> {
+        let len = bytes.len();
+        let (header, rest) = Header::mut_from_prefix(bytes).map_err(|_| Damage::Size)?;
+        if header.magic != MAGIC {
+            return Err(Damage::Magic);
+        }
+        if header.version != VERSION {
+            return Err(Damage::Version);
+        }
+        if header.len != len as u64 {
+            return Err(Damage::Size);
+        }
+        Self::cut(header, rest, len).ok_or(Damage::Size)
+    }
+
+    fn cut(header: &'static mut Header, rest: &'static mut [u8], len: usize) -> Option<Self> {
         let mut rest = rest;
         let mut areas = header.pages.iter_mut().zip(SHARES).map(|(pages, share)| {
             let (bytes, left) =
@@ -82,8 +118,8 @@ impl Memory {
             listeners: areas.next()??,
         };
         drop(areas);
-        let links = rest.len() / (CHUNK + size_of::<u32>());
-        let (links, chunks) = <[u32]>::mut_from_prefix_with_elems(rest, links).ok()?;
+        let links = rest.len() / (CHUNK + size_of::<Link>());
+        let (links, chunks) = <[Link]>::mut_from_prefix_with_elems(rest, links).ok()?;
         Some(Self {
             tables,
             pool: Pool::new(links, chunks),

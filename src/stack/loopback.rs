@@ -64,6 +64,7 @@ impl Stack {
             now,
             checksum: Checksum::Trusted,
             segment: 0,
+            stamp: 0,
             to_all: false,
             looped: true,
         };

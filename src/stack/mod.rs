@@ -16,7 +16,8 @@
 //!   who has no hardware address yet waits at its neighbor ─► outbox
 //! ```
 //!
-//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address.
+//! `interface` knows the addresses and decides routes, `ports` what is ours of a shared address,
+//! [`sharing`] what of that other stacks have, too.
 //! Each protocol's user calls are in a file of their own: `tcp_calls`, `udp/user`.
 //!
 //! The stack does no input or output, has no clock, no thread, no errno and imports nothing of
@@ -56,13 +57,17 @@ mod path_mtu;
 mod plain;
 pub mod pool;
 pub mod ports;
+mod queue;
 pub(crate) mod random;
 mod records;
 pub mod reports;
+pub mod restore;
 pub mod routes;
 mod segments;
+pub mod sharing;
 pub mod sink;
 mod slab;
+mod survey;
 pub mod tcp;
 mod tcp_calls;
 pub mod time;
@@ -89,6 +94,7 @@ use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
 use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
+use self::sharing::SharedPorts;
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
 use self::udp::Udp;
@@ -102,6 +108,7 @@ pub struct Stack {
     counters: Counters,
     interface: Interface,
     ports: Ports,
+    shared_ports: SharedPorts,
     neighbors: Neighbors,
     /// When an address of ours was last defended.
     defended: Option<Instant>,
@@ -120,14 +127,20 @@ pub struct Stack {
 impl Stack {
     /// A stack whose connections and queues lie in `memory`. The link is up; there are no addresses, routes, ports.
     pub fn new(config: Config, memory: Memory) -> Self {
+        let tcp = Tcp::new(tcp::Config::from(&config), memory.tables);
+        Self::assemble(config, memory.pool, tcp)
+    }
+
+    fn assemble(config: Config, pool: Pool, tcp: Tcp) -> Self {
         let mut random = Random::new(config.seed);
         let keyed = Keyed::new(&config.secret);
         Self {
             config,
-            pool: memory.pool,
+            pool,
             counters: Counters::default(),
             interface: Interface::new(&config, keyed),
             ports: Ports::new(),
+            shared_ports: SharedPorts::default(),
             neighbors: Neighbors::new(keyed),
             defended: None,
             identifications: Identifications::new(keyed, &mut random),
@@ -137,15 +150,7 @@ impl Stack {
             reports: Reports::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
-            tcp: Tcp::new(
-                tcp::Config {
-                    congestion: config.congestion,
-                    super_packets: config.super_packets,
-                    limits: config.limits,
-                    secret: config.secret,
-                },
-                memory.tables,
-            ),
+            tcp,
             segment: SegmentOut::default(),
             random,
         }
@@ -268,6 +273,9 @@ impl Stack {
     /// Says whether a port is the stack's. Of no effect with addresses of its own: then all are.
     pub fn set_port_owned(&mut self, protocol: Protocol, port: u16, owned: bool) {
         self.ports.set(protocol, port, owned);
+        if !owned {
+            self.shared_ports.forget(protocol, port);
+        }
     }
 
     fn may_receive(&self, arrival: &Arrival, protocol: Protocol, port: u16) -> bool {

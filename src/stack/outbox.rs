@@ -9,7 +9,8 @@
 use std::collections::VecDeque;
 
 use super::ids::SocketId;
-use super::pool::{Pool, Queue};
+use super::pool::Pool;
+use super::queue::Queue;
 use super::transmit::{HEADER_MAX, Offload, Transmit};
 
 /// The most bytes that may wait.

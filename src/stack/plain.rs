@@ -93,7 +93,7 @@ macro_rules! unsigned_words {
         }
     )*};
 }
-unsigned_words!(u16, u32, usize);
+unsigned_words!(u16, u32, u64, usize);
 
 impl Word for Instant {
     fn to_word(self) -> u64 {

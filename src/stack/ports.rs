@@ -1,7 +1,7 @@
 //! Which ports are the stack's when it shares the host's addresses.
 
 /// A protocol that has ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Transmission Control Protocol.
     Tcp,

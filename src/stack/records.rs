@@ -55,6 +55,30 @@ impl<T: Record> Records<T> {
         Self::over(area)
     }
 
+    /// The table that lies in `area`, and how many of its places had to be emptied because they held
+    /// no record.
+    pub(super) fn open(area: Area) -> (Self, usize) {
+        let pages = *area.pages;
+        let mut table = Self::over(area);
+        let mut damaged = 0;
+        for _ in 0..pages {
+            let Some(bytes) = table.next_page() else {
+                break;
+            };
+            for place in bytes.chunks_exact_mut(size_of::<T>()) {
+                damaged += usize::from(empty_if_damaged::<T>(place));
+            }
+            table.add_page(bytes);
+        }
+        *table.used = table.pages.len() as u32;
+        let places = table.pages.iter().flat_map(|page| page.iter()).zip(0..);
+        let free = places.filter(|(record, _)| record.place().taken == 0);
+        table.free = free.map(|(_, index)| index).collect();
+        table.free.reverse();
+        table.len = table.pages.len() * PAGE - table.free.len();
+        (table, damaged)
+    }
+
     fn over(area: Area) -> Self {
         Self {
             used: area.pages,
@@ -129,6 +153,12 @@ impl<T: Record> Records<T> {
         records.filter(|record| record.place().taken != 0)
     }
 
+    /// Indices of the taken places.
+    pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
+        let places = self.pages.iter().flat_map(|page| page.iter()).zip(0..);
+        places.filter_map(|(record, index)| (record.place().taken != 0).then_some(index))
+    }
+
     fn record_mut(&mut self, index: u32) -> Option<&mut T> {
         let page = self.pages.get_mut(index as usize / PAGE)?;
         page.get_mut(index as usize % PAGE)
@@ -161,4 +191,19 @@ impl<T: Record> Records<T> {
         let page = <[T]>::try_mut_from_bytes(bytes).ok().unwrap_or_default();
         self.pages.push(page);
     }
+}
+
+/// Makes a place whose bytes are no record a free one; whether it was such.
+fn empty_if_damaged<T: Record>(bytes: &mut [u8]) -> bool {
+    let sound = T::try_ref_from_bytes(bytes).is_ok_and(|record| record.place().taken <= 1);
+    if !sound {
+        // Handles that were given out for the place must not fit what comes next.
+        let generation =
+            Place::try_read_from_prefix(bytes).map_or(0, |(place, _)| place.generation);
+        bytes.fill(0);
+        if let Ok((place, _)) = Place::try_mut_from_prefix(bytes) {
+            place.generation = generation.wrapping_add(1);
+        }
+    }
+    !sound
 }

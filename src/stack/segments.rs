@@ -50,11 +50,18 @@ impl Stack {
         if arrival.checksum == Checksum::Verify && !checksum_ok(packet) {
             return self.counters.drop(Drop::TcpChecksum);
         }
+        let local = SocketAddrV4::new(packet.ip.destination, segment.destination_port);
+        let remote = SocketAddrV4::new(packet.ip.source, segment.source_port);
+        let shared = &self.shared_ports;
         let ip = IpInfo {
             ttl: packet.ip.ttl,
             source: packet.ip.source,
             destination: packet.ip.destination,
-            answer_unknown: true,
+            answer_unknown: arrival.looped || shared.answers(Protocol::Tcp, local.port()),
+            opens: arrival.looped
+                || !segment.flags.contains(tcp::Flags::SYN)
+                || shared.takes(Protocol::Tcp, local, remote),
+            headers: [packet.header, &packet.payload[..header_len]],
         };
         self.tcp.receive_segment(
             arrival.now,
@@ -62,7 +69,7 @@ impl Stack {
             &segment,
             &packet.payload[header_len..],
             &mut self.pool,
-            &mut |id, data| sink.deliver(id, data),
+            &mut |id, data, passing| sink.deliver(id, data, passing),
         );
     }
 
@@ -85,7 +92,14 @@ impl Stack {
             remote,
             seq: Seq(quote.seq),
         };
-        self.tcp.receive_icmp_error(now, &error, &mut self.pool)
+        // As on Linux, a connection that is there has an error, but no entry in its queue.
+        let asker = self.tcp.attempt_with_reports(local, remote);
+        let believed = self.tcp.receive_icmp_error(now, &error, &mut self.pool);
+        if let Some(id) = asker.filter(|_| believed && error.mtu.is_none()) {
+            let report = trouble.report(remote, quote.transport);
+            self.reports.push(id, report);
+        }
+        believed
     }
 
     /// Fills `out` with the next segment in a frame. Those whose neighbor is not known yet wait

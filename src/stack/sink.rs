@@ -2,7 +2,10 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::ids::SocketId;
+use super::pool::in_order;
 
 /// What is known about a datagram besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +22,39 @@ pub struct Datagram {
     pub tos: u8,
     /// Bytes of each datagram this was put together from (UDP_GRO); 0: it is one.
     pub segment: u16,
+    /// When the interface had it, as the driver counts; 0: not known.
+    pub stamp: u64,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
+}
+
+/// Whether bytes of a connection are on their way to or from its user, by a road on which others see
+/// them. If the process is killed then, nobody can know whether they arrived, and the connection is
+/// reset.
+#[derive(Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Passing(bool);
+
+impl Passing {
+    /// They are about to be.
+    pub fn begin(&mut self) {
+        self.0 = true;
+        in_order();
+    }
+
+    /// They have arrived, and the stack knows. Whether they were on their way.
+    pub(super) fn end(&mut self) -> bool {
+        in_order();
+        core::mem::take(&mut self.0)
+    }
 }
 
 /// Takes arriving bytes straight from the frame, saving the copy into a queue. Whatever it
 /// refuses is queued.
 pub trait Sink {
     /// Offers in-order bytes of a connection whose receive queue is empty. Returns how many,
-    /// from the front, were taken.
-    fn deliver(&mut self, id: SocketId, data: &[u8]) -> usize;
+    /// from the front, were taken. If others see them from then on, `passing` is to begin before.
+    fn deliver(&mut self, id: SocketId, data: &[u8], passing: &mut Passing) -> usize;
 
     /// Offers a datagram for a socket whose queue is empty. Returns whether it was taken.
     fn deliver_datagram(&mut self, id: SocketId, datagram: &Datagram, data: &[u8]) -> bool;
@@ -38,7 +64,7 @@ pub trait Sink {
 pub struct NoSink;
 
 impl Sink for NoSink {
-    fn deliver(&mut self, _: SocketId, _: &[u8]) -> usize {
+    fn deliver(&mut self, _: SocketId, _: &[u8], _: &mut Passing) -> usize {
         0
     }
 

@@ -112,6 +112,22 @@ impl Stack {
         self.tcp.consume(now, id, count, &mut self.pool);
     }
 
+    /// Bytes are about to be moved between a connection and its user by a road on which others see
+    /// them, as [`Passing`](super::sink::Passing) says. It ends when they are consumed.
+    pub fn tcp_begin_passing(&mut self, id: SocketId) {
+        self.tcp.begin_passing(id);
+    }
+
+    /// None were, or they have been sent.
+    pub fn tcp_end_passing(&mut self, id: SocketId) {
+        self.tcp.end_passing(id);
+    }
+
+    /// The user has read all that was passed on to it.
+    pub fn tcp_all_read(&mut self, id: SocketId) {
+        self.tcp.all_read(id);
+    }
+
     /// CLOSE of the sending side: a FIN after what is queued.
     ///
     /// Errors: `NotConnected` if there is no connection, `Invalid` for a stale handle.
@@ -143,6 +159,17 @@ impl Stack {
     /// STATUS of a listener; none for a stale handle.
     pub fn tcp_listener_status(&self, id: SocketId) -> Option<ListenerStatus> {
         self.tcp.listener_status(id)
+    }
+
+    /// IP and TCP header of the SYN that opened a connection (TCP_SAVED_SYN); none if its listener
+    /// did not ask for them, or they were let go.
+    pub fn tcp_saved_syn(&self, id: SocketId) -> Option<&[u8]> {
+        self.tcp.saved_syn(id)
+    }
+
+    /// Lets go of them.
+    pub fn tcp_forget_saved_syn(&mut self, id: SocketId) {
+        self.tcp.forget_saved_syn(id);
     }
 
     /// Takes in what setsockopt changed on a connection or listener.

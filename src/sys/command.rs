@@ -1,7 +1,8 @@
 //! System calls that only the command makes; no part of the library.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +50,7 @@ fn ethtool_value(socket: impl AsFd, interface: &str, command: u32) -> Option<boo
     // The last byte stays zero: it ends the name.
     let room = request.ifr_name.len() - 1;
     for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.bytes()) {
-        *to = from.cast_signed();
+        *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     // SAFETY: the request points to a value of the layout its command names, both outlive the call,
@@ -91,6 +92,40 @@ pub(crate) fn peer_process(stream: &UnixStream) -> io::Result<libc::pid_t> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// The entry of the library for the keeper (src/abi/keeper.rs).
+const KEEPER: &CStr = c"sidestack_keeper";
+type KeeperEntry = unsafe extern "C" fn(*const *const libc::c_char, usize) -> libc::c_int;
+
+/// Loads the library, its names for itself alone, and is the keeper; its exit status. The error is
+/// a sentence.
+pub(crate) fn keep(library: &CStr, words: &[CString]) -> Result<libc::c_int, String> {
+    let words: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    // SAFETY: the loader runs the library's own constructors, and the library is never unloaded. The
+    // entry has the type the library of this build gives it; an older one has none. The words are C
+    // strings that outlive the call.
+    unsafe {
+        let loaded = libc::dlopen(library.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+        if loaded.is_null() {
+            let reason = CStr::from_ptr(libc::dlerror()).to_string_lossy();
+            return Err(format!("cannot load the library: {reason}"));
+        }
+        let entry = libc::dlsym(loaded, KEEPER.as_ptr());
+        if entry.is_null() {
+            return Err("the library is not of this version: it has no keeper".into());
+        }
+        let entry: KeeperEntry = std::mem::transmute(entry);
+        Ok(entry(words.as_ptr(), words.len()))
+    }
+}
+
+/// A user's number (getpwnam(3)).
+pub(crate) fn user_number(name: &OsStr) -> Option<u32> {
+    let name = CString::new(name.as_bytes()).ok()?;
+    // SAFETY: the name is a C string; this is the process's only thread, so the record stays as it is
+    // while it is read.
+    unsafe { libc::getpwnam(name.as_ptr()).as_ref() }.map(|user| user.pw_uid)
 }
 
 /// What SIGPIPE did when the process began; Rust's start-up code ignores it.

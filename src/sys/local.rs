@@ -106,6 +106,24 @@ pub fn peer_user(stream: impl AsFd) -> Result<u32, Errno> {
     Ok(peer.user)
 }
 
+/// What no other socket of this machine has had (SO_COOKIE), and its descriptors share.
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub fn cookie(socket: impl AsFd) -> Result<u64, Errno> {
+    let mut cookie = 0u64;
+    // SAFETY: the option is one 64-bit integer.
+    unsafe {
+        option::get(
+            socket.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            &mut cookie,
+        )
+    }?;
+    Ok(cookie)
+}
+
 /// The effective user of this process.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -6,10 +6,12 @@
 //! `syscalls`. Nothing here touches errno.
 
 pub mod bpf;
+pub mod cancel;
 pub mod clock;
 pub mod descriptor;
 pub mod file;
 pub mod filter;
+pub mod handlers;
 pub mod local;
 pub mod lock;
 pub mod netlink;

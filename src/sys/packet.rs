@@ -2,10 +2,12 @@
 
 use core::mem::size_of;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+
+use syscalls::{Sysno, syscall};
 
 use super::{descriptor, option};
 
@@ -173,4 +175,23 @@ unsafe impl SocketAddrArg for LinkLayerAddress {
         let length = size_of::<libc::sockaddr_ll>() as SocketAddrLen;
         f((&raw const address).cast(), length)
     }
+}
+
+/// SIOCGSTAMPNS of linux/sockios.h.
+const LAST_STAMP: usize = 0x8907;
+
+/// When the interface had the frame that was received last, in nanoseconds since 1970. From the first
+/// call on the kernel stamps what comes (SIOCGSTAMPNS, socket(7)).
+///
+/// # Errors
+/// ENOENT: nothing was received since the first call.
+pub fn last_arrival(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let mut time = [0_i64; 2];
+    // SAFETY: the kernel writes a timespec, two 64-bit integers, to `time`, which lives across the call.
+    let done = unsafe { syscall!(Sysno::ioctl, fd.as_raw_fd(), LAST_STAMP, time.as_mut_ptr()) };
+    done.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))?;
+    let [seconds, nanoseconds] = time.map(i64::cast_unsigned);
+    Ok(seconds
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(nanoseconds))
 }

@@ -137,6 +137,27 @@ pub fn process_id() -> u32 {
     unsafe { syscalls::syscall0(Sysno::getpid) }.unwrap_or(0) as u32
 }
 
+/// The calling thread's id.
+pub fn thread_id() -> u32 {
+    // SAFETY: gettid takes nothing and cannot fail.
+    unsafe { syscalls::syscall0(Sysno::gettid) }.unwrap_or(0) as u32
+}
+
+/// epoll_wait(2) on the program's set, without waiting; how many events there are.
+pub fn epoll_ready(set: RawFd, events: &mut [libc::epoll_event]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most as many events as there is room for; no mask is passed.
+    checked(unsafe {
+        syscall5(
+            Sysno::epoll_pwait,
+            set as usize,
+            events.as_mut_ptr() as usize,
+            events.len(),
+            0,
+            0,
+        )
+    })
+}
+
 /// epoll_ctl(2) EPOLL_CTL_ADD for descriptors of the program's.
 pub fn epoll_add(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, events, data)

@@ -1,9 +1,11 @@
-//! Signals: masks for our own thread, and what an interrupted call should do.
+//! Signals: masks, what is to be done on them, and what an interrupted call should do.
 
+use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 use syscalls::{Sysno, syscall4};
 
 /// A set of signals as the kernel has it: one bit each.
-type Set = u64;
+pub(super) type Set = u64;
 
 fn mask(how: i32, new: Set) -> Set {
     let mut old: Set = 0;
@@ -20,6 +22,16 @@ fn mask(how: i32, new: Set) -> Set {
     old
 }
 
+/// Blocks the signals of `set` in this thread.
+pub(super) fn block(set: Set) {
+    mask(libc::SIG_BLOCK, set);
+}
+
+/// Lets the signals of `set` in.
+pub(super) fn unblock(set: Set) {
+    mask(libc::SIG_UNBLOCK, set);
+}
+
 /// Runs `work` with every signal blocked, so that a thread it starts never runs the program's
 /// handlers.
 pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
@@ -27,6 +39,31 @@ pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     mask(libc::SIG_SETMASK, old);
     result
+}
+
+/// Blocks `signals` in the calling thread, and those it starts, and gives a descriptor that is
+/// readable when one of them is pending (signalfd(2)).
+///
+/// # Errors
+/// No descriptor is left.
+pub fn descriptor_for(signals: &[i32]) -> Result<OwnedFd, Errno> {
+    let set: Set = signals
+        .iter()
+        .fold(0, |set, signal| set | 1 << (signal - 1));
+    mask(libc::SIG_BLOCK, set);
+    // SAFETY: the kernel reads an 8-byte set, alive across the call.
+    let made = unsafe {
+        syscall4(
+            Sysno::signalfd4,
+            usize::MAX,
+            &raw const set as usize,
+            size_of::<Set>(),
+            (libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) as usize,
+        )
+    };
+    let number = made.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))?;
+    // SAFETY: the kernel has just made the descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
 }
 
 /// Takes back the SIGCHLD of a child the program does not know of. All signals are blocked.
@@ -55,34 +92,47 @@ pub fn raise_broken_pipe() {
     };
 }
 
-/// The kernel's `struct sigaction`, of which only the handler and the flags matter here.
+/// The kernel's `struct sigaction`.
 #[repr(C)]
 #[derive(Default)]
-struct KernelAction {
-    handler: usize,
-    flags: u64,
+pub(super) struct Action {
+    pub(super) handler: usize,
+    pub(super) flags: u64,
     restorer: usize,
     mask: Set,
+}
+
+fn rt_sigaction(signal: i32, new: usize, old: usize) -> bool {
+    // SAFETY: each is null, or an `Action` that lives across the call; a handler that is set was read
+    // from there, or is one for which that is so.
+    unsafe {
+        syscall4(
+            Sysno::rt_sigaction,
+            signal as usize,
+            new,
+            old,
+            size_of::<Set>(),
+        )
+    }
+    .is_ok()
+}
+
+/// What is done on `signal`.
+pub(super) fn action(signal: i32) -> Option<Action> {
+    let mut action = Action::default();
+    rt_sigaction(signal, 0, &raw mut action as usize).then_some(action)
+}
+
+/// Changes it.
+pub(super) fn set_action(signal: i32, action: &Action) {
+    rt_sigaction(signal, &raw const *action as usize, 0);
 }
 
 /// Whether every handler the program has installed asks for interrupted calls to be restarted
 /// (SA_RESTART). With handlers of both kinds it cannot be told which one ran: the answer is then
 /// no, and the program sees EINTR, which signal(7) allows for in all its programs.
 pub fn all_restart() -> bool {
-    (1..=64).all(|signal| {
-        let mut action = KernelAction::default();
-        // SAFETY: a null new action reads nothing; the kernel writes one action to `action`.
-        let asked = unsafe {
-            syscall4(
-                Sysno::rt_sigaction,
-                signal,
-                0,
-                &raw mut action as usize,
-                size_of::<Set>(),
-            )
-        };
-        asked.is_err()
-            || action.handler <= libc::SIG_IGN
-            || action.flags & libc::SA_RESTART as u64 != 0
+    (1..=64).filter_map(action).all(|action| {
+        action.handler <= libc::SIG_IGN || action.flags & libc::SA_RESTART as u64 != 0
     })
 }

@@ -17,13 +17,13 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls backlogs bad_arguments bind_listen children close_everything closing connect_blocking
-    connect_nonblocking connect_timeout descriptors epoll_edges epoll_levels error_queue event_servers
-    fork_among_threads fresh_sockets inherited interrupted loopback messages moving_bytes names options
-    options_connected options_effect other_families poll_states recv_flags send_flags shutdowns socket_flags
-    socket_triples states_blocking states_ending states_open states_opening states_pairs states_udp stdio_streams
-    tcp_info threads transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
-    vfork_first wakeups zerocopy
+    accept_calls backlogs bad_arguments bind_listen cancellation children close_everything closing connect_blocking
+    connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges epoll_levels error_queue
+    event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps listeners_elsewhere
+    loopback messages moving_bytes names options options_connected options_effect options_matrix options_routing
+    other_families poll_states raw_calls recv_flags send_flags shutdowns socket_flags socket_triples states_blocking
+    states_ending states_open states_opening states_pairs states_udp stdio_streams tcp_info threads transfers
+    udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.

@@ -8,7 +8,13 @@ use crate::lab::{Lab, Program, preloading, root};
 
 const MODULES: &str = "test.test_socket test.test_select test.test_selectors test.test_epoll test.test_poll \
     test.test_socketserver test.test_asyncio.test_sock_lowlevel test.test_asyncio.test_streams \
-    test.test_asyncio.test_server test.test_asyncio.test_sendfile";
+    test.test_asyncio.test_server test.test_asyncio.test_sendfile \
+    test.test_multiprocessing_fork.WithProcessesTestListener \
+    test.test_multiprocessing_fork.WithProcessesTestListenerClient \
+    test.test_multiprocessing_fork.WithThreadsTestListenerClient \
+    test.test_multiprocessing_fork.WithProcessesTestPicklingConnections \
+    test.test_multiprocessing_fork.WithProcessesTestConnection \
+    test.test_multiprocessing_fork.WithManagerTestRemoteManager";
 
 /// Tests that may end differently, each with the reason, which LD_PRELOAD.md tells users.
 const EXPLAINED: &[(&str, &str)] = &[];

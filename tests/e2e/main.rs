@@ -15,6 +15,8 @@ mod databases;
 mod family;
 mod idle;
 mod refusals;
+mod reuseport;
+mod runtimes;
 mod servers;
 mod sharing;
 mod shells;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::lab::payload::{self, MIB};
-use crate::lab::{Lab, PEER, Program, TEST};
+use crate::lab::{Lab, PEER, Program, TEST, root};
 
 /// Makes keys, and returns the server's command.
 fn server(lab: &Lab) -> String {
@@ -91,4 +91,12 @@ fn uses<'lab>(lab: &Lab, host: &str, client: impl Fn(&str) -> Program<'lab>) {
         .run()
         .exits_with(5);
     assert!(session.stdout().contains("the sum is 42"), "{session}");
+
+    let types = root().join("tests/e2e/terminal.py");
+    let typed = client(&format!(
+        "/usr/bin/python3 {} {ssh} -tt 'exec dash -i'",
+        types.display()
+    ))
+    .within(90);
+    assert_eq!(typed.succeeds().stdout(), "typed");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lab::payload::{self, KIB, MIB};
 use crate::lab::{Lab, PEER, TEST};
@@ -61,6 +61,47 @@ fn nginx_reloads_under_load_without_a_failed_request() {
     no_errors(&wrk.finish().success().stdout());
     fetches(&lab, "");
     web.still_runs();
+    lab.kernel_was_silent();
+}
+
+/// The process that nginx's file says is its master, once it is not `other`.
+fn nginx_master(lab: &Lab, other: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let number = fs::read_to_string(lab.path("nginx/pid")).unwrap_or_default();
+        let number = number.trim_end().to_owned();
+        if !number.is_empty() && number != other {
+            return number;
+        }
+        assert!(Instant::now() < end, "the master is {number:?}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn nginx_is_replaced_under_load_without_a_failed_request() {
+    let lab = Lab::new();
+    payload::of(KIB);
+    let command = nginx_with_workers(&lab, "on", &format!("{PEER}:8080"));
+    lab.sidestack(&command).succeeds();
+    let old = nginx_master(&lab, "");
+    let patient = "curl -sS -o /dev/null --retry 10 --retry-delay 1 --retry-connrefused";
+    lab.peer(&format!("{patient} http://{TEST}/1024.bin"))
+        .succeeds();
+    let wrk = format!("wrk -t 1 -c 20 -d 4s -H 'Connection: close' http://{TEST}/1024.bin");
+    let wrk = lab.peer(&wrk).start();
+    let tell = |signal: &str| drop(lab.plain(&format!("kill -{signal} {old}")).succeeds());
+    sleep(Duration::from_millis(500));
+    // "Upgrading Executable on the Fly": a new master beside the old one, which then goes.
+    tell("USR2");
+    let new = nginx_master(&lab, &old);
+    sleep(Duration::from_millis(500));
+    tell("WINCH");
+    sleep(Duration::from_millis(500));
+    tell("QUIT");
+    no_errors(&wrk.finish().success().stdout());
+    fetches(&lab, "");
+    lab.plain(&format!("kill -0 {new}")).succeeds();
     lab.kernel_was_silent();
 }
 

@@ -37,6 +37,7 @@ impl Link for Wire {
             len: frame.len(),
             checksum,
             gso_size: 0,
+            stamp: 0,
         }))
     }
 

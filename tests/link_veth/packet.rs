@@ -148,6 +148,7 @@ fn super_packets_arrive_whole_and_trusted() {
         len: 60_054,
         checksum: Checksum::Trusted,
         gso_size: 1460,
+        stamp: 0,
     };
     assert_eq!(received, expected);
     assert_eq!(&buffer[..54], &header[..]);

@@ -1,6 +1,6 @@
 //! Frames no peer would send: nothing panics, nothing grows without bound.
 
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ports::Protocol;
 use crate::stack::random::Random;
 use crate::stack::sink::NoSink;
@@ -148,7 +148,7 @@ fn run(own_address: bool, seed: u64) {
         // Half of them as if the link vouched, so that TCP gets to see them, too.
         let checksum = [Checksum::Verify, Checksum::Trusted][random.below(2)];
         host.stack
-            .receive_frame(host.now, &frame, checksum, 0, &mut NoSink);
+            .receive_frame(host.now, &frame, Facts::plain(checksum), &mut NoSink);
         if round % 16 == 0 {
             host.now = host.now + core::time::Duration::from_millis(random.below(400) as u64);
             host.stack.receive_timeout(host.now);

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::counters::Drop;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ports::Protocol;
 use crate::stack::routes::{Egress, RouteDecision};
 use crate::stack::sink::NoSink;
@@ -87,8 +87,12 @@ fn a_wrong_header_checksum_is_dropped_even_if_the_link_vouches() {
     let (mut host, id, mut frame) = listening();
     frame[14 + 8] -= 1;
     host.receive(&frame);
-    host.stack
-        .receive_frame(host.now, &frame, Checksum::Trusted, 0, &mut NoSink);
+    host.stack.receive_frame(
+        host.now,
+        &frame,
+        Facts::plain(Checksum::Trusted),
+        &mut NoSink,
+    );
     assert_eq!(host.drops(Drop::Ipv4Checksum), 2);
     assert!(host.received(id).is_none());
 }

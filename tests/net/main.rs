@@ -8,11 +8,13 @@ pub mod stack;
 #[path = "../support/simulation/mod.rs"]
 mod support;
 
+mod adoption;
 mod arp;
 mod hostile;
 mod icmp;
 mod ipv4;
 mod loopback;
+mod sharing;
 mod tcp;
 mod transfer;
 mod udp;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
 use crate::stack::ports::Protocol;
 use crate::stack::routes::RouteDecision;
-use crate::stack::sink::{Datagram, NoSink, Sink};
+use crate::stack::sink::{Datagram, NoSink, Passing, Sink};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::transmit::Transmit;
 use crate::stack::udp::UdpOptions;
@@ -21,10 +21,10 @@ use crate::support::host::{
     FAR, Host, PEER, ROUTER, US, arp, at, hardware, icmp, packet, quote, route, segment,
 };
 
-const CLIENT: SocketAddrV4 = SocketAddrV4::new(PEER, 5000);
-const SERVER: SocketAddrV4 = SocketAddrV4::new(US, 80);
+pub(crate) const CLIENT: SocketAddrV4 = SocketAddrV4::new(PEER, 5000);
+pub(crate) const SERVER: SocketAddrV4 = SocketAddrV4::new(US, 80);
 
-fn repr(flags: Flags, seq: u32, ack: u32) -> Repr {
+pub(crate) fn repr(flags: Flags, seq: u32, ack: u32) -> Repr {
     Repr {
         source_port: CLIENT.port(),
         destination_port: SERVER.port(),
@@ -38,12 +38,12 @@ fn repr(flags: Flags, seq: u32, ack: u32) -> Repr {
 }
 
 /// What the TCP header of a frame says.
-fn header(frame: &[u8]) -> Repr {
+pub(crate) fn header(frame: &[u8]) -> Repr {
     tcp::parse(&frame[34..]).unwrap().0
 }
 
 /// A connection from [`CLIENT`], accepted. The peer's next byte is 1001, ours the one returned.
-fn accepted(host: &mut Host) -> (SocketId, u32) {
+pub(crate) fn accepted(host: &mut Host) -> (SocketId, u32) {
     let options = TcpOptions::default();
     let listener = host.stack.tcp_listen(SERVER, 8, &options).unwrap();
     let mut syn = repr(Flags::SYN, 1000, 0);
@@ -118,7 +118,7 @@ fn checksums_are_verified_unless_the_link_vouches() {
     assert_eq!(host.drops(Drop::TcpChecksum), 1);
     assert!(host.sent().is_empty());
     host.stack
-        .receive_frame(host.now, &syn, Checksum::Trusted, 0, &mut NoSink);
+        .receive_frame(host.now, &syn, Facts::plain(Checksum::Trusted), &mut NoSink);
     assert_eq!(host.sent().len(), 1);
     host.receive(&packet(PEER, US, ipv4::TCP, &[0; 19]));
     assert_eq!(host.drops(Drop::TcpMalformed), 1);
@@ -263,7 +263,7 @@ fn a_super_packet_is_cut_as_the_link_would() {
 struct Limited(Vec<u8>, usize);
 
 impl Sink for Limited {
-    fn deliver(&mut self, _: SocketId, data: &[u8]) -> usize {
+    fn deliver(&mut self, _: SocketId, data: &[u8], _: &mut Passing) -> usize {
         let taken = data.len().min(self.1 - self.0.len());
         self.0.extend_from_slice(&data[..taken]);
         taken

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
-use crate::stack::sink::{Datagram, NoSink, Sink};
+use crate::stack::sink::{Datagram, NoSink, Passing, Sink};
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::stack::wire::ipv4;
 use crate::support::host::{FAR, Host, PEER, ROUTER, US, at, datagram};
@@ -35,6 +35,7 @@ fn datagrams_keep_their_bounds_and_their_order() {
         ttl: 61,
         tos: 0,
         segment: 0,
+        stamp: 0,
         drops: 0,
     };
     assert_eq!(front, expected);
@@ -319,7 +320,7 @@ fn broadcasts_reach_all_who_listen_and_need_permission_to_send() {
 struct First(Option<Vec<u8>>);
 
 impl Sink for First {
-    fn deliver(&mut self, _: SocketId, _: &[u8]) -> usize {
+    fn deliver(&mut self, _: SocketId, _: &[u8], _: &mut Passing) -> usize {
         0
     }
 
@@ -376,9 +377,13 @@ fn what_was_put_together_below_comes_apart_unless_asked_for_whole() {
     let mut host = Host::own();
     let id = open(&mut host, at(US, 5000));
     let joined = datagram(at(PEER, 7), at(US, 5000), &[7; 250]);
+    let facts = Facts {
+        segment: 100,
+        ..Facts::plain(Checksum::Trusted)
+    };
     let take = |host: &mut Host| {
         host.stack
-            .receive_frame(host.now, &joined, Checksum::Trusted, 100, &mut NoSink);
+            .receive_frame(host.now, &joined, facts, &mut NoSink);
         let mut lens = Vec::new();
         while let Some(datagram) = host.stack.udp_receive(id, &mut []) {
             lens.push((datagram.len, datagram.segment));

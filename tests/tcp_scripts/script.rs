@@ -175,6 +175,8 @@ impl Script {
             source: *self.remote.ip(),
             destination: *LOCAL.ip(),
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         let payload: Vec<u8> = (0..line.len)
             .map(|i| (line.seq as usize + i) as u8)
@@ -186,7 +188,7 @@ impl Script {
             &repr,
             &payload,
             &mut self.pool,
-            &mut |_, data| {
+            &mut |_, data, _| {
                 let count = if takes { data.len() } else { 0 };
                 *taken += count;
                 count

@@ -214,3 +214,21 @@ fn super_packet_waits_for_room() {
     ",
     );
 }
+
+/// SO_MAX_PACING_RATE: what one segment takes at that rate the next one waits; an ACK does not.
+#[test]
+fn paced() {
+    let mut script = Script::new();
+    script.options.pacing_rate = Some(14_600);
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 4000
+        > . 1:1461(1460) ack 1
+        +0.1 > . 1461:2921(1460) ack 1
+        < P. 1:2921(2920) ack 2921 win 65535
+        > . 2921:2921(0) ack 2921
+        +0.1 > P. 2921:4001(1080) ack 2921
+        < . 2921:2921(0) ack 4001 win 65535
+    "
+    ));
+}

@@ -127,6 +127,8 @@ impl Target {
             source: PEER,
             destination: *LOCAL.ip(),
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         let take = self.random.percent(50);
         let payload = &self.payload[..len];
@@ -136,7 +138,7 @@ impl Target {
             &repr,
             payload,
             &mut self.pool,
-            &mut |_, data| {
+            &mut |_, data, _| {
                 if take { data.len() } else { data.len() / 2 }
             },
         );

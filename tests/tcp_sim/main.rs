@@ -10,6 +10,8 @@ mod stack;
 
 mod hostile;
 mod random;
+#[path = "../support/simulation/region.rs"]
+mod region;
 mod speed;
 mod wire;
 
@@ -76,6 +78,19 @@ fn seeds() {
         }
     });
     println!("{seeds} seeds, worst {} ms virtual", worst.into_inner());
+}
+
+/// Hosts that lose everything but their memory, at any moment between two events.
+#[test]
+fn restarts() {
+    for seed in 0..100 {
+        let impairment = match seed % 3 {
+            0 => Impairment::NONE,
+            _ => Impairment::HARSH,
+        };
+        let mut wire = Wire::with_restarts(seed, impairment, 1 + seed % 20);
+        wire.transfer(MIB / 2, MIB / 4);
+    }
 }
 
 /// One seed again, to look into: `SEED` names it, and `TRACE=1` prints what is sent.

@@ -9,6 +9,7 @@ use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
+use crate::stack::sink::Passing;
 use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
@@ -66,6 +67,8 @@ impl Pair {
             source: ADDRESSES[from],
             destination: ADDRESSES[to],
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         while self.tcps[from].poll_segment(self.now, &self.pools[from], &mut path, &mut out) {
             self.payload.clear();
@@ -75,7 +78,7 @@ impl Pair {
             }
             self.segments += 1;
             let bytes = &mut self.bytes;
-            let mut deliver = |_, data: &[u8]| {
+            let mut deliver = |_, data: &[u8], _: &mut Passing| {
                 *bytes += data.len() as u64;
                 data.len()
             };

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::random::Random;
+use crate::region::Region;
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
@@ -42,6 +43,8 @@ impl Impairment {
 struct Host {
     tcp: Tcp,
     pool: Pool,
+    config: Config,
+    region: Region,
     address: Ipv4Addr,
     id: Option<SocketId>,
     to_send: usize,
@@ -78,10 +81,10 @@ fn check(position: usize, bytes: &[u8]) {
 
 impl Host {
     fn new(address: Ipv4Addr, seed: u64, super_packets: bool) -> Self {
-        let region = vec![0; REGION].into_boxed_slice();
+        let (region, bytes) = Region::new(REGION);
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
-        let memory = Memory::create(Box::leak(region)).expect("room for all");
+        let memory = Memory::create(bytes).expect("room for all");
         let config = Config {
             congestion: if seed.is_multiple_of(3) {
                 Congestion::Reno
@@ -95,6 +98,8 @@ impl Host {
         Self {
             tcp: Tcp::new(config, memory.tables),
             pool: memory.pool,
+            config,
+            region,
             address,
             id: None,
             to_send: 0,
@@ -105,23 +110,39 @@ impl Host {
         }
     }
 
+    /// Goes on as another process would that has nothing but the memory.
+    fn restart(&mut self, now: Instant) {
+        let memory = Memory::open(self.region.again()).expect("a memory file");
+        let (tcp, pool, restored) = Tcp::restore(self.config, memory, now);
+        assert_eq!((restored.reset, restored.unreadable), (0, 0));
+        (self.tcp, self.pool) = (tcp, pool);
+    }
+
     fn receive(&mut self, now: Instant, from: Ipv4Addr, repr: &Repr, payload: &[u8]) {
         let ip = IpInfo {
             ttl: 64,
             source: from,
             destination: self.address,
             answer_unknown: true,
+            opens: true,
+            headers: [&[], &[]],
         };
         let (got, takes) = (&mut self.got, self.takes);
-        self.tcp
-            .receive_segment(now, &ip, repr, payload, &mut self.pool, &mut |_, data| {
+        self.tcp.receive_segment(
+            now,
+            &ip,
+            repr,
+            payload,
+            &mut self.pool,
+            &mut |_, data, _| {
                 if !takes {
                     return 0;
                 }
                 check(*got, data);
                 *got += data.len();
                 data.len()
-            });
+            },
+        );
     }
 
     /// What the application does whenever it may: read, write, close.
@@ -205,6 +226,8 @@ pub(crate) struct Wire {
     hosts: [Host; 2],
     impairment: Impairment,
     random: Random,
+    /// How often, in parts of 100, an event is followed by a restart of a host.
+    restarts: u64,
     now: Instant,
     flights: BinaryHeap<Reverse<Flight>>,
     /// Buffers of segments that arrived, used again.
@@ -223,11 +246,18 @@ impl Wire {
             hosts,
             impairment,
             random: Random(seed),
+            restarts: 0,
             now: Instant::from_nanos(1_000_000_000),
             flights: BinaryHeap::new(),
             buffers: Vec::new(),
             segments: 0,
         }
+    }
+
+    /// The same, with hosts that begin anew now and then with nothing but their memory.
+    pub(crate) fn with_restarts(seed: u64, impairment: Impairment, restarts: u64) -> Self {
+        let wire = Self::new(seed, impairment, seed.is_multiple_of(2));
+        Self { restarts, ..wire }
     }
 
     /// Virtual time since the start.
@@ -271,7 +301,9 @@ impl Wire {
     fn step(&mut self) {
         for host in 0..2 {
             self.hosts[host].run(self.now);
+            self.restart_by_chance(host);
             self.transmit(host);
+            self.restart_by_chance(host);
         }
         let arrival = self.flights.peek().map(|f| f.0.arrives);
         let timers = self.hosts.iter().filter_map(|h| h.tcp.next_deadline());
@@ -293,6 +325,12 @@ impl Wire {
             let from = self.hosts[1 - flight.to].address;
             self.hosts[flight.to].receive(self.now, from, &flight.repr, &flight.payload);
             self.buffers.push(flight.payload);
+        }
+    }
+
+    fn restart_by_chance(&mut self, host: usize) {
+        if self.random.percent(self.restarts) {
+            self.hosts[host].restart(self.now);
         }
     }
 

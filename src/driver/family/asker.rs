@@ -50,7 +50,7 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Optio
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
     while clock::monotonic() < deadline {
-        let desk = reach(name.engine, deadline)?;
+        let desk = reach(&desk(name.engine), deadline)?;
         if !is_trusted(&desk, fd) {
             return None;
         }
@@ -63,8 +63,8 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Optio
     None
 }
 
-fn reach(engine: u64, deadline: u64) -> Option<OwnedFd> {
-    let name = desk(engine);
+/// Connects to who listens under `name`. `None`: nobody does.
+pub(in crate::driver) fn reach(name: &str, deadline: u64) -> Option<OwnedFd> {
     loop {
         match local::connect_to(Sort::Messages, name.as_bytes()) {
             Ok(desk) => return Some(desk),
@@ -83,19 +83,24 @@ fn is_trusted(desk: &OwnedFd, fd: RawFd) -> bool {
         .is_ok_and(|user| user == 0 || user == local::own_user() || Ok(user) == maker)
 }
 
-fn receive(desk: &OwnedFd, deadline: u64) -> Option<Answer> {
+/// Waits until something comes from a door, or its connection ends. `None`: it does not in time.
+pub(in crate::driver) fn await_answer(door: &OwnedFd, deadline: u64) -> Option<()> {
     loop {
         let left = deadline.saturating_sub(clock::monotonic());
         if left == 0 {
             return None;
         }
-        let mut fds = [entry(desk.as_raw_fd(), libc::POLLIN)];
+        let mut fds = [entry(door.as_raw_fd(), libc::POLLIN)];
         match poll_for(&mut fds, Some(Duration::from_nanos(left)), None) {
-            Ok(1) => break,
+            Ok(1) => return Some(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return None,
         }
     }
+}
+
+fn receive(desk: &OwnedFd, deadline: u64) -> Option<Answer> {
+    await_answer(desk, deadline)?;
     let mut message = [0; LONGEST];
     let count = pair::take(desk, &mut message).ok()?;
     words::decode(&message[..count])

@@ -19,7 +19,8 @@
 //! 1. A question is one message with the descriptor it is about, an answer one message. Both are
 //!    bounded and checked ([`words`] has them all).
 //! 2. Who asks proves by the descriptor that the socket is his to ask about. The owner looks at its
-//!    name, and at who made the pair: that must be the owner's own user, or root.
+//!    name, and at who made the pair: that must be the owner's own user, or root. A keeper, which
+//!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
 //! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
 //! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
 //!    the pair's own.
@@ -35,7 +36,8 @@ pub use name::Name;
 pub use owner::on_question;
 pub use words::{Answer, Description, Question};
 
-pub(super) use owner::{Desk, TOKENS};
+pub(super) use asker::{await_answer, reach};
+pub(super) use name::desk;
 
 /// Bytes of the longest question or answer.
 const LONGEST: usize = 4096 + 64;

@@ -36,12 +36,54 @@ impl Name {
         })
     }
 
-    /// Gives the name to `fd`; whether it has it now.
+    /// Bytes of [`Self::encode`].
+    pub(in crate::driver) const LEN: usize = 16;
+
+    /// The name in a message.
+    pub(in crate::driver) fn encode(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&self.engine.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.endpoint.index.to_ne_bytes());
+        bytes[12..].copy_from_slice(&self.endpoint.generation.to_ne_bytes());
+        bytes
+    }
+
+    /// Reads it back.
+    pub(in crate::driver) fn decode(bytes: &[u8; Self::LEN]) -> Self {
+        let [
+            e0,
+            e1,
+            e2,
+            e3,
+            e4,
+            e5,
+            e6,
+            e7,
+            i0,
+            i1,
+            i2,
+            i3,
+            g0,
+            g1,
+            g2,
+            g3,
+        ] = *bytes;
+        Self {
+            engine: u64::from_ne_bytes([e0, e1, e2, e3, e4, e5, e6, e7]),
+            endpoint: EndpointId {
+                index: u32::from_ne_bytes([i0, i1, i2, i3]),
+                generation: u32::from_ne_bytes([g0, g1, g2, g3]),
+            },
+        }
+    }
+
+    /// Gives the name to `fd`; whether it may be called by it now. (Where another socket has the
+    /// name, an owner with guests knows the descriptor all the same.)
     pub fn give(self, fd: RawFd) -> bool {
         let EndpointId { index, generation } = self.endpoint;
         let digits = format!("{:016x}{index:08x}{generation:08x}", self.engine);
         match local::give_name(fd, &[SOCKET, digits.as_bytes()].concat()) {
-            Ok(()) => true,
+            Ok(()) | Err(Errno::ADDRINUSE) => true,
             Err(Errno::INVAL) => Self::of(fd) == Some(self),
             Err(_) => false,
         }
@@ -49,6 +91,6 @@ impl Name {
 }
 
 /// Where the owner of `engine`'s sockets is asked.
-pub(super) fn desk(engine: u64) -> String {
+pub(in crate::driver) fn desk(engine: u64) -> String {
     format!("{STACK}{engine:016x}")
 }

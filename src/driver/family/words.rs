@@ -22,6 +22,8 @@ pub enum Question {
     },
     /// shutdown(2).
     Shutdown { how: i32 },
+    /// bind(2).
+    Bind { address: Vec<u8> },
     /// connect(2), without waiting.
     Connect { address: Vec<u8> },
     /// listen(2).
@@ -66,6 +68,7 @@ impl Question {
             Self::Connect { address } => (5, [0; 3], address),
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
             Self::Share => (8, [0; 3], &[]),
+            Self::Bind { address } => (9, [0; 3], address),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
@@ -106,6 +109,9 @@ impl Question {
                 request: a.cast_unsigned(),
             },
             8 => Self::Share,
+            9 => Self::Bind {
+                address: bytes.to_vec(),
+            },
             _ => return None,
         })
     }

@@ -46,7 +46,7 @@ impl Engine {
         };
         lines.put("address", address);
         let driver = match self.seat {
-            Seat::Thread => "thread",
+            Seat::Thread(_) => "thread",
             Seat::Background => "background",
             Seat::Empty => "nobody",
         };

@@ -5,6 +5,7 @@
 //! that format with it.
 
 mod ancillary;
+mod peek;
 mod receive;
 mod send;
 
@@ -47,6 +48,7 @@ pub fn open(
             engine.endpoints.set_role(id, Role::Datagram(datagram));
             engine.watch_end(id);
             engine.refilter();
+            regroup(engine, state);
             Ok(datagram)
         }
         Err(errno) => {
@@ -57,8 +59,19 @@ pub fn open(
     }
 }
 
+/// Whether it has a peer counts where a port is shared (SO_REUSEPORT).
+fn regroup(engine: &mut Engine, state: &State) {
+    if let Some(local) = state.local.filter(|_| state.options.reuse_port) {
+        engine.regroup(Protocol::Udp, local.port());
+    }
+}
+
 /// The stack's socket, opened on an ephemeral port if the program bound none.
-fn opened(engine: &mut Engine, socket: &Socket, state: &mut State) -> Result<SocketId, Errno> {
+pub(super) fn opened(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &mut State,
+) -> Result<SocketId, Errno> {
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
     if let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role) {
         return Ok(datagram);
@@ -106,6 +119,7 @@ pub fn connect(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
+    regroup(engine, state);
     Ok(Rest::Done)
 }
 
@@ -124,6 +138,7 @@ fn disconnect(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
             .udp_connect(datagram, None)
             .map_err(errno::of)?;
         engine.stack.udp_set_local(datagram, bound);
+        regroup(engine, state);
     } else {
         engine.endpoints.set_role(id, Role::Undecided);
         engine.stack.udp_close(datagram);

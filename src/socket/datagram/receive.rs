@@ -33,7 +33,7 @@ const NOTHING: Received = Received {
 };
 
 impl Received {
-    fn new(arrived: &Arrived, len: usize, room: usize) -> Self {
+    pub(super) fn of(arrived: &Arrived, len: usize, room: usize) -> Self {
         Self {
             len,
             copied: len.min(room),
@@ -70,6 +70,7 @@ fn receive_one(
     let state = socket.state();
     let timeout = state.options.receive_timeout;
     let endpoint = state.endpoint;
+    let onward = state.options.peek_offset;
     drop(state);
     let (Some(mut engine), Some(id)) = (engine, endpoint) else {
         return receive_beside(fd, socket, data, flags);
@@ -82,8 +83,17 @@ fn receive_one(
         timeout,
         data,
         flags,
+        onward,
     };
-    call.run(&mut engine)
+    let received = call.run(&mut engine)?;
+    if let Some(offset) = onward {
+        let offset = match call.peeks() {
+            true => offset + received.copied,
+            false => offset.saturating_sub(received.len),
+        };
+        socket.state().options.peek_offset = Some(offset);
+    }
+    Ok(received)
 }
 
 /// Takes a datagram out of a pair that another process's stack fills.
@@ -105,7 +115,7 @@ fn receive_beside(
         }
         let arrived = Arrived::decode(&header);
         if !arrived.notice {
-            return Ok(Received::new(&arrived, count - header.len(), data.len()));
+            return Ok(Received::of(&arrived, count - header.len(), data.len()));
         }
         pass_over(fd, flags);
         if let Some(errno) = away::pending_error(fd, socket) {
@@ -128,9 +138,15 @@ struct Call<'a, 'b> {
     timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
+    /// SO_PEEK_OFF.
+    onward: Option<usize>,
 }
 
 impl Call<'_, '_> {
+    fn peeks(&self) -> bool {
+        self.flags & libc::MSG_PEEK != 0
+    }
+
     fn run(&self, engine: &mut Guard) -> Result<Received, Errno> {
         if let Some(result) = self.attempt(engine) {
             return result;
@@ -148,15 +164,14 @@ impl Call<'_, '_> {
         let mut take = |datagram: &crate::stack::sink::Datagram, bytes: &[u8]| {
             self.data.put(0, bytes);
             let arrived = Arrived::now(datagram);
-            taken.set(Some(Received::new(&arrived, bytes.len(), self.data.len())));
+            taken.set(Some(Received::of(&arrived, bytes.len(), self.data.len())));
         };
         let socket = engine
             .endpoints
             .get(self.id)
             .and_then(|endpoint| endpoint.socket());
-        let peeks = self.flags & libc::MSG_PEEK != 0;
         let mut none = |_: &[u8]| 0;
-        let mut direct = socket.filter(|_| !peeks).map(|socket| Direct {
+        let mut direct = socket.filter(|_| !self.peeks()).map(|socket| Direct {
             socket,
             take: &mut none,
             take_datagram: &mut take,
@@ -188,6 +203,11 @@ impl Call<'_, '_> {
             engine.withdraw(self.id);
             return Some(Err(errno::of(error)));
         }
+        if let Some(offset) = self.onward.filter(|_| self.peeks()) {
+            let now = engine.now();
+            engine.settle(now, self.id);
+            return super::peek::look(self.fd, self.data, offset).map(Ok);
+        }
         if endpoint.unread
             && let Some(received) = self.take_from_pair(engine)
         {
@@ -201,11 +221,11 @@ impl Call<'_, '_> {
             let mut payload = vec![0; front.len.min(self.data.len())];
             engine.stack.udp_peek(datagram, &mut payload);
             self.data.put(0, &payload);
-            if self.flags & libc::MSG_PEEK == 0 {
+            if !self.peeks() {
                 engine.stack.udp_receive(datagram, &mut []);
             }
             let arrived = Arrived::now(&front);
-            return Some(Ok(Received::new(&arrived, front.len, self.data.len())));
+            return Some(Ok(Received::of(&arrived, front.len, self.data.len())));
         }
         if let Some(error) = engine.stack.udp_take_error(datagram) {
             return Some(Err(errno::of(error)));
@@ -233,7 +253,7 @@ impl Call<'_, '_> {
             if engine.endpoints.get(self.id)?.full {
                 engine.refill(self.id);
             }
-            return Some(Received::new(
+            return Some(Received::of(
                 &arrived,
                 count - header.len(),
                 self.data.len(),

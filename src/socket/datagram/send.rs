@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::ancillary::Asked;
 use super::{leave, opened, pending_error};
 use crate::control::ephemeral::Protocol;
+use crate::driver::keeper::First;
 use crate::driver::{self, Departing, Engine, Passed, Role};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
-use crate::socket::{Socket, State, errno, table};
+use crate::socket::{Socket, State, address, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::udp::UdpOptions;
@@ -36,7 +37,14 @@ pub fn send(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
-    if let Err(errno) = claim(socket) {
+    let first = || match to {
+        Some(Given::V4(to)) => {
+            let (bytes, count) = address::write(to, socket.family);
+            Some(First::Remote(bytes[..count].to_vec()))
+        }
+        _ => None,
+    };
+    if let Err(errno) = claim(fd, socket, first) {
         return Some(Err(errno));
     }
     if !table::is_ours(fd) {
@@ -67,10 +75,13 @@ fn send_beside(
 ) -> Option<Result<usize, Errno>> {
     let to = match to {
         Some(Given::V4(to)) => to,
-        None | Some(Given::Unspecified) => match connect::peer(fd, socket) {
-            Some(to) => to,
-            None => return Some(Err(Errno::DESTADDRREQ)),
-        },
+        None | Some(Given::Unspecified) => {
+            let known = socket.state().remote;
+            match known.or_else(|| connect::peer(fd, socket)) {
+                Some(to) => to,
+                None => return Some(Err(Errno::DESTADDRREQ)),
+            }
+        }
         Some(Given::V6 | Given::AnyV6(_)) => return Some(Err(Errno::NETUNREACH)),
     };
     if data.len() > LONGEST {

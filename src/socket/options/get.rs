@@ -5,7 +5,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::{PEEK_OFFSET, deferral};
+use super::set::PEEK_OFFSET;
+use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
 use crate::driver::{self, Engine, Question};
@@ -58,6 +59,9 @@ pub fn get_in(
     (level, name): (i32, i32),
     room: i32,
 ) -> Result<Vec<u8>, Errno> {
+    if (level, name) == (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN) && socket.kind == Kind::Stream {
+        return saved_syn(engine, state, room);
+    }
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), state, name),
@@ -133,6 +137,9 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_KEEPALIVE => bool_int(options.keep_alive),
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
+        libc::SO_PEEK_OFF => int(options.peek_offset.map_or(-1, |offset| offset as i32)),
+        libc::SO_MARK => int(options.mark.cast_signed()),
+        libc::SO_PRIORITY => int(options.priority),
         libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),
         libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
         memory::OPTION => bytes(memory::get(
@@ -253,6 +260,27 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         )),
         _ => None,
     }
+}
+
+/// TCP_SAVED_SYN gives the headers once. EINVAL: there is too little room.
+fn saved_syn(engine: Option<&mut Engine>, state: &State, room: i32) -> Result<Vec<u8>, Errno> {
+    let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
+    let Some(engine) = engine else {
+        return Ok(Vec::new());
+    };
+    let Some(id) = connection(Some(engine), state) else {
+        return Ok(Vec::new());
+    };
+    let headers = engine
+        .stack
+        .tcp_saved_syn(id)
+        .map_or(&[][..], |found| found);
+    if headers.len() > room {
+        return Err(Errno::INVAL);
+    }
+    let headers = headers.to_vec();
+    engine.stack.tcp_forget_saved_syn(id);
+    Ok(headers)
 }
 
 fn congestion(engine: Option<&Engine>, options: &Options) -> Vec<u8> {

@@ -52,7 +52,6 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
     info.word(80, FIRST_WINDOW);
     info.word(88, REORDERING);
     info.long(104, u64::MAX);
-    info.long(112, u64::MAX);
     match socket {
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
@@ -157,7 +156,9 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(80, u64::from(status.cwnd) / mss);
     info.word(88, REORDERING);
     info.word(100, u64::from(status.retransmits));
-    info.long(104, pacing_rate(status));
+    let most = status.pacing_rate.unwrap_or(u64::MAX);
+    info.long(104, pacing_rate(status).min(most));
+    info.long(112, most);
     info.word(144, status.send_unsent as u64);
     info.word(148, status.min_rtt.map_or(u64::MAX, micros));
     info.word(228, u64::from(status.snd_wnd));

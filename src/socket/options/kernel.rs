@@ -8,8 +8,8 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::{Options, Stamp};
-use crate::socket::Socket;
 use crate::socket::create::kernel_socket;
+use crate::socket::{Socket, Stage};
 use crate::stack::tcp::Congestion;
 use crate::sys::raw;
 
@@ -32,8 +32,9 @@ const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
 const TIMESTAMPING_NEW: i32 = 65;
 
-/// The options that bind a socket to an interface.
-pub(super) const DEVICE: [(i32, i32); 2] = [
+/// The options that choose an interface.
+pub(super) const DEVICE: [(i32, i32); 3] = [
+    (libc::IPPROTO_IP, libc::IP_UNICAST_IF),
     (libc::SOL_SOCKET, libc::SO_BINDTODEVICE),
     (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX),
 ];
@@ -67,6 +68,21 @@ pub(super) fn get(
     raw::getsockopt(kernel.as_raw_fd(), level, name, room)
 }
 
+/// Whether the option may be set at this stage, which the kernel socket that judges has not reached.
+/// EINVAL, EPERM.
+pub(super) fn check_stage((level, name): (i32, i32), stage: Stage) -> Result<(), Errno> {
+    if level != libc::IPPROTO_TCP {
+        return Ok(());
+    }
+    let connected = matches!(stage, Stage::Connecting | Stage::Connected);
+    match name {
+        libc::TCP_FASTOPEN | libc::TCP_FASTOPEN_NO_COOKIE if connected => Err(Errno::INVAL),
+        libc::TCP_FASTOPEN_CONNECT if stage != Stage::Idle => Err(Errno::INVAL),
+        libc::TCP_QUEUE_SEQ if stage != Stage::Idle => Err(Errno::PERM),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the option decides what the kernel does with packets in a way the stack does not know:
 /// filters, keys, multicast, another interface.
 pub(super) fn needs_kernel(
@@ -97,6 +113,7 @@ pub(super) fn needs_kernel(
             | libc::IP_IPSEC_POLICY
             | libc::IP_XFRM_POLICY => true,
             libc::IP_OPTIONS | libc::IP_TRANSPARENT => on,
+            libc::IP_UNICAST_IF => on && !is_driven(&number(value).swap_bytes().to_ne_bytes()),
             _ => MCAST.contains(&name),
         },
         libc::IPPROTO_UDP => on && name == UDP_ENCAP,
@@ -104,6 +121,20 @@ pub(super) fn needs_kernel(
             libc::IPV6_ADD_MEMBERSHIP | libc::IPV6_MULTICAST_IF => true,
             _ => MCAST.contains(&name) || IPV6_ANYCAST.contains(&name),
         },
+        _ => false,
+    }
+}
+
+/// Whether the option takes a right (socket(7), capabilities(7)) and the stack heeds it, or the kernel
+/// socket that judges it would not mind.
+pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
+    let number = number(value);
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
+        (
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK | libc::SO_DEBUG,
+        ) => true,
         _ => false,
     }
 }
@@ -118,9 +149,13 @@ pub(super) fn note(
     let number = number(value);
     let on = number != 0;
     match level {
+        libc::SOL_SOCKET if name == libc::SO_MAX_PACING_RATE => {
+            options.pacing_rate = pacing_rate(value);
+        }
         libc::SOL_SOCKET => note_socket(options, name, number),
         libc::IPPROTO_TCP => match name {
             libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
+            libc::TCP_SAVE_SYN => options.save_syn = on,
             libc::TCP_INQ => options.ancillary.unread = on,
             _ => {}
         },
@@ -157,7 +192,11 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let on = number != 0;
     let size = usize::try_from(number).unwrap_or(0);
     match name {
+        libc::SO_PEEK_OFF => options.peek_offset = usize::try_from(number).ok(),
         libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_DONTROUTE => options.on_link = on,
+        libc::SO_MARK => options.mark = number.cast_unsigned(),
+        libc::SO_PRIORITY => options.priority = number,
         libc::SO_RXQ_OVFL => options.ancillary.drops = on,
         libc::SO_ZEROCOPY => options.zero_copy = on,
         libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
@@ -184,6 +223,17 @@ fn number(value: &[u8]) -> i32 {
         [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
         [byte, ..] => i32::from(*byte),
         [] => 0,
+    }
+}
+
+/// SO_MAX_PACING_RATE takes a long number, too; all ones are no bound.
+fn pacing_rate(value: &[u8]) -> Option<u64> {
+    match value.first_chunk().map(|eight| u64::from_ne_bytes(*eight)) {
+        Some(long) => (long != u64::MAX).then_some(long),
+        None => {
+            let short = number(value).cast_unsigned();
+            (short != u32::MAX).then_some(u64::from(short))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod info;
 mod kernel;
 mod memory;
 mod set;
+mod set_tcp;
 
 pub use get::{get, get_in, take_error};
 pub use set::{set, set_in};
@@ -95,6 +96,12 @@ pub struct Options {
     pub broadcast: bool,
     pub urgent_inline: bool,
     pub no_check: bool,
+    /// SO_DONTROUTE: to neighbors only.
+    pub on_link: bool,
+    /// SO_MARK. Kept here, since who has given up his rights could not set it on a kernel socket.
+    pub mark: u32,
+    /// SO_PRIORITY, which IP_TOS sets, too.
+    pub priority: i32,
     /// SO_ZEROCOPY: sends with MSG_ZEROCOPY are told of.
     pub zero_copy: bool,
     pub linger: Option<Duration>,
@@ -133,14 +140,17 @@ pub struct Options {
     pub not_sent_low_water: u32,
     /// `None`: the configured one.
     pub congestion: Option<Congestion>,
+    /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
+    pub pacing_rate: Option<u64>,
+    pub save_syn: bool,
     /// -1: the default.
     pub time_to_live: i32,
     pub service: u8,
     pub mtu_discover: i32,
     /// IP_MINTTL; 0: none.
     pub min_ttl: u8,
-    /// SO_PEEK_OFF is in use.
-    pub peeks_onward: bool,
+    /// SO_PEEK_OFF is in use; of a connection the pair has the offset.
+    pub peek_offset: Option<usize>,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -161,6 +171,9 @@ impl Options {
             broadcast: false,
             urgent_inline: false,
             no_check: false,
+            on_link: false,
+            mark: 0,
+            priority: 0,
             zero_copy: false,
             linger: None,
             linger_seconds: 0,
@@ -186,10 +199,12 @@ impl Options {
             user_timeout: 0,
             not_sent_low_water: 0,
             congestion: None,
+            pacing_rate: None,
+            save_syn: false,
             time_to_live: -1,
             service: 0,
             min_ttl: 0,
-            peeks_onward: false,
+            peek_offset: None,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -199,7 +214,8 @@ impl Options {
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
         let mut inherited = self.clone();
-        inherited.peeks_onward = false;
+        inherited.peek_offset = None;
+        inherited.priority = 0;
         let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
         if inherited.said.iter().any(lost) {
             Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
@@ -225,6 +241,13 @@ impl Options {
         for said in self.said.iter() {
             let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
         }
+    }
+
+    /// What was said, as arguments of setsockopt(2).
+    pub fn said(&self) -> Vec<(i32, i32, Vec<u8>)> {
+        let said = self.said.iter();
+        said.map(|said| (said.level, said.name, said.value.clone()))
+            .collect()
     }
 
     /// Says to a descriptor how long its own calls may wait.
@@ -256,10 +279,13 @@ impl Options {
             send_buffer: self.send_buffer,
             max_segment: (self.max_segment > 0).then_some(self.max_segment),
             window_clamp: (self.window_clamp > 0).then_some(self.window_clamp),
-            defer_accept: seconds(set::deferral(self.defer_accept)),
+            defer_accept: seconds(set_tcp::deferral(self.defer_accept)),
             linger2: (self.linger2 >= 0).then(|| seconds(self.linger2)),
             congestion: self.congestion,
             unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
+            pacing_rate: self.pacing_rate,
+            save_syn: self.save_syn,
+            receive_errors: self.receive_errors,
             min_ttl: self.min_ttl,
             ttl: self.ttl(),
             tos: self.service,
@@ -287,6 +313,12 @@ impl Options {
             receive_errors: self.receive_errors,
             receive_joined: self.ancillary.joined,
         }
+    }
+
+    /// Whether datagrams come with the time of their arrival.
+    fn wants_times(&self) -> bool {
+        let stamped = self.stamp != Stamp::None || self.ancillary.stamping.is_some();
+        stamped && self.kind == Kind::Datagram
     }
 
     fn ttl(&self) -> u8 {

@@ -5,11 +5,14 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::set_tcp::set_tcp;
 use super::{Options, kernel};
-use crate::driver::{self, Engine, Passed, Question};
+use crate::driver::{self, Engine, Passed, Question, count_passed};
 use crate::socket::bind::Rest;
+use crate::socket::create::hand_over;
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
 use crate::stack::config::Limits;
+use crate::sys::lock::MutexGuard;
 use crate::sys::raw;
 
 /// The options that say how long calls wait.
@@ -25,12 +28,8 @@ pub(super) const LEAST_SEND: usize = 4608;
 pub(super) const LEAST_RECEIVE: usize = 2304;
 /// SO_RCVTIMEO is rounded up to this, in microseconds (a tick at 250 Hz).
 const TICK: u64 = 4_000;
-/// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
-const LEAST_CLAMP: i32 = 1152;
 /// SO_PEEK_OFF.
 pub(super) const PEEK_OFFSET: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF);
-/// Longest time between two retransmissions, in seconds (TCP_RTO_MAX).
-const LONGEST_PERIOD: i32 = 120;
 
 /// setsockopt(2). `None`: the descriptor is the kernel's (by now), make the call on it.
 pub fn set(
@@ -47,7 +46,7 @@ pub fn set(
     let engine = driver::lock();
     let mut state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
-        return set_alone(socket, &mut state, option, value);
+        return set_alone(socket, state, option, value);
     };
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
@@ -69,7 +68,8 @@ pub fn set(
     Some(Ok(()))
 }
 
-/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over.
+/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over. EPERM: a
+/// keeper's rights are not its guests'.
 pub fn set_in(
     engine: &mut Engine,
     socket: &Arc<Socket>,
@@ -77,6 +77,10 @@ pub fn set_in(
     option: (i32, i32),
     value: &[u8],
 ) -> Result<(), Errno> {
+    let guest = state.endpoint.and_then(|id| engine.guest(id));
+    if guest.is_some_and(|user| user != 0) && kernel::needs_right(option, value) {
+        return Err(Errno::PERM);
+    }
     if !store_in(engine, socket, state, option, value)? {
         return Err(Errno::NOPROTOOPT);
     }
@@ -90,6 +94,9 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
     if let Some(id) = state.endpoint {
         if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
             engine.forget_errors(id);
+        }
+        if state.options.wants_times() {
+            engine.stamp_arrivals();
         }
         if (level, name) == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
             datagram::push(engine, state);
@@ -124,17 +131,22 @@ fn set_elsewhere(
     Some(answer.map(drop))
 }
 
-/// Without an answer from the socket's owner: stored for getsockopt(2). Times to wait count for the
-/// descriptor, on which the call is then made.
+/// Without an answer from the socket's owner, or before it has one: stored for getsockopt(2). Times to
+/// wait count for the descriptor, on which the call is then made.
 fn set_alone(
-    socket: &Socket,
-    state: &mut State,
+    socket: &Arc<Socket>,
+    mut state: MutexGuard<'_, State>,
     option: (i32, i32),
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
-    let stored = store(socket, state, option, value, &Limits::default(), |_| true);
-    match stored {
+    let state = &mut *state;
+    let limits = Limits::default();
+    match store(socket, state, option, value, &limits, |_| true) {
         Ok(true) => state.options.remember(option.0, option.1, value),
+        Ok(false) if state.is_fresh() => {
+            count_passed(Passed::Option);
+            return hand_over(socket, state).err().map(Err);
+        }
         Ok(false) => return Some(Err(Errno::NOPROTOOPT)),
         Err(errno) => return Some(Err(errno)),
     }
@@ -187,6 +199,10 @@ fn store(
     {
         return Err(Errno::INVAL);
     }
+    // What is too short is refused as that, at any stage.
+    if value.len() >= size_of::<i32>() {
+        kernel::check_stage(option, state.stage)?;
+    }
     kernel::set(socket, &state.options, option, value)?;
     if kernel::needs_kernel(option, value, is_driven) {
         return Ok(false);
@@ -219,7 +235,7 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
     let program = endpoint.ok_or(Errno::NOPROTOOPT)?.program;
     raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
-    state.options.peeks_onward = offset >= 0;
+    state.options.peek_offset = usize::try_from(offset).ok();
     Ok(())
 }
 
@@ -241,7 +257,7 @@ fn leave(
     }
 }
 
-fn integer(value: &[u8]) -> Result<i32, Errno> {
+pub(super) fn integer(value: &[u8]) -> Result<i32, Errno> {
     let four = value
         .get(..4)
         .and_then(|four| four.try_into().ok())
@@ -249,11 +265,11 @@ fn integer(value: &[u8]) -> Result<i32, Errno> {
     Ok(i32::from_ne_bytes(four))
 }
 
-fn flag(value: &[u8]) -> Result<bool, Errno> {
+pub(super) fn flag(value: &[u8]) -> Result<bool, Errno> {
     integer(value).map(|value| value != 0)
 }
 
-fn ranged(value: &[u8], range: core::ops::RangeInclusive<i32>) -> Result<i32, Errno> {
+pub(super) fn ranged(value: &[u8], range: core::ops::RangeInclusive<i32>) -> Result<i32, Errno> {
     integer(value).and_then(|value| range.contains(&value).then_some(value).ok_or(Errno::INVAL))
 }
 
@@ -336,85 +352,10 @@ fn timeout(value: &[u8]) -> Result<Option<Duration>, Errno> {
 }
 
 /// `None`: not one of ours.
-fn set_tcp(
-    options: &mut Options,
-    name: i32,
-    value: &[u8],
-    stage: Stage,
-) -> Option<Result<(), Errno>> {
-    let set = |field: &mut bool| flag(value).map(|on| *field = on);
-    let ranged = |range, field: &mut i32| ranged(value, range).map(|number| *field = number);
-    Some(match name {
-        libc::TCP_NODELAY => set(&mut options.no_delay),
-        libc::TCP_CORK => set(&mut options.cork),
-        libc::TCP_QUICKACK => flag(value).map(|on| options.quick_ack = Some(on)),
-        libc::TCP_MAXSEG => integer(value).and_then(|size| match size {
-            0 | 88..=32767 => {
-                options.max_segment = size as u16;
-                Ok(())
-            }
-            _ => Err(Errno::INVAL),
-        }),
-        libc::TCP_KEEPIDLE => ranged(1..=32767, &mut options.keep_idle),
-        libc::TCP_KEEPINTVL => ranged(1..=32767, &mut options.keep_interval),
-        libc::TCP_KEEPCNT => ranged(1..=127, &mut options.keep_count),
-        libc::TCP_SYNCNT => ranged(1..=127, &mut options.syn_count),
-        libc::TCP_LINGER2 => integer(value).map(|seconds| {
-            options.linger2 = match seconds {
-                ..0 => -1,
-                0 => 60,
-                _ => seconds.min(120),
-            };
-        }),
-        libc::TCP_DEFER_ACCEPT => {
-            integer(value).map(|seconds| options.defer_accept = retransmissions(seconds))
-        }
-        libc::TCP_WINDOW_CLAMP => integer(value).and_then(|size| set_clamp(options, size, stage)),
-        libc::TCP_USER_TIMEOUT => self::ranged(value, 0..=i32::MAX)
-            .map(|millis| options.user_timeout = millis.unsigned_abs()),
-        libc::TCP_NOTSENT_LOWAT => {
-            integer(value).map(|size| options.not_sent_low_water = size as u32)
-        }
-        _ => return None,
-    })
-}
-
-fn set_clamp(options: &mut Options, size: i32, stage: Stage) -> Result<(), Errno> {
-    if size == 0 && stage != Stage::Idle {
-        return Err(Errno::INVAL);
-    }
-    options.window_clamp = match size {
-        0 => 0,
-        _ => size.max(LEAST_CLAMP).unsigned_abs(),
-    };
-    Ok(())
-}
-
-/// Seconds as a number of SYN-ACK retransmissions, whose intervals double from one second.
-fn retransmissions(seconds: i32) -> u8 {
-    let mut total = 0;
-    let mut count = 0;
-    while total < seconds && count < u8::MAX {
-        count += 1;
-        total += period(count);
-    }
-    count
-}
-
-/// Seconds before the given retransmission, from the one before it.
-fn period(count: u8) -> i32 {
-    (1 << (count - 1).min(7)).min(LONGEST_PERIOD)
-}
-
-/// TCP_DEFER_ACCEPT in seconds, as it reads back.
-pub(super) fn deferral(retransmissions: u8) -> i32 {
-    (1..=retransmissions).map(period).sum()
-}
-
-/// `None`: not one of ours.
 fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
-    // The IP level alone takes single bytes too.
+    // The IP level alone takes single bytes too, and IP_TOS nothing at all.
     let number = match value {
+        [] if name == libc::IP_TOS => Ok(0),
         [byte] | [byte, _] | [byte, _, _] => Ok(i32::from(*byte)),
         _ => integer(value),
     };
@@ -427,12 +368,26 @@ fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), E
         _ => {
             // TCP keeps the ECN bits for itself.
             let mask = if options.kind == Kind::Stream { !3 } else { !0 };
-            options.service = number as u8 & mask;
+            let service = number as u8 & mask;
+            if service != options.service {
+                options.service = service;
+                options.priority = priority(service);
+            }
             Ok(())
         }
     };
     match name {
         libc::IP_TTL | libc::IP_TOS => Some(number.and_then(|number| set(options, number))),
         _ => None,
+    }
+}
+
+/// What SO_PRIORITY becomes by a type of service (tc-prio(8)): its throughput and delay bits say.
+fn priority(service: u8) -> i32 {
+    match service >> 3 & 3 {
+        0 => 0,
+        1 => 2,
+        2 => 6,
+        _ => 4,
     }
 }

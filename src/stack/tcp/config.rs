@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Congestion;
-use crate::stack::config::Limits;
+use crate::stack::config::{self, Limits};
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,17 @@ pub struct Config {
     pub limits: Limits,
     /// Key of initial sequence numbers and lookup tables; never to be seen outside.
     pub secret: [u8; 16],
+}
+
+impl From<&config::Config> for Config {
+    fn from(config: &config::Config) -> Self {
+        Self {
+            congestion: config.congestion,
+            super_packets: config.super_packets,
+            limits: config.limits,
+            secret: config.secret,
+        }
+    }
 }
 
 /// Options of a connection or listener; accepted connections inherit their listener's.
@@ -57,6 +68,12 @@ pub struct TcpOptions {
     pub congestion: Option<Congestion>,
     /// TCP_NOTSENT_LOWAT: bytes not sent that stop the user from sending; `None`: no bound.
     pub unsent_low_water: Option<u32>,
+    /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
+    pub pacing_rate: Option<u64>,
+    /// TCP_SAVE_SYN: the headers of SYNs that open connections are kept.
+    pub save_syn: bool,
+    /// IP_RECVERR: what ICMP says is an error at once.
+    pub receive_errors: bool,
     /// IP_MINTTL: segments that arrive with less are dropped.
     pub min_ttl: u8,
     /// IP_TTL.
@@ -86,6 +103,9 @@ impl Default for TcpOptions {
             linger2: Some(Duration::from_secs(60)),
             congestion: None,
             unsent_low_water: None,
+            pacing_rate: None,
+            save_syn: false,
+            receive_errors: false,
             min_ttl: 0,
             ttl: 64,
             tos: 0,

@@ -90,6 +90,7 @@ impl Tcb {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());
         }
+        self.pace(cx.now, len);
         start + len + u32::from(fin)
     }
 

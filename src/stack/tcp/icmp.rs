@@ -2,8 +2,11 @@
 
 use core::net::SocketAddrV4;
 
+use super::Tcp;
+use super::table::{Holder, Tuple};
 use super::tcb::{State, Tcb};
 use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
 use crate::stack::plain::Maybe;
 use crate::stack::pool::Pool;
 use crate::stack::wire::seq::Seq;
@@ -27,6 +30,22 @@ pub struct IcmpError {
     pub seq: Seq,
 }
 
+impl Tcp {
+    /// An attempt to connect whose user wants to know all about what ends it (IP_RECVERR).
+    pub fn attempt_with_reports(
+        &self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<SocketId> {
+        let Holder::Connection(index) = self.tables.holder(Tuple::new(local, remote))? else {
+            return None;
+        };
+        let tcb = self.connections.get(index)?;
+        let asks = tcb.state == State::SynSent && tcb.options.receive_errors;
+        asks.then_some(tcb.id)
+    }
+}
+
 impl Tcb {
     /// Returns whether it was believed.
     pub(super) fn receive_icmp_error(&mut self, pool: &mut Pool, icmp: &IcmpError) -> bool {
@@ -43,6 +62,10 @@ impl Tcb {
             // As Linux: what answers the SYN ends the attempt at once.
             State::SynSent => self.end(pool, Some(icmp.error)),
             State::SynReceived => {}
+            _ if self.options.receive_errors => {
+                self.soft_error = Maybe::some(icmp.error);
+                self.marks.dirty = true;
+            }
             _ => self.soft_error = Maybe::some(icmp.error),
         }
         true

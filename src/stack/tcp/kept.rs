@@ -20,6 +20,9 @@ pub(super) struct KeptOptions {
     pub(super) ttl: u8,
     pub(super) tos: u8,
     pub(super) min_ttl: u8,
+    pub(super) save_syn: bool,
+    pub(super) receive_errors: bool,
+    pub(super) _unused: [u8; 6],
     pub(super) keep_count: u32,
     pub(super) syn_count: u32,
     pub(super) keep_idle: Stored<Duration>,
@@ -33,6 +36,7 @@ pub(super) struct KeptOptions {
     pub(super) defer_accept: Stored<Duration>,
     pub(super) linger2: Maybe<Duration>,
     pub(super) congestion: Maybe<Congestion>,
+    pub(super) pacing_rate: Maybe<u64>,
 }
 
 impl From<&TcpOptions> for KeptOptions {
@@ -46,6 +50,9 @@ impl From<&TcpOptions> for KeptOptions {
             ttl: options.ttl,
             tos: options.tos,
             min_ttl: options.min_ttl,
+            save_syn: options.save_syn,
+            receive_errors: options.receive_errors,
+            _unused: [0; 6],
             keep_count: options.keep_count,
             syn_count: options.syn_count,
             keep_idle: options.keep_idle.into(),
@@ -59,6 +66,7 @@ impl From<&TcpOptions> for KeptOptions {
             defer_accept: options.defer_accept.into(),
             linger2: options.linger2.into(),
             congestion: options.congestion.into(),
+            pacing_rate: options.pacing_rate.into(),
         }
     }
 }

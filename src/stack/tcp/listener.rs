@@ -5,6 +5,7 @@
 //! connections themselves.
 
 use core::net::SocketAddrV4;
+use std::collections::BTreeSet;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
@@ -88,6 +89,28 @@ impl Listener {
         }
         self.last = index;
         self.queued += 1;
+    }
+
+    /// Puts `waiting` into the accept queue, in the order in which the chain has them; what is not
+    /// in it comes last.
+    pub(super) fn restore_queue(&mut self, connections: &mut Records<Tcb>, waiting: Vec<u32>) {
+        let mut unordered: BTreeSet<u32> = waiting.iter().copied().collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        let mut next = self.first;
+        while unordered.remove(&next) {
+            order.push(next);
+            next = connections.get(next).map_or(NONE, |tcb| tcb.accept_next);
+        }
+        order.extend(
+            waiting
+                .into_iter()
+                .filter(|index| unordered.contains(index)),
+        );
+        (self.first, self.last) = (NONE, NONE);
+        self.queued = 0;
+        for index in order {
+            self.enqueue(connections, index);
+        }
     }
 
     /// Takes the connection that has waited longest.

@@ -22,6 +22,9 @@ use crate::stack::wire::seq::Seq;
 /// RFC 6675 section 2: DupThresh.
 const DUP_THRESH: u32 = 3;
 
+/// As many are counted.
+const MOST_DUP_ACKS: u32 = 1 << 15;
+
 /// What the sender is doing about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(u8)]
@@ -69,6 +72,14 @@ impl Loss {
         }
     }
 
+    /// Whether this can be said of what lies between `una` and `nxt`.
+    pub(super) fn is_sound(&self, una: Seq, nxt: Seq) -> bool {
+        let marks = [self.rexmit, self.lost_end, self.rexmit_mark];
+        self.sacked.is_sound(una, nxt)
+            && self.dup_acks <= MOST_DUP_ACKS
+            && marks.iter().all(|mark| mark.is_within(una, nxt))
+    }
+
     /// Bytes thought to be on their way.
     pub(super) fn pipe(&self, una: Seq, nxt: Seq, mss: u32) -> u32 {
         let flight = nxt.since(una);
@@ -104,7 +115,7 @@ impl Loss {
 
     /// An ACK that acknowledges nothing new came from a peer without SACK.
     pub(super) fn duplicate_ack(&mut self) {
-        self.dup_acks = self.dup_acks.saturating_add(1).min(1 << 15);
+        self.dup_acks = self.dup_acks.saturating_add(1).min(MOST_DUP_ACKS);
     }
 
     /// RFC 6675 section 4, IsLost: where more than two segments' worth beyond it was SACKed.

@@ -36,12 +36,15 @@ mod kept;
 mod listener;
 mod loss;
 mod output;
+mod pacing;
 mod passive;
 mod progress;
 mod ranges;
 mod rcv;
 mod reply;
+mod restore;
 mod rtt;
+mod saved_syn;
 mod segment;
 mod settle;
 mod snd;
@@ -52,6 +55,7 @@ mod tcb;
 mod time_wait;
 mod timeouts;
 mod timers;
+mod timestamping;
 mod urgent;
 mod user;
 
@@ -64,6 +68,7 @@ pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
 pub use self::progress::Progress;
+pub use self::restore::Restored;
 pub use self::segment::{IpInfo, PathInfo, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
@@ -73,6 +78,7 @@ use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
+use self::saved_syn::SavedSyns;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
@@ -100,14 +106,25 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
+    saved_syns: SavedSyns,
     counters: Counters,
 }
 
 impl Tcp {
     /// A TCP without connections, whose tables lie in `areas`.
-    pub fn new(mut config: Config, areas: Areas) -> Self {
+    pub fn new(config: Config, areas: Areas) -> Self {
         let connections = Records::create(areas.connections);
+        let listeners = Records::create(areas.listeners);
         let time_waits = TimeWaits::create(areas.time_waits);
+        Self::over(config, connections, listeners, time_waits)
+    }
+
+    fn over(
+        mut config: Config,
+        connections: Records<Tcb>,
+        listeners: Records<Listener>,
+        time_waits: TimeWaits,
+    ) -> Self {
         let limits = &mut config.limits;
         limits.max_connections = limits.max_connections.min(connections.capacity());
         limits.max_time_wait = limits
@@ -117,7 +134,7 @@ impl Tcp {
             config,
             secret: Secret::new(config.secret),
             connections,
-            listeners: Records::create(areas.listeners),
+            listeners,
             time_waits,
             tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
@@ -125,6 +142,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
+            saved_syns: SavedSyns::default(),
             counters: Counters::default(),
         }
     }
@@ -140,7 +158,7 @@ impl Tcp {
     pub fn receive_segment(
         &mut self,
         now: Instant,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         repr: &Repr,
         payload: &[u8],
         pool: &mut Pool,
@@ -169,7 +187,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         mut segment: Segment<'_>,
         pool: &mut Pool,
         deliver: &mut Deliver<'_>,
@@ -182,6 +200,7 @@ impl Tcp {
             self.counters.count(Counter::TooFar);
             return;
         }
+        tcb.begin_change();
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,
@@ -190,6 +209,7 @@ impl Tcp {
             replies: &mut self.replies,
             counters: &mut self.counters,
             accept_room,
+            alone: ip.answer_unknown,
         };
         // How the steps ended does not matter here: they left their marks.
         let _ = if tcb.state == State::SynSent {
@@ -210,6 +230,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let believed = tcb.receive_icmp_error(pool, icmp);
         self.settle(now, index, pool);
         believed
@@ -219,6 +240,7 @@ impl Tcp {
     pub fn receive_timeout(&mut self, now: Instant, pool: &mut Pool) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.begin_change();
                 tcb.run_timers(&mut Timeout {
                     now,
                     pool,
@@ -277,6 +299,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return false;
         };
+        tcb.begin_change();
         let before = tcb.retransmits;
         let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
             let cx = Output {
@@ -288,6 +311,7 @@ impl Tcp {
             tcb.poll(&cx, out)
         });
         tcb.marks.output_listed = sent;
+        tcb.end_change();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));
         self.counters.add(Counter::Retransmissions, again);
         if let Some(at) = tcb.deadlines.earliest() {

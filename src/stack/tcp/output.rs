@@ -49,8 +49,8 @@ impl Tcb {
             State::SynReceived => self.poll_syn(cx, out) || self.poll_ack(cx, out),
             _ => {
                 self.update_mss(cx.mtu);
-                self.poll_retransmission(cx, out)
-                    || self.poll_data(cx, out)
+                let in_time = self.is_in_time(cx.now);
+                in_time && (self.poll_retransmission(cx, out) || self.poll_data(cx, out))
                     || self.poll_probe(cx, out)
                     || self.poll_ack(cx, out)
             }
@@ -168,7 +168,7 @@ impl Tcb {
     fn full_segments(&self, cx: &Output<'_>, room: u32) -> u32 {
         let mss = self.snd.mss;
         let most = if cx.config.super_packets {
-            (MAX_SUPER_PAYLOAD / mss).max(1)
+            (MAX_SUPER_PAYLOAD / mss).max(1).min(self.paced_segments())
         } else {
             1
         };

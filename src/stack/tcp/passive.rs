@@ -23,7 +23,7 @@ impl Tcp {
     pub(super) fn unconnected_segment_arrives(
         &mut self,
         now: Instant,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         segment: &Segment<'_>,
         isn_floor: Option<Seq>,
         pool: &mut Pool,
@@ -44,13 +44,16 @@ impl Tcp {
             None => listen::Verdict::Reset,
         };
         match (verdict, listener) {
+            (listen::Verdict::Open, _) if !ip.opens => {
+                self.counters.count(Counter::NoConnection);
+            }
             (listen::Verdict::Open, Some(listener)) => {
-                self.open_passively(now, listener, (local, remote), segment, isn_floor, pool);
+                self.open_passively(now, listener, ip, segment, isn_floor, pool);
             }
             (listen::Verdict::Ignore, _) => self.counters.count(Counter::NoConnection),
             _ => {
                 self.counters.count(Counter::NoConnection);
-                if (listener.is_some() || ip.answer_unknown)
+                if ip.answer_unknown
                     && let Some(reply) = closed::segment_arrives(local, remote, segment)
                 {
                     self.replies.push(reply);
@@ -64,11 +67,13 @@ impl Tcp {
         &mut self,
         now: Instant,
         listener_index: u32,
-        (local, remote): (SocketAddrV4, SocketAddrV4),
+        ip: &IpInfo<'_>,
         segment: &Segment<'_>,
         isn_floor: Option<Seq>,
         pool: &mut Pool,
     ) {
+        let local = SocketAddrV4::new(ip.destination, segment.repr.destination_port);
+        let remote = SocketAddrV4::new(ip.source, segment.repr.source_port);
         let limits = &self.config.limits;
         let Some(listener) = self.listeners.get_mut(listener_index) else {
             return;
@@ -97,6 +102,9 @@ impl Tcp {
         let iss = self.initial_seq(now, local, remote, isn_floor);
         let index = self.insert_connection(now, local, remote, iss, &options, owner);
         let Some(index) = index else { return };
+        if options.save_syn {
+            self.saved_syns.save(index, ip.headers);
+        }
         if let Some(tcb) = self.connections.get_mut(index) {
             let repr = segment.repr;
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
@@ -109,7 +117,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        ip: &IpInfo,
+        ip: &IpInfo<'_>,
         segment: &Segment<'_>,
         pool: &mut Pool,
     ) {

@@ -19,6 +19,8 @@ pub struct Progress {
     pub failed: bool,
     /// An urgent byte was announced and not taken.
     pub urgent: bool,
+    /// What ICMP reported is to be told at once.
+    pub troubled: bool,
     /// There is room worth telling of in the send queue.
     pub writable: bool,
 }
@@ -41,6 +43,7 @@ impl Tcp {
             fin_received: tcb.rcv.fin_received || closed,
             failed: closed && tcb.error.get().is_some(),
             urgent: tcb.rcv.urgent.get().is_some(),
+            troubled: tcb.options.receive_errors && tcb.soft_error.get().is_some(),
             writable: tcb.snd.is_writable(),
         })
     }

@@ -34,6 +34,24 @@ impl Ranges {
         }
     }
 
+    /// Whether the invariants hold and all ranges lie in `[first, last)`.
+    pub(super) fn is_sound(&self, first: Seq, last: Seq) -> bool {
+        let Some(ranges) = self.ranges.get(..self.len as usize) else {
+            return false;
+        };
+        let (mut end, mut total) = (first, 0);
+        for (index, range) in ranges.iter().enumerate() {
+            let touches = index > 0 && range.0 == end;
+            let lies_right = range.0.is_within(end, last) && range.1.is_within(range.0, last);
+            if touches || !lies_right || range.0 == range.1 {
+                return false;
+            }
+            end = range.1;
+            total += range.1.since(range.0);
+        }
+        total == self.total
+    }
+
     pub(super) fn as_slice(&self) -> &[Range] {
         &self.ranges[..self.len as usize]
     }

@@ -14,9 +14,13 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::kept::KeptOptions;
 use super::ranges::Ranges;
+use super::rtt::ABSURD;
+use super::snd::MAX_WINDOW;
 use crate::stack::config::Limits;
 use crate::stack::plain::Maybe;
-use crate::stack::pool::{Pool, Queue};
+use crate::stack::pool::Pool;
+use crate::stack::queue::Queue;
+use crate::stack::survey::Survey;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{MAX_SACK_BLOCKS, SackBlocks};
@@ -42,6 +46,10 @@ impl Acks {
             points: [Seq(0); 16],
             len: 0,
         }
+    }
+
+    pub(super) const fn is_sound(&self) -> bool {
+        self.len as usize <= self.points.len()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -169,13 +177,43 @@ impl Rcv {
         }
     }
 
+    /// Makes whole what a killed process left. The queue counts where text had not come through;
+    /// what waits out of order stays if it is not `torn`. False: this is not what a receiver can be.
+    pub(super) fn restore(&mut self, torn: bool, survey: &mut Survey) -> bool {
+        let nxt = self.end();
+        let last = nxt + MAX_WINDOW;
+        if torn || !self.out_of_order.is_sound(nxt + 1, last) {
+            self.out_of_order.clear();
+        }
+        if torn || !self.acks.is_sound() {
+            self.acks.clear();
+        }
+        let written = self.out_of_order.as_slice().last().map(|range| range.1.0);
+        let front = self.queue.first_position();
+        let claimed = survey.claim(&mut self.queue, front, written);
+        self.nxt = self.end() + u32::from(self.fin_received);
+        if self.nxt.since(self.acked) > MAX_WINDOW {
+            self.acked = self.nxt;
+        }
+        if !self.edge.is_within(self.nxt, last) {
+            self.edge = self.nxt;
+        }
+        claimed && self.scale <= MAX_SCALE && self.tuning.rtt <= ABSURD
+    }
+
     /// The peer's SYN has `irs`. A window that our SYN offered begins there.
     pub(super) fn start(&mut self, irs: Seq) {
         let offered = self.wnd();
         self.irs = irs;
         self.nxt = irs + 1;
+        self.queue = Queue::starting_at(self.nxt.0);
         self.edge = self.nxt + offered;
         self.acked = self.nxt;
+    }
+
+    /// The sequence number after the last byte in order.
+    pub(super) const fn end(&self) -> Seq {
+        Seq(self.queue.end_position())
     }
 
     /// Bytes the peer may send beyond `nxt`, as it knows.

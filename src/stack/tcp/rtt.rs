@@ -15,6 +15,9 @@ const MIN_MARGIN: Duration = Duration::from_millis(200);
 /// Linux's TCP_RTO_MAX.
 pub(super) const MAX_RTO: Duration = Duration::from_secs(120);
 
+/// No round trip takes so long: eleven days, in nanoseconds.
+pub(super) const ABSURD: u64 = 1_000_000_000_000_000;
+
 /// The estimator.
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -48,6 +51,11 @@ impl Rtt {
             timed: Maybe::NONE,
             retransmitted_at: Instant::from_nanos(0),
         }
+    }
+
+    /// Whether these can have been measured.
+    pub(super) const fn is_sound(&self) -> bool {
+        self.srtt <= ABSURD && self.rttvar <= ABSURD
     }
 
     /// Smoothed round-trip time; `None` before the first measurement.

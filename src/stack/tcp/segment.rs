@@ -10,16 +10,19 @@ pub const MAX_SPANS: usize = 8;
 
 /// What IP knows about a segment that arrives.
 #[derive(Clone, Copy, Debug)]
-pub struct IpInfo {
+pub struct IpInfo<'a> {
     /// Source address.
     pub source: Ipv4Addr,
     /// Destination address.
     pub destination: Ipv4Addr,
     /// Time to live it arrived with.
     pub ttl: u8,
-    /// Whether a segment to a port where nobody listens is answered with RST: whether the port is
-    /// ours.
+    /// Whether a segment of no connection is answered with RST: whether the port is ours alone.
     pub answer_unknown: bool,
+    /// Whether a SYN may open a connection: it is for us, of those who share the port.
+    pub opens: bool,
+    /// The bytes of its IP header and of its TCP header.
+    pub headers: [&'a [u8]; 2],
 }
 
 /// What IP knows about the way to a destination.

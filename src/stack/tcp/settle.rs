@@ -20,6 +20,9 @@ impl Tcp {
         }
         self.file(now, index, pool);
         self.list(index);
+        if let Some(tcb) = self.connections.get_mut(index) {
+            tcb.end_change();
+        }
         self.free_if_unowned(index, pool);
         while let Some(oldest) = self
             .time_waits
@@ -103,6 +106,7 @@ impl Tcp {
             if tcb.is_orphan() {
                 self.freed.push_back(tcb.id);
             }
+            self.saved_syns.forget(index);
             self.connections.remove(index);
         }
     }

@@ -9,10 +9,13 @@
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
+use super::congestion::is_segment_size;
 use super::kept::KeptOptions;
 use crate::stack::config::Limits;
 use crate::stack::plain::Maybe;
-use crate::stack::pool::{Pool, Queue};
+use crate::stack::pool::{Pool, in_order};
+use crate::stack::queue::Queue;
+use crate::stack::survey::Survey;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
@@ -22,6 +25,9 @@ pub(super) const DEFAULT_MSS: u16 = 536;
 const MIN_MSS: u16 = 48;
 /// The least the send queue's tuned bound starts with: what Linux's default amounts to in payload.
 const INITIAL_LIMIT: usize = 64 * 1024;
+
+/// RFC 7323 section 2.3: no window is larger.
+pub(super) const MAX_WINDOW: u32 = 1 << 30;
 
 /// Bytes a user below TCP_NOTSENT_LOWAT may queue in any case.
 const SUPER_PACKET: u32 = 64 * 1024;
@@ -106,11 +112,40 @@ impl Snd {
             limited_end: iss,
             sent_at: now,
             stalled_since: now,
-            queue: Queue::default(),
+            queue: Queue::starting_at((iss + 1).0),
             low_water: options.unsent_low_water.get().unwrap_or(u32::MAX),
             limit: options.send_buffer.get().unwrap_or(initial),
             tuned_limit: limits.tcp_wmem[2].max(initial),
         }
+    }
+
+    /// Makes whole what a killed process left. `una` counts where an acknowledgment had not come
+    /// through. False: this is not what a sender can be.
+    pub(super) fn restore(&mut self, synchronized: bool, survey: &mut Survey) -> bool {
+        let (first, end) = (self.base(), self.end());
+        let sent_end = end + u32::from(self.fin);
+        if synchronized && self.una == self.iss {
+            self.una = first;
+        }
+        let unacked = if synchronized { self.una } else { first };
+        let sane = unacked.is_within(first, sent_end)
+            && (sent_end.since(first) as i32) >= 0
+            && self.nxt.is_within(self.una, sent_end)
+            && is_segment_size(self.mss)
+            && self.scale <= super::rcv::MAX_SCALE
+            && self.wnd.max(self.max_wnd) <= MAX_WINDOW;
+        self.fin_acked = self.fin && self.una == sent_end;
+        for mark in [
+            &mut self.small_end,
+            &mut self.push_end,
+            &mut self.limited_end,
+        ] {
+            if !mark.is_within(self.una, sent_end) {
+                *mark = self.una;
+            }
+        }
+        let front = unacked.earlier(end).0;
+        sane && survey.claim(&mut self.queue, front, None)
     }
 
     pub(super) fn learn_mss(&mut self, option: Option<u16>) {
@@ -130,21 +165,17 @@ impl Snd {
     }
 
     /// The sequence number of the queue's first byte.
-    fn base(&self) -> Seq {
-        if self.una == self.iss {
-            self.iss + 1
-        } else {
-            self.una
-        }
+    const fn base(&self) -> Seq {
+        Seq(self.queue.first_position())
     }
 
     /// The sequence number after the queue's last byte: the FIN's, if there is one.
-    pub(super) fn end(&self) -> Seq {
-        self.base() + self.queue.len() as u32
+    pub(super) const fn end(&self) -> Seq {
+        Seq(self.queue.end_position())
     }
 
     /// Where `seq` is in the queue.
-    pub(super) fn offset(&self, seq: Seq) -> usize {
+    pub(super) const fn offset(&self, seq: Seq) -> usize {
         seq.since(self.base()) as usize
     }
 
@@ -154,7 +185,7 @@ impl Snd {
     }
 
     /// Bytes never sent.
-    pub(super) fn unsent(&self) -> u32 {
+    pub(super) const fn unsent(&self) -> u32 {
         let end = self.end();
         if self.nxt.is_before(end) {
             end.since(self.nxt)
@@ -164,7 +195,7 @@ impl Snd {
     }
 
     /// Whether a FIN is due that was never sent.
-    pub(super) fn fin_unsent(&self) -> bool {
+    pub(super) const fn fin_unsent(&self) -> bool {
         self.fin && !self.fin_acked && !self.nxt.is_after(self.end())
     }
 
@@ -228,11 +259,12 @@ impl Snd {
             ack.since(base)
         };
         let bytes = beyond.min(queued);
+        self.una = ack;
+        in_order();
         if beyond > queued {
             self.fin_acked = true;
         }
         self.queue.consume(pool, bytes as usize);
-        self.una = ack;
         if self.up.get().is_some_and(|up| !up.is_after(ack)) {
             self.up = Maybe::NONE;
         }

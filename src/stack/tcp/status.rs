@@ -56,6 +56,8 @@ pub struct TcpStatus {
     pub min_rtt: Option<Duration>,
     /// Retransmission timeout, with backoff.
     pub rto: Duration,
+    /// The highest rate to send at, in bytes a second.
+    pub pacing_rate: Option<u64>,
     /// Congestion window in bytes.
     pub cwnd: u32,
     /// Slow start threshold in bytes; `u32::MAX` before the first loss.
@@ -172,6 +174,7 @@ impl Tcb {
             srtt: self.rtt.smoothed().unwrap_or_default(),
             rttvar: self.rtt.variation(),
             min_rtt: self.rtt.minimum(),
+            pacing_rate: self.options.pacing_rate.get().filter(|&rate| rate > 0),
             rto: self.rtt.rto(),
             cwnd: self.window.cwnd(),
             ssthresh: self.window.ssthresh(),

@@ -88,6 +88,12 @@ impl Tables {
         }
     }
 
+    /// The listeners on a port, whatever their address.
+    pub(super) fn listeners_on(&self, port: u16) -> impl Iterator<Item = u32> {
+        let on = self.listeners.iter().filter(move |(key, _)| key.1 == port);
+        on.flat_map(|(_, found)| found.iter().copied())
+    }
+
     pub(super) fn insert_listener(&mut self, local: SocketAddrV4, index: u32) {
         let key = (*local.ip(), local.port());
         self.listeners.entry(key).or_default().push(index);

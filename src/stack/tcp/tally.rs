@@ -66,6 +66,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Whether there is room to count on.
+    pub(super) fn is_sound(&self) -> bool {
+        let counts = [self.acked, self.received, self.sent, self.sent_again];
+        let times = [self.busy, self.window_limited, self.buffer_limited];
+        let small = [self.duplicates, self.out_of_order];
+        counts.iter().chain(&times).all(|&count| count < 1 << 62)
+            && small.iter().all(|&count| count < 1 << 31)
+    }
+
     pub(super) fn count_in(&mut self, payload_len: usize, mss: u32) {
         let pieces = (payload_len as u32).div_ceil(mss.max(1));
         self.segments_in = self.segments_in.wrapping_add(pieces.max(1));

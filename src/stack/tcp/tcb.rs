@@ -14,14 +14,16 @@ use super::rtt::Rtt;
 use super::snd::Snd;
 use super::tally::Tally;
 use super::timers::{Deadlines, Timer};
+use super::timestamping::Timestamping;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::plain::{Maybe, Stored, Word};
-use crate::stack::pool::Pool;
+use crate::stack::pool::{Pool, in_order};
 use crate::stack::records::{Place, Record};
+use crate::stack::sink::Passing;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
-use crate::stack::wire::tcp::{Options, Timestamps};
+use crate::stack::wire::tcp::Options;
 
 /// Connection states (RFC 9293 section 3.3.2). LISTEN is a [`super::listener::Listener`]'s, and
 /// TIME-WAIT lasts in a [`super::time_wait::Remains`].
@@ -101,52 +103,6 @@ impl Word for Owner {
     }
 }
 
-/// Timestamps and PAWS (RFC 7323 sections 3 to 5).
-#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-pub(super) struct Timestamping {
-    pub(super) enabled: bool,
-    pub(super) _unused: [u8; 7],
-    /// Added to the clock in what is sent.
-    pub(super) offset: u32,
-    /// TS.Recent.
-    pub(super) recent: u32,
-    /// When TS.Recent was taken.
-    pub(super) recent_at: Instant,
-}
-
-impl Timestamping {
-    /// TSval of a segment sent now.
-    pub(super) const fn value(&self, now: Instant) -> u32 {
-        now.as_millis_wrapping().wrapping_add(self.offset)
-    }
-
-    /// The option of a segment sent now.
-    pub(super) fn option(&self, now: Instant) -> Option<Timestamps> {
-        self.enabled.then(|| Timestamps {
-            value: self.value(now),
-            echo: self.recent,
-        })
-    }
-
-    /// How long ago the timestamp that is echoed was sent, in whole milliseconds; what is absurd
-    /// counts as none.
-    pub(super) fn elapsed_since(&self, echo: u32, now: Instant) -> Duration {
-        const ABSURD: u32 = 1 << 20;
-        match self.value(now).wrapping_sub(echo) {
-            elapsed if elapsed < ABSURD => Duration::from_millis(u64::from(elapsed)),
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// RFC 7323 section 5.3 R1 and section 5.5: whether `value` is older than TS.Recent, unless
-    /// that is itself too old to say.
-    pub(super) fn is_old(&self, value: u32, now: Instant) -> bool {
-        const OUTDATED: Duration = Duration::from_secs(24 * 24 * 3600);
-        (value.wrapping_sub(self.recent) as i32) < 0 && now.since(self.recent_at) < OUTDATED
-    }
-}
-
 /// What has to be done about a connection once its present event is through; see
 /// [`super::Tcp::settle`].
 #[derive(Clone, Copy, Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -195,6 +151,13 @@ pub(super) struct Tcb {
     pub(super) deadlines: Deadlines,
     pub(super) options: KeptOptions,
     pub(super) state: State,
+    /// An event is being processed; written before and after. What the peer and the user rely on holds
+    /// at every moment, by the order of the stores; what is estimated and scheduled may not.
+    pub(super) under_change: bool,
+    /// Whether bytes are on their way to or from the user.
+    pub(super) passing: Passing,
+    /// Bytes were passed on that the user, as far as is known, has not read.
+    pub(super) passed_unread: bool,
     /// Both sides may send SACK blocks (RFC 2018).
     pub(super) sack: bool,
     /// Windows are scaled (RFC 7323 section 2).
@@ -205,7 +168,7 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    pub(super) _unused: [u8; 6],
+    pub(super) _unused: [u8; 3],
     /// Segments sent again in all.
     pub(super) retransmits: u32,
     /// Why the connection ended; taken by the user once.
@@ -218,6 +181,8 @@ pub(super) struct Tcb {
     pub(super) heard: Instant,
     /// When the last challenge ACK was sent.
     pub(super) challenged: Maybe<Instant>,
+    /// Until when data waits, for the rate's sake.
+    pub(super) paced_until: Instant,
 }
 
 /// What a new connection is made of.
@@ -274,13 +239,17 @@ impl Tcb {
             was_established: false,
             error: Maybe::NONE,
             soft_error: Maybe::NONE,
-            _unused: [0; 6],
+            under_change: false,
+            passing: Passing::default(),
+            passed_unread: false,
+            _unused: [0; 3],
             retries: 0,
             probes: 0,
             retransmits: 0,
             tally: Tally::default(),
             heard: opening.now,
             challenged: Maybe::NONE,
+            paced_until: opening.now,
         };
         tcb.marks.syn = true;
         tcb.marks.output = true;
@@ -334,6 +303,21 @@ impl Tcb {
         self.arm_keepalive(now);
     }
 
+    /// The state that follows from which FINs are due, acknowledged, received.
+    pub(super) const fn state_by_fins(&self) -> State {
+        let (received, acked) = (self.rcv.fin_received, self.snd.fin_acked);
+        match self.state {
+            State::Established | State::SynReceived if received => State::CloseWait,
+            State::Established if self.snd.fin => State::FinWait1,
+            State::FinWait1 if acked => State::FinWait2,
+            State::FinWait1 if received => State::Closing,
+            State::FinWait2 if received => State::TimeWait,
+            State::CloseWait if self.snd.fin => State::LastAck,
+            State::Closing if acked => State::TimeWait,
+            state => state,
+        }
+    }
+
     pub(super) fn arm_keepalive(&mut self, now: Instant) {
         if self.options.keepalive && self.state.is_synchronized() {
             let at = self.heard + self.options.keep_idle.get();
@@ -345,8 +329,9 @@ impl Tcb {
 
     /// Ends the connection; what was received stays readable.
     pub(super) fn end(&mut self, pool: &mut Pool, error: Option<Error>) {
-        self.state = State::Closed;
         self.error = error.or(self.error.get()).into();
+        in_order();
+        self.state = State::Closed;
         self.snd.queue.clear(pool);
         self.rcv.forget_out_of_order(pool);
         self.deadlines.stop_all();
@@ -360,6 +345,25 @@ impl Tcb {
     pub(super) fn reset(&mut self, pool: &mut Pool, error: Option<Error>) {
         self.marks.reset = true;
         self.end(pool, error);
+    }
+
+    /// An event begins.
+    pub(super) fn begin_change(&mut self) {
+        self.under_change = true;
+        in_order();
+    }
+
+    /// It is through.
+    pub(super) fn end_change(&mut self) {
+        in_order();
+        self.under_change = false;
+    }
+
+    /// `count` bytes have come to the user, if they were on their way.
+    pub(super) fn end_passing(&mut self, count: usize) {
+        if self.passing.end() && count > 0 {
+            self.passed_unread = true;
+        }
     }
 
     /// TCP_DEFER_ACCEPT: whether the handshake may wait for data after so many timeouts.

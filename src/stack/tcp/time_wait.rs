@@ -9,7 +9,8 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::arrives::Segment;
 use super::reply::Reply;
-use super::tcb::{Tcb, Timestamping};
+use super::tcb::Tcb;
+use super::timestamping::Timestamping;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::records::{Area, Place, Record, Records};
 use crate::stack::time::Instant;
@@ -142,6 +143,27 @@ impl TimeWaits {
             records: Records::create(area),
             expiry: VecDeque::new(),
         }
+    }
+
+    /// Those that lie in `area`, and how many places there were damaged.
+    pub(super) fn open(area: Area, now: Instant) -> (Self, usize) {
+        let (mut records, damaged) = Records::<Remains>::open(area);
+        let mut expiry = Vec::with_capacity(records.len());
+        for index in records.indices().collect::<Vec<_>>() {
+            if let Some(remains) = records.get_mut(index) {
+                remains.expires = remains.expires.min(now + LENGTH);
+                expiry.push((remains.expires, index, remains.place.generation));
+            }
+        }
+        expiry.sort_unstable();
+        let expiry = expiry.into();
+        (Self { records, expiry }, damaged)
+    }
+
+    /// All, with their indices.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Remains)> {
+        let index = |index| Some((index, self.records.get(index)?));
+        self.records.indices().filter_map(index)
     }
 
     /// How many there can be.

@@ -38,6 +38,8 @@ impl Tcb {
                 Timer::Cork => self.snd.push_end = self.snd.end(),
                 Timer::KeepAlive => self.keepalive_timeout(cx),
                 Timer::Linger => self.linger_timeout(cx.pool),
+                // What waited may go: that it has output is marked already.
+                Timer::Pace => {}
             }
         }
     }

@@ -24,16 +24,19 @@ pub(super) enum Timer {
     KeepAlive,
     /// The peer's FIN, when nobody is left to read.
     Linger,
+    /// The time to send at the rate that is allowed.
+    Pace,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Retransmit,
         Self::Persist,
         Self::DelayedAck,
         Self::Cork,
         Self::KeepAlive,
         Self::Linger,
+        Self::Pace,
     ];
 }
 

@@ -30,8 +30,8 @@ impl Rcv {
     }
 
     /// The sequence number of the first byte in the queue.
-    fn front(&self) -> Seq {
-        self.nxt - u32::from(self.fin_received) - self.queue.len() as u32
+    const fn front(&self) -> Seq {
+        Seq(self.queue.first_position())
     }
 
     /// Bytes were taken from the queue: the urgent one may have been among them.

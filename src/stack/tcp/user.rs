@@ -1,6 +1,6 @@
 //! User calls (RFC 9293 sections 3.10.1 to 3.10.6): OPEN, SEND, RECEIVE, CLOSE, ABORT, STATUS.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Tcp;
 use super::config::TcpOptions;
@@ -14,7 +14,7 @@ use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::plain::Maybe;
-use crate::stack::pool::Pool;
+use crate::stack::pool::{Pool, in_order};
 use crate::stack::time::Instant;
 
 impl Tcp {
@@ -192,12 +192,35 @@ impl Tcp {
         };
         let count = count.min(tcb.rcv.queue.len());
         tcb.rcv.queue.consume(pool, count);
+        tcb.end_passing(count);
         tcb.rcv.pass_urgent();
         tcb.rcv
             .consumed(now, count, tcb.options.receive_buffer.get().is_some());
         if tcb.state.receives() && tcb.rcv.update_is_due() {
             tcb.acknowledge_now();
             self.settle(now, id.index, pool);
+        }
+    }
+
+    /// Bytes are about to be moved between a connection and its user, by a road on which others see
+    /// them.
+    pub fn begin_passing(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.passing.begin();
+        }
+    }
+
+    /// None were, or they have been sent.
+    pub fn end_passing(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.end_passing(0);
+        }
+    }
+
+    /// The user has read all that was passed on.
+    pub fn all_read(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.passed_unread = false;
         }
     }
 
@@ -229,16 +252,7 @@ impl Tcp {
         let Some(tcb) = self.connection_mut(id) else {
             return;
         };
-        tcb.owner = Owner::Nobody.into();
-        let unread = !tcb.rcv.queue.is_empty();
-        let no_wait = tcb.state == State::FinWait2 && tcb.options.linger2.get().is_none();
-        if tcb.state.is_synchronized() && (unread || no_wait) {
-            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
-            tcb.reset(pool, None);
-        } else {
-            tcb.close_write(pool);
-            tcb.arm_linger(now);
-        }
+        tcb.close(now, pool);
         self.settle(now, id.index, pool);
     }
 
@@ -310,6 +324,7 @@ impl Tcp {
             listener.options = options.into();
         }
         if let Some(tcb) = self.connection_mut(id) {
+            tcb.begin_change();
             tcb.change_options(now, options);
             let congestion = options.congestion.unwrap_or(default_congestion);
             tcb.window.set_algorithm(congestion);
@@ -327,6 +342,16 @@ impl Tcp {
         self.listeners.iter().map(|listener| listener.id)
     }
 
+    /// The addresses of listeners that share a port (SO_REUSEPORT).
+    pub fn sharing_listeners(&self, port: u16) -> Vec<Ipv4Addr> {
+        let found = self.tables.listeners_on(port);
+        let listeners = found.filter_map(|index| self.listeners.get(index));
+        listeners
+            .filter(|listener| listener.options.reuse_port)
+            .map(|listener| *listener.local.get().ip())
+            .collect()
+    }
+
     /// How many connections are in TIME-WAIT.
     pub const fn time_wait_len(&self) -> usize {
         self.time_waits.len()
@@ -342,6 +367,21 @@ impl Tcb {
         }
     }
 
+    /// The user is gone. What is left of that after the first store is made up for by who adopts it.
+    pub(super) fn close(&mut self, now: Instant, pool: &mut Pool) {
+        self.owner = Owner::Nobody.into();
+        in_order();
+        let unread = !self.rcv.queue.is_empty();
+        let no_wait = self.state == State::FinWait2 && self.options.linger2.get().is_none();
+        if self.state.is_synchronized() && (unread || no_wait) {
+            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
+            self.reset(pool, None);
+        } else {
+            self.close_write(pool);
+            self.arm_linger(now);
+        }
+    }
+
     /// The user sends nothing more.
     fn close_write(&mut self, pool: &mut Pool) {
         self.marks.output = true;
@@ -350,13 +390,10 @@ impl Tcb {
             State::SynSent => self.end(pool, None),
             // "Queue for processing after entering ESTABLISHED state."
             State::SynReceived => self.snd.fin = true,
-            State::Established => {
-                self.state = State::FinWait1;
+            State::Established | State::CloseWait => {
                 self.snd.fin = true;
-            }
-            State::CloseWait => {
-                self.state = State::LastAck;
-                self.snd.fin = true;
+                in_order();
+                self.state = self.state_by_fins();
             }
             _ => {}
         }

@@ -42,6 +42,7 @@ impl Stack {
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
             segment: arrival.segment,
+            stamp: arrival.stamp,
             drops: 0,
         };
         if self.interface.is_broadcast(datagram.to) {
@@ -49,6 +50,11 @@ impl Stack {
                 self.deliver(id, &datagram, data, sink);
             }
         } else if let Some(id) = self.udp.find(local, datagram.from) {
+            let shares = !arrival.looped && self.udp.get(id).is_some_and(super::Socket::shares);
+            let takes = || self.shared_ports.takes(Protocol::Udp, local, datagram.from);
+            if shares && !takes() {
+                return self.counters.drop(Drop::PortNotOwned);
+            }
             self.deliver(id, &datagram, data, sink);
         } else {
             self.counters.drop(Drop::UdpNoSocket);
@@ -69,6 +75,7 @@ impl Stack {
             ttl: 64,
             tos: 0,
             segment: 0,
+            stamp: 0,
             drops: 0,
         };
         match self.udp.find(local, from) {

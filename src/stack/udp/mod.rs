@@ -28,7 +28,8 @@ use super::dirty::Dirty;
 use super::error::Error;
 use super::ids::{Kind, SocketId};
 use super::outbox::Owner;
-use super::pool::{Pool, Queue};
+use super::pool::Pool;
+use super::queue::Queue;
 use super::random::Keyed;
 use super::sink::Datagram;
 use super::slab::Slab;
@@ -84,6 +85,11 @@ impl Socket {
         self.options = *options;
         self.receive_buffer = options.receive_buffer.unwrap_or(limits.rmem_default);
         self.send_buffer = options.send_buffer.unwrap_or(limits.wmem_default);
+    }
+
+    /// Whether others may have what is sent to its address.
+    fn shares(&self) -> bool {
+        self.options.reuse_port && self.remote.is_none()
     }
 
     /// What its queue costs.
@@ -167,6 +173,15 @@ impl Udp {
         fitting
             .nth(self.keyed.hash_one(remote) as usize % count)
             .copied()
+    }
+
+    /// The addresses of sockets without a peer that share a port (SO_REUSEPORT).
+    pub(super) fn sharing_sockets(&self, port: u16) -> Vec<Ipv4Addr> {
+        let sockets = self.with_port(port).iter().filter_map(|&id| self.get(id));
+        sockets
+            .filter(|socket| socket.shares())
+            .map(|socket| *socket.local.ip())
+            .collect()
     }
 
     /// Whether some socket is there for a datagram from `remote` to `local`.

@@ -7,11 +7,12 @@ use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::{Config, Congestion, Limits};
 use crate::stack::counters::Drop;
-use crate::stack::ethernet::Checksum;
+use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::routes::{Egress, Route};
 use crate::stack::sink::{NoSink, Sink};
+use crate::stack::tcp::Restored;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::stack::wire::checksum::Sum;
@@ -53,25 +54,30 @@ impl Host {
         region: &'static mut [u8],
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let mut config = Config {
-            hardware_address: hardware(address),
-            mtu: 1500,
-            own_address: true,
-            loopback: false,
-            super_packets: true,
-            congestion: Congestion::Cubic,
-            limits: Limits::default(),
-            secret: [address.octets()[3]; 16],
-            seed: u64::from(address.to_bits()),
-        };
+        let mut config = config(address);
         change(&mut config);
-        let mut stack = Stack::new(config, Memory::create(region).expect("room for all"));
+        let stack = Stack::new(config, Memory::create(region).expect("room for all"));
+        let now = Instant::from_nanos(1_000_000_000_000);
+        Self::with_routes(stack, now, address)
+    }
+
+    /// A stack that goes on with what another at `address` left in its region.
+    pub(crate) fn restored(
+        address: Ipv4Addr,
+        region: &'static mut [u8],
+        now: Instant,
+    ) -> (Self, Restored) {
+        let memory = Memory::open(region).expect("a memory file");
+        let (stack, restored) = Stack::restore(config(address), memory, now);
+        (Self::with_routes(stack, now, address), restored)
+    }
+
+    fn with_routes(mut stack: Stack, now: Instant, address: Ipv4Addr) -> Self {
         stack.set_addresses(&[Ipv4Cidr::new(address, 24)]);
         stack.set_routes(vec![
             route(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0), Some(ROUTER)),
             route(Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, 0), 24), None),
         ]);
-        let now = Instant::from_nanos(1_000_000_000_000);
         Self {
             stack,
             now,
@@ -104,7 +110,7 @@ impl Host {
     /// The same, with a sink.
     pub(crate) fn receive_into(&mut self, frame: &[u8], sink: &mut dyn Sink) {
         self.stack
-            .receive_frame(self.now, frame, Checksum::Verify, 0, sink);
+            .receive_frame(self.now, frame, Facts::plain(Checksum::Verify), sink);
     }
 
     /// What the stack sends now, cut and summed as the link would.
@@ -152,6 +158,20 @@ impl Host {
         let datagram = self.stack.udp_receive(id, &mut buffer)?;
         buffer.truncate(datagram.len);
         Some(buffer)
+    }
+}
+
+fn config(address: Ipv4Addr) -> Config {
+    Config {
+        hardware_address: hardware(address),
+        mtu: 1500,
+        own_address: true,
+        loopback: false,
+        super_packets: true,
+        congestion: Congestion::Cubic,
+        limits: Limits::default(),
+        secret: [address.octets()[3]; 16],
+        seed: u64::from(address.to_bits()),
     }
 }
 

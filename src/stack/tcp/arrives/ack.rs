@@ -59,6 +59,11 @@ impl Tcb {
         let ack = segment.repr.ack;
         if !ack.is_after(self.snd.una) || ack.is_after(self.snd.nxt) {
             cx.counters.count(Counter::BadAck);
+            if !cx.alone {
+                // The peer goes on with another stack, which has answered the same SYN.
+                self.end(cx.pool, None);
+                return ControlFlow::Break(());
+            }
             let len = segment.len();
             cx.replies.push(Reply::reset_for(
                 self.local.get(),

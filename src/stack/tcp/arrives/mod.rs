@@ -21,12 +21,13 @@ use super::counters::Counters;
 use super::reply::Replies;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
+use crate::stack::sink::Passing;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{Flags, Repr};
 
-/// Who takes in-order payload before it is queued; gives how many bytes were taken.
-pub type Deliver<'a> = dyn FnMut(SocketId, &[u8]) -> usize + 'a;
+/// Who takes in-order payload before it is queued, as [`Sink::deliver`](crate::stack::sink::Sink).
+pub type Deliver<'a> = dyn FnMut(SocketId, &[u8], &mut Passing) -> usize + 'a;
 
 /// What a segment meets besides its connection.
 pub(super) struct Arrival<'a> {
@@ -37,6 +38,8 @@ pub(super) struct Arrival<'a> {
     pub(super) counters: &'a mut Counters,
     /// Whether the listener this connection came from, if any, can take it.
     pub(super) accept_room: bool,
+    /// No other stack shares the port.
+    pub(super) alone: bool,
 }
 
 /// A segment: its header, and what of it is not yet done with.

@@ -6,6 +6,7 @@ use core::ops::ControlFlow;
 use super::{Arrival, Segment};
 use crate::stack::error::Error;
 use crate::stack::plain::Maybe;
+use crate::stack::pool::in_order;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
@@ -169,32 +170,25 @@ impl Tcb {
         if self.rcv.fin_received || self.rcv.fin_at.get() != Some(self.rcv.nxt) {
             return ControlFlow::Continue(());
         }
+        self.rcv.fin_received = true;
+        in_order();
         self.rcv.nxt += 1;
         self.tally.received += 1;
-        self.rcv.fin_received = true;
         self.marks.dirty = true;
         self.rcv.forget_out_of_order(cx.pool);
         self.rcv.acks.push_cumulative(self.rcv.nxt);
         self.marks.output = true;
-        self.state = match self.state {
-            State::Established | State::SynReceived => State::CloseWait,
-            State::FinWait1 => State::Closing,
-            State::FinWait2 => State::TimeWait,
-            other => other,
-        };
+        self.state = self.state_by_fins();
         ControlFlow::Continue(())
     }
 
     /// Our FIN was acknowledged.
     pub(super) fn fin_acknowledged(&mut self, cx: &mut Arrival<'_>) {
-        match self.state {
-            State::FinWait1 => {
-                self.state = State::FinWait2;
-                self.arm_linger(cx.now);
-            }
-            State::Closing => self.state = State::TimeWait,
-            State::LastAck => self.end(cx.pool, None),
-            _ => {}
+        if self.state == State::LastAck {
+            self.end(cx.pool, None);
+        } else {
+            self.state = self.state_by_fins();
+            self.arm_linger(cx.now);
         }
     }
 

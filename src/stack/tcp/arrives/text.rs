@@ -4,6 +4,7 @@ use core::ops::ControlFlow;
 
 use super::{Arrival, Segment};
 use crate::stack::plain::Maybe;
+use crate::stack::pool::in_order;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
 use crate::stack::tcp::tcb::Tcb;
@@ -83,16 +84,21 @@ impl Tcb {
         let mut len = 0;
         let direct = self.rcv.urgent == Maybe::NONE;
         if was_empty && !filled_hole && direct {
-            len = (cx.deliver)(self.id, text.bytes).min(text.bytes.len());
+            len = (cx.deliver)(self.id, text.bytes, &mut self.passing).min(text.bytes.len());
+            self.rcv.queue.pass(len);
+            in_order();
+            self.rcv.nxt = self.rcv.end();
+            self.end_passing(len);
             self.rcv
                 .consumed(cx.now, len, self.options.receive_buffer.get().is_some());
         }
         let rest = &text.bytes[len..];
         let queued = self.rcv.queue.append(cx.pool, rest);
+        in_order();
         if queued < rest.len() {
             cx.counters.count(Counter::PoolFull);
         }
-        self.rcv.nxt += (len + queued) as u32;
+        self.rcv.nxt = self.rcv.end();
         self.tally.received += (len + queued) as u64;
         if filled_hole {
             self.join_out_of_order();
@@ -111,7 +117,7 @@ impl Tcb {
         if let Some((_, end)) = self.rcv.out_of_order.find(self.rcv.nxt) {
             self.rcv.queue.extend(end.since(self.rcv.nxt) as usize);
             self.tally.received += u64::from(end.since(self.rcv.nxt));
-            self.rcv.nxt = end;
+            self.rcv.nxt = self.rcv.end();
         }
         self.rcv.forget_before_nxt();
     }
@@ -124,8 +130,9 @@ impl Tcb {
             if offered == 0 {
                 break;
             }
-            let taken = (cx.deliver)(self.id, front).min(offered);
+            let taken = (cx.deliver)(self.id, front, &mut self.passing).min(offered);
             self.rcv.queue.consume(cx.pool, taken);
+            self.end_passing(taken);
             self.rcv
                 .consumed(cx.now, taken, self.options.receive_buffer.get().is_some());
             if taken < offered {

@@ -13,6 +13,7 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use self::cubic::Cubic;
 use self::reno::Reno;
+use super::snd::MAX_WINDOW;
 use crate::stack::plain::Word;
 use crate::stack::time::Instant;
 
@@ -43,6 +44,11 @@ impl Word for Congestion {
     fn from_word(word: u64) -> Self {
         Self::try_read_from_bytes(&[word as u8]).unwrap_or(Self::Cubic)
     }
+}
+
+/// Whether a segment's payload can be so long.
+pub(super) const fn is_segment_size(mss: u32) -> bool {
+    mss > 0 && mss <= u16::MAX as u32
 }
 
 /// RFC 6928: ten segments, though not more than fit 14,600 bytes if segments are large.
@@ -87,6 +93,11 @@ impl Window {
             algorithm: congestion,
             _unused: [0; 7],
         }
+    }
+
+    /// Whether a window can be like this.
+    pub(super) fn is_sound(&self) -> bool {
+        is_segment_size(self.mss) && self.cwnd >= self.mss && self.cwnd <= MAX_WINDOW
     }
 
     pub(super) const fn cwnd(&self) -> u32 {
@@ -146,7 +157,7 @@ impl Window {
             };
             self.cwnd = self.cwnd.saturating_add(growth);
         }
-        self.cwnd = self.cwnd.min(1 << 30);
+        self.cwnd = self.cwnd.min(MAX_WINDOW);
     }
 
     /// Loss was found while `flight` bytes were out (RFC 5681 section 3.2).

@@ -1,0 +1,126 @@
+/* Listeners whose connections are accepted by another process than the one that made them: one that was forked, one
+ * that was executed, also with an environment of its own, one that received the descriptor; while their maker lives, and
+ * when it is gone. */
+#include "check.h"
+
+#define RECEIVED 100 /* where an executed program finds its listener */
+
+/* Three clients come. */
+static void come(int fd)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		peer("connect %d", port_of(fd));
+}
+
+/* Accepts them one after the other. */
+static void accept_all(const char *who, int fd)
+{
+	struct sockaddr_in a;
+	socklen_t length = sizeof a;
+	int i, connection, known;
+
+	for (i = 0; i < 3; i++) {
+		say("%s: %s", who, poll_flags(wait_for(fd, POLLIN)));
+		connection = accept(fd, SA(a), &length);
+		say("%s: accepted from %s", who, connection < 0 ? name_of(errno) : inet_ntoa(a.sin_addr));
+		close(connection);
+	}
+	length = sizeof a;
+	known = !getsockname(fd, SA(a), &length);
+	say("%s: own address %s", who, known && a.sin_family == AF_INET ? inet_ntoa(a.sin_addr) : "unknown");
+	fflush(stdout);
+}
+
+static void wait_for_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		die("the child");
+}
+
+static pid_t forked(void)
+{
+	fflush(stdout);
+	return fork();
+}
+
+/* Executes this program anew, with nothing of this one's environment. */
+static void become_second(const char *self, int fd, const char *who)
+{
+	dup2(fd, RECEIVED);
+	close(fd);
+	execve(self, (char *const[]){ (char *)self, (char *)who, NULL }, (char *const[]){ "LISTENER=100", NULL });
+	_exit(127);
+}
+
+static void executed(const char *self)
+{
+	int fd = listening(6400, 5);
+	pid_t pid;
+
+	come(fd);
+	if ((pid = forked()) == 0)
+		become_second(self, fd, "executed");
+	wait_for_child(pid);
+	come(fd);
+	accept_all("its maker", fd);
+	close(fd);
+}
+
+static void passed(void)
+{
+	int pair[2], fd;
+	pid_t pid;
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	pid = forked();
+	if (pid == 0) {
+		accept_all("receiver", take_passed(pair[1]));
+		_exit(0);
+	}
+	fd = listening(6401, 5);
+	come(fd);
+	pass(pair[0], fd);
+	wait_for_child(pid);
+	close(fd);
+}
+
+/* As servers go into the background and later start their successor: maker, server and successor. */
+static void succeeded(const char *self)
+{
+	int until[2], fd;
+	pid_t pid;
+	char b;
+
+	if (pipe(until))
+		die("pipe");
+	if ((pid = forked()) == 0) {
+		fd = listening(6402, 5);
+		if (forked() != 0)
+			_exit(0);
+		come(fd);
+		accept_all("server", fd);
+		if (forked() != 0)
+			_exit(0);
+		come(fd);
+		become_second(self, fd, "successor");
+	}
+	wait_for_child(pid);
+	close(until[1]);
+	if (read(until[0], &b, 1) != 0)
+		die("read");
+}
+
+int main(int count, char **arguments)
+{
+	if (count > 1) {
+		accept_all(getenv("LISTENER") ? arguments[1] : "stranger", RECEIVED);
+		return 0;
+	}
+	executed(arguments[0]);
+	passed();
+	succeeded(arguments[0]);
+}

@@ -1,0 +1,77 @@
+//! The side that makes sockets for others: a keeper, and any process for those forked from it.
+
+use once_cell::sync::OnceCell;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::super::door::Visit;
+use super::super::family::Name;
+use super::super::{EndpointId, Engine};
+use super::words::{Create, Reply, Request};
+use crate::sys::pair;
+
+/// Makes the socket that a user wants: its endpoint and the program's descriptor. `None`: only the
+/// kernel can serve its first address.
+pub type Creator =
+    fn(&mut Engine, &Create, user: u32) -> Result<Option<(EndpointId, OwnedFd)>, Errno>;
+
+static CREATOR: OnceCell<Creator> = OnceCell::new();
+
+/// Has sockets for others made by `creator`.
+pub fn on_create(creator: Creator) {
+    // All calls name the same one.
+    let _ = CREATOR.set(creator);
+}
+
+/// A request's answer, and the descriptor that goes with it.
+pub(super) type Answer = (Reply, Option<OwnedFd>);
+
+/// Answers one who may be served.
+pub(super) fn answer(engine: &mut Engine, user: u32, request: &Request) -> Result<Answer, Errno> {
+    match request {
+        Request::Hello { interface } => {
+            if !interface.is_empty() && !engine.is_driven(interface.as_bytes()) {
+                return Err(Errno::NODEV);
+            }
+            Ok((Reply::Done, None))
+        }
+        Request::Create(wanted) => {
+            let creator = CREATOR.get().ok_or(Errno::OPNOTSUPP)?;
+            let made = creator(engine, wanted, user)?;
+            engine.finish_pass();
+            Ok(match made {
+                None => (Reply::Kernel, None),
+                Some((endpoint, program)) => {
+                    let engine = engine.id;
+                    (Reply::Created(Name { engine, endpoint }), Some(program))
+                }
+            })
+        }
+    }
+}
+
+/// Sends an answer.
+pub(super) fn reply(visit: &Visit, answer: Result<Answer, Errno>) {
+    let (reply, descriptor) = answer.unwrap_or_else(|errno| (Reply::Refused(errno), None));
+    let message = reply.encode();
+    // Who does not take it has gone, and the socket with him.
+    let _ = match &descriptor {
+        Some(fd) => pair::give_descriptor(&visit.client, &message, fd.as_fd()),
+        None => pair::give(&visit.client, &message),
+    };
+}
+
+/// Serves a process forked from this one that may not have a stack of its own any more, as if it had
+/// asked a keeper; false: it asks something else. It shows that it is one by its lifeline.
+pub(in crate::driver) fn serve_forked(engine: &mut Engine, visit: &Visit) -> bool {
+    let Some(request) = Request::decode(&visit.message) else {
+        return false;
+    };
+    let line = visit.descriptor.as_ref();
+    let answer = match line.is_some_and(|line| engine.is_lifeline(line)) {
+        true => self::answer(engine, visit.user, &request),
+        false => Err(Errno::ACCESS),
+    };
+    reply(visit, answer);
+    true
+}

@@ -1,0 +1,179 @@
+//! The keeper: a process that serves sockets of programs which may not open a packet socket.
+//!
+//! `sidestack keeper` loads the library and calls it ([`run`]). The process has an engine like any
+//! other and drives it all its life; what is special about it is its *door*, where programs ask for
+//! sockets.
+//!
+//! ```text
+//!   program                               keeper
+//!     │ socket(2): a kernel socket, for now
+//!     │ first address ── Create ────────► \0sidestack/keeper/<uid>     (door)
+//!     │              ◄── the program's end ──                         makes pair and endpoint
+//!     │ bind, connect, listen, options ─► \0sidestack/stack/<engine>   (the family's desk)
+//!     └ bytes ════════ pair ════════════► engine ──► packet socket
+//! ```
+//!
+//! So a socket that was asked for is a socket of another process's stack, as one inherited from it
+//! would be ([`family`](super::family)), and needs nothing more. While it has no address, nobody
+//! knows whether the stack or the kernel is to serve it: it is a kernel socket then, and stays one
+//! if the keeper says so.
+//!
+//! Any process serves those forked from it in the same way, at its desk, if they have given up the right
+//! since: who holds its lifeline ([`lifeline`](super::lifeline)) need not be admitted.
+//!
+//! 1. Who asks is known by SO_PEERCRED of his connection. Served are root, the keeper's own user, and
+//!    users whom the administrator has admitted (`--allow-user`).
+//! 2. Who is asked is known likewise: a program asks a keeper of root, or one of its own user.
+//! 3. A request is one message, its answer one message, on a connection of its own. Connections that
+//!    have not asked yet are bounded for each user, and none of them is waited for.
+//! 4. SIGTERM, SIGINT and SIGHUP end it in order: no new requests, and an heir serves what is open. One
+//!    that was given its listening descriptor (`--listener`) ends by itself after a minute in which
+//!    it had nothing to do; it has no engine of its own.
+//!
+//! Another kind of request is another variant of [`Request`] (words.rs: its letter, and what follows
+//! it), and an arm in [`Keeper::receive`] or [`host::answer`]; descriptors that come with a message are in
+//! [`Visit`]. A connection is closed with its answer; what is to last keeps
+//! a duplicate of it.
+
+mod client;
+mod host;
+mod plan;
+mod words;
+
+pub(super) use client::{Answered, greet};
+pub use client::{Served, ask};
+pub use host::on_create;
+pub(super) use host::serve_forked;
+pub use plan::Plan;
+pub use words::{Create, First};
+
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::door::{Door, Visit};
+use super::seat::{Seat, poll_with_own};
+use super::{Engine, Guard, lock, process, start};
+use crate::control::log;
+use crate::sys::wait::{entry, poll_for};
+use crate::sys::{clock, local, signal, words as errors};
+use words::{LONGEST, Request};
+
+/// After how long without anything to do a keeper ends that nobody started by hand.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The name under which the keeper of `user` is asked.
+fn name_of(user: u32) -> String {
+    format!("sidestack/keeper/{user}")
+}
+
+/// What the process does until a signal ends it; its exit status.
+pub fn run(plan: Plan) -> i32 {
+    crate::sys::process::note_id();
+    match Keeper::open(plan) {
+        Ok(mut keeper) => {
+            keeper.serve();
+            drop(keeper);
+            process::finish(&[]);
+            0
+        }
+        Err(reason) => {
+            log::error(format_args!("{reason}; there is no keeper"));
+            1
+        }
+    }
+}
+
+struct Keeper {
+    plan: Plan,
+    door: Door,
+    /// Readable when a signal asks the keeper to end.
+    signals: OwnedFd,
+    /// When it had something to do last, in monotonic nanoseconds.
+    busy_at: u64,
+}
+
+impl Keeper {
+    fn open(mut plan: Plan) -> Result<Self, String> {
+        let explain = |what: &str, errno| format!("{what}: {}", errors::of(errno));
+        let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
+            .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
+        let door = match plan.listener.take() {
+            Some(listener) => Door::new(listener),
+            None => {
+                start::start_with(core::mem::take(&mut plan.settings))?;
+                Door::open(&name_of(local::own_user()))
+            }
+        };
+        let door = door.map_err(|errno| match errno {
+            Errno::ADDRINUSE => {
+                "a keeper of this user runs already in this network namespace".into()
+            }
+            errno => explain("cannot listen for programs", errno),
+        })?;
+        Ok(Self {
+            plan,
+            door,
+            signals,
+            busy_at: clock::monotonic(),
+        })
+    }
+
+    fn serve(&mut self) {
+        let mut engine = lock();
+        if let Some(engine) = &mut engine {
+            engine.seat = Seat::Background;
+            if let Some(most) = self.plan.sockets {
+                engine.endpoints.guests.most = most;
+            }
+        }
+        while self.wait(engine.as_mut()) {
+            for visit in self.door.visits(LONGEST) {
+                self.busy_at = clock::monotonic();
+                self.receive(engine.as_deref_mut(), &visit);
+            }
+            if self.is_idle(engine.as_deref()) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there may be something to do, and serves the stack; whether to go on.
+    fn wait(&self, engine: Option<&mut Guard>) -> bool {
+        let timeout = self.plan.ends_when_idle.then_some(IDLE);
+        let mut own = [
+            entry(self.door.as_fd().as_raw_fd(), libc::POLLIN),
+            entry(self.signals.as_raw_fd(), libc::POLLIN),
+        ];
+        let waited = match engine {
+            None => poll_for(&mut own, timeout, None).map(drop),
+            Some(guard) => {
+                guard.set_alarm();
+                let all = guard.all_descriptors();
+                let ready = guard.unlocked(|| poll_with_own(all, &mut own, timeout, None));
+                ready.map(|ready| guard.pass(ready, None))
+            }
+        };
+        own[1].revents == 0 && matches!(waited, Ok(()) | Err(Errno::INTR))
+    }
+
+    /// Whether it is time to go.
+    fn is_idle(&self, engine: Option<&Engine>) -> bool {
+        let idle = clock::monotonic().saturating_sub(self.busy_at) >= IDLE.as_nanos() as u64;
+        let unused = |engine: &Engine| !engine.has_sockets() && engine.stack.tcp_is_done();
+        self.plan.ends_when_idle && idle && engine.is_none_or(unused)
+    }
+
+    /// Reads a visitor's request and answers it.
+    fn receive(&self, engine: Option<&mut Engine>, visit: &Visit) {
+        let Some(request) = Request::decode(&visit.message) else {
+            return;
+        };
+        let answer = match engine {
+            None => Err(Errno::OPNOTSUPP),
+            Some(_) if !self.plan.admits(visit.user) => Err(Errno::ACCESS),
+            Some(engine) => host::answer(engine, visit.user, &request),
+        };
+        host::reply(visit, answer);
+    }
+}

@@ -1,0 +1,82 @@
+//! Sockets of a process that a keeper serves (see the driver's `keeper`).
+//!
+//! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
+//! stack's, or leaves it the kernel's; what was said of it before is said again there.
+
+use rustix::fd::{AsRawFd, RawFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::create::{hand_over, hook, replace};
+use super::{Family, Kind, Socket, away, table};
+use crate::control::log;
+use crate::driver::keeper::{self, Create, First, Served};
+use crate::driver::{self, Passed, Question, count_passed};
+
+/// Enters a fresh kernel socket of the program's.
+pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
+    hook();
+    if table::can_hold(fd) {
+        table::insert(fd, Socket::new(family, kind, nonblocking, None));
+    }
+}
+
+/// Before a fresh socket's first address.
+pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(), Errno> {
+    let opens_at_once = socket.kind == Kind::Datagram && matches!(first, First::Remote(_));
+    let wanted = Create {
+        inet6: socket.family == Family::Inet6,
+        datagram: socket.kind == Kind::Datagram,
+        v6_only: socket.state().options.v6_only,
+        first,
+    };
+    match keeper::ask(wanted) {
+        Ok(Some(served)) => {
+            if !repeat(socket, &served) {
+                return leave(socket, Passed::Option);
+            }
+            settle_in(fd, socket, served)?;
+            if opens_at_once {
+                away::refresh(fd, socket);
+            }
+            Ok(())
+        }
+        Ok(None) => leave(socket, Passed::Destination),
+        Err(Errno::CONNREFUSED) => {
+            log::warn("the keeper is gone; new sockets are the kernel's");
+            leave(socket, Passed::Refused)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The kernel serves it.
+fn leave(socket: &Arc<Socket>, why: Passed) -> Result<(), Errno> {
+    count_passed(why);
+    hand_over(socket, &socket.state())
+}
+
+/// Says again what was set; whether the keeper's stack can heed it. (What it refuses otherwise the
+/// kernel would have refused before.)
+fn repeat(socket: &Socket, served: &Served) -> bool {
+    let said = socket.state().options.said();
+    said.into_iter().all(|(level, name, value)| {
+        let question = Question::Set { level, name, value };
+        let answer = driver::ask(served.program.as_raw_fd(), served.name, &question);
+        !matches!(answer, Some(Err(Errno::NOPROTOOPT)))
+    })
+}
+
+/// The keeper's descriptor takes the place of the kernel socket.
+fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errno> {
+    rustix::io::ioctl_fionbio(&served.program, socket.nonblocking())?;
+    let mut state = socket.state();
+    replace(
+        &table::numbers_of(socket),
+        &served.program,
+        &state.registrations,
+    )?;
+    state.away = Some(served.name);
+    state.options.limit_waits(fd);
+    Ok(())
+}

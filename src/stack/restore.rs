@@ -1,0 +1,31 @@
+//! A stack that goes on where another ended: with its memory file and nothing else of it.
+
+use super::Stack;
+use super::config::Config;
+use super::layout::Memory;
+use super::ports::Protocol;
+use super::tcp::{self, Restored, Tcp};
+use super::time::Instant;
+
+impl Stack {
+    /// A stack that goes on with what lies in `memory`, whose own stack is no more, wherever that was
+    /// stopped. What was found is told, and its ports are the stack's. Their users keep their
+    /// handles. `now` goes on from the other's clock. As after [`new`](Self::new) there are no
+    /// addresses and routes; once there are, the grammar's drain rule holds.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+    pub fn restore(config: Config, memory: Memory, now: Instant) -> (Self, Restored) {
+        let (tcp, pool, restored) = Tcp::restore(tcp::Config::from(&config), memory, now);
+        let mut stack = Self::assemble(config, pool, tcp);
+        for port in restored.ports() {
+            stack.set_port_owned(Protocol::Tcp, port, true);
+        }
+        (stack, restored)
+    }
+
+    /// All users are gone, as when their process died: closes every listener and connection. What
+    /// was sent is still delivered, unless data was left unread.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+    pub fn tcp_close_all(&mut self, now: Instant) {
+        self.tcp.close_all(now, &mut self.pool);
+    }
+}

@@ -1,0 +1,132 @@
+//! Ports that several stacks of one host share (SO_REUSEPORT): who takes what.
+//!
+//! Every stack sees all that arrives for such a port. Each has the same list of the sockets on it,
+//! and of those that fit best the hash of the peer's address chooses one. A stack takes what a socket
+//! of its own is chosen for; what belongs to its connections is its own in any case.
+//!
+//! 1. What is chosen depends on the list, its key and the addresses alone: so stacks with the same
+//!    list agree, whatever version they are of.
+//! 2. While lists differ, two stacks may take the same SYN, or none. Then the SYN comes again; or the
+//!    peer goes on with one of the two, and the other, whose handshake is not the one that is
+//!    completed, gives up without a word.
+//! 3. What no connection here has is not answered while others share the port: it may be theirs.
+
+use core::hash::{BuildHasher, Hasher};
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::HashMap;
+
+use super::Stack;
+use super::ports::Protocol;
+use super::random::Keyed;
+
+/// The sockets on a port.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    keyed: Keyed,
+    sockets: Vec<Shared>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Its address; unspecified: all.
+    pub local: Ipv4Addr,
+    /// It is this stack's.
+    pub ours: bool,
+}
+
+impl Sharing {
+    /// A list, that all who share the port have under the same key.
+    pub fn new(key: &[u8; 16], sockets: Vec<Shared>) -> Self {
+        Self {
+            keyed: Keyed::new(key),
+            sockets,
+        }
+    }
+
+    /// Others may have sockets on the port; this stack has none, or is not told yet.
+    pub fn unknown() -> Self {
+        Self::new(&[0; 16], Vec::new())
+    }
+
+    /// Whether no other stack shares the port.
+    fn is_alone(&self) -> bool {
+        !self.sockets.is_empty() && self.sockets.iter().all(|shared| shared.ours)
+    }
+
+    fn takes(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        let exact = self.choose(*local.ip(), local, remote);
+        let chosen = exact.or_else(|| self.choose(Ipv4Addr::UNSPECIFIED, local, remote));
+        chosen.is_some_and(|shared| shared.ours)
+    }
+
+    /// Of the sockets at `address` the one that has the two ends.
+    fn choose(
+        &self,
+        address: Ipv4Addr,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Option<&Shared> {
+        let at = |shared: &&Shared| shared.local == address;
+        let count = self.sockets.iter().filter(at).count() as u64;
+        let mut hasher = self.keyed.build_hasher();
+        for end in [local, remote] {
+            hasher.write_u32(end.ip().to_bits());
+            hasher.write_u16(end.port());
+        }
+        let index = hasher.finish().checked_rem(count)?;
+        self.sockets.iter().filter(at).nth(index as usize)
+    }
+}
+
+/// The ports that are shared.
+#[derive(Debug, Default)]
+pub(super) struct SharedPorts(HashMap<(Protocol, u16), Sharing>);
+
+impl SharedPorts {
+    fn get(&self, protocol: Protocol, port: u16) -> Option<&Sharing> {
+        // As a rule there is none.
+        (!self.0.is_empty()).then(|| self.0.get(&(protocol, port)))?
+    }
+
+    /// Whether this stack answers for what is nobody's on the port.
+    pub(super) fn answers(&self, protocol: Protocol, port: u16) -> bool {
+        self.get(protocol, port).is_none_or(Sharing::is_alone)
+    }
+
+    /// Whether what begins between the two ends is this stack's.
+    pub(super) fn takes(
+        &self,
+        protocol: Protocol,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> bool {
+        self.get(protocol, local.port())
+            .is_none_or(|sharing| sharing.takes(local, remote))
+    }
+
+    pub(super) fn forget(&mut self, protocol: Protocol, port: u16) {
+        self.0.remove(&(protocol, port));
+    }
+}
+
+impl Stack {
+    /// Takes in with whom a port is shared.
+    pub fn share_port(&mut self, protocol: Protocol, port: u16, sharing: Sharing) {
+        self.shared_ports.0.insert((protocol, port), sharing);
+    }
+
+    /// Whether it was said with whom a port is shared.
+    pub fn is_port_shared(&self, protocol: Protocol, port: u16) -> bool {
+        self.shared_ports.get(protocol, port).is_some()
+    }
+
+    /// The addresses of this stack's sockets that share a port: listeners, UDP sockets without a
+    /// peer.
+    pub fn sharing_sockets(&self, protocol: Protocol, port: u16) -> Vec<Ipv4Addr> {
+        match protocol {
+            Protocol::Tcp => self.tcp.sharing_listeners(port),
+            Protocol::Udp => self.udp.sharing_sockets(port),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One connection that a killed process left.
+//!
+//! What counts, each one word, stored in this order where several change at once:
+//!
+//! | what | is said by |
+//! |---|---|
+//! | bytes to be sent | `snd.una` and the queue's `end`: an ACK is taken in once `una` has moved |
+//! | bytes received | the queue's `front` and `end`; `rcv.nxt` follows |
+//! | the FINs | `snd.fin`, `rcv.fin_received`; acknowledged if `una` says so; the state follows |
+//! | the end | the error, then the state |
+//! | the user | `owner`; a user who left and had not yet closed closes now |
+
+use crate::stack::error::Error;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::pool::Pool;
+use crate::stack::queue::Queue;
+use crate::stack::survey::Survey;
+use crate::stack::tcp::Config;
+use crate::stack::tcp::congestion::Window;
+use crate::stack::tcp::loss::Loss;
+use crate::stack::tcp::rtt::Rtt;
+use crate::stack::tcp::tally::Tally;
+use crate::stack::tcp::tcb::{Opening, State, Tcb};
+use crate::stack::tcp::timers::Timer;
+use crate::stack::time::Instant;
+
+impl Tcb {
+    /// Checks what was found, and makes of it what another stack can go on with. False: that cannot
+    /// be done.
+    pub(super) fn restore(&mut self, now: Instant, index: u32, survey: &mut Survey) -> bool {
+        self.id = SocketId {
+            kind: Kind::Connection,
+            index,
+            generation: self.place.generation,
+        };
+        self.marks.output_listed = false;
+        self.marks.dirty_listed = false;
+        self.marks.output = true;
+        self.marks.dirty = true;
+        let torn = core::mem::take(&mut self.under_change);
+        let passing = self.passing.end();
+        if self.state == State::Closed {
+            self.restore_closed(survey);
+            return true;
+        }
+        let synchronized = self.state.is_synchronized();
+        let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, survey);
+        // In a handshake more changes at once than an order of stores could tell.
+        let reset = passing || torn && !synchronized;
+        if !whole || reset {
+            return false;
+        }
+        self.was_established |= synchronized;
+        for _ in 0..2 {
+            self.state = self.state_by_fins();
+        }
+        self.restore_estimates(now, torn);
+        self.restore_timers(now, torn);
+        true
+    }
+
+    /// What can be read stays.
+    fn restore_closed(&mut self, survey: &mut Survey) {
+        self.snd.queue = Queue::default();
+        if !self.rcv.restore(true, survey) {
+            self.rcv.queue = Queue::default();
+        }
+    }
+
+    /// What was measured stays, if it can be. What was thought to be lost or SACKed does not after an
+    /// event that was not finished; then all in flight is sent again, as after a timeout.
+    fn restore_estimates(&mut self, now: Instant, torn: bool) {
+        let (una, nxt) = (self.snd.una, self.snd.nxt);
+        if !self.rtt.is_sound() {
+            self.rtt = Rtt::new();
+        }
+        if !self.window.is_sound() {
+            self.window = Window::new(self.window.algorithm(), self.snd.mss);
+        }
+        if !self.tally.is_sound() {
+            self.tally = Tally::default();
+        }
+        self.paced_until = now;
+        self.retransmits = self.retransmits.min(u32::MAX / 2);
+        if torn || !self.loss.is_sound(una, nxt) {
+            self.loss = Loss::new(una);
+            self.rtt.retransmitted(now);
+            if self.state.is_synchronized() && self.snd.flight() > 0 {
+                self.loss.enter_timeout(una, nxt, true);
+                self.window.timeout_again();
+            }
+        }
+    }
+
+    /// Whatever waits for something has a timer.
+    fn restore_timers(&mut self, now: Instant, torn: bool) {
+        if self.snd.flight() > 0 && !self.deadlines.is_armed(Timer::Retransmit) {
+            let at = now + self.rtt.rto();
+            self.deadlines.arm(Timer::Retransmit, at);
+        }
+        if !self.deadlines.is_armed(Timer::Linger) {
+            self.arm_linger(now);
+        }
+        if torn {
+            self.arm_keepalive(now);
+            self.acknowledge_now();
+        }
+    }
+
+    /// Does what was begun and not done: the last steps of an end, or of a user's leaving.
+    pub(super) fn complete(&mut self, now: Instant, pool: &mut Pool) {
+        let last_acked = self.state == State::LastAck && self.snd.fin_acked;
+        if self.marks.reset || last_acked {
+            self.end(pool, None);
+        } else if self.is_orphan() && !self.snd.fin {
+            self.close(now, pool);
+        }
+    }
+
+    /// Puts a connection in the place that was just reset, with the same ends and the same owner.
+    pub(super) fn replace_by_reset(&mut self, now: Instant, config: &Config) {
+        let opening = Opening {
+            place: self.place,
+            id: self.id,
+            local: self.local.get(),
+            remote: self.remote.get(),
+            iss: self.snd.nxt,
+            timestamp_offset: 0,
+            options: self.options,
+            now,
+        };
+        let rcv_nxt = self.rcv.nxt;
+        let known_to_peer = self.state.is_synchronized();
+        *self = Self::new(&opening, config, State::Closed, self.owner.get());
+        self.snd.nxt = opening.iss;
+        self.rcv.nxt = rcv_nxt;
+        self.error = Some(Error::ConnectionReset).into();
+        self.marks.syn = false;
+        self.marks.reset = known_to_peer;
+        self.marks.dirty = true;
+    }
+}

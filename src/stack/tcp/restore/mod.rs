@@ -1,0 +1,208 @@
+//! Going on with what another TCP left in its memory file.
+//!
+//! The other may have been killed between any two stores. What must not be lost (which bytes are
+//! acknowledged, queued, received; who closed) is written in an order in which every moment can be
+//! understood ([`connection`]); what is estimated and scheduled starts over, for the connection that
+//! was under change. And the file may hold anything: nothing in it is believed before it is checked.
+//!
+//! 1. The records are checked one by one; places that hold none are free.
+//! 2. The queues claim their chunks.
+//! 3. Tables, accept queues, timers and lists are made anew from what is left.
+//! 4. A connection that does not hold together, or of which bytes were on their way to or from its
+//!    user, is reset: the peer is told, and so is the user.
+
+mod connection;
+
+use core::net::SocketAddrV4;
+use std::collections::BTreeMap;
+
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::layout::Memory;
+use crate::stack::pool::Pool;
+use crate::stack::records::Records;
+use crate::stack::survey::Survey;
+use crate::stack::tcp::table::{Holder, Tuple};
+use crate::stack::tcp::tcb::{Owner, State};
+use crate::stack::tcp::time_wait::TimeWaits;
+use crate::stack::tcp::{Config, Tcp};
+use crate::stack::time::Instant;
+
+/// What was found in a memory file.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+pub struct Restored {
+    /// All connections, half-open and unaccepted ones included.
+    pub connections: Vec<Connection>,
+    /// All listeners, with their addresses.
+    pub listeners: Vec<(SocketId, SocketAddrV4)>,
+    /// The ends of connections in TIME-WAIT, ours first.
+    pub time_waits: Vec<(SocketAddrV4, SocketAddrV4)>,
+    /// Connections that had to be reset. Those with a user are among `connections`, closed.
+    pub reset: usize,
+    /// Records that could not be read at all, of which nothing is known.
+    pub unreadable: usize,
+}
+
+/// A connection that was found.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+pub struct Connection {
+    /// The handle its user has.
+    pub id: SocketId,
+    /// Our address and port.
+    pub local: SocketAddrV4,
+    /// The peer's.
+    pub remote: SocketAddrV4,
+    /// Its state.
+    pub state: State,
+    /// Whether a user holds the handle: not before it is accepted, not after it is closed.
+    pub has_user: bool,
+}
+
+impl Restored {
+    /// The local ports of everything that was found, some more than once.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let connections = self.connections.iter().map(|found| found.local.port());
+        let listeners = self.listeners.iter().map(|found| found.1.port());
+        let time_waits = self.time_waits.iter().map(|found| found.0.port());
+        connections.chain(listeners).chain(time_waits)
+    }
+}
+
+impl Tcp {
+    /// A TCP that goes on with what lies in `memory`, and the pool with the queues' bytes.
+    pub fn restore(config: Config, memory: Memory, now: Instant) -> (Self, Pool, Restored) {
+        let (connections, bad_connections) = Records::open(memory.tables.connections);
+        let (listeners, bad_listeners) = Records::open(memory.tables.listeners);
+        let (time_waits, bad_remains) = TimeWaits::open(memory.tables.time_waits, now);
+        let mut restored = Restored {
+            unreadable: bad_connections + bad_listeners + bad_remains,
+            ..Restored::default()
+        };
+        let mut tcp = Self::over(config, connections, listeners, time_waits);
+        tcp.restore_listeners();
+        tcp.restore_time_waits();
+        let mut survey = Survey::new(memory.pool);
+        restored.reset = tcp.restore_connections(now, &mut survey);
+        let mut pool = survey.finish();
+        tcp.restore_accept_queues();
+        for index in tcp.indices() {
+            if let Some(tcb) = tcp.connections.get_mut(index) {
+                tcb.complete(now, &mut pool);
+            }
+            tcp.settle(now, index, &mut pool);
+        }
+        restored.note(&tcp);
+        (tcp, pool, restored)
+    }
+
+    fn indices(&self) -> Vec<u32> {
+        self.connections.indices().collect()
+    }
+
+    fn restore_listeners(&mut self) {
+        for index in self.listeners.indices().collect::<Vec<_>>() {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                continue;
+            };
+            listener.id = SocketId {
+                kind: Kind::Listener,
+                index,
+                generation: listener.place.generation,
+            };
+            listener.half_open = 0;
+            listener.dirty_listed = true;
+            self.dirty.push_back(listener.id);
+            self.tables.insert_listener(listener.local.get(), index);
+        }
+    }
+
+    fn restore_time_waits(&mut self) {
+        for (index, remains) in self.time_waits.iter() {
+            let tuple = Tuple::new(remains.local.get(), remains.remote.get());
+            self.tables.insert(tuple, Holder::TimeWait(index));
+        }
+    }
+
+    /// Gives how many had to be reset.
+    fn restore_connections(&mut self, now: Instant, survey: &mut Survey) -> usize {
+        let mut reset = 0;
+        for index in self.indices() {
+            let Some(tcb) = self.connections.get_mut(index) else {
+                continue;
+            };
+            let tuple = Tuple::new(tcb.local.get(), tcb.remote.get());
+            if self.tables.holder(tuple).is_some() {
+                // Remains in TIME-WAIT were just made of it, or the file is not to be believed.
+                tcb.state = State::Closed;
+            }
+            if !tcb.restore(now, index, survey) {
+                reset += 1;
+                tcb.replace_by_reset(now, &self.config);
+            }
+            if tcb.state != State::Closed {
+                self.tables.insert(tuple, Holder::Connection(index));
+            }
+        }
+        reset
+    }
+
+    fn restore_accept_queues(&mut self) {
+        let mut waiting: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for index in self.indices() {
+            let Some(tcb) = self.connections.get_mut(index) else {
+                continue;
+            };
+            let Owner::Listener { index: of, queued } = tcb.owner.get() else {
+                continue;
+            };
+            match self.listeners.get_mut(of) {
+                Some(_) if queued => waiting.entry(of).or_default().push(index),
+                Some(listener) => listener.half_open += 1,
+                None => tcb.owner = Owner::Nobody.into(),
+            }
+        }
+        for index in self.listeners.indices().collect::<Vec<_>>() {
+            if let Some(listener) = self.listeners.get_mut(index) {
+                let waiting = waiting.remove(&index).unwrap_or_default();
+                listener.restore_queue(&mut self.connections, waiting);
+            }
+        }
+    }
+
+    /// CLOSE of everything, by users who are gone.
+    pub fn close_all(&mut self, now: Instant, pool: &mut Pool) {
+        for listener in self.listeners().collect::<Vec<_>>() {
+            self.close(now, listener, pool);
+        }
+        for index in self.indices() {
+            let Some(tcb) = self.connections.get(index) else {
+                continue;
+            };
+            match (tcb.owner.get(), tcb.passed_unread) {
+                (Owner::User, false) => self.close(now, tcb.id, pool),
+                (Owner::User, true) => self.abort(now, tcb.id, pool),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Restored {
+    fn note(&mut self, tcp: &Tcp) {
+        let connections = tcp.connections.iter().map(|tcb| Connection {
+            id: tcb.id,
+            local: tcb.local.get(),
+            remote: tcb.remote.get(),
+            state: tcb.state,
+            has_user: tcb.owner.get() == Owner::User,
+        });
+        self.connections = connections.collect();
+        let listeners = tcp.listeners.iter();
+        self.listeners = listeners.map(|l| (l.id, l.local.get())).collect();
+        let remains = tcp.time_waits.iter();
+        self.time_waits = remains
+            .map(|(_, remains)| (remains.local.get(), remains.remote.get()))
+            .collect();
+    }
+}

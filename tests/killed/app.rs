@@ -1,0 +1,268 @@
+//! What talks over the stacks: streams whose bytes say where they belong.
+
+use std::net::SocketAddrV4;
+use std::sync::LazyLock;
+
+use crate::stack::Stack;
+use crate::stack::ids::SocketId;
+use crate::stack::random::Random;
+use crate::stack::sink::{Datagram, Passing, Sink};
+use crate::stack::tcp::{State, TcpOptions, TcpStatus};
+use crate::stack::time::Instant;
+use crate::stack::wire::{ethernet, ipv4, tcp};
+
+/// The port that is listened on, on both sides.
+pub(crate) const PORT: u16 = 80;
+
+/// One connection as its user sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: SocketId,
+    /// The ephemeral port of the two: both sides know the stream by it.
+    pub(crate) key: u16,
+    /// Sequence numbers of the first byte sent and received, once connected.
+    pub(crate) first: Option<(u32, u32)>,
+    pub(crate) sent: usize,
+    pub(crate) got: usize,
+    /// All was received, and the end of it.
+    pub(crate) ended: bool,
+    /// It ended by an error.
+    pub(crate) failed: bool,
+}
+
+/// The user of all connections of a stack.
+pub(crate) struct App {
+    listener: Option<SocketId>,
+    pub(crate) streams: Vec<Stream>,
+    /// How much each stream sends, and gets.
+    pub(crate) to_send: usize,
+    pub(crate) to_get: usize,
+    /// Whether it takes bytes as they arrive.
+    pub(crate) takes: bool,
+}
+
+/// What all streams consist of, each beginning somewhere else; a prime number of bytes.
+const PERIOD: usize = 65_521;
+/// No more is sent or read at once.
+const MOST: usize = 5000;
+
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut random = Random::new(1);
+    let period: Vec<u8> = (0..PERIOD).map(|_| random.below(256) as u8).collect();
+    [&period[..], &period[..MOST]].concat()
+});
+
+/// The bytes of a stream from `position` on. Made beforehand, so that it is the stack that a process
+/// is killed in.
+fn bytes_at(key: u16, position: usize, len: usize) -> &'static [u8] {
+    let start = (position + usize::from(key) * 7919) % PERIOD;
+    &BYTES[start..start + len]
+}
+
+fn check(key: u16, position: usize, bytes: &[u8]) {
+    let right = bytes == bytes_at(key, position, bytes.len());
+    assert!(right, "stream {key} is wrong after {position}");
+}
+
+fn key(status: &TcpStatus) -> u16 {
+    match status.remote.port() {
+        PORT => status.local.port(),
+        port => port,
+    }
+}
+
+/// How far the stack has come with a stream: bytes taken from its user, and given to it.
+fn positions(status: &TcpStatus, (sent, got): (u32, u32)) -> (usize, usize) {
+    let queued_to = status.snd_una.wrapping_add(status.send_len as u32);
+    let fin = u32::from(status.fin_acked);
+    let read_to = status.rcv_nxt.wrapping_sub(status.receive_len as u32);
+    let peer_fin = u32::from(status.fin_received);
+    (
+        queued_to.wrapping_sub(sent).wrapping_sub(fin) as usize,
+        read_to.wrapping_sub(got).wrapping_sub(peer_fin) as usize,
+    )
+}
+
+impl Stream {
+    fn new(id: SocketId, key: u16) -> Self {
+        Self {
+            id,
+            key,
+            first: None,
+            sent: 0,
+            got: 0,
+            ended: false,
+            failed: false,
+        }
+    }
+
+    fn learn(&mut self, status: &TcpStatus) {
+        if self.first.is_none() && status.state.is_synchronized() {
+            let (sent, got) = positions(status, (0, 0));
+            self.first = Some((sent as u32, got as u32));
+        }
+    }
+
+    /// The user counts what `status` of the restored stack says. False: it was opened just then, and
+    /// the user does not know how it began.
+    pub(crate) fn resume(&mut self, status: &TcpStatus) -> bool {
+        match self.first {
+            None => !status.state.is_synchronized(),
+            Some(first) => {
+                (self.sent, self.got) = positions(status, first);
+                true
+            }
+        }
+    }
+
+    /// What waits to be read is what comes next.
+    pub(crate) fn check_received(&self, stack: &Stack) {
+        let bytes = stack.tcp_received(self.id);
+        check(self.key, self.got, &bytes[..bytes.len().min(MOST)]);
+    }
+
+    fn run(&mut self, stack: &mut Stack, now: Instant, to_send: usize) {
+        let Some(status) = stack.tcp_status(self.id) else {
+            return;
+        };
+        self.learn(&status);
+        loop {
+            let bytes = stack.tcp_received(self.id);
+            if bytes.is_empty() {
+                break;
+            }
+            // Not always all, so that chunks are left half read.
+            let len = bytes.len().min(MOST);
+            check(self.key, self.got, &bytes[..len]);
+            stack.tcp_consume(now, self.id, len);
+            self.got += len;
+        }
+        if matches!(status.state, State::Established | State::CloseWait) && !status.write_closed {
+            self.write(stack, now, to_send);
+        }
+        let status = stack.tcp_status(self.id).expect("it is not closed");
+        self.ended = status.fin_received;
+        self.failed = status.error.is_some();
+        if self.failed || self.ended && status.write_closed {
+            stack.tcp_close(now, self.id);
+        }
+    }
+
+    fn write(&mut self, stack: &mut Stack, now: Instant, to_send: usize) {
+        let len = (to_send - self.sent).min(3000);
+        if len == 0 {
+            let _ = stack.tcp_shutdown_write(now, self.id);
+            return;
+        }
+        let bytes = bytes_at(self.key, self.sent, len);
+        self.sent += stack.tcp_send(now, self.id, bytes, false).unwrap_or(0);
+    }
+}
+
+impl App {
+    pub(crate) fn listen(stack: &mut Stack, local: SocketAddrV4) -> Self {
+        LazyLock::force(&BYTES);
+        let listener = stack.tcp_listen(local, 16, &options());
+        Self::new(listener.expect("the port is free"))
+    }
+
+    pub(crate) const fn new(listener: SocketId) -> Self {
+        Self {
+            listener: Some(listener),
+            streams: Vec::new(),
+            to_send: 0,
+            to_get: 0,
+            takes: false,
+        }
+    }
+
+    /// No user at all.
+    pub(crate) const fn nobody() -> Self {
+        Self {
+            listener: None,
+            streams: Vec::new(),
+            to_send: 0,
+            to_get: 0,
+            takes: false,
+        }
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) {
+        let id = stack.tcp_connect(now, local, remote, &options());
+        let id = id.expect("the ends are free");
+        self.streams.push(Stream::new(id, local.port()));
+    }
+
+    /// Whatever can be done now.
+    pub(crate) fn run(&mut self, stack: &mut Stack, now: Instant) {
+        while stack.poll_dirty().is_some() {}
+        while let Some(id) = self
+            .listener
+            .and_then(|listener| stack.tcp_accept(listener))
+        {
+            let status = stack.tcp_status(id).expect("just accepted");
+            self.streams.push(Stream::new(id, key(&status)));
+        }
+        for stream in &mut self.streams {
+            stream.run(stack, now, self.to_send);
+        }
+    }
+
+    pub(crate) fn is_done(&self, streams: usize) -> bool {
+        let done = |stream: &Stream| stream.failed || stream.ended;
+        self.streams.len() >= streams && self.streams.iter().all(done)
+    }
+}
+
+fn options() -> TcpOptions {
+    TcpOptions {
+        nodelay: true,
+        ..TcpOptions::default()
+    }
+}
+
+impl Sink for App {
+    fn deliver(&mut self, id: SocketId, data: &[u8], passing: &mut Passing) -> usize {
+        let takes = self.takes;
+        let stream = self.streams.iter_mut().find(|stream| stream.id == id);
+        let Some(stream) = stream.filter(|stream| takes && stream.first.is_some()) else {
+            return 0;
+        };
+        passing.begin();
+        let len = data.len().min(700);
+        check(stream.key, stream.got, &data[..len]);
+        stream.got += len;
+        len
+    }
+
+    fn deliver_datagram(&mut self, _: SocketId, _: &Datagram, _: &[u8]) -> bool {
+        false
+    }
+}
+
+/// A frame carries bytes of the stream it belongs to, from the right place.
+pub(crate) fn check_frame(frame: &[u8], streams: &[Stream]) {
+    let packet = &frame[ethernet::HEADER_LEN..];
+    let Ok((ip, ip_len)) = ipv4::parse(packet) else {
+        return;
+    };
+    let segment = &packet[ip_len..ip_len + usize::from(ip.payload_len)];
+    let (header, header_len) = tcp::parse(segment).expect("a segment");
+    let key = match header.destination_port {
+        PORT => header.source_port,
+        port => port,
+    };
+    let stream = streams.iter().find(|stream| stream.key == key);
+    let payload = &segment[header_len..];
+    if let Some((first, _)) = stream.and_then(|stream| stream.first)
+        && !payload.is_empty()
+    {
+        check(key, header.seq.0.wrapping_sub(first) as usize, payload);
+    }
+}

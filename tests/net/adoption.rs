@@ -1,0 +1,215 @@
+//! A stack that adopts what a dead process left does what the kernel does with a dead process's sockets.
+
+use std::time::Duration;
+
+use crate::stack::layout::{Damage, Memory};
+use crate::stack::tcp::{State, TcpOptions};
+use crate::stack::wire::ethernet;
+use crate::stack::wire::tcp::{Flags, Seq};
+use crate::support::host::{Host, PEER, US, hardware, segment};
+use crate::support::region::Region;
+use crate::tcp::{CLIENT, SERVER, accepted, header, repr};
+
+/// What a stack on which `life` happened leaves, with a stack that adopts it and closes all.
+fn adopted<T>(life: impl FnOnce(&mut Host) -> T) -> (Host, T) {
+    let (mut host, left) = restored(life);
+    host.stack.tcp_close_all(host.now);
+    (host, left)
+}
+
+/// The same, before all is closed.
+fn restored<T>(life: impl FnOnce(&mut Host) -> T) -> (Host, T) {
+    let (region, mut host) = started();
+    let left = life(&mut host);
+    let (mut host, restored) = Host::restored(US, region.again(), host.now);
+    assert_eq!((restored.reset, restored.unreadable), (0, 0));
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    (host, left)
+}
+
+/// A stack, and its memory.
+fn started() -> (Region, Host) {
+    let (region, bytes) = Region::new(1 << 20);
+    let mut host = Host::with_config(US, bytes, |_| {});
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    host.frames();
+    (region, host)
+}
+
+/// Flags, sequence number and length of what the stack sends now.
+fn sent(host: &mut Host) -> Vec<(Flags, Seq, usize)> {
+    let frames = host.frames();
+    let segment = |frame: &Vec<u8>| {
+        let repr = header(frame);
+        (repr.flags, repr.seq, frame.len() - 34 - repr.header_len())
+    };
+    let segments = frames
+        .iter()
+        .filter(|frame| frame[12..14] == ethernet::IPV4.to_be_bytes());
+    segments.map(segment).collect()
+}
+
+const RESET: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
+const LAST: Flags = Flags(Flags::FIN.0 | Flags::PSH.0 | Flags::ACK.0);
+
+#[test]
+fn what_was_accepted_is_delivered_and_then_the_end() {
+    let (mut host, next) = adopted(|host| {
+        let (id, next) = accepted(host);
+        host.stack
+            .tcp_send(host.now, id, b"farewell", false)
+            .unwrap();
+        next
+    });
+    assert_eq!(sent(&mut host), [(LAST, Seq(next), 8)]);
+    let ack = repr(Flags::ACK.with(Flags::FIN), 1001, next + 9);
+    host.receive(&segment(PEER, US, &ack, b""));
+    assert_eq!(sent(&mut host), [(Flags::ACK, Seq(next + 9), 0)]);
+    assert!(host.stack.tcp_is_done());
+    assert_eq!(
+        (host.stack.tcp_time_wait_len(), host.stack.pool_used()),
+        (1, 0)
+    );
+}
+
+#[test]
+fn what_was_received_and_not_read_is_answered_with_a_reset() {
+    let (mut host, next) = adopted(|host| {
+        let (_, next) = accepted(host);
+        host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"unread"));
+        host.frames();
+        next
+    });
+    assert_eq!(sent(&mut host), [(RESET, Seq(next), 0)]);
+    assert_eq!(host.stack.tcp_connections().count(), 0);
+}
+
+#[test]
+fn so_is_what_was_passed_on_and_not_read() {
+    for read in [false, true] {
+        let (mut host, next) = adopted(|host| {
+            let (id, next) = accepted(host);
+            host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
+            host.stack.tcp_begin_passing(id);
+            host.stack.tcp_consume(host.now, id, 6);
+            if read {
+                host.stack.tcp_all_read(id);
+            }
+            host.frames();
+            next
+        });
+        let flags = if read {
+            Flags::FIN.with(Flags::ACK)
+        } else {
+            RESET
+        };
+        assert_eq!(sent(&mut host), [(flags, Seq(next), 0)]);
+    }
+}
+
+#[test]
+fn bytes_on_their_way_to_the_user_cost_the_connection() {
+    let (region, mut host) = started();
+    let (id, next) = accepted(&mut host);
+    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
+    host.stack.tcp_begin_passing(id);
+    let (mut host, restored) = Host::restored(US, region.again(), host.now);
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    assert_eq!(restored.reset, 1);
+    assert_eq!(host.stack.tcp_status(id).unwrap().state, State::Closed);
+    assert!(sent(&mut host).contains(&(RESET, Seq(next), 0)));
+}
+
+#[test]
+fn nobody_accepts_any_more() {
+    let (mut host, next) = adopted(|host| {
+        let options = TcpOptions::default();
+        host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+        let mut syn = repr(Flags::SYN, 1000, 0);
+        host.receive(&segment(PEER, US, &syn, b""));
+        let next = header(&host.frames()[0]).seq.0 + 1;
+        // One waits to be accepted, one is half open.
+        host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b""));
+        syn.source_port = CLIENT.port() + 1;
+        host.receive(&segment(PEER, US, &syn, b""));
+        host.frames();
+        next
+    });
+    assert_eq!(sent(&mut host), [(RESET, Seq(next), 0)]);
+    let left = (
+        host.stack.tcp_listeners().count(),
+        host.stack.tcp_connections().count(),
+    );
+    assert_eq!(left, (0, 0));
+    host.receive(&segment(PEER, US, &repr(Flags::SYN, 2000, 0), b""));
+    assert_eq!(sent(&mut host), [(RESET, Seq(0), 0)]);
+}
+
+#[test]
+fn users_who_go_on_accept_in_order() {
+    let (mut host, listener) = restored(|host| {
+        let options = TcpOptions::default();
+        let listener = host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+        for port in [7, 3, 5] {
+            let mut syn = repr(Flags::SYN, 1000, 0);
+            syn.source_port = port;
+            host.receive(&segment(PEER, US, &syn, b""));
+            let next = header(&host.frames()[0]).seq.0 + 1;
+            let mut ack = repr(Flags::ACK, 1001, next);
+            ack.source_port = port;
+            host.receive(&segment(PEER, US, &ack, b""));
+        }
+        listener
+    });
+    assert_eq!(host.stack.tcp_listener_status(listener).unwrap().queued, 3);
+    for port in [7, 3, 5] {
+        let id = host.stack.tcp_accept(listener).unwrap();
+        assert_eq!(host.stack.tcp_status(id).unwrap().remote.port(), port);
+    }
+}
+
+#[test]
+fn remains_stay_until_their_time_is_over() {
+    let (mut host, next) = adopted(|host| {
+        let (id, next) = accepted(host);
+        host.stack.tcp_close(host.now, id);
+        let ack = repr(Flags::ACK.with(Flags::FIN), 1001, next + 1);
+        host.frames();
+        host.receive(&segment(PEER, US, &ack, b""));
+        host.frames();
+        assert_eq!(host.stack.tcp_time_wait_len(), 1);
+        next
+    });
+    host.advance(Duration::from_secs(59));
+    let fin = repr(Flags::ACK.with(Flags::FIN), 1001, next + 1);
+    host.receive(&segment(PEER, US, &fin, b""));
+    assert_eq!(sent(&mut host), [(Flags::ACK, Seq(next + 1), 0)]);
+    host.advance(Duration::from_secs(61));
+    assert_eq!(host.stack.tcp_time_wait_len(), 0);
+}
+
+#[test]
+fn what_is_no_memory_file_is_not_opened() {
+    let open = |change: fn(&mut [u8])| {
+        let (region, bytes) = Region::new(1 << 20);
+        Memory::create(bytes).unwrap();
+        change(region.again());
+        Memory::open(region.again()).err()
+    };
+    assert_eq!(open(|_| {}), None);
+    assert_eq!(open(|bytes| bytes[0] ^= 1), Some(Damage::Magic));
+    assert_eq!(open(|bytes| bytes[8] ^= 1), Some(Damage::Version));
+    assert_eq!(open(|bytes| bytes[16] ^= 1), Some(Damage::Size));
+    let (_, bytes) = Region::new(1 << 20);
+    assert_eq!(Memory::open(&mut bytes[..16]).err(), Some(Damage::Size));
+}
+
+#[test]
+fn ports_of_what_was_found_are_named() {
+    let (region, mut host) = started();
+    accepted(&mut host);
+    let (_, restored) = Host::restored(US, region.again(), host.now);
+    let ports: Vec<_> = restored.ports().collect();
+    assert_eq!(ports, [SERVER.port(); 2]);
+    assert!(restored.connections[0].has_user);
+}
