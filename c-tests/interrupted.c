@@ -122,7 +122,8 @@ static void amid_traffic(void)
 		setitimer(ITIMER_REAL, &timer, NULL);
 		ended += recv(fd, b, 10, 0) < 0 && errno == EINTR;
 	}
-	say("amid traffic: %d of 40 ended, %d signals", ended, (int)signals_seen);
+	/* One that comes before the call does not end it. */
+	say("amid traffic: most calls were ended: %d", ended > 30);
 	shutdown(busy, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	close(busy);

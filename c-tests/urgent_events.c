@@ -167,13 +167,14 @@ static void *urgent_later(void *unused)
 	return later(unused);
 }
 
-static void handled(void)
+static void handled(const char *title, int flags)
 {
-	struct sigaction action = {.sa_handler = receive_it, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_handler = receive_it, .sa_flags = flags};
 	pthread_t thread;
 	sigset_t urgent_only;
 
-	open_one("a handler receives it while recv waits");
+	open_one(title);
+	caught = 0;
 	sigaction(SIGURG, &action, NULL);
 	fcntl(fd, F_SETOWN, getpid());
 	sigemptyset(&urgent_only);
@@ -237,7 +238,8 @@ int main(void)
 	second();
 	blocked();
 	told();
-	handled();
+	handled("a handler receives it while recv waits", SA_RESTART);
+	handled("and ends recv", 0);
 	ended();
 	in_line();
 	message();

@@ -75,3 +75,19 @@ fn the_installed_command_finds_the_installed_library() {
     let library = prefix.join("lib/libsidestack.so");
     assert_eq!(preloaded, [library.to_str().expect("UTF-8")]);
 }
+
+#[test]
+fn the_unit_starts_the_installed_command() {
+    let prefix = install("install-unit");
+    let unit = fs::read_to_string(prefix.join("lib/systemd/system/sidestack-keeper.service"));
+    let unit = unit.expect("the unit is there");
+    let start = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let mut words = start.expect("it starts something").split_whitespace();
+    let command = Path::new(words.next().expect("a command"));
+    assert_eq!(command, prefix.join("bin/sidestack"));
+    assert!(command.is_file());
+    assert_eq!(words.next(), Some("keeper"));
+    assert!(prefix.join("share/man/man8/sidestack-keeper.8").is_file());
+}

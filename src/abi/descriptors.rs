@@ -122,6 +122,9 @@ fn after_fcntl(fd: c_int, command: c_int, argument: usize, outcome: c_int) -> c_
         libc::F_SETFL if outcome == 0 => {
             if let Some(socket) = table::get(fd) {
                 socket.set_nonblocking(argument as c_int & libc::O_NONBLOCK != 0);
+                if argument as c_int & libc::O_ASYNC != 0 {
+                    lifecycle::signals_events(&socket);
+                }
             }
             outcome
         }
@@ -168,6 +171,10 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
                 socket.set_nonblocking(wanted != 0);
             }
             return outcome;
+        }
+        libc::FIOASYNC => {
+            lifecycle::signals_events(&socket);
+            return by_kernel();
         }
         libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
         SIOCATMARK if socket.kind == Kind::Datagram => Some(Err(Errno::NOTTY)),

@@ -74,6 +74,7 @@ impl EphemeralPorts {
             blocks_left: Vec::new(),
             blocks: BTreeMap::new(),
             changes: 0,
+            made: 0,
         };
         Self {
             tcp: table(Protocol::Tcp, seed),
@@ -130,6 +131,18 @@ impl EphemeralPorts {
         table.blocks.keys().copied()
     }
 
+    /// The leases of a protocol. Unused ones that are too many are given back before.
+    pub fn leases(&mut self, protocol: Protocol) -> impl Iterator<Item = &mut Lease> {
+        let table = self.table(protocol);
+        table.trim();
+        table.ports.values_mut().map(|leased| &mut leased.lease)
+    }
+
+    /// Leases made so far.
+    pub fn leases_made(&self) -> u64 {
+        self.tcp.made + self.udp.made
+    }
+
     /// Changes whenever [`Self::blocks`] does: then the packet socket needs a new filter, before
     /// the new port's first frame.
     pub fn changes(&self) -> u64 {
@@ -148,7 +161,7 @@ impl EphemeralPorts {
 #[derive(Debug)]
 struct Leased {
     /// Holds the port as long as it lives.
-    _lease: Lease,
+    lease: Lease,
     users: u32,
     /// Its place in `order`.
     place: usize,
@@ -175,6 +188,8 @@ struct Table {
     /// Leased ports in each block; no zeros.
     blocks: BTreeMap<u16, u16>,
     changes: u64,
+    /// Leases made so far.
+    made: u64,
 }
 
 impl Table {
@@ -285,11 +300,12 @@ impl Table {
         let place = self.order.len();
         self.order.push(port);
         let leased = Leased {
-            _lease: lease,
+            lease,
             users: 1,
             place,
         };
         self.ports.insert(port, leased);
+        self.made += 1;
         let in_block = self.blocks.entry(block_of(port)).or_insert(0);
         if *in_block == 0 {
             self.changes += 1;
@@ -305,11 +321,21 @@ impl Table {
         if leased.users > 0 {
             return;
         }
-        if self.idle < MAX_IDLE {
+        // To take back one that has a copy in the vault costs more than to have it: many go at once.
+        if self.idle < MAX_IDLE || leased.lease.has_copy() {
             self.idle += 1;
         } else {
             self.remove(port);
         }
+    }
+
+    /// Gives back unused ports that are too many.
+    fn trim(&mut self) {
+        let excess = self.idle.saturating_sub(MAX_IDLE);
+        let unused = self.ports.iter().filter(|(_, leased)| leased.users == 0);
+        let unused: Vec<u16> = unused.map(|(&port, _)| port).take(excess).collect();
+        self.idle -= unused.len();
+        unused.into_iter().for_each(|port| self.remove(port));
     }
 
     /// Gives the port back to the kernel.

@@ -17,6 +17,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 use super::cutoff::{Cut, CutOff};
 use super::ephemeral::Protocol;
 use super::silence::{Listener, Silence};
+use super::vault::Deposit;
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{descriptor, option};
 
@@ -68,8 +69,9 @@ impl From<SocketAddrV4> for KernelAddress {
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
-    /// Ends before the descriptor is closed, and the port may be another's.
+    /// Both end before the descriptor is closed, and the port may be another's.
     cut: Option<Cut>,
+    pub(super) deposit: Option<Deposit>,
     fd: OwnedFd,
     local: SocketAddrV4,
     protocol: Protocol,
@@ -132,6 +134,7 @@ impl Lease {
         let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
         Ok(Self {
             cut: None,
+            deposit: None,
             fd,
             local: SocketAddrV4::new(*local.ip(), port),
             protocol,
@@ -171,7 +174,10 @@ impl Lease {
                 return net::listen(&self.fd, backlog);
             }
             // It would be in the way of the next one.
-            Silence::Sink { .. } => self.silence = Silence::Nothing,
+            Silence::Sink { .. } => {
+                self.deposit = None;
+                self.silence = Silence::Nothing;
+            }
             _ => {}
         }
         let listener = Listener {
@@ -182,6 +188,10 @@ impl Lease {
             owner: self.owner,
         };
         self.silence = listener.listen(interface_index, backlog)?;
+        if matches!(self.silence, Silence::Sink { .. }) {
+            // A copy without the sink would not do.
+            self.deposit = None;
+        }
         Ok(())
     }
 
@@ -194,6 +204,23 @@ impl Lease {
         if whole && silent && self.cut.is_none() {
             self.cut = Some(Cut::new(at, self.protocol, self.port()));
         }
+    }
+
+    /// Whether a copy of it lies in the vault.
+    pub(super) fn has_copy(&self) -> bool {
+        self.deposit.as_ref().is_some_and(Deposit::lies_there)
+    }
+
+    /// Most of what [`Self::sockets`] gives.
+    pub(super) const MOST_SOCKETS: usize = 2;
+
+    /// The kernel's sockets that make it up.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let sink = match &self.silence {
+            Silence::Sink { listener, .. } => Some(listener.as_fd()),
+            _ => None,
+        };
+        [Some(self.fd.as_fd()), sink].into_iter().flatten()
     }
 
     /// The address and port that are held.
@@ -236,7 +263,7 @@ impl Lease {
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
-        drop(self.cut);
+        drop((self.cut, self.deposit));
         self.silence.end(self.fd.as_fd(), self.inet6);
         self.fd
     }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::fmt::Write;
 
 use once_cell::sync::OnceCell;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use crate::sys::file;
@@ -45,6 +45,11 @@ pub fn configure(level: Level, path: Option<&str>) -> Result<(), Errno> {
         FILE.get_or_try_init(|| file::append(path))?;
     }
     Ok(())
+}
+
+/// Where it goes, if to a file.
+pub fn descriptor() -> Option<RawFd> {
+    FILE.get().map(AsRawFd::as_raw_fd)
 }
 
 /// Is this level said? To spare the making of long messages.

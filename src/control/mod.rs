@@ -7,7 +7,8 @@
 //!   rtnetlink ──────────► mirror   ┘       │
 //!                                          ├──► lease, ephemeral: ports held in the kernel
 //!                                          ├──► filter: what the packet socket lets in
-//!                                          └──► cutoff: what the kernel need not see besides
+//!                                          ├──► cutoff: what the kernel need not see besides
+//!                                          └──► vault: what holds ports when we are dead
 //! ```
 //!
 //! 1. The kernel grants a port before the stack uses it (see [`lease`]), and takes it back by
@@ -33,3 +34,4 @@ mod rtnetlink;
 mod rules;
 pub mod settings;
 mod silence;
+pub mod vault;

@@ -25,7 +25,7 @@ pub(super) enum Silence {
     Nothing,
     Filter,
     Signature,
-    Sink { _listener: OwnedFd, interface: u32 },
+    Sink { listener: OwnedFd, interface: u32 },
 }
 
 /// The lease to be silenced.
@@ -78,7 +78,7 @@ impl Listener<'_> {
             net::listen(self.fd, backlog)?;
             sockopt::set_socket_reuseport(&sink, shared)?;
             Ok(Silence::Sink {
-                _listener: sink,
+                listener: sink,
                 interface,
             })
         });

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use super::seat::{Seat, poll_with_own};
-use super::{Engine, lock};
+use super::{Engine, estate, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
 use crate::sys::wait::{entry, poll_for};
@@ -32,6 +32,7 @@ impl Engine {
         if self.seat != Seat::Empty {
             // Who sleeps in the seat polls the alarm, too.
             self.set_alarm();
+            self.patrol_for_will();
             return;
         }
         if self.patrolled || !self.has_work() {
@@ -75,7 +76,7 @@ fn start() -> bool {
 
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
-    while let Some(mut guard) = lock() {
+    while let Some(mut guard) = lock().and_then(estate::attend) {
         if let Some(cut_off) = guard.due_cut_off() {
             drop(guard);
             spare_kernel(&cut_off);
@@ -98,6 +99,7 @@ fn run() {
             Seat::Thread(_) => {
                 guard.lengthen_patrol();
                 guard.patrolled = false;
+                guard.patrol_for_will();
                 sleep(guard);
             }
         }
@@ -122,7 +124,8 @@ fn drive(mut guard: super::Guard) {
         guard.background_bell.as_fd().as_raw_fd(),
         libc::POLLIN,
     )];
-    let ready = guard.unlocked(|| poll_with_own(all, &mut bell, None, None));
+    let timeout = guard.will_is_due();
+    let ready = guard.unlocked(|| poll_with_own(all, &mut bell, timeout, None));
     if bell[0].revents != 0 {
         guard.background_bell.silence();
     }

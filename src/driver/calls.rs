@@ -177,6 +177,16 @@ impl Engine {
         self.share_as(id, |endpoint| endpoint.unseen_writers = true);
     }
 
+    /// From now on signals may tell of the descriptor's events.
+    pub fn signal_events(&mut self, id: EndpointId) {
+        self.share(id);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.signals = true;
+            endpoint.ask_for_room();
+        }
+        self.settle_lagging();
+    }
+
     /// From now on other processes may use all descriptors, which `mark` notes of each endpoint.
     pub(super) fn share_all(&mut self, mark: impl Fn(&mut Endpoint)) {
         let ids: Vec<_> = self.endpoints.ids().collect();

@@ -78,6 +78,7 @@ impl Sink for Delivery<'_, '_> {
         let given = match pair::give(end.as_fd(), data) {
             Ok(given) => {
                 endpoint.unread = true;
+                endpoint.passed += given;
                 endpoint.full = given < data.len();
                 given
             }

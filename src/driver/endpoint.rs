@@ -59,6 +59,8 @@ pub struct Endpoint {
     pub full: bool,
     /// The pair may hold bytes the program has not read.
     pub unread: bool,
+    /// Bytes passed to the pair that no call of ours has taken out.
+    pub passed: usize,
     /// Where the urgent mark is.
     pub mark: Mark,
     /// Bytes in the pair, towards the stack, that mean nothing: they keep the program's
@@ -68,6 +70,8 @@ pub struct Endpoint {
     pub overflow: bool,
     /// Somebody writes to the descriptor where we cannot see it (stdio, another program).
     pub unseen_writers: bool,
+    /// Signals may tell of its events (O_ASYNC).
+    pub signals: bool,
     /// Forked processes may, for as long as they live.
     pub forked: bool,
     /// Forks of this process before the endpoint was made.
@@ -177,10 +181,12 @@ impl Endpoint {
             watched: EventFlags::empty(),
             full: false,
             unread: false,
+            passed: 0,
             mark: Mark::None,
             filler: 0,
             overflow: false,
             unseen_writers: false,
+            signals: false,
             forked: false,
             born: 0,
             read_finished: false,

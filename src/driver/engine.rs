@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
+use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::ports::Ports;
@@ -33,7 +34,8 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_LINK: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_ENDS: u64 = TOKEN_WAKE + 4;
-const TOKEN_DESK: u64 = TOKEN_WAKE + 5;
+pub(super) const TOKEN_KEEPER: u64 = TOKEN_WAKE + 5;
+pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 6;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
@@ -112,8 +114,8 @@ pub struct Engine {
     /// How long the seat may stay empty.
     pub(super) patrol_interval: Duration,
     pub(super) background_runs: bool,
-    #[expect(dead_code, reason = "held, so that the bytes can change hands")]
-    memory: OwnedFd,
+    /// The memory file.
+    pub(super) memory: OwnedFd,
     frame: Box<[u8]>,
     batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
@@ -154,6 +156,8 @@ pub struct Engine {
     pub(super) groups: Groups,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
+    /// What a keeper has, for the case that the process is killed.
+    pub(super) will: Will,
 }
 
 /// What [`Engine::new`] is put together from.
@@ -228,9 +232,9 @@ impl Engine {
             desk: None,
             groups: Groups::default(),
             lifelines: Lifelines::default(),
+            will: Will::new(),
         };
         engine.open_window(TOKEN_WINDOW);
-        engine.open_desk(TOKEN_DESK);
         Ok(engine)
     }
 
@@ -382,9 +386,10 @@ impl Engine {
                 self.transmit(count);
             }
             if count < BATCH {
-                return;
+                break;
             }
         }
+        self.take_sendings();
     }
 
     fn transmit(&mut self, count: usize) {
@@ -466,6 +471,7 @@ impl Engine {
         match token {
             TOKEN_WAKE => self.wake.silence(),
             TOKEN_CONTROL => self.receive_news(),
+            TOKEN_KEEPER => self.lose_keeper(),
             TOKEN_ALARM => {
                 self.alarm.sleep();
                 self.alarm_at = u64::MAX;

@@ -15,7 +15,8 @@ use super::endpoint::{Endpoint, EndpointId, Role};
 use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::reports::{Origin, Report};
-use crate::sys::raw;
+use crate::stack::sendings::Sending;
+use crate::sys::{clock, raw};
 
 /// Most entries of a queue; what comes then is lost, as when Linux finds a receive buffer full.
 const MOST: usize = 256;
@@ -27,6 +28,8 @@ pub enum Entry {
     Report(Report),
     /// Sends with MSG_ZEROCOPY, counted from 0, from the first to the last, are complete.
     Sent(u32, u32),
+    /// Something sent has come so far at that time, in nanoseconds since 1970 (SO_TIMESTAMPING).
+    Stamped(Sending, u64),
 }
 
 impl Entry {
@@ -103,6 +106,17 @@ impl Engine {
         while let Some((socket, report)) = self.stack.poll_report() {
             if let Some(id) = self.endpoints.of_socket(socket) {
                 self.push_error(id, |queue| queue.push(Entry::Report(report)));
+                self.notify_of_error(id);
+            }
+        }
+    }
+
+    /// Tells of what was sent just now, or acknowledged.
+    pub(super) fn take_sendings(&mut self) {
+        while let Some(sending) = self.stack.poll_sending() {
+            if let Some(id) = self.endpoints.of_socket(sending.socket) {
+                let entry = Entry::Stamped(sending, clock::realtime());
+                self.push_error(id, |queue| queue.push(entry));
                 self.notify_of_error(id);
             }
         }

@@ -4,18 +4,27 @@
 //!    name ([`family`](super::family)) only says where to ask: a guest may call his descriptors what
 //!    he likes.
 //! 2. A connection that a guest's listener accepts is his from the start.
-//! 3. How many sockets a user has is counted and bounded. Root's are not.
+//! 3. How many sockets a user has is counted and bounded, and so is the memory of their queues
+//!    ([`Engine::ration`]). Root's are not.
 
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Engine;
 use super::endpoint::{EndpointId, Endpoints};
+use crate::stack::ids::SocketId;
 use crate::sys::local;
 
 /// Sockets a user may have, unless the administrator says otherwise.
 const MOST: usize = 4096;
+
+/// What part of all memory the queues of one user may take: one in so many.
+const SHARE: usize = 4;
+/// What each buffer of a user who has more is bounded to, in bytes.
+const RATION: usize = 16 * 1024;
+/// How often memory is counted while there is little of it, in nanoseconds.
+const RATIONING: u64 = 50_000_000;
 
 /// Whose a socket is.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +41,10 @@ pub(super) struct Guests {
     sockets: HashMap<u32, usize>,
     /// Sockets a user may have.
     pub(super) most: usize,
+    /// Users who had more memory than their share when it was counted last.
+    sated: HashSet<u32>,
+    /// When that was, in monotonic nanoseconds.
+    counted_at: u64,
 }
 
 impl Default for Guests {
@@ -40,6 +53,8 @@ impl Default for Guests {
             of_cookie: HashMap::new(),
             sockets: HashMap::new(),
             most: MOST,
+            sated: HashSet::new(),
+            counted_at: 0,
         }
     }
 }
@@ -56,10 +71,19 @@ impl Guests {
         }
     }
 
-    /// Whether a user may have one more socket.
-    fn has_room(&self, user: u32) -> bool {
+    /// Whether a user may have one more socket. EMFILE: he has as many as he may; ENOBUFS: they have
+    /// more memory than their share.
+    fn check_room(&self, user: u32) -> Result<(), Errno> {
         let count = self.sockets.get(&user).copied().unwrap_or(0);
-        user == 0 || count < self.most
+        if user == 0 {
+            Ok(())
+        } else if count >= self.most {
+            Err(Errno::MFILE)
+        } else if self.sated.contains(&user) {
+            Err(Errno::NOBUFS)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -74,12 +98,10 @@ impl Endpoints {
 }
 
 impl Engine {
-    /// Makes `id` a guest's, whose descriptor is `program`. EMFILE: he has as many as he may.
+    /// Makes `id` a guest's, whose descriptor is `program`. EMFILE, ENOBUFS: he has as much as he may.
     pub fn welcome(&mut self, id: EndpointId, user: u32, program: impl AsFd) -> Result<(), Errno> {
         let cookie = local::cookie(program)?;
-        if !self.endpoints.guests.has_room(user) {
-            return Err(Errno::MFILE);
-        }
+        self.endpoints.guests.check_room(user)?;
         let endpoint = self.endpoints.get_mut(id).ok_or(Errno::NOTSOCK)?;
         endpoint.guest = Some(Guest { user, cookie });
         endpoint.unseen_writers = true;
@@ -98,6 +120,43 @@ impl Engine {
     /// Whether the guest whose socket `id` is may have one more.
     pub(super) fn has_room_for(&self, id: EndpointId) -> bool {
         let user = self.guest(id);
-        user.is_none_or(|user| self.endpoints.guests.has_room(user))
+        user.is_none_or(|user| self.endpoints.guests.check_room(user).is_ok())
+    }
+
+    /// Sees to it that no guest takes more memory than his share: the buffers of one who has are made
+    /// small, and he gets no new sockets until he has less.
+    pub(super) fn ration(&mut self) {
+        let share = self.stack.pool_size() / SHARE;
+        let guests = &mut self.endpoints.guests;
+        if self.stack.pool_used() <= share {
+            guests.sated.clear();
+            return;
+        }
+        if self.time.saturating_sub(guests.counted_at) < RATIONING {
+            return;
+        }
+        guests.counted_at = self.time;
+        let sockets = self.guests_sockets();
+        let mut memory: HashMap<u32, usize> = HashMap::new();
+        for &(user, socket) in &sockets {
+            *memory.entry(user).or_default() += self.stack.memory_of(socket);
+        }
+        let sated = memory
+            .into_iter()
+            .filter(|&(user, held)| user != 0 && held > share);
+        let sated: HashSet<u32> = sated.map(|(user, _)| user).collect();
+        let now = self.now();
+        for (_, socket) in sockets.into_iter().filter(|(user, _)| sated.contains(user)) {
+            self.stack.ration(now, socket, RATION);
+        }
+        self.endpoints.guests.sated = sated;
+        self.finish_pass();
+    }
+
+    fn guests_sockets(&self) -> Vec<(u32, SocketId)> {
+        let endpoints = self.endpoints.ids().filter_map(|id| self.endpoints.get(id));
+        endpoints
+            .filter_map(|endpoint| Some((endpoint.guest?.user, endpoint.socket()?)))
+            .collect()
     }
 }

@@ -12,6 +12,7 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Role;
+use super::estate::attend_heir;
 use super::lifeline;
 use super::seat::{Seat, poll_with_own};
 use super::{Guard, lock, process};
@@ -26,7 +27,7 @@ pub fn before_exec() {
         descriptor::restore_limit();
         return;
     };
-    let needed = guard.has_sockets() || !guard.stack.tcp_is_done();
+    let needed = guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for();
     if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
         return;
@@ -50,14 +51,17 @@ fn serve(guard: &mut Guard) -> ! {
     guard.forget_programs();
     guard.reopen_window();
     guard.seat = Seat::Background;
-    while guard.has_sockets() || !guard.stack.tcp_is_done() {
+    while guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for() {
         guard.set_alarm();
         let all = guard.all_descriptors();
-        match guard.unlocked(|| poll_with_own(all, &mut [], None, None)) {
+        let timeout = guard.will_is_due();
+        match guard.unlocked(|| poll_with_own(all, &mut [], timeout, None)) {
             Ok(ready) => guard.pass(ready, None),
             Err(_) => break,
         }
+        attend_heir(guard);
     }
+    guard.revoke_if_needless();
     end(0)
 }
 

@@ -1,5 +1,7 @@
 //! The interface that is driven, and the link through it; or none.
 
+use rustix::fd::OwnedFd;
+
 use super::refusal::{Obstacle, explain_packet_socket};
 use crate::control::filter::FilterSpec;
 use crate::control::log;
@@ -67,13 +69,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
     };
     let socket = PacketSocket::open(facts.interface.index, &nothing.program(FILTER_MAX))
         .map_err(|errno| explain_packet_socket(errno, &facts.interface.name))?;
-    let link: Box<dyn Link + Send> = match &settings.impair {
-        None => Box::new(socket),
-        Some(spec) => {
-            let impairments = Impairments::parse(spec).map_err(|error| error.to_string())?;
-            Box::new(Impair::new(socket, impairments))
-        }
-    };
+    let link = impaired(settings, socket)?;
     match &settings.pcap {
         None => Ok(link),
         Some(path) => match Capture::create(link, path, &facts.interface.name) {
@@ -84,4 +80,20 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
             }
         },
     }
+}
+
+/// The link through a packet socket of another process's, which no capture goes on with.
+pub(super) fn adopt_link(
+    settings: &Settings,
+    socket: OwnedFd,
+) -> Result<Box<dyn Link + Send>, String> {
+    impaired(settings, PacketSocket::adopt(socket))
+}
+
+fn impaired(settings: &Settings, socket: PacketSocket) -> Result<Box<dyn Link + Send>, String> {
+    let Some(spec) = &settings.impair else {
+        return Ok(Box::new(socket));
+    };
+    let impairments = Impairments::parse(spec).map_err(|error| error.to_string())?;
+    Ok(Box::new(Impair::new(socket, impairments)))
 }

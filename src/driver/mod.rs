@@ -46,6 +46,7 @@ mod door;
 mod endpoint;
 mod engine;
 mod errors;
+mod estate;
 mod family;
 mod guests;
 mod heir;
@@ -69,7 +70,7 @@ mod uses;
 
 pub use datagrams::{Arrived, Departing};
 pub use delivery::Direct;
-pub use endpoint::{Endpoint, EndpointId, Handed, Role};
+pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use errors::Entry;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
@@ -80,7 +81,7 @@ pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, engine_id, refusal, service};
+pub use start::{Service, engine_id, refusal, service, system_limits};
 pub use urgent::Mark;
 
 use core::ops::{Deref, DerefMut};
@@ -104,6 +105,9 @@ pub struct Hooks {
     pub free: unsafe fn(),
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
     pub disowned: fn(u64),
+    /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
+    /// state is locked.
+    pub closed: fn(&mut Engine, &Record),
 }
 
 /// Has the hooks called from now on.

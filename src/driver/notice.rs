@@ -112,7 +112,7 @@ impl Engine {
     pub fn note_read(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get(id)
             && let Role::Connection(socket) = endpoint.role
-            && !endpoint.unread
+            && (!endpoint.unread || endpoint.passed == 0)
         {
             self.stack.tcp_all_read(socket);
         }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::choice::{Parity, pick};
+use super::estate;
 use super::holders::Holder;
 use super::uses::{Use, Uses};
 use crate::control;
@@ -124,6 +125,10 @@ pub struct Ports {
     /// What the packet socket's filter was made from last.
     pub(super) filtered: Option<u64>,
     pub(super) changes: u64,
+    /// Leases made so far, pooled ones aside.
+    made: u64,
+    /// A TCP port was in use.
+    tcp: bool,
     /// The first port that needs no privilege.
     unprivileged: u16,
     /// Ports that a socket with SO_REUSEPORT has left.
@@ -139,6 +144,8 @@ impl Ports {
             lingering: VecDeque::new(),
             filtered: None,
             changes: 0,
+            made: 0,
+            tcp: false,
             unprivileged,
             left: Vec::new(),
         }
@@ -176,7 +183,7 @@ impl Ports {
             Source::Kernel(..) if covered => None,
             Source::Kernel(ephemeral, _) => {
                 ephemeral.give_up(protocol, local.port());
-                Some(lease_from_kernel(protocol, local, wish)?)
+                Some(lease_in_time(protocol, local, wish)?)
             }
             Source::Own { .. } if local.port() == 0 => {
                 return self.choose(stack, protocol, *local.ip(), wish);
@@ -263,6 +270,8 @@ impl Ports {
             // A pooled port is admitted with its block.
             self.changes += u64::from(!used.pooled);
         }
+        self.made += u64::from(kernel.is_some());
+        self.tcp |= protocol == Protocol::Tcp;
         held.kernel.extend(kernel);
         held.uses.add(used);
         Lease {
@@ -334,6 +343,34 @@ impl Ports {
             Source::Kernel(ephemeral, _) => Some(ephemeral.cut_off()),
             Source::Own { .. } => None,
         }
+    }
+
+    /// Whether any TCP port was in use so far.
+    pub(super) fn has_tcp(&self) -> bool {
+        self.tcp
+    }
+
+    /// Leases made so far.
+    pub(super) fn leases_made(&self) -> u64 {
+        match &self.source {
+            Source::Kernel(ephemeral, _) => self.made + ephemeral.leases_made(),
+            Source::Own { .. } => 0,
+        }
+    }
+
+    /// All leases of a protocol.
+    pub(super) fn leases(
+        &mut self,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = &mut control::lease::Lease> {
+        let pooled = match &mut self.source {
+            Source::Kernel(ephemeral, _) => Some(ephemeral.leases(protocol)),
+            Source::Own { .. } => None,
+        };
+        let held = self.held.iter_mut();
+        held.filter(move |(key, _)| key.0 == protocol)
+            .flat_map(|(_, held)| &mut held.kernel)
+            .chain(pooled.into_iter().flatten())
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.
@@ -409,6 +446,20 @@ pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protoco
     match protocol {
         Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
         Protocol::Udp => crate::stack::ports::Protocol::Udp,
+    }
+}
+
+/// The same, though a process that had the port may just have died.
+fn lease_in_time(
+    protocol: Protocol,
+    local: SocketAddrV4,
+    wish: &Wish,
+) -> Result<control::lease::Lease, Errno> {
+    match lease_from_kernel(protocol, local, wish) {
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp && estate::await_executors() => {
+            lease_from_kernel(protocol, local, wish)
+        }
+        leased => leased,
     }
 }
 

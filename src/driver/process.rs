@@ -116,6 +116,7 @@ pub(super) fn disown(mut guard: Guard) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
+        engine.will.forsake();
         if descriptor::close_region(&lifeline::held()) {
             core::mem::forget(engine);
         } else {
@@ -132,8 +133,8 @@ pub(super) fn disown(mut guard: Guard) {
 }
 
 /// The process ends, and with it the program's descriptors `numbers`. What other processes hold
-/// of them is left to an heir at once; else all is closed, and an heir has what does not end soon.
-/// Without heirs, what was sent is delivered as far as peers take it.
+/// of them is left to an heir at once; else all is closed. With what then does not end at once goes on
+/// the keeper, or an heir; without either, what was sent is delivered as far as peers take it.
 pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
     guard.settle_lagging();
@@ -159,8 +160,8 @@ pub fn finish(numbers: &[RawFd]) {
         }
     }
     guard.finish_pass();
-    if wait_until_done(&mut guard) {
-        return;
+    if guard.is_provided_for() || wait_until_done(&mut guard) {
+        return guard.revoke_if_needless();
     }
     if heir::bequeath(&mut guard) {
         return disown(guard);

@@ -4,8 +4,8 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
-use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
+use super::{Engine, HOOKS};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Progress, State};
@@ -158,6 +158,7 @@ impl Engine {
             match given {
                 Ok(count) => {
                     endpoint.unread = true;
+                    endpoint.passed += count;
                     self.stack.tcp_consume(now, socket, count);
                 }
                 Err(errno) => {
@@ -197,6 +198,18 @@ impl Engine {
         error: Option<Error>,
     ) {
         let error = self.stack.tcp_take_error(socket).or(error);
+        let attempt = matches!(
+            self.endpoints.get(id),
+            Some(Endpoint {
+                role: Role::Connecting(_),
+                program: ..0,
+                ..
+            })
+        );
+        if attempt {
+            // Nothing is lost with the filler; who waits to write is to ask.
+            self.unstuff(id);
+        }
         self.endpoints.set_role(id, Role::Ended);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.error = error;
@@ -249,6 +262,7 @@ impl Engine {
         }
         if let Ok(count) = pair::give(borrow(endpoint.program), &FILLING) {
             endpoint.filler = count;
+            endpoint.ask_for_room();
         }
     }
 
@@ -386,6 +400,11 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
+        if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
+            let hooks = HOOKS.lock().clone();
+            hooks.iter().for_each(|hook| (hook.closed)(self, &record));
+            return self.forget(id);
+        }
         let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
         // What other processes have accepted is not known here at once.
         let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
@@ -455,5 +474,17 @@ impl Endpoint {
             let _ = rustix::net::sockopt::socket_error(borrow(self.program));
         }
         self.error.take()
+    }
+}
+
+impl Endpoint {
+    /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
+    pub(super) fn ask_for_room(&mut self) {
+        if !self.signals || self.filler == 0 {
+            return;
+        }
+        while let Ok(count) = pair::give(borrow(self.program), &FILLING) {
+            self.filler += count;
+        }
     }
 }

@@ -3,10 +3,11 @@
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use once_cell::sync::OnceCell;
+use rustix::fd::OwnedFd;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::Arc;
 
-use super::engine::{Engine, Parts};
+use super::engine::{Engine, Parts, TOKEN_DESK};
 use super::interface::{self, FILTER_MAX};
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
@@ -17,15 +18,17 @@ use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::limits::Limits;
 use crate::control::log;
-use crate::control::mirror::{Facts, Interface, News};
+use crate::control::mirror::{Facts, Interface, Mirror, News};
 use crate::control::routes::own_routes;
 use crate::control::settings::{Address, Loopback, Settings};
+use crate::link::Link;
 use crate::memory::Region;
 use crate::stack;
 use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
+use crate::stack::time::Instant;
 use crate::sys::process::is_secure;
 use crate::sys::{clock, descriptor, handlers, words};
 
@@ -174,43 +177,86 @@ fn build(variables: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, Refusal> {
 
 fn build_with(settings: Settings) -> Result<Engine, Obstacle> {
     descriptor::set_apart();
-    let limits = Limits::read();
-    let (mut mirror, link) = interface::open(&settings)?;
-    let facts = mirror.facts().clone();
-    let name = &facts.interface.name;
+    let (mirror, link) = interface::open(&settings)?;
+    let interface = &mirror.facts().interface;
+    log::info(format_args!(
+        "driving {}, MTU {} bytes",
+        interface.name, interface.mtu
+    ));
+    let site = Site {
+        settings,
+        mirror,
+        link,
+    };
     let region = Region::new()
         .map_err(|errno| format!("cannot make the memory file: {}", words::of(errno)))?;
     let (file, bytes) = region.into_parts();
     let memory = Memory::create(bytes).ok_or("the memory file is too small")?;
-    let mut stack = Stack::new(config(&settings, &facts, &limits), memory);
-    stack.set_link_up(true);
-    configure(&mut stack, &settings, &facts);
-    let now = stack::time::Instant::from_nanos(clock::monotonic());
-    if settings.address == Address::Host {
-        for (address, hardware) in mirror.neighbors().unwrap_or_default() {
+    let id = u64::from_ne_bytes(random()).max(1);
+    let mut engine = assemble(id, site, file, |config, _| Stack::new(config, memory))?;
+    engine.open_desk(TOKEN_DESK);
+    Ok(engine)
+}
+
+/// An engine that goes on with the stack another process has left in `region`. It has none of its
+/// endpoints, nor of its ports.
+pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<Engine, String> {
+    let (file, bytes) = region.into_parts();
+    let memory = Memory::open(bytes)
+        .map_err(|damage| format!("the memory file is not as it should be: {damage:?}"))?;
+    assemble(id, site, file, |config, now| {
+        let (stack, found) = Stack::restore(config, memory, now);
+        log::info(format_args!(
+            "going on with {} connections, {} in TIME-WAIT; {} cannot be, {} are not readable",
+            found.connections.len(),
+            found.time_waits.len(),
+            found.reset,
+            found.unreadable,
+        ));
+        stack
+    })
+}
+
+/// Where a stack is to work, and how.
+pub(super) struct Site {
+    pub(super) settings: Settings,
+    pub(super) mirror: Mirror,
+    pub(super) link: Box<dyn Link + Send>,
+}
+
+/// Puts an engine together, around a stack that `make` makes.
+fn assemble(
+    id: u64,
+    mut site: Site,
+    memory: OwnedFd,
+    make: impl FnOnce(Config, Instant) -> Stack,
+) -> Result<Engine, String> {
+    let limits = Limits::read();
+    let facts = site.mirror.facts().clone();
+    let now = Instant::from_nanos(clock::monotonic());
+    let mut stack = make(config(&site.settings, &facts, &limits), now);
+    stack.set_link_up(facts.interface.up);
+    configure(&mut stack, &site.settings, &facts);
+    if site.settings.address == Address::Host {
+        for (address, hardware) in site.mirror.neighbors().unwrap_or_default() {
             stack.learn_neighbor(now, address, hardware);
         }
     }
     let ports = Ports::new(
-        source(&settings, &facts, &limits),
+        source(&site.settings, &facts, &limits),
         limits.ip_unprivileged_port_start,
     );
-    log::info(format_args!(
-        "driving {name}, MTU {} bytes",
-        facts.interface.mtu
-    ));
     let parts = Parts {
-        id: u64::from_ne_bytes(random()).max(1),
+        id,
         stack,
         ports,
-        settings,
-        link,
-        mirror: Some(mirror),
-        memory: file,
+        settings: site.settings,
+        link: site.link,
+        mirror: Some(site.mirror),
+        memory,
     };
-    let limits = stack_limits(&limits);
-    Engine::new(parts, limits)
-        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)).into())
+    Engine::new(parts, stack_limits(&limits))
+        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
 }
 
 /// The environment, without std's lock on it: the program may be changing it.
@@ -246,6 +292,12 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
         secret: random(),
         seed: u64::from_ne_bytes(random()),
     }
+}
+
+/// The system's limits, for sockets that have no engine.
+pub fn system_limits() -> &'static stack::config::Limits {
+    static LIMITS: OnceCell<stack::config::Limits> = OnceCell::new();
+    LIMITS.get_or_init(|| stack_limits(&Limits::read()))
 }
 
 fn stack_limits(limits: &Limits) -> stack::config::Limits {

@@ -58,6 +58,7 @@ impl Endpoint {
     /// A call has found nothing in the pair, or the end.
     pub fn found_pair_empty(&mut self) {
         self.unread = false;
+        self.passed = 0;
         if self.mark == Mark::InPair {
             self.mark = Mark::None;
         }

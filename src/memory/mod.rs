@@ -81,7 +81,6 @@ impl Region {
     /// Maps the file of another process, which is dead: from now on it is this one's.
     ///
     /// Errors: `INVAL` if it is none that [`Region::new`] made, or the system's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
     pub fn open(file: OwnedFd) -> Result<Self, Errno> {
         // A file that can be cut off would end whoever reads what is no longer there.
         let sealed = fcntl_get_seals(&file)?.contains(SEALS);

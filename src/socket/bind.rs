@@ -53,6 +53,8 @@ pub fn bind(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Err
     if let Some(answer) = away::ask(fd, socket, &question) {
         answer?;
         away::refresh(fd, socket);
+        let mut state = socket.state();
+        state.bound = state.local;
         return Ok(Rest::Done);
     }
     let Some(mut engine) = driver::lock() else {

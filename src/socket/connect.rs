@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
+use super::served::{may_start_over, start_over};
 use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
@@ -80,30 +81,60 @@ pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Famil
 /// connect(2) of a socket whose stack is in another process: that process connects it, and this one
 /// waits.
 fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    let given = address::read(address, family_of(socket, &socket.state(), address))?;
+    if socket.kind == Kind::Stream && given == Given::Unspecified && may_start_over(socket) {
+        return start_over(socket).map(|()| Rest::Done);
+    }
     let question = Question::Connect {
         address: address.to_vec(),
     };
     let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
-    if matches!(answer, Ok(_) | Err(Errno::INPROGRESS)) {
-        // It has an address now.
-        socket.state().stage = Stage::Connected;
-    }
     if socket.kind == Kind::Datagram {
         away::refresh(fd, socket);
+        return answer.map(|_| Rest::Done);
     }
     match answer {
-        Err(Errno::INPROGRESS) if !socket.nonblocking() => {
-            let timeout = away::patience(fd, libc::SO_SNDTIMEO);
-            away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
-                Errno::AGAIN => Errno::INPROGRESS,
-                errno => errno,
-            })?;
-            away::pending_error(fd, socket).map_or(Ok(Rest::Done), Err)
+        Err(Errno::INPROGRESS) => begun_beside(fd, socket),
+        Err(Errno::ISCONN) if core::mem::take(&mut socket.state().connect_unconfirmed) => {
+            Ok(Rest::Done)
+        }
+        Err(Errno::CONNABORTED) => {
+            let error = away::pending_error(fd, socket);
+            fail_beside(socket, error.unwrap_or(Errno::CONNABORTED))
         }
         answer => answer.map(|_| Rest::Done),
     }
+}
+
+/// The other process has begun to connect it: waits for the end, if the call may wait.
+fn begun_beside(fd: RawFd, socket: &Arc<Socket>) -> Result<Rest, Errno> {
+    let mut state = socket.state();
+    // It has an address now.
+    state.stage = Stage::Connected;
+    if socket.nonblocking() {
+        state.connect_unconfirmed = true;
+        return Err(Errno::INPROGRESS);
+    }
+    drop(state);
+    let timeout = away::patience(fd, libc::SO_SNDTIMEO);
+    away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
+        Errno::AGAIN => Errno::INPROGRESS,
+        errno => errno,
+    })?;
+    match away::pending_error(fd, socket) {
+        None => Ok(Rest::Done),
+        Some(errno) => fail_beside(socket, errno),
+    }
+}
+
+/// An attempt to connect has failed: the socket may connect anew, if it can be had fresh.
+fn fail_beside(socket: &Arc<Socket>, errno: Errno) -> Result<Rest, Errno> {
+    if may_start_over(socket) {
+        start_over(socket)?;
+    }
+    Err(errno)
 }
 
 /// Begins an active open, for a caller that does not wait here. EINPROGRESS.

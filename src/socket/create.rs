@@ -40,6 +40,7 @@ pub(super) fn hook() {
         driver::on_fork(driver::Hooks {
             free: table::free,
             disowned: super::away::owned_elsewhere,
+            closed: super::lifecycle::forgotten,
         });
         driver::on_question(super::answers::answer);
         driver::keeper::on_create(super::guests::make);

@@ -3,15 +3,17 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::io::Errno;
 
-use super::datagram::{Told, tell};
-use super::{Family, Socket, address, errno};
+use super::datagram::{Told, stamp, tell};
+use super::{Family, Kind, Socket, address, errno};
 use crate::driver::{self, Arrived, Entry};
 use crate::stack::reports::{Origin, Report};
+use crate::stack::sendings::{Sending, Stage};
 use crate::sys::user::Buffers;
 
 /// ee_origin and ee_code of linux/errqueue.h.
 const ORIGIN_LOCAL: u8 = 1;
 const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_TIMESTAMPING: u8 = 4;
 const ORIGIN_ZEROCOPY: u8 = 5;
 const CODE_COPIED: u8 = 1;
 /// Bytes of a `struct sock_extended_err`.
@@ -50,6 +52,7 @@ pub fn take(socket: &Socket, data: &Buffers<'_>) -> Result<Taken, Errno> {
     drop(engine);
     Ok(match entry {
         Entry::Report(report) => reported(socket, data, &report),
+        Entry::Stamped(sending, at) => stamped(socket, data, &sending, at),
         Entry::Sent(first, last) => {
             let extended = Extended {
                 errno: 0,
@@ -68,6 +71,38 @@ pub fn take(socket: &Socket, data: &Buffers<'_>) -> Result<Taken, Errno> {
             }
         }
     })
+}
+
+fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> Taken {
+    let stamping = socket.state().options.stamping;
+    let packet: &[u8] = match stamping.gives_packets() {
+        true => &sending.frame,
+        false => &[],
+    };
+    let mut told = Vec::new();
+    if stamping.tells() {
+        told.push(stamp(stamping.name, at));
+    }
+    let extended = Extended {
+        errno: Errno::NOMSG.raw_os_error().unsigned_abs(),
+        origin: ORIGIN_TIMESTAMPING,
+        kind: 0,
+        code: 0,
+        info: match sending.stage {
+            Stage::Sent => 0,
+            Stage::Scheduled => 1,
+            Stage::Acknowledged => 2,
+        },
+        data: stamping.key_of(sending, socket.kind == Kind::Stream),
+        offender: None,
+    };
+    told.push(extended.message(socket.family));
+    Taken {
+        len: packet.len(),
+        copied: data.put(0, packet),
+        name: None,
+        told,
+    }
 }
 
 fn reported(socket: &Socket, data: &Buffers<'_>, report: &Report) -> Taken {

@@ -39,6 +39,8 @@ pub(super) fn make(
     let pair = pair::make(kind == Kind::Datagram, false, true)?;
     create::enter(engine, pair.stack, -1, &socket, &mut state);
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    // Whoever has it may close it before it comes farther.
+    engine.watch_end(id);
     let opened = engine.welcome(id, user, &pair.program).and_then(|()| {
         match (kind, &wanted.first) {
             // Its datagrams come through the pair from now on.

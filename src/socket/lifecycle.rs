@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Kind, Socket, Stage, State, away, connect, table};
-use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Role, Wait, wait};
+use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::{clock, raw};
@@ -35,8 +35,9 @@ pub fn closed(socket: &Arc<Socket>) {
     let Some(mut engine) = driver::lock() else {
         return;
     };
-    let mut state = socket.state();
-    let Some(id) = state.endpoint else { return };
+    let Some(id) = socket.state().endpoint else {
+        return;
+    };
     let Some(endpoint) = engine.endpoints.get_mut(id) else {
         return;
     };
@@ -47,11 +48,6 @@ pub fn closed(socket: &Arc<Socket>) {
         return;
     }
     // It was the last one.
-    if let Some(lease) = state.lease.take() {
-        let engine = &mut *engine;
-        engine.ports.release(&mut engine.stack, lease);
-    }
-    drop(state);
     engine.finish_pass();
     if let (Some(linger), Some(connection), Kind::Stream) = (linger, connection, socket.kind) {
         let deadline = clock::monotonic().saturating_add(linger.as_nanos() as u64);
@@ -63,6 +59,15 @@ pub fn closed(socket: &Arc<Socket>) {
         let _ = wait(&mut engine, &mut request, None, |engine, _| {
             engine.stack.tcp_all_acknowledged(connection).then_some(())
         });
+    }
+}
+
+/// The last descriptor of a socket is closed that has not come farther than bind(2): its port is free.
+pub(super) fn forgotten(engine: &mut Engine, record: &Record) {
+    if let Some(socket) = record.downcast_ref::<Socket>()
+        && let Some(lease) = socket.state().lease.take()
+    {
+        engine.ports.release(&mut engine.stack, lease);
     }
 }
 
@@ -109,6 +114,16 @@ pub fn written_elsewhere(socket: &Arc<Socket>) {
         && let Some(id) = socket.state().endpoint
     {
         engine.share(id);
+    }
+}
+
+/// From now on signals may tell of the descriptor's events (O_ASYNC): all of them are to reach the
+/// pair, since the kernel sends the signals for what happens there.
+pub fn signals_events(socket: &Arc<Socket>) {
+    if let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+    {
+        engine.signal_events(id);
     }
 }
 

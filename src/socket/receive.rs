@@ -303,6 +303,9 @@ impl Call<'_, '_> {
             Ok(0) | Err(Errno::AGAIN) => endpoint.found_pair_empty(),
             Ok(count) => {
                 got.set(got.get() + count);
+                if !self.peeks() {
+                    endpoint.passed = endpoint.passed.saturating_sub(count);
+                }
                 if got.get() < self.data.len() && !self.peeks() {
                     // The pair gave all it had, or all before the mark.
                     endpoint.unread = endpoint.mark == Mark::InPair;

@@ -3,15 +3,16 @@
 //! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
+use core::sync::atomic::Ordering;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::create::{hand_over, hook, replace};
-use super::{Family, Kind, Socket, away, table};
+use super::create::{hand_over, hook, kernel_socket, replace};
+use super::{Family, Kind, Socket, Stage, away, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
-use crate::driver::{self, Passed, Question, count_passed};
+use crate::driver::{self, Passed, Question, Service, count_passed};
 
 /// Enters a fresh kernel socket of the program's.
 pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
@@ -48,6 +49,28 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether a socket of a keeper's may be given up for a fresh one, since its attempt to connect has
+/// failed or its connection is given up: not where bind(2) has given it an address.
+pub(super) fn may_start_over(socket: &Socket) -> bool {
+    let state = socket.state();
+    driver::service() == Service::Keeper && state.away.is_some() && state.bound.is_none()
+}
+
+/// Gives it up for a fresh one, under the same numbers.
+pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    rustix::io::ioctl_fionbio(&kernel, socket.nonblocking())?;
+    let mut state = socket.state();
+    replace(&table::numbers_of(socket), &kernel, &state.registrations)?;
+    state.away = None;
+    state.stage = Stage::Idle;
+    state.local = None;
+    state.remote = None;
+    state.connect_unconfirmed = false;
+    socket.named.store(false, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The kernel serves it.

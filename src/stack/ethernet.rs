@@ -121,6 +121,9 @@ impl Stack {
                 if let Some(owner) = polled.owner {
                     self.udp.sent(owner);
                 }
+                if let Some(stamped) = polled.stamped {
+                    self.sendings.leaves(stamped, &self.copy_of(out));
+                }
                 return true;
             }
             match self.poll_tcp(now, out) {
@@ -130,6 +133,14 @@ impl Stack {
                 Segment::None => return false,
             }
         }
+    }
+
+    fn copy_of(&self, out: &Transmit) -> Vec<u8> {
+        let mut frame = out.header[..out.header_len].to_vec();
+        for &span in out.spans.as_slice() {
+            frame.extend_from_slice(self.pool.bytes(span));
+        }
+        frame
     }
 
     fn make_request(&self, request: Request, out: &mut Transmit) {

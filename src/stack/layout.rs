@@ -88,7 +88,6 @@ impl Memory {
     ///
     /// Errors: what shows that it is none, or none that this version can read. What lies in it is
     /// not looked at yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
     pub fn open(bytes: &'static mut [u8]) -> Result<Self, Damage> {
         let len = bytes.len();
         let (header, rest) = Header::mut_from_prefix(bytes).map_err(|_| Damage::Size)?;

@@ -59,11 +59,13 @@ pub mod pool;
 pub mod ports;
 mod queue;
 pub(crate) mod random;
+mod rations;
 mod records;
 pub mod reports;
 pub mod restore;
 pub mod routes;
 mod segments;
+pub mod sendings;
 pub mod sharing;
 pub mod sink;
 mod slab;
@@ -94,6 +96,7 @@ use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
 use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
+use self::sendings::Sendings;
 use self::sharing::SharedPorts;
 use self::tcp::{SegmentOut, Tcp};
 use self::time::Instant;
@@ -117,6 +120,7 @@ pub struct Stack {
     echo_replies: RateLimit,
     outbox: Outbox,
     reports: Reports,
+    sendings: Sendings,
     loopback: Loopback,
     udp: Udp,
     tcp: Tcp,
@@ -148,6 +152,7 @@ impl Stack {
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
             reports: Reports::default(),
+            sendings: Sendings::default(),
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
             tcp,
@@ -197,6 +202,11 @@ impl Stack {
     /// Bytes of the pool that queues hold.
     pub fn pool_used(&self) -> usize {
         self.pool.used()
+    }
+
+    /// Bytes of the whole pool.
+    pub fn pool_size(&self) -> usize {
+        self.pool.used() + self.pool.room()
     }
 
     /// What was counted since the stack was made.

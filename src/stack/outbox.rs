@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use super::ids::SocketId;
 use super::pool::Pool;
 use super::queue::Queue;
+use super::sendings::Stamped;
 use super::transmit::{HEADER_MAX, Offload, Transmit};
 
 /// The most bytes that may wait.
@@ -26,6 +27,8 @@ pub(crate) struct Frame {
     pub(crate) offload: Option<Offload>,
     /// Whose send buffer the frame counts against.
     pub(crate) owner: Option<Owner>,
+    /// Of which is to be told when it leaves.
+    pub(crate) stamped: Option<Stamped>,
 }
 
 /// A UDP socket, and how many bytes of payload it sends with a frame.
@@ -49,6 +52,7 @@ impl Frame {
             header_len,
             offload: None,
             owner: None,
+            stamped: None,
         }
     }
 }
@@ -62,6 +66,7 @@ struct Waiting {
 /// A frame that was polled.
 pub(crate) struct Polled {
     pub(crate) owner: Option<Owner>,
+    pub(crate) stamped: Option<Stamped>,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +111,10 @@ impl Outbox {
         self.payloads
             .spans(pool, self.polled, payload_len, |span| out.spans.push(span));
         self.polled += payload_len;
-        Some(Polled { owner: frame.owner })
+        Some(Polled {
+            owner: frame.owner,
+            stamped: frame.stamped,
+        })
     }
 
     /// Frees the bytes of polled frames.

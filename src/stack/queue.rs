@@ -50,6 +50,12 @@ impl Default for Queue {
 }
 
 impl Queue {
+    /// Bytes of the pool that it holds: whole chunks.
+    pub fn memory(&self) -> usize {
+        let held = self.covered.wrapping_sub(self.front) as usize;
+        held.div_ceil(CHUNK) * CHUNK
+    }
+
     /// An empty queue whose first byte will have this position.
     pub const fn starting_at(position: u32) -> Self {
         Self {

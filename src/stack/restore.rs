@@ -6,13 +6,13 @@ use super::layout::Memory;
 use super::ports::Protocol;
 use super::tcp::{self, Restored, Tcp};
 use super::time::Instant;
+use std::collections::BTreeSet;
 
 impl Stack {
     /// A stack that goes on with what lies in `memory`, whose own stack is no more, wherever that was
     /// stopped. What was found is told, and its ports are the stack's. Their users keep their
     /// handles. `now` goes on from the other's clock. As after [`new`](Self::new) there are no
     /// addresses and routes; once there are, the grammar's drain rule holds.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
     pub fn restore(config: Config, memory: Memory, now: Instant) -> (Self, Restored) {
         let (tcp, pool, restored) = Tcp::restore(tcp::Config::from(&config), memory, now);
         let mut stack = Self::assemble(config, pool, tcp);
@@ -24,8 +24,17 @@ impl Stack {
 
     /// All users are gone, as when their process died: closes every listener and connection. What
     /// was sent is still delivered, unless data was left unread.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
     pub fn tcp_close_all(&mut self, now: Instant) {
         self.tcp.close_all(now, &mut self.pool);
+    }
+
+    /// The ports from which something was sent that is not acknowledged yet, or is still to be sent.
+    pub fn tcp_unfinished_ports(&self) -> BTreeSet<u16> {
+        self.tcp.unfinished_ports().collect()
+    }
+
+    /// Whether nothing is left of any connection, TIME-WAIT included.
+    pub fn tcp_is_empty(&self) -> bool {
+        self.tcp.is_empty()
     }
 }

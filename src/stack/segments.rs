@@ -158,6 +158,7 @@ impl Stack {
                 header_len: out.header_len,
                 offload: out.offload,
                 owner: None,
+                stamped: None,
             },
             payload: payload.concat().into_boxed_slice(),
         };

@@ -81,17 +81,21 @@ impl Sharing {
 
 /// The ports that are shared.
 #[derive(Debug, Default)]
-pub(super) struct SharedPorts(HashMap<(Protocol, u16), Sharing>);
+pub(super) struct SharedPorts {
+    ports: HashMap<(Protocol, u16), Sharing>,
+    /// Every port is.
+    all: bool,
+}
 
 impl SharedPorts {
     fn get(&self, protocol: Protocol, port: u16) -> Option<&Sharing> {
         // As a rule there is none.
-        (!self.0.is_empty()).then(|| self.0.get(&(protocol, port)))?
+        (!self.ports.is_empty()).then(|| self.ports.get(&(protocol, port)))?
     }
 
     /// Whether this stack answers for what is nobody's on the port.
     pub(super) fn answers(&self, protocol: Protocol, port: u16) -> bool {
-        self.get(protocol, port).is_none_or(Sharing::is_alone)
+        !self.all && self.get(protocol, port).is_none_or(Sharing::is_alone)
     }
 
     /// Whether what begins between the two ends is this stack's.
@@ -106,14 +110,19 @@ impl SharedPorts {
     }
 
     pub(super) fn forget(&mut self, protocol: Protocol, port: u16) {
-        self.0.remove(&(protocol, port));
+        self.ports.remove(&(protocol, port));
     }
 }
 
 impl Stack {
     /// Takes in with whom a port is shared.
     pub fn share_port(&mut self, protocol: Protocol, port: u16, sharing: Sharing) {
-        self.shared_ports.0.insert((protocol, port), sharing);
+        self.shared_ports.ports.insert((protocol, port), sharing);
+    }
+
+    /// Any port may be another stack's: what no connection has is not answered.
+    pub fn share_all_ports(&mut self) {
+        self.shared_ports.all = true;
     }
 
     /// Whether it was said with whom a port is shared.

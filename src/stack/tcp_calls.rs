@@ -172,6 +172,12 @@ impl Stack {
         self.tcp.forget_saved_syn(id);
     }
 
+    /// How many bytes of a connection's stream are acknowledged, and how many there are; they wrap
+    /// around.
+    pub fn tcp_sent_places(&self, id: SocketId) -> Option<(u32, u32)> {
+        self.tcp.sent_places(id)
+    }
+
     /// Takes in what setsockopt changed on a connection or listener.
     pub fn tcp_set_options(&mut self, now: Instant, id: SocketId, options: &TcpOptions) {
         self.tcp.set_options(now, id, options, &mut self.pool);

@@ -173,16 +173,18 @@ pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
 /// Closes everything but what is ours: in a process that has nothing of the program's.
 pub fn close_all_but_ours() {
     between_ours(0, u32::MAX, |first, last| {
-        // SAFETY: no memory is passed; nobody in this process uses what is closed.
-        let _ = unsafe {
-            syscalls::syscall3(
-                syscalls::Sysno::close_range,
-                first as usize,
-                last as usize,
-                0,
-            )
-        };
+        close_run(first, last);
     });
+}
+
+/// Closes everything but `kept`: in a process that has nothing else in use.
+pub fn close_all_but(kept: &[RawFd]) {
+    close_runs(0, kept);
+}
+
+/// Closes every number from `first` on: in a process that has none of them in use.
+pub fn close_from(first: u32) {
+    close_run(first, u32::MAX);
 }
 
 /// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
@@ -211,9 +213,13 @@ pub fn close_region(kept: &[RawFd]) -> bool {
     if floor == 0 || program_limit().is_none() {
         return false;
     }
+    close_runs(floor, kept)
+}
+
+/// Closes every number from `first` on but those of `kept`, which are none before it.
+fn close_runs(mut first: u32, kept: &[RawFd]) -> bool {
     let mut kept: Vec<u32> = kept.iter().map(|&fd| fd as u32).collect();
     kept.sort_unstable();
-    let mut first = floor;
     kept.iter().all(|&number| {
         let run = (first, number.wrapping_sub(1));
         first = number + 1;
@@ -222,8 +228,8 @@ pub fn close_region(kept: &[RawFd]) -> bool {
 }
 
 fn close_run(first: u32, last: u32) -> bool {
-    // SAFETY: close_range takes three integers; no memory is passed. The descriptors closed are
-    // owned by a state the caller has given up.
+    // SAFETY: close_range takes three integers; no memory is passed. Nobody in this process uses the
+    // descriptors that are closed: what owned them was given up.
     let closed = unsafe {
         syscalls::syscall3(
             syscalls::Sysno::close_range,

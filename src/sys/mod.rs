@@ -22,6 +22,7 @@ pub mod process;
 pub mod raw;
 pub mod signal;
 pub mod signature;
+pub mod spawn;
 pub mod user;
 pub mod wait;
 pub mod wake;

@@ -45,6 +45,16 @@ pub(super) unsafe fn set_bytes(
     result.map(drop).map_err(errno)
 }
 
+/// `getsockopt` of an integer option.
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub fn integer(fd: BorrowedFd<'_>, level: i32, name: i32) -> Result<i32, Errno> {
+    let mut value = 0;
+    // SAFETY: an integer may have any value.
+    unsafe { get(fd, level, name, &mut value) }.map(|_| value)
+}
+
 /// `getsockopt` into `value`; returns how many bytes the kernel wrote.
 ///
 /// # Safety

@@ -51,6 +51,13 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
     Ok(Pair { program, stack })
 }
 
+/// Makes a pair that keeps message boundaries, of which both ends are our own.
+pub fn make_own() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    Ok((descriptor::high(one)?, descriptor::high(other)?))
+}
+
 /// Takes a descriptor that was handed over, without waiting. AGAIN: none is there.
 pub fn take_descriptor(end: impl AsFd, close_on_exec: bool) -> Result<Received, Errno> {
     let mut handed = [0; HANDED];
@@ -115,6 +122,45 @@ pub fn give_descriptor(end: impl AsFd, data: &[u8], fd: BorrowedFd<'_>) -> Resul
         &mut control,
         SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
     )
+}
+
+/// Most descriptors that go with one message (SCM_MAX_FD).
+pub const MOST_DESCRIPTORS: usize = 253;
+
+/// Hands over at most [`MOST_DESCRIPTORS`] with one message.
+pub fn give_descriptors(
+    end: impl AsFd,
+    data: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::INVAL);
+    }
+    let parts = [IoSlice::new(data)];
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    sendmsg(end, &parts, &mut control, flags)
+}
+
+/// Takes a message and what comes with it, without waiting; the message's length, which is 0 at the
+/// end of the stream. AGAIN: none is there.
+pub fn take_descriptors(
+    end: impl AsFd,
+    message: &mut [u8],
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let parts = &mut [IoSliceMut::new(message)];
+    let count = recvmsg(end, parts, &mut control, flags)?.bytes;
+    let mut taken = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            taken.extend(descriptors);
+        }
+    }
+    Ok((count, taken))
 }
 
 /// Whether the program's end has taken everything given to it (SIOCOUTQ).

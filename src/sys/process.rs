@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use std::ffi::CString;
 use syscalls::Sysno;
 
 use super::raw;
@@ -63,6 +64,60 @@ pub fn fork_detached(mut serve: impl FnMut()) -> bool {
     };
     super::signal::forget_child();
     waited.is_ok() && status == 0
+}
+
+/// How a process has confined itself, as far as it matters to what it should not be surprised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// The mode of seccomp(2).
+    filtered: usize,
+    /// PR_SET_NO_NEW_PRIVS.
+    no_new_rights: usize,
+}
+
+impl Confinement {
+    /// As it is now.
+    pub fn now() -> Self {
+        Self {
+            filtered: ask(libc::PR_GET_SECCOMP),
+            no_new_rights: ask(libc::PR_GET_NO_NEW_PRIVS),
+        }
+    }
+}
+
+/// prctl(2), for what gives a number; 0 where it fails.
+fn ask(what: i32) -> usize {
+    // SAFETY: these read no memory and write none.
+    unsafe { syscalls::syscall5(Sysno::prctl, what as usize, 0, 0, 0, 0) }.unwrap_or(0)
+}
+
+/// Whether orphans become children of this process: it is the first of its PID namespace, or has
+/// said so (PR_SET_CHILD_SUBREAPER).
+pub fn is_reaper() -> bool {
+    let mut reaper = 0i32;
+    // SAFETY: the kernel writes one int to `reaper`, which lives across the call.
+    let asked = unsafe {
+        syscalls::syscall2(
+            Sysno::prctl,
+            libc::PR_GET_CHILD_SUBREAPER as usize,
+            &raw mut reaper as usize,
+        )
+    };
+    raw::process_id() == 1 || asked.is_ok() && reaper != 0
+}
+
+/// The file of the library this code is in, as the loader names it.
+pub fn own_library() -> Option<CString> {
+    // SAFETY: all-zero is a value: null pointers.
+    let mut found: libc::Dl_info = unsafe { core::mem::zeroed() };
+    let here = (own_library as fn() -> Option<CString>) as *const libc::c_void;
+    // SAFETY: dladdr writes to `found`, and the name it finds lives as long as the library is loaded.
+    unsafe {
+        if libc::dladdr(here, &raw mut found) == 0 || found.dli_fname.is_null() {
+            return None;
+        }
+        Some(CStr::from_ptr(found.dli_fname).to_owned())
+    }
 }
 
 /// Whether the program got rights from its file (setuid, setgid, file capabilities): the user's

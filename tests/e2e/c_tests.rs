@@ -17,13 +17,14 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls backlogs bad_arguments bind_listen cancellation children close_everything closing connect_blocking
-    connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges epoll_levels error_queue
-    event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps listeners_elsewhere
-    loopback messages moving_bytes names options options_connected options_effect options_matrix options_routing
-    other_families poll_states raw_calls recv_flags send_flags shutdowns socket_flags socket_triples states_blocking
-    states_ending states_open states_opening states_pairs states_udp stdio_streams tcp_info threads transfers
-    udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
+    accept_calls async_events backlogs bad_arguments bind_listen cancellation children close_everything closing
+    connect_blocking connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges epoll_levels
+    error_queue event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps
+    listeners_elsewhere loopback messages moving_bytes names options options_connected options_effect options_matrix
+    options_routing other_families poll_states raw_calls recv_flags send_flags shutdowns socket_flags socket_triples
+    states_blocking states_ending states_open states_opening states_pairs states_udp stdio_streams tcp_info threads
+    times_of_sending transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
+    vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.
@@ -49,9 +50,7 @@ fn every_program_is_in_the_list() {
 
 fn prints_the_same_everywhere(name: &str) {
     let program = compiled(name, &[]);
-    let expected = printed(&Lab::with_plain_programs(), |lab| {
-        lab.plain(&program.display().to_string())
-    });
+    let expected = on_the_kernel(name);
     if !preloading() {
         return;
     }
@@ -78,8 +77,14 @@ fn prints_the_same_everywhere(name: &str) {
     lab.kernel_was_silent();
 }
 
+/// What a program of c-tests/ prints on the kernel.
+pub(crate) fn on_the_kernel(name: &str) -> String {
+    let program = compiled(name, &[]).display().to_string();
+    printed(&Lab::with_plain_programs(), |lab| lab.plain(&program))
+}
+
 /// What the program prints in a lab with a peer to talk to.
-fn printed(lab: &Lab, program: impl Fn(&Lab) -> Program<'_>) -> String {
+pub(crate) fn printed(lab: &Lab, program: impl Fn(&Lab) -> Program<'_>) -> String {
     let socket = lab.path("peer").display().to_string();
     let mut peer = lab
         .peer(&format!("{} {socket}", compiled("peer", &[]).display()))
@@ -178,7 +183,7 @@ fn linking() -> Vec<String> {
 }
 
 /// Compiles a program of c-tests/; the binary's path.
-fn compiled(name: &str, flags: &[String]) -> PathBuf {
+pub(crate) fn compiled(name: &str, flags: &[String]) -> PathBuf {
     let directory = binaries();
     let program = directory.join(if flags.is_empty() {
         name.to_owned()

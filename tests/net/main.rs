@@ -10,6 +10,7 @@ mod support;
 
 mod adoption;
 mod arp;
+mod damaged;
 mod hostile;
 mod icmp;
 mod ipv4;

@@ -2,6 +2,7 @@
 
 use crate::closing::ESTABLISHED;
 use crate::script::{Script, run};
+use crate::stack::sendings::{Stage, Stamps};
 
 fn established(rest: &str) {
     run(&format!("{ESTABLISHED}{rest}"));
@@ -231,4 +232,38 @@ fn paced() {
         < . 2921:2921(0) ack 4001 win 65535
     "
     ));
+}
+
+/// SO_TIMESTAMPING: each call's last byte is told of once when it is sent, however often that is, and
+/// when it is acknowledged.
+#[test]
+fn stamped() {
+    let mut script = Script::new();
+    script.options.stamps = Stamps {
+        scheduled: false,
+        sent: true,
+        acknowledged: true,
+    };
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 2000
+        > . 1:1461(1460) ack 1
+        > P. 1461:2001(540) ack 1
+        +0.2 > . 1:1461(1460) ack 1
+        < . 1:1(0) ack 2001 win 65535
+        ! send 10
+        > P. 2001:2011(10) ack 1
+        < . 1:1(0) ack 2011 win 65535
+    "
+    ));
+    let told: Vec<(Stage, u32)> = core::iter::from_fn(|| script.tcp.poll_sending())
+        .map(|sending| (sending.stage, sending.key))
+        .collect();
+    let expected = [
+        (Stage::Sent, 1999),
+        (Stage::Acknowledged, 1999),
+        (Stage::Sent, 2009),
+        (Stage::Acknowledged, 2009),
+    ];
+    assert_eq!(told, expected);
 }

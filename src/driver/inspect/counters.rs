@@ -52,6 +52,7 @@ impl Engine {
         };
         lines.put("driven_by", driver);
         lines.put("forked_processes", self.lifelines.len());
+        lines.put("keeper", u8::from(self.will.is_deposited()));
         let [thread, background] = self.passes;
         lines.put("passes_thread", thread);
         lines.put("passes_background", background);

@@ -26,9 +26,10 @@
 //! 2. Who is asked is known likewise: a program asks a keeper of root, or one of its own user.
 //! 3. A request is one message, its answer one message, on a connection of its own. Connections that
 //!    have not asked yet are bounded for each user, and none of them is waited for.
-//! 4. SIGTERM, SIGINT and SIGHUP end it in order: no new requests, and an heir serves what is open. One
-//!    that was given its listening descriptor (`--listener`) ends by itself after a minute in which
-//!    it had nothing to do; it has no engine of its own.
+//! 4. SIGTERM, SIGINT and SIGHUP end it in order: no new requests, and an heir serves what is open.
+//!
+//! One that is given its listening descriptor (`--listener`) is of another kind: it has no stack, and
+//! keeps what processes leave when they are killed ([`estate`](super::estate)).
 //!
 //! Another kind of request is another variant of [`Request`] (words.rs: its letter, and what follows
 //! it), and an arm in [`Keeper::receive`] or [`host::answer`]; descriptors that come with a message are in
@@ -47,20 +48,16 @@ pub(super) use host::serve_forked;
 pub use plan::Plan;
 pub use words::{Create, First};
 
-use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::door::{Door, Visit};
 use super::seat::{Seat, poll_with_own};
-use super::{Engine, Guard, lock, process, start};
+use super::{Engine, Guard, estate, lock, process, start};
 use crate::control::log;
-use crate::sys::wait::{entry, poll_for};
-use crate::sys::{clock, local, signal, words as errors};
+use crate::sys::wait::entry;
+use crate::sys::{local, signal, words as errors};
 use words::{LONGEST, Request};
-
-/// After how long without anything to do a keeper ends that nobody started by hand.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The name under which the keeper of `user` is asked.
 fn name_of(user: u32) -> String {
@@ -68,10 +65,17 @@ fn name_of(user: u32) -> String {
 }
 
 /// What the process does until a signal ends it; its exit status.
-pub fn run(plan: Plan) -> i32 {
+pub fn run(mut plan: Plan) -> i32 {
     crate::sys::process::note_id();
+    if let Some(listener) = plan.listener.take() {
+        return estate::keep(listener);
+    }
     match Keeper::open(plan) {
         Ok(mut keeper) => {
+            log::info(format_args!(
+                "the keeper of user {} is ready",
+                local::own_user()
+            ));
             keeper.serve();
             drop(keeper);
             process::finish(&[]);
@@ -89,8 +93,6 @@ struct Keeper {
     door: Door,
     /// Readable when a signal asks the keeper to end.
     signals: OwnedFd,
-    /// When it had something to do last, in monotonic nanoseconds.
-    busy_at: u64,
 }
 
 impl Keeper {
@@ -98,13 +100,8 @@ impl Keeper {
         let explain = |what: &str, errno| format!("{what}: {}", errors::of(errno));
         let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
             .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
-        let door = match plan.listener.take() {
-            Some(listener) => Door::new(listener),
-            None => {
-                start::start_with(core::mem::take(&mut plan.settings))?;
-                Door::open(&name_of(local::own_user()))
-            }
-        };
+        start::start_with(core::mem::take(&mut plan.settings))?;
+        let door = Door::open(&name_of(local::own_user()));
         let door = door.map_err(|errno| match errno {
             Errno::ADDRINUSE => {
                 "a keeper of this user runs already in this network namespace".into()
@@ -115,64 +112,44 @@ impl Keeper {
             plan,
             door,
             signals,
-            busy_at: clock::monotonic(),
         })
     }
 
     fn serve(&mut self) {
-        let mut engine = lock();
-        if let Some(engine) = &mut engine {
-            engine.seat = Seat::Background;
-            if let Some(most) = self.plan.sockets {
-                engine.endpoints.guests.most = most;
-            }
+        let Some(mut engine) = lock() else { return };
+        engine.seat = Seat::Background;
+        if let Some(most) = self.plan.sockets {
+            engine.endpoints.guests.most = most;
         }
-        while self.wait(engine.as_mut()) {
+        while self.wait(&mut engine) {
             for visit in self.door.visits(LONGEST) {
-                self.busy_at = clock::monotonic();
-                self.receive(engine.as_deref_mut(), &visit);
+                self.receive(&mut engine, &visit);
             }
-            if self.is_idle(engine.as_deref()) {
-                return;
-            }
+            engine.ration();
         }
     }
 
     /// Waits until there may be something to do, and serves the stack; whether to go on.
-    fn wait(&self, engine: Option<&mut Guard>) -> bool {
-        let timeout = self.plan.ends_when_idle.then_some(IDLE);
+    fn wait(&self, engine: &mut Guard) -> bool {
         let mut own = [
             entry(self.door.as_fd().as_raw_fd(), libc::POLLIN),
             entry(self.signals.as_raw_fd(), libc::POLLIN),
         ];
-        let waited = match engine {
-            None => poll_for(&mut own, timeout, None).map(drop),
-            Some(guard) => {
-                guard.set_alarm();
-                let all = guard.all_descriptors();
-                let ready = guard.unlocked(|| poll_with_own(all, &mut own, timeout, None));
-                ready.map(|ready| guard.pass(ready, None))
-            }
-        };
+        engine.set_alarm();
+        let all = engine.all_descriptors();
+        let ready = engine.unlocked(|| poll_with_own(all, &mut own, None, None));
+        let waited = ready.map(|ready| engine.pass(ready, None));
         own[1].revents == 0 && matches!(waited, Ok(()) | Err(Errno::INTR))
     }
 
-    /// Whether it is time to go.
-    fn is_idle(&self, engine: Option<&Engine>) -> bool {
-        let idle = clock::monotonic().saturating_sub(self.busy_at) >= IDLE.as_nanos() as u64;
-        let unused = |engine: &Engine| !engine.has_sockets() && engine.stack.tcp_is_done();
-        self.plan.ends_when_idle && idle && engine.is_none_or(unused)
-    }
-
     /// Reads a visitor's request and answers it.
-    fn receive(&self, engine: Option<&mut Engine>, visit: &Visit) {
+    fn receive(&self, engine: &mut Engine, visit: &Visit) {
         let Some(request) = Request::decode(&visit.message) else {
             return;
         };
-        let answer = match engine {
-            None => Err(Errno::OPNOTSUPP),
-            Some(_) if !self.plan.admits(visit.user) => Err(Errno::ACCESS),
-            Some(engine) => host::answer(engine, visit.user, &request),
+        let answer = match self.plan.admits(visit.user) {
+            true => host::answer(engine, visit.user, &request),
+            false => Err(Errno::ACCESS),
         };
         host::reply(visit, answer);
     }

@@ -15,8 +15,6 @@ pub struct Plan {
     pub(super) sockets: Option<usize>,
     /// Where it listens, if whoever started it has made that.
     pub(super) listener: Option<OwnedFd>,
-    /// It goes when it has nothing to do.
-    pub(super) ends_when_idle: bool,
 }
 
 impl Plan {
@@ -42,7 +40,6 @@ impl Plan {
                     // SAFETY: the descriptor was opened for this process, which has no other use for
                     // the number; if it is not open, each call on it says EBADF.
                     plan.listener = Some(unsafe { OwnedFd::from_raw_fd(fd.ok_or_else(unknown)?) });
-                    plan.ends_when_idle = true;
                 }
                 _ if name.starts_with(b"SIDESTACK_") => {
                     plan.settings.push((name.to_vec(), value.to_vec()));

@@ -33,7 +33,9 @@ pub struct Told {
 
 /// Whether the program has asked for anything.
 fn wanted(options: &Options) -> bool {
-    options.stamp != Stamp::None || options.ancillary != Ancillary::default()
+    options.stamp != Stamp::None
+        || options.stamping.of_arrival()
+        || options.ancillary != Ancillary::default()
 }
 
 /// What the program has asked to be told with what it received from a connection. `any`: it was
@@ -77,11 +79,19 @@ fn stamps(options: &Options, at: u64, told: &mut Vec<Told>) {
         Stamp::Micros(kind) => tell(kind, &time(at, 1_000)),
         Stamp::Nanos(kind) => tell(kind, &time(at, 1)),
     }
-    if let Some(kind) = options.ancillary.stamping {
-        // The second and third are the hardware's.
-        let mut times = [0; 48];
-        times[..16].copy_from_slice(&time(at, 1));
-        tell(kind, &times);
+    if options.stamping.of_arrival() {
+        told.push(stamp(options.stamping.name, at));
+    }
+}
+
+/// A time in the form of SO_TIMESTAMPING: the second and third are the hardware's.
+pub fn stamp(kind: i32, at: u64) -> Told {
+    let mut times = vec![0; 48];
+    times[..16].copy_from_slice(&time(at, 1));
+    Told {
+        level: libc::SOL_SOCKET,
+        kind,
+        data: times,
     }
 }
 
@@ -179,6 +189,8 @@ pub struct Asked {
     pub interface: u32,
     /// UDP_SEGMENT: bytes of payload to send in each datagram.
     pub segment: Option<u16>,
+    /// SO_TIMESTAMPING: which times of sending are asked for.
+    pub stamping: Option<u32>,
 }
 
 /// Reads the control messages of sendmsg(2). EINVAL: one is malformed, out of range or unknown.
@@ -209,7 +221,7 @@ pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno>
         let name = i32::from_ne_bytes([t0, t1, t2, t3]);
         let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
         match (level, kind) {
-            (libc::SOL_SOCKET, _) => check_socket(name, data)?,
+            (libc::SOL_SOCKET, _) => asked.take_socket(name, data)?,
             (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(name, data)?,
             (libc::IPPROTO_IPV6, Kind::Datagram) if family == Family::Inet6 => {
                 asked.take_ipv6(name, data)?;
@@ -231,23 +243,20 @@ pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno>
     Ok(asked)
 }
 
-fn check_socket(name: i32, data: &[u8]) -> Result<(), Errno> {
-    match name {
-        libc::SCM_RIGHTS | libc::SCM_CREDENTIALS => Ok(()),
-        libc::SO_MARK
-        | libc::SO_PRIORITY
-        | libc::SO_TIMESTAMPING
-        | SCM_TIMESTAMPING_NEW
-        | SCM_TS_OPT_ID
-            if data.len() == 4 =>
-        {
-            Ok(())
-        }
-        _ => Err(Errno::INVAL),
-    }
-}
-
 impl Asked {
+    fn take_socket(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
+        let number = data.try_into().map(u32::from_ne_bytes);
+        match (name, number) {
+            (libc::SCM_RIGHTS | libc::SCM_CREDENTIALS, _) => Ok(()),
+            (libc::SO_TIMESTAMPING | SCM_TIMESTAMPING_NEW, Ok(flags)) => {
+                self.stamping = Some(flags);
+                Ok(())
+            }
+            (libc::SO_MARK | libc::SO_PRIORITY | SCM_TS_OPT_ID, Ok(_)) => Ok(()),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
     fn take_ip(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
         let number = match *data {
             [a, b, c, d] => Some(i32::from_ne_bytes([a, b, c, d])),

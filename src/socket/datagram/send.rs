@@ -87,6 +87,12 @@ fn send_beside(
     if data.len() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
+    if to.port() == 0 {
+        return Some(Err(Errno::INVAL));
+    }
+    if to.ip().is_broadcast() && !socket.state().options.broadcast {
+        return Some(Err(Errno::ACCESS));
+    }
     let header = Departing { to: Some(to) }.encode();
     let sent = raw::send_message(fd, &header, data.parts(), flags);
     Some(sent.map(|count| count.saturating_sub(header.len())))
@@ -149,9 +155,10 @@ impl Call<'_, '_> {
             });
             return Ok(Some(self.data.len()));
         }
-        self.asked.around(engine, state, datagram, |engine| {
-            self.send_segments(engine, state, datagram, to)
-        })?;
+        self.asked
+            .around(engine, state, datagram, |engine, state| {
+                self.send_segments(engine, state, datagram, to)
+            })?;
         if let Some(id) = state.endpoint
             && self.flags & libc::MSG_ZEROCOPY != 0
             && state.options.zero_copy
@@ -273,7 +280,7 @@ fn send_held(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
         return Ok(());
     };
     let segment = held.asked.segment.unwrap_or(state.options.segment);
-    held.asked.around(engine, state, datagram, |engine| {
+    held.asked.around(engine, state, datagram, |engine, _| {
         let segment = usize::from(segment);
         send_cut(engine, datagram, held.to, &held.data, segment)
     })
@@ -320,11 +327,11 @@ impl Asked {
     fn around(
         &self,
         engine: &mut Engine,
-        state: &State,
+        state: &mut State,
         datagram: SocketId,
-        send: impl FnOnce(&mut Engine) -> Result<(), Errno>,
+        send: impl FnOnce(&mut Engine, &State) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let options = self.applied(&state.options);
+        let options = self.applied(&mut state.options);
         if let Some(options) = &options {
             engine.stack.udp_set_options(datagram, options);
         }
@@ -333,7 +340,7 @@ impl Asked {
             let local = SocketAddrV4::new(source, local.port());
             engine.stack.udp_set_local(datagram, local);
         }
-        let result = send(engine);
+        let result = send(engine, state);
         if let Some((_, local)) = source {
             engine.stack.udp_set_local(datagram, local);
         }
@@ -345,14 +352,16 @@ impl Asked {
     }
 
     /// The socket's options with what is asked for one datagram; `None`: nothing is.
-    fn applied(&self, options: &Options) -> Option<UdpOptions> {
-        if self.ttl.is_none() && self.tos.is_none() {
+    fn applied(&self, options: &mut Options) -> Option<UdpOptions> {
+        let stamps = options.stamping.of_next(self.stamping);
+        if self.ttl.is_none() && self.tos.is_none() && stamps.is_none() {
             return None;
         }
         let usual = options.udp();
         Some(UdpOptions {
             ttl: self.ttl.unwrap_or(usual.ttl),
             tos: self.tos.unwrap_or(usual.tos),
+            stamps,
             ..usual
         })
     }

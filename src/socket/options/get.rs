@@ -138,6 +138,12 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
         libc::SO_PEEK_OFF => int(options.peek_offset.map_or(-1, |offset| offset as i32)),
+        libc::SO_TIMESTAMPING => {
+            let mut value = options.stamping.flags.to_ne_bytes().to_vec();
+            // struct so_timestamping ends with the clock it is bound to.
+            value.resize(8, 0);
+            bytes(value)
+        }
         libc::SO_MARK => int(options.mark.cast_signed()),
         libc::SO_PRIORITY => int(options.priority),
         libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),

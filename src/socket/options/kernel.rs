@@ -30,7 +30,7 @@ const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
-const TIMESTAMPING_NEW: i32 = 65;
+pub(super) const TIMESTAMPING_NEW: i32 = 65;
 
 /// The options that choose an interface.
 pub(super) const DEVICE: [(i32, i32); 3] = [
@@ -208,11 +208,6 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
         }
         libc::SO_TIMESTAMP | TIMESTAMP_NEW => options.stamp = Stamp::Micros(name),
         libc::SO_TIMESTAMPNS | TIMESTAMPNS_NEW => options.stamp = Stamp::Nanos(name),
-        libc::SO_TIMESTAMPING | TIMESTAMPING_NEW => {
-            let wanted = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
-            let stamped = number as u32 & wanted == wanted;
-            options.ancillary.stamping = stamped.then_some(name);
-        }
         _ => {}
     }
 }

@@ -19,9 +19,11 @@ mod kernel;
 mod memory;
 mod set;
 mod set_tcp;
+mod stamping;
 
 pub use get::{get, get_in, take_error};
 pub use set::{set, set_in};
+pub use stamping::Stamping;
 
 use core::time::Duration;
 use rustix::fd::RawFd;
@@ -69,8 +71,6 @@ pub struct Ancillary {
     pub destination: bool,
     /// IPV6_RECVPKTINFO, of an AF_INET6 socket.
     pub packet_info6: bool,
-    /// SO_TIMESTAMPING with software times of arrival: the message type.
-    pub stamping: Option<i32>,
     /// SO_RXQ_OVFL.
     pub drops: bool,
     /// UDP_GRO.
@@ -118,6 +118,7 @@ pub struct Options {
     /// UDP_SEGMENT, in bytes; 0: none.
     pub segment: u16,
     pub stamp: Stamp,
+    pub stamping: Stamping,
     pub ancillary: Ancillary,
     pub no_delay: bool,
     /// TCP_CORK or UDP_CORK.
@@ -184,6 +185,7 @@ impl Options {
             send_timeout: None,
             segment: 0,
             stamp: Stamp::None,
+            stamping: Stamping::default(),
             ancillary: Ancillary::default(),
             no_delay: false,
             cork: false,
@@ -285,6 +287,7 @@ impl Options {
             unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
             pacing_rate: self.pacing_rate,
             save_syn: self.save_syn,
+            stamps: self.stamping.stamps(),
             receive_errors: self.receive_errors,
             min_ttl: self.min_ttl,
             ttl: self.ttl(),
@@ -311,13 +314,14 @@ impl Options {
             },
             checksum: !self.no_check,
             receive_errors: self.receive_errors,
+            stamps: None,
             receive_joined: self.ancillary.joined,
         }
     }
 
     /// Whether datagrams come with the time of their arrival.
     fn wants_times(&self) -> bool {
-        let stamped = self.stamp != Stamp::None || self.ancillary.stamping.is_some();
+        let stamped = self.stamp != Stamp::None || self.stamping.of_arrival();
         stamped && self.kind == Kind::Datagram
     }
 

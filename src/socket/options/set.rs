@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::set_tcp::set_tcp;
-use super::{Options, kernel};
-use crate::driver::{self, Engine, Passed, Question, count_passed};
+use super::{Options, kernel, stamping};
+use crate::driver::{self, Endpoint, Engine, Passed, Question, count_passed};
 use crate::socket::bind::Rest;
 use crate::socket::create::hand_over;
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
@@ -92,6 +92,12 @@ pub fn set_in(
 fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), value: &[u8]) {
     state.options.remember(level, name, value);
     if let Some(id) = state.endpoint {
+        if stamping::is_name((level, name)) {
+            let socket = engine.endpoints.get(id).and_then(Endpoint::socket);
+            let places = socket.and_then(|socket| engine.stack.tcp_sent_places(socket));
+            let flags = integer(value).unwrap_or(0).cast_unsigned();
+            state.options.stamping.set(name, flags, places);
+        }
         if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
             engine.forget_errors(id);
         }
@@ -128,6 +134,10 @@ fn set_elsewhere(
     {
         let _ = raw::setsockopt(fd, level, name, value);
     }
+    if let (Question::Set { value, .. }, Ok(_)) = (&question, &answer) {
+        // Another process may have said otherwise since; should it be had fresh, this is what counts.
+        socket.state().options.remember(level, name, value);
+    }
     Some(answer.map(drop))
 }
 
@@ -140,8 +150,14 @@ fn set_alone(
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
     let state = &mut *state;
-    let limits = Limits::default();
-    match store(socket, state, option, value, &limits, |_| true) {
+    match store(
+        socket,
+        state,
+        option,
+        value,
+        driver::system_limits(),
+        |_| true,
+    ) {
         Ok(true) => state.options.remember(option.0, option.1, value),
         Ok(false) if state.is_fresh() => {
             count_passed(Passed::Option);
@@ -203,7 +219,16 @@ fn store(
     if value.len() >= size_of::<i32>() {
         kernel::check_stage(option, state.stage)?;
     }
-    kernel::set(socket, &state.options, option, value)?;
+    if stamping::is_name(option) && socket.kind == Kind::Stream && state.stage == Stage::Connected {
+        kernel::set(
+            socket,
+            &state.options,
+            option,
+            &stamping::without_keys(value),
+        )?;
+    } else {
+        kernel::set(socket, &state.options, option, value)?;
+    }
     if kernel::needs_kernel(option, value, is_driven) {
         return Ok(false);
     }

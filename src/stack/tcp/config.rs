@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::congestion::Congestion;
 use crate::stack::config::{self, Limits};
+use crate::stack::sendings::Stamps;
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub struct TcpOptions {
     pub pacing_rate: Option<u64>,
     /// TCP_SAVE_SYN: the headers of SYNs that open connections are kept.
     pub save_syn: bool,
+    /// SO_TIMESTAMPING: what is to be told of what is sent.
+    pub stamps: Stamps,
     /// IP_RECVERR: what ICMP says is an error at once.
     pub receive_errors: bool,
     /// IP_MINTTL: segments that arrive with less are dropped.
@@ -105,6 +108,7 @@ impl Default for TcpOptions {
             unsent_low_water: None,
             pacing_rate: None,
             save_syn: false,
+            stamps: Stamps::default(),
             receive_errors: false,
             min_ttl: 0,
             ttl: 64,

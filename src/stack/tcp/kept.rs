@@ -7,6 +7,7 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 use super::config::TcpOptions;
 use super::congestion::Congestion;
 use crate::stack::plain::{Maybe, Stored};
+use crate::stack::sendings::Stamps;
 
 /// What the fields mean is said there.
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -22,7 +23,10 @@ pub(super) struct KeptOptions {
     pub(super) min_ttl: u8,
     pub(super) save_syn: bool,
     pub(super) receive_errors: bool,
-    pub(super) _unused: [u8; 6],
+    pub(super) stamp_scheduled: bool,
+    pub(super) stamp_sent: bool,
+    pub(super) stamp_acknowledged: bool,
+    pub(super) _unused: [u8; 3],
     pub(super) keep_count: u32,
     pub(super) syn_count: u32,
     pub(super) keep_idle: Stored<Duration>,
@@ -39,6 +43,16 @@ pub(super) struct KeptOptions {
     pub(super) pacing_rate: Maybe<u64>,
 }
 
+impl KeptOptions {
+    pub(super) fn stamps(&self) -> Stamps {
+        Stamps {
+            scheduled: self.stamp_scheduled,
+            sent: self.stamp_sent,
+            acknowledged: self.stamp_acknowledged,
+        }
+    }
+}
+
 impl From<&TcpOptions> for KeptOptions {
     fn from(options: &TcpOptions) -> Self {
         Self {
@@ -52,7 +66,10 @@ impl From<&TcpOptions> for KeptOptions {
             min_ttl: options.min_ttl,
             save_syn: options.save_syn,
             receive_errors: options.receive_errors,
-            _unused: [0; 6],
+            stamp_scheduled: options.stamps.scheduled,
+            stamp_sent: options.stamps.sent,
+            stamp_acknowledged: options.stamps.acknowledged,
+            _unused: [0; 3],
             keep_count: options.keep_count,
             syn_count: options.syn_count,
             keep_idle: options.keep_idle.into(),
@@ -68,5 +85,14 @@ impl From<&TcpOptions> for KeptOptions {
             congestion: options.congestion.into(),
             pacing_rate: options.pacing_rate.into(),
         }
+    }
+}
+
+impl KeptOptions {
+    /// Whether a user can have set these (tcp(7)): else probes would follow each other without end.
+    pub(super) fn is_sound(&self) -> bool {
+        let seconds = Duration::from_secs(1)..=Duration::from_secs(32_767);
+        let times = [self.keep_idle.get(), self.keep_interval.get()];
+        times.iter().all(|time| seconds.contains(time)) && self.keep_count <= 127
     }
 }

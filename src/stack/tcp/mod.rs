@@ -40,12 +40,14 @@ mod pacing;
 mod passive;
 mod progress;
 mod ranges;
+mod rations;
 mod rcv;
 mod reply;
 mod restore;
 mod rtt;
 mod saved_syn;
 mod segment;
+mod sendings;
 mod settle;
 mod snd;
 mod status;
@@ -79,6 +81,7 @@ use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
 use self::saved_syn::SavedSyns;
+use self::sendings::Sendings;
 use self::table::{Holder, Tables, Tuple};
 use self::tcb::Tcb;
 use self::time_wait::TimeWaits;
@@ -107,6 +110,7 @@ pub struct Tcp {
     freed: VecDeque<SocketId>,
     replies: Replies,
     saved_syns: SavedSyns,
+    sendings: Sendings,
     counters: Counters,
 }
 
@@ -143,6 +147,7 @@ impl Tcp {
             freed: VecDeque::new(),
             replies: Replies::default(),
             saved_syns: SavedSyns::default(),
+            sendings: Sendings::default(),
             counters: Counters::default(),
         }
     }
@@ -310,6 +315,9 @@ impl Tcp {
             };
             tcb.poll(&cx, out)
         });
+        if sent {
+            self.sendings.look(tcb);
+        }
         tcb.marks.output_listed = sent;
         tcb.end_change();
         let again = u64::from(tcb.retransmits.wrapping_sub(before));

@@ -15,6 +15,7 @@ impl Tcp {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
+        self.sendings.look(tcb);
         if core::mem::take(&mut tcb.marks.reset) {
             self.replies.push(Reply::reset_of(tcb));
         }
@@ -107,6 +108,7 @@ impl Tcp {
                 self.freed.push_back(tcb.id);
             }
             self.saved_syns.forget(index);
+            self.sendings.forget(index);
             self.connections.remove(index);
         }
     }

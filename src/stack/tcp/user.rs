@@ -129,7 +129,8 @@ impl Tcp {
         more: bool,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
-        let tcb = self.connection_mut(id).ok_or(Error::Invalid)?;
+        let place = self.connections.get_mut(id.index);
+        let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
         let room = tcb.snd.space().min(data.len());
         let sent = tcb.snd.queue.append(pool, &data[..room]);
@@ -137,6 +138,7 @@ impl Tcp {
         tcb.snd.blocked = sent < data.len();
         if sent > 0 {
             tcb.tally.limited_by(now, Limit::Network);
+            self.sendings.await_end(tcb);
         }
         tcb.marks.output = true;
         self.settle(now, id.index, pool);

@@ -3,6 +3,7 @@
 use core::net::SocketAddrV4;
 
 use crate::stack::error::Error;
+use crate::stack::sendings::Stamps;
 
 /// Whether datagrams may be cut into fragments, as IP_MTU_DISCOVER says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct UdpOptions {
     pub checksum: bool,
     /// IP_RECVERR: hear of every ICMP error, connected or not.
     pub receive_errors: bool,
+    /// What is to be told of what is sent, and the key to tell it by (SO_TIMESTAMPING).
+    pub stamps: Option<(Stamps, u32)>,
     /// UDP_GRO: take datagrams that were put together below as they come.
     pub receive_joined: bool,
 }
@@ -76,6 +79,7 @@ impl Default for UdpOptions {
             path_mtu_discovery: PathMtuDiscovery::Want,
             checksum: true,
             receive_errors: false,
+            stamps: None,
             receive_joined: false,
         }
     }

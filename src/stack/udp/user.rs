@@ -10,6 +10,7 @@ use crate::stack::ipv4::TRANSPORT;
 use crate::stack::outbox::{Frame, Owner};
 use crate::stack::reports::Report;
 use crate::stack::routes::RouteDecision;
+use crate::stack::sendings::Stamped;
 use crate::stack::sink::Datagram;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Offload;
@@ -193,6 +194,7 @@ impl Stack {
             ..self.udp_ip_header(outgoing)
         };
         frame.owner = Some(Owner::new(outgoing.id, outgoing.len));
+        frame.stamped = outgoing.stamped();
         self.send_ipv4(now, outgoing.next_hop, &ip, frame, outgoing.data)
     }
 
@@ -223,6 +225,7 @@ impl Stack {
             };
             let mut frame = Frame::new(TRANSPORT);
             frame.owner = Some(Owner::new(outgoing.id, piece.len()));
+            frame.stamped = outgoing.stamped().filter(|_| index == last);
             pushed &= self.send_ipv4(now, outgoing.next_hop, &ip, frame, &[piece]);
         }
         pushed
@@ -284,6 +287,18 @@ impl Stack {
     }
 
     /// What the socket's outside shows; none for a stale handle.
+    pub(in crate::stack) fn udp_memory_of(&self, id: SocketId) -> usize {
+        let socket = self.udp.get(id);
+        socket.map_or(0, |socket| socket.payloads.memory())
+    }
+
+    pub(in crate::stack) fn udp_ration(&mut self, id: SocketId, most: usize) {
+        if let Some(socket) = self.udp.get_mut(id) {
+            socket.receive_buffer = socket.receive_buffer.min(most);
+        }
+    }
+
+    /// What is known of a socket; none for a stale handle.
     pub fn udp_status(&self, id: SocketId) -> Option<UdpStatus> {
         let socket = self.udp.get(id)?;
         Some(UdpStatus {
@@ -312,6 +327,15 @@ impl Stack {
 }
 
 impl Outgoing<'_> {
+    fn stamped(&self) -> Option<Stamped> {
+        let (stamps, key) = self.options.stamps?;
+        Some(Stamped {
+            socket: self.id,
+            key,
+            stamps,
+        })
+    }
+
     fn pseudo_header(&self) -> Sum {
         let len = udp::HEADER_LEN + self.len;
         Sum::pseudo_header(*self.from.ip(), *self.to.ip(), ipv4::UDP, len)

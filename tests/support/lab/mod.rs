@@ -187,6 +187,20 @@ END"
             .expect("nft prints a counter")
     }
 
+    /// The processes of the test namespace that execute our command: keepers, and what they leave.
+    pub(crate) fn keepers(&self) -> Vec<u32> {
+        let listed = Command::new("ip")
+            .args(["netns", "pids", &self.test])
+            .output()
+            .expect("ip runs");
+        let pids = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let is_ours = |pid: &u32| {
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == command())
+        };
+        let pids = pids.lines().filter_map(|pid| pid.trim().parse().ok());
+        pids.filter(is_ours).collect()
+    }
+
     /// Fails unless all that the test side said on the wire was our stack's.
     pub(crate) fn kernel_was_silent(&self) {
         let sent = if self.silenced { self.kernel_sent() } else { 0 };

@@ -15,13 +15,14 @@ use crate::stack::ids::{Kind, SocketId};
 use crate::stack::pool::Pool;
 use crate::stack::queue::Queue;
 use crate::stack::survey::Survey;
-use crate::stack::tcp::Config;
 use crate::stack::tcp::congestion::Window;
+use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::loss::Loss;
 use crate::stack::tcp::rtt::Rtt;
 use crate::stack::tcp::tally::Tally;
 use crate::stack::tcp::tcb::{Opening, State, Tcb};
 use crate::stack::tcp::timers::Timer;
+use crate::stack::tcp::{Config, TcpOptions};
 use crate::stack::time::Instant;
 
 impl Tcb {
@@ -33,6 +34,9 @@ impl Tcb {
             index,
             generation: self.place.generation,
         };
+        if !self.options.is_sound() {
+            self.options = KeptOptions::from(&TcpOptions::default());
+        }
         self.marks.output_listed = false;
         self.marks.dirty_listed = false;
         self.marks.output = true;

@@ -21,15 +21,15 @@ use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::records::Records;
 use crate::stack::survey::Survey;
+use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::table::{Holder, Tuple};
 use crate::stack::tcp::tcb::{Owner, State};
 use crate::stack::tcp::time_wait::TimeWaits;
-use crate::stack::tcp::{Config, Tcp};
+use crate::stack::tcp::{Config, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
 /// What was found in a memory file.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
 pub struct Restored {
     /// All connections, half-open and unaccepted ones included.
     pub connections: Vec<Connection>,
@@ -45,7 +45,7 @@ pub struct Restored {
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the keeper"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests look at all of it"))]
 pub struct Connection {
     /// The handle its user has.
     pub id: SocketId,
@@ -110,6 +110,9 @@ impl Tcp {
                 index,
                 generation: listener.place.generation,
             };
+            if !listener.options.is_sound() {
+                listener.options = KeptOptions::from(&TcpOptions::default());
+            }
             listener.half_open = 0;
             listener.dirty_listed = true;
             self.dirty.push_back(listener.id);
@@ -168,6 +171,19 @@ impl Tcp {
                 listener.restore_queue(&mut self.connections, waiting);
             }
         }
+    }
+
+    /// The local ports of connections that have something to be acknowledged; some more than once.
+    pub fn unfinished_ports(&self) -> impl Iterator<Item = u16> {
+        let connections = self.connections.iter();
+        let unfinished = connections
+            .filter(|tcb| !matches!(tcb.state, State::Closed | State::FinWait2 | State::TimeWait));
+        unfinished.map(|tcb| tcb.local.get().port())
+    }
+
+    /// Whether there is no connection, and none in TIME-WAIT.
+    pub fn is_empty(&self) -> bool {
+        self.is_done() && self.time_waits.len() == 0
     }
 
     /// CLOSE of everything, by users who are gone.

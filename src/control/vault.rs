@@ -1,0 +1,177 @@
+//! What holds ports on when their process dies: copies of their leases, where a keeper finds them.
+//!
+//! The vault is the queue of a socket pair, of which a keeper has the end to read from. It does not
+//! read before the process is dead; until then what lies in the queue belongs to nobody but the
+//! process, which can take it out again at any moment without asking: it has that end, too.
+//!
+//! ```text
+//!   lease ── copy ──► give ═══ queue ═══► take ─┬─ here: taken out before the lease is closed
+//!                                               └─ in the keeper: read after our death
+//! ```
+//!
+//! 1. A port goes back to the kernel when its last copy is closed. So no lease is closed while there
+//!    is a copy in the vault: [`Deposit`] sees to it.
+//! 2. A queue gives what came first. So what is taken out is everything: all other leases are without
+//!    a copy then, until they are put in again. That costs a system call for each 253 of them, and is
+//!    done from time to time ([`Vault::is_stale`]), not at once.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use std::net::SocketAddr;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, getsockname};
+
+use super::lease::Lease;
+use crate::sys::option;
+use crate::sys::pair::{self, MOST_DESCRIPTORS};
+
+/// Most copies that are believed to be in one vault.
+const MOST: usize = 1 << 17;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Vault {
+    give: OwnedFd,
+    take: OwnedFd,
+    /// How often it was emptied; what was put in before is not there.
+    emptied: AtomicU64,
+    stale: AtomicBool,
+    forsaken: AtomicBool,
+}
+
+/// That a lease has a copy in the vault, or had.
+#[derive(Debug)]
+pub(super) struct Deposit {
+    at: Arc<Vault>,
+    emptied: u64,
+}
+
+impl Vault {
+    /// An empty vault.
+    ///
+    /// # Errors
+    /// Those of socketpair(2).
+    pub fn new() -> Result<Self, Errno> {
+        let (give, take) = pair::make_own()?;
+        Ok(Self {
+            give,
+            take,
+            emptied: AtomicU64::new(0),
+            stale: AtomicBool::new(true),
+            forsaken: AtomicBool::new(false),
+        })
+    }
+
+    /// The end that a keeper gets a duplicate of.
+    pub fn end(&self) -> BorrowedFd<'_> {
+        self.take.as_fd()
+    }
+
+    /// Whether it was emptied since it was filled last.
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Puts in those of `leases` that are not there.
+    ///
+    /// # Errors
+    /// ETOOMANYREFS: the user has too many descriptors in flight. Others of sendmsg(2).
+    pub fn fill<'a>(
+        self: &Arc<Self>,
+        leases: impl Iterator<Item = &'a mut Lease>,
+    ) -> Result<(), Errno> {
+        self.stale.store(false, Ordering::Relaxed);
+        let emptied = self.emptied.load(Ordering::Relaxed);
+        let mut missing: Vec<_> = leases.filter(|lease| !lease.has_copy()).collect();
+        for batch in missing.chunks_mut(MOST_DESCRIPTORS / Lease::MOST_SOCKETS) {
+            let sockets: Vec<_> = batch.iter().flat_map(|lease| lease.sockets()).collect();
+            pair::give_descriptors(&self.give, &[0], &sockets)?;
+            for lease in batch {
+                lease.deposit = Some(Deposit {
+                    at: Arc::clone(self),
+                    emptied,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything out, as does the end of a process that has nothing to leave.
+    pub fn empty(&self) {
+        if self.forsaken.load(Ordering::Relaxed) {
+            return;
+        }
+        self.emptied.fetch_add(1, Ordering::Relaxed);
+        self.stale.store(true, Ordering::Relaxed);
+        // What comes with a message that is received without room for it is closed.
+        while pair::take(&self.take, &mut [0]).is_ok_and(|count| count > 0) {}
+    }
+
+    /// This process has no part in it any more: another one, a forked child's parent, has.
+    pub fn forsake(&self) {
+        self.forsaken.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deposit {
+    /// Whether the copy is still there.
+    pub(super) fn lies_there(&self) -> bool {
+        self.at.emptied.load(Ordering::Relaxed) == self.emptied
+    }
+}
+
+impl Drop for Deposit {
+    fn drop(&mut self) {
+        if self.lies_there() {
+            self.at.empty();
+        }
+    }
+}
+
+/// A copy of a socket of a lease: holds the port like it.
+#[derive(Debug)]
+pub struct LeaseCopy {
+    /// The port.
+    pub port: u16,
+    /// It holds the port on one interface only.
+    pub on_interface: bool,
+    /// SO_REUSEPORT: others may have the port, too.
+    pub reuse_port: bool,
+    socket: OwnedFd,
+}
+
+impl LeaseCopy {
+    /// What lies in the vault of a process that is dead. Others may have put anything in.
+    pub fn take(end: &OwnedFd) -> Vec<Self> {
+        let mut taken = Vec::new();
+        while taken.len() < MOST
+            && let Ok((1.., sockets)) = pair::take_descriptors(end, &mut [0])
+        {
+            taken.extend(sockets.into_iter().filter_map(Self::of));
+        }
+        taken
+    }
+
+    fn of(socket: OwnedFd) -> Option<Self> {
+        let ask = |name| option::integer(socket.as_fd(), libc::SOL_SOCKET, name).ok();
+        if ask(libc::SO_PROTOCOL)? != libc::IPPROTO_TCP {
+            return None;
+        }
+        Some(Self {
+            port: SocketAddr::try_from(getsockname(&socket).ok()?)
+                .ok()?
+                .port(),
+            on_interface: ask(libc::SO_BINDTOIFINDEX)? != 0,
+            reuse_port: ask(libc::SO_REUSEPORT)? != 0,
+            socket,
+        })
+    }
+
+    /// Turns clients away that came from loopback.
+    pub fn turn_away(&self) {
+        while accept_with(&self.socket, SocketFlags::CLOEXEC).is_ok() {}
+    }
+}

@@ -1,0 +1,207 @@
+//! The executor: a process that goes on with the stack of a dead one, until all is done.
+//!
+//! It does what the kernel does for a process that dies: what `send` had accepted is delivered, unless
+//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept.
+//!
+//! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
+//!    longer than the keeper, which is there as long as the user's programs are.
+//! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
+//!    unacknowledged there, so that a server can be started anew at once. From then on only
+//!    connections that the stack knows are answered.
+
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::collections::BTreeSet;
+
+use super::words::{STARTED, Text};
+use crate::control::log;
+use crate::control::mirror::Mirror;
+use crate::control::settings::{Address, Settings};
+use crate::control::vault::LeaseCopy;
+use crate::driver::Engine;
+use crate::driver::interface;
+use crate::driver::seat::{Seat, poll_with_own};
+use crate::driver::start::{self, Site};
+use crate::memory::Region;
+use crate::stack::ports::Protocol;
+use crate::stack::sharing::Sharing;
+use crate::sys::wait::{borrow, entry};
+use crate::sys::{clock, descriptor, option, pair, process, words};
+
+/// How often it is looked whether a port can go back, at least.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
+const SOON: Duration = Duration::from_millis(200);
+
+/// What a process leaves, once it is dead.
+pub(super) struct Estate {
+    text: Text,
+    memory: OwnedFd,
+    packets: OwnedFd,
+    vault: OwnedFd,
+}
+
+impl Estate {
+    /// What a will says. `None`: it is none.
+    pub(super) fn of(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let text = Text::decode(message)?;
+        let [memory, packets, vault] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+        Some(Self {
+            text,
+            memory,
+            packets,
+            vault,
+        })
+    }
+
+    fn descriptors(&self) -> [RawFd; 3] {
+        [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
+    }
+
+    /// What the executor does. `keeper` is its connection to the keeper.
+    pub(super) fn execute(self, keeper: RawFd) -> ! {
+        let mut kept = vec![keeper];
+        kept.extend(self.descriptors());
+        kept.extend(log::descriptor());
+        descriptor::close_all_but(&kept);
+        match Executor::begin(self) {
+            Ok(mut executor) => executor.carry_on(keeper),
+            Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
+        }
+        process::end(0)
+    }
+}
+
+struct Executor {
+    engine: Engine,
+    leases: Leases,
+}
+
+impl Executor {
+    fn begin(estate: Estate) -> Result<Self, String> {
+        let leases = Leases::new(LeaseCopy::take(&estate.vault));
+        let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
+        let own_address = loaded.settings.address != Address::Host;
+        let mut engine = restore(
+            estate.text.engine,
+            loaded.settings,
+            estate.memory,
+            estate.packets,
+        )?;
+        engine.seat = Seat::Background;
+        if own_address {
+            // Another process may have the address by now.
+            engine.stack.share_all_ports();
+        }
+        let now = engine.now();
+        engine.stack.tcp_close_all(now);
+        engine.finish_pass();
+        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
+            share(&mut engine, copy.port);
+        }
+        Ok(Self { engine, leases })
+    }
+
+    fn carry_on(&mut self, keeper: RawFd) {
+        let tell_by = self.engine.time + SOON.as_nanos() as u64;
+        let (mut told, mut kept) = (false, true);
+        loop {
+            let settled = self.give_ports_back();
+            let engine = &mut self.engine;
+            if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
+                return;
+            }
+            if !told && (settled || engine.time >= tell_by) {
+                // Who is not there need not be told.
+                let _ = pair::give(borrow(keeper), STARTED);
+                told = true;
+            }
+            engine.set_alarm();
+            let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
+            let timeout = (!settled).then_some(LOOK);
+            let waited = poll_with_own(engine.all_descriptors(), &mut keeper, timeout, None);
+            engine.time = clock::monotonic();
+            match waited {
+                Ok(ready) => engine.pass(ready, None),
+                Err(_) => return,
+            }
+            kept &= keeper[0].revents == 0;
+        }
+    }
+
+    /// Whether all that are to be given back are.
+    fn give_ports_back(&mut self) -> bool {
+        if self.leases.chosen.is_empty() {
+            return true;
+        }
+        let unfinished = self.engine.stack.tcp_unfinished_ports();
+        self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
+        for port in self.leases.release_all_but(&unfinished) {
+            share(&mut self.engine, port);
+        }
+        self.leases.chosen.is_empty()
+    }
+}
+
+/// The port may be another's besides: what belongs to no connection is not answered there.
+fn share(engine: &mut Engine, port: u16) {
+    let stack = &mut engine.stack;
+    stack.share_port(Protocol::Tcp, port, Sharing::unknown());
+}
+
+fn restore(
+    id: u64,
+    settings: Settings,
+    memory: OwnedFd,
+    packets: OwnedFd,
+) -> Result<Engine, String> {
+    let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
+    let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
+    if domain != Ok(libc::AF_PACKET) {
+        return Err("there is no packet socket".into());
+    }
+    let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
+    let link = interface::adopt_link(&settings, packets)?;
+    let region = Region::open(memory).map_err(|errno| explain("the memory file", errno))?;
+    let site = Site {
+        settings,
+        mirror,
+        link,
+    };
+    start::restore(id, site, region)
+}
+
+/// Copies of the dead process's leases.
+struct Leases {
+    /// Of ports that it has chosen.
+    chosen: Vec<LeaseCopy>,
+    /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
+    _pooled: Vec<LeaseCopy>,
+}
+
+impl Leases {
+    fn new(copies: Vec<LeaseCopy>) -> Self {
+        let everywhere = copies.iter().filter(|copy| !copy.on_interface);
+        let everywhere: BTreeSet<u16> = everywhere.map(|copy| copy.port).collect();
+        // Pooled ports are held on the driven interface alone.
+        let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
+        let (chosen, pooled) = copies.into_iter().partition(chosen);
+        Self {
+            chosen,
+            _pooled: pooled,
+        }
+    }
+
+    /// Gives back what is not `unfinished`; which ports that were.
+    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
+        let mut released = BTreeSet::new();
+        self.chosen.retain(|copy| {
+            let kept = unfinished.contains(&copy.port);
+            if !kept {
+                released.insert(copy.port);
+            }
+            kept
+        });
+        released
+    }
+}

@@ -1,0 +1,36 @@
+//! What a process leaves when it dies without a word, and who goes on with it.
+//!
+//! ```text
+//!   process                                       keeper                     executor
+//!     │ will: memory file, packet socket, vault ──► kept, not looked at
+//!     │ leases ── copies ──► vault (a queue) ═════► not read
+//!     ✝ kill -9
+//!       connection hangs up ──────────────────────► fork ─────────────────► opens the memory,
+//!                                                                            closes every socket as
+//!                                                                            the kernel would, and
+//!                                                                            serves until that is done
+//! ```
+//!
+//! A process whose stack has TCP to look after makes a [`will`]: it finds a keeper or starts one
+//! ([`reach`]), and gives it what it takes to go on with its stack. The keeper does nothing with it
+//! while the process lives, and learns of its end by the connection, which the kernel closes. Then an
+//! [`executor`], a process of its own, restores the stack and carries on.
+//!
+//! 1. Nothing waits for the keeper, and nothing depends on it: without one, what is not acknowledged
+//!    when the process is killed is lost.
+//! 2. Whoever has the engine has the connection: an heir inherits it with all the rest, so that the
+//!    keeper watches over the heir then.
+//! 3. The memory file has one stack at a time: the executor opens it when every process that had the
+//!    connection is gone.
+//! 4. What a keeper is given comes from a process of its own user, who may be anybody. It is looked at
+//!    by the executor only, which serves nobody else.
+
+mod executor;
+mod reach;
+mod will;
+mod wills;
+mod words;
+
+pub(super) use reach::await_executors;
+pub(super) use will::{Will, attend, attend_heir};
+pub use wills::keep;

@@ -1,0 +1,161 @@
+//! Finding the keeper of this user and network namespace, or starting it.
+//!
+//! The name that a keeper listens under is taken by who starts it, and the listening descriptor is
+//! its legacy: so there is one keeper however many begin to look for it at the same time, and nobody
+//! waits until it runs.
+
+use core::ffi::CStr;
+use core::time::Duration;
+use std::ffi::CString;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Stat, stat};
+use rustix::io::Errno;
+
+use super::words::QUESTION;
+use crate::control::log;
+use crate::driver::family::await_answer;
+use crate::sys::local::{self, Sort};
+use crate::sys::{clock, pair, process, spawn, words};
+
+/// Connections that may wait for a keeper that has yet to start.
+const BACKLOG: i32 = 128;
+
+/// How long a process waits for the dead to be seen to.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What of the environment a keeper gets.
+const PASSED_ON: [&[u8]; 2] = [b"SIDESTACK_LOG", b"SIDESTACK_LOG_FILE"];
+
+/// Why there is no keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There may be one later.
+    Now,
+    /// There cannot be one.
+    ForGood,
+}
+
+/// The name of this user's keeper.
+fn name() -> String {
+    format!("sidestack/wills/{}", local::own_user())
+}
+
+/// A connection to the keeper. Takes some milliseconds if it has to be started.
+pub(super) fn reach() -> Result<OwnedFd, Missing> {
+    let name = name();
+    let connection = match connect(&name)? {
+        Some(connection) => connection,
+        None => {
+            start(&name)?;
+            connect(&name)?.ok_or(Missing::Now)?
+        }
+    };
+    // The name is free for all to take.
+    match local::peer_user(&connection) {
+        Ok(user) if user == local::own_user() => Ok(connection),
+        _ => {
+            log::debug(format_args!("somebody else has the keeper's name"));
+            Err(Missing::ForGood)
+        }
+    }
+}
+
+/// `None`: there is no keeper.
+fn connect(name: &str) -> Result<Option<OwnedFd>, Missing> {
+    match local::connect_to(Sort::Messages, name.as_bytes()) {
+        Ok(connection) => Ok(Some(connection)),
+        Err(Errno::CONNREFUSED) => Ok(None),
+        Err(_) => Err(Missing::Now),
+    }
+}
+
+/// A port is in use, perhaps by a process that has just died: waits a moment until all that had died
+/// are seen to. Whether it is worth another attempt.
+pub(in crate::driver) fn await_executors() -> bool {
+    let Ok(Some(keeper)) = connect(&name()) else {
+        return false;
+    };
+    local::peer_user(&keeper) == Ok(local::own_user())
+        && pair::give(&keeper, QUESTION).is_ok()
+        && await_answer(&keeper, clock::monotonic() + PATIENCE.as_nanos() as u64).is_some()
+}
+
+fn start(name: &str) -> Result<(), Missing> {
+    let Some(command) = command() else {
+        return Err(Missing::ForGood);
+    };
+    let listener = match local::listen_as(Sort::Messages, name.as_bytes(), BACKLOG) {
+        // Somebody else is about to start it, or the last one is about to end.
+        Err(Errno::ADDRINUSE) => return Ok(()),
+        listener => listener.map_err(|_| Missing::Now)?,
+    };
+    let descriptor = CString::from(c"--listener=3");
+    let library =
+        CString::from_vec_with_nul([b"--library=", command.library.to_bytes_with_nul()].concat());
+    let library = library.map_err(|_| Missing::ForGood)?;
+    let arguments = [c"sidestack", c"keeper", &library, &descriptor];
+    let environment = passed_on();
+    let environment: Vec<_> = environment.iter().map(CString::as_c_str).collect();
+    spawn::spawn_orphan(&command.path, &arguments, &environment, listener.as_fd()).map_err(
+        |errno| {
+            log::debug(format_args!(
+                "no keeper can be started: {}",
+                words::of(errno)
+            ));
+            Missing::ForGood
+        },
+    )
+}
+
+fn passed_on() -> Vec<CString> {
+    let environment = process::environment().into_iter();
+    environment
+        .filter(|(name, _)| PASSED_ON.contains(&name.as_slice()))
+        .filter_map(|(name, value)| CString::new([&name[..], b"=", &value].concat()).ok())
+        .collect()
+}
+
+struct Command {
+    path: CString,
+    library: CString,
+}
+
+/// The command that belongs to this library: beside it, or in an installation's `bin`. It must be
+/// the library's owner's, since others may be able to put something there.
+fn command() -> Option<Command> {
+    if process::is_reaper() {
+        // It would become a child of the program's.
+        log::debug(format_args!(
+            "a process that orphans become children of starts no keeper"
+        ));
+        return None;
+    }
+    let library = process::own_library().filter(|path| path.to_bytes().starts_with(b"/"))?;
+    let owner = stat(library.as_c_str()).ok()?.st_uid;
+    let trusted =
+        |file: &Stat| (file.st_uid == owner || file.st_uid == 0) && file.st_mode & 0o002 == 0;
+    let directory = library
+        .to_bytes()
+        .rsplitn(2, |&byte| byte == b'/')
+        .nth(1)?
+        .to_vec();
+    let beside =
+        ["/sidestack", "/../bin/sidestack"].map(|place| [&directory, place.as_bytes()].concat());
+    let paths = beside
+        .into_iter()
+        .filter_map(|path| CString::new(path).ok());
+    let found = paths.into_iter().find(|path| {
+        let file: Result<Stat, Errno> = stat::<&CStr>(path);
+        file.is_ok_and(|file| trusted(&file))
+    });
+    match found {
+        Some(path) => Some(Command { path, library }),
+        None => {
+            log::debug(format_args!(
+                "there is no sidestack command beside the library: no keeper"
+            ));
+            None
+        }
+    }
+}

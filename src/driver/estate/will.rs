@@ -1,0 +1,227 @@
+//! The will: what a process gives a keeper, and that it is up to date.
+//!
+//! That is the work of the background thread. A program that opens one short connection does not
+//! pay for it; and what was leased since is put into the vault when the thread comes by.
+
+use core::time::Duration;
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::reach::{Missing, reach};
+use super::words::{REVOCATION, Text};
+use crate::control::log;
+use crate::control::vault::Vault;
+use crate::driver::engine::TOKEN_KEEPER;
+use crate::driver::{Engine, Guard, lock};
+use crate::sys::process::Confinement;
+use crate::sys::{pair, words};
+
+/// How long there must have been something of TCP's before a keeper is looked for.
+const DELAY: Duration = Duration::from_millis(20);
+/// How long to wait before one is looked for again, at first; then twice as long each time.
+const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// A keeper that lasted as long was a good one.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(in crate::driver) struct Will {
+    state: State,
+    vault: Option<Arc<Vault>>,
+    /// Leases made when the vault was filled last.
+    filled_at: u64,
+    again: Duration,
+    /// What this process was allowed to do when the engine was made.
+    confinement: Confinement,
+}
+
+enum State {
+    /// There is nothing to leave yet.
+    Needless,
+    /// A keeper is to be looked for, from this time of the monotonic clock on.
+    Wanted(u64),
+    /// The connection to the keeper, and since when.
+    Deposited(OwnedFd, u64),
+    /// There is no keeper, for good.
+    Hopeless,
+}
+
+impl Will {
+    /// None yet.
+    pub(in crate::driver) fn new() -> Self {
+        Self {
+            state: State::Needless,
+            vault: None,
+            filled_at: 0,
+            again: AGAIN,
+            confinement: Confinement::now(),
+        }
+    }
+
+    /// Whether a keeper has it.
+    pub(in crate::driver) fn is_deposited(&self) -> bool {
+        matches!(self.state, State::Deposited(..))
+    }
+
+    /// Has nothing more to do with it: it is another process's.
+    pub(in crate::driver) fn forsake(&self) {
+        if let Some(vault) = &self.vault {
+            vault.forsake();
+        }
+    }
+}
+
+impl Engine {
+    /// When the will needs a look, from now on; `None`: not as things are.
+    pub(in crate::driver) fn will_is_due(&self) -> Option<Duration> {
+        let after = match &self.will.state {
+            State::Hopeless => return None,
+            State::Needless => self.ports.has_tcp().then_some(DELAY),
+            State::Wanted(at) => Some(Duration::from_nanos(at.saturating_sub(self.time))),
+            State::Deposited(..) => self.vault_lacks_something().then_some(Duration::ZERO),
+        };
+        after.map(|after| after.max(crate::driver::background::PATROL))
+    }
+
+    fn vault_lacks_something(&self) -> bool {
+        let vault = self.will.vault.as_ref();
+        vault.is_some_and(|vault| vault.is_stale())
+            || self.will.filled_at != self.ports.leases_made()
+    }
+
+    /// Whether a keeper is to be looked for now. Sees to it that the vault is full.
+    fn keeper_is_wanted(&mut self) -> bool {
+        match self.will.state {
+            State::Needless if self.ports.has_tcp() => {
+                self.will.state = State::Wanted(self.time + DELAY.as_nanos() as u64);
+            }
+            State::Deposited(..) if self.vault_lacks_something() => self.fill_vault(),
+            State::Wanted(at) if at <= self.time => {
+                if self.will.confinement == Confinement::now() {
+                    return true;
+                }
+                // The program may not expect what comes now, and might be killed for it.
+                log::debug(format_args!("the program has confined itself: no keeper"));
+                self.will.state = State::Hopeless;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// A keeper was looked for.
+    fn found(&mut self, reached: Result<OwnedFd, Missing>) {
+        match reached {
+            Ok(connection) => {
+                if let Err(errno) = self.deposit_will(connection) {
+                    let words = words::of(errno);
+                    log::debug(format_args!("the keeper takes nothing: {words}"));
+                    self.seek_again();
+                }
+            }
+            Err(Missing::Now) => self.seek_again(),
+            Err(Missing::ForGood) => self.will.state = State::Hopeless,
+        }
+    }
+
+    fn fill_vault(&mut self) {
+        if let Some(vault) = &self.will.vault {
+            let filled = vault.fill(self.ports.leases(crate::control::ephemeral::Protocol::Tcp));
+            self.will.filled_at = self.ports.leases_made();
+            if let Err(errno) = filled {
+                log::debug(format_args!(
+                    "some ports will be lost if this process is killed: {}",
+                    words::of(errno)
+                ));
+            }
+        }
+    }
+
+    fn deposit_will(&mut self, connection: OwnedFd) -> Result<(), Errno> {
+        let Some(mirror) = &self.mirror else {
+            return Err(Errno::NODEV);
+        };
+        let vault = match &self.will.vault {
+            Some(vault) => Arc::clone(vault),
+            None => Arc::new(Vault::new()?),
+        };
+        let text = Text::of(self.id, &self.settings, &mirror.facts().interface.name);
+        let message = text.encode().ok_or(Errno::MSGSIZE)?;
+        let left = [self.memory.as_fd(), self.link.wait_fd(), vault.end()];
+        pair::give_descriptors(&connection, &message, &left)?;
+        self.set.add(&connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
+        self.will.vault = Some(vault);
+        self.will.state = State::Deposited(connection, self.time);
+        self.fill_vault();
+        Ok(())
+    }
+
+    fn seek_again(&mut self) {
+        self.will.state = State::Wanted(self.time + self.will.again.as_nanos() as u64);
+        self.will.again = (self.will.again * 2).min(AGAIN_MOST);
+    }
+
+    /// The keeper is gone.
+    pub(in crate::driver) fn lose_keeper(&mut self) {
+        let State::Deposited(connection, since) = &self.will.state else {
+            return;
+        };
+        self.set.remove(connection);
+        if self.time.saturating_sub(*since) >= GOOD.as_nanos() as u64 {
+            self.will.again = AGAIN;
+        }
+        self.seek_again();
+        self.patrol_for_will();
+    }
+
+    /// Has the background thread come by, though a thread of the program has the seat.
+    pub(in crate::driver) fn patrol_for_will(&mut self) {
+        if !self.patrolled
+            && self.background_runs
+            && let Some(after) = self.will_is_due()
+        {
+            self.patrolled = true;
+            self.timer.start(after);
+        }
+    }
+
+    /// Whether a keeper goes on with the stack once this process has ended.
+    pub(in crate::driver) fn is_provided_for(&mut self) -> bool {
+        let provided = self.will.is_deposited();
+        if provided {
+            self.fill_vault();
+        }
+        provided
+    }
+
+    /// This process is about to end. If nothing is left, the keeper need not look.
+    pub(in crate::driver) fn revoke_if_needless(&mut self) {
+        if let State::Deposited(connection, _) = &self.will.state
+            && self.stack.tcp_is_empty()
+        {
+            let _ = pair::give(connection, REVOCATION);
+        }
+    }
+}
+
+/// Looks for a keeper, if one is wanted, with the lock released. `None`: the engine is gone.
+pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
+    if !guard.keeper_is_wanted() {
+        return Some(guard);
+    }
+    drop(guard);
+    let reached = reach();
+    let mut guard = lock()?;
+    guard.found(reached);
+    Some(guard)
+}
+
+/// The same for an heir, whose only thread this is.
+pub(in crate::driver) fn attend_heir(guard: &mut Guard) {
+    if guard.keeper_is_wanted() {
+        let reached = guard.unlocked(reach);
+        guard.found(reached);
+    }
+}

@@ -1,0 +1,136 @@
+"""A program to be killed, and its peer.
+
+keeper.py stream ADDRESS PORT FILE MANY connects many times, and sends the file on each as often as it
+                                        goes; says each time how much that was, and from which port
+keeper.py fill ADDRESS PORT FILE        sends until no more is taken; says how much; waits
+keeper.py hold ADDRESS PORT             connects and waits
+keeper.py first ADDRESS PORT            connects, closes first, and waits
+keeper.py listen PORT                   accepts, reads nothing, waits
+keeper.py count PORT FILE GO MANY       accepts many; once GO is there, reads to the end, and says of each
+                                        client's port how much it was, and how it ended
+keeper.py end ADDRESS PORT              connects, sends something, says how the connection ends
+keeper.py refused ADDRESS PORT          connects until it is refused
+"""
+import itertools
+import os
+import select
+import socket
+import sys
+import threading
+import time
+
+how, words = sys.argv[1], sys.argv[2:]
+
+
+def say(text):
+    os.write(1, f"{text}\n".encode())
+
+
+def connected(address, port):
+    return socket.create_connection((address, int(port)), timeout=20)
+
+
+def contents(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def ending(connection):
+    """What there is to receive, and how it ends."""
+    received = bytearray()
+    try:
+        while chunk := connection.recv(1 << 16):
+            received += chunk
+        return received, "end"
+    except ConnectionResetError:
+        return received, "reset"
+
+
+def count(data, connection, address):
+    connection.settimeout(60)
+    received, how = ending(connection)
+    whole = data * (len(received) // len(data) + 1)
+    how = how if whole.startswith(received) else "other data"
+    say(f"{port(address)} {len(received)} {how}")
+
+
+def pieces(data):
+    return itertools.cycle(data[at : at + 30000] for at in range(0, len(data), 30000))
+
+
+def port(address):
+    return address[1]
+
+
+match how:
+    case "stream":
+        address, to, path, many = words
+        data = contents(path)
+        sent = {connected(address, to): 0 for _ in range(int(many))}
+        for connection in sent:
+            connection.setblocking(False)
+        while True:
+            for connection in select.select([], sent, [])[1]:
+                at = sent[connection] % len(data)
+                try:
+                    sent[connection] += connection.send(data[at : at + 30000])
+                except BlockingIOError:
+                    continue
+                say(f"{port(connection.getsockname())} {sent[connection]}")
+    case "fill":
+        connection = connected(*words[:2])
+        connection.settimeout(1)
+        sent = 0
+        try:
+            for piece in pieces(contents(words[2])):
+                while piece:
+                    count = connection.send(piece)
+                    sent += count
+                    piece = piece[count:]
+        except TimeoutError:
+            say(f"{port(connection.getsockname())} {sent}")
+        time.sleep(60)
+    case "hold":
+        connection = connected(*words)
+        say("connected")
+        time.sleep(60)
+    case "first":
+        connection = connected(*words)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1):
+            pass
+        connection.close()
+        say("closed")
+        time.sleep(60)
+    case "listen":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        say("listening")
+        held = []
+        while True:
+            held.append(listener.accept()[0])
+            say(f"accepted {len(held)}")
+    case "count":
+        to, path, go, many = words
+        data = contents(path)
+        listener = socket.create_server(("0.0.0.0", int(to)))
+        accepted = [listener.accept() for _ in range(int(many))]
+        while not os.path.exists(go):
+            time.sleep(0.01)
+        threads = [threading.Thread(target=count, args=(data, *client)) for client in accepted]
+        for thread in threads:
+            thread.start()
+    case "end":
+        connection = connected(*words)
+        connection.sendall(b"never read")
+        say("connected")
+        say(ending(connection)[1])
+    case "refused":
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                connected(*words).close()
+            except ConnectionRefusedError:
+                say("refused")
+                sys.exit(0)
+            time.sleep(0.05)
+        sys.exit("still connected")

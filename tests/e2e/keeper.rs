@@ -1,0 +1,241 @@
+//! Programs that are killed: the keeper goes on with their connections.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::lab::payload::{self, MIB};
+use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
+
+fn keeper(arguments: &str) -> String {
+    let script = root().join("tests/e2e/keeper.py");
+    format!("/usr/bin/python3 {} {arguments}", script.display())
+}
+
+/// Waits until a keeper has what it needs to go on for the program.
+fn is_kept(lab: &Lab, program: &mut Running<'_>) {
+    let stat = format!("{} stat --pid {}", command().display(), program.pid());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while preloading() && !lab.plain(&stat).run().stdout().contains("keeper 1") {
+        program.still_runs();
+        assert!(
+            Instant::now() < deadline,
+            "no keeper is there for {}",
+            program.pid()
+        );
+        sleep(Duration::from_millis(10));
+    }
+}
+
+fn die(program: Running<'_>) -> String {
+    // `stop` kills by SIGKILL.
+    program.stop().stdout()
+}
+
+/// What was sent from each port, as the program has said last.
+fn sent(printed: &str) -> BTreeMap<u16, u64> {
+    let line = |line: &str| {
+        let (port, count) = line.split_once(' ')?;
+        Some((port.parse().ok()?, count.parse().ok()?))
+    };
+    printed.lines().filter_map(line).collect()
+}
+
+/// What came from each port, and how it ended.
+fn counted(server: Running<'_>) -> BTreeMap<u16, (u64, String)> {
+    let said = server.finish().success().stdout();
+    let line = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        let (port, count, how) = (words.next()?, words.next()?, words.next()?);
+        Some((port.parse().ok()?, (count.parse().ok()?, how.to_owned())))
+    };
+    said.lines().filter_map(line).collect()
+}
+
+/// A server of the peer's that counts what `many` clients send.
+fn counting<'lab>(lab: &'lab Lab, port: u16, file: &str, go: &str, many: usize) -> Running<'lab> {
+    let count = keeper(&format!("count {port} {file} {go} {many}"));
+    lab.peer(&count).within(60).serving_tcp(port)
+}
+
+#[test]
+fn what_send_has_accepted_is_delivered() {
+    let lab = Lab::new();
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(&lab, 7000, &file, &go, 1);
+    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
+    let mut client = lab.sidestack(&fill).start();
+    client.prints("\n");
+    is_kept(&lab, &mut client);
+    let sent = sent(&die(client));
+    lab.file("go", "go");
+    assert_eq!(sent.len(), 1);
+    for (port, got) in counted(server) {
+        assert_eq!(got, (sent[&port], "end".to_owned()));
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn unread_data_makes_a_reset() {
+    let lab = Lab::new();
+    let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
+    let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
+    server.prints("accepted 1");
+    client.prints("connected");
+    is_kept(&lab, &mut server);
+    die(server);
+    assert!(client.finish().success().stdout().ends_with("reset"));
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let mut client = lab.sidestack(&keeper(&format!("hold {PEER} 7000"))).start();
+    client.prints("connected");
+    is_kept(&lab, &mut client);
+    die(client);
+    let counted = counted(server);
+    assert!(counted.values().all(|got| *got == (0, "end".to_owned())));
+    let open = "ss -Htan state connected exclude time-wait";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !lab.peer(open).succeeds().stdout().is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "the peer's close is not answered"
+        );
+        sleep(Duration::from_millis(10));
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_server_can_be_started_again_at_once() {
+    // That nobody serves there any more is the kernel's to say.
+    let lab = Lab::with_plain_programs();
+    for _ in 0..3 {
+        let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
+        let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
+        server.prints("accepted 1");
+        client.prints("connected");
+        is_kept(&lab, &mut server);
+        die(server);
+    }
+    lab.peer(&keeper(&format!("refused {TEST} 7000")))
+        .succeeds();
+}
+
+/// `sidestack ss` of all processes.
+fn sockets(lab: &Lab) -> String {
+    let said = lab.plain(&format!("{} ss", command().display())).run();
+    said.stdout()
+}
+
+#[test]
+fn time_wait_is_kept() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let mut client = lab
+        .sidestack(&keeper(&format!("first {PEER} 7000")))
+        .start();
+    client.prints("closed");
+    counted(server);
+    is_kept(&lab, &mut client);
+    let pid = client.pid();
+    die(client);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !sockets(&lab).contains("TIME-WAIT") {
+        assert!(Instant::now() < deadline, "{}", sockets(&lab));
+        sleep(Duration::from_millis(10));
+    }
+    assert!(!sockets(&lab).contains(&format!("pid {pid}")));
+    lab.kernel_was_silent();
+}
+
+/// Pieces that the program sends at a time.
+const PIECE: u64 = 30_000;
+/// Connections it has.
+const MANY: usize = 4;
+
+/// Kills a program that sends on several connections, at a moment that the seed decides, and
+/// compares what `send` had taken with what has arrived. How many of its connections were reset.
+fn kill_at_random(lab: &Lab, file: &str, seed: u64) -> usize {
+    let port = 7000 + (seed % 1000) as u16;
+    let go = lab.file("go", "go");
+    let server = counting(lab, port, file, &go, MANY);
+    let stream = keeper(&format!("stream {PEER} {port} {file} {MANY}"));
+    let mut client = lab.sidestack(&stream).start();
+    is_kept(lab, &mut client);
+    let moment = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    sleep(Duration::from_micros(moment % 50_000));
+    let sent = sent(&die(client));
+    let counted = counted(server);
+    assert_eq!(counted.len(), MANY, "seed {seed}");
+    for (port, (count, how)) in &counted {
+        let accepted = sent.get(port).copied().unwrap_or(0);
+        let whole = (accepted..=accepted + PIECE).contains(count) && how == "end";
+        assert!(
+            whole || how == "reset",
+            "seed {seed}: {accepted} bytes were taken, {count} came, then {how}"
+        );
+    }
+    counted.values().filter(|(_, how)| how == "reset").count()
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let lab = Lab::new();
+    let file = payload::of(MIB).path.display().to_string();
+    let seeds = std::env::var("KEEPER_SEEDS").map_or(10, |seeds| seeds.parse().expect("a number"));
+    let mut resets = 0;
+    for seed in 0..seeds {
+        let reset = kill_at_random(&lab, &file, seed);
+        assert!(reset <= 1, "seed {seed}: {reset} connections were reset");
+        resets += reset;
+    }
+    println!(
+        "{resets} of {} connections were reset",
+        seeds as usize * MANY
+    );
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn another_keeper_is_started_when_one_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let hold = keeper(&format!("hold {PEER} 7000"));
+    let mut client = lab.sidestack(&hold).start();
+    client.prints("connected");
+    let mut killed = Vec::new();
+    for _ in 0..2 {
+        is_kept(&lab, &mut client);
+        killed = lab.keepers();
+        assert_eq!(killed.len(), 1, "one keeper for all");
+        lab.plain(&format!("kill -9 {}", killed[0])).succeeds();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while lab.keepers().iter().all(|keeper| killed.contains(keeper)) {
+        assert!(Instant::now() < deadline, "no other keeper is started");
+        sleep(Duration::from_millis(10));
+    }
+    is_kept(&lab, &mut client);
+    die(client);
+    assert!(
+        counted(server)
+            .values()
+            .all(|got| *got == (0, "end".to_owned()))
+    );
+    lab.kernel_was_silent();
+}

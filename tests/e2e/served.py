@@ -1,0 +1,138 @@
+"""What programs do that a keeper serves, a command each."""
+
+import array
+import errno
+import os
+import socket
+import struct
+import sys
+import time
+
+
+def attempt(call):
+    """Does something; the errno's name, or nothing."""
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+
+
+def stream(port=0, *options):
+    made = socket.socket()
+    for option in options:
+        made.setsockopt(socket.SOL_SOCKET, option, 1)
+    made.bind(("0.0.0.0", port))
+    return made
+
+
+def hold(port):
+    """Listens with SO_REUSEPORT until it is killed."""
+    listener = stream(int(port), socket.SO_REUSEPORT)
+    listener.listen()
+    print("listening", flush=True)
+    listener.accept()
+
+
+def bind(port, *options):
+    """Binds, with options by their names."""
+    print(attempt(lambda: stream(int(port), *(getattr(socket, option) for option in options))))
+
+
+def refused():
+    """What takes a right, of a socket that the keeper has."""
+    made = stream()
+    for option, value in [("SO_MARK", 7), ("SO_PRIORITY", 7), ("SO_PRIORITY", 6)]:
+        number = getattr(socket, option)
+        print(option, value, attempt(lambda: made.setsockopt(socket.SOL_SOCKET, number, value)))
+
+
+def many(count, host, port):
+    """Connects until it may not."""
+    made = []
+    for _ in range(int(count)):
+        made.append(socket.socket())
+        outcome = attempt(lambda: made[-1].connect((host, int(port))))
+        if outcome != "done":
+            break
+    print(len(made), outcome)
+    for connection in made:
+        connection.close()
+    time.sleep(0.5)
+    print(attempt(lambda: socket.create_connection((host, int(port)))))
+
+
+def fill(host, port):
+    """Connects to one who sends, and receives nothing, until it gets no more sockets."""
+    made = []
+    outcome = "done"
+    while outcome == "done" and len(made) < 1000:
+        made.append(socket.socket())
+        outcome = attempt(lambda: made[-1].connect((host, int(port))))
+        time.sleep(0.01)
+    print(outcome, flush=True)
+    time.sleep(60)
+
+
+def ask(name, descriptor):
+    """Asks what a socket is, with a descriptor as the proof: errno, and whether it is a datagram one."""
+    desk = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    desk.settimeout(10)
+    desk.connect("\0sidestack/stack/" + name[17:33])
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+    desk.sendmsg([struct.pack("=4i", 1, 0, 0, 0)], ancillary)
+    answer = desk.recv(4096)
+    outcome = struct.unpack_from("=i", answer)[0]
+    return errno.errorcode[outcome] if outcome else ["stream", "datagram"][answer[4] >> 1 & 1]
+
+
+def create(datagram):
+    """Asks the keeper for a socket, past the library: its descriptor, and what it is to be called."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door.settimeout(10)
+    door.connect("\0sidestack/keeper/0")
+    door.send(bytes([ord("c"), 0, datagram, 0, 0]))
+    reply, ancillary, _, _ = door.recvmsg(64, socket.CMSG_SPACE(4))
+    descriptor = struct.unpack("=i", ancillary[0][2])[0]
+    engine, index, generation = struct.unpack("=QII", reply[1:])
+    made = socket.socket(fileno=descriptor)
+    return made, f"sidestack/socket/{engine:016x}{index:08x}{generation:08x}"
+
+
+def pretends():
+    """Tries to be answered about a socket without having it."""
+    one, name = create(False)
+    # What the next one will be called.
+    index = int(name[33:41], 16) + 1
+    next_name = f"{name[:33]}{index:08x}00000000"
+    one.bind("\0" + next_name)
+    other, other_name = create(True)
+    print(other_name == next_name, ask(name, one.fileno()), ask(name, other.fileno()))
+    own, _ = socket.socketpair()
+    print(ask(name, own.fileno()))
+    own.bind("\0" + name)
+    print(ask(name, own.fileno()))
+
+
+def drops(host, port):
+    """Gives up what root may, in a forked process, and goes on with new sockets."""
+    listener = stream(7000)
+    listener.listen()
+    if os.fork() == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        made = socket.socket()
+        made.connect((host, int(port)))
+        made.sendall(b"GET /1024.bin HTTP/1.0\r\n\r\n")
+        got = b""
+        while data := made.recv(65536):
+            got += data
+        print(len(got.partition(b"\r\n\r\n")[2]), made.getpeername(), flush=True)
+        print(attempt(lambda: stream(81)), flush=True)
+        os._exit(0)
+    os.wait()
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

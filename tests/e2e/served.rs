@@ -1,0 +1,304 @@
+//! Programs that may not open a packet socket, on a keeper that an administrator started, or on the process they
+//! were forked from.
+
+use crate::c_tests;
+use crate::lab::payload::{self, KIB, MIB};
+use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
+use crate::web::{nginx, nginx_beside, nginx_with_workers_of};
+
+/// A user whom the keepers here admit.
+const ADMITTED: u32 = 65_534;
+/// Another one.
+const OTHER: u32 = 65_533;
+/// One whom they do not.
+const STRANGER: u32 = 65_532;
+
+/// A keeper of root's that is ready.
+fn keeper<'lab>(lab: &'lab Lab, options: &str) -> Running<'lab> {
+    started(keeper_of(lab, options))
+}
+
+fn keeper_of<'lab>(lab: &'lab Lab, options: &str) -> Program<'lab> {
+    lab.plain(&format!(
+        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED} --allow-user {OTHER} {options}",
+        command().display(),
+        library().display(),
+    ))
+}
+
+fn started(keeper: Program<'_>) -> Running<'_> {
+    let mut keeper = keeper.start();
+    keeper.prints("is ready");
+    keeper
+}
+
+/// A program of a user without any right.
+fn of<'lab>(lab: &'lab Lab, user: u32, command: &str) -> Program<'lab> {
+    lab.sidestack(command).under(&format!(
+        "setpriv --reuid {user} --regid {user} --clear-groups --inh-caps -all --bounding-set -all"
+    ))
+}
+
+fn script(arguments: &str) -> String {
+    let script = root().join("tests/e2e/served.py");
+    format!("/usr/bin/python3 {} {arguments}", script.display())
+}
+
+#[test]
+fn clients_are_served() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(50 * MIB);
+    let _keeper = keeper(&lab, "");
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let url = format!("http://{PEER}/{}", file.name);
+    let fetch = of(&lab, ADMITTED, &format!("curl -sS {url}")).within(60);
+    assert_eq!(fetch.sha256(), file.sha256);
+    let dns = "dnsmasq -k -C /dev/null -R -h -u root --pid-file --address=/example.test/192.0.2.7";
+    let _dns = lab.peer(dns).serving_udp(53);
+    for transport in ["+notcp", "+tcp"] {
+        let dig = format!("dig @{PEER} {transport} +short +tries=1 example.test");
+        assert_eq!(of(&lab, ADMITTED, &dig).succeeds().stdout(), "192.0.2.7");
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn servers_are_served() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    let _keeper = keeper(&lab, "");
+    let serve = format!(
+        "/usr/bin/python3 -m http.server -d {} 8080",
+        payload::directory().display()
+    );
+    let _web = of(&lab, ADMITTED, &serve).serving_tcp(8080);
+    let url = |host: &str| format!("curl -sS http://{host}:8080/{}", file.name);
+    for _ in 0..3 {
+        assert_eq!(lab.peer(&url(TEST)).sha256(), file.sha256);
+    }
+    // By the kernel's loopback.
+    assert_eq!(lab.plain(&url("127.0.0.1")).sha256(), file.sha256);
+    let forking = root().join("tests/e2e/forking_server.py");
+    let forking = format!("/usr/bin/python3 {}", forking.display());
+    let _echo = of(&lab, OTHER, &forking).serving_tcp(7000);
+    for _ in 0..3 {
+        let echo = format!(
+            "sh -c 'head -c 300000 {} | ncat -w 20 {TEST} 7000'",
+            file.path.display()
+        );
+        let echoed = lab.peer(&echo).within(30).succeeds().stdout();
+        assert!(!echoed.is_empty());
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn redis_is_served() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let redis = "redis-server --bind 0.0.0.0 --port 6379 --protected-mode no --save ''";
+    let mut redis = of(&lab, ADMITTED, redis).serving_tcp(6379);
+    let load = format!("redis-benchmark -h {TEST} -c 20 -n 20000 -d 2000 -t set,get -q");
+    lab.peer(&load).within(60).succeeds();
+    redis.still_runs();
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_user_who_is_not_admitted_is_refused() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let refused = of(&lab, STRANGER, &script("bind 7000")).succeeds();
+    assert_eq!(refused.stdout(), "EACCES");
+    let line = format!("the keeper does not admit him (sidestack keeper --allow-user {STRANGER})");
+    assert!(refused.stderr.contains(&line), "{refused}");
+}
+
+#[test]
+fn guests_have_no_rights_of_the_keeper() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let said = |arguments: &str| of(&lab, ADMITTED, &script(arguments)).succeeds().stdout();
+    assert_eq!(said("bind 80"), "EACCES");
+    assert_eq!(said("bind 8080"), "done");
+    assert_eq!(
+        said("refused"),
+        "SO_MARK 7 EPERM\nSO_PRIORITY 7 EPERM\nSO_PRIORITY 6 done"
+    );
+}
+
+#[test]
+fn ports_are_shared_within_one_user_only() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let mut held = of(&lab, ADMITTED, &script("hold 7000")).start();
+    held.prints("listening");
+    let binds = |user, port| {
+        let bind = format!("bind {port} SO_REUSEPORT");
+        of(&lab, user, &script(&bind)).succeeds().stdout()
+    };
+    assert_eq!(binds(ADMITTED, 7000), "done");
+    assert_eq!(binds(OTHER, 7000), "EADDRINUSE");
+    // Nor with a socket of the kernel's that is another user's.
+    let mut kernel = lab.plain(&script("hold 7001")).start();
+    kernel.prints("listening");
+    assert_eq!(binds(OTHER, 7001), "EADDRINUSE");
+}
+
+#[test]
+fn nobody_is_told_of_sockets_he_does_not_have() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let pretends = lab.plain(&script("pretends")).under(&format!(
+        "setpriv --reuid {OTHER} --regid {OTHER} --clear-groups --inh-caps -all --bounding-set -all"
+    ));
+    let said = pretends.succeeds().stdout();
+    assert_eq!(said, "True stream datagram\nENOTSOCK\nEACCES");
+}
+
+#[test]
+fn a_user_has_as_many_sockets_as_he_may() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "--sockets 8");
+    let _server = lab
+        .peer("socat TCP4-LISTEN:7000,fork,backlog=100 PIPE")
+        .serving_tcp(7000);
+    let many = of(&lab, ADMITTED, &script(&format!("many 20 {PEER} 7000")));
+    assert_eq!(many.succeeds().stdout(), "9 EMFILE\ndone");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_user_who_takes_much_memory_leaves_enough_to_others() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    // With so little address space the memory file is a small one.
+    let _keeper = started(keeper_of(&lab, "").under("prlimit --as=150000000"));
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let endless = "socat TCP4-LISTEN:7000,fork,backlog=100 OPEN:/dev/zero";
+    let _server = lab.peer(endless).serving_tcp(7000);
+    let fill = of(&lab, ADMITTED, &script(&format!("fill {PEER} 7000")));
+    let mut fill = fill.within(30).start();
+    fill.prints("ENOBUFS");
+    let fetch = of(
+        &lab,
+        OTHER,
+        &format!("curl -sS http://{PEER}/{}", file.name),
+    );
+    assert_eq!(fetch.sha256(), file.sha256);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn connections_outlive_their_keeper() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(50 * MIB);
+    let mut first = keeper(&lab, "");
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let fetch = format!(
+        "curl -sS --limit-rate 25M -o got -w connected http://{PEER}/{}",
+        file.name
+    );
+    lab.plain("chmod 777 .").succeeds();
+    let fetch = of(&lab, ADMITTED, &fetch).within(60).start();
+    while std::fs::metadata(lab.path("got")).map_or(0, |got| got.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    first.kill("TERM");
+    assert_eq!(first.finish().status.code(), Some(0));
+    let _second = keeper(&lab, "");
+    let small = payload::of(KIB);
+    let again = of(
+        &lab,
+        ADMITTED,
+        &format!("curl -sS http://{PEER}/{}", small.name),
+    );
+    assert_eq!(again.sha256(), small.sha256);
+    fetch.finish().success();
+    assert_eq!(payload::sha256(&lab.path("got")), file.sha256);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn nginx_workers_of_another_user_ask_upstream() {
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    let _upstream = lab.peer(&nginx_beside(&lab, 8080)).serving_tcp(8080);
+    let nginx = nginx_with_workers_of(&lab, "nobody nogroup", &format!("{PEER}:8080"));
+    let mut web = lab.sidestack(&nginx).serving_tcp(80);
+    let url = format!("http://{TEST}/upstream/{}", file.name);
+    for _ in 0..3 {
+        assert_eq!(lab.peer(&format!("curl -sS {url}")).sha256(), file.sha256);
+    }
+    web.still_runs();
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_forked_process_without_rights_is_served_by_its_parent() {
+    let lab = Lab::new();
+    payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let drops = lab.sidestack(&script(&format!("drops {PEER} 80")));
+    let said = drops.succeeds().stdout();
+    assert_eq!(said, format!("1024 ('{PEER}', 80)\nEACCES"));
+    lab.kernel_was_silent();
+}
+
+/// Those C tests whose subject is the same for a user whom the keeper serves.
+#[test]
+fn c_tests_print_the_same_on_a_keeper() {
+    if !preloading() {
+        return;
+    }
+    for name in [
+        "children",
+        "fresh_sockets",
+        "messages",
+        "names",
+        "transfers",
+        "vectors",
+    ] {
+        let program = c_tests::compiled(name, &[]).display().to_string();
+        let expected = c_tests::on_the_kernel(name);
+        let lab = Lab::new();
+        let _keeper = keeper(&lab, "");
+        lab.plain("chmod 777 .").succeeds();
+        let served = c_tests::printed(&lab, |lab| {
+            lab.plain("chmod 777 peer").succeeds();
+            of(lab, ADMITTED, &program)
+        });
+        assert_eq!(expected, served, "{name}");
+        lab.kernel_was_silent();
+    }
+}
