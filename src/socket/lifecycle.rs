@@ -43,6 +43,12 @@ pub fn closed(socket: &Arc<Socket>) {
     };
     let connection = endpoint.socket();
     let linger = endpoint.linger.filter(|linger| !linger.is_zero());
+    // Another thread's call on the number may keep the pair open for a moment. Nobody watches the end
+    // of a fresh one, so it would stay.
+    if endpoint.role == Role::Undecided && endpoint.program < 0 && !endpoint.is_shared() {
+        let now = engine.now();
+        engine.close(now, id);
+    }
     engine.look_at(id);
     if engine.endpoints.get(id).is_some() {
         return;
