@@ -142,20 +142,20 @@ static void accepted_alone(struct scene *s)
 	s->fd = nonblocking(accepted(&s->peer));
 }
 
-/* To the peer, after whatever was before. */
+/* To the peer, after whatever was before; one after the other, so that the peer accepts them in this order. */
 static void redial(struct scene *s)
 {
 	if (s->peer >= 0)
 		peer("close %d", s->peer);
 	dial(s, peer_port());
+	while (tcp_state(s->fd) == TCP_SYN_SENT)
+		nap(1);
+	s->peer = peer_accepts();
 }
 
 static int is_redialed(struct scene *s)
 {
-	if (tcp_state(s->fd) != TCP_ESTABLISHED)
-		return 0;
-	s->peer = peer_accepts();
-	return 1;
+	return tcp_state(s->fd) == TCP_ESTABLISHED;
 }
 
 static void data(struct scene *s)
