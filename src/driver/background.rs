@@ -3,6 +3,7 @@
 //! While threads of the program drive, it costs one timer expiry a patrol interval at most, and
 //! nothing at all while one of them waits for long.
 
+use core::cell::Cell;
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::{Engine, estate, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
 use crate::link::PacketSocket;
+use crate::sys::process::least_stack;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{signal, words};
 
@@ -28,12 +30,20 @@ const MUCH: u64 = 4096;
 /// Looks at the link at most until what was left in its old socket is taken.
 const MOST_LEFT: usize = 64;
 
-/// Stack of the thread, in bytes: it runs a pass, no recursion.
+/// Stack of the thread, in bytes, besides what the C library needs of it: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
+
+thread_local! {
+    /// Whether this is the background thread.
+    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
 
 impl Engine {
     /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
     pub(super) fn patrol(&mut self) {
+        if !IS_BACKGROUND.get() {
+            self.prepare_will();
+        }
         if self.seat != Seat::Empty {
             // Who sleeps in the seat polls the alarm, too.
             self.set_alarm();
@@ -58,6 +68,9 @@ impl Engine {
         let ring = !self.ring_asked && self.singles >= MUCH && self.singles > self.received / 2;
         self.cut_off |= cut_off;
         self.ring_asked |= ring;
+        if (cut_off || ring) && self.is_confined() {
+            return None;
+        }
         let facts = self.mirror.as_ref()?.facts();
         (cut_off || ring).then(|| Relief {
             ring_at: ring.then_some(facts.interface.index),
@@ -96,7 +109,7 @@ fn start() -> bool {
     signal::with_all_blocked(|| {
         std::thread::Builder::new()
             .name("sidestack".into())
-            .stack_size(THREAD_STACK)
+            .stack_size(THREAD_STACK + least_stack())
             .spawn(run)
             .is_ok()
     })
@@ -104,6 +117,7 @@ fn start() -> bool {
 
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
+    IS_BACKGROUND.set(true);
     while let Some(mut guard) = lock().and_then(estate::attend) {
         if let Some(relief) = guard.due_relief() {
             drop(guard);

@@ -1,8 +1,10 @@
 //! Connections on their way from the accept queue, or from the kernel's side of a lease, to the
 //! program.
 
+use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, OwnedFd, RawFd};
+use rustix::net::sockopt;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Handed, Role};
@@ -71,18 +73,17 @@ impl Engine {
     }
 
     fn accept_from_kernel(&mut self, port: u16) {
-        let Some(id) = self.listener_on(port) else {
-            return;
-        };
-        let Some(end) = self
-            .endpoints
-            .get(id)
-            .and_then(|listener| listener.end.as_ref())
-        else {
-            return;
-        };
+        let listener = self.listener_on(port);
+        let listener = listener.and_then(|id| self.endpoints.get(id));
+        let end = listener.and_then(|listener| listener.end.as_ref());
         for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
             while let Ok(Some((client, _))) = lease.accept() {
+                let Some(end) = end else {
+                    // The lease listens on for what lives on the port. Nobody else does: a reset is
+                    // the nearest to being refused.
+                    let _ = sockopt::set_socket_linger(&client, Some(Duration::ZERO));
+                    continue;
+                };
                 count_passed(Passed::Loopback);
                 let message = Handed::default().encode();
                 // A full pair: the client is lost as with a full accept queue.

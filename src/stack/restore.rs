@@ -4,6 +4,7 @@ use super::Stack;
 use super::config::Config;
 use super::layout::Memory;
 use super::ports::Protocol;
+use super::sharing::Sharing;
 use super::tcp::{self, Restored, Tcp};
 use super::time::Instant;
 use std::collections::BTreeSet;
@@ -19,6 +20,10 @@ impl Stack {
         for port in restored.ports() {
             stack.set_port_owned(Protocol::Tcp, port, true);
         }
+        for port in stack.tcp.shared_ports() {
+            // Others may have it, too, until it is said who.
+            stack.share_port(Protocol::Tcp, port, Sharing::unknown());
+        }
         (stack, restored)
     }
 
@@ -28,9 +33,10 @@ impl Stack {
         self.tcp.close_all(now, &mut self.pool);
     }
 
-    /// The ports from which something was sent that is not acknowledged yet, or is still to be sent.
-    pub fn tcp_unfinished_ports(&self) -> BTreeSet<u16> {
-        self.tcp.unfinished_ports().collect()
+    /// The ports from which something was sent that is not acknowledged yet, or is still to be sent; with
+    /// `hear_out` also those with a peer that has yet to close.
+    pub fn tcp_unfinished_ports(&self, hear_out: bool) -> BTreeSet<u16> {
+        self.tcp.unfinished_ports(hear_out).collect()
     }
 
     /// Whether nothing is left of any connection, TIME-WAIT included.

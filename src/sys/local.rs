@@ -20,7 +20,11 @@ pub enum Sort {
     Messages,
 }
 
-fn socket(sort: Sort) -> Result<OwnedFd, Errno> {
+/// A socket that is to listen or to connect.
+///
+/// # Errors
+/// What socket(2) says.
+pub fn socket(sort: Sort) -> Result<OwnedFd, Errno> {
     let kind = match sort {
         Sort::Bytes => SocketType::STREAM,
         Sort::Messages => SocketType::SEQPACKET,
@@ -35,9 +39,17 @@ fn socket(sort: Sort) -> Result<OwnedFd, Errno> {
 /// EADDRINUSE: somebody has the name. What socket(2) and listen(2) say.
 pub fn listen_as(sort: Sort, name: &[u8], backlog: i32) -> Result<OwnedFd, Errno> {
     let fd = socket(sort)?;
-    bind(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
-    listen(&fd, backlog)?;
+    listen_on(&fd, name, backlog)?;
     Ok(fd)
+}
+
+/// The same, on a socket that is there. With an error it is as before.
+///
+/// # Errors
+/// As there.
+pub fn listen_on(fd: &OwnedFd, name: &[u8], backlog: i32) -> Result<(), Errno> {
+    bind(fd, &SocketAddrUnix::new_abstract_name(name)?)?;
+    listen(fd, backlog)
 }
 
 /// Connects to who listens under `name`, without waiting.
@@ -46,8 +58,16 @@ pub fn listen_as(sort: Sort, name: &[u8], backlog: i32) -> Result<OwnedFd, Errno
 /// ECONNREFUSED: nobody does. EAGAIN: too many wait there already. What socket(2) says.
 pub fn connect_to(sort: Sort, name: &[u8]) -> Result<OwnedFd, Errno> {
     let fd = socket(sort)?;
-    connect(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
+    connect_on(&fd, name)?;
     Ok(fd)
+}
+
+/// The same, on a socket that is there. With an error it is as before.
+///
+/// # Errors
+/// As there.
+pub fn connect_on(fd: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    connect(fd, &SocketAddrUnix::new_abstract_name(name)?)
 }
 
 /// Gives an end of a pair a name, which everybody who holds it can read.

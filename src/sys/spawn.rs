@@ -35,8 +35,6 @@ pub fn spawn_orphan(
     environment: &[&CStr],
     given: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
-    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let null = descriptor::high(null)?;
     let arguments = pointers(arguments);
     let environment = pointers(environment);
     let mut stacks = [Stack::new(), Stack::new()];
@@ -45,7 +43,6 @@ pub fn spawn_orphan(
         path: path.as_ptr(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
-        null: null.as_raw_fd(),
         given: given.as_raw_fd(),
         stack: second.top(),
         error: AtomicI32::new(0),
@@ -66,7 +63,6 @@ struct Order {
     path: *const c_char,
     arguments: *const *const c_char,
     environment: *const *const c_char,
-    null: RawFd,
     given: RawFd,
     /// The top of its stack.
     stack: *mut c_void,
@@ -150,7 +146,7 @@ extern "C" fn middleman(order: *mut c_void) -> c_int {
 extern "C" fn orphan(order: *mut c_void) -> c_int {
     // SAFETY: as in `middleman`.
     let order = unsafe { &*order.cast::<Order>() };
-    if let Err(errno) = arrange_descriptors(order.null, order.given) {
+    if let Err(errno) = arrange_descriptors(order.given) {
         return order.fail(errno);
     }
     // SAFETY: the path is a C string, and both lists are of C strings and end in null.
@@ -170,9 +166,10 @@ extern "C" fn orphan(order: *mut c_void) -> c_int {
 
 /// Leaves nothing open but what the new program is to have. This process's table of descriptors is
 /// a copy.
-fn arrange_descriptors(null: RawFd, given: RawFd) -> Result<(), Errno> {
-    let [null, given] = [null, given].map(|fd| fcntl_dupfd_cloexec(super::wait::borrow(fd), ABOVE));
-    let (null, given) = (null?, given?);
+fn arrange_descriptors(given: RawFd) -> Result<(), Errno> {
+    let given = fcntl_dupfd_cloexec(super::wait::borrow(given), ABOVE)?;
+    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let null = fcntl_dupfd_cloexec(&null, ABOVE)?;
     for (from, to) in [(&null, 0), (&null, 1), (&null, 2), (&given, GIVEN)] {
         raw::dup3(from.as_raw_fd(), to, 0)?;
     }

@@ -41,16 +41,37 @@ fn name() -> String {
     format!("sidestack/wills/{}", local::own_user())
 }
 
-/// A connection to the keeper. Takes some milliseconds if it has to be started.
-pub(super) fn reach() -> Result<OwnedFd, Missing> {
+/// The sockets that it takes.
+pub(super) struct Kit {
+    connection: OwnedFd,
+    listener: OwnedFd,
+}
+
+impl Kit {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// What socket(2) says.
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            connection: local::socket(Sort::Messages)?,
+            listener: local::socket(Sort::Messages)?,
+        })
+    }
+}
+
+/// A connection to the keeper. Takes some milliseconds if it has to be started. No descriptor is made
+/// here: for a moment it would have the lowest free number, in a thread that the program does not
+/// know of.
+pub(super) fn reach(kit: Kit) -> Result<OwnedFd, Missing> {
     let name = name();
-    let connection = match connect(&name)? {
-        Some(connection) => connection,
-        None => {
-            start(&name)?;
-            connect(&name)?.ok_or(Missing::Now)?
+    let connection = kit.connection;
+    if !connects(&connection, &name)? {
+        start(&name, kit.listener)?;
+        if !connects(&connection, &name)? {
+            return Err(Missing::Now);
         }
-    };
+    }
     // The name is free for all to take.
     match local::peer_user(&connection) {
         Ok(user) if user == local::own_user() => Ok(connection),
@@ -61,11 +82,11 @@ pub(super) fn reach() -> Result<OwnedFd, Missing> {
     }
 }
 
-/// `None`: there is no keeper.
-fn connect(name: &str) -> Result<Option<OwnedFd>, Missing> {
-    match local::connect_to(Sort::Messages, name.as_bytes()) {
-        Ok(connection) => Ok(Some(connection)),
-        Err(Errno::CONNREFUSED) => Ok(None),
+/// Whether there is a keeper.
+fn connects(connection: &OwnedFd, name: &str) -> Result<bool, Missing> {
+    match local::connect_on(connection, name.as_bytes()) {
+        Ok(()) => Ok(true),
+        Err(Errno::CONNREFUSED) => Ok(false),
         Err(_) => Err(Missing::Now),
     }
 }
@@ -73,7 +94,7 @@ fn connect(name: &str) -> Result<Option<OwnedFd>, Missing> {
 /// A port is in use, perhaps by a process that has just died: waits a moment until all that had died
 /// are seen to. Whether it is worth another attempt.
 pub(in crate::driver) fn await_executors() -> bool {
-    let Ok(Some(keeper)) = connect(&name()) else {
+    let Ok(keeper) = local::connect_to(Sort::Messages, name().as_bytes()) else {
         return false;
     };
     local::peer_user(&keeper) == Ok(local::own_user())
@@ -81,15 +102,16 @@ pub(in crate::driver) fn await_executors() -> bool {
         && await_answer(&keeper, clock::monotonic() + PATIENCE.as_nanos() as u64).is_some()
 }
 
-fn start(name: &str) -> Result<(), Missing> {
+fn start(name: &str, listener: OwnedFd) -> Result<(), Missing> {
     let Some(command) = command() else {
         return Err(Missing::ForGood);
     };
-    let listener = match local::listen_as(Sort::Messages, name.as_bytes(), BACKLOG) {
+    match local::listen_on(&listener, name.as_bytes(), BACKLOG) {
+        Ok(()) => {}
         // Somebody else is about to start it, or the last one is about to end.
         Err(Errno::ADDRINUSE) => return Ok(()),
-        listener => listener.map_err(|_| Missing::Now)?,
-    };
+        Err(_) => return Err(Missing::Now),
+    }
     let descriptor = CString::from(c"--listener=3");
     let library =
         CString::from_vec_with_nul([b"--library=", command.library.to_bytes_with_nul()].concat());

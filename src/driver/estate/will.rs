@@ -1,7 +1,8 @@
 //! The will: what a process gives a keeper, and that it is up to date.
 //!
 //! That is the work of the background thread. A program that opens one short connection does not
-//! pay for it; and what was leased since is put into the vault when the thread comes by.
+//! pay for it; and what was leased since is put into the vault when the thread comes by. Only the
+//! descriptors are made by the program's own threads, in calls of ours.
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
@@ -9,7 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::reach::{Missing, reach};
+use super::reach::{Kit, Missing, reach};
 use super::words::{REVOCATION, Text};
 use crate::control::log;
 use crate::control::vault::Vault;
@@ -29,9 +30,13 @@ const GOOD: Duration = Duration::from_secs(60);
 /// See the module.
 pub(in crate::driver) struct Will {
     state: State,
+    /// What a keeper is looked for with.
+    kit: Option<Kit>,
     vault: Option<Arc<Vault>>,
     /// Leases made when the vault was filled last.
     filled_at: u64,
+    /// The patrol's timer was started for it, and the background thread has not come by since.
+    timed: bool,
     again: Duration,
     /// What this process was allowed to do when the engine was made.
     confinement: Confinement,
@@ -53,8 +58,10 @@ impl Will {
     pub(in crate::driver) fn new() -> Self {
         Self {
             state: State::Needless,
+            kit: None,
             vault: None,
             filled_at: 0,
+            timed: false,
             again: AGAIN,
             confinement: Confinement::now(),
         }
@@ -78,11 +85,18 @@ impl Engine {
     pub(in crate::driver) fn will_is_due(&self) -> Option<Duration> {
         let after = match &self.will.state {
             State::Hopeless => return None,
-            State::Needless => self.ports.has_tcp().then_some(DELAY),
+            State::Needless | State::Wanted(_) if self.will.kit.is_none() => return None,
+            State::Needless => self.has_something_to_leave().then_some(DELAY),
             State::Wanted(at) => Some(Duration::from_nanos(at.saturating_sub(self.time))),
             State::Deposited(..) => self.vault_lacks_something().then_some(Duration::ZERO),
         };
         after.map(|after| after.max(crate::driver::background::PATROL))
+    }
+
+    /// What turns round in the process ends with it.
+    fn has_something_to_leave(&self) -> bool {
+        let mirror = self.mirror.as_ref();
+        self.ports.has_tcp() && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
     }
 
     fn vault_lacks_something(&self) -> bool {
@@ -91,24 +105,52 @@ impl Engine {
             || self.will.filled_at != self.ports.leases_made()
     }
 
-    /// Whether a keeper is to be looked for now. Sees to it that the vault is full.
-    fn keeper_is_wanted(&mut self) -> bool {
+    /// Makes the descriptors that will be needed, in a thread of the program's.
+    pub(in crate::driver) fn prepare_will(&mut self) {
+        let wanted = match self.will.state {
+            State::Needless => self.has_something_to_leave(),
+            State::Wanted(_) => true,
+            State::Deposited(..) | State::Hopeless => false,
+        };
+        if !wanted || self.will.kit.is_some() {
+            return;
+        }
+        let made = Kit::new().and_then(|kit| {
+            if self.will.vault.is_none() {
+                self.will.vault = Some(Arc::new(Vault::new()?));
+            }
+            Ok(kit)
+        });
+        match made {
+            Ok(kit) => self.will.kit = Some(kit),
+            Err(_) => self.will.state = State::Hopeless,
+        }
+    }
+
+    /// What to look for a keeper with, if that is to be done now. Sees to it that the vault is full.
+    fn seeks_keeper(&mut self) -> Option<Kit> {
+        self.will.timed = false;
         match self.will.state {
-            State::Needless if self.ports.has_tcp() => {
+            State::Needless if self.will.kit.is_some() && self.has_something_to_leave() => {
                 self.will.state = State::Wanted(self.time + DELAY.as_nanos() as u64);
             }
             State::Deposited(..) if self.vault_lacks_something() => self.fill_vault(),
             State::Wanted(at) if at <= self.time => {
-                if self.will.confinement == Confinement::now() {
-                    return true;
+                if !self.is_confined() {
+                    return self.will.kit.take();
                 }
-                // The program may not expect what comes now, and might be killed for it.
                 log::debug(format_args!("the program has confined itself: no keeper"));
                 self.will.state = State::Hopeless;
             }
             _ => {}
         }
-        false
+        None
+    }
+
+    /// Whether the program has confined itself since it has the engine: it may not expect every system
+    /// call of ours then, and might be killed for one.
+    pub(in crate::driver) fn is_confined(&self) -> bool {
+        self.will.confinement != Confinement::now()
     }
 
     /// A keeper was looked for.
@@ -143,16 +185,12 @@ impl Engine {
         let Some(mirror) = &self.mirror else {
             return Err(Errno::NODEV);
         };
-        let vault = match &self.will.vault {
-            Some(vault) => Arc::clone(vault),
-            None => Arc::new(Vault::new()?),
-        };
+        let vault = self.will.vault.clone().ok_or(Errno::NODEV)?;
         let text = Text::of(self.id, &self.settings, &mirror.facts().interface.name);
         let message = text.encode().ok_or(Errno::MSGSIZE)?;
         let left = [self.memory.as_fd(), self.link.plain_fd(), vault.end()];
         pair::give_descriptors(&connection, &message, &left)?;
         self.set.add(&connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
-        self.will.vault = Some(vault);
         self.will.state = State::Deposited(connection, self.time);
         self.fill_vault();
         Ok(())
@@ -176,13 +214,15 @@ impl Engine {
         self.patrol_for_will();
     }
 
-    /// Has the background thread come by, though a thread of the program has the seat.
+    /// Has the background thread come by, though a thread of the program has the seat. Should that
+    /// be left empty before, the patrol starts the timer anew.
     pub(in crate::driver) fn patrol_for_will(&mut self) {
         if !self.patrolled
+            && !self.will.timed
             && self.background_runs
             && let Some(after) = self.will_is_due()
         {
-            self.patrolled = true;
+            self.will.timed = true;
             self.timer.start(after);
         }
     }
@@ -208,11 +248,11 @@ impl Engine {
 
 /// Looks for a keeper, if one is wanted, with the lock released. `None`: the engine is gone.
 pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
-    if !guard.keeper_is_wanted() {
+    let Some(kit) = guard.seeks_keeper() else {
         return Some(guard);
-    }
+    };
     drop(guard);
-    let reached = reach();
+    let reached = reach(kit);
     let mut guard = lock()?;
     guard.found(reached);
     Some(guard)
@@ -220,8 +260,9 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
 
 /// The same for an heir, whose only thread this is.
 pub(in crate::driver) fn attend_heir(guard: &mut Guard) {
-    if guard.keeper_is_wanted() {
-        let reached = guard.unlocked(reach);
+    guard.prepare_will();
+    if let Some(kit) = guard.seeks_keeper() {
+        let reached = guard.unlocked(|| reach(kit));
         guard.found(reached);
     }
 }

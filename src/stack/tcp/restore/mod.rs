@@ -173,11 +173,15 @@ impl Tcp {
         }
     }
 
-    /// The local ports of connections that have something to be acknowledged; some more than once.
-    pub fn unfinished_ports(&self) -> impl Iterator<Item = u16> {
+    /// The local ports of connections that have something to be acknowledged, or, with `hear_out`, whose
+    /// peer has yet to close; some more than once.
+    pub fn unfinished_ports(&self, hear_out: bool) -> impl Iterator<Item = u16> {
         let connections = self.connections.iter();
-        let unfinished = connections
-            .filter(|tcb| !matches!(tcb.state, State::Closed | State::FinWait2 | State::TimeWait));
+        let unfinished = connections.filter(move |tcb| match tcb.state {
+            State::Closed | State::TimeWait => false,
+            State::FinWait2 => hear_out,
+            _ => true,
+        });
         unfinished.map(|tcb| tcb.local.get().port())
     }
 
