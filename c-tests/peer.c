@@ -12,6 +12,8 @@
  *   recv H COUNT          COUNT bytes, or fewer at the end: "RECEIVED HASH"
  *   drain H               all to the end: "RECEIVED HASH", then " ERRNO" when the end was an error
  *   start WORD H [COUNT]  does `send`, `recv` or `drain` in a thread of its own; `join H` is its reply
+ *   ending H              reads to the end: "FIN", or the errno of the end
+ *   deafen H              H's connection answers nothing from now on
  *   state H               tcpi_state
  *   obstruct PORT         answers segments to PORT with ICMP host unreachable; 0 ends it
  *   udp PORT              to H PORT COUNT   sends a datagram to the test side
@@ -19,6 +21,7 @@
  */
 #include "check.h"
 
+#include <linux/filter.h>
 #include <stdarg.h>
 
 #define HANDLES 8192
@@ -135,6 +138,25 @@ static void do_recv(int fd, long count, char *to)
 	reply(to, n < 0 ? "%ld %016llx %s" : "%ld %016llx", got, (unsigned long long)hash, name_of(errno));
 }
 
+static void do_ending(int fd, char *to)
+{
+	static unsigned char buffer[65536];
+	ssize_t n;
+
+	while ((n = recv(fd, buffer, sizeof buffer, 0)) > 0)
+		;
+	reply(to, "%s", n ? name_of(errno) : "FIN");
+}
+
+/* Nothing that arrives passes the filter. */
+static int do_deafen(int fd)
+{
+	struct sock_filter nothing[] = { { BPF_RET | BPF_K, 0, 0, 0 } };
+	struct sock_fprog program = { 1, nothing };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 static void do_to(int fd, int port, long count, char *to)
 {
 	static unsigned char buffer[65536];
@@ -202,6 +224,7 @@ static long call(const char *word, long a, long b, long c, long d)
 	       !strcmp(word, "reset") ? do_reset(a) :
 	       !strcmp(word, "shutdown") ? shutdown(a, b) :
 	       !strcmp(word, "option") ? setsockopt(a, b, c, &value, sizeof value) :
+	       !strcmp(word, "deafen") ? do_deafen(a) :
 	       !strcmp(word, "urgent") ? send(a, "!", 1, MSG_OOB | MSG_NOSIGNAL) :
 	       !strcmp(word, "state") ? tcp_state(a) :
 	       !strcmp(word, "obstruct") ? do_obstruct(a) :
@@ -229,6 +252,8 @@ static void answer(const char *line, char *to)
 		reply(to, "%s", handles[a].reply);
 	} else if (!strcmp(word, "send") || !strcmp(word, "recv") || !strcmp(word, "drain")) {
 		transfer(word, a, b, to);
+	} else if (!strcmp(word, "ending")) {
+		do_ending(a, to);
 	} else if (!strcmp(word, "to")) {
 		do_to(a, b, c, to);
 	} else if (!strcmp(word, "from")) {

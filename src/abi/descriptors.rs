@@ -26,7 +26,7 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     let outcome = by_kernel();
     if let Some(socket) = socket {
         answer(|| {
-            lifecycle::closed(fd, &socket);
+            lifecycle::closed(&socket);
             Ok(0)
         });
     }
@@ -42,11 +42,14 @@ pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: 
     } else {
         table::remove_range(first, last)
     };
+    for (fd, socket) in &sockets {
+        lifecycle::leaving(*fd, socket);
+    }
     let outcome = close_theirs(first, last, flags);
     answer(|| {
         sockets
             .iter()
-            .for_each(|(fd, socket)| lifecycle::closed(*fd, socket));
+            .for_each(|(_, socket)| lifecycle::closed(socket));
         Ok(0)
     });
     outcome
@@ -174,9 +177,8 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
             return by_kernel();
         }
         libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
-        SIOCATMARK if socket.kind == Kind::Stream => {
-            Some(Ok(usize::from(urgent::is_at_mark(fd, &socket))))
-        }
+        SIOCATMARK if socket.kind == Kind::Datagram => Some(Err(Errno::NOTTY)),
+        SIOCATMARK => Some(Ok(usize::from(urgent::is_at_mark(fd, &socket)))),
         SIOCGSTAMP | SIOCGSTAMPNS => {
             let unit = if request == SIOCGSTAMP { 1_000 } else { 1 };
             return answer(|| {
@@ -238,7 +240,7 @@ fn closing_stream<T>(stream: *mut libc::FILE, close: impl FnOnce() -> T) -> T {
     let outcome = close();
     if let Some(socket) = socket {
         answer(|| {
-            lifecycle::closed(fd, &socket);
+            lifecycle::closed(&socket);
             Ok(0)
         });
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::border::{bytes, read, serve, values, write};
 use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
 use super::{control, next};
-use crate::socket::{Kind, Socket, address, datagram, lifecycle, table};
+use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
 use crate::sys::clock;
 
 /// Most descriptors that go with one message (SCM_MAX_FD).
@@ -37,7 +37,20 @@ unsafe fn send_message(
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own message.
     let control = unsafe { bytes(message.msg_control, message.msg_controllen) }?;
-    let asked = datagram::check(control, socket.kind, socket.family)?;
+    let asked = match datagram::check(control, socket.kind, socket.family) {
+        Ok(asked) => asked,
+        // As on Linux, whether there is a peer at all is asked first.
+        Err(errno) => {
+            let refusal = match socket.kind {
+                Kind::Stream => send::refusal(fd, socket, flags),
+                Kind::Datagram => {
+                    let peer = to.is_some() || connect::peer(fd, socket).is_some();
+                    (!peer).then_some(Errno::DESTADDRREQ)
+                }
+            };
+            return Err(refusal.unwrap_or(errno));
+        }
+    };
     // SAFETY: the program's own buffers.
     unsafe { send_parts(fd, socket, parts, to, flags, &asked) }
 }
@@ -185,7 +198,10 @@ unsafe fn receive_message(
         }
         _ => message.msg_namelen = 0,
     }
-    message.msg_flags = if got.truncated { libc::MSG_TRUNC } else { 0 };
+    message.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+    if got.truncated {
+        message.msg_flags |= libc::MSG_TRUNC;
+    }
     if socket.kind == Kind::Stream {
         message.msg_flags |= flags & libc::MSG_OOB;
     }
@@ -256,6 +272,13 @@ pub unsafe extern "C-unwind" fn recvmmsg(
             Some(timeout) => Some(clock::monotonic() + duration(timeout)?.as_nanos() as u64),
             None => None,
         };
+        // What is pending ends the call before it begins.
+        if socket.kind == Kind::Stream
+            && flags & libc::MSG_ERRQUEUE == 0
+            && let Some(errno) = options::take_error(&socket)
+        {
+            return Err(errno);
+        }
         let once = flags & libc::MSG_WAITFORONE != 0;
         let mut flags = flags & !libc::MSG_WAITFORONE;
         for (at, message) in messages.iter_mut().enumerate() {

@@ -21,7 +21,7 @@ pub unsafe extern "C-unwind" fn getsockname(
     };
     answer(|| {
         away::refresh(fd, &socket);
-        let local = socket.state().local;
+        let local = socket.state().name();
         let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         let (bytes, count) = address::write(local, socket.family);
         // SAFETY: the program's own arguments.

@@ -356,6 +356,9 @@ pub(super) unsafe fn send_vector(
     serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let parts = unsafe { given_parts(parts, count) }?;
+        if parts.iter().all(|part| part.iov_len == 0) {
+            return Ok(Some(0));
+        }
         // SAFETY: the program's own buffers.
         let sent = unsafe { send_parts(fd, &socket, parts, None, flags, &Asked::default()) }?;
         Ok(sent.map(|count| count as isize))

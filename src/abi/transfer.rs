@@ -1,17 +1,21 @@
 //! sendfile(2) to a socket of ours, splice(2).
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_uint};
 use rustix::io::Errno;
+use std::sync::Arc;
 
-use super::border::{answer, serve};
+use super::border::serve;
 use super::next;
-use super::streams::send_parts;
+use super::streams::{receive_parts, send_parts};
 use crate::socket::datagram::Asked;
-use crate::socket::{Kind, lifecycle, table};
+use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
 use crate::sys::file::read_at;
+use crate::sys::raw;
 
 /// Bytes read from the file at a time.
 const PIECE: usize = 128 * 1024;
+/// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791), and one more, which is refused.
+const LONGEST: usize = 65_508;
 
 /// sendfile(2).
 #[unsafe(no_mangle)]
@@ -26,10 +30,12 @@ pub unsafe extern "C-unwind" fn sendfile(
     let Some(socket) = table::get(to) else {
         return by_kernel();
     };
-    if socket.kind != Kind::Stream {
-        return by_kernel();
-    }
     serve(by_kernel, move || {
+        // A datagram is made of all that was asked for.
+        let longest = match socket.kind {
+            Kind::Stream => PIECE,
+            Kind::Datagram => LONGEST,
+        };
         let mut at = match offset.is_null() {
             // SAFETY: the program's own offset.
             false => unsafe { super::border::read(offset) }?,
@@ -39,7 +45,7 @@ pub unsafe extern "C-unwind" fn sendfile(
                 errno => errno,
             })?,
         };
-        let mut piece = vec![0; PIECE.min(count)];
+        let mut piece = vec![0; longest.min(count)];
         let mut sent = 0;
         while sent < count {
             let most = piece.len().min(count - sent);
@@ -87,7 +93,8 @@ pub unsafe extern "C-unwind" fn sendfile64(
     unsafe { sendfile(to, from, offset, count) }
 }
 
-/// splice(2): the kernel's, on the pairs, which are brought up to date for it.
+/// splice(2): the kernel's, on the pairs, which are brought up to date for it; what a pair cannot
+/// give is received and written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn splice(
     from: c_int,
@@ -95,17 +102,93 @@ pub unsafe extern "C-unwind" fn splice(
     to: c_int,
     to_offset: *mut libc::loff_t,
     count: usize,
-    flags: core::ffi::c_uint,
+    flags: c_uint,
 ) -> isize {
-    if let Some(socket) = table::get(to) {
-        lifecycle::written_elsewhere(&socket);
-    }
-    if table::is_ours(from) {
-        answer(|| {
-            lifecycle::read_elsewhere();
-            Ok(0)
-        });
-    }
     // SAFETY: the program's own arguments.
-    unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) }
+    let by_kernel =
+        || unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) };
+    let (source, target) = (table::get(from), table::get(to));
+    if source.is_none() && target.is_none() {
+        return by_kernel();
+    }
+    let plain = from_offset.is_null() && to_offset.is_null();
+    serve(by_kernel, move || {
+        if let Some(target) = &target {
+            lifecycle::written_elsewhere(target);
+            if let Some(errno) = send::refusal(to, target, 0) {
+                return Err(errno);
+            }
+            if target.kind == Kind::Datagram && pipe_size(from).is_ok() {
+                return splice_datagram(from, (to, target), count, flags);
+            }
+            send::wait_for_room(to, target)?;
+        }
+        for (fd, socket) in [(from, &source), (to, &target)] {
+            if let Some(socket) = socket {
+                socket.state().options.limit_waits(fd);
+            }
+        }
+        if let Some(source) = &source {
+            lifecycle::read_elsewhere();
+            if plain && pipe_size(to).is_ok() && !receive::is_all_in_pair(source) {
+                return splice_by_hand(from, source, to, count);
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// The size of a pipe. EBADF: it is none.
+fn pipe_size(fd: c_int) -> Result<usize, Errno> {
+    raw::fcntl(fd, libc::F_GETPIPE_SZ, 0)
+}
+
+/// `len` bytes of a buffer of our own.
+fn part(piece: &mut [u8], len: usize) -> [libc::iovec; 1] {
+    [libc::iovec {
+        iov_base: piece.as_mut_ptr().cast(),
+        iov_len: len.min(piece.len()),
+    }]
+}
+
+/// Sends what a pipe has as a datagram.
+fn splice_datagram(
+    from: c_int,
+    (to, target): (c_int, &Arc<Socket>),
+    count: usize,
+    flags: c_uint,
+) -> Result<Option<isize>, Errno> {
+    let mut piece = vec![0; count.min(LONGEST)];
+    let got = raw::read(from, &part(&mut piece, count))?;
+    let more = match flags & libc::SPLICE_F_MORE {
+        0 => 0,
+        _ => libc::MSG_MORE,
+    };
+    let part = part(&mut piece, got);
+    // SAFETY: a buffer of our own.
+    let sent = unsafe { send_parts(to, target, &part, None, more, &Asked::default()) }?;
+    Ok(sent.map(|count| count as isize))
+}
+
+/// Receives from a socket what a pipe takes.
+fn splice_by_hand(
+    from: c_int,
+    source: &Arc<Socket>,
+    to: c_int,
+    count: usize,
+) -> Result<Option<isize>, Errno> {
+    let mut piece = vec![0; count.min(pipe_size(to)?)];
+    let whole = part(&mut piece, count);
+    // SAFETY: a buffer of our own.
+    let Some(got) = (unsafe { receive_parts(from, source, &whole, libc::MSG_PEEK) })? else {
+        return Ok(None);
+    };
+    let written = match got.count {
+        0 => 0,
+        count => raw::write(to, &part(&mut piece, count))?,
+    };
+    let taken = part(&mut piece, written);
+    // SAFETY: a buffer of our own.
+    unsafe { receive_parts(from, source, &taken, 0) }?;
+    Ok(Some(written as isize))
 }

@@ -156,6 +156,14 @@ impl Lease {
         Ok(())
     }
 
+    /// TCP: listens, and drops nothing.
+    ///
+    /// # Errors
+    /// Those of listen(2).
+    pub fn listen(&self, backlog: u32) -> Result<(), Errno> {
+        net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
     /// TCP: drops what arrives on the interface, or everything (`None`), then listens, so that
     /// the kernel answers no segment there with a reset. `backlog` is that of the clients that
     /// come another way, as in listen(2). Called again, it changes the backlog and the filter.

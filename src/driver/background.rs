@@ -12,6 +12,7 @@ use super::seat::{Seat, poll_with_own};
 use super::{Engine, estate, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
+use crate::sys::process::least_stack;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{signal, words};
 
@@ -24,7 +25,7 @@ const PATROL_MOST: Duration = Duration::from_millis(16);
 /// Frames after which a program has so much to receive that the kernel is to be spared them.
 const WORTH_CUTTING_OFF: u64 = 4096;
 
-/// Stack of the thread, in bytes: it runs a pass, no recursion.
+/// Stack of the thread, in bytes, besides what the C library needs of it: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
 
 thread_local! {
@@ -77,7 +78,7 @@ fn start() -> bool {
     signal::with_all_blocked(|| {
         std::thread::Builder::new()
             .name("sidestack".into())
-            .stack_size(THREAD_STACK)
+            .stack_size(THREAD_STACK + least_stack())
             .spawn(run)
             .is_ok()
     })

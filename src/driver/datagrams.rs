@@ -189,7 +189,16 @@ impl Engine {
         if let Some(error) = self.stack.udp_take_error(socket) {
             endpoint.error = Some(error);
             self.notify(id);
-            self.err(id);
+            self.show_beyond(id);
+        }
+        if self.stack.udp_front(socket).is_some()
+            && self
+                .endpoints
+                .get(id)
+                .is_some_and(|held| held.read_finished)
+        {
+            // The datagrams keep it readable.
+            self.take_notice(id);
         }
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;

@@ -86,6 +86,10 @@ pub struct Endpoint {
     pub error: Option<Error>,
     /// Its error queue.
     pub errors: super::errors::ErrorQueue,
+    /// It is a UDP socket's.
+    pub datagram: bool,
+    /// How often there was news of what the pair does not show.
+    pub news: u32,
     /// Notices in the pair, of errors.
     pub notices: usize,
     /// SO_LINGER: how long close(2) waits; zero means reset.
@@ -190,6 +194,8 @@ impl Endpoint {
             write_finished: false,
             error: None,
             errors: super::errors::ErrorQueue::default(),
+            datagram: false,
+            news: 0,
             notices: 0,
             linger: None,
             found_empty: false,

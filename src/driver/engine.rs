@@ -127,7 +127,7 @@ pub struct Engine {
     /// Endpoints whose pairs were not brought up to date for the sake of a short cut.
     pub(super) lagging: Vec<EndpointId>,
     /// Endpoints that show POLLERR, or did when it was last looked.
-    pub(super) erring: Vec<EndpointId>,
+    pub beyond: Vec<EndpointId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
@@ -217,7 +217,7 @@ impl Engine {
             limits,
             direct: None,
             lagging: Vec::new(),
-            erring: Vec::new(),
+            beyond: Vec::new(),
             collecting: None,
             beside: 0,
             link_left: false,

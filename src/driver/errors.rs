@@ -1,16 +1,18 @@
-//! Error queues (ip(7), IP_RECVERR; the kernel's msg_zerocopy.rst): what recvmsg(2) with MSG_ERRQUEUE
-//! gives, and how a descriptor tells that there is something.
+//! What a socket has and its pair cannot show; error queues (ip(7), IP_RECVERR; the kernel's
+//! msg_zerocopy.rst) are a part of that.
 //!
-//! A pair has no error queue, so its descriptor cannot show POLLERR. `poll` and `epoll_wait` add it
-//! for the endpoints on the engine's list `erring`. A UDP socket's pair is besides made readable by
-//! a notice, which wakes whoever waits elsewhere; the notice is taken out again, or passed over,
-//! when there is nothing left to tell.
+//! A pair has no error but a reset, no error queue, no HUP before it is connected, and for UDP no
+//! halves that are shut. `poll` adds these flags to the pair's, and so does `epoll_wait` for the
+//! endpoints on the engine's list `beyond`. A UDP socket's pair is besides made readable by a
+//! notice, which wakes whoever waits elsewhere; the notice is taken out again, or passed over, when
+//! there is nothing left to tell.
 
 use std::collections::VecDeque;
 
 use super::Engine;
 use super::datagrams::Arrived;
 use super::endpoint::{Endpoint, EndpointId, Role};
+use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::reports::{Origin, Report};
 use crate::stack::sendings::Sending;
@@ -46,8 +48,6 @@ pub struct ErrorQueue {
     entries: VecDeque<Entry>,
     /// Sends with MSG_ZEROCOPY so far.
     sends: u32,
-    /// An edge-triggered waiter was told of what is there.
-    told: bool,
 }
 
 impl ErrorQueue {
@@ -56,7 +56,6 @@ impl ErrorQueue {
     }
 
     fn push(&mut self, entry: Entry) {
-        self.told = false;
         if self.entries.len() < MOST {
             self.entries.push_back(entry);
         }
@@ -66,7 +65,6 @@ impl ErrorQueue {
     fn push_send(&mut self) {
         let number = self.sends;
         self.sends = self.sends.wrapping_add(1);
-        self.told = false;
         match self.entries.back_mut() {
             Some(Entry::Sent(_, last)) => *last = number,
             _ => self.push(Entry::Sent(number, number)),
@@ -77,10 +75,28 @@ impl ErrorQueue {
 impl Endpoint {
     /// Whether POLLERR is due for other reasons than the connection's end.
     fn errs(&self) -> bool {
-        // The pair of a connection that has ended tells of the error itself.
-        let goes_on = matches!(self.role, Role::Datagram(_) | Role::Connection(_));
-        let pending = goes_on && self.error.is_some();
+        let pending = self.error.is_some() && !matches!(self.role, Role::Listener(_));
         pending || !self.errors.entries.is_empty()
+    }
+
+    /// The flags of poll(2) that the socket has beyond its pair's.
+    pub fn beyond(&self) -> i16 {
+        let mut flags = if self.errs() { libc::POLLERR } else { 0 };
+        if matches!(self.mark, Mark::Taken(Some(_))) {
+            flags |= libc::POLLPRI;
+        }
+        let unconnected = self.role == Role::Undecided;
+        let halves = self.datagram || unconnected;
+        if unconnected && !self.datagram {
+            flags |= libc::POLLHUP;
+        }
+        if halves && self.read_finished {
+            flags |= libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP;
+        }
+        if halves && self.read_finished && self.write_finished {
+            flags |= libc::POLLHUP;
+        }
+        flags
     }
 }
 
@@ -124,14 +140,24 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             push(&mut endpoint.errors);
         }
-        self.err(id);
+        self.show_beyond(id);
     }
 
-    /// Puts an endpoint on the list of those that show POLLERR, and takes off those that do not.
-    pub(super) fn err(&mut self, id: EndpointId) {
-        let errs = |id| self.endpoints.get(id).is_some_and(Endpoint::errs);
-        self.erring.retain(|&held| held != id && errs(held));
-        self.erring.push(id);
+    /// There is news of what an endpoint has beyond its pair: puts it on the list of those that
+    /// have something, and takes off those that have not.
+    pub fn show_beyond(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.news = endpoint.news.wrapping_add(1);
+        }
+        let shows = |id| {
+            self.endpoints
+                .get(id)
+                .is_some_and(|held| held.beyond() != 0)
+        };
+        self.beyond.retain(|&held| held != id && shows(held));
+        if shows(id) {
+            self.beyond.push(id);
+        }
     }
 
     /// The oldest entry of the error queue. As on Linux the pending error becomes the next one's.
@@ -161,7 +187,7 @@ impl Engine {
         let errors = core::mem::take(&mut old.errors);
         if let Some(new) = self.endpoints.get_mut(to).filter(|_| !errors.is_empty()) {
             new.errors = errors;
-            self.err(to);
+            self.show_beyond(to);
         }
     }
 
@@ -175,10 +201,18 @@ impl Engine {
 
     /// Takes a notice that has nothing to tell any more out of a pair.
     pub fn withdraw(&mut self, id: EndpointId) {
+        let endpoint = self.endpoints.get(id);
+        if endpoint.is_some_and(|held| !held.errs() && !held.read_finished) {
+            self.take_notice(id);
+        }
+    }
+
+    /// Takes a notice out of a pair if it is the first there.
+    pub(super) fn take_notice(&mut self, id: EndpointId) {
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;
         };
-        if endpoint.errs() || endpoint.notices == 0 || endpoint.read_finished {
+        if endpoint.notices == 0 {
             return;
         }
         let mut header = [0; Arrived::LEN];
@@ -190,62 +224,16 @@ impl Engine {
         }
     }
 
-    /// Whether poll(2) shows an error, and whether what makes the descriptor readable is but the
+    /// What poll(2) shows beyond the pair, and whether all that makes the pair readable is the
     /// notice of it.
-    pub fn error_shown(&mut self, id: EndpointId) -> (bool, bool) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return (false, false);
+    pub fn shown(&self, id: EndpointId) -> (i16, bool) {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return (0, false);
         };
         let notices = endpoint.notices * Arrived::LEN;
         let only_notices = notices > 0
             && !endpoint.read_finished
             && raw::unread(endpoint.program).is_ok_and(|count| count <= notices);
-        (endpoint.errs(), only_notices)
-    }
-
-    /// Makes events of a set's waiter tell of errors: the first `count` of `events` are the
-    /// kernel's. Gives how many there are then.
-    pub fn add_errors(
-        &mut self,
-        set: rustix::fd::RawFd,
-        events: &mut [libc::epoll_event],
-        mut count: usize,
-    ) -> usize {
-        let mut erring = core::mem::take(&mut self.erring);
-        erring.retain(|&id| {
-            let (errs, only_notices) = self.error_shown(id);
-            let Some(endpoint) = self.endpoints.get_mut(id) else {
-                return false;
-            };
-            let Some(watcher) = endpoint.watcher.filter(|watcher| watcher.set == set) else {
-                return errs;
-            };
-            let known = events[..count]
-                .iter()
-                .position(|event| event.u64 == watcher.data);
-            let news = errs && !(watcher.is_edge_triggered() && endpoint.errors.told);
-            if let Some(at) = known {
-                if only_notices {
-                    events[at].events &= !(libc::EPOLLIN as u32);
-                }
-                if news {
-                    events[at].events |= libc::EPOLLERR as u32;
-                }
-                if events[at].events == 0 {
-                    events.copy_within(at + 1..count, at);
-                    count -= 1;
-                }
-            } else if news && count < events.len() {
-                events[count] = libc::epoll_event {
-                    events: libc::EPOLLERR as u32,
-                    u64: watcher.data,
-                };
-                count += 1;
-            }
-            endpoint.errors.told |= news;
-            errs
-        });
-        self.erring = erring;
-        count
+        (endpoint.beyond(), only_notices)
     }
 }

@@ -301,8 +301,7 @@ impl Ports {
     /// Errors are those of listen(2).
     pub fn silence(&mut self, lease: &Lease) -> Result<(), Errno> {
         let (ephemeral, interface) = match &self.source {
-            // No interface has the index 0: what arrives is all for the kernel's side.
-            Source::Kernel(ephemeral, interface) => (ephemeral, interface.unwrap_or(0)),
+            Source::Kernel(ephemeral, interface) => (ephemeral, *interface),
             Source::Own { .. } => return Ok(()),
         };
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
@@ -316,9 +315,12 @@ impl Ports {
             .iter_mut()
             .filter(|kernel| !own || exact(kernel))
         {
-            match lease.protocol {
-                Protocol::Tcp => kernel.listen_dropped(Some(interface), KERNEL_BACKLOG)?,
-                Protocol::Udp => kernel.drop_arrivals(Some(interface))?,
+            match (lease.protocol, interface) {
+                (Protocol::Tcp, Some(_)) => kernel.listen_dropped(interface, KERNEL_BACKLOG)?,
+                (Protocol::Udp, Some(_)) => kernel.drop_arrivals(interface)?,
+                // Without a link, what arrives is all for the kernel's side.
+                (Protocol::Tcp, None) => kernel.listen(KERNEL_BACKLOG)?,
+                (Protocol::Udp, None) => {}
             }
             kernel.cut_off(ephemeral.cut_off());
         }

@@ -72,7 +72,7 @@ pub fn wait<T>(
 ) -> Result<T, Interruption> {
     let since = handlers::runs();
     guard.changed = false;
-    if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.erring.is_empty())
+    if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.beyond.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);

@@ -115,7 +115,7 @@ impl Engine {
             && let Some(endpoint) = self.endpoints.get_mut(id)
         {
             endpoint.error = self.stack.tcp_take_soft_error(socket);
-            self.err(id);
+            self.show_beyond(id);
         }
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
@@ -338,11 +338,14 @@ impl Engine {
             }
             let space = self.stack.tcp_send_space(socket);
             if endpoint.filler == 0 && space == 0 && !endpoint.write_finished {
-                let nothing_left = raw::unread(end.as_raw_fd()) == Ok(0);
-                if nothing_left && endpoint.hung_up() {
-                    return self.take_end_of_stream(now, id, socket);
+                match raw::peek(end.as_raw_fd()) {
+                    Ok(0) => return self.take_end_of_stream(now, id, socket),
+                    Err(Errno::CONNRESET) => {
+                        self.stack.tcp_abort(now, socket);
+                        return self.forget(id);
+                    }
+                    _ => endpoint.overflow = true,
                 }
-                endpoint.overflow = true;
                 return;
             }
             let most = match endpoint.filler {
@@ -447,7 +450,9 @@ impl Endpoint {
 
     /// Whether the program's last descriptor is closed.
     pub(super) fn hung_up(&self) -> bool {
-        let Some(end) = &self.end else { return true };
+        let Some(end) = &self.end else {
+            return self.program < 0;
+        };
         let mut fds = [entry(rustix::fd::AsRawFd::as_raw_fd(&end.as_fd()), 0)];
         matches!(
             poll_for(&mut fds, Some(core::time::Duration::ZERO), None),

@@ -165,9 +165,9 @@ fn take(
                 listener.in_flight = listener.in_flight.saturating_sub(1);
                 listener.offered = None;
             }
-            let connection = driver::Handed::decode(&handed).endpoint;
+            let handed = driver::Handed::decode(&handed);
             engine.leave_rest(id);
-            return Some(enter(engine, socket, connection, program, flags));
+            return Some(enter(engine, socket, handed, program, flags));
         }
         // End of the stream: another thread has shut the listener down.
         Ok(Received {
@@ -203,10 +203,12 @@ fn make(
         }
     };
     lifecycle::displaced(engine, program);
+    // One that was reset meanwhile has names only now.
+    let names = names_of(engine, connection);
     let id = engine.adopt(connection, stack, program);
     Ok(Accepted {
         fd: program,
-        peer: name(engine, listener, id, program, flags),
+        peer: name(engine, listener, (id, names), program, flags),
     })
 }
 
@@ -214,14 +216,14 @@ fn make(
 fn enter(
     engine: &mut Engine,
     listener: &Socket,
-    connection: Option<EndpointId>,
+    handed: driver::Handed,
     program: OwnedFd,
     flags: Flags,
 ) -> Result<Accepted, Errno> {
     if flags.nonblocking {
         rustix::io::ioctl_fionbio(&program, true)?;
     }
-    let Some(id) = connection else {
+    let Some(id) = handed.endpoint else {
         let fd = program.into_raw_fd();
         return Ok(Accepted { fd, peer: None });
     };
@@ -233,20 +235,32 @@ fn enter(
     let fd = admit(program)?;
     Ok(Accepted {
         fd,
-        peer: name(engine, listener, id, fd, flags),
+        peer: name(engine, listener, (id, handed.addresses), fd, flags),
     })
+}
+
+/// A connection's addresses, here and there.
+type Names = Option<(SocketAddrV4, SocketAddrV4)>;
+
+fn names_of(engine: &Engine, connection: SocketId) -> Names {
+    let status = engine.stack.tcp_status(connection);
+    status.map(|status| (status.local, status.remote))
 }
 
 /// Enters the descriptor in the table; the peer's address.
 fn name(
     engine: &mut Engine,
     listener: &Socket,
-    id: EndpointId,
+    (id, names): (EndpointId, Names),
     fd: RawFd,
     flags: Flags,
 ) -> Option<SocketAddrV4> {
     let socket = inherit(engine, listener, id, flags.nonblocking);
-    let state = socket.state();
+    let mut state = socket.state();
+    if let Some((local, remote)) = names {
+        state.local = Some(local);
+        state.remote = Some(remote);
+    }
     let remote = state.remote;
     if state.options.urgent_inline {
         urgent::read_inline(fd, &1i32.to_ne_bytes());
@@ -268,14 +282,15 @@ pub(super) fn inherit(
         .endpoints
         .get(id)
         .and_then(|endpoint| endpoint.socket());
-    let status = connection.and_then(|connection| engine.stack.tcp_status(connection));
-    let names = status.map(|status| (status.local, status.remote));
-    let inherited = listener.state().options.inherited();
+    let names = connection.and_then(|connection| names_of(engine, connection));
+    let parent = listener.state();
+    let (inherited, bound) = (parent.options.inherited(), parent.bound);
+    drop(parent);
     let mut state = socket.state();
     state.stage = Stage::Connected;
     state.local = names.map(|(local, _)| local);
     state.remote = names.map(|(_, remote)| remote);
-    state.bound = state.local;
+    state.bound = bound;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
         endpoint.low_water = inherited.receive_low_water;

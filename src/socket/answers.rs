@@ -66,7 +66,7 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         Question::Connect { address } => {
             connect_in(engine, socket, state, address).map(|()| Vec::new())
         }
-        Question::Bind { address } => match bind::place(engine, socket.family, state, address)? {
+        Question::Bind { address } => match bind::place(engine, socket, state, address)? {
             Place::Stack(local) => bind::bind_in(engine, socket, state, local),
             Place::Kernel(_) => Err(Errno::ADDRNOTAVAIL),
         }

@@ -1,7 +1,7 @@
 //! bind(2) and listen(2).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::{OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub fn bind(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Err
     if state.endpoint.is_none() {
         return Ok(Rest::Kernel);
     }
-    match place(&engine, socket.family, &state, address)? {
+    match place(&engine, socket, &state, address)? {
         Place::Kernel(why) => to_kernel(&mut engine, socket, &mut state, why),
         Place::Stack(local) => bind_in(&mut engine, socket, &mut state, local).map(|()| Rest::Done),
     }
@@ -81,23 +81,26 @@ pub(super) enum Place {
 /// Who serves a local address. EINVAL: the socket has one.
 pub(super) fn place(
     engine: &Engine,
-    family: Family,
+    socket: &Socket,
     state: &State,
     address: &[u8],
 ) -> Result<Place, Errno> {
-    let given = address::read(address, family)?;
+    let given = address::read(address, socket.family)?;
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
         Given::V6 => return Ok(Place::Kernel(Passed::Inet6)),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
-        Given::Unspecified if family == Family::Inet => unspecified(address)?,
+        Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    if state.bound.is_some() || state.stage != Stage::Idle {
+    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
+    if foreign {
+        judge(socket, state, *local.ip())?;
+    }
+    if !may_bind(engine, state) {
         return Err(Errno::INVAL);
     }
-    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
     let only_v6 = given == Given::AnyV6(local.port()) && state.options.v6_only;
     Ok(match foreign || only_v6 {
         true => Place::Kernel(Passed::LocalAddress),
@@ -127,6 +130,31 @@ pub(super) fn bind_in(
         state.lease = Some(lease);
     }
     Ok(())
+}
+
+/// Whether the kernel has the address. EADDRNOTAVAIL. As on Linux, that comes before all else.
+fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    state.options.replay(kernel.as_raw_fd());
+    let ip = match socket.family {
+        Family::Inet => core::net::IpAddr::V4(ip),
+        Family::Inet6 if ip.is_unspecified() => core::net::Ipv6Addr::UNSPECIFIED.into(),
+        Family::Inet6 => ip.to_ipv6_mapped().into(),
+    };
+    rustix::net::bind(&kernel, &core::net::SocketAddr::new(ip, 0))
+}
+
+/// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked
+/// for.
+fn may_bind(engine: &Engine, state: &State) -> bool {
+    let port = |name: Option<SocketAddrV4>| name.map_or(0, |name| name.port());
+    let has_kept = port(state.bound) != 0 || state.lease.is_some();
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    match endpoint.map(|endpoint| endpoint.role) {
+        Some(Role::Ended) => !has_kept,
+        Some(Role::Connection(connection)) => engine.is_closed(connection) && !has_kept,
+        _ => state.stage == Stage::Idle && port(state.local) == 0,
+    }
 }
 
 fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {

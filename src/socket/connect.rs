@@ -14,7 +14,9 @@ use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Question, Role, Wait, wait};
 use crate::stack::Stack;
+use crate::stack::error::Error;
 use crate::stack::routes::RouteDecision;
+use crate::sys::raw;
 use crate::sys::wait::entry;
 
 /// connect(2).
@@ -25,23 +27,29 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
         drop(state);
         return connect_beside(fd, socket, address);
     };
-    let given = address::read(address, family_of(socket, &state, address))?;
+    let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
-        return super::datagram::connect(&mut engine, socket, &mut state, given);
+        return super::datagram::connect(&mut engine, socket, &mut state, given?);
     }
-    if given == Given::Unspecified {
-        return disconnect(&mut engine, socket, &mut state);
+    if given == Ok(Given::Unspecified) {
+        disconnect(&mut engine, socket, &mut state)?;
+        return Ok(Rest::Done);
     }
+    if address.len() < size_of::<libc::sa_family_t>() {
+        return Err(Errno::INVAL);
+    }
+    // As on Linux, what the socket is already decides before what else is wrong with the address.
     match state.stage {
-        Stage::Listening => return Err(Errno::ISCONN),
-        Stage::Connecting | Stage::Connected => {
+        Stage::Listening | Stage::Connected => return Err(Errno::ISCONN),
+        Stage::Disconnecting => return Err(Errno::INVAL),
+        Stage::Connecting => {
             if let Some(done) = again(&mut engine, socket, &mut state)? {
                 return Ok(done);
             }
         }
         Stage::Idle => {}
     }
-    let remote = match given {
+    let remote = match given? {
         Given::V4(remote) => remote,
         _ => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
     };
@@ -159,42 +167,75 @@ fn again(
         }
         Some((Role::Connection(_), _)) => Err(Errno::ISCONN),
         Some((_, Some(error))) => {
-            restart(engine, socket, state)?;
+            restart(engine, socket, state, None)?;
             Err(errno::of(error))
         }
-        // A connection that has ended stays one until AF_UNSPEC; a failed attempt does not.
-        _ if state.stage == Stage::Connected => Err(Errno::ISCONN),
         // The error was told before (SO_ERROR): this call says that it is over, the next begins.
         _ => {
-            restart(engine, socket, state)?;
+            restart(engine, socket, state, None)?;
             Err(Errno::CONNABORTED)
         }
     }
 }
 
-/// Makes the socket one that may connect again.
-fn restart(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<(), Errno> {
+/// Makes the socket one that may connect again, and has `error` to report.
+pub(super) fn restart(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    error: Option<Error>,
+) -> Result<(), Errno> {
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;
+    let ip = state
+        .bound
+        .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
+    state.former = state.local.map(|local| SocketAddrV4::new(ip, local.port()));
     state.local = state.bound;
+    if let Some(id) = state.endpoint
+        && let Some(endpoint) = engine.endpoints.get_mut(id)
+    {
+        endpoint.error = error;
+        engine.show_beyond(id);
+    }
     Ok(())
 }
 
-/// connect(2) with AF_UNSPEC: aborts the connection, if any.
-fn disconnect(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<Rest, Errno> {
+/// connect(2) with AF_UNSPEC, and shutdown(2) of an attempt to connect: gives up the connection, if
+/// any. As on Linux, one that was alive leaves ECONNRESET to report.
+pub(super) fn disconnect(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<(), Errno> {
     let now = engine.now();
-    if let Some(id) = state.endpoint
-        && let Some(stack) = engine
-            .endpoints
-            .get(id)
-            .and_then(|endpoint| endpoint.socket())
-    {
-        engine.stack.tcp_abort(now, stack);
-        engine.finish_pass();
-        restart(engine, socket, state)?;
-    }
-    Ok(Rest::Done)
+    let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    engine.settle(now, id);
+    let Some(endpoint) = engine.endpoints.get_mut(id) else {
+        return Ok(());
+    };
+    let (role, error) = (endpoint.role, endpoint.error);
+    let error = match role {
+        Role::Undecided | Role::Datagram(_) => {
+            endpoint.read_finished = false;
+            endpoint.write_finished = false;
+            engine.show_beyond(id);
+            return Ok(());
+        }
+        Role::Listener(listener) => {
+            engine.stack.tcp_close(now, listener);
+            error
+        }
+        Role::Connection(connection) if engine.is_closed(connection) => error,
+        Role::Connecting(connection) | Role::Connection(connection) => {
+            engine.stack.tcp_abort(now, connection);
+            Some(Error::ConnectionReset)
+        }
+        Role::Ended => error,
+    };
+    engine.finish_pass();
+    restart(engine, socket, state, error)
 }
 
 /// How the stack serves a destination.
@@ -277,6 +318,13 @@ fn open(
     engine.ports.hold_between(connection, lease, local, remote);
     engine.refilter();
     engine.endpoints.set_role(id, Role::Connecting(connection));
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.error = None;
+        if endpoint.read_finished {
+            // It was shut down before it was connected, which Linux remembers.
+            let _ = raw::shutdown(endpoint.program, libc::SHUT_RD);
+        }
+    }
     engine.watch_end(id);
     state.local = Some(local);
     state.remote = Some(remote);
@@ -354,11 +402,13 @@ fn complete(
             }
             Ok(_) => {
                 let mut state = socket.state();
-                let error = engine
-                    .endpoints
-                    .get_mut(id)
-                    .and_then(|endpoint| endpoint.take_error());
-                restart(engine, socket, &mut state)?;
+                // Another thread may have given it up, and a fresh endpoint is in its place.
+                let held = state.endpoint.unwrap_or(id);
+                let endpoint = engine.endpoints.get_mut(held);
+                let error = endpoint.and_then(|endpoint| endpoint.take_error());
+                if held == id {
+                    restart(engine, socket, &mut state, None)?;
+                }
                 return Err(error.map_or(Errno::CONNABORTED, errno::of));
             }
             Err(interruption) => {

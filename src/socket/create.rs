@@ -98,7 +98,17 @@ pub(super) fn enter(
 ) {
     let mut endpoint = Endpoint::new(end, program, Role::Undecided);
     endpoint.record = Some(socket.clone());
-    state.endpoint = Some(engine.endpoints.insert(endpoint));
+    endpoint.datagram = socket.kind == Kind::Datagram;
+    endpoint.linger = state.options.linger;
+    endpoint.low_water = state.options.receive_low_water;
+    let id = engine.endpoints.insert(endpoint);
+    state.endpoint = Some(id);
+    for registration in &mut state.registrations {
+        registration.told = None;
+    }
+    if !state.registrations.is_empty() {
+        engine.show_beyond(id);
+    }
     state.away = None;
     socket.named.store(false, Ordering::Relaxed);
 }

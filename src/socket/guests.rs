@@ -69,7 +69,7 @@ fn is_served(
     match first {
         First::Any => Ok(true),
         First::Local(address) => {
-            let place = bind::place(engine, socket.family, state, address)?;
+            let place = bind::place(engine, socket, state, address)?;
             Ok(matches!(place, Place::Stack(_)))
         }
         First::Remote(bytes) => {

@@ -4,19 +4,34 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Kind, Socket, Stage, State, away, table};
-use crate::driver::{self, Engine, Question, Record, Role, Wait, wait};
+use super::{Kind, Socket, Stage, State, away, connect, table};
+use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
+use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::{clock, raw};
 
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
 pub fn closing(fd: RawFd) -> Option<Arc<Socket>> {
-    table::remove(fd)
+    let socket = table::remove(fd)?;
+    leaving(fd, &socket);
+    Some(socket)
+}
+
+/// Before a number of a socket's is closed, so that whoever drives knows the end of the last one from
+/// a shutdown(2).
+pub fn leaving(fd: RawFd, socket: &Arc<Socket>) {
+    if let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+        && let Some(endpoint) = engine.endpoints.get_mut(id)
+        && endpoint.program == fd
+    {
+        endpoint.program = table::numbers_of(socket).first().copied().unwrap_or(-1);
+    }
 }
 
 /// After close(2): if that was the last descriptor, the socket is closed now, and SO_LINGER may
 /// make the caller wait.
-pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
+pub fn closed(socket: &Arc<Socket>) {
     let Some(mut engine) = driver::lock() else {
         return;
     };
@@ -26,11 +41,14 @@ pub fn closed(fd: RawFd, socket: &Arc<Socket>) {
     let Some(endpoint) = engine.endpoints.get_mut(id) else {
         return;
     };
-    if endpoint.program == fd {
-        endpoint.program = table::numbers_of(socket).first().copied().unwrap_or(-1);
-    }
     let connection = endpoint.socket();
     let linger = endpoint.linger.filter(|linger| !linger.is_zero());
+    // Another thread's call on the number may keep the pair open for a moment. Nobody watches the end
+    // of a fresh one, so it would stay.
+    if endpoint.role == Role::Undecided && endpoint.program < 0 && !endpoint.is_shared() {
+        let now = engine.now();
+        engine.close(now, id);
+    }
     engine.look_at(id);
     if engine.endpoints.get(id).is_some() {
         return;
@@ -91,7 +109,8 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         table::insert(new, socket);
     }
     if let Some(replaced) = replaced {
-        closed(new, &replaced);
+        leaving(new, &replaced);
+        closed(&replaced);
     }
 }
 
@@ -162,23 +181,38 @@ pub(super) fn shutdown_in(
     }
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
     let now = engine.now();
-    let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
-    match role {
+    if state.stage == Stage::Connecting {
+        // As on Linux, the attempt has come to an end with this.
+        state.stage = match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+            Some(Role::Connecting(_)) => Stage::Connecting,
+            Some(Role::Connection(held)) if !engine.is_closed(held) => Stage::Connected,
+            _ => Stage::Disconnecting,
+        };
+    }
+    let endpoint = engine.endpoints.get(id);
+    let is_shared = endpoint.is_some_and(Endpoint::is_shared);
+    match endpoint.map(|endpoint| endpoint.role) {
         Some(Role::Listener(listener)) => {
             if reads {
                 end_listener(engine, fd, socket, state, listener);
             }
             Ok(())
         }
-        Some(Role::Connecting(connection)) => {
+        Some(Role::Connecting(connection)) if is_shared => {
+            // The descriptors are in other processes' hands, too: they get no fresh pair.
             engine.stack.tcp_abort(now, connection);
-            engine.fail(id, crate::stack::error::Error::ConnectionReset);
+            engine.fail(id, Error::ConnectionReset);
             Ok(())
         }
+        Some(Role::Connecting(_)) => connect::disconnect(engine, socket, state),
         Some(Role::Connection(connection)) => {
             if engine.is_closed(connection) {
                 Err(Errno::NOTCONN)
             } else {
+                if writes {
+                    // Nothing is kept from being writable any more.
+                    engine.unstuff(id);
+                }
                 let _ = raw::shutdown(fd, how);
                 if let Some(endpoint) = engine.endpoints.get_mut(id) {
                     endpoint.read_finished |= reads;
@@ -194,23 +228,27 @@ pub(super) fn shutdown_in(
             if reads {
                 engine.notify(id);
             }
-            if let Some(endpoint) = engine.endpoints.get_mut(id) {
-                endpoint.read_finished |= reads;
-                endpoint.write_finished |= writes;
-            }
+            note_shut(engine, id, reads, writes);
             Ok(())
         }
         // Linux refuses, and notes it all the same: a later recv(2) gives 0.
         _ => {
-            if let Some(endpoint) = engine.endpoints.get_mut(id) {
-                endpoint.read_finished |= reads;
-            }
+            note_shut(engine, id, reads, writes);
             Err(Errno::NOTCONN)
         }
     }
 }
 
-/// Waiting accepts end with EINVAL; the port is free; listen(2) may start anew.
+/// Notes what is shut where the pair does not: it stays open for what else comes.
+fn note_shut(engine: &mut Engine, id: EndpointId, reads: bool, writes: bool) {
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.read_finished |= reads;
+        endpoint.write_finished |= writes;
+        engine.show_beyond(id);
+    }
+}
+
+/// Waiting accepts end with EINVAL; listen(2) may start anew.
 fn end_listener(
     engine: &mut Engine,
     fd: RawFd,
@@ -221,12 +259,11 @@ fn end_listener(
     let _ = raw::shutdown(fd, libc::SHUT_RDWR);
     let now = engine.now();
     engine.stack.tcp_close(now, listener);
+    let mut error = None;
     if let Some(id) = state.endpoint {
+        error = engine.endpoints.get(id).and_then(|held| held.error);
         engine.endpoints.set_role(id, Role::Undecided);
     }
     engine.ports.forget_if_gone(&mut engine.stack, listener);
-    state.stage = Stage::Idle;
-    state.bound = None;
-    state.local = None;
-    let _ = super::create::renew(engine, socket, state);
+    let _ = connect::restart(engine, socket, state, error);
 }

@@ -26,6 +26,7 @@ pub mod accept;
 pub mod address;
 mod answers;
 pub mod away;
+mod beyond;
 pub mod bind;
 pub mod connect;
 pub mod create;
@@ -84,6 +85,8 @@ pub enum Stage {
     Connecting,
     /// Connected (or was).
     Connected,
+    /// Shut down after an attempt to connect has failed: as on Linux, good for AF_UNSPEC only.
+    Disconnecting,
 }
 
 /// A socket of the program's that the kernel does not serve (yet).
@@ -113,6 +116,9 @@ pub struct State {
     pub local: Option<SocketAddrV4>,
     /// What of it the program chose by bind(2): the address unless unspecified, the port unless 0.
     pub bound: Option<SocketAddrV4>,
+    /// What getsockname(2) says while `local` is nothing: a port that was given up is still told, as on
+    /// Linux.
+    pub former: Option<SocketAddrV4>,
     /// Peer, once there is one.
     pub remote: Option<SocketAddrV4>,
     /// The port, while no connection or listener of the stack holds it.
@@ -138,6 +144,16 @@ pub struct Registration {
     pub events: u32,
     /// The program's token.
     pub data: u64,
+    /// Which news of the endpoint's its waiter was told last.
+    pub told: Option<u32>,
+}
+
+impl State {
+    /// What getsockname(2) says.
+    pub fn name(&self) -> Option<SocketAddrV4> {
+        let held = self.local.filter(|local| local.port() != 0);
+        held.or(self.former).or(self.local)
+    }
 }
 
 impl State {
@@ -167,6 +183,7 @@ impl Socket {
                 stage: Stage::Idle,
                 local: None,
                 bound: None,
+                former: None,
                 remote: None,
                 lease: None,
                 options: Options::new(kind),

@@ -51,6 +51,7 @@ pub(super) fn count_in(
             Ok(before.unwrap_or_else(|| unread(engine, endpoint, fd, socket.kind)))
         }
         UNACKNOWLEDGED => Ok(outgoing(engine, endpoint, |status| status.send_len)),
+        UNSENT if socket.kind == Kind::Datagram => Err(Errno::NOTTY),
         UNSENT => Ok(outgoing(engine, endpoint, |status| status.send_unsent)),
         _ => Err(Errno::INVAL),
     }
@@ -65,7 +66,7 @@ fn unread(engine: &Engine, endpoint: &Endpoint, fd: RawFd, kind: Kind) -> usize 
     };
     match endpoint.role {
         Role::Connection(connection) => count += engine.stack.tcp_receive_len(connection),
-        Role::Datagram(_) if count > 0 => count = count.saturating_sub(Arrived::LEN),
+        _ if endpoint.datagram && count > 0 => count = count.saturating_sub(Arrived::LEN),
         Role::Datagram(datagram) => {
             count = engine
                 .stack

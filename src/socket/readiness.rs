@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, Stage, table};
-use crate::driver::{self, EndpointId, Interruption, Role, Wait, Watcher, wait};
+use super::{Registration, beyond, table};
+use crate::driver::{self, Interruption, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
@@ -27,6 +27,7 @@ pub fn poll(
         return Some(look(&mut engine, fds));
     }
     let mut watched = fds.to_vec();
+    beyond::ask_for_possible(&mut watched);
     let mut request = Wait {
         deadline: until,
         fds: &mut watched,
@@ -53,42 +54,16 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
         if !table::is_ours(polled.fd) {
             continue;
         }
-        if is_fresh(engine, polled.fd) {
-            polled.revents |= libc::POLLHUP;
-        }
-        let id = table::get(polled.fd).and_then(|socket| socket.state().endpoint);
+        let Some(socket) = table::get(polled.fd) else {
+            continue;
+        };
+        let id = socket.state().endpoint;
         if let Some(id) = id {
             show_mark(engine, id, polled);
-            show_error(engine, id, polled);
+            beyond::show(engine, &socket, id, polled);
         }
     }
     Ok(fds.iter().filter(|polled| polled.revents != 0).count())
-}
-
-/// Shows an error that a pair cannot (see driver/errors.rs): a UDP socket's, or one in the queue.
-fn show_error(engine: &mut driver::Engine, id: EndpointId, polled: &mut libc::pollfd) {
-    let (errs, only_notices) = engine.error_shown(id);
-    if only_notices {
-        polled.revents &= !libc::POLLIN;
-    }
-    if errs {
-        polled.revents |= libc::POLLERR;
-    }
-}
-
-/// A TCP socket that is neither connected nor listening polls as hung up.
-fn is_fresh(engine: &driver::Engine, fd: RawFd) -> bool {
-    let Some(socket) = table::get(fd) else {
-        return false;
-    };
-    let state = socket.state();
-    let role = state
-        .endpoint
-        .and_then(|id| engine.endpoints.get(id))
-        .map(|endpoint| endpoint.role);
-    socket.kind == super::Kind::Stream
-        && state.stage == Stage::Idle
-        && role == Some(Role::Undecided)
 }
 
 /// Waits until the epoll set `set` has something for `events`; how many. `None`: make the call
@@ -125,7 +100,7 @@ pub fn epoll_wait(
                 Err(_) => {}
             }
         }
-        count = engine.add_errors(set, events, count);
+        count = beyond::add(engine, set, events, count);
         (count > 0).then_some(Ok(count))
     };
     if timeout == Some(Duration::ZERO) {
@@ -169,6 +144,7 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             fd,
             events,
             data,
+            told: None,
         });
     }
     if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
@@ -181,6 +157,13 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             _ => None,
         };
         engine.set_watcher(id, watcher);
+        if engine
+            .endpoints
+            .get(id)
+            .is_some_and(|held| held.beyond() != 0)
+        {
+            engine.show_beyond(id);
+        }
     }
 }
 

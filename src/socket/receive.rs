@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, Stage, away, errno, urgent};
 use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
+use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
 use crate::sys::wait::entry;
@@ -55,6 +56,18 @@ pub fn receive(
         onward,
     };
     Some(call.run(&mut engine))
+}
+
+/// Whether what there is to receive, and the end of it, is to be had from the pair itself.
+pub fn is_all_in_pair(socket: &Socket) -> bool {
+    let Some(engine) = driver::lock() else {
+        return true;
+    };
+    let id = socket.state().endpoint;
+    let endpoint = id.and_then(|id| engine.endpoints.get(id));
+    endpoint.is_none_or(|held| {
+        matches!(held.role, Role::Connection(_)) && !held.read_finished && held.mark == Mark::None
+    })
 }
 
 /// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
@@ -170,8 +183,11 @@ impl Call<'_, '_> {
             match outcome {
                 Ok(result) => return result,
                 Err(interruption) => {
-                    if let Err(errno) = resume(interruption, self.timeout) {
-                        return partial(got, errno);
+                    match resume(interruption, self.timeout) {
+                        // As on Linux, who asks for nothing waits, and gets it.
+                        Err(Errno::AGAIN) if self.data.len() == 0 => return Ok(0),
+                        Err(errno) => return partial(got, errno),
+                        Ok(()) => {}
                     }
                 }
             }
@@ -188,11 +204,20 @@ impl Call<'_, '_> {
             return Some(self.take_rest(got));
         };
         match endpoint.role {
-            Role::Undecided if endpoint.read_finished => return Some(Ok(0)),
-            Role::Undecided | Role::Listener(_) => return Some(partial(got, Errno::NOTCONN)),
-            Role::Connection(connection) if self.data.len() == 0 => {
+            Role::Undecided => {
+                return Some(match endpoint.take_error() {
+                    Some(error) => Err(errno::of(error)),
+                    None if endpoint.read_finished => Ok(0),
+                    None => Err(Errno::NOTCONN),
+                });
+            }
+            Role::Listener(_) => return Some(Err(Errno::NOTCONN)),
+            role @ (Role::Connection(_) | Role::Ended) if self.data.len() == 0 => {
                 let unread = endpoint.unread && raw::unread(self.fd).is_ok_and(|count| count > 0);
-                let queued = engine.stack.tcp_receive_len(connection) > 0;
+                let queued = match role {
+                    Role::Connection(connection) => engine.stack.tcp_receive_len(connection) > 0,
+                    _ => false,
+                };
                 if unread || queued {
                     return Some(Ok(0));
                 }
@@ -289,8 +314,11 @@ impl Call<'_, '_> {
                 }
             }
             Err(errno) => {
-                let reported = endpoint.take_error().map_or(errno, errno::of);
-                return Some(partial(got, reported));
+                return Some(match endpoint.error {
+                    Some(Error::BrokenPipe) => Ok(got.get()),
+                    Some(_) => partial(got, endpoint.take_error().map_or(errno, errno::of)),
+                    None => partial(got, errno),
+                });
             }
         }
         engine.note_read(self.id);
@@ -373,10 +401,10 @@ impl Call<'_, '_> {
         if got.get() == 0 && (over || troubled) {
             let now = engine.now();
             engine.settle(now, self.id);
-            if let Some(error) = engine
-                .endpoints
-                .get_mut(self.id)
-                .and_then(|endpoint| endpoint.take_error())
+            // After the end of the stream an error is only the senders' (EPIPE).
+            if let Some(endpoint) = engine.endpoints.get_mut(self.id)
+                && endpoint.error != Some(Error::BrokenPipe)
+                && let Some(error) = endpoint.take_error()
             {
                 return Some(Err(errno::of(error)));
             }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, away, errno};
+use super::{Kind, Socket, away, errno, readiness};
 use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -49,6 +49,38 @@ pub fn send(
     }
     drop(engine);
     Some(with_signal(result, flags))
+}
+
+/// Why nothing can be sent now, whatever it is.
+pub fn refusal(fd: RawFd, socket: &Arc<Socket>, flags: i32) -> Option<Errno> {
+    match socket.kind {
+        Kind::Datagram => super::datagram::refusal(socket),
+        Kind::Stream => send(fd, socket, &Buffers::none(), flags)?.err(),
+    }
+}
+
+/// Waits, as the descriptor says, while the program was told that the send queue has no room. EAGAIN.
+pub fn wait_for_room(fd: RawFd, socket: &Socket) -> Result<(), Errno> {
+    let state = socket.state();
+    let (id, timeout) = (state.endpoint, state.options.send_timeout);
+    drop(state);
+    let held = driver::lock().zip(id);
+    let is_full = held.is_some_and(|(engine, id)| {
+        let endpoint = engine.endpoints.get(id);
+        endpoint.is_some_and(|endpoint| endpoint.filler > 0)
+    });
+    if !is_full {
+        return Ok(());
+    }
+    let timeout = match socket.nonblocking() {
+        true => Some(Duration::ZERO),
+        false => timeout,
+    };
+    match readiness::poll(&mut [entry(fd, libc::POLLOUT)], timeout, None) {
+        Some(Ok(0)) => Err(Errno::AGAIN),
+        Some(Err(errno)) => Err(errno),
+        _ => Ok(()),
+    }
 }
 
 /// EPIPE comes with SIGPIPE, unless the program asks otherwise.

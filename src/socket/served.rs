@@ -3,7 +3,7 @@
 //! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use super::{Family, Kind, Socket, Stage, away, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
 use crate::driver::{self, Passed, Question, Service, count_passed};
+
+/// The user was told that there is no keeper any more.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Enters a fresh kernel socket of the program's.
 pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
@@ -24,6 +27,10 @@ pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
 
 /// Before a fresh socket's first address.
 pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(), Errno> {
+    let passed = match &first {
+        First::Local(_) => Passed::LocalAddress,
+        First::Any | First::Remote(_) => Passed::Destination,
+    };
     let opens_at_once = socket.kind == Kind::Datagram && matches!(first, First::Remote(_));
     let wanted = Create {
         inet6: socket.family == Family::Inet6,
@@ -42,9 +49,11 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
             }
             Ok(())
         }
-        Ok(None) => leave(socket, Passed::Destination),
+        Ok(None) => leave(socket, passed),
         Err(Errno::CONNREFUSED) => {
-            log::warn("the keeper is gone; new sockets are the kernel's");
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                log::warn("the keeper is gone; new sockets are the kernel's");
+            }
             leave(socket, Passed::Refused)
         }
         Err(errno) => Err(errno),

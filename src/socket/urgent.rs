@@ -66,8 +66,7 @@ pub fn is_at_mark(fd: RawFd, socket: &Socket) -> bool {
     endpoint.is_some_and(Endpoint::is_at_mark)
 }
 
-/// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable, and
-/// it is exceptional while the byte is there.
+/// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable.
 pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::pollfd) {
     let Some(endpoint) = engine.endpoints.get_mut(id) else {
         return;
@@ -81,10 +80,8 @@ pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::
         if polled.revents & libc::POLLPRI == 0 {
             // Else the pair would go on saying so.
             endpoint.take_lone_mark();
+            engine.show_beyond(id);
         }
-    }
-    if matches!(endpoint.mark, Mark::Taken(Some(_))) {
-        polled.revents |= polled.events & libc::POLLPRI;
     }
 }
 

@@ -6,6 +6,9 @@
 //!
 //! The tables hold plain records ([`super::records`]), the chunks the bytes of all queues, the links
 //! say which chunk follows which ([`super::pool`]). All else of a stack is derived.
+//!
+//! Whoever drives the stack writes the file, and nobody else reads it meanwhile. Who adopts the stack
+//! of a process that was killed ([`super::Stack::restore`]) finds all its stores, up to some moment.
 
 use core::mem::{offset_of, size_of};
 
@@ -18,7 +21,7 @@ use super::tcp::RECORDS;
 /// "sidestck", in the machine's byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"sidestck");
 
-/// The file begins with it. Each field is written by the stack that made the file.
+/// The file begins with it. Written by the stack that made the file, read by who adopts it.
 #[derive(FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 struct Header {
@@ -28,7 +31,7 @@ struct Header {
     version: u64,
     /// Length of the file in bytes.
     len: u64,
-    /// Pages of each table in use; written when one grows.
+    /// Pages of each table in use. Written when one grows, by whoever drives the stack.
     pages: [u32; 3],
     _unused: u32,
 }

@@ -3,6 +3,9 @@
 //! A record of the file has one layout (`repr(C)`, no padding, no pointer), and its bytes can be
 //! checked before they are believed. zerocopy's derives prove both. Two things have no layout of
 //! their own in Rust, options and types of the standard library: they are stored as one [`Word`].
+//!
+//! Unless a field says otherwise, it is written by whoever drives the stack, at any time, and read by
+//! it and by who adopts the stack when its process was killed.
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use super::error::Error;
 use super::ids::SocketId;
 
-/// Most that wait.
-const MOST: usize = 64;
+/// Most that wait: one for each frame of a pass.
+const MOST: usize = 256;
 /// Most bytes kept of the packet: about what a router quotes (RFC 1812 section 4.3.2.3).
 const LONGEST: usize = 576;
 

@@ -4,6 +4,7 @@ use super::Stack;
 use super::config::Config;
 use super::layout::Memory;
 use super::ports::Protocol;
+use super::sharing::Sharing;
 use super::tcp::{self, Restored, Tcp};
 use super::time::Instant;
 use std::collections::BTreeSet;
@@ -18,6 +19,10 @@ impl Stack {
         let mut stack = Self::assemble(config, pool, tcp);
         for port in restored.ports() {
             stack.set_port_owned(Protocol::Tcp, port, true);
+        }
+        for port in stack.tcp.shared_ports() {
+            // Others may have it, too, until it is said who.
+            stack.share_port(Protocol::Tcp, port, Sharing::unknown());
         }
         (stack, restored)
     }

@@ -66,6 +66,25 @@ pub fn fork_detached(mut serve: impl FnMut()) -> bool {
     waited.is_ok() && status == 0
 }
 
+/// How many bytes of a thread's stack the C library takes for itself and for the thread-local variables
+/// of the program and its libraries, which may be long.
+pub fn least_stack() -> usize {
+    type Least = unsafe extern "C" fn(*const libc::pthread_attr_t) -> usize;
+    // SAFETY: a C string; the function, where there is one, takes attributes it does not change.
+    unsafe {
+        let address = libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr());
+        if address.is_null() {
+            return 0;
+        }
+        let mut attributes = core::mem::zeroed();
+        libc::pthread_attr_init(&raw mut attributes);
+        let least =
+            core::mem::transmute::<*mut libc::c_void, Least>(address)(&raw const attributes);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        least
+    }
+}
+
 /// How a process has confined itself, as far as it matters to what it should not be surprised by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confinement {

@@ -111,6 +111,15 @@ impl<'a> Buffers<'a> {
         })
     }
 
+    /// No buffers.
+    pub fn none() -> Self {
+        Self {
+            parts: &[],
+            len: 0,
+            _program: PhantomData,
+        }
+    }
+
     /// Bytes in all buffers.
     pub fn len(&self) -> usize {
         self.len

@@ -17,13 +17,14 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls async_events backlogs bad_arguments bind_listen cancellation children close_everything closing connect_blocking
-    connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges epoll_levels error_queue
-    event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted jumps listeners_elsewhere
-    loopback messages moving_bytes names options options_connected options_effect options_matrix options_routing
-    other_families poll_states raw_calls recv_flags send_flags shutdowns socket_flags socket_triples stdio_streams
-    tcp_info threads times_of_sending transfers udp_basics udp_errors udp_joined unseen_reads urgent urgent_events vectors
-    vfork_first wakeups zerocopy
+    accept_calls aio async_events backlogs bad_arguments bind_listen cancellation children close_everything closing
+    connect_blocking connect_nonblocking connect_timeout descriptors ending_threads endings epoll_edges
+    epoll_levels error_queue event_servers exec_forms fork_among_threads fresh_sockets inherited interrupted
+    interruptions jumps listeners_elsewhere loopback messages moving_bytes names options options_connected
+    options_effect options_matrix options_routing other_families poll_states raw_calls recv_flags send_flags
+    shutdowns socket_flags socket_triples states_blocking states_ending states_open states_opening states_pairs
+    states_udp stdio_streams tcp_info threads times_of_sending transfers udp_basics udp_errors udp_joined
+    unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.
@@ -91,7 +92,7 @@ pub(crate) fn printed(lab: &Lab, program: impl Fn(&Lab) -> Program<'_>) -> Strin
     peer.prints("ready");
     let said = program(lab)
         .env("CHECK_PEER", &socket)
-        .within(60)
+        .within(120)
         .succeeds()
         .stdout();
     peer.still_runs();
@@ -198,6 +199,7 @@ pub(crate) fn compiled(name: &str, flags: &[String]) -> PathBuf {
         .args("-O1 -g -Wall -Wextra -Werror -pedantic -std=gnu11 -o".split(' '))
         .arg(&fresh)
         .args(["check.c", &format!("{name}.c")])
+        .args(shared_sources(name))
         .args(flags)
         .arg("-lpthread")
         .current_dir(root().join("c-tests"))
@@ -210,6 +212,21 @@ pub(crate) fn compiled(name: &str, flags: &[String]) -> PathBuf {
     );
     fs::rename(&fresh, &program).expect("the target directory is writable");
     program
+}
+
+/// What programs of one family share: the files of the directory that their names begin with.
+fn shared_sources(name: &str) -> Vec<PathBuf> {
+    let directory = match name.split_once('_') {
+        Some((family, _)) => root().join("c-tests").join(family),
+        None => return Vec::new(),
+    };
+    let Ok(sources) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = sources.map(|entry| entry.expect("a readable directory").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == "c"))
+        .collect()
 }
 
 /// An empty directory of this run's own.

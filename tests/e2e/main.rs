@@ -13,6 +13,7 @@ mod costs;
 mod cpython;
 mod databases;
 mod family;
+mod faults;
 mod idle;
 mod keeper;
 mod refusals;

@@ -105,6 +105,27 @@ fn without_any_right_the_kernel_serves() {
 }
 
 #[test]
+fn without_any_right_loopback_is_served() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    // Where everybody may read it.
+    let library = lab.path("libsidestack.so");
+    std::fs::copy(crate::lab::library(), &library).expect("room for the library");
+    let talk = "import socket; l = socket.create_server((\"127.0.0.1\", 0)); \
+        c = socket.create_connection(l.getsockname()); s = l.accept()[0]; c.send(b\"heard\"); print(s.recv(9))";
+    let talked = lab
+        .plain(&format!("/usr/bin/python3 -c '{talk}'"))
+        .under("setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all")
+        .env("LD_PRELOAD", &library.display().to_string())
+        .env("SIDESTACK_LOOPBACK", "stack")
+        .succeeds();
+    assert_eq!(talked.stdout(), "b'heard'");
+    assert!(talked.stderr.contains("serves loopback alone"), "{talked}");
+}
+
+#[test]
 fn an_interface_that_is_down_is_named() {
     let lab = Lab::with_plain_programs();
     lab.plain("ip link set lab0 down").succeeds();

@@ -127,6 +127,30 @@ fn a_user_who_is_not_admitted_is_refused() {
 }
 
 #[test]
+fn doctor_tells_of_the_keeper() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let library = library().display().to_string();
+    let doctor = format!("{} doctor --library {library}", command().display());
+    let examined = of(&lab, ADMITTED, &doctor).env("LD_PRELOAD", "").succeeds();
+    let served = format!("the keeper of user 0 serves user {ADMITTED}");
+    assert!(examined.stdout().contains(&served), "{examined}");
+    assert!(
+        examined.stdout().contains("is served by the stack"),
+        "{examined}"
+    );
+    let examined = of(&lab, STRANGER, &doctor)
+        .env("LD_PRELOAD", "")
+        .run()
+        .exits_with(1);
+    let refused = format!("does not admit user {STRANGER}");
+    assert!(examined.stdout().contains(&refused), "{examined}");
+}
+
+#[test]
 fn guests_have_no_rights_of_the_keeper() {
     if !preloading() {
         return;

@@ -33,7 +33,7 @@ fn every_moment() {
 
 /// How many deaths each test dies; `SEEDS` says otherwise.
 fn seeds() -> u64 {
-    std::env::var("SEEDS").map_or(24, |seeds| seeds.parse().expect("a number"))
+    std::env::var("SEEDS").map_or(16, |seeds| seeds.parse().expect("a number"))
 }
 
 /// Other processes hold the sockets and go on with them: nothing is lost or repeated, but for the one

@@ -213,3 +213,19 @@ fn ports_of_what_was_found_are_named() {
     assert_eq!(ports, [SERVER.port(); 2]);
     assert!(restored.connections[0].has_user);
 }
+
+/// Others may have connections on the port, which are not this stack's to reset.
+#[test]
+fn nobody_else_is_reset_on_a_port_that_may_be_shared() {
+    for reuse_port in [false, true] {
+        let (mut host, ()) = restored(|host| {
+            let options = TcpOptions {
+                reuse_port,
+                ..TcpOptions::default()
+            };
+            host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+        });
+        host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, 77), b""));
+        assert_eq!(sent(&mut host).len(), usize::from(!reuse_port));
+    }
+}

@@ -20,7 +20,7 @@ const PORT: u16 = 5000;
 /// Where in the file something stands: the header, the first page of each table, the links.
 fn used() -> Vec<Range<usize>> {
     let mut start = 40;
-    let mut used = vec![24..start];
+    let mut used = Vec::from_iter(core::iter::once(24..start));
     for (share, record) in [4, 32, 64].into_iter().zip(RECORDS) {
         used.push(start..start + (PAGE * record).min(LEN / share));
         start += LEN / share / 8 * 8;

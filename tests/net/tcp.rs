@@ -308,6 +308,25 @@ fn a_connection_to_ourselves_stays_inside() {
 }
 
 #[test]
+fn what_had_no_way_leaves_when_there_is_one() {
+    let mut host = Host::own();
+    let routes = vec![route(Ipv4Cidr::new(US, 24), None)];
+    host.stack.set_routes(routes.clone());
+    let (id, ours) = accepted(&mut host);
+    host.stack.set_routes(Vec::new());
+    assert_eq!(host.stack.tcp_send(host.now, id, b"hello", true), Ok(5));
+    assert!(host.advance(Duration::from_secs(3)).is_empty());
+    // What came in is acknowledged then, too.
+    let data = repr(Flags::ACK, 1001, ours);
+    host.receive(&segment(PEER, US, &data, b"hi"));
+    assert!(host.advance(Duration::from_secs(3)).is_empty());
+    host.stack.set_routes(routes);
+    let sent = host.advance(Duration::from_secs(1));
+    let hello = format!("P. {ours}:{}(5) ack 1003", ours + 5);
+    assert!(sent.iter().any(|sent| sent.contains(&hello)), "{sent:?}");
+}
+
+#[test]
 fn strangers_cannot_crowd_out_a_neighbor_or_fill_the_memory() {
     let mut host = Host::own();
     host.stack.set_addresses(&[Ipv4Cidr::new(US, 8)]);

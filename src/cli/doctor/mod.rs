@@ -9,6 +9,7 @@
 //! served it.
 
 mod interface;
+mod keeper;
 mod kernel;
 mod loading;
 pub(crate) mod probe;
@@ -73,7 +74,7 @@ impl Finding {
 /// Runs every check, prints the table; status 0 if nothing failed, else 1.
 pub(crate) fn examine(run: &Run) -> ExitCode {
     let (settings, mut findings) = variables::check(&run.settings);
-    findings.extend(rights::check());
+    findings.extend(rights::check(&settings));
     findings.extend(kernel::check());
     findings.extend(interface::check(&settings));
     findings.extend(process::check());

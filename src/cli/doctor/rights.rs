@@ -3,12 +3,19 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::Finding;
+use super::{Finding, keeper};
 use crate::cli::os_error;
+use crate::control::settings::Settings;
 use crate::sys::filter::{self, Instruction};
 use crate::sys::packet;
 
-pub(super) fn check() -> Vec<Finding> {
+pub(super) fn check(settings: &Settings) -> Vec<Finding> {
+    if !effective(CapabilitySet::NET_RAW)
+        && let Some(keeper) = keeper::check(settings)
+    {
+        // The packet socket is the keeper's business then.
+        return vec![Finding::ok("CAP_NET_RAW", "not held"), keeper];
+    }
     let mut findings = vec![check_net_raw(), check_net_admin()];
     match packet::open() {
         Err(errno) => findings.push(Finding::fail(
@@ -39,7 +46,7 @@ fn check_net_raw() -> Finding {
         "run as root, or: sudo setpriv --reuid=$USER --regid=$(id -g) --init-groups --inh-caps=+net_raw \
          --ambient-caps=+net_raw PROGRAM; in a container: --cap-add=NET_RAW; in a systemd unit: \
          AmbientCapabilities=CAP_NET_RAW. Not with setcap on the program: the loader then ignores \
-         LD_PRELOAD",
+         LD_PRELOAD. Or have an administrator start a keeper that admits you: sidestack-keeper(8)",
     )
 }
 

@@ -18,8 +18,8 @@
 //! knows whether the stack or the kernel is to serve it: it is a kernel socket then, and stays one
 //! if the keeper says so.
 //!
-//! Any process serves those forked from it in the same way, at its desk, if they have given up the right
-//! since: who holds its lifeline ([`lifeline`](super::lifeline)) need not be admitted.
+//! Any process serves those forked from it in the same way, at its desk, if they have given up the
+//! right since: who holds its lifeline ([`lifeline`](super::lifeline)) need not be admitted.
 //!
 //! 1. Who asks is known by SO_PEERCRED of his connection. Served are root, the keeper's own user, and
 //!    users whom the administrator has admitted (`--allow-user`).
@@ -32,9 +32,8 @@
 //! keeps what processes leave when they are killed ([`estate`](super::estate)).
 //!
 //! Another kind of request is another variant of [`Request`] (words.rs: its letter, and what follows
-//! it), and an arm in [`Keeper::receive`] or [`host::answer`]; descriptors that come with a message are in
-//! [`Visit`]. A connection is closed with its answer; what is to last keeps
-//! a duplicate of it.
+//! it), and an arm in [`Keeper::receive`] or [`host::answer`]; a descriptor that comes with a message is
+//! in [`Visit`]. A connection is closed with its answer; what is to last keeps a duplicate of it.
 
 mod client;
 mod host;

@@ -22,7 +22,7 @@ use super::bind::{Rest, take_port, to_kernel};
 use super::connect::{self, Way};
 use super::{Socket, State, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{EndpointId, Engine, Lease, Passed, Role};
+use crate::driver::{self, EndpointId, Engine, Lease, Passed, Role};
 use crate::stack::ids::SocketId;
 
 /// Opens the stack's socket for a leased port.
@@ -97,7 +97,10 @@ pub fn connect(
 ) -> Result<Rest, Errno> {
     let remote = match given {
         Given::V4(remote) => remote,
-        Given::Unspecified => return disconnect(engine, state),
+        Given::Unspecified => {
+            disconnect(engine, state)?;
+            return Ok(Rest::Done);
+        }
         Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
@@ -121,13 +124,12 @@ pub fn connect(
 }
 
 /// connect(2) with AF_UNSPEC: no peer any more, and of the address only what the program bound.
-fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
-    let (Some(id), Some(_)) = (state.endpoint, state.remote.take()) else {
-        return Ok(Rest::Done);
-    };
+fn disconnect(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
+    state.remote = None;
+    let id = state.endpoint.ok_or(Errno::NETDOWN)?;
     let Some(Role::Datagram(datagram)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
     else {
-        return Ok(Rest::Done);
+        return Ok(());
     };
     let bound = state.bound.filter(|bound| bound.port() != 0);
     if let Some(bound) = bound {
@@ -145,7 +147,20 @@ fn disconnect(engine: &mut Engine, state: &mut State) -> Result<Rest, Errno> {
         }
     }
     state.local = state.bound;
-    Ok(Rest::Done)
+    Ok(())
+}
+
+/// Why nothing can be sent to the connected peer now, whatever it is.
+pub fn refusal(socket: &Socket) -> Option<Errno> {
+    let mut engine = driver::lock()?;
+    let state = socket.state();
+    let id = state.endpoint?;
+    if state.remote.is_none() {
+        return Some(Errno::DESTADDRREQ);
+    }
+    let error = pending_error(&mut engine, &state);
+    let shut = engine.endpoints.get(id)?.write_finished;
+    error.or(shut.then_some(Errno::PIPE))
 }
 
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with
@@ -172,9 +187,12 @@ pub(super) fn leave(
 fn pending_error(engine: &mut Engine, state: &State) -> Option<Errno> {
     let endpoint = engine.endpoints.get_mut(state.endpoint?)?;
     let held = endpoint.take_error();
-    let Role::Datagram(datagram) = endpoint.role else {
-        return None;
+    let error = match endpoint.role {
+        Role::Datagram(datagram) => held.or_else(|| engine.stack.udp_take_error(datagram)),
+        _ => held,
     };
-    held.or_else(|| engine.stack.udp_take_error(datagram))
-        .map(errno::of)
+    if error.is_some() {
+        engine.withdraw(state.endpoint?);
+    }
+    error.map(errno::of)
 }

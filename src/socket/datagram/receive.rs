@@ -200,6 +200,7 @@ impl Call<'_, '_> {
     fn attempt(&self, engine: &mut Engine) -> Option<Result<Received, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
         if let Some(error) = endpoint.take_error() {
+            engine.withdraw(self.id);
             return Some(Err(errno::of(error)));
         }
         if let Some(offset) = self.onward.filter(|_| self.peeks()) {
@@ -240,7 +241,6 @@ impl Call<'_, '_> {
     fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
         let flags = self.flags | libc::MSG_DONTWAIT;
         let mut header = [0; Arrived::LEN];
-        let mut told = false;
         while let Ok(count) = raw::receive_message(self.fd, &mut header, self.data.parts(), flags)
             && count >= header.len()
         {
@@ -248,11 +248,7 @@ impl Call<'_, '_> {
             if arrived.notice {
                 pass_over(self.fd, flags);
                 engine.endpoints.get_mut(self.id)?.notices = 0;
-                told = true;
                 continue;
-            }
-            if told {
-                self.stay_readable(engine);
             }
             if engine.endpoints.get(self.id)?.full {
                 engine.refill(self.id);
@@ -264,9 +260,7 @@ impl Call<'_, '_> {
             ));
         }
         engine.endpoints.get_mut(self.id)?.unread = false;
-        if told {
-            self.stay_readable(engine);
-        }
+        self.stay_readable(engine);
         None
     }
 

@@ -90,7 +90,9 @@ fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
 
 /// SO_PEERNAME: getpeername(2) by another door. EINVAL: too little room.
 fn peer_name(fd: RawFd, socket: &Socket, room: i32) -> Result<Vec<u8>, Errno> {
-    let remote = connect::peer(fd, socket).ok_or(Errno::NOTCONN)?;
+    // It outlives the connection.
+    let remote = connect::peer(fd, socket).or_else(|| socket.state().remote);
+    let remote = remote.ok_or(Errno::NOTCONN)?;
     let (bytes, count) = address::write(remote, socket.family);
     match usize::try_from(room) {
         Ok(room) if room <= count => Ok(bytes[..room].to_vec()),
@@ -116,7 +118,7 @@ fn bytes(value: Vec<u8>) -> Value {
 fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, name: i32) -> Value {
     let options = &state.options;
     match name {
-        libc::SO_ERROR => int(engine.map_or(0, |engine| take_error(engine, state))),
+        libc::SO_ERROR => int(engine.map_or(0, |engine| pending_error(engine, state))),
         libc::SO_TYPE => int(match socket.kind {
             Kind::Stream => libc::SOCK_STREAM,
             Kind::Datagram => libc::SOCK_DGRAM,
@@ -160,8 +162,18 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
     }
 }
 
+/// The error a connection has ended with, for a call that reports it before what was received.
+pub fn take_error(socket: &Socket) -> Option<Errno> {
+    let mut engine = driver::lock()?;
+    let id = socket.state().endpoint?;
+    let now = engine.now();
+    engine.settle(now, id);
+    let error = engine.endpoints.get_mut(id)?.take_error()?;
+    Some(errno::of(error))
+}
+
 /// The pending error as an errno value; it is reported once.
-fn take_error(engine: &mut Engine, state: &mut State) -> i32 {
+fn pending_error(engine: &mut Engine, state: &mut State) -> i32 {
     let Some(id) = state.endpoint else { return 0 };
     let socket = engine
         .endpoints

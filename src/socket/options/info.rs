@@ -107,13 +107,14 @@ fn micros(duration: Duration) -> u64 {
 fn fill(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.byte(0, state_number(status.state));
     let mut options = 0;
-    if status.timestamps {
+    let agreed = status.state != State::SynSent;
+    if agreed && status.timestamps {
         options |= OPTION_TIMESTAMPS;
     }
-    if status.sack {
+    if agreed && status.sack {
         options |= OPTION_SACK;
     }
-    if let Some((send, receive)) = status.window_scale {
+    if agreed && let Some((send, receive)) = status.window_scale {
         options |= OPTION_SCALE;
         info.byte(6, send & 15 | receive << 4);
     }

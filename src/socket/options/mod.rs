@@ -21,7 +21,7 @@ mod set;
 mod set_tcp;
 mod stamping;
 
-pub use get::{get, get_in};
+pub use get::{get, get_in, take_error};
 pub use set::{set, set_in};
 pub use stamping::Stamping;
 

@@ -49,6 +49,7 @@ mod saved_syn;
 mod segment;
 mod sendings;
 mod settle;
+mod sharing;
 mod snd;
 mod status;
 mod table;
@@ -271,7 +272,7 @@ impl Tcp {
 
     /// Fills `out` with the next segment to be sent; false if there is none. `path` tells what is
     /// known about the way to an address; `None` if there is no way, and then what would have gone
-    /// there waits for its timer.
+    /// there waits for a timer.
     pub fn poll_segment(
         &mut self,
         now: Instant,
@@ -306,7 +307,7 @@ impl Tcp {
         };
         tcb.begin_change();
         let before = tcb.retransmits;
-        let sent = path(*tcb.remote.get().ip()).is_some_and(|path| {
+        let sent = if let Some(path) = path(*tcb.remote.get().ip()) {
             let cx = Output {
                 now,
                 config: &self.config,
@@ -314,7 +315,10 @@ impl Tcp {
                 pool,
             };
             tcb.poll(&cx, out)
-        });
+        } else {
+            tcb.wait_for_way(now);
+            false
+        };
         if sent {
             self.sendings.look(tcb);
         }

@@ -57,6 +57,14 @@ impl Tcb {
         }
     }
 
+    /// There is no way to the peer now, and nobody tells when there is one: what would have been sent
+    /// is tried again after a retransmission timeout, as by Linux.
+    pub(super) fn wait_for_way(&mut self, now: Instant) {
+        if !matches!(self.state, State::Closed | State::TimeWait) {
+            self.deadlines.arm(Timer::Pace, now + self.rtt.rto());
+        }
+    }
+
     pub(super) fn update_mss(&mut self, mtu: usize) {
         let options_len = if self.timestamping.enabled {
             TIMESTAMPS_LEN

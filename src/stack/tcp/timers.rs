@@ -24,7 +24,7 @@ pub(super) enum Timer {
     KeepAlive,
     /// The peer's FIN, when nobody is left to read.
     Linger,
-    /// The time to send at the rate that is allowed.
+    /// The time to send at the rate that is allowed, or a way to the peer.
     Pace,
 }
 

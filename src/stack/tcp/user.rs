@@ -1,6 +1,6 @@
 //! User calls (RFC 9293 sections 3.10.1 to 3.10.6): OPEN, SEND, RECEIVE, CLOSE, ABORT, STATUS.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddrV4;
 
 use super::Tcp;
 use super::config::TcpOptions;
@@ -342,16 +342,6 @@ impl Tcp {
     /// All listeners.
     pub fn listeners(&self) -> impl Iterator<Item = SocketId> + '_ {
         self.listeners.iter().map(|listener| listener.id)
-    }
-
-    /// The addresses of listeners that share a port (SO_REUSEPORT).
-    pub fn sharing_listeners(&self, port: u16) -> Vec<Ipv4Addr> {
-        let found = self.tables.listeners_on(port);
-        let listeners = found.filter_map(|index| self.listeners.get(index));
-        listeners
-            .filter(|listener| listener.options.reuse_port)
-            .map(|listener| *listener.local.get().ip())
-            .collect()
     }
 
     /// How many connections are in TIME-WAIT.

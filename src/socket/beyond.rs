@@ -1,0 +1,117 @@
+//! What poll(2), select(2) and epoll(7) tell of a socket beyond its pair; see the driver's `errors`.
+
+use rustix::fd::RawFd;
+use std::sync::Arc;
+
+use super::{Kind, Registration, Socket, table};
+use crate::driver::{EndpointId, Engine};
+use crate::sys::raw;
+
+/// What is told whether it was asked for or not.
+const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
+const ONCE: u32 = libc::EPOLLONESHOT as u32;
+const EDGE: u32 = libc::EPOLLET as u32;
+
+/// Takes out of what is asked for what a pair has and the socket never: no TCP socket has POLLWRBAND.
+pub(super) fn ask_for_possible(watched: &mut [libc::pollfd]) {
+    for entry in watched {
+        if entry.events & libc::POLLWRBAND != 0 && kind(entry.fd) == Some(Kind::Stream) {
+            entry.events &= !libc::POLLWRBAND;
+        }
+    }
+}
+
+fn kind(fd: RawFd) -> Option<Kind> {
+    let socket = table::is_ours(fd).then(|| table::get(fd)).flatten();
+    socket.map(|socket| socket.kind)
+}
+
+/// Makes what poll(2) says of a pair true of its socket.
+pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mut libc::pollfd) {
+    let (flags, only_notices) = engine.shown(id);
+    if only_notices {
+        polled.revents &= !(libc::POLLIN | libc::POLLRDNORM);
+    }
+    if socket.kind == Kind::Stream {
+        polled.revents &= !libc::POLLWRBAND;
+    }
+    polled.revents |= flags & (polled.events | ALWAYS);
+}
+
+/// Makes the events of a set's waiter true of the sockets: the first `count` of `events` are the
+/// kernel's. Gives how many there are then.
+pub(super) fn add(
+    engine: &mut Engine,
+    set: RawFd,
+    events: &mut [libc::epoll_event],
+    count: usize,
+) -> usize {
+    let mut found = Events { events, count };
+    let mut beyond = core::mem::take(&mut engine.beyond);
+    beyond.retain(|&id| {
+        let (flags, only_notices) = engine.shown(id);
+        let Some(endpoint) = engine.endpoints.get(id) else {
+            return false;
+        };
+        let record = endpoint.record.clone();
+        let Some(socket) = record.and_then(|record| Arc::downcast::<Socket>(record).ok()) else {
+            return false;
+        };
+        let mut state = socket.state();
+        for held in state
+            .registrations
+            .iter_mut()
+            .filter(|held| held.set == set)
+        {
+            found.add(held, flags, endpoint.news, only_notices);
+        }
+        flags != 0
+    });
+    engine.beyond = beyond;
+    found.count
+}
+
+/// A set's events.
+struct Events<'a> {
+    events: &'a mut [libc::epoll_event],
+    count: usize,
+}
+
+impl Events<'_> {
+    fn add(&mut self, held: &mut Registration, flags: i16, news: u32, only_notices: bool) {
+        let flags =
+            u32::from(flags.cast_unsigned()) & (held.events | u32::from(ALWAYS.cast_unsigned()));
+        let old = held.told == Some(news);
+        let known = self.events[..self.count]
+            .iter()
+            .position(|event| event.u64 == held.data);
+        if let Some(at) = known {
+            if only_notices {
+                self.events[at].events &= !(libc::EPOLLIN as u32 | libc::EPOLLRDNORM as u32);
+            }
+            if !(old && held.events & EDGE != 0) {
+                self.events[at].events |= flags;
+            }
+            if self.events[at].events == 0 {
+                self.events.copy_within(at + 1..self.count, at);
+                self.count -= 1;
+            }
+        } else if flags == 0
+            || old && held.events & (EDGE | ONCE) != 0
+            || self.count == self.events.len()
+        {
+            return;
+        } else {
+            self.events[self.count] = libc::epoll_event {
+                events: flags,
+                u64: held.data,
+            };
+            self.count += 1;
+            if held.events & ONCE != 0 {
+                // The set or the number may be gone by now, with the registration.
+                let _ = raw::epoll_renew(held.set, held.fd, ONCE, held.data);
+            }
+        }
+        held.told = Some(news);
+    }
+}
