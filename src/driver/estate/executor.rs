@@ -6,7 +6,7 @@
 //! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
 //!    longer than the keeper, which is there as long as the user's programs are.
 //! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
-//!    unacknowledged there, so that a server can be started anew at once. From then on only
+//!    unacknowledged there (and peers had a moment to close), so that a server can be started anew. From then on only
 //!    connections that the stack knows are answered.
 
 use core::time::Duration;
@@ -31,7 +31,9 @@ use crate::sys::{clock, descriptor, option, pair, process, words};
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(350);
+/// How long a port is held for peers that have yet to close.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a process leaves, once it is dead.
 pub(super) struct Estate {
@@ -75,6 +77,8 @@ impl Estate {
 struct Executor {
     engine: Engine,
     leases: Leases,
+    /// In monotonic nanoseconds.
+    patient_until: u64,
 }
 
 impl Executor {
@@ -99,7 +103,11 @@ impl Executor {
         for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
             share(&mut engine, copy.port);
         }
-        Ok(Self { engine, leases })
+        Ok(Self {
+            patient_until: engine.time + PATIENCE.as_nanos() as u64,
+            engine,
+            leases,
+        })
     }
 
     fn carry_on(&mut self, keeper: RawFd) {
@@ -134,7 +142,9 @@ impl Executor {
         if self.leases.chosen.is_empty() {
             return true;
         }
-        let unfinished = self.engine.stack.tcp_unfinished_ports();
+        // Most peers close at once; the kernel would have to answer them after.
+        let peers = self.engine.time < self.patient_until;
+        let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
         for port in self.leases.release_all_but(&unfinished) {
             share(&mut self.engine, port);

@@ -174,10 +174,13 @@ impl Tcp {
     }
 
     /// The local ports of connections that have something to be acknowledged; some more than once.
-    pub fn unfinished_ports(&self) -> impl Iterator<Item = u16> {
+    pub fn unfinished_ports(&self, peers: bool) -> impl Iterator<Item = u16> {
         let connections = self.connections.iter();
-        let unfinished = connections
-            .filter(|tcb| !matches!(tcb.state, State::Closed | State::FinWait2 | State::TimeWait));
+        let unfinished = connections.filter(move |tcb| match tcb.state {
+            State::Closed | State::TimeWait => false,
+            State::FinWait2 => peers,
+            _ => true,
+        });
         unfinished.map(|tcb| tcb.local.get().port())
     }
 
