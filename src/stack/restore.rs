@@ -33,10 +33,10 @@ impl Stack {
         self.tcp.close_all(now, &mut self.pool);
     }
 
-    /// The ports from which something was sent that is not acknowledged yet, or is still to be sent; with
-    /// `hear_out` also those with a peer that has yet to close.
-    pub fn tcp_unfinished_ports(&self, hear_out: bool) -> BTreeSet<u16> {
-        self.tcp.unfinished_ports(hear_out).collect()
+    /// The ports from which something was sent that is not acknowledged yet, or is still to be sent;
+    /// with `peers`, those too where a peer has yet to close.
+    pub fn tcp_unfinished_ports(&self, peers: bool) -> BTreeSet<u16> {
+        self.tcp.unfinished_ports(peers).collect()
     }
 
     /// Whether nothing is left of any connection, TIME-WAIT included.

@@ -168,8 +168,10 @@ extern "C" fn orphan(order: *mut c_void) -> c_int {
 /// a copy.
 fn arrange_descriptors(given: RawFd) -> Result<(), Errno> {
     let given = fcntl_dupfd_cloexec(super::wait::borrow(given), ABOVE)?;
-    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let null = fcntl_dupfd_cloexec(&null, ABOVE)?;
+    let opened = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let null = fcntl_dupfd_cloexec(&opened, ABOVE)?;
+    // Its number is about to be another's.
+    drop(opened);
     for (from, to) in [(&null, 0), (&null, 1), (&null, 2), (&given, GIVEN)] {
         raw::dup3(from.as_raw_fd(), to, 0)?;
     }

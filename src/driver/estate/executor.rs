@@ -6,8 +6,8 @@
 //! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
 //!    longer than the keeper, which is there as long as the user's programs are.
 //! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
-//!    unacknowledged there, and peers have had a moment to close, so that a server can be started anew.
-//!    From then on only connections that the stack knows are answered.
+//!    unacknowledged there (and peers had a moment to close), so that a server can be started anew. From then on only
+//!    connections that the stack knows are answered.
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -30,8 +30,10 @@ use crate::sys::{clock, descriptor, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long who asks for a port may be kept waiting for peers that have yet to acknowledge, or to close.
-const SOON: Duration = Duration::from_millis(500);
+/// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
+const SOON: Duration = Duration::from_millis(350);
+/// How long a port is held for peers that have yet to close.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a process leaves, once it is dead.
 pub(super) struct Estate {
@@ -75,6 +77,8 @@ impl Estate {
 struct Executor {
     engine: Engine,
     leases: Leases,
+    /// In monotonic nanoseconds.
+    patient_until: u64,
 }
 
 impl Executor {
@@ -99,14 +103,18 @@ impl Executor {
         for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
             share(&mut engine, copy.port);
         }
-        Ok(Self { engine, leases })
+        Ok(Self {
+            patient_until: engine.time + PATIENCE.as_nanos() as u64,
+            engine,
+            leases,
+        })
     }
 
     fn carry_on(&mut self, keeper: RawFd) {
         let tell_by = self.engine.time + SOON.as_nanos() as u64;
         let (mut told, mut kept) = (false, true);
         loop {
-            let settled = self.give_ports_back(self.engine.time < tell_by);
+            let settled = self.give_ports_back();
             let engine = &mut self.engine;
             if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
                 return;
@@ -129,13 +137,14 @@ impl Executor {
         }
     }
 
-    /// Whether all that are to be given back are. With `hear_out` a peer that has yet to close is waited
-    /// for, whose FIN the kernel would answer by a reset.
-    fn give_ports_back(&mut self, hear_out: bool) -> bool {
+    /// Whether all that are to be given back are.
+    fn give_ports_back(&mut self) -> bool {
         if self.leases.chosen.is_empty() {
             return true;
         }
-        let unfinished = self.engine.stack.tcp_unfinished_ports(hear_out);
+        // Most peers close at once; the kernel would have to answer them after.
+        let peers = self.engine.time < self.patient_until;
+        let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
         for port in self.leases.release_all_but(&unfinished) {
             share(&mut self.engine, port);

@@ -22,7 +22,7 @@ use crate::sys::{clock, pair, process, spawn, words};
 const BACKLOG: i32 = 128;
 
 /// How long a process waits for the dead to be seen to.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// What of the environment a keeper gets.
 const PASSED_ON: [&[u8]; 2] = [b"SIDESTACK_LOG", b"SIDESTACK_LOG_FILE"];

@@ -85,7 +85,7 @@ impl Engine {
     pub(in crate::driver) fn will_is_due(&self) -> Option<Duration> {
         let after = match &self.will.state {
             State::Hopeless => return None,
-            State::Needless | State::Wanted(_) if self.will.kit.is_none() => return None,
+            State::Needless if self.will.kit.is_none() => return None,
             State::Needless => self.has_something_to_leave().then_some(DELAY),
             State::Wanted(at) => Some(Duration::from_nanos(at.saturating_sub(self.time))),
             State::Deposited(..) => self.vault_lacks_something().then_some(Duration::ZERO),
@@ -137,7 +137,8 @@ impl Engine {
             State::Deposited(..) if self.vault_lacks_something() => self.fill_vault(),
             State::Wanted(at) if at <= self.time => {
                 if !self.is_confined() {
-                    return self.will.kit.take();
+                    // A program that makes no calls while its keeper is killed must do without the care.
+                    return self.will.kit.take().or_else(|| Kit::new().ok());
                 }
                 log::debug(format_args!("the program has confined itself: no keeper"));
                 self.will.state = State::Hopeless;

@@ -173,13 +173,12 @@ impl Tcp {
         }
     }
 
-    /// The local ports of connections that have something to be acknowledged, or, with `hear_out`, whose
-    /// peer has yet to close; some more than once.
-    pub fn unfinished_ports(&self, hear_out: bool) -> impl Iterator<Item = u16> {
+    /// The local ports of connections that have something to be acknowledged; some more than once.
+    pub fn unfinished_ports(&self, peers: bool) -> impl Iterator<Item = u16> {
         let connections = self.connections.iter();
         let unfinished = connections.filter(move |tcb| match tcb.state {
             State::Closed | State::TimeWait => false,
-            State::FinWait2 => hear_out,
+            State::FinWait2 => peers,
             _ => true,
         });
         unfinished.map(|tcb| tcb.local.get().port())
