@@ -63,7 +63,7 @@ pub(super) struct Held {
     /// What the link gives for it is the stack's.
     pub(super) on_link: bool,
     /// The kernel sockets that hold it.
-    kernel: Vec<control::lease::Lease>,
+    pub(super) kernel: Vec<control::lease::Lease>,
     /// How many of them, from the front, are watched for loopback clients or datagrams.
     watched: usize,
 }
@@ -126,9 +126,9 @@ pub struct Ports {
     pub(super) filtered: Option<u64>,
     pub(super) changes: u64,
     /// Leases made so far, pooled ones aside.
-    made: u64,
+    pub(super) made: u64,
     /// A TCP port was in use.
-    tcp: bool,
+    pub(super) tcp: bool,
     /// The first port that needs no privilege.
     unprivileged: u16,
     /// Ports that a socket with SO_REUSEPORT has left.
@@ -345,34 +345,6 @@ impl Ports {
             Source::Kernel(ephemeral, _) => Some(ephemeral.cut_off()),
             Source::Own { .. } => None,
         }
-    }
-
-    /// Whether any TCP port was in use so far.
-    pub(super) fn has_tcp(&self) -> bool {
-        self.tcp
-    }
-
-    /// Leases made so far.
-    pub(super) fn leases_made(&self) -> u64 {
-        match &self.source {
-            Source::Kernel(ephemeral, _) => self.made + ephemeral.leases_made(),
-            Source::Own { .. } => 0,
-        }
-    }
-
-    /// All leases of a protocol.
-    pub(super) fn leases(
-        &mut self,
-        protocol: Protocol,
-    ) -> impl Iterator<Item = &mut control::lease::Lease> {
-        let pooled = match &mut self.source {
-            Source::Kernel(ephemeral, _) => Some(ephemeral.leases(protocol)),
-            Source::Own { .. } => None,
-        };
-        let held = self.held.iter_mut();
-        held.filter(move |(key, _)| key.0 == protocol)
-            .flat_map(|(_, held)| &mut held.kernel)
-            .chain(pooled.into_iter().flatten())
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.

@@ -26,6 +26,7 @@
 //!    by the executor only, which serves nobody else.
 
 mod executor;
+mod leases;
 mod reach;
 mod will;
 mod wills;
