@@ -281,5 +281,5 @@ fn who_asked_is_told_all_about_an_error() {
         host.receive(&error);
     }
     let waiting = core::iter::from_fn(|| host.stack.poll_report()).count();
-    assert_eq!(waiting, 64, "a flood is not remembered without end");
+    assert_eq!(waiting, 256, "a flood is not remembered without end");
 }
