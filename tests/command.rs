@@ -204,6 +204,8 @@ fn refuses_wrong_words() {
     assert_refused(&sidestack(&["keeper", "--sockets", "many"]), 2, "many");
     let nobody = ["keeper", "--allow-user", "no such user"];
     assert_refused(&sidestack(&nobody), 125, "no such user");
+    let shut = ["keeper", "--listener", "99"];
+    assert_refused(&sidestack(&shut), 1, "descriptor 99");
 }
 
 #[test]

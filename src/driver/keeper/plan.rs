@@ -3,6 +3,7 @@
 use rustix::fd::{FromRawFd, OwnedFd, RawFd};
 
 use crate::sys::local;
+use crate::sys::wait::borrow;
 
 /// What the command line says.
 #[derive(Debug, Default)]
@@ -37,9 +38,12 @@ impl Plan {
                 b"sockets" => plan.sockets = Some(number().ok_or_else(unknown)? as usize),
                 b"listener" => {
                     let fd = number().and_then(|fd| RawFd::try_from(fd).ok());
-                    // SAFETY: the descriptor was opened for this process, which has no other use for
-                    // the number; if it is not open, each call on it says EBADF.
-                    plan.listener = Some(unsafe { OwnedFd::from_raw_fd(fd.ok_or_else(unknown)?) });
+                    let fd = fd.ok_or_else(unknown)?;
+                    rustix::io::fcntl_getfd(borrow(fd))
+                        .map_err(|_| format!("descriptor {fd}, to listen on, is not open"))?;
+                    // SAFETY: the descriptor is open, for this process, which has no other use for
+                    // the number.
+                    plan.listener = Some(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
                 _ if name.starts_with(b"SIDESTACK_") => {
                     plan.settings.push((name.to_vec(), value.to_vec()));
