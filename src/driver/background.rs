@@ -118,6 +118,7 @@ fn start() -> bool {
 /// What the thread does until the process ends or, in a forked child, until the engine is gone.
 fn run() {
     IS_BACKGROUND.set(true);
+    let mut seated_at = 0;
     while let Some(mut guard) = lock().and_then(estate::attend) {
         if let Some(relief) = guard.due_relief() {
             drop(guard);
@@ -126,12 +127,18 @@ fn run() {
         }
         let idle = guard.time.saturating_sub(guard.served_at);
         if guard.seat == Seat::Empty && u128::from(idle) * 2 >= guard.patrol_interval.as_nanos() {
-            guard.patrol_interval = PATROL;
+            seated_at = guard.time;
             guard.seat = Seat::Background;
             guard.settle_lagging();
         }
         match guard.seat {
-            Seat::Background => drive(guard),
+            Seat::Background => {
+                // Only for a program that is away for long: one that is soon back is disturbed.
+                if u128::from(guard.time.saturating_sub(seated_at)) > PATROL_MOST.as_nanos() {
+                    guard.patrol_interval = PATROL;
+                }
+                drive(guard);
+            }
             Seat::Empty => {
                 guard.patrolled = true;
                 guard.lengthen_patrol();

@@ -25,6 +25,7 @@ use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::table::{Holder, Tuple};
 use crate::stack::tcp::tcb::{Owner, State};
 use crate::stack::tcp::time_wait::TimeWaits;
+use crate::stack::tcp::timers::Timer;
 use crate::stack::tcp::{Config, Tcp, TcpOptions};
 use crate::stack::time::Instant;
 
@@ -195,13 +196,18 @@ impl Tcp {
             self.close(now, listener, pool);
         }
         for index in self.indices() {
-            let Some(tcb) = self.connections.get(index) else {
+            let Some(tcb) = self.connections.get_mut(index) else {
                 continue;
             };
+            // What peers have said since may be lost with the process, so they are asked at once.
+            if tcb.snd.flight() > 0 {
+                tcb.deadlines.arm(Timer::Retransmit, now);
+            }
+            let id = tcb.id;
             match (tcb.owner.get(), tcb.passed_unread) {
-                (Owner::User, false) => self.close(now, tcb.id, pool),
-                (Owner::User, true) => self.abort(now, tcb.id, pool),
-                _ => {}
+                (Owner::User, false) => self.close(now, id, pool),
+                (Owner::User, true) => self.abort(now, id, pool),
+                _ => self.settle(now, index, pool),
             }
         }
     }
