@@ -20,7 +20,7 @@ impl Ports {
             return None;
         }
         self.filtered = Some(now);
-        let (mut tcp_ports, mut udp_ports) = (PortSet::default(), PortSet::default());
+        let (mut tcp_ports, mut udp_ports) = (self.restored.clone(), PortSet::default());
         for (&(protocol, port), held) in &self.held {
             match protocol {
                 _ if held.ephemeral || !held.on_link => {}
@@ -43,6 +43,12 @@ impl Ports {
             tcp_ports,
             udp_ports,
         })
+    }
+
+    /// Admits TCP ports of what a dead process has left.
+    pub(super) fn admit_restored(&mut self, ports: impl Iterator<Item = u16>) {
+        ports.for_each(|port| self.restored.insert(port));
+        self.refilter();
     }
 
     /// Makes the next [`Ports::changed_filter`] give one, whatever has changed.

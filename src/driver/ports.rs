@@ -21,6 +21,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::lease::KernelAddress;
 use crate::control::lease::LeaseOptions;
 use crate::control::log;
+use crate::control::ports::PortSet;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 use crate::stack::sharing::Sharing;
@@ -122,6 +123,8 @@ pub struct Ports {
     pub(super) holders: HashMap<SocketId, Holder>,
     /// Uses of connections in TIME-WAIT, the oldest first: all wait equally long.
     pub(super) lingering: VecDeque<(SocketAddrV4, SocketAddrV4, Lease)>,
+    /// TCP ports of what a dead process has left; others hold them at the kernel.
+    pub(super) restored: PortSet,
     /// What the packet socket's filter was made from last.
     pub(super) filtered: Option<u64>,
     pub(super) changes: u64,
@@ -142,6 +145,7 @@ impl Ports {
             held: HashMap::new(),
             holders: HashMap::new(),
             lingering: VecDeque::new(),
+            restored: PortSet::default(),
             filtered: None,
             changes: 0,
             made: 0,

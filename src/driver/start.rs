@@ -204,8 +204,10 @@ pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<Engine, Str
     let (file, bytes) = region.into_parts();
     let memory = Memory::open(bytes)
         .map_err(|damage| format!("the memory file is not as it should be: {damage:?}"))?;
-    assemble(id, site, file, |config, now| {
+    let mut ports = Vec::new();
+    let mut engine = assemble(id, site, file, |config, now| {
         let (stack, found) = Stack::restore(config, memory, now);
+        ports.extend(found.ports());
         log::info(format_args!(
             "going on with {} connections, {} in TIME-WAIT; {} cannot be, {} are not readable",
             found.connections.len(),
@@ -214,7 +216,11 @@ pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<Engine, Str
             found.unreadable,
         ));
         stack
-    })
+    })?;
+    // The socket may have been succeeded by one with a ring, and admit nothing since.
+    engine.ports.admit_restored(ports.into_iter());
+    engine.refilter();
+    Ok(engine)
 }
 
 /// Where a stack is to work, and how.

@@ -2,7 +2,9 @@
 
 keeper.py stream ADDRESS PORT FILE MANY connects many times, and sends the file on each as often as it
                                         goes; says each time how much that was, and from which port
-keeper.py fill ADDRESS PORT FILE        sends until no more is taken; says how much; waits
+keeper.py fill ADDRESS PORT FILE [OWN]  sends until no more is taken; says how much; waits. With a port of its own:
+                                        once it was told there, by datagrams, that it is enough
+keeper.py flood ADDRESS PORT            sends more datagrams than a program receives without a ring, says that it is enough
 keeper.py hold ADDRESS PORT             connects and waits
 keeper.py first ADDRESS PORT            connects, closes first, and waits
 keeper.py listen PORT                   accepts, reads nothing, waits
@@ -78,6 +80,11 @@ match how:
                     continue
                 say(f"{port(connection.getsockname())} {sent[connection]}")
     case "fill":
+        if words[3:]:
+            listens = socket.socket(type=socket.SOCK_DGRAM)
+            listens.bind(("0.0.0.0", int(words[3])))
+            while listens.recv(10) != b"enough":
+                pass
         connection = connected(*words[:2])
         connection.settimeout(1)
         sent = 0
@@ -90,6 +97,13 @@ match how:
         except TimeoutError:
             say(f"{port(connection.getsockname())} {sent}")
         time.sleep(60)
+    case "flood":
+        sender = socket.socket(type=socket.SOCK_DGRAM)
+        for _ in range(10000):
+            sender.sendto(b"more", (words[0], int(words[1])))
+        for _ in range(100):
+            sender.sendto(b"enough", (words[0], int(words[1])))
+            time.sleep(0.05)
     case "hold":
         connection = connected(*words)
         say("connected")

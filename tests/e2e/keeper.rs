@@ -1,6 +1,7 @@
 //! Programs that are killed: the keeper goes on with their connections.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,17 @@ fn is_kept(lab: &Lab, program: &mut Running<'_>) {
             "no keeper is there for {}",
             program.pid()
         );
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until the program receives by a ring, which it maps.
+fn has_ring(program: &mut Running<'_>) {
+    let maps = format!("/proc/{}/maps", program.pid());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while preloading() && !fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("socket:[")) {
+        program.still_runs();
+        assert!(Instant::now() < deadline, "there is no ring");
         sleep(Duration::from_millis(10));
     }
 }
@@ -75,6 +87,27 @@ fn what_send_has_accepted_is_delivered() {
         assert_eq!(got, (sent[&port], "end".to_owned()));
     }
     lab.kernel_was_silent();
+}
+
+#[test]
+fn a_program_with_a_ring_is_followed_like_any_other() {
+    let lab = Lab::new();
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(&lab, 7000, &file, &go, 1);
+    let fill = keeper(&format!("fill {PEER} 7000 {file} 7002"));
+    let mut client = lab.sidestack(&fill).serving_udp(7002);
+    let flood = lab.peer(&keeper(&format!("flood {TEST} 7002"))).start();
+    client.prints("\n");
+    is_kept(&lab, &mut client);
+    has_ring(&mut client);
+    let sent = sent(&die(client));
+    drop(flood);
+    lab.file("go", "go");
+    assert_eq!(sent.len(), 1);
+    for (port, got) in counted(server) {
+        assert_eq!(got, (sent[&port], "end".to_owned()));
+    }
 }
 
 #[test]
