@@ -121,6 +121,30 @@ fn one_listener_serves_the_network_and_this_machine() {
     lab.kernel_was_silent();
 }
 
+/// Connects to HOST.
+const DIAL: &str = "import socket; c = socket.create_connection((\"HOST\", 7000), 20)";
+
+#[test]
+fn a_closed_listener_turns_this_machine_away_though_its_connections_live() {
+    let lab = Lab::new();
+    let script = |text: &str| format!("python3 -c '{}'", text.replace("{dial}", DIAL));
+    let server = script(
+        "import socket, time; l = socket.create_server((\"\", 7000)); c = l.accept()[0]; l.close(); \
+         c.send(b\"closed\"); time.sleep(60)",
+    );
+    let _server = lab.sidestack(&server).serving_tcp(7000);
+    let holder = script("{dial}; print(c.recv(6).decode(), flush=True); c.recv(1)");
+    let mut holder = lab.peer(&holder.replace("HOST", TEST)).start();
+    holder.prints("closed");
+    let asker = script("{dial}; c.recv(1)").replace("HOST", "127.0.0.1");
+    let said = lab.plain(&asker).run().stderr;
+    // The kernel would refuse; a lease has accepted by then.
+    assert!(
+        said.contains("ConnectionResetError") || said.contains("ConnectionRefusedError"),
+        "{said}"
+    );
+}
+
 #[test]
 fn an_address_of_its_own() {
     if !preloading() {
