@@ -146,6 +146,30 @@ fn a_closed_listener_turns_this_machine_away_though_its_connections_live() {
 }
 
 #[test]
+fn a_udp_socket_of_both_families_serves_the_network_and_this_machine() {
+    let lab = Lab::new();
+    let script = |text: &str| format!("python3 -c 'import socket; {text}'");
+    let server = script(
+        "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind((\"::\", 7000)); \
+         [s.sendto(*s.recvfrom(99)) for _ in range(4)]",
+    );
+    let _server = lab.sidestack(&server).serving_udp(7000);
+    let asker = script(
+        "c = socket.socket(type=socket.SOCK_DGRAM); c.settimeout(20); \
+         c.sendto(b\"whole\", (\"HOST\", 7000)); print(c.recv(99).decode())",
+    );
+    for _ in 0..2 {
+        let network = lab.peer(&asker.replace("HOST", TEST)).succeeds();
+        let local = lab.plain(&asker.replace("HOST", "127.0.0.1")).succeeds();
+        assert_eq!(
+            (network.stdout(), local.stdout()),
+            ("whole".into(), "whole".into())
+        );
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn an_address_of_its_own() {
     if !preloading() {
         return;
