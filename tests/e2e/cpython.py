@@ -20,8 +20,6 @@ LEFT_OUT = (
     "test_idna",
     # Measures milliseconds.
     "test_control_and_wait", "test_timeout",
-    # A signal that falls between two waits of a blocked call does not end it; see LD_PRELOAD.md, Signals.
-    "nterrupt", "SocketWriterTest",
     # Sleep long, for nothing that is not tested elsewhere.
     "test_poll2", "Unicode", "LineBuffered", "SmallBuffered", "OutsideTimeout",
 )

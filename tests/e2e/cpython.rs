@@ -24,7 +24,7 @@ fn its_tests_end_as_on_the_kernel() {
     if !preloading() {
         return;
     }
-    let (expected, actual) = thread::scope(|scope| {
+    let ((expected, _), (actual, said)) = thread::scope(|scope| {
         let kernel = scope.spawn(|| outcomes(Lab::with_plain_programs().plain(&command())));
         let ours = Lab::new();
         let actual = outcomes(
@@ -40,7 +40,7 @@ fn its_tests_end_as_on_the_kernel() {
         .filter(|(name, _)| !EXPLAINED.iter().any(|(explained, _)| explained == name))
         .map(|(name, kernel)| format!("{name}: {kernel}, ours: {:?}", actual.get(name)))
         .collect();
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(differences.is_empty(), "{}\n{said}", differences.join("\n"));
     assert_eq!(actual.len(), expected.len());
 }
 
@@ -50,12 +50,14 @@ fn command() -> String {
     format!("/usr/bin/python3 {} {MODULES}", script.display())
 }
 
-/// How each test ended, by its name.
-fn outcomes(program: Program<'_>) -> BTreeMap<String, String> {
-    let printed = program.within(300).succeeds().stdout();
+/// How each test ended, by its name, and why some failed.
+fn outcomes(program: Program<'_>) -> (BTreeMap<String, String>, String) {
+    let finished = program.within(300).succeeds();
+    let printed = finished.stdout();
     let line = |line: &str| {
         let (name, outcome) = line.split_once('\t')?;
         Some((name.to_owned(), outcome.to_owned()))
     };
-    printed.lines().filter_map(line).collect()
+    let outcomes = printed.lines().filter_map(line).collect();
+    (outcomes, finished.stderr)
 }
