@@ -70,6 +70,16 @@ fn counting<'lab>(lab: &'lab Lab, port: u16, file: &str, go: &str, many: usize) 
     lab.peer(&count).within(60).serving_tcp(port)
 }
 
+/// Kills the client; fails unless the server gets all that it has sent, and then the end.
+fn dies_and_delivers(lab: &Lab, client: Running<'_>, server: Running<'_>) {
+    let sent = sent(&die(client));
+    lab.file("go", "go");
+    assert_eq!(sent.len(), 1);
+    for (port, got) in counted(server) {
+        assert_eq!(got, (sent[&port], "end".to_owned()));
+    }
+}
+
 #[test]
 fn what_send_has_accepted_is_delivered() {
     let lab = Lab::new();
@@ -80,12 +90,7 @@ fn what_send_has_accepted_is_delivered() {
     let mut client = lab.sidestack(&fill).start();
     client.prints("\n");
     is_kept(&lab, &mut client);
-    let sent = sent(&die(client));
-    lab.file("go", "go");
-    assert_eq!(sent.len(), 1);
-    for (port, got) in counted(server) {
-        assert_eq!(got, (sent[&port], "end".to_owned()));
-    }
+    dies_and_delivers(&lab, client, server);
     lab.kernel_was_silent();
 }
 
@@ -101,24 +106,26 @@ fn a_program_with_a_ring_is_followed_like_any_other() {
     client.prints("\n");
     is_kept(&lab, &mut client);
     has_ring(&mut client);
-    let sent = sent(&die(client));
     drop(flood);
-    lab.file("go", "go");
-    assert_eq!(sent.len(), 1);
-    for (port, got) in counted(server) {
-        assert_eq!(got, (sent[&port], "end".to_owned()));
-    }
+    dies_and_delivers(&lab, client, server);
+    lab.kernel_was_silent();
+}
+
+/// Kills a server that has not read what a client has sent; the client.
+fn reader_dies(lab: &Lab) -> Running<'_> {
+    let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
+    let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
+    server.prints("accepted 1");
+    client.prints("connected");
+    is_kept(lab, &mut server);
+    die(server);
+    client
 }
 
 #[test]
 fn unread_data_makes_a_reset() {
     let lab = Lab::new();
-    let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
-    let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
-    server.prints("accepted 1");
-    client.prints("connected");
-    is_kept(&lab, &mut server);
-    die(server);
+    let client = reader_dies(&lab);
     assert!(client.finish().success().stdout().ends_with("reset"));
 }
 
@@ -150,12 +157,7 @@ fn a_server_can_be_started_again_at_once() {
     // That nobody serves there any more is the kernel's to say.
     let lab = Lab::with_plain_programs();
     for _ in 0..3 {
-        let mut server = lab.sidestack(&keeper("listen 7000")).serving_tcp(7000);
-        let mut client = lab.peer(&keeper(&format!("end {TEST} 7000"))).start();
-        server.prints("accepted 1");
-        client.prints("connected");
-        is_kept(&lab, &mut server);
-        die(server);
+        drop(reader_dies(&lab));
     }
     lab.peer(&keeper(&format!("refused {TEST} 7000")))
         .succeeds();
