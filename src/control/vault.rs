@@ -170,6 +170,11 @@ impl LeaseCopy {
         })
     }
 
+    /// The socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     /// Turns clients away that came from loopback.
     pub fn turn_away(&self) {
         while accept_with(&self.socket, SocketFlags::CLOEXEC).is_ok() {}

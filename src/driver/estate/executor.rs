@@ -20,6 +20,7 @@ use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::Engine;
 use crate::driver::interface;
+use crate::driver::orphans::Orphans;
 use crate::driver::seat::{Seat, poll_with_own};
 use crate::driver::start::{self, Site};
 use crate::memory::Region;
@@ -77,6 +78,7 @@ impl Estate {
 struct Executor {
     engine: Engine,
     leases: Leases,
+    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
@@ -99,15 +101,39 @@ impl Executor {
         }
         let now = engine.now();
         engine.stack.tcp_close_all(now);
-        engine.finish_pass();
-        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
-            share(&mut engine, copy.port);
-        }
-        Ok(Self {
+        let mut executor = Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
             engine,
             leases,
-        })
+            orphans: Orphans::default(),
+        };
+        executor.leave_ports();
+        executor.engine.finish_pass();
+        Ok(executor)
+    }
+
+    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
+    /// does not allow that for is held.
+    fn leave_ports(&mut self) {
+        let engine = &mut self.engine;
+        let interface = engine.interface_index();
+        for port in self.leases.ports() {
+            let copies = self.leases.copies(port);
+            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
+            let shared = copies.iter().any(|copy| copy.reuse_port);
+            match self.orphans.cover(&engine.stack, interface, port, &sockets) {
+                Ok(()) => give_back(engine, &mut self.leases, port),
+                Err(errno) => {
+                    log::info(format_args!(
+                        "port {port} cannot be given back at once: {}",
+                        words::of(errno)
+                    ));
+                    if shared {
+                        share(engine, port);
+                    }
+                }
+            }
+        }
     }
 
     fn carry_on(&mut self, keeper: RawFd) {
@@ -139,6 +165,7 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
+        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }
@@ -146,11 +173,17 @@ impl Executor {
         let peers = self.engine.time < self.patient_until;
         let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        for port in self.leases.release_all_but(&unfinished) {
-            share(&mut self.engine, port);
+        let ports = self.leases.ports();
+        for &port in ports.difference(&unfinished) {
+            give_back(&mut self.engine, &mut self.leases, port);
         }
         self.leases.chosen.is_empty()
     }
+}
+
+fn give_back(engine: &mut Engine, leases: &mut Leases, port: u16) {
+    leases.release(port);
+    share(engine, port);
 }
 
 /// The port may be another's besides: what belongs to no connection is not answered there.
@@ -202,16 +235,19 @@ impl Leases {
         }
     }
 
-    /// Gives back what is not `unfinished`; which ports that were.
-    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
-        let mut released = BTreeSet::new();
-        self.chosen.retain(|copy| {
-            let kept = unfinished.contains(&copy.port);
-            if !kept {
-                released.insert(copy.port);
-            }
-            kept
-        });
-        released
+    /// The ports that the program has chosen, and that were not given back.
+    fn ports(&self) -> BTreeSet<u16> {
+        self.chosen.iter().map(|copy| copy.port).collect()
+    }
+
+    /// What holds one of them.
+    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
+        let copies = self.chosen.iter();
+        copies.filter(|copy| copy.port == port).collect()
+    }
+
+    /// Gives one back.
+    fn release(&mut self, port: u16) {
+        self.chosen.retain(|copy| copy.port != port);
     }
 }
