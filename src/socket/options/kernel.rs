@@ -192,7 +192,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let on = number != 0;
     let size = usize::try_from(number).unwrap_or(0);
     match name {
-        libc::SO_PEEK_OFF => options.peek_offset = usize::try_from(number).ok(),
+        libc::SO_PEEK_OFF => options.peek_offset = number,
         libc::SO_NO_CHECK => options.no_check = on,
         libc::SO_DONTROUTE => options.on_link = on,
         libc::SO_MARK => options.mark = number.cast_unsigned(),

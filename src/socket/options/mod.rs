@@ -150,8 +150,8 @@ pub struct Options {
     pub mtu_discover: i32,
     /// IP_MINTTL; 0: none.
     pub min_ttl: u8,
-    /// SO_PEEK_OFF is in use; of a connection the pair has the offset.
-    pub peek_offset: Option<usize>,
+    /// SO_PEEK_OFF; negative: not in use. Of a connection the pair has the offset.
+    pub peek_offset: i32,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -206,7 +206,7 @@ impl Options {
             time_to_live: -1,
             service: 0,
             min_ttl: 0,
-            peek_offset: None,
+            peek_offset: -1,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -216,7 +216,7 @@ impl Options {
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
         let mut inherited = self.clone();
-        inherited.peek_offset = None;
+        inherited.peek_offset = -1;
         inherited.priority = 0;
         let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
         if inherited.said.iter().any(lost) {

@@ -260,7 +260,7 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
     let program = endpoint.ok_or(Errno::NOPROTOOPT)?.program;
     raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
-    state.options.peek_offset = usize::try_from(offset).ok();
+    state.options.peek_offset = offset;
     Ok(())
 }
 

@@ -19,9 +19,6 @@ use crate::stack::wire::tcp::Flags;
 
 /// Linux's TCP_TIMEWAIT_LEN: twice a maximum segment lifetime of 30 seconds.
 const LENGTH: Duration = Duration::from_secs(60);
-/// How long after its end a connection's addresses may be used again from this side, with
-/// timestamps to tell old from new (as Linux's tcp_tw_reuse).
-const REUSE_AFTER: Duration = Duration::from_secs(1);
 /// How far a successor's ISN lies beyond: more than any unscaled window.
 const ISN_STEP: u32 = 65_535 + 2;
 
@@ -39,7 +36,6 @@ pub(super) struct Remains {
     window: u16,
     tos: u8,
     _unused: [u8; 5],
-    since: Instant,
     expires: Instant,
     /// When it last answered.
     answered: Maybe<Instant>,
@@ -192,7 +188,6 @@ impl TimeWaits {
                 window,
                 timestamping: tcb.timestamping,
                 tos: tcb.options.tos,
-                since: now,
                 expires,
                 answered: Maybe::NONE,
                 _unused: [0; 5],
@@ -221,11 +216,13 @@ impl TimeWaits {
         }
     }
 
-    /// Whether this side may open a successor; gives the least initial sequence number.
-    pub(super) fn reusable(&self, now: Instant, index: u32) -> Option<Seq> {
+    /// Whether this side may open a successor; gives the least initial sequence number. As on Linux it
+    /// may at once, if there are timestamps to tell old from new: whoever asks has chosen the port.
+    /// (Ports that are chosen for him are not taken before the remains are gone.)
+    pub(super) fn reusable(&self, index: u32) -> Option<Seq> {
         let remains = self.records.get(index)?;
-        let ripe = remains.timestamping.enabled && now.since(remains.since) > REUSE_AFTER;
-        ripe.then_some(remains.snd_nxt + ISN_STEP)
+        let tells = remains.timestamping.enabled;
+        tells.then_some(remains.snd_nxt + ISN_STEP)
     }
 
     /// When the first may go. Cheap, and early if it had to wait anew.
