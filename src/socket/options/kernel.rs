@@ -68,6 +68,15 @@ pub(super) fn get(
     raw::getsockopt(kernel.as_raw_fd(), level, name, room)
 }
 
+/// Whether the program has the right to say `option`, in a control message, too. EPERM.
+pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), Errno> {
+    if !needs_right(option, value) {
+        return Ok(());
+    }
+    let kernel = kernel_socket(socket)?;
+    raw::setsockopt(kernel.as_raw_fd(), option.0, option.1, value)
+}
+
 /// Whether the option may be set at this stage, which the kernel socket that judges has not reached.
 /// EINVAL, EPERM.
 pub(super) fn check_stage((level, name): (i32, i32), stage: Stage) -> Result<(), Errno> {

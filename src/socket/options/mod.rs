@@ -22,6 +22,7 @@ mod set_tcp;
 mod stamping;
 
 pub use get::{get, get_in, take_error};
+pub use kernel::permit;
 pub use set::{set, set_in};
 pub use stamping::Stamping;
 
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use super::Kind;
 use crate::stack::tcp::{Congestion, TcpOptions};
+use crate::stack::transmit::Treatment;
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::sys::raw;
 
@@ -292,6 +294,7 @@ impl Options {
             min_ttl: self.min_ttl,
             ttl: self.ttl(),
             tos: self.service,
+            treatment: self.treatment(),
         }
     }
 
@@ -302,6 +305,7 @@ impl Options {
             send_buffer: self.send_buffer.map(|set| 2 * set),
             ttl: self.ttl(),
             tos: self.service,
+            treatment: self.treatment(),
             broadcast: self.broadcast,
             reuse_port: self.reuse_port,
             path_mtu_discovery: match self.mtu_discover {
@@ -325,7 +329,24 @@ impl Options {
         stamped && self.kind == Kind::Datagram
     }
 
+    fn treatment(&self) -> Treatment {
+        Treatment {
+            mark: self.mark,
+            priority: self.priority.cast_unsigned(),
+        }
+    }
+
     fn ttl(&self) -> u8 {
         u8::try_from(self.time_to_live).unwrap_or(64)
+    }
+}
+
+/// What SO_PRIORITY becomes by a type of service (tc-prio(8)): its throughput and delay bits say.
+pub fn priority(service: u8) -> i32 {
+    match service >> 3 & 3 {
+        0 => 0,
+        1 => 2,
+        2 => 6,
+        _ => 4,
     }
 }

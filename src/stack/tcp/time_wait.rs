@@ -14,6 +14,7 @@ use super::timestamping::Timestamping;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::records::{Area, Place, Record, Records};
 use crate::stack::time::Instant;
+use crate::stack::transmit::Treatment;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;
 
@@ -33,6 +34,7 @@ pub(super) struct Remains {
     snd_nxt: Seq,
     rcv_nxt: Seq,
     timestamping: Timestamping,
+    treatment: Treatment,
     window: u16,
     tos: u8,
     _unused: [u8; 5],
@@ -123,6 +125,7 @@ impl Remains {
         reply.repr.window = self.window;
         reply.repr.options.timestamps = self.timestamping.option(now);
         reply.tos = self.tos;
+        reply.treatment = self.treatment;
         reply
     }
 }
@@ -188,6 +191,7 @@ impl TimeWaits {
                 window,
                 timestamping: tcb.timestamping,
                 tos: tcb.options.tos,
+                treatment: tcb.options.treatment,
                 expires,
                 answered: Maybe::NONE,
                 _unused: [0; 5],
