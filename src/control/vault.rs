@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with, getsockname};
+use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
 
 use super::lease::Lease;
 use crate::sys::option;
@@ -173,6 +173,12 @@ impl LeaseCopy {
     /// The socket.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Gives the port back, whoever else may have a copy still.
+    pub fn give_back(self) {
+        // One that does not listen is not connected, either.
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     /// Turns clients away that came from loopback.

@@ -248,6 +248,7 @@ impl Leases {
 
     /// Gives one back.
     fn release(&mut self, port: u16) {
-        self.chosen.retain(|copy| copy.port != port);
+        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
+        gone.for_each(LeaseCopy::give_back);
     }
 }
