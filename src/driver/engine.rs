@@ -11,7 +11,7 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
-use super::orphans::Others;
+use super::orphans::{Others, TOKEN_ORPHANS};
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
@@ -40,8 +40,6 @@ pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
 /// A group's token: this plus protocol and port.
 pub(super) const TOKEN_GROUP: u64 = TOKEN_WAKE + (1 << 36);
-/// The token of those who have connections on a port: this plus the port.
-pub(super) const TOKEN_ORPHANS: u64 = TOKEN_WAKE + (1 << 38);
 /// A lifeline's token: this plus its fork's number.
 pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 /// A lease's token: this plus protocol and port.
@@ -488,9 +486,7 @@ impl Engine {
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
-            orphans if orphans >= TOKEN_ORPHANS => {
-                self.serve_orphans((orphans - TOKEN_ORPHANS) as u16)
-            }
+            orphans if orphans >= TOKEN_ORPHANS => self.serve_orphans(orphans - TOKEN_ORPHANS),
             group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {

@@ -21,11 +21,14 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 
 use super::Engine;
-use super::engine::TOKEN_ORPHANS;
+use super::engine::TOKEN_WAKE;
 use crate::control::stand_in::{Ends, StandIn, stand_in};
 use crate::stack::Stack;
 use crate::sys::local::{self, Sort};
 use crate::sys::pair;
+
+/// The tokens of other processes' names: this plus the port. (See those of the engine's.)
+pub(super) const TOKEN_ORPHANS: u64 = TOKEN_WAKE + (1 << 38);
 
 /// Processes that may have orphans on a port at a time.
 const MOST: u32 = 4;
@@ -145,7 +148,8 @@ impl Engine {
     }
 
     /// Some of another process's orphans are gone.
-    pub(super) fn serve_orphans(&mut self, port: u16) {
+    pub(super) fn serve_orphans(&mut self, token: u64) {
+        let port = token as u16;
         let Some(lines) = self.others.0.get_mut(&port) else {
             return;
         };

@@ -9,8 +9,8 @@
 //! 2. While lists differ, two stacks may take the same SYN, or none. Then the SYN comes again; or the
 //!    peer goes on with one of the two, and the other, whose handshake is not the one that is
 //!    completed, gives up without a word.
-//! 3. What no connection here has is not answered while others share the port, or have connections
-//!    there that go on without a socket: it may be theirs.
+//! 3. What no connection here has is not answered once others have shared the port, whose connections
+//!    may go on without a socket, or where such go on from before: it may be theirs.
 
 use core::hash::{BuildHasher, Hasher};
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -84,6 +84,8 @@ impl Sharing {
 #[derive(Debug, Default)]
 pub(super) struct SharedPorts {
     ports: HashMap<(Protocol, u16), Sharing>,
+    /// TCP ports on which others had sockets, too.
+    met: BTreeSet<u16>,
     /// TCP ports on which others have connections, but take no new ones.
     left: BTreeSet<u16>,
     /// Every port is.
@@ -98,8 +100,9 @@ impl SharedPorts {
 
     /// Whether this stack answers for what is nobody's on the port.
     pub(super) fn answers(&self, protocol: Protocol, port: u16) -> bool {
-        let left = protocol == Protocol::Tcp && self.left.contains(&port);
-        !self.all && !left && self.get(protocol, port).is_none_or(Sharing::is_alone)
+        let theirs =
+            protocol == Protocol::Tcp && (self.left.contains(&port) || self.met.contains(&port));
+        !self.all && !theirs && self.get(protocol, port).is_none_or(Sharing::is_alone)
     }
 
     /// Whether what begins between the two ends is this stack's.
@@ -115,12 +118,19 @@ impl SharedPorts {
 
     pub(super) fn forget(&mut self, protocol: Protocol, port: u16) {
         self.ports.remove(&(protocol, port));
+        if protocol == Protocol::Tcp {
+            self.met.remove(&port);
+        }
     }
 }
 
 impl Stack {
     /// Takes in with whom a port is shared.
     pub fn share_port(&mut self, protocol: Protocol, port: u16, sharing: Sharing) {
+        let others = sharing.sockets.iter().any(|shared| !shared.ours);
+        if others && protocol == Protocol::Tcp {
+            self.shared_ports.met.insert(port);
+        }
         self.shared_ports.ports.insert((protocol, port), sharing);
     }
 

@@ -124,6 +124,23 @@ fn connections_that_others_have_left_on_a_port_are_not_reset() {
     assert_eq!(host.sent().len(), 1);
 }
 
+#[test]
+fn who_has_shared_a_port_resets_nobody_there() {
+    let mut host = group(&[ANY, ANY]).swap_remove(0);
+    listen(&mut host, at(ANY, PORT));
+    let alone = vec![Shared {
+        local: ANY,
+        ours: true,
+    }];
+    host.stack
+        .share_port(Protocol::Tcp, PORT, Sharing::new(&KEY, alone));
+    // A connection of the other's may go on without him.
+    host.receive(&from_peer(1000, Flags::ACK, 5001, 77));
+    assert!(host.sent().is_empty());
+    host.receive(&from_peer(1000, Flags::SYN, 5000, 0));
+    assert_eq!(host.sent().len(), 1);
+}
+
 /// Where lists differ two stacks may answer a SYN. The peer completes one of the handshakes.
 #[test]
 fn the_one_that_was_too_many_gives_up_without_a_word() {
