@@ -28,6 +28,27 @@ static void icmp(void)
 	}
 }
 
+/* From the same port to the same peer, while the last connection is in TIME-WAIT. */
+static void in_time_wait(long listener)
+{
+	struct sockaddr_in a = address(PEER, 7000);
+	int fd, h;
+	char b[4];
+
+	for (int round = 0; round < 3; round++) {
+		fd = tcp();
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		bound(fd, TEST, 5001);
+		say("round %d: %s", round, ok(connect(fd, SA(a), sizeof a)));
+		h = peer("accept %ld", listener);
+		shutdown(fd, SHUT_WR);
+		say("  the peer hears %s", peer_says("ending %d", h));
+		peer("close %d", h);
+		say("  recv: %s", result(recv(fd, b, sizeof b, 0)));
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	long listener = peer("listen 7000 5");
@@ -75,4 +96,7 @@ int main(void)
 	say("bad pointer: %s", ok(connect(fd, bad_pointer, 16)));
 	say("not a descriptor: %s", ok(connect(999, SA(a), sizeof a)));
 	say("connect at last: %s", ok(connect(fd, SA(a), sizeof a)));
+	close(fd);
+	peer("close %ld", peer("accept %ld", listener));
+	in_time_wait(listener);
 }

@@ -123,7 +123,7 @@ static void peek_offset_of_datagrams(void)
 		say("recv: %s", result(recv(fd, b, sizeof b, 0)));
 		say("offset %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
 	}
-	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, -1);
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, -2);
 	say_peek("off", fd, 64);
 	close(fd);
 	peer("close %d", from);

@@ -37,7 +37,7 @@ unsafe fn send_message(
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own message.
     let control = unsafe { bytes(message.msg_control, message.msg_controllen) }?;
-    let asked = match datagram::check(control, socket.kind, socket.family) {
+    let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
         // As on Linux, whether there is a peer at all is asked first.
         Err(errno) => {

@@ -14,7 +14,7 @@ use super::lifeline::Lifelines;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
-use super::start::{checksum, offload};
+use super::start::{checksum, offload, treatment};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
 use crate::link::{Frame, Link};
@@ -411,11 +411,7 @@ impl Engine {
                 *slice = self.stack.bytes(*span);
             }
         }
-        let mut frames = [Frame {
-            header: &[],
-            payload: &[],
-            offload: None,
-        }; BATCH];
+        let mut frames = [Frame::default(); BATCH];
         for ((frame, payload), transmit) in
             frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
         {
@@ -423,6 +419,7 @@ impl Engine {
                 header: &transmit.header[..transmit.header_len],
                 payload: &payload[..transmit.spans.as_slice().len()],
                 offload: transmit.offload.map(offload),
+                treatment: treatment(transmit.treatment),
             };
         }
         let mut sent = 0;
@@ -457,6 +454,7 @@ impl Engine {
             header: &transmit.header[..transmit.header_len],
             payload: &payload[..spans.len()],
             offload: transmit.offload.map(offload),
+            treatment: treatment(transmit.treatment),
         };
         matches!(self.link.transmit(&[frame]), Ok(1))
     }

@@ -1,15 +1,16 @@
 //! The interface that is driven, and the link through it; or none.
 
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 use super::refusal::{Obstacle, explain_packet_socket};
 use crate::control::filter::FilterSpec;
 use crate::control::log;
-use crate::control::mirror::{Facts, Interface, Mirror};
+use crate::control::mirror::{Facts, Interface, Mirror, MirrorError};
 use crate::control::ports::PortSet;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::link::{Capture, Impair, Impairments, Link, Nothing, PacketSocket};
-use crate::sys::words;
+use crate::sys::{packet, words};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
 pub(super) const FILTER_MAX: usize = 4096;
@@ -36,7 +37,8 @@ pub(super) fn open(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>)
 
 /// What there is to know of the interface, and the link through it.
 fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), Obstacle> {
-    let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
+    let named = settings.interface.as_deref();
+    let mirror = Mirror::open(named).map_err(|error| no_interface(&error, named.is_some()))?;
     let Interface {
         name, up, loopback, ..
     } = &mirror.facts().interface;
@@ -53,6 +55,14 @@ fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), Obs
     }
     let link = open_link(settings, mirror.facts())?;
     Ok((mirror, link))
+}
+
+/// That none can be chosen does not matter to who may not drive one: a keeper drives its own.
+fn no_interface(error: &MirrorError, named: bool) -> Obstacle {
+    match packet::open() {
+        Err(errno @ (Errno::PERM | Errno::ACCESS)) if !named => explain_packet_socket(errno, ""),
+        _ => error.to_string().into(),
+    }
 }
 
 fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, Obstacle> {

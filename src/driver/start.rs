@@ -410,6 +410,14 @@ pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload
     }
 }
 
+/// What goes with a frame, as the link names it.
+pub(super) const fn treatment(treatment: stack::transmit::Treatment) -> crate::link::Treatment {
+    crate::link::Treatment {
+        mark: treatment.mark,
+        priority: treatment.priority,
+    }
+}
+
 /// The link's checksum verdict as the stack names it.
 pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::ethernet::Checksum {
     match checksum {

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::impairments::Impairments;
-use super::{Checksum, Frame, Link, Offload, Received, Statistics};
+use super::{Checksum, Frame, Link, Offload, Received, Statistics, Treatment};
 
 /// Bytes that wait in one direction, at most.
 const MAX_BYTES: usize = 32 << 20;
@@ -41,7 +41,7 @@ const RETRY: u64 = 1_000_000;
 pub struct Impair<L> {
     inner: L,
     inbound: Direction<Arrived>,
-    outbound: Direction<Option<Offload>>,
+    outbound: Direction<Departing>,
     now: u64,
     /// When to try again, after the link below was full.
     retry: Option<u64>,
@@ -85,7 +85,8 @@ impl<L: Link> Impair<L> {
             let frame = Frame {
                 header: &waiting.bytes,
                 payload: &[],
-                offload: waiting.facts,
+                offload: waiting.facts.0,
+                treatment: waiting.facts.1,
             };
             match self.inner.transmit(&[frame]) {
                 Ok(0) => {
@@ -146,9 +147,9 @@ impl<L: Link> Link for Impair<L> {
                 frame.copy_to(&mut bytes);
                 bytes
             };
-            let (length, offload) = (frame.total_len(), frame.offload);
+            let (length, beside) = (frame.total_len(), (frame.offload, frame.treatment));
             self.outbound
-                .offer(self.now, length, offload, copy, corrupt_outbound);
+                .offer(self.now, length, beside, copy, corrupt_outbound);
         }
         self.transmitted += frames.len() as u64;
         self.release();
@@ -201,6 +202,9 @@ impl<L: Link> Link for Impair<L> {
         }
     }
 }
+
+/// What an outbound frame has beside its bytes.
+type Departing = (Option<Offload>, Treatment);
 
 /// One direction: what becomes of its frames, and those that wait.
 #[derive(Debug)]
@@ -374,8 +378,8 @@ fn corrupt_inbound(random: &mut Rng, bytes: &mut [u8], arrived: Arrived) -> Opti
 fn corrupt_outbound(
     random: &mut Rng,
     bytes: &mut [u8],
-    offload: Option<Offload>,
-) -> Option<Option<Offload>> {
+    (offload, treatment): Departing,
+) -> Option<Departing> {
     if let Some(offload) = offload {
         if offload.gso.is_some() {
             return None;
@@ -383,7 +387,7 @@ fn corrupt_outbound(
         complete_checksum(bytes, offload)?;
     }
     flip_bit(random, bytes);
-    Some(None)
+    Some((None, treatment))
 }
 
 fn flip_bit(random: &mut Rng, bytes: &mut [u8]) {

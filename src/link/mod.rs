@@ -84,6 +84,15 @@ pub struct Gso {
     pub header_len: u16,
 }
 
+/// What an outbound frame carries for this host's own filters and queues (SO_MARK, SO_PRIORITY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Treatment {
+    /// What nftables and tc(8) call its mark.
+    pub mark: u32,
+    /// Its class.
+    pub priority: u32,
+}
+
 /// An outbound frame: its header, and its payload where it lies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Frame<'a> {
@@ -93,6 +102,8 @@ pub struct Frame<'a> {
     pub payload: &'a [&'a [u8]],
     /// What the link has to finish; `None`: the frame is whole.
     pub offload: Option<Offload>,
+    /// What it carries beside its bytes.
+    pub treatment: Treatment,
 }
 
 impl Frame<'_> {

@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno, IoSlice, IoSliceMut};
 use rustix::net::{self, MMsgHdr, SendAncillaryBuffer, SendFlags, sockopt};
 
-use super::{Checksum, Frame, Link, MAX_SLICES, Offload, Received, Statistics};
+use super::{Checksum, Frame, Link, MAX_SLICES, Offload, Received, Statistics, Treatment};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::packet::{self, VnetHeader};
 use crate::sys::ring::{self, Ring, Slot};
@@ -22,6 +22,9 @@ const TRANSMIT_QUEUE: usize = 2 << 20;
 /// Frames to a system call. More gains nothing measurable.
 const BATCH: usize = 32;
 
+/// The highest priority that anybody may have (socket(7)).
+const FREE_PRIORITY: u32 = 6;
+
 /// Unusable frames skipped in one call of `receive` before it gives the driver a turn.
 const MAX_SKIPPED: u32 = 64;
 
@@ -34,6 +37,26 @@ enum Place {
     Buffer(usize),
     /// In the ring.
     Ring,
+}
+
+/// What the kernel does not let frames carry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    /// What takes a right: a mark, and a priority above [`FREE_PRIORITY`].
+    privileged: bool,
+    /// Any priority.
+    priority: bool,
+}
+
+impl Refused {
+    fn leave_of(self, treatment: Treatment) -> Treatment {
+        let Treatment { mark, priority } = treatment;
+        let refused = self.priority || self.privileged && priority > FREE_PRIORITY;
+        Treatment {
+            mark: if self.privileged { 0 } else { mark },
+            priority: if refused { 0 } else { priority },
+        }
+    }
 }
 
 /// A raw packet socket with offloads, bound to one interface.
@@ -53,6 +76,7 @@ pub struct PacketSocket {
     statistics: Statistics,
     /// Arrivals are stamped.
     stamps: bool,
+    refused: Refused,
 }
 
 impl PacketSocket {
@@ -89,6 +113,7 @@ impl PacketSocket {
             left: false,
             statistics: Statistics::default(),
             stamps: false,
+            refused: Refused::default(),
         }
     }
 
@@ -176,6 +201,22 @@ impl PacketSocket {
         io::writev(&self.fd, &slices).map(|_| 1)
     }
 
+    /// One frame that carries something beside its bytes, as far as the kernel lets it.
+    fn transmit_treated(&mut self, frame: &Frame<'_>) -> Result<usize, Errno> {
+        let vnet = vnet_header(frame.offload);
+        let slices = gather(&vnet, frame)?;
+        loop {
+            let Treatment { mark, priority } = self.refused.leave_of(frame.treatment);
+            match packet::send(self.fd.as_fd(), &slices, mark, priority) {
+                // The program has given up the right it had when it set them.
+                Err(Errno::PERM) if !self.refused.privileged => self.refused.privileged = true,
+                // Before Linux 6.14.
+                Err(Errno::INVAL) if priority != 0 => self.refused.priority = true,
+                result => return result.map(|()| 1),
+            }
+        }
+    }
+
     /// Up to [`BATCH`] frames.
     fn transmit_batch(&self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
         let headers: ArrayVec<_, BATCH> = frames
@@ -239,9 +280,11 @@ impl Link for PacketSocket {
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
         let mut taken = 0;
         while let Some(rest) = frames.get(taken..).filter(|rest| !rest.is_empty()) {
-            let result = match rest {
-                [frame] => self.transmit_one(frame),
-                _ => self.transmit_batch(rest),
+            let is_plain = |frame: &&Frame<'_>| frame.treatment == Treatment::default();
+            let result = match (rest, rest.iter().take_while(is_plain).count()) {
+                ([frame, ..], 0) => self.transmit_treated(frame),
+                ([frame, ..], 1) => self.transmit_one(frame),
+                (_, plain) => self.transmit_batch(&rest[..plain]),
             };
             match result {
                 Ok(count) => taken += count,

@@ -32,7 +32,7 @@ pub fn receive(
     };
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
-    let onward = state.options.peek_offset.is_some();
+    let onward = state.options.peek_offset >= 0;
     let inline = state.options.urgent_inline;
     drop(state);
     if flags & libc::MSG_OOB != 0 && flags & libc::MSG_ERRQUEUE == 0 {

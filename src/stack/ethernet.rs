@@ -10,7 +10,7 @@ use super::outbox::Frame;
 use super::segments::Segment;
 use super::sink::Sink;
 use super::time::Instant;
-use super::transmit::Transmit;
+use super::transmit::{Transmit, Treatment};
 use super::wire::{arp, ethernet};
 
 /// Who vouches for the transport checksum of a frame.
@@ -158,6 +158,7 @@ impl Stack {
         out.header_len = frame.header_len;
         out.spans.clear();
         out.offload = None;
+        out.treatment = Treatment::default();
     }
 
     /// Sends `frame`, complete but for its Ethernet header, to `next_hop`: at once, or when that

@@ -12,7 +12,7 @@ use super::ids::SocketId;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::sendings::Stamped;
-use super::transmit::{HEADER_MAX, Offload, Transmit};
+use super::transmit::{HEADER_MAX, Offload, Transmit, Treatment};
 
 /// The most bytes that may wait.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -25,6 +25,7 @@ pub(crate) struct Frame {
     pub(crate) header: [u8; HEADER_MAX],
     pub(crate) header_len: usize,
     pub(crate) offload: Option<Offload>,
+    pub(crate) treatment: Treatment,
     /// Whose send buffer the frame counts against.
     pub(crate) owner: Option<Owner>,
     /// Of which is to be told when it leaves.
@@ -51,6 +52,7 @@ impl Frame {
             header: [0; HEADER_MAX],
             header_len,
             offload: None,
+            treatment: Treatment::default(),
             owner: None,
             stamped: None,
         }
@@ -107,6 +109,7 @@ impl Outbox {
         out.header = frame.header;
         out.header_len = frame.header_len;
         out.offload = frame.offload;
+        out.treatment = frame.treatment;
         out.spans.clear();
         self.payloads
             .spans(pool, self.polled, payload_len, |span| out.spans.push(span));

@@ -157,6 +157,7 @@ impl Stack {
                 header: out.header,
                 header_len: out.header_len,
                 offload: out.offload,
+                treatment: out.treatment,
                 owner: None,
                 stamped: None,
             },
@@ -197,6 +198,7 @@ fn write_segment(segment: &SegmentOut, out: &mut Transmit) {
     let pseudo = Sum::pseudo_header(source, destination, ipv4::TCP, len);
     transport[tcp::CHECKSUM].copy_from_slice(&pseudo.folded().to_be_bytes());
     out.header_len = TRANSPORT + header_len;
+    out.treatment = segment.treatment;
     out.spans.clear();
     for &span in segment.spans() {
         out.spans.push(span);

@@ -1,5 +1,7 @@
 //! A frame on its way out, as the driver gives it to the link.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::Stack;
 use super::ipv4::TRANSPORT;
 use super::pool::Span;
@@ -65,6 +67,18 @@ pub struct Gso {
     pub header_len: u16,
 }
 
+/// What goes with a frame beside its bytes, for the sending host's own filters and queues (socket(7)).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Treatment {
+    /// SO_MARK.
+    pub mark: u32,
+    /// SO_PRIORITY.
+    pub priority: u32,
+}
+
 /// One frame to send. The driver has one and reuses it, so no frame is allocated.
 ///
 /// The spans are valid until the next call of the stack that is not `poll_*` or `bytes`: several
@@ -79,6 +93,8 @@ pub struct Transmit {
     pub spans: Spans,
     /// What is left to the link; none: the frame is complete.
     pub offload: Option<Offload>,
+    /// What goes with it.
+    pub treatment: Treatment,
 }
 
 impl Default for Transmit {
@@ -88,6 +104,7 @@ impl Default for Transmit {
             header_len: 0,
             spans: Spans::default(),
             offload: None,
+            treatment: Treatment::default(),
         }
     }
 }

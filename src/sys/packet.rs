@@ -1,9 +1,10 @@
 //! AF_PACKET system calls (packet(7)) and the virtio-net header that carries offloads.
 
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 
+use arrayvec::ArrayVec;
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice};
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
@@ -175,6 +176,59 @@ unsafe impl SocketAddrArg for LinkLayerAddress {
         let length = size_of::<libc::sockaddr_ll>() as SocketAddrLen;
         f((&raw const address).cast(), length)
     }
+}
+
+/// One control message of four bytes, in the place of two words.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Control {
+    header: libc::cmsghdr,
+    value: u32,
+    _padding: u32,
+}
+
+impl Control {
+    fn new(name: i32, value: u32) -> Self {
+        Self {
+            header: libc::cmsghdr {
+                cmsg_len: offset_of!(Self, value) + size_of::<u32>(),
+                cmsg_level: libc::SOL_SOCKET,
+                cmsg_type: name,
+            },
+            value,
+            _padding: 0,
+        }
+    }
+}
+
+/// Sends one frame with a mark and a priority, where these are not zero, without waiting.
+///
+/// # Errors
+/// EPERM: the process may not set these. EINVAL: the kernel takes no priority with a frame (before
+/// Linux 6.14). What sendmsg(2) says.
+pub fn send(
+    fd: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+    mark: u32,
+    priority: u32,
+) -> Result<(), Errno> {
+    let asked = [(libc::SO_MARK, mark), (libc::SO_PRIORITY, priority)];
+    let mut controls = ArrayVec::<Control, 2>::new();
+    for (name, value) in asked.into_iter().filter(|asked| asked.1 != 0) {
+        controls.push(Control::new(name, value));
+    }
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len();
+    message.msg_control = controls.as_mut_ptr().cast();
+    message.msg_controllen = controls.len() * size_of::<Control>();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: IoSlice has the layout of iovec. The kernel reads `message`, `slices`, what these describe
+    // and `controls`, all of which live across the call.
+    let sent = unsafe { syscall!(Sysno::sendmsg, fd.as_raw_fd(), &raw const message, flags) };
+    sent.map(drop)
+        .map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
 }
 
 /// SIOCGSTAMPNS of linux/sockios.h.

@@ -99,6 +99,25 @@ fn servers_are_served() {
 }
 
 #[test]
+fn the_interface_is_the_keepers_to_choose() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(KIB);
+    let _keeper = keeper(&lab, "");
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    // None stands out any more.
+    lab.plain("ip link add other0 up type veth peer name other1")
+        .succeeds();
+    lab.plain("ip route del default").succeeds();
+    let url = format!("http://{PEER}/{}", file.name);
+    let fetch = of(&lab, ADMITTED, &format!("curl -sS {url}"));
+    assert_eq!(fetch.sha256(), file.sha256);
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn redis_is_served() {
     if !preloading() {
         return;

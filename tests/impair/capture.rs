@@ -55,6 +55,7 @@ fn frame(bytes: &[u8]) -> Frame<'_> {
         header: bytes,
         payload: &[],
         offload: None,
+        ..Frame::default()
     }
 }
 
@@ -72,6 +73,7 @@ fn both_directions_are_written_at_the_end_of_a_pass() {
         header: &[2; 54],
         payload: &[&[3; 1000], &[4; 1]],
         offload: None,
+        ..Frame::default()
     };
     // Only what was taken is captured.
     assert_eq!(link.transmit(&[parts, frame(&[9; 60])]), Ok(1));

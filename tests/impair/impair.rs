@@ -25,6 +25,7 @@ fn transmit(link: &mut Impair<Wire>, bytes: &[u8], offload: Option<Offload>) {
         header: bytes,
         payload: &[],
         offload,
+        ..Frame::default()
     };
     assert_eq!(link.transmit(&[frame]), Ok(1));
 }

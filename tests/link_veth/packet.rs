@@ -72,6 +72,7 @@ pub fn whole(header: &[u8]) -> Frame<'_> {
         header,
         payload: &[],
         offload: None,
+        ..Frame::default()
     }
 }
 
@@ -122,6 +123,7 @@ fn frames_reach_the_kernel_of_the_peer() {
             header: &frame[..34],
             payload,
             offload: None,
+            ..Frame::default()
         })
         .collect();
     assert_eq!(sockets.left.transmit(&batch[..1]), Ok(1));
@@ -152,6 +154,7 @@ fn super_packets_arrive_whole_and_trusted() {
                 header_len: 54,
             }),
         }),
+        ..Frame::default()
     };
     assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
     let mut buffer = vec![0; RECEIVE_BUFFER];
@@ -182,6 +185,7 @@ fn a_device_without_offloads_gets_segments_with_checksums() {
                 header_len: 54,
             }),
         }),
+        ..Frame::default()
     };
     assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
     let mut buffer = vec![0; RECEIVE_BUFFER];
@@ -301,6 +305,7 @@ fn errors_of_the_interface() {
         header: &small,
         payload: &slices,
         offload: None,
+        ..Frame::default()
     };
     assert_eq!(sockets.left.transmit(&[scattered]), Err(Errno::INVAL));
 

@@ -56,6 +56,7 @@ fn send_long(sockets: &mut Sockets, byte: u8, len: usize) {
                 header_len: 54,
             }),
         }),
+        ..Frame::default()
     };
     assert_eq!(sockets.left.transmit(&[frame]), Ok(1));
 }

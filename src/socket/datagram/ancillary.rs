@@ -5,7 +5,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use crate::driver::{self, Arrived};
-use crate::socket::options::{Ancillary, Options, Stamp};
+use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
 
 /// Bytes of a `struct cmsghdr`.
@@ -183,6 +183,10 @@ pub struct Asked {
     pub ttl: Option<u8>,
     /// IP_TOS.
     pub tos: Option<u8>,
+    /// SO_MARK.
+    pub mark: Option<u32>,
+    /// SO_PRIORITY, which IP_TOS sets, too.
+    pub priority: Option<u32>,
     /// IP_PKTINFO: the address to send from.
     pub source: Option<Ipv4Addr>,
     /// IP_PKTINFO: the interface to send by; 0: any.
@@ -194,7 +198,9 @@ pub struct Asked {
 }
 
 /// Reads the control messages of sendmsg(2). EINVAL: one is malformed, out of range or unknown.
-pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno> {
+///
+/// EPERM: one takes a right.
+pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
     let mut asked = Asked::default();
     let mut rest = control;
     while let Some(header) = rest.first_chunk::<HEADER>() {
@@ -220,10 +226,10 @@ pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno>
         let level = i32::from_ne_bytes([v0, v1, v2, v3]);
         let name = i32::from_ne_bytes([t0, t1, t2, t3]);
         let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
-        match (level, kind) {
-            (libc::SOL_SOCKET, _) => asked.take_socket(name, data)?,
+        match (level, socket.kind) {
+            (libc::SOL_SOCKET, _) => asked.take_socket(socket, name, data)?,
             (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(name, data)?,
-            (libc::IPPROTO_IPV6, Kind::Datagram) if family == Family::Inet6 => {
+            (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family == Family::Inet6 => {
                 asked.take_ipv6(name, data)?;
             }
             (SOL_UDP, Kind::Datagram) => {
@@ -244,7 +250,7 @@ pub fn check(control: &[u8], kind: Kind, family: Family) -> Result<Asked, Errno>
 }
 
 impl Asked {
-    fn take_socket(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
+    fn take_socket(&mut self, socket: &Socket, name: i32, data: &[u8]) -> Result<(), Errno> {
         let number = data.try_into().map(u32::from_ne_bytes);
         match (name, number) {
             (libc::SCM_RIGHTS | libc::SCM_CREDENTIALS, _) => Ok(()),
@@ -252,7 +258,15 @@ impl Asked {
                 self.stamping = Some(flags);
                 Ok(())
             }
-            (libc::SO_MARK | libc::SO_PRIORITY | SCM_TS_OPT_ID, Ok(_)) => Ok(()),
+            (libc::SO_MARK, Ok(mark)) => {
+                self.mark = Some(mark);
+                options::permit(socket, (libc::SOL_SOCKET, name), data)
+            }
+            (libc::SO_PRIORITY, Ok(priority)) => {
+                self.priority = Some(priority);
+                options::permit(socket, (libc::SOL_SOCKET, name), data)
+            }
+            (SCM_TS_OPT_ID, Ok(_)) => Ok(()),
             _ => Err(Errno::INVAL),
         }
     }
@@ -265,7 +279,10 @@ impl Asked {
         };
         match (name, number) {
             (libc::IP_TTL, Some(ttl @ 1..=255)) => self.ttl = Some(ttl as u8),
-            (libc::IP_TOS, Some(tos @ 0..=255)) => self.tos = Some(tos as u8),
+            (libc::IP_TOS, Some(tos @ 0..=255)) => {
+                self.tos = Some(tos as u8);
+                self.priority = Some(options::priority(tos as u8).cast_unsigned());
+            }
             (libc::IP_PKTINFO, _) => {
                 let &[a, b, c, d, e, f, g, h, _, _, _, _] = data else {
                     return Err(Errno::INVAL);

@@ -70,7 +70,7 @@ fn receive_one(
     let state = socket.state();
     let timeout = state.options.receive_timeout;
     let endpoint = state.endpoint;
-    let onward = state.options.peek_offset;
+    let onward = usize::try_from(state.options.peek_offset).ok();
     drop(state);
     let (Some(mut engine), Some(id)) = (engine, endpoint) else {
         return receive_beside(fd, socket, data, flags);
@@ -91,7 +91,7 @@ fn receive_one(
             true => offset + received.copied,
             false => offset.saturating_sub(received.len),
         };
-        socket.state().options.peek_offset = Some(offset);
+        socket.state().options.peek_offset = i32::try_from(offset).unwrap_or(i32::MAX);
     }
     Ok(received)
 }

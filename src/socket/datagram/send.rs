@@ -18,6 +18,7 @@ use crate::socket::options::Options;
 use crate::socket::{Socket, State, address, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::transmit::Treatment;
 use crate::stack::udp::UdpOptions;
 use crate::sys::raw;
 use crate::sys::user::Buffers;
@@ -354,13 +355,18 @@ impl Asked {
     /// The socket's options with what is asked for one datagram; `None`: nothing is.
     fn applied(&self, options: &mut Options) -> Option<UdpOptions> {
         let stamps = options.stamping.of_next(self.stamping);
-        if self.ttl.is_none() && self.tos.is_none() && stamps.is_none() {
+        let asks = self.ttl.is_some() || self.priority.is_some() || self.mark.is_some();
+        if !asks && stamps.is_none() {
             return None;
         }
         let usual = options.udp();
         Some(UdpOptions {
             ttl: self.ttl.unwrap_or(usual.ttl),
             tos: self.tos.unwrap_or(usual.tos),
+            treatment: Treatment {
+                mark: self.mark.unwrap_or(usual.treatment.mark),
+                priority: self.priority.unwrap_or(usual.treatment.priority),
+            },
             stamps,
             ..usual
         })

@@ -137,7 +137,7 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_KEEPALIVE => bool_int(options.keep_alive),
         libc::SO_BROADCAST => bool_int(options.broadcast),
         libc::SO_OOBINLINE => bool_int(options.urgent_inline),
-        libc::SO_PEEK_OFF => int(options.peek_offset.map_or(-1, |offset| offset as i32)),
+        libc::SO_PEEK_OFF => int(options.peek_offset),
         libc::SO_TIMESTAMPING => {
             let mut value = options.stamping.flags.to_ne_bytes().to_vec();
             // struct so_timestamping ends with the clock it is bound to.

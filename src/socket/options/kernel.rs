@@ -68,6 +68,15 @@ pub(super) fn get(
     raw::getsockopt(kernel.as_raw_fd(), level, name, room)
 }
 
+/// Whether the program has the right to say `option`, in a control message, too. EPERM.
+pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), Errno> {
+    if !needs_right(option, value) {
+        return Ok(());
+    }
+    let kernel = kernel_socket(socket)?;
+    raw::setsockopt(kernel.as_raw_fd(), option.0, option.1, value)
+}
+
 /// Whether the option may be set at this stage, which the kernel socket that judges has not reached.
 /// EINVAL, EPERM.
 pub(super) fn check_stage((level, name): (i32, i32), stage: Stage) -> Result<(), Errno> {
@@ -192,7 +201,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     let on = number != 0;
     let size = usize::try_from(number).unwrap_or(0);
     match name {
-        libc::SO_PEEK_OFF => options.peek_offset = usize::try_from(number).ok(),
+        libc::SO_PEEK_OFF => options.peek_offset = number,
         libc::SO_NO_CHECK => options.no_check = on,
         libc::SO_DONTROUTE => options.on_link = on,
         libc::SO_MARK => options.mark = number.cast_unsigned(),

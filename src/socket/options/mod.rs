@@ -22,6 +22,7 @@ mod set_tcp;
 mod stamping;
 
 pub use get::{get, get_in, take_error};
+pub use kernel::permit;
 pub use set::{set, set_in};
 pub use stamping::Stamping;
 
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use super::Kind;
 use crate::stack::tcp::{Congestion, TcpOptions};
+use crate::stack::transmit::Treatment;
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::sys::raw;
 
@@ -150,8 +152,8 @@ pub struct Options {
     pub mtu_discover: i32,
     /// IP_MINTTL; 0: none.
     pub min_ttl: u8,
-    /// SO_PEEK_OFF is in use; of a connection the pair has the offset.
-    pub peek_offset: Option<usize>,
+    /// SO_PEEK_OFF; negative: not in use. Of a connection the pair has the offset.
+    pub peek_offset: i32,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -206,7 +208,7 @@ impl Options {
             time_to_live: -1,
             service: 0,
             min_ttl: 0,
-            peek_offset: None,
+            peek_offset: -1,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -216,7 +218,7 @@ impl Options {
     /// What an accepted connection takes over from its listener.
     pub fn inherited(&self) -> Self {
         let mut inherited = self.clone();
-        inherited.peek_offset = None;
+        inherited.peek_offset = -1;
         inherited.priority = 0;
         let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
         if inherited.said.iter().any(lost) {
@@ -292,6 +294,7 @@ impl Options {
             min_ttl: self.min_ttl,
             ttl: self.ttl(),
             tos: self.service,
+            treatment: self.treatment(),
         }
     }
 
@@ -302,6 +305,7 @@ impl Options {
             send_buffer: self.send_buffer.map(|set| 2 * set),
             ttl: self.ttl(),
             tos: self.service,
+            treatment: self.treatment(),
             broadcast: self.broadcast,
             reuse_port: self.reuse_port,
             path_mtu_discovery: match self.mtu_discover {
@@ -325,7 +329,24 @@ impl Options {
         stamped && self.kind == Kind::Datagram
     }
 
+    fn treatment(&self) -> Treatment {
+        Treatment {
+            mark: self.mark,
+            priority: self.priority.cast_unsigned(),
+        }
+    }
+
     fn ttl(&self) -> u8 {
         u8::try_from(self.time_to_live).unwrap_or(64)
+    }
+}
+
+/// What SO_PRIORITY becomes by a type of service (tc-prio(8)): its throughput and delay bits say.
+pub fn priority(service: u8) -> i32 {
+    match service >> 3 & 3 {
+        0 => 0,
+        1 => 2,
+        2 => 6,
+        _ => 4,
     }
 }

@@ -260,7 +260,7 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
     let program = endpoint.ok_or(Errno::NOPROTOOPT)?.program;
     raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
-    state.options.peek_offset = usize::try_from(offset).ok();
+    state.options.peek_offset = offset;
     Ok(())
 }
 
@@ -396,7 +396,7 @@ fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), E
             let service = number as u8 & mask;
             if service != options.service {
                 options.service = service;
-                options.priority = priority(service);
+                options.priority = super::priority(service);
             }
             Ok(())
         }
@@ -404,15 +404,5 @@ fn set_ip(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), E
     match name {
         libc::IP_TTL | libc::IP_TOS => Some(number.and_then(|number| set(options, number))),
         _ => None,
-    }
-}
-
-/// What SO_PRIORITY becomes by a type of service (tc-prio(8)): its throughput and delay bits say.
-fn priority(service: u8) -> i32 {
-    match service >> 3 & 3 {
-        0 => 0,
-        1 => 2,
-        2 => 6,
-        _ => 4,
     }
 }

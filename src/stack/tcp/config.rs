@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::congestion::Congestion;
 use crate::stack::config::{self, Limits};
 use crate::stack::sendings::Stamps;
+use crate::stack::transmit::Treatment;
 
 /// What a [`super::Tcp`] is made with.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,8 @@ pub struct TcpOptions {
     pub ttl: u8,
     /// IP_TOS.
     pub tos: u8,
+    /// SO_MARK and SO_PRIORITY.
+    pub treatment: Treatment,
 }
 
 impl Default for TcpOptions {
@@ -113,6 +116,7 @@ impl Default for TcpOptions {
             min_ttl: 0,
             ttl: 64,
             tos: 0,
+            treatment: Treatment::default(),
         }
     }
 }

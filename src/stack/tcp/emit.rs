@@ -144,6 +144,7 @@ impl Tcb {
         out.repr = repr;
         out.ttl = self.options.ttl;
         out.tos = self.options.tos;
+        out.treatment = self.options.treatment;
     }
 
     /// A segment that acknowledges everything was sent.

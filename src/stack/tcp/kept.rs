@@ -8,6 +8,7 @@ use super::config::TcpOptions;
 use super::congestion::Congestion;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::sendings::Stamps;
+use crate::stack::transmit::Treatment;
 
 /// What the fields mean is said there.
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -27,6 +28,7 @@ pub(super) struct KeptOptions {
     pub(super) stamp_sent: bool,
     pub(super) stamp_acknowledged: bool,
     pub(super) _unused: [u8; 3],
+    pub(super) treatment: Treatment,
     pub(super) keep_count: u32,
     pub(super) syn_count: u32,
     pub(super) keep_idle: Stored<Duration>,
@@ -70,6 +72,7 @@ impl From<&TcpOptions> for KeptOptions {
             stamp_sent: options.stamps.sent,
             stamp_acknowledged: options.stamps.acknowledged,
             _unused: [0; 3],
+            treatment: options.treatment,
             keep_count: options.keep_count,
             syn_count: options.syn_count,
             keep_idle: options.keep_idle.into(),

@@ -221,6 +221,8 @@ impl Tcp {
                 index: listener_index,
                 queued: true,
             });
+            // Of the listener's options this one is not inherited.
+            tcb.options.treatment.priority = 0;
             self.counters.count(Counter::PassiveOpens);
             listener.enqueue(&mut self.connections, index);
             if !listener.dirty_listed {

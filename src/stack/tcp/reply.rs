@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::segment::SegmentOut;
 use super::tcb::Tcb;
+use crate::stack::transmit::Treatment;
 use crate::stack::wire::tcp::{Flags, Repr, Seq};
 
 /// More than this many wait only if nobody drains; then they are lost, as on a full wire.
@@ -17,6 +18,7 @@ pub(super) struct Reply {
     pub(super) remote: SocketAddrV4,
     pub(super) repr: Repr,
     pub(super) tos: u8,
+    pub(super) treatment: Treatment,
 }
 
 impl Reply {
@@ -34,6 +36,7 @@ impl Reply {
             remote,
             repr,
             tos: 0,
+            treatment: Treatment::default(),
         }
     }
 
@@ -63,6 +66,7 @@ impl Reply {
             tcb.rcv.nxt,
         );
         reply.tos = tcb.options.tos;
+        reply.treatment = tcb.options.treatment;
         reply
     }
 
@@ -94,6 +98,7 @@ impl Replies {
         out.repr = reply.repr;
         out.ttl = 64;
         out.tos = reply.tos;
+        out.treatment = reply.treatment;
         true
     }
 }

@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::stack::pool::Span;
+use crate::stack::transmit::Treatment;
 use crate::stack::wire::tcp::Repr;
 
 /// Chunks a segment's payload may lie in.
@@ -51,6 +52,8 @@ pub struct SegmentOut {
     pub ttl: u8,
     /// Type of service.
     pub tos: u8,
+    /// What goes with it beside its bytes.
+    pub treatment: Treatment,
 }
 
 impl Default for SegmentOut {
@@ -66,6 +69,7 @@ impl Default for SegmentOut {
             gso_size: 0,
             ttl: 64,
             tos: 0,
+            treatment: Treatment::default(),
         }
     }
 }

@@ -14,14 +14,12 @@ use super::timestamping::Timestamping;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::records::{Area, Place, Record, Records};
 use crate::stack::time::Instant;
+use crate::stack::transmit::Treatment;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;
 
 /// Linux's TCP_TIMEWAIT_LEN: twice a maximum segment lifetime of 30 seconds.
 const LENGTH: Duration = Duration::from_secs(60);
-/// How long after its end a connection's addresses may be used again from this side, with
-/// timestamps to tell old from new (as Linux's tcp_tw_reuse).
-const REUSE_AFTER: Duration = Duration::from_secs(1);
 /// How far a successor's ISN lies beyond: more than any unscaled window.
 const ISN_STEP: u32 = 65_535 + 2;
 
@@ -36,10 +34,10 @@ pub(super) struct Remains {
     snd_nxt: Seq,
     rcv_nxt: Seq,
     timestamping: Timestamping,
+    treatment: Treatment,
     window: u16,
     tos: u8,
     _unused: [u8; 5],
-    since: Instant,
     expires: Instant,
     /// When it last answered.
     answered: Maybe<Instant>,
@@ -127,6 +125,7 @@ impl Remains {
         reply.repr.window = self.window;
         reply.repr.options.timestamps = self.timestamping.option(now);
         reply.tos = self.tos;
+        reply.treatment = self.treatment;
         reply
     }
 }
@@ -192,7 +191,7 @@ impl TimeWaits {
                 window,
                 timestamping: tcb.timestamping,
                 tos: tcb.options.tos,
-                since: now,
+                treatment: tcb.options.treatment,
                 expires,
                 answered: Maybe::NONE,
                 _unused: [0; 5],
@@ -221,11 +220,13 @@ impl TimeWaits {
         }
     }
 
-    /// Whether this side may open a successor; gives the least initial sequence number.
-    pub(super) fn reusable(&self, now: Instant, index: u32) -> Option<Seq> {
+    /// Whether this side may open a successor; gives the least initial sequence number. As on Linux it
+    /// may at once, if there are timestamps to tell old from new: whoever asks has chosen the port.
+    /// (Ports that are chosen for him are not taken before the remains are gone.)
+    pub(super) fn reusable(&self, index: u32) -> Option<Seq> {
         let remains = self.records.get(index)?;
-        let ripe = remains.timestamping.enabled && now.since(remains.since) > REUSE_AFTER;
-        ripe.then_some(remains.snd_nxt + ISN_STEP)
+        let tells = remains.timestamping.enabled;
+        tells.then_some(remains.snd_nxt + ISN_STEP)
     }
 
     /// When the first may go. Cheap, and early if it had to wait anew.

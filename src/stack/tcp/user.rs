@@ -42,7 +42,7 @@ impl Tcp {
             None => {}
             Some(Holder::Connection(_)) => return Err(Error::AddressNotAvailable),
             Some(Holder::TimeWait(index)) => {
-                let floor = self.time_waits.reusable(now, index);
+                let floor = self.time_waits.reusable(index);
                 isn_floor = Some(floor.ok_or(Error::AddressNotAvailable)?);
                 self.forget_time_wait(index);
             }

@@ -4,6 +4,7 @@ use core::net::SocketAddrV4;
 
 use crate::stack::error::Error;
 use crate::stack::sendings::Stamps;
+use crate::stack::transmit::Treatment;
 
 /// Whether datagrams may be cut into fragments, as IP_MTU_DISCOVER says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct UdpOptions {
     pub ttl: u8,
     /// IP_TOS.
     pub tos: u8,
+    /// SO_MARK and SO_PRIORITY.
+    pub treatment: Treatment,
     /// SO_BROADCAST.
     pub broadcast: bool,
     /// SO_REUSEPORT: sockets with the same address share what arrives.
@@ -74,6 +77,7 @@ impl Default for UdpOptions {
             send_buffer: None,
             ttl: 64,
             tos: 0,
+            treatment: Treatment::default(),
             broadcast: false,
             reuse_port: false,
             path_mtu_discovery: PathMtuDiscovery::Want,

@@ -193,6 +193,7 @@ impl Stack {
             dont_fragment: outgoing.options.path_mtu_discovery.forbids_routers(),
             ..self.udp_ip_header(outgoing)
         };
+        frame.treatment = outgoing.options.treatment;
         frame.owner = Some(Owner::new(outgoing.id, outgoing.len));
         frame.stamped = outgoing.stamped();
         self.send_ipv4(now, outgoing.next_hop, &ip, frame, outgoing.data)
@@ -224,6 +225,7 @@ impl Stack {
                 ..whole
             };
             let mut frame = Frame::new(TRANSPORT);
+            frame.treatment = outgoing.options.treatment;
             frame.owner = Some(Owner::new(outgoing.id, piece.len()));
             frame.stamped = outgoing.stamped().filter(|_| index == last);
             pushed &= self.send_ipv4(now, outgoing.next_hop, &ip, frame, &[piece]);
