@@ -11,7 +11,7 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
-use super::orphans::{Others, TOKEN_ORPHANS};
+use super::orphans::TOKEN_ORPHANS;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
@@ -157,8 +157,6 @@ pub struct Engine {
     pub(super) desk: Option<Door>,
     /// Processes that share ports with this one.
     pub(super) groups: Groups,
-    /// Those that have connections on ports of this one.
-    pub(super) others: Others,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
     /// What a keeper has, for the case that the process is killed.
@@ -235,7 +233,6 @@ impl Engine {
             window: None,
             desk: None,
             groups: Groups::default(),
-            others: Others::default(),
             lifelines: Lifelines::default(),
             will: Will::new(),
         };
@@ -320,6 +317,9 @@ impl Engine {
                 self.link_left = true;
                 break;
             }
+        }
+        if self.endpoints.has_uncopied() {
+            self.copy_ends();
         }
         self.link.flush();
     }

@@ -126,7 +126,10 @@ impl Engine {
     /// A TCP port was bound: another process may have orphans there.
     pub fn look_for_orphans(&mut self, port: u16) {
         let interface = self.interface_index();
-        if !self.ports.shares_with_kernel() || interface == 0 || self.others.0.contains_key(&port) {
+        if !self.ports.shares_with_kernel()
+            || interface == 0
+            || self.groups.others.0.contains_key(&port)
+        {
             return;
         }
         let reach = |number| {
@@ -143,14 +146,14 @@ impl Engine {
                 .set
                 .add(line, TOKEN_ORPHANS + u64::from(port), EventFlags::IN);
         }
-        self.others.0.insert(port, lines);
+        self.groups.others.0.insert(port, lines);
         self.stack.leave_connections(port, true);
     }
 
     /// Some of another process's orphans are gone.
     pub(super) fn serve_orphans(&mut self, token: u64) {
         let port = token as u16;
-        let Some(lines) = self.others.0.get_mut(&port) else {
+        let Some(lines) = self.groups.others.0.get_mut(&port) else {
             return;
         };
         lines.retain(|line| {
@@ -162,7 +165,7 @@ impl Engine {
             there
         });
         if lines.is_empty() {
-            self.others.0.remove(&port);
+            self.groups.others.0.remove(&port);
             self.stack.leave_connections(port, false);
         }
     }

@@ -16,6 +16,7 @@ mod family;
 mod faults;
 mod idle;
 mod keeper;
+mod orphans;
 mod ports;
 mod refusals;
 mod reuseport;

@@ -13,21 +13,24 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
+use super::ends;
+use super::will::attend_heir;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
-use crate::driver::Engine;
 use crate::driver::interface;
 use crate::driver::orphans::Orphans;
-use crate::driver::seat::{Seat, poll_with_own};
+use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
+use crate::driver::{Engine, Guard, take_in};
 use crate::memory::Region;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
+use crate::stack::tcp::Restored;
 use crate::sys::wait::{borrow, entry};
-use crate::sys::{clock, descriptor, option, pair, process, words};
+use crate::sys::{descriptor, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
@@ -42,23 +45,25 @@ pub(super) struct Estate {
     memory: OwnedFd,
     packets: OwnedFd,
     vault: OwnedFd,
+    ends: OwnedFd,
 }
 
 impl Estate {
     /// What a will says. `None`: it is none.
     pub(super) fn of(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
         let text = Text::decode(message)?;
-        let [memory, packets, vault] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+        let [memory, packets, vault, ends] = <[OwnedFd; 4]>::try_from(descriptors).ok()?;
         Some(Self {
             text,
             memory,
             packets,
             vault,
+            ends,
         })
     }
 
-    fn descriptors(&self) -> [RawFd; 3] {
-        [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
+    fn descriptors(&self) -> [RawFd; 4] {
+        [&self.memory, &self.packets, &self.vault, &self.ends].map(AsRawFd::as_raw_fd)
     }
 
     /// What the executor does. `keeper` is its connection to the keeper.
@@ -76,7 +81,7 @@ impl Estate {
 }
 
 struct Executor {
-    engine: Engine,
+    engine: Guard,
     leases: Leases,
     orphans: Orphans,
     /// In monotonic nanoseconds.
@@ -85,55 +90,33 @@ struct Executor {
 
 impl Executor {
     fn begin(estate: Estate) -> Result<Self, String> {
-        let leases = Leases::new(LeaseCopy::take(&estate.vault));
+        descriptor::set_apart();
+        let copies = LeaseCopy::take(&estate.vault);
+        let ends = ends::take_all(&estate.ends);
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
         let own_address = loaded.settings.address != Address::Host;
-        let mut engine = restore(
+        let (mut engine, found) = restore(
             estate.text.engine,
             loaded.settings,
             estate.memory,
             estate.packets,
         )?;
         engine.seat = Seat::Background;
-        if own_address {
+        let taken = engine.take_up_ends(&found, ends);
+        if own_address && taken.is_empty() {
             // Another process may have the address by now.
             engine.stack.share_all_ports();
         }
-        let now = engine.now();
-        engine.stack.tcp_close_all(now);
-        let mut executor = Self {
+        engine.close_what_nobody_has();
+        let mut leases = Leases::new(engine.take_up_leases(&found, copies));
+        let orphans = leases.leave(&mut engine);
+        engine.revive(&taken);
+        Ok(Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
-            engine,
+            engine: take_in(engine),
             leases,
-            orphans: Orphans::default(),
-        };
-        executor.leave_ports();
-        executor.engine.finish_pass();
-        Ok(executor)
-    }
-
-    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
-    /// does not allow that for is held.
-    fn leave_ports(&mut self) {
-        let engine = &mut self.engine;
-        let interface = engine.interface_index();
-        for port in self.leases.ports() {
-            let copies = self.leases.copies(port);
-            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
-            let shared = copies.iter().any(|copy| copy.reuse_port);
-            match self.orphans.cover(&engine.stack, interface, port, &sockets) {
-                Ok(()) => give_back(engine, &mut self.leases, port),
-                Err(errno) => {
-                    log::info(format_args!(
-                        "port {port} cannot be given back at once: {}",
-                        words::of(errno)
-                    ));
-                    if shared {
-                        share(engine, port);
-                    }
-                }
-            }
-        }
+            orphans,
+        })
     }
 
     fn carry_on(&mut self, keeper: RawFd) {
@@ -142,22 +125,30 @@ impl Executor {
         loop {
             let settled = self.give_ports_back();
             let engine = &mut self.engine;
-            if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
-                return;
+            let serves = engine.has_sockets();
+            let empty = engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done();
+            if empty && !serves {
+                return engine.revoke();
             }
-            if !told && (settled || engine.time >= tell_by) {
+            // For a moment the name may still be the dead process's.
+            let ready = !serves || engine.desk.is_some() || engine.reopen_desk();
+            if !told && (settled && ready || engine.time >= tell_by) {
                 // Who is not there need not be told.
                 let _ = pair::give(borrow(keeper), STARTED);
                 told = true;
             }
             engine.set_alarm();
             let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let timeout = (!settled).then_some(LOOK);
-            let waited = poll_with_own(engine.descriptors(), &mut keeper, timeout, None);
-            engine.time = clock::monotonic();
-            match waited {
+            let timeout = match settled && (ready || told) {
+                true => engine.will_is_due().filter(|_| serves),
+                false => Some(LOOK),
+            };
+            match engine.poll(&mut keeper, timeout, None) {
                 Ok(ready) => engine.pass(ready, None),
                 Err(_) => return,
+            }
+            if serves {
+                attend_heir(engine);
             }
             kept &= keeper[0].revents == 0;
         }
@@ -175,15 +166,10 @@ impl Executor {
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
         let ports = self.leases.ports();
         for &port in ports.difference(&unfinished) {
-            give_back(&mut self.engine, &mut self.leases, port);
+            self.leases.give_back(&mut self.engine, port);
         }
         self.leases.chosen.is_empty()
     }
-}
-
-fn give_back(engine: &mut Engine, leases: &mut Leases, port: u16) {
-    leases.release(port);
-    share(engine, port);
 }
 
 /// The port may be another's besides: what belongs to no connection is not answered there.
@@ -197,7 +183,7 @@ fn restore(
     settings: Settings,
     memory: OwnedFd,
     packets: OwnedFd,
-) -> Result<Engine, String> {
+) -> Result<(Engine, Restored), String> {
     let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
     let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
     if domain != Ok(libc::AF_PACKET) {
@@ -246,9 +232,34 @@ impl Leases {
         copies.filter(|copy| copy.port == port).collect()
     }
 
+    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
+    /// does not allow that for is held.
+    fn leave(&mut self, engine: &mut Engine) -> Orphans {
+        let interface = engine.interface_index();
+        let mut orphans = Orphans::default();
+        for port in self.ports() {
+            let copies = self.copies(port);
+            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
+            match orphans.cover(&engine.stack, interface, port, &sockets) {
+                Ok(()) => self.give_back(engine, port),
+                Err(errno) => {
+                    log::info(format_args!(
+                        "port {port} cannot be given back at once: {}",
+                        words::of(errno)
+                    ));
+                    if copies.iter().any(|copy| copy.reuse_port) {
+                        share(engine, port);
+                    }
+                }
+            }
+        }
+        orphans
+    }
+
     /// Gives one back.
-    fn release(&mut self, port: u16) {
+    fn give_back(&mut self, engine: &mut Engine, port: u16) {
         let gone = self.chosen.extract_if(.., |copy| copy.port == port);
         gone.for_each(LeaseCopy::give_back);
+        share(engine, port);
     }
 }
