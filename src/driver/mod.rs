@@ -57,6 +57,7 @@ pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
+mod output;
 mod passed;
 mod ports;
 mod process;
