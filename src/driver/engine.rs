@@ -11,6 +11,7 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
+use super::orphans::TOKEN_ORPHANS;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
@@ -407,6 +408,7 @@ impl Engine {
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
+            orphans if orphans >= TOKEN_ORPHANS => self.serve_orphans(orphans - TOKEN_ORPHANS),
             group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {

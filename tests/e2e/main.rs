@@ -17,6 +17,7 @@ mod faults;
 mod idle;
 mod keeper;
 mod orphans;
+mod ports;
 mod refusals;
 mod reuseport;
 mod runtimes;
