@@ -170,6 +170,14 @@ impl LeaseCopy {
         })
     }
 
+    /// The lease that it is a copy of, as far as that can be known.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn into_lease(self) -> Result<Lease, Errno> {
+        Lease::of_copy(self.socket, self.reuse_port)
+    }
+
     /// Turns clients away that came from loopback.
     pub fn turn_away(&self) {
         while accept_with(&self.socket, SocketFlags::CLOEXEC).is_ok() {}

@@ -318,6 +318,9 @@ impl Engine {
                 break;
             }
         }
+        if self.endpoints.has_uncopied() {
+            self.copy_ends();
+        }
         self.link.flush();
     }
 

@@ -165,6 +165,7 @@ impl Engine {
             _ => self.lifelines.endless = number,
         }
         self.share_all(|endpoint| endpoint.forked = true);
+        self.copy_ends();
     }
 
     /// The lifeline of a fork has ended: what existed then and at no later fork whose processes live

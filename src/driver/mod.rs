@@ -48,6 +48,7 @@ mod engine;
 mod errors;
 mod estate;
 mod family;
+mod filler;
 mod guests;
 mod heir;
 mod holders;
@@ -92,9 +93,6 @@ use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::wait::poll_for;
 
-/// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
-const FILLER: usize = 64 * 1024;
-
 /// What upper layers want done in a forked child, and where the engine is given up.
 static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 
@@ -105,6 +103,10 @@ pub struct Hooks {
     pub free: unsafe fn(),
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
     pub disowned: fn(u64),
+    /// What is to be known of a socket should this process be killed; `None`: not at the moment.
+    pub described: fn(&Record) -> Option<Vec<u8>>,
+    /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
+    pub revived: fn(&mut Engine, EndpointId, &[u8]),
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
     /// state is locked.
     pub closed: fn(&mut Engine, &Record),
@@ -116,6 +118,13 @@ pub fn on_fork(hooks: Hooks) {
 }
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
+
+/// Makes an engine this process's, which has had none.
+fn take_in(engine: Engine) -> Guard {
+    *ENGINE.lock() = Some(Box::new(engine));
+    handlers::enter();
+    Guard(ENGINE.lock(), Section)
+}
 
 /// The engine, locked. (First the lock goes, then the section ends.)
 pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>, Section);

@@ -40,6 +40,8 @@ pub(super) fn hook() {
         driver::on_fork(driver::Hooks {
             free: table::free,
             disowned: super::away::owned_elsewhere,
+            described: super::legacy::describe,
+            revived: super::legacy::revive,
             closed: super::lifecycle::forgotten,
         });
         driver::on_question(super::answers::answer);

@@ -123,6 +123,17 @@ impl Stack {
         self.tcp.end_passing(id);
     }
 
+    /// So many bytes that mean nothing come before the user's, on a road on which others see them: a
+    /// note for who goes on with the stack.
+    pub fn tcp_note_filler(&mut self, id: SocketId, count: usize) {
+        self.tcp.note_filler(id, count);
+    }
+
+    /// What was noted last.
+    pub fn tcp_filler(&self, id: SocketId) -> usize {
+        self.tcp.filler(id)
+    }
+
     /// The user has read all that was passed on to it.
     pub fn tcp_all_read(&mut self, id: SocketId) {
         self.tcp.all_read(id);

@@ -16,6 +16,7 @@ mod family;
 mod faults;
 mod idle;
 mod keeper;
+mod orphans;
 mod refusals;
 mod reuseport;
 mod runtimes;

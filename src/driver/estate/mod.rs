@@ -25,7 +25,9 @@
 //! 4. What a keeper is given comes from a process of its own user, who may be anybody. It is looked at
 //!    by the executor only, which serves nobody else.
 
+mod ends;
 mod executor;
+mod heritage;
 mod leases;
 mod reach;
 mod will;

@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::ends::Ends;
 use super::reach::{Kit, Missing, reach};
 use super::words::{REVOCATION, Text};
 use crate::control::log;
@@ -33,6 +34,7 @@ pub(in crate::driver) struct Will {
     /// What a keeper is looked for with.
     kit: Option<Kit>,
     vault: Option<Arc<Vault>>,
+    pub(super) ends: Option<Ends>,
     /// Leases made when the vault was filled last.
     filled_at: u64,
     /// The patrol's timer was started for it, and the background thread has not come by since.
@@ -60,6 +62,7 @@ impl Will {
             state: State::Needless,
             kit: None,
             vault: None,
+            ends: None,
             filled_at: 0,
             timed: false,
             again: AGAIN,
@@ -103,6 +106,7 @@ impl Engine {
         let vault = self.will.vault.as_ref();
         vault.is_some_and(|vault| vault.is_stale())
             || self.will.filled_at != self.ports.leases_made()
+            || self.endpoints.has_uncopied()
     }
 
     /// Makes the descriptors that will be needed, in a thread of the program's.
@@ -118,6 +122,7 @@ impl Engine {
         let made = Kit::new().and_then(|kit| {
             if self.will.vault.is_none() {
                 self.will.vault = Some(Arc::new(Vault::new()?));
+                self.will.ends = Some(Ends::new()?);
             }
             Ok(kit)
         });
@@ -180,6 +185,9 @@ impl Engine {
                 ));
             }
         }
+        if self.endpoints.has_uncopied() {
+            self.copy_ends();
+        }
     }
 
     fn deposit_will(&mut self, connection: OwnedFd) -> Result<(), Errno> {
@@ -189,11 +197,18 @@ impl Engine {
         let vault = self.will.vault.clone().ok_or(Errno::NODEV)?;
         let text = Text::of(self.id, &self.settings, &mirror.facts().interface.name);
         let message = text.encode().ok_or(Errno::MSGSIZE)?;
-        let left = [self.memory.as_fd(), self.link.plain_fd(), vault.end()];
+        let ends = self.will.ends.as_ref().ok_or(Errno::NODEV)?;
+        let left = [
+            self.memory.as_fd(),
+            self.link.plain_fd(),
+            vault.end(),
+            ends.end(),
+        ];
         pair::give_descriptors(&connection, &message, &left)?;
         self.set.add(&connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
         self.will.state = State::Deposited(connection, self.time);
         self.fill_vault();
+        self.copy_all_ends();
         Ok(())
     }
 
@@ -239,9 +254,14 @@ impl Engine {
 
     /// This process is about to end. If nothing is left, the keeper need not look.
     pub(in crate::driver) fn revoke_if_needless(&mut self) {
-        if let State::Deposited(connection, _) = &self.will.state
-            && self.stack.tcp_is_empty()
-        {
+        if self.stack.tcp_is_empty() {
+            self.revoke();
+        }
+    }
+
+    /// The keeper is not to look after what is left.
+    pub(super) fn revoke(&mut self) {
+        if let State::Deposited(connection, _) = &self.will.state {
             let _ = pair::give(connection, REVOCATION);
         }
     }

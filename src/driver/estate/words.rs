@@ -1,11 +1,15 @@
-//! A will as a message.
+//! A will as a message, and what goes with the copy of an end.
 //!
-//! A letter, eight bytes of the engine's id, then the settings as `NAME=value`, each ended by a zero byte. What
-//! comes with it is the memory file, the packet socket and the vault's end, in this order.
+//! A will is a letter, eight bytes of the engine's id, then the settings as `NAME=value`, each ended by a zero byte.
+//! What comes with it is the memory file, the packet socket, the vault's end and that of the copies'
+//! queue, in this order.
 
 use core::fmt::Write;
 
 use crate::control::settings::{Address, Loopback, Settings};
+use crate::driver::endpoint::{Endpoint, EndpointId};
+use crate::driver::guests::Guest;
+use crate::stack::ids::{Kind, SocketId};
 
 /// Bytes of the longest.
 pub(super) const LONGEST: usize = 4096;
@@ -84,6 +88,89 @@ impl Text {
         Some(Self {
             engine: u64::from_ne_bytes(*engine),
             settings: lines.map(pair).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// What is said with the copy of an end.
+pub(super) struct Legacy {
+    /// The name that other processes know it by.
+    pub(super) endpoint: EndpointId,
+    /// What it is the end of.
+    pub(super) socket: SocketId,
+    pub(super) guest: Option<Guest>,
+    /// The upper layer's.
+    pub(super) text: Vec<u8>,
+}
+
+impl Legacy {
+    /// Bytes of what is said of each; numbers are in the machine's byte order.
+    const HEAD: usize = 40;
+    /// Bytes of the upper layer's text, at most.
+    const TEXT: usize = 1024;
+    /// Bytes of the longest.
+    pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
+
+    /// What there is to say of an endpoint. `None`: nothing, as long as there is no text.
+    pub(super) fn of(id: EndpointId, endpoint: &Endpoint, text: Option<Vec<u8>>) -> Option<Self> {
+        Some(Self {
+            endpoint: id,
+            socket: endpoint.socket()?,
+            guest: endpoint.guest,
+            text: text?,
+        })
+    }
+
+    /// As part of a message. A text that is too long is left out.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let text = Some(&self.text[..]).filter(|text| text.len() <= Self::TEXT);
+        let text = text.unwrap_or_default();
+        let (user, cookie) = self.guest.map_or((0, 0), |held| (held.user, held.cookie));
+        let words = [
+            self.endpoint.index,
+            self.endpoint.generation,
+            self.socket.index,
+            self.socket.generation,
+            u32::from(self.socket.kind == Kind::Listener),
+            u32::from(self.guest.is_some()),
+            user,
+            text.len() as u32,
+        ];
+        let head = words.map(u32::to_ne_bytes).concat();
+        [&head, &cookie.to_ne_bytes()[..], text].concat()
+    }
+
+    /// Reads the first of several, which is taken off. `None`: it is none.
+    pub(super) fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(Self::HEAD)?;
+        let (words, cookie) = head.split_last_chunk()?;
+        let mut words = words.chunks_exact(4).map(|word| match *word {
+            [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+            _ => 0,
+        });
+        let mut next = || words.next().unwrap_or(0);
+        let endpoint = EndpointId {
+            index: next(),
+            generation: next(),
+        };
+        let (index, generation) = (next(), next());
+        let kind = match next() {
+            0 => Kind::Connection,
+            _ => Kind::Listener,
+        };
+        let (is_guest, user, text) = (next() != 0, next(), next());
+        let (text, rest) = rest.split_at_checked(text as usize)?;
+        *bytes = rest;
+        let cookie = u64::from_ne_bytes(*cookie);
+        Some(Self {
+            endpoint,
+            socket: SocketId {
+                kind,
+                index,
+                generation,
+            },
+            guest: is_guest.then_some(Guest { user, cookie }),
+            text: text.to_vec(),
         })
     }
 }
