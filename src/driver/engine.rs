@@ -4,6 +4,7 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
@@ -129,8 +130,8 @@ pub struct Engine {
     pub(super) beside: usize,
     /// The last drain stopped because its caller had enough: there is probably more.
     pub(super) link_left: bool,
-    /// Endpoints the waiter is to be told of.
-    pub(super) noticed: Vec<EndpointId>,
+    /// Endpoints the waiter is to be told of, in the order of their news.
+    pub(super) noticed: VecDeque<EndpointId>,
     /// Scratch of `begin_collecting`.
     pub(super) kept: Vec<EndpointId>,
     /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
@@ -218,7 +219,7 @@ impl Engine {
             collecting: None,
             beside: 0,
             link_left: false,
-            noticed: Vec::new(),
+            noticed: VecDeque::new(),
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
