@@ -260,8 +260,10 @@ impl Engine {
     /// endpoints that changed. `ready` says which of them are worth a look.
     pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
         self.passes[usize::from(self.seat == Seat::Background)] += 1;
-        let frames = if ready.link {
-            self.drain(ready.slept, direct)
+        // Frames that the link has held back (see `Impair`) are not seen by a poll.
+        let held_back = self.link.next_deadline().is_some_and(|at| at <= self.time);
+        let frames = if ready.link || held_back {
+            self.drain(ready.slept && !held_back, direct)
         } else {
             0
         };
