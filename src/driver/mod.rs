@@ -59,6 +59,7 @@ mod lifeline;
 mod listeners;
 mod notice;
 mod orphans;
+mod output;
 mod passed;
 mod ports;
 mod process;

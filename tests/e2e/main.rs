@@ -13,7 +13,6 @@ mod costs;
 mod cpython;
 mod databases;
 mod family;
-mod faults;
 mod idle;
 mod keeper;
 mod orphans;
