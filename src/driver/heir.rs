@@ -12,7 +12,7 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Role;
-use super::estate::attend_heir;
+use super::estate::attend_alone;
 use super::lifeline;
 use super::seat::Seat;
 use super::{Guard, lock, process};
@@ -63,7 +63,7 @@ fn serve(guard: &mut Guard) -> ! {
             Ok(ready) => guard.pass(ready, None),
             Err(_) => break,
         }
-        attend_heir(guard);
+        attend_alone(guard);
     }
     guard.revoke_if_needless();
     end(0)

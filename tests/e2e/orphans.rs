@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Running, TEST, command, preloading, root};
+use crate::lab::{Lab, Program, Running, TEST, command, library, preloading, root};
 
 fn script(arguments: &str) -> String {
     let directory = root().join("tests/e2e");
@@ -81,5 +81,38 @@ fn workers_go_on_when_their_parent_is_killed() {
     }
     assert!(killed == 3 || !preloading(), "nobody has gone on");
     lived(client, killed);
+    lab.kernel_was_silent();
+}
+
+/// A user whom the keeper admits.
+const ADMITTED: u32 = 65_534;
+
+/// A program of a user without any right.
+fn admitted<'lab>(lab: &'lab Lab, command: &str) -> Program<'lab> {
+    lab.sidestack(command).under(&format!(
+        "setpriv --reuid {ADMITTED} --regid {ADMITTED} --clear-groups --inh-caps -all --bounding-set -all"
+    ))
+}
+
+#[test]
+fn users_go_on_when_the_administrators_keeper_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let keeper = format!(
+        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED}",
+        command().display(),
+        library().display(),
+    );
+    let mut keeper = lab.plain(&keeper).start();
+    keeper.prints("is ready");
+    let _server = admitted(&lab, &script("echo.py serve 0.0.0.0 7000")).serving_tcp(7000);
+    is_kept(&lab, keeper.pid());
+    let mut client = lab.peer(&load(1, 2)).within(60).start();
+    client.prints("begins");
+    sleep(Duration::from_millis(300));
+    drop(keeper.stop());
+    lived(client, 1);
     lab.kernel_was_silent();
 }

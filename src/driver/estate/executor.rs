@@ -14,7 +14,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
 use super::ends;
-use super::will::attend_heir;
+use super::will::attend_alone;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
@@ -147,7 +147,7 @@ impl Executor {
                 Err(_) => return,
             }
             if serves {
-                attend_heir(engine);
+                attend_alone(engine);
             }
             kept &= keeper[0].revents == 0;
         }

@@ -35,5 +35,5 @@ mod wills;
 mod words;
 
 pub(super) use reach::await_executors;
-pub(super) use will::{Will, attend, attend_heir};
+pub(super) use will::{Will, attend, attend_alone};
 pub use wills::keep;

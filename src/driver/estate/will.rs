@@ -279,8 +279,8 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
     Some(guard)
 }
 
-/// The same for an heir, whose only thread this is.
-pub(in crate::driver) fn attend_heir(guard: &mut Guard) {
+/// The same in a process whose only thread this is, an heir, for one.
+pub(in crate::driver) fn attend_alone(guard: &mut Guard) {
     guard.prepare_will();
     if let Some(kit) = guard.seeks_keeper() {
         let reached = guard.unlocked(|| reach(kit));
