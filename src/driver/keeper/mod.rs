@@ -126,7 +126,6 @@ impl Keeper {
                 self.receive(&mut engine, &visit);
             }
             engine.ration();
-            estate::attend_alone(&mut engine);
         }
     }
 
@@ -136,11 +135,7 @@ impl Keeper {
             entry(self.door.as_fd().as_raw_fd(), libc::POLLIN),
             entry(self.signals.as_raw_fd(), libc::POLLIN),
         ];
-        engine.set_alarm();
-        let timeout = engine.will_is_due();
-        let ready = engine.poll(&mut own, timeout, None);
-        let waited = ready.map(|ready| engine.pass(ready, None));
-        own[1].revents == 0 && matches!(waited, Ok(()) | Err(Errno::INTR))
+        estate::serve_alone(engine, &mut own, None) && own[1].revents == 0
     }
 
     /// Reads a visitor's request and answers it.
