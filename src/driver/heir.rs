@@ -33,6 +33,7 @@ pub fn before_exec() {
         return;
     }
     process::disown(guard);
+    descriptor::restore_limit();
 }
 
 /// Leaves the engine to an heir; whether there is one. The engine here must be given up then.

@@ -126,9 +126,9 @@ pub(super) unsafe fn free_lock() {
 impl Engine {
     /// Before a fork.
     pub(super) fn prepare_lifeline(&mut self) {
-        let most = match descriptor::program_limit() {
-            Some(_) => MOST,
-            None => MOST_AMONG,
+        let most = match descriptor::is_apart() {
+            true => MOST,
+            false => MOST_AMONG,
         };
         if self.endpoints.is_empty() || self.lifelines.living.len() >= most {
             return;

@@ -14,7 +14,7 @@ fn keeper(arguments: &str) -> String {
 }
 
 /// Waits until a keeper has what it needs to go on for the program.
-fn is_kept(lab: &Lab, program: &mut Running<'_>) {
+pub(crate) fn is_kept(lab: &Lab, program: &mut Running<'_>) {
     let stat = format!("{} stat --pid {}", command().display(), program.pid());
     let deadline = Instant::now() + Duration::from_secs(20);
     while preloading() && !lab.plain(&stat).run().stdout().contains("keeper 1") {

@@ -172,6 +172,10 @@ impl Engine {
             Err(Missing::Now) => self.seek_again(),
             Err(Missing::ForGood) => self.will.state = State::Hopeless,
         }
+        if !matches!(self.will.state, State::Wanted(_)) {
+            // A thread of the program may have made another one while the keeper was looked for.
+            self.will.kit = None;
+        }
     }
 
     fn fill_vault(&mut self) {
