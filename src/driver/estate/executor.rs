@@ -14,7 +14,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
 use super::ends;
-use super::will::attend_heir;
+use super::will::serve_alone;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
@@ -137,18 +137,10 @@ impl Executor {
                 let _ = pair::give(borrow(keeper), STARTED);
                 told = true;
             }
-            engine.set_alarm();
             let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let timeout = match settled && (ready || told) {
-                true => engine.will_is_due().filter(|_| serves),
-                false => Some(LOOK),
-            };
-            match engine.poll(&mut keeper, timeout, None) {
-                Ok(ready) => engine.pass(ready, None),
-                Err(_) => return,
-            }
-            if serves {
-                attend_heir(engine);
+            let looks = !settled || !ready && !told;
+            if !serve_alone(engine, &mut keeper, looks.then_some(LOOK)) {
+                return;
             }
             kept &= keeper[0].revents == 0;
         }
