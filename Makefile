@@ -10,7 +10,7 @@ ONLY ?=
 # A test that hangs despite the ends of its own waits is ended after this many seconds.
 TIME_LIMIT ?= 1200
 
-.PHONY: build test demo bench install clean
+.PHONY: build test suites demo bench install clean
 
 build:
 	$(CARGO) build --release
@@ -18,6 +18,13 @@ build:
 test:
 	scripts/needs test
 	timeout --foreground -k 10 $(TIME_LIMIT) scripts/test
+
+# Other programs' own test suites as far as they are about sockets, whole: half an hour.
+suites:
+	scripts/needs test
+	scripts/sources target/sources libuv1 redis memcached
+	$(CARGO) build --quiet
+	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
 
 demo:
 	scripts/needs demo
