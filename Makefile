@@ -10,7 +10,11 @@ ONLY ?=
 # A test that hangs despite the ends of its own waits is ended after this many seconds.
 TIME_LIMIT ?= 1200
 
-.PHONY: build test suites demo bench install clean
+# Fault runs, and how many at a time: make faults SEEDS=300; SEEDS=17..18 is one that failed.
+SEEDS ?= 100
+JOBS ?= 2
+
+.PHONY: build test suites faults demo bench install clean
 
 build:
 	$(CARGO) build --release
@@ -25,6 +29,10 @@ suites:
 	scripts/sources target/sources libuv1 redis memcached
 	$(CARGO) build --quiet
 	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
+
+faults:
+	scripts/needs test
+	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
 
 demo:
 	scripts/needs demo

@@ -12,7 +12,7 @@ use super::interface::{self, FILTER_MAX};
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
 use super::refusal::{Obstacle, Refusal};
-use super::{ENGINE, Section, seat};
+use super::{ENGINE, Section, output, seat};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -244,6 +244,7 @@ fn assemble(
     let mut stack = make(config(&site.settings, &facts, &limits), now);
     stack.set_link_up(facts.interface.up);
     configure(&mut stack, &site.settings, &facts);
+    output::fit(&mut stack, &mut *site.link, &facts.interface);
     if site.settings.address == Address::Host {
         for (address, hardware) in site.mirror.neighbors().unwrap_or_default() {
             stack.learn_neighbor(now, address, hardware);
@@ -439,6 +440,7 @@ impl Engine {
         let facts = mirror.facts().clone();
         self.stack.set_link_up(facts.interface.up);
         configure(&mut self.stack, &self.settings, &facts);
+        output::fit(&mut self.stack, &mut *self.link, &facts.interface);
         self.ports.refilter();
         self.refilter();
         let addresses = self.own_addresses();

@@ -40,6 +40,7 @@ pub(super) fn hook() {
         driver::on_fork(driver::Hooks {
             free: table::free,
             disowned: super::away::owned_elsewhere,
+            is_set_out: super::legacy::is_set_out,
             described: super::legacy::describe,
             revived: super::legacy::revive,
             closed: super::lifecycle::forgotten,

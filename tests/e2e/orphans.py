@@ -1,10 +1,14 @@
 """A family of processes, of which one is to be killed.
 
-orphans.py prefork PORT MANY      listens, forks many workers that accept and echo, and waits
+orphans.py prefork PORT MANY        listens, forks many workers that accept and echo, and waits
+orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
+orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
+orphans.py unread PORT              accepts, forks a child, and reads nothing in either
 """
 import os
 import selectors
 import socket
+import subprocess
 import sys
 import time
 
@@ -48,4 +52,29 @@ match how:
             if os.fork() == 0:
                 echo(listener)
         say("forked")
+        time.sleep(60)
+    case "output":
+        connection = socket.create_connection((words[0], int(words[1])))
+        subprocess.Popen(["cat", words[2]], stdout=connection)
+        time.sleep(60)
+    case "fill":
+        connection = socket.create_connection((words[0], int(words[1])))
+        if child := os.fork():
+            say(f"child {child}")
+            time.sleep(60)
+        connection.settimeout(1)
+        sent = 0
+        with open(words[2], "rb") as file:
+            data = file.read()
+        try:
+            while True:
+                sent += connection.send(data[sent % len(data) :][:30000])
+        except TimeoutError:
+            say(f"{connection.getsockname()[1]} {sent}")
+        time.sleep(60)
+    case "unread":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        connection, _ = listener.accept()
+        if child := os.fork():
+            say(f"child {child}")
         time.sleep(60)

@@ -14,13 +14,14 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
 use super::ends;
-use super::will::attend_heir;
+use super::will::serve_alone;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::interface;
+use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
@@ -82,6 +83,7 @@ impl Estate {
 struct Executor {
     engine: Guard,
     leases: Leases,
+    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
@@ -106,15 +108,14 @@ impl Executor {
             engine.stack.share_all_ports();
         }
         engine.close_what_nobody_has();
-        let leases = Leases::new(engine.take_up_leases(&found, copies));
+        let mut leases = Leases::new(engine.take_up_leases(&found, copies));
+        let orphans = leases.leave(&mut engine);
         engine.revive(&taken);
-        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
-            share(&mut engine, copy.port);
-        }
         Ok(Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
             engine: take_in(engine),
             leases,
+            orphans,
         })
     }
 
@@ -136,18 +137,10 @@ impl Executor {
                 let _ = pair::give(borrow(keeper), STARTED);
                 told = true;
             }
-            engine.set_alarm();
             let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let timeout = match settled && (ready || told) {
-                true => engine.will_is_due().filter(|_| serves),
-                false => Some(LOOK),
-            };
-            match engine.poll(&mut keeper, timeout, None) {
-                Ok(ready) => engine.pass(ready, None),
-                Err(_) => return,
-            }
-            if serves {
-                attend_heir(engine);
+            let looks = !settled || !ready && !told;
+            if !serve_alone(engine, &mut keeper, looks.then_some(LOOK)) {
+                return;
             }
             kept &= keeper[0].revents == 0;
         }
@@ -155,6 +148,7 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
+        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }
@@ -162,8 +156,9 @@ impl Executor {
         let peers = self.engine.time < self.patient_until;
         let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        for port in self.leases.release_all_but(&unfinished) {
-            share(&mut self.engine, port);
+        let ports = self.leases.ports();
+        for &port in ports.difference(&unfinished) {
+            self.leases.give_back(&mut self.engine, port);
         }
         self.leases.chosen.is_empty()
     }
@@ -218,16 +213,45 @@ impl Leases {
         }
     }
 
-    /// Gives back what is not `unfinished`; which ports that were.
-    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
-        let mut released = BTreeSet::new();
-        self.chosen.retain(|copy| {
-            let kept = unfinished.contains(&copy.port);
-            if !kept {
-                released.insert(copy.port);
+    /// The ports that the program has chosen, and that were not given back.
+    fn ports(&self) -> BTreeSet<u16> {
+        self.chosen.iter().map(|copy| copy.port).collect()
+    }
+
+    /// What holds one of them.
+    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
+        let copies = self.chosen.iter();
+        copies.filter(|copy| copy.port == port).collect()
+    }
+
+    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
+    /// does not allow that for is held.
+    fn leave(&mut self, engine: &mut Engine) -> Orphans {
+        let interface = engine.interface_index();
+        let mut orphans = Orphans::default();
+        for port in self.ports() {
+            let copies = self.copies(port);
+            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
+            match orphans.cover(&engine.stack, interface, port, &sockets) {
+                Ok(()) => self.give_back(engine, port),
+                Err(errno) => {
+                    log::info(format_args!(
+                        "port {port} cannot be given back at once: {}",
+                        words::of(errno)
+                    ));
+                    if copies.iter().any(|copy| copy.reuse_port) {
+                        share(engine, port);
+                    }
+                }
             }
-            kept
-        });
-        released
+        }
+        orphans
+    }
+
+    /// Gives one back.
+    fn give_back(&mut self, engine: &mut Engine, port: u16) {
+        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
+        gone.for_each(LeaseCopy::give_back);
+        share(engine, port);
     }
 }

@@ -3,7 +3,7 @@
 use rustix::fd::OwnedFd;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::words::Legacy;
+use super::words::{EndOf, Legacy};
 use crate::control::ephemeral::Protocol;
 use crate::control::vault::LeaseCopy;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
@@ -21,18 +21,23 @@ impl Engine {
         found: &Restored,
         ends: Vec<(Legacy, OwnedFd)>,
     ) -> Vec<(EndpointId, Vec<u8>)> {
-        // What was said last of an endpoint counts.
-        let ends: BTreeMap<_, _> = ends
-            .into_iter()
-            .map(|(legacy, end)| {
-                (
-                    (legacy.endpoint.index, legacy.endpoint.generation),
-                    (legacy, end),
-                )
-            })
-            .collect();
+        // What was said last counts.
+        let mut by_place = BTreeMap::new();
+        let mut lines = BTreeMap::new();
+        for (legacy, end) in ends {
+            match legacy {
+                Legacy::Lifeline(number) => drop(lines.insert(number, end)),
+                Legacy::End(legacy) => {
+                    let EndpointId { index, generation } = legacy.endpoint;
+                    by_place.insert((index, generation), (legacy, end));
+                }
+            }
+        }
+        for (number, line) in lines {
+            self.watch_line(number, line);
+        }
         let mut taken = Vec::new();
-        for (legacy, end) in ends.into_values() {
+        for (legacy, end) in by_place.into_values() {
             if self.endpoints.of_socket(legacy.socket).is_some() {
                 continue;
             }
@@ -61,7 +66,7 @@ impl Engine {
         self.finish_pass();
     }
 
-    fn take_up_end(&mut self, legacy: &Legacy, end: OwnedFd, role: Role) -> EndpointId {
+    fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> EndpointId {
         let in_flight = usize::from(!pair::is_drained(&end));
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
