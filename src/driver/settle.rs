@@ -246,6 +246,8 @@ impl Engine {
             {
                 let _ = pair::give(borrow(endpoint.program), &[0]);
                 self.forget(id);
+                // Before anybody is told, no copy of the end may be left.
+                self.copy_ends();
                 true
             }
             _ => false,
