@@ -14,6 +14,7 @@ use super::lifeline::Lifelines;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
+use super::sleepers::Sleepers;
 use super::start::{checksum, offload, treatment};
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
@@ -127,7 +128,7 @@ pub struct Engine {
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
-    pub(super) beside: usize,
+    pub(super) beside: Sleepers,
     /// The last drain stopped because its caller had enough: there is probably more.
     pub(super) link_left: bool,
     /// Endpoints the waiter is to be told of.
@@ -217,7 +218,7 @@ impl Engine {
             lagging: Vec::new(),
             beyond: Vec::new(),
             collecting: None,
-            beside: 0,
+            beside: Sleepers::default(),
             link_left: false,
             noticed: Vec::new(),
             kept: Vec::new(),
