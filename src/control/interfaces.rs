@@ -3,11 +3,12 @@
 use std::fmt;
 
 use netlink_packet_route::link::LinkMessageBuffer;
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use super::routes::ListedRoute;
 use super::rtnetlink::{hardware_address, number};
-use crate::sys::words;
+use crate::sys::{ethtool, words};
 
 /// The driven interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Interface {
     pub up: bool,
     /// It has a carrier.
     pub running: bool,
+    /// It takes TCP super-packets whole. If not, the kernel cuts them up before.
+    pub takes_super_packets: bool,
 }
 
 /// Why there is no interface to drive.
@@ -125,7 +128,8 @@ impl Link {
         self.flags & libc::IFF_LOOPBACK as u32 != 0
     }
 
-    pub(super) fn interface(self) -> Result<Interface, MirrorError> {
+    /// What there is to know of it; `socket` is one of its network namespace.
+    pub(super) fn interface(self, socket: BorrowedFd<'_>) -> Result<Interface, MirrorError> {
         let hardware_address = match self.hardware_address {
             Some(address) if self.hardware_type == libc::ARPHRD_ETHER || self.is_loopback() => {
                 address
@@ -138,6 +142,7 @@ impl Link {
             }
         };
         Ok(Interface {
+            takes_super_packets: ethtool::takes_super_packets(socket, &self.name).unwrap_or(true),
             index: self.index,
             loopback: self.is_loopback(),
             name: self.name,

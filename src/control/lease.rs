@@ -146,6 +146,30 @@ impl Lease {
         })
     }
 
+    /// A TCP port's lease whose process is dead: `fd` is a copy, and as silent as it was.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub(super) fn of_copy(fd: OwnedFd, shared: bool) -> Result<Self, Errno> {
+        let name = SocketAddr::try_from(net::getsockname(&fd)?)?;
+        let ip = match name.ip() {
+            IpAddr::V4(ip) => ip,
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED),
+        };
+        Ok(Self {
+            cut: None,
+            deposit: None,
+            fd,
+            local: SocketAddrV4::new(ip, name.port()),
+            protocol: Protocol::Tcp,
+            inet6: name.is_ipv6(),
+            device: None,
+            owner: None,
+            shared,
+            silence: Silence::Nothing,
+        })
+    }
+
     /// UDP: drops what arrives on the interface from now on, or everything (`None`).
     ///
     /// # Errors

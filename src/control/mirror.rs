@@ -39,7 +39,7 @@ pub struct Facts {
 /// What may have changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// The interface: flags, MTU, MAC address.
+    /// The interface: flags, MTU, MAC address, offloads.
     pub link: bool,
     /// Its addresses.
     pub addresses: bool,
@@ -81,7 +81,7 @@ impl Mirror {
         let mut requests = Rtnetlink::open()?;
         let links = links(&mut requests)?;
         let (lookups, routes) = listed_routes(&mut requests)?;
-        let interface = choose(&links, &routes, name)?.interface()?;
+        let interface = choose(&links, &routes, name)?.interface(news.as_fd())?;
         let addresses = addresses(&mut requests, interface.index)?;
         let routes = rules::flatten(&lookups, &routes, interface.index);
         Ok(Self {
@@ -135,7 +135,7 @@ impl Mirror {
         if news.link {
             let links = links(&mut self.requests)?;
             match links.into_iter().find(|link| link.index == index) {
-                Some(link) => self.facts.interface = link.interface()?,
+                Some(link) => self.facts.interface = link.interface(self.news.as_fd())?,
                 None => (self.facts.interface.up, self.facts.interface.running) = (false, false),
             }
         }

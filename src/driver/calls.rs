@@ -123,7 +123,12 @@ impl Engine {
             // A bound of the program's choice counts what waits in the pair, too.
             let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 4);
         }
-        match endpoint.role {
+        let (role, copied) = (endpoint.role, endpoint.copied.is_some());
+        if copied {
+            // What is said of it with the copy has changed.
+            self.endpoints.uncopied.push(id);
+        }
+        match role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
             Role::Connecting(socket) | Role::Connection(socket) | Role::Listener(socket) => {
                 self.stack.tcp_set_options(now, socket, tcp);
@@ -182,8 +187,8 @@ impl Engine {
         self.share(id);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.signals = true;
-            endpoint.ask_for_room();
         }
+        self.ask_for_room(id);
         self.settle_lagging();
     }
 
@@ -198,7 +203,11 @@ impl Engine {
     fn share_as(&mut self, id: EndpointId, mark: impl Fn(&mut Endpoint)) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             mark(endpoint);
-            if matches!(endpoint.role, Role::Listener(_)) {
+            let listens = matches!(endpoint.role, Role::Listener(_));
+            if endpoint.copied.is_none() {
+                self.endpoints.uncopied.push(id);
+            }
+            if listens {
                 self.watch_end(id);
             }
         }

@@ -110,6 +110,10 @@ pub struct Endpoint {
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
     pub offered: Option<EndpointId>,
+    /// It may have reached a program that was started beside this one.
+    pub(super) set_out: bool,
+    /// For which socket a copy of the end was made, for who goes on when this process is killed.
+    pub(super) copied: Option<SocketId>,
     /// Whose it is, if a keeper has made it for somebody.
     pub(super) guest: Option<super::guests::Guest>,
     /// What the upper layer knows of the socket. A connection that another process has accepted has
@@ -206,6 +210,8 @@ impl Endpoint {
             low_water: 1,
             in_flight: 0,
             offered: None,
+            set_out: false,
+            copied: None,
             guest: None,
             record: None,
         }
@@ -214,6 +220,11 @@ impl Endpoint {
     /// Whether the descriptor may be used where we cannot see it.
     pub fn is_shared(&self) -> bool {
         self.unseen_writers || self.forked
+    }
+
+    /// Whether another process may have the descriptor.
+    pub(super) fn is_held_elsewhere(&self) -> bool {
+        self.is_shared() || self.set_out || self.program < 0
     }
 
     /// The stack's socket behind it.
@@ -237,9 +248,19 @@ pub struct Endpoints {
     by_socket: [Vec<Option<(SocketId, EndpointId)>>; 3],
     /// Forks so far.
     forks: u32,
+    /// Those of whose ends copies are to be made.
+    pub(super) uncopied: Vec<EndpointId>,
+    /// An end was closed whose copy must be, too.
+    pub(super) recalled: bool,
     /// For whom a keeper has made some of them.
     pub(super) guests: super::guests::Guests,
 }
+
+/// Generations of places that were never used begin here in a table that was restored, so that names
+/// which another process has given out fit none of them.
+const UNKNOWN: u32 = 1 << 30;
+/// Most places that are made for the sake of one restored endpoint's name.
+const MOST: usize = 1 << 20;
 
 impl Endpoints {
     /// Puts `endpoint` into the table.
@@ -269,6 +290,21 @@ impl Endpoints {
         id
     }
 
+    /// Puts `endpoint` in the place that it had in another process, behind all that are there. One that
+    /// cannot have it is known by another name.
+    pub(super) fn insert_at(&mut self, id: EndpointId, endpoint: Endpoint) -> EndpointId {
+        let index = id.index as usize;
+        if (self.slots.len()..MOST).contains(&index) {
+            while self.slots.len() < index {
+                self.free.push(self.slots.len() as u32);
+                self.slots.push((UNKNOWN, None));
+            }
+            self.free.push(id.index);
+            self.slots.push((id.generation & 0x7fff_ffff, None));
+        }
+        self.insert(endpoint)
+    }
+
     /// Takes `id` out of the table.
     pub fn remove(&mut self, id: EndpointId) -> Option<Endpoint> {
         let slot = self.slots.get_mut(id.index as usize)?;
@@ -295,12 +331,16 @@ impl Endpoints {
         let before = endpoint.socket();
         endpoint.role = role;
         let after = endpoint.socket();
+        let shared = endpoint.is_shared();
         if before != after {
             if let Some(socket) = before {
                 *self.of_socket_mut(socket) = None;
             }
             if let Some(socket) = after {
                 *self.of_socket_mut(socket) = Some((socket, id));
+                if shared {
+                    self.uncopied.push(id);
+                }
             }
         }
     }

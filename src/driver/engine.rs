@@ -4,6 +4,7 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
@@ -11,23 +12,24 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
+use super::orphans::TOKEN_ORPHANS;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
 use super::sleepers::Sleepers;
-use super::start::{checksum, offload, treatment};
+use super::start::checksum;
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
-use crate::link::{Frame, Link};
+use crate::link::Link;
 use crate::stack::Stack;
 use crate::stack::config::Limits;
 use crate::stack::ethernet::Facts;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
-use crate::sys::wait::{Set, no_event, poll_for};
+use crate::sys::clock;
+use crate::sys::wait::{Set, no_event};
 use crate::sys::wake::{Bell, Timer};
-use crate::sys::{clock, wait};
 
 /// Tokens of the engine's own descriptors in its set; endpoints' tokens have the top bit clear.
 pub(super) const TOKEN_WAKE: u64 = 1 << 63;
@@ -46,7 +48,7 @@ pub(super) const TOKEN_LIFELINE: u64 = TOKEN_WAKE + (1 << 40);
 pub(super) const TOKEN_LEASE: u64 = TOKEN_WAKE + (1 << 32);
 
 /// Frames sent with one system call at most.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 /// Frames drained in one pass at most, so that a flood does not keep a call from returning.
 const DRAIN: usize = 256;
 /// Bytes drained for a waiter of an epoll set before it gets its events: more would leave the
@@ -62,8 +64,6 @@ const ROUNDS: usize = 32;
 const LONE_CHECK: u32 = 16;
 /// How often, in nanoseconds, a program that never waits has its ends looked at.
 const GLANCE: u64 = 500_000;
-/// How long to wait for a link that takes no more frames before they are given up as lost.
-const LINK_FULL: Duration = Duration::from_millis(2);
 
 /// Everything of one process's stack. See the module's page for who may touch it when.
 pub struct Engine {
@@ -114,7 +114,7 @@ pub struct Engine {
     /// The memory file.
     pub(super) memory: OwnedFd,
     frame: Box<[u8]>,
-    batch: Box<[Transmit; BATCH]>,
+    pub(super) batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
     lone: u32,
     /// The system's limits, as the stack was told them.
@@ -131,8 +131,8 @@ pub struct Engine {
     pub(super) beside: Sleepers,
     /// The last drain stopped because its caller had enough: there is probably more.
     pub(super) link_left: bool,
-    /// Endpoints the waiter is to be told of.
-    pub(super) noticed: Vec<EndpointId>,
+    /// Endpoints the waiter is to be told of, in the order of their news.
+    pub(super) noticed: VecDeque<EndpointId>,
     /// Scratch of `begin_collecting`.
     pub(super) kept: Vec<EndpointId>,
     /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
@@ -220,7 +220,7 @@ impl Engine {
             collecting: None,
             beside: Sleepers::default(),
             link_left: false,
-            noticed: Vec::new(),
+            noticed: VecDeque::new(),
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
@@ -261,8 +261,10 @@ impl Engine {
     /// endpoints that changed. `ready` says which of them are worth a look.
     pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
         self.passes[usize::from(self.seat == Seat::Background)] += 1;
-        let frames = if ready.link {
-            self.drain(ready.slept, direct)
+        // Frames that the link has held back (see `Impair`) are not seen by a poll.
+        let held_back = self.link.next_deadline().is_some_and(|at| at <= self.time);
+        let frames = if ready.link || held_back {
+            self.drain(ready.slept && !held_back, direct)
         } else {
             0
         };
@@ -317,6 +319,9 @@ impl Engine {
                 self.link_left = true;
                 break;
             }
+        }
+        if self.lacks_copies() {
+            self.copy_ends();
         }
         self.link.flush();
     }
@@ -381,82 +386,6 @@ impl Engine {
         count
     }
 
-    /// Sends everything the stack has to say.
-    pub(super) fn flush(&mut self, now: Instant) {
-        loop {
-            let mut count = 0;
-            while count < BATCH && self.stack.poll_transmit(now, &mut self.batch[count]) {
-                count += 1;
-            }
-            if count > 0 {
-                self.transmit(count);
-            }
-            if count < BATCH {
-                break;
-            }
-        }
-        self.take_sendings();
-    }
-
-    fn transmit(&mut self, count: usize) {
-        if count == 1 && self.transmit_one() {
-            return;
-        }
-        let empty: [&[u8]; 8] = [&[]; 8];
-        let mut payloads = [empty; BATCH];
-        for (payload, transmit) in payloads.iter_mut().zip(&self.batch[..count]) {
-            for (slice, span) in payload.iter_mut().zip(transmit.spans.as_slice()) {
-                *slice = self.stack.bytes(*span);
-            }
-        }
-        let mut frames = [Frame::default(); BATCH];
-        for ((frame, payload), transmit) in
-            frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
-        {
-            *frame = Frame {
-                header: &transmit.header[..transmit.header_len],
-                payload: &payload[..transmit.spans.as_slice().len()],
-                offload: transmit.offload.map(offload),
-                treatment: treatment(transmit.treatment),
-            };
-        }
-        let mut sent = 0;
-        let mut waited = false;
-        while sent < count {
-            match self.link.transmit(&frames[sent..count]) {
-                Ok(0) | Err(Errno::AGAIN | Errno::NOBUFS) if !waited => {
-                    waited = true;
-                    let fd = rustix::fd::AsRawFd::as_raw_fd(&self.link.wait_fd());
-                    let mut fds = [wait::entry(fd, libc::POLLOUT)];
-                    let _ = poll_for(&mut fds, Some(LINK_FULL), None);
-                }
-                Ok(taken) if taken > 0 => sent += taken,
-                _ => {
-                    // As lost as on a congested wire: the transport's retransmission has it.
-                    self.link_full += (count - sent) as u64;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Sends a lone frame; whether the link took it.
-    fn transmit_one(&mut self) -> bool {
-        let transmit = &self.batch[0];
-        let spans = transmit.spans.as_slice();
-        let mut payload: [&[u8]; 8] = [&[]; 8];
-        for (slice, span) in payload.iter_mut().zip(spans) {
-            *slice = self.stack.bytes(*span);
-        }
-        let frame = Frame {
-            header: &transmit.header[..transmit.header_len],
-            payload: &payload[..spans.len()],
-            offload: transmit.offload.map(offload),
-            treatment: treatment(transmit.treatment),
-        };
-        matches!(self.link.transmit(&[frame]), Ok(1))
-    }
-
     /// Takes the events of everything but the link.
     fn look_at_ends(&mut self) {
         let mut events = [no_event(); 64];
@@ -483,6 +412,7 @@ impl Engine {
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
+            orphans if orphans >= TOKEN_ORPHANS => self.serve_orphans(orphans - TOKEN_ORPHANS),
             group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {

@@ -32,7 +32,7 @@ pub(super) struct Guest {
     /// The user.
     pub(super) user: u32,
     /// The program's descriptor's SO_COOKIE.
-    cookie: u64,
+    pub(super) cookie: u64,
 }
 
 /// The guests of an engine.
@@ -60,6 +60,12 @@ impl Default for Guests {
 }
 
 impl Guests {
+    /// A guest has a socket.
+    pub(super) fn enter(&mut self, id: EndpointId, guest: Guest) {
+        self.of_cookie.insert(guest.cookie, id);
+        *self.sockets.entry(guest.user).or_default() += 1;
+    }
+
     /// A guest's socket is gone.
     pub(super) fn leave(&mut self, guest: Guest) {
         self.of_cookie.remove(&guest.cookie);
@@ -104,10 +110,8 @@ impl Engine {
         self.endpoints.guests.check_room(user)?;
         let endpoint = self.endpoints.get_mut(id).ok_or(Errno::NOTSOCK)?;
         endpoint.guest = Some(Guest { user, cookie });
-        endpoint.unseen_writers = true;
-        let guests = &mut self.endpoints.guests;
-        guests.of_cookie.insert(cookie, id);
-        *guests.sockets.entry(user).or_default() += 1;
+        self.share(id);
+        self.endpoints.guests.enter(id, Guest { user, cookie });
         Ok(())
     }
 

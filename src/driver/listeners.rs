@@ -141,6 +141,9 @@ impl Engine {
                 // There is room; what has no cookie is as good as refused.
                 let _ = self.welcome(adopted, user, &made.program);
             }
+            if self.endpoints.get(id).is_some_and(Endpoint::is_shared) {
+                self.endpoints.uncopied.push(adopted);
+            }
             let message = Handed {
                 endpoint: Some(adopted),
                 addresses,

@@ -21,7 +21,7 @@
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
 //! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
 //! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
-//! several. [`inspect`] answers `sidestack ss`.
+//! several, and [`orphans`] has connections on ports that are given back. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -48,6 +48,7 @@ mod engine;
 mod errors;
 mod estate;
 mod family;
+mod filler;
 mod guests;
 mod heir;
 mod holders;
@@ -57,6 +58,8 @@ pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
+mod orphans;
+mod output;
 mod passed;
 mod ports;
 mod process;
@@ -74,6 +77,7 @@ pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use errors::Entry;
+pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
@@ -93,9 +97,6 @@ use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::wait::poll_for;
 
-/// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
-const FILLER: usize = 64 * 1024;
-
 /// What upper layers want done in a forked child, and where the engine is given up.
 static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 
@@ -106,6 +107,12 @@ pub struct Hooks {
     pub free: unsafe fn(),
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
     pub disowned: fn(u64),
+    /// What is to be known of a socket should this process be killed; `None`: not at the moment.
+    pub described: fn(&Record) -> Option<Vec<u8>>,
+    /// Whether its descriptors were given the name by which other programs know them.
+    pub is_set_out: fn(&Record) -> bool,
+    /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
+    pub revived: fn(&mut Engine, EndpointId, &[u8]),
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
     /// state is locked.
     pub closed: fn(&mut Engine, &Record),
@@ -117,6 +124,13 @@ pub fn on_fork(hooks: Hooks) {
 }
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
+
+/// Makes an engine this process's, which has had none.
+fn take_in(engine: Engine) -> Guard {
+    *ENGINE.lock() = Some(Box::new(engine));
+    handlers::enter();
+    Guard(ENGINE.lock(), Section)
+}
 
 /// The engine, locked. (First the lock goes, then the section ends.)
 pub struct Guard(MutexGuard<'static, Option<Box<Engine>>>, Section);

@@ -15,9 +15,6 @@ use crate::sys::{pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
 const MOVE: usize = 16 * 1024;
-/// What [`Engine::stuff`] puts into a pair.
-static FILLING: [u8; super::FILLER] = [0; super::FILLER];
-
 /// Events every stream end is watched for.
 pub(super) const STREAM_EVENTS: EventFlags = EventFlags::IN
     .union(EventFlags::RDHUP)
@@ -211,12 +208,14 @@ impl Engine {
             self.unstuff(id);
         }
         self.endpoints.set_role(id, Role::Ended);
+        let mut recalled = false;
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.error = error;
             if error.is_some() && endpoint.filler == 0 && endpoint.program >= 0 {
                 let _ = pair::give(borrow(endpoint.program), &[0]);
             }
             if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
+                recalled = endpoint.is_copy_in_use();
                 endpoint.end = None;
             } else if error.is_some()
                 && let Some(end) = &endpoint.end
@@ -226,6 +225,7 @@ impl Engine {
                 let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
             }
         }
+        self.endpoints.recalled |= recalled;
         let now = self.now();
         self.stack.tcp_close(now, socket);
         self.ports.forget_if_gone(&mut self.stack, socket);
@@ -249,36 +249,6 @@ impl Engine {
                 true
             }
             _ => false,
-        }
-    }
-
-    /// Keeps the program's descriptor from being writable.
-    pub fn stuff(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        if endpoint.filler > 0 || endpoint.program < 0 {
-            return;
-        }
-        if let Ok(count) = pair::give(borrow(endpoint.program), &FILLING) {
-            endpoint.filler = count;
-            endpoint.ask_for_room();
-        }
-    }
-
-    /// Takes the filler out again.
-    pub fn unstuff(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        let Some(end) = &endpoint.end else { return };
-        let mut buffer = [0; MOVE];
-        while endpoint.filler > 0 {
-            let most = endpoint.filler.min(buffer.len());
-            match pair::take(end, &mut buffer[..most]) {
-                Ok(count) if count > 0 => endpoint.filler -= count,
-                _ => endpoint.filler = 0,
-            }
         }
     }
 
@@ -355,16 +325,18 @@ impl Engine {
             let most = most.min(buffer.len());
             self.stack.tcp_begin_passing(socket);
             let taken = pair::take(end, &mut buffer[..most]);
-            if let Ok(count @ 1..) = taken
-                && endpoint.filler == 0
-            {
+            match taken {
+                Ok(count) if endpoint.filler > 0 => {
+                    endpoint.filler -= count;
+                    self.stack.tcp_note_filler(socket, endpoint.filler);
+                }
                 // The space was asked for above: all of it fits.
-                let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+                Ok(count @ 1..) => drop(self.stack.tcp_send(now, socket, &buffer[..count], false)),
+                _ => {}
             }
             self.stack.tcp_end_passing(socket);
             match taken {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
-                Ok(count) if endpoint.filler > 0 => endpoint.filler -= count,
                 Ok(_) => {}
                 Err(Errno::CONNRESET) => {
                     self.stack.tcp_abort(now, socket);
@@ -427,9 +399,11 @@ impl Engine {
 
     /// Drops an endpoint whose socket goes on without it, or is gone.
     pub fn forget(&mut self, id: EndpointId) {
-        if let Some(endpoint) = self.endpoints.remove(id)
-            && let Some(socket) = endpoint.socket()
-        {
+        let Some(endpoint) = self.endpoints.remove(id) else {
+            return;
+        };
+        self.endpoints.recalled |= endpoint.is_copy_in_use();
+        if let Some(socket) = endpoint.socket() {
             self.ports.forget_if_gone(&mut self.stack, socket);
         }
     }
@@ -474,17 +448,5 @@ impl Endpoint {
             let _ = rustix::net::sockopt::socket_error(borrow(self.program));
         }
         self.error.take()
-    }
-}
-
-impl Endpoint {
-    /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
-    pub(super) fn ask_for_room(&mut self) {
-        if !self.signals || self.filler == 0 {
-            return;
-        }
-        while let Ok(count) = pair::give(borrow(self.program), &FILLING) {
-            self.filler += count;
-        }
     }
 }

@@ -12,7 +12,7 @@ use super::interface::{self, FILTER_MAX};
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
 use super::refusal::{Obstacle, Refusal};
-use super::{ENGINE, Section, seat};
+use super::{ENGINE, Section, output, seat};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -28,6 +28,7 @@ use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
+use crate::stack::tcp::Restored;
 use crate::stack::time::Instant;
 use crate::sys::process::is_secure;
 use crate::sys::{clock, descriptor, handlers, words};
@@ -199,15 +200,14 @@ fn build_with(settings: Settings) -> Result<Engine, Obstacle> {
 }
 
 /// An engine that goes on with the stack another process has left in `region`. It has none of its
-/// endpoints, nor of its ports.
-pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<Engine, String> {
+/// endpoints, nor of its ports. What was found besides.
+pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<(Engine, Restored), String> {
     let (file, bytes) = region.into_parts();
     let memory = Memory::open(bytes)
         .map_err(|damage| format!("the memory file is not as it should be: {damage:?}"))?;
-    let mut ports = Vec::new();
+    let mut restored = Restored::default();
     let mut engine = assemble(id, site, file, |config, now| {
         let (stack, found) = Stack::restore(config, memory, now);
-        ports.extend(found.ports());
         log::info(format_args!(
             "going on with {} connections, {} in TIME-WAIT; {} cannot be, {} are not readable",
             found.connections.len(),
@@ -215,12 +215,13 @@ pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<Engine, Str
             found.reset,
             found.unreadable,
         ));
+        restored = found;
         stack
     })?;
     // The socket may have been succeeded by one with a ring, and admit nothing since.
-    engine.ports.admit_restored(ports.into_iter());
+    engine.ports.admit_restored(restored.ports());
     engine.refilter();
-    Ok(engine)
+    Ok((engine, restored))
 }
 
 /// Where a stack is to work, and how.
@@ -243,6 +244,7 @@ fn assemble(
     let mut stack = make(config(&site.settings, &facts, &limits), now);
     stack.set_link_up(facts.interface.up);
     configure(&mut stack, &site.settings, &facts);
+    output::fit(&mut stack, &mut *site.link, &facts.interface);
     if site.settings.address == Address::Host {
         for (address, hardware) in site.mirror.neighbors().unwrap_or_default() {
             stack.learn_neighbor(now, address, hardware);
@@ -438,6 +440,7 @@ impl Engine {
         let facts = mirror.facts().clone();
         self.stack.set_link_up(facts.interface.up);
         configure(&mut self.stack, &self.settings, &facts);
+        output::fit(&mut self.stack, &mut *self.link, &facts.interface);
         self.ports.refilter();
         self.refilter();
         let addresses = self.own_addresses();

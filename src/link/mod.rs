@@ -10,7 +10,8 @@
 //!
 //! 1. Nothing blocks. Nothing to receive and no room to transmit are answers, not errors.
 //! 2. A frame may be a super-packet of up to 64 KiB: an inbound one as the kernel merged it
-//!    (GRO), an outbound one with [`Offload`] instructions for whoever cuts it up (GSO).
+//!    (GRO), an outbound one with [`Offload`] instructions for whoever cuts it up (GSO). If that
+//!    is the kernel, it may be longer ([`Link::takes_long`]).
 //! 3. A link has no clock. Once at the start of each pass the driver says what time it is
 //!    ([`Link::advance`]), and at its end that it is over ([`Link::flush`]).
 
@@ -30,7 +31,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 /// Most payload slices a frame may have.
-pub const MAX_SLICES: usize = 8;
+pub const MAX_SLICES: usize = 17;
 
 /// A receive buffer of this many bytes holds every frame: an IPv4 packet of 65,535 bytes, its
 /// Ethernet header, and one byte more, so that a frame that fills it is known to be cut.
@@ -169,6 +170,12 @@ pub trait Link {
     /// and has no [`Gso`]. EINVAL: its offload or its slices are wrong.
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno>;
 
+    /// Whether it takes super-packets of more than 64 KiB for an interface that takes none: the kernel
+    /// cuts them up, and does not ask what length the IP header says.
+    fn takes_long(&mut self) -> bool {
+        false
+    }
+
     /// Readable when a frame may be there, writable when there may be room.
     fn wait_fd(&self) -> BorrowedFd<'_>;
 
@@ -230,6 +237,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
         (**self).transmit(frames)
+    }
+
+    fn takes_long(&mut self) -> bool {
+        (**self).takes_long()
     }
 
     fn wait_fd(&self) -> BorrowedFd<'_> {

@@ -28,6 +28,13 @@ const FREE_PRIORITY: u32 = 6;
 /// Unusable frames skipped in one call of `receive` before it gives the driver a turn.
 const MAX_SKIPPED: u32 = 64;
 
+/// Bytes of the longest frame every kernel takes.
+const USUAL: usize = 65_535;
+/// Bytes of the longest frame there is, more or less.
+const LONGEST: usize = 256 * 1024;
+/// What a frame for trial is put together from.
+const PIECE: usize = 4 * 1024;
+
 /// The virtio-net header, the frame's header, its payload.
 type Slices<'a> = ArrayVec<IoSlice<'a>, { 2 + MAX_SLICES }>;
 
@@ -77,6 +84,8 @@ pub struct PacketSocket {
     /// Arrivals are stamped.
     stamps: bool,
     refused: Refused,
+    /// Whether the kernel takes more than 64 KiB; none: it was not asked yet.
+    takes_long: Option<bool>,
 }
 
 impl PacketSocket {
@@ -114,6 +123,7 @@ impl PacketSocket {
             statistics: Statistics::default(),
             stamps: false,
             refused: Refused::default(),
+            takes_long: None,
         }
     }
 
@@ -217,6 +227,22 @@ impl PacketSocket {
         }
     }
 
+    /// Asks the kernel for what none does, of a length that those before Linux 6.6 refuse first.
+    fn try_long(&self) -> bool {
+        let vnet = VnetHeader::impossible().to_bytes();
+        let mut slices = [IoSlice::new(&[0; PIECE]); LONGEST / PIECE];
+        slices[0] = IoSlice::new(&vnet);
+        io::writev(&self.fd, &slices) == Err(Errno::INVAL)
+    }
+
+    /// A frame was refused, not for what it is, but perhaps for its length: the kernel has no memory
+    /// for it in few enough pieces.
+    fn refuse_long(&mut self, frame: &Frame<'_>) {
+        if frame.total_len() > USUAL {
+            self.takes_long = Some(false);
+        }
+    }
+
     /// Up to [`BATCH`] frames.
     fn transmit_batch(&self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
         let headers: ArrayVec<_, BATCH> = frames
@@ -289,7 +315,12 @@ impl Link for PacketSocket {
             match result {
                 Ok(count) => taken += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN | Errno::NOBUFS) => break,
+                Err(error @ (Errno::AGAIN | Errno::NOBUFS)) => {
+                    if error == Errno::NOBUFS {
+                        self.refuse_long(&rest[0]);
+                    }
+                    break;
+                }
                 Err(error) if taken == 0 => return Err(error),
                 // The next call meets the error again, at its first frame.
                 Err(_) => break,
@@ -305,6 +336,13 @@ impl Link for PacketSocket {
             let _ = packet::last_arrival(self.fd.as_fd());
             self.stamps = true;
         }
+    }
+
+    fn takes_long(&mut self) -> bool {
+        let known = self.takes_long;
+        *self
+            .takes_long
+            .insert(known.unwrap_or_else(|| self.try_long()))
     }
 
     fn wait_fd(&self) -> BorrowedFd<'_> {

@@ -34,6 +34,7 @@ pub mod datagram;
 pub mod errno;
 pub mod error_queue;
 pub mod guests;
+mod legacy;
 pub mod lifecycle;
 pub mod options;
 pub mod queues;

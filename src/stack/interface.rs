@@ -7,6 +7,7 @@ use super::config::Config;
 use super::path_mtu::PathMtus;
 use super::random::Keyed;
 use super::routes::{Egress, Route, RouteDecision, Routes};
+use super::tcp::{LONG_PAYLOAD, SUPER_PAYLOAD};
 
 /// What decides where a packet goes. Apart from the sockets, so that they can ask while they are
 /// changed.
@@ -14,6 +15,8 @@ pub(crate) struct Interface {
     pub(crate) hardware_address: [u8; 6],
     /// The longest IP packet, in bytes.
     pub(crate) mtu: usize,
+    /// Super-packets may be longer than IPv4 can say.
+    pub(crate) takes_long: bool,
     pub(crate) up: bool,
     own_address: bool,
     loopback: bool,
@@ -27,6 +30,7 @@ impl Interface {
         Self {
             hardware_address: config.hardware_address,
             mtu: config.mtu.max(MIN_MTU),
+            takes_long: false,
             up: true,
             own_address: config.own_address,
             loopback: config.loopback,
@@ -83,6 +87,15 @@ impl Interface {
             // Multicast is not the stack's yet.
             Egress::Stack if destination.is_multicast() => RouteDecision::Kernel,
             Egress::Stack => self.route_out(route, destination),
+        }
+    }
+
+    /// The longest payload of a TCP super-packet, in bytes, on a path with this MTU. What turns round
+    /// is cut by nobody.
+    pub(crate) fn longest_segment(&self, mtu: usize) -> u32 {
+        match self.takes_long && mtu <= self.mtu {
+            true => LONG_PAYLOAD,
+            false => SUPER_PAYLOAD,
         }
     }
 

@@ -247,6 +247,11 @@ impl Stack {
         self.interface.mtu = mtu.max(interface::MIN_MTU);
     }
 
+    /// Takes in whether super-packets may be longer than IPv4 can say, since the link cuts them up.
+    pub fn set_takes_long(&mut self, takes_long: bool) {
+        self.interface.takes_long = takes_long;
+    }
+
     /// Takes in another hardware address of the interface.
     pub fn set_hardware_address(&mut self, hardware: [u8; 6]) {
         self.interface.hardware_address = hardware;

@@ -2,6 +2,7 @@
 
 use super::Stack;
 use super::config::Config;
+use super::ids::SocketId;
 use super::layout::Memory;
 use super::ports::Protocol;
 use super::sharing::Sharing;
@@ -27,10 +28,10 @@ impl Stack {
         (stack, restored)
     }
 
-    /// All users are gone, as when their process died: closes every listener and connection. What
-    /// was sent is still delivered, unless data was left unread.
-    pub fn tcp_close_all(&mut self, now: Instant) {
-        self.tcp.close_all(now, &mut self.pool);
+    /// All users are gone, as when their process died, but those of which `stays` holds: closes every other
+    /// listener and connection. What was sent is still delivered, unless data was left unread.
+    pub fn tcp_close_all_but(&mut self, now: Instant, stays: impl Fn(SocketId) -> bool) {
+        self.tcp.close_all_but(now, stays, &mut self.pool);
     }
 
     /// The ports from which something was sent that is not acknowledged yet, or is still to be sent;

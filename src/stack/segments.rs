@@ -132,6 +132,7 @@ impl Stack {
                 // No packet is longer than IPv4 allows, whatever the path would take.
                 RouteDecision::Stack { mtu, .. } => Some(PathInfo {
                     mtu: mtu.min(ipv4::MAX_LEN),
+                    longest: interface.longest_segment(mtu),
                 }),
                 RouteDecision::Kernel | RouteDecision::Unreachable => None,
             }
@@ -190,7 +191,7 @@ fn write_segment(segment: &SegmentOut, out: &mut Transmit) {
         dont_fragment: true,
         more_fragments: false,
         fragment_offset: 0,
-        payload_len: len as u16,
+        payload_len: u16::try_from(len).unwrap_or(u16::MAX),
     };
     ip.emit(&mut out.header[ethernet::HEADER_LEN..]);
     let transport = &mut out.header[TRANSPORT..TRANSPORT + header_len];

@@ -123,6 +123,17 @@ impl Stack {
         self.tcp.end_passing(id);
     }
 
+    /// So many bytes that mean nothing come before the user's, on a road on which others see them: a
+    /// note for who goes on with the stack.
+    pub fn tcp_note_filler(&mut self, id: SocketId, count: usize) {
+        self.tcp.note_filler(id, count);
+    }
+
+    /// What was noted last.
+    pub fn tcp_filler(&self, id: SocketId) -> usize {
+        self.tcp.filler(id)
+    }
+
     /// The user has read all that was passed on to it.
     pub fn tcp_all_read(&mut self, id: SocketId) {
         self.tcp.all_read(id);
@@ -226,6 +237,21 @@ impl Stack {
     /// Whether no connection waits for anything any more, TIME-WAIT apart.
     pub fn tcp_is_done(&self) -> bool {
         self.tcp.is_done()
+    }
+
+    /// How many connections there are, those included that are closed and not taken note of.
+    pub const fn tcp_connection_count(&self) -> usize {
+        self.tcp.connection_count()
+    }
+
+    /// The ends, ours first, of the connections on a port, TIME-WAIT apart.
+    pub fn tcp_ends_on(&self, port: u16) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
+        self.tcp.ends_on(port)
+    }
+
+    /// Whether a connection has these ends, TIME-WAIT apart.
+    pub fn tcp_is_between(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.tcp.is_between(local, remote)
     }
 
     /// What ICMP said about a connection that goes on; told once.

@@ -11,7 +11,7 @@ use super::wire::{ethernet, ipv4, tcp};
 /// Room for the headers of a frame, in bytes.
 pub const HEADER_MAX: usize = 128;
 /// The most runs of bytes a payload may lie in.
-pub const MAX_SPANS: usize = 8;
+pub const MAX_SPANS: usize = 17;
 
 /// Where a payload lies in the pool.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Spans {
 
 impl Spans {
     /// Adds a run. More than [`MAX_SPANS`] cannot be held: whoever makes a frame bounds its
-    /// payload to 64 KiB, which lie in at most six chunks.
+    /// payload to 256 KiB, which lie in at most so many chunks.
     pub fn push(&mut self, span: Span) {
         debug_assert!(self.count < MAX_SPANS);
         if let Some(place) = self.spans.get_mut(self.count) {
@@ -141,12 +141,15 @@ impl Transmit {
 /// number, identification, lengths and checksums; what belongs to the end of the data stays there.
 fn segment(frame: &[u8], gso: Gso, mut emit: impl FnMut(&[u8])) {
     let (headers, payload) = frame.split_at(usize::from(gso.header_len));
+    let mut headers = headers.to_vec();
+    // The length of the whole may be more than the field can say, and is none of the pieces'.
+    headers[ethernet::HEADER_LEN..][ipv4::TOTAL_LEN].fill(u8::MAX);
     let ip = ipv4::parse_truncated(&headers[ethernet::HEADER_LEN..]);
     let tcp = tcp::parse(&headers[TRANSPORT..]);
     let (Ok((ip, _)), Ok((tcp, header_len))) = (ip, tcp) else {
         return;
     };
-    let mut piece = headers.to_vec();
+    let mut piece = headers.clone();
     let last = payload.len().saturating_sub(1) / usize::from(gso.size);
     for (index, data) in payload.chunks(usize::from(gso.size)).enumerate() {
         let len = header_len + data.len();

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod cancel;
 pub mod clock;
 pub mod descriptor;
+pub mod ethtool;
 pub mod file;
 pub mod filter;
 pub mod handlers;

@@ -21,6 +21,8 @@ const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
 /// The frame is TCP over IPv4 to be cut into segments.
 const GSO_TCPV4: u8 = 1;
+/// The frame is to be cut in a way that there is not.
+const GSO_UNKNOWN: u8 = 0x7f;
 
 /// `struct virtio_net_hdr` (virtio 1.3 section 5.1.6) as AF_PACKET passes it before each frame
 /// of a PACKET_VNET_HDR socket, in the machine's byte order.
@@ -56,6 +58,14 @@ impl VnetHeader {
             header_len,
             gso_size: size,
             ..self
+        }
+    }
+
+    /// Asks for what cannot be done: no frame leaves with it.
+    pub fn impossible() -> Self {
+        Self {
+            gso_type: GSO_UNKNOWN,
+            ..Self::default()
         }
     }
 

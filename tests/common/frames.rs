@@ -38,7 +38,8 @@ fn ip(from: End, to: End, protocol: u8, length: usize) -> Vec<u8> {
     frame.extend(to.hardware);
     frame.extend(from.hardware);
     frame.extend([0x08, 0x00, 0x45, 0]);
-    frame.extend((20 + length as u16).to_be_bytes());
+    let whole = u16::try_from(20 + length).unwrap_or(0);
+    frame.extend(whole.to_be_bytes());
     frame.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
     frame.extend(from.address.octets());
     frame.extend(to.address.octets());

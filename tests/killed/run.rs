@@ -134,7 +134,7 @@ impl Run {
         // Of what it began in its last turn nothing may have left.
         let open = |stream: &&Stream| status(stream).is_some_and(|s| s.state.is_synchronized());
         let open: Vec<_> = streams.iter().filter(open).collect();
-        host.stack.tcp_close_all(host.now);
+        host.stack.tcp_close_all_but(host.now, |_| false);
         let mut app = App::nobody();
         self.run_adopted(host, &mut app, |_, host| host.stack.tcp_is_done());
         let left = host.stack.tcp_connections().count();

@@ -13,7 +13,7 @@ use crate::tcp::{CLIENT, SERVER, accepted, header, repr};
 /// What a stack on which `life` happened leaves, with a stack that adopts it and closes all.
 fn adopted<T>(life: impl FnOnce(&mut Host) -> T) -> (Host, T) {
     let (mut host, left) = restored(life);
-    host.stack.tcp_close_all(host.now);
+    host.stack.tcp_close_all_but(host.now, |_| false);
     (host, left)
 }
 

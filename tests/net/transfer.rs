@@ -151,6 +151,7 @@ fn wire(regions: Regions, impairment: Impairment, seed: u64) -> Wire {
         let host = &mut wire.hosts[index];
         host.stack
             .learn_neighbor(host.now, address, [2, 0, 10, 0, 0, hardware]);
+        host.stack.set_takes_long(seed.is_multiple_of(4));
     }
     wire
 }

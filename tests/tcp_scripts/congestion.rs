@@ -1,7 +1,7 @@
 //! The congestion window: RFC 5681, RFC 6928, RFC 9438.
 
 use crate::script::Script;
-use crate::stack::tcp::Congestion;
+use crate::stack::tcp::{Congestion, LONG_PAYLOAD};
 
 const START: &str = "
         ! connect
@@ -24,6 +24,42 @@ fn initial_window() {
         "{START}
         ! send 20000
         > . 1:10001(10000) ack 1
+    "
+    ));
+}
+
+/// What the kernel cuts up may be longer than IPv4 can say, where the path takes it in a millisecond.
+#[test]
+fn long_super_packets() {
+    let mut near = script();
+    near.longest = LONG_PAYLOAD;
+    near.run(&format!(
+        "{START}
+        ! send 400000
+        > . 1:10001(10000) ack 1
+        +0.001 < . 1:1(0) ack 10001 win 65535
+        > . 10001:30001(20000) ack 1
+        +0.001 < . 1:1(0) ack 30001 win 65535
+        > . 30001:70001(40000) ack 1
+        +0.001 < . 1:1(0) ack 70001 win 65535
+        > . 70001:150001(80000) ack 1
+        +0.001 < . 1:1(0) ack 150001 win 65535
+        > . 150001:310001(160000) ack 1
+    "
+    ));
+    let mut far = script();
+    far.longest = LONG_PAYLOAD;
+    far.run(&format!(
+        "{START}
+        ! send 400000
+        > . 1:10001(10000) ack 1
+        +0.01 < . 1:1(0) ack 10001 win 65535
+        > . 10001:30001(20000) ack 1
+        +0.01 < . 1:1(0) ack 30001 win 65535
+        > . 30001:70001(40000) ack 1
+        +0.01 < . 1:1(0) ack 70001 win 65535
+        > . 70001:135001(65000) ack 1
+        > . 135001:150001(15000) ack 1
     "
     ));
 }

@@ -25,7 +25,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
-    Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
+    Config, Congestion, IcmpError, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr, Seq};
@@ -49,6 +49,8 @@ pub(crate) struct Script {
     /// Whether in-order payload is taken as it arrives.
     pub(crate) takes: bool,
     pub(crate) mtu: usize,
+    /// The longest payload of a super-packet.
+    pub(crate) longest: u32,
     now: Instant,
     taken: usize,
     listener: Option<SocketId>,
@@ -89,6 +91,7 @@ impl Script {
             options: TcpOptions::default(),
             takes: false,
             mtu: 1500,
+            longest: SUPER_PAYLOAD,
             now: Instant::from_nanos(1_000_000_000_000),
             taken: 0,
             listener: None,
@@ -222,7 +225,8 @@ impl Script {
 
     fn collect(&mut self) {
         let mtu = self.mtu;
-        let mut path = |_| Some(PathInfo { mtu });
+        let longest = self.longest;
+        let mut path = |_| Some(PathInfo { mtu, longest });
         let mut out = SegmentOut::default();
         while self
             .tcp

@@ -10,7 +10,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::tcp::{
-    Config, Congestion, IcmpError, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions,
+    Config, Congestion, IcmpError, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::{Flags, Repr, SackBlocks, Seq, Timestamps};
@@ -225,7 +225,12 @@ impl Target {
     fn drain(&mut self) {
         let mut out = SegmentOut::default();
         let mtu = if self.random.percent(5) { 576 } else { 1500 };
-        let mut path = |_| Some(PathInfo { mtu });
+        let mut path = |_| {
+            Some(PathInfo {
+                mtu,
+                longest: SUPER_PAYLOAD,
+            })
+        };
         let mut segments = 0;
         while self
             .tcp

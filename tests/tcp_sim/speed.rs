@@ -10,7 +10,9 @@ use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
 use crate::stack::sink::Passing;
-use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, Tcp, TcpOptions};
+use crate::stack::tcp::{
+    Config, Congestion, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, Tcp, TcpOptions,
+};
 use crate::stack::time::Instant;
 
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
@@ -61,7 +63,12 @@ impl Pair {
     fn transmit(&mut self, from: usize, to: usize) {
         self.now = self.now + Duration::from_micros(10);
         let mut out = SegmentOut::default();
-        let mut path = |_| Some(PathInfo { mtu: 1500 });
+        let mut path = |_| {
+            Some(PathInfo {
+                mtu: 1500,
+                longest: SUPER_PAYLOAD,
+            })
+        };
         let ip = IpInfo {
             ttl: 64,
             source: ADDRESSES[from],

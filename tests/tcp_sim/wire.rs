@@ -11,7 +11,9 @@ use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
-use crate::stack::tcp::{Config, Congestion, IpInfo, PathInfo, SegmentOut, State, Tcp, TcpOptions};
+use crate::stack::tcp::{
+    Config, Congestion, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, State, Tcp, TcpOptions,
+};
 use crate::stack::time::Instant;
 use crate::stack::wire::tcp::Repr;
 
@@ -341,7 +343,12 @@ impl Wire {
 
     fn transmit(&mut self, from: usize) {
         let mut out = SegmentOut::default();
-        let mut path = |_| Some(PathInfo { mtu: 1500 });
+        let mut path = |_| {
+            Some(PathInfo {
+                mtu: 1500,
+                longest: SUPER_PAYLOAD,
+            })
+        };
         loop {
             let host = &mut self.hosts[from];
             if !host

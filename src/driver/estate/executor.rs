@@ -13,20 +13,24 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
+use super::ends;
+use super::will::serve_alone;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
-use crate::driver::Engine;
 use crate::driver::interface;
-use crate::driver::seat::{Seat, poll_with_own};
+use crate::driver::orphans::Orphans;
+use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
+use crate::driver::{Engine, Guard, take_in};
 use crate::memory::Region;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
+use crate::stack::tcp::Restored;
 use crate::sys::wait::{borrow, entry};
-use crate::sys::{clock, descriptor, option, pair, process, words};
+use crate::sys::{descriptor, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
@@ -41,23 +45,25 @@ pub(super) struct Estate {
     memory: OwnedFd,
     packets: OwnedFd,
     vault: OwnedFd,
+    ends: OwnedFd,
 }
 
 impl Estate {
     /// What a will says. `None`: it is none.
     pub(super) fn of(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
         let text = Text::decode(message)?;
-        let [memory, packets, vault] = <[OwnedFd; 3]>::try_from(descriptors).ok()?;
+        let [memory, packets, vault, ends] = <[OwnedFd; 4]>::try_from(descriptors).ok()?;
         Some(Self {
             text,
             memory,
             packets,
             vault,
+            ends,
         })
     }
 
-    fn descriptors(&self) -> [RawFd; 3] {
-        [&self.memory, &self.packets, &self.vault].map(AsRawFd::as_raw_fd)
+    fn descriptors(&self) -> [RawFd; 4] {
+        [&self.memory, &self.packets, &self.vault, &self.ends].map(AsRawFd::as_raw_fd)
     }
 
     /// What the executor does. `keeper` is its connection to the keeper.
@@ -75,38 +81,41 @@ impl Estate {
 }
 
 struct Executor {
-    engine: Engine,
+    engine: Guard,
     leases: Leases,
+    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
 
 impl Executor {
     fn begin(estate: Estate) -> Result<Self, String> {
-        let leases = Leases::new(LeaseCopy::take(&estate.vault));
+        descriptor::set_apart();
+        let copies = LeaseCopy::take(&estate.vault);
+        let ends = ends::take_all(&estate.ends);
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
         let own_address = loaded.settings.address != Address::Host;
-        let mut engine = restore(
+        let (mut engine, found) = restore(
             estate.text.engine,
             loaded.settings,
             estate.memory,
             estate.packets,
         )?;
         engine.seat = Seat::Background;
-        if own_address {
+        let taken = engine.take_up_ends(&found, ends);
+        if own_address && taken.is_empty() {
             // Another process may have the address by now.
             engine.stack.share_all_ports();
         }
-        let now = engine.now();
-        engine.stack.tcp_close_all(now);
-        engine.finish_pass();
-        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
-            share(&mut engine, copy.port);
-        }
+        engine.close_what_nobody_has();
+        let mut leases = Leases::new(engine.take_up_leases(&found, copies));
+        let orphans = leases.leave(&mut engine);
+        engine.revive(&taken);
         Ok(Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
-            engine,
+            engine: take_in(engine),
             leases,
+            orphans,
         })
     }
 
@@ -116,22 +125,22 @@ impl Executor {
         loop {
             let settled = self.give_ports_back();
             let engine = &mut self.engine;
-            if engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done() {
-                return;
+            let serves = engine.has_sockets();
+            let empty = engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done();
+            if empty && !serves {
+                return engine.revoke();
             }
-            if !told && (settled || engine.time >= tell_by) {
+            // For a moment the name may still be the dead process's.
+            let ready = !serves || engine.desk.is_some() || engine.reopen_desk();
+            if !told && (settled && ready || engine.time >= tell_by) {
                 // Who is not there need not be told.
                 let _ = pair::give(borrow(keeper), STARTED);
                 told = true;
             }
-            engine.set_alarm();
             let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let timeout = (!settled).then_some(LOOK);
-            let waited = poll_with_own(engine.descriptors(), &mut keeper, timeout, None);
-            engine.time = clock::monotonic();
-            match waited {
-                Ok(ready) => engine.pass(ready, None),
-                Err(_) => return,
+            let looks = !settled || !ready && !told;
+            if !serve_alone(engine, &mut keeper, looks.then_some(LOOK)) {
+                return;
             }
             kept &= keeper[0].revents == 0;
         }
@@ -139,6 +148,7 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
+        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }
@@ -146,8 +156,9 @@ impl Executor {
         let peers = self.engine.time < self.patient_until;
         let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        for port in self.leases.release_all_but(&unfinished) {
-            share(&mut self.engine, port);
+        let ports = self.leases.ports();
+        for &port in ports.difference(&unfinished) {
+            self.leases.give_back(&mut self.engine, port);
         }
         self.leases.chosen.is_empty()
     }
@@ -164,7 +175,7 @@ fn restore(
     settings: Settings,
     memory: OwnedFd,
     packets: OwnedFd,
-) -> Result<Engine, String> {
+) -> Result<(Engine, Restored), String> {
     let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
     let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
     if domain != Ok(libc::AF_PACKET) {
@@ -202,16 +213,45 @@ impl Leases {
         }
     }
 
-    /// Gives back what is not `unfinished`; which ports that were.
-    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
-        let mut released = BTreeSet::new();
-        self.chosen.retain(|copy| {
-            let kept = unfinished.contains(&copy.port);
-            if !kept {
-                released.insert(copy.port);
+    /// The ports that the program has chosen, and that were not given back.
+    fn ports(&self) -> BTreeSet<u16> {
+        self.chosen.iter().map(|copy| copy.port).collect()
+    }
+
+    /// What holds one of them.
+    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
+        let copies = self.chosen.iter();
+        copies.filter(|copy| copy.port == port).collect()
+    }
+
+    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
+    /// does not allow that for is held.
+    fn leave(&mut self, engine: &mut Engine) -> Orphans {
+        let interface = engine.interface_index();
+        let mut orphans = Orphans::default();
+        for port in self.ports() {
+            let copies = self.copies(port);
+            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
+            match orphans.cover(&engine.stack, interface, port, &sockets) {
+                Ok(()) => self.give_back(engine, port),
+                Err(errno) => {
+                    log::info(format_args!(
+                        "port {port} cannot be given back at once: {}",
+                        words::of(errno)
+                    ));
+                    if copies.iter().any(|copy| copy.reuse_port) {
+                        share(engine, port);
+                    }
+                }
             }
-            kept
-        });
-        released
+        }
+        orphans
+    }
+
+    /// Gives one back.
+    fn give_back(&mut self, engine: &mut Engine, port: u16) {
+        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
+        gone.for_each(LeaseCopy::give_back);
+        share(engine, port);
     }
 }

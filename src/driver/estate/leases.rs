@@ -1,8 +1,13 @@
-//! What of the books of ports matters to the vault.
+//! What of the books of ports matters to the vault, and to who finds it.
+
+use core::net::SocketAddrV4;
+
+use rustix::net::sockopt;
 
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
-use crate::driver::ports::{Ports, Source};
+use crate::driver::ports::{self, Ports, Source};
+use crate::driver::uses::Use;
 
 impl Ports {
     /// Whether any TCP port was in use so far.
@@ -31,5 +36,50 @@ impl Ports {
         held.filter(move |(key, _)| key.0 == protocol)
             .flat_map(|(_, held)| &mut held.kernel)
             .chain(pooled.into_iter().flatten())
+    }
+
+    /// A TCP port that a dead process had is held by a lease of its.
+    pub(super) fn take_up(&mut self, lease: Lease) {
+        self.tcp = true;
+        self.made += 1;
+        let held = self.held.entry((Protocol::Tcp, lease.port())).or_default();
+        held.on_link = true;
+        held.kernel.push(lease);
+    }
+
+    /// A use of it, as a socket bound to `local` had it. `None`: nothing holds it.
+    pub(super) fn use_up(
+        &mut self,
+        local: SocketAddrV4,
+        user: Option<u32>,
+        listening: bool,
+    ) -> Option<ports::Lease> {
+        let (protocol, port) = (Protocol::Tcp, local.port());
+        let held = self.held.get_mut(&(protocol, port))?;
+        let kernel = held.kernel.first()?.fd();
+        let used = Use {
+            local: *local.ip(),
+            reuse_address: sockopt::socket_reuseaddr(kernel).unwrap_or(false),
+            reuse_port: sockopt::socket_reuseport(kernel).unwrap_or(false),
+            user,
+            listening,
+            pooled: false,
+        };
+        held.uses.add(used);
+        Some(ports::Lease {
+            protocol,
+            port,
+            used,
+        })
+    }
+
+    /// The same of a connection, which has it of its listener's, if there is one.
+    pub(super) fn share_or_use_up(
+        &mut self,
+        local: SocketAddrV4,
+        user: Option<u32>,
+    ) -> Option<ports::Lease> {
+        let shared = self.share(Protocol::Tcp, local.port());
+        shared.or_else(|| self.use_up(local, user, false))
     }
 }

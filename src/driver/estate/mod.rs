@@ -25,13 +25,16 @@
 //! 4. What a keeper is given comes from a process of its own user, who may be anybody. It is looked at
 //!    by the executor only, which serves nobody else.
 
+mod ends;
 mod executor;
+mod heritage;
 mod leases;
 mod reach;
 mod will;
 mod wills;
 mod words;
 
+pub use ends::note_set_out;
 pub(super) use reach::await_executors;
-pub(super) use will::{Will, attend, attend_heir};
+pub(super) use will::{Will, attend, serve_alone};
 pub use wills::keep;

@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::ends::Ends;
 use super::reach::{Kit, Missing, reach};
 use super::words::{REVOCATION, Text};
 use crate::control::log;
@@ -33,6 +34,7 @@ pub(in crate::driver) struct Will {
     /// What a keeper is looked for with.
     kit: Option<Kit>,
     vault: Option<Arc<Vault>>,
+    pub(super) ends: Option<Ends>,
     /// Leases made when the vault was filled last.
     filled_at: u64,
     /// The patrol's timer was started for it, and the background thread has not come by since.
@@ -60,6 +62,7 @@ impl Will {
             state: State::Needless,
             kit: None,
             vault: None,
+            ends: None,
             filled_at: 0,
             timed: false,
             again: AGAIN,
@@ -103,6 +106,7 @@ impl Engine {
         let vault = self.will.vault.as_ref();
         vault.is_some_and(|vault| vault.is_stale())
             || self.will.filled_at != self.ports.leases_made()
+            || self.lacks_copies()
     }
 
     /// Makes the descriptors that will be needed, in a thread of the program's.
@@ -118,6 +122,7 @@ impl Engine {
         let made = Kit::new().and_then(|kit| {
             if self.will.vault.is_none() {
                 self.will.vault = Some(Arc::new(Vault::new()?));
+                self.will.ends = Some(Ends::new()?);
             }
             Ok(kit)
         });
@@ -167,6 +172,10 @@ impl Engine {
             Err(Missing::Now) => self.seek_again(),
             Err(Missing::ForGood) => self.will.state = State::Hopeless,
         }
+        if !matches!(self.will.state, State::Wanted(_)) {
+            // A thread of the program may have made another one while the keeper was looked for.
+            self.will.kit = None;
+        }
     }
 
     fn fill_vault(&mut self) {
@@ -180,6 +189,9 @@ impl Engine {
                 ));
             }
         }
+        if self.lacks_copies() {
+            self.copy_ends();
+        }
     }
 
     fn deposit_will(&mut self, connection: OwnedFd) -> Result<(), Errno> {
@@ -189,11 +201,18 @@ impl Engine {
         let vault = self.will.vault.clone().ok_or(Errno::NODEV)?;
         let text = Text::of(self.id, &self.settings, &mirror.facts().interface.name);
         let message = text.encode().ok_or(Errno::MSGSIZE)?;
-        let left = [self.memory.as_fd(), self.link.plain_fd(), vault.end()];
+        let ends = self.will.ends.as_ref().ok_or(Errno::NODEV)?;
+        let left = [
+            self.memory.as_fd(),
+            self.link.plain_fd(),
+            vault.end(),
+            ends.end(),
+        ];
         pair::give_descriptors(&connection, &message, &left)?;
         self.set.add(&connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
         self.will.state = State::Deposited(connection, self.time);
         self.fill_vault();
+        self.copy_all_ends();
         Ok(())
     }
 
@@ -239,9 +258,14 @@ impl Engine {
 
     /// This process is about to end. If nothing is left, the keeper need not look.
     pub(in crate::driver) fn revoke_if_needless(&mut self) {
-        if let State::Deposited(connection, _) = &self.will.state
-            && self.stack.tcp_is_empty()
-        {
+        if self.stack.tcp_is_empty() {
+            self.revoke();
+        }
+    }
+
+    /// The keeper is not to look after what is left.
+    pub(super) fn revoke(&mut self) {
+        if let State::Deposited(connection, _) = &self.will.state {
             let _ = pair::give(connection, REVOCATION);
         }
     }
@@ -259,11 +283,24 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
     Some(guard)
 }
 
-/// The same for an heir, whose only thread this is.
-pub(in crate::driver) fn attend_heir(guard: &mut Guard) {
+/// One wait and one pass, in a process that does nothing else, with what the background thread does
+/// elsewhere. Whether it can go on so.
+pub(in crate::driver) fn serve_alone(
+    guard: &mut Guard,
+    others: &mut [libc::pollfd],
+    at_most: Option<Duration>,
+) -> bool {
+    guard.set_alarm();
+    let timeout = [guard.will_is_due(), at_most].into_iter().flatten().min();
+    match guard.poll(others, timeout, None) {
+        Ok(ready) => guard.pass(ready, None),
+        Err(Errno::INTR) => {}
+        Err(_) => return false,
+    }
     guard.prepare_will();
     if let Some(kit) = guard.seeks_keeper() {
         let reached = guard.unlocked(|| reach(kit));
         guard.found(reached);
     }
+    true
 }

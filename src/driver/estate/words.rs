@@ -1,11 +1,15 @@
-//! A will as a message.
+//! A will as a message, and what goes with the copy of an end.
 //!
-//! A letter, eight bytes of the engine's id, then the settings as `NAME=value`, each ended by a zero byte. What
-//! comes with it is the memory file, the packet socket and the vault's end, in this order.
+//! A will is a letter, eight bytes of the engine's id, then the settings as `NAME=value`, each ended by a zero byte.
+//! What comes with it is the memory file, the packet socket, the vault's end and that of the copies'
+//! queue, in this order.
 
 use core::fmt::Write;
 
 use crate::control::settings::{Address, Loopback, Settings};
+use crate::driver::endpoint::{Endpoint, EndpointId};
+use crate::driver::guests::Guest;
+use crate::stack::ids::{Kind, SocketId};
 
 /// Bytes of the longest.
 pub(super) const LONGEST: usize = 4096;
@@ -85,5 +89,110 @@ impl Text {
             engine: u64::from_ne_bytes(*engine),
             settings: lines.map(pair).collect::<Option<_>>()?,
         })
+    }
+}
+
+/// What is said with what lies in the queue of copies.
+pub(super) enum Legacy {
+    /// An end of a pair.
+    End(EndOf),
+    /// The end of a fork's lifeline, with its number.
+    Lifeline(u32),
+}
+
+/// What there is to know of an end.
+pub(super) struct EndOf {
+    /// The name that other processes know it by.
+    pub(super) endpoint: EndpointId,
+    /// What it is the end of.
+    pub(super) socket: SocketId,
+    pub(super) guest: Option<Guest>,
+    /// The upper layer's.
+    pub(super) text: Vec<u8>,
+}
+
+const LIFELINE: u32 = 0;
+const CONNECTION: u32 = 1;
+const LISTENER: u32 = 2;
+
+impl Legacy {
+    /// Bytes of what is said of each; numbers are in the machine's byte order.
+    const HEAD: usize = 40;
+    /// Bytes of the upper layer's text, at most.
+    const TEXT: usize = 1024;
+    /// Bytes of the longest.
+    pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
+
+    /// What there is to say of an endpoint that has a socket.
+    pub(super) fn of(id: EndpointId, endpoint: &Endpoint, text: Vec<u8>) -> Option<Self> {
+        Some(Self::End(EndOf {
+            endpoint: id,
+            socket: endpoint.socket()?,
+            guest: endpoint.guest,
+            text,
+        }))
+    }
+
+    /// As part of a message. A text that is too long is left out.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (words, cookie, text) = match self {
+            Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
+            Self::End(end) => {
+                let kind = match end.socket.kind {
+                    Kind::Listener => LISTENER,
+                    _ => CONNECTION,
+                };
+                let text = Some(&end.text[..]).filter(|text| text.len() <= Self::TEXT);
+                let words = [
+                    kind,
+                    end.endpoint.index,
+                    end.endpoint.generation,
+                    end.socket.index,
+                    end.socket.generation,
+                    u32::from(end.guest.is_some()),
+                    end.guest.map_or(0, |guest| guest.user),
+                ];
+                let cookie = end.guest.map_or(0, |guest| guest.cookie);
+                (words, cookie, text.unwrap_or_default())
+            }
+        };
+        let mut bytes = words.map(u32::to_ne_bytes).concat();
+        bytes.extend((text.len() as u32).to_ne_bytes());
+        bytes.extend(cookie.to_ne_bytes());
+        bytes.extend(text);
+        bytes
+    }
+
+    /// Reads the first of several, which is taken off. `None`: it is none.
+    pub(super) fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(Self::HEAD)?;
+        let (words, cookie) = head.split_last_chunk()?;
+        let mut words = words.chunks_exact(4).map(|word| match *word {
+            [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+            _ => 0,
+        });
+        let mut next = || words.next().unwrap_or(0);
+        let (kind, index, generation) = (next(), next(), next());
+        let socket = SocketId {
+            kind: match kind {
+                LISTENER => Kind::Listener,
+                _ => Kind::Connection,
+            },
+            index: next(),
+            generation: next(),
+        };
+        let (is_guest, user, len) = (next() != 0, next(), next());
+        let (text, rest) = rest.split_at_checked(len as usize)?;
+        *bytes = rest;
+        if kind == LIFELINE {
+            return Some(Self::Lifeline(index));
+        }
+        let cookie = u64::from_ne_bytes(*cookie);
+        Some(Self::End(EndOf {
+            endpoint: EndpointId { index, generation },
+            socket,
+            guest: is_guest.then_some(Guest { user, cookie }),
+            text: text.to_vec(),
+        }))
     }
 }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::super::Engine;
 use super::super::door::Door;
 use super::super::endpoint::EndpointId;
+use super::super::engine::TOKEN_DESK;
 use super::super::keeper;
 use super::name::desk;
 use super::words::{Answer, Question, encode};
@@ -40,6 +41,12 @@ impl Engine {
                 words::of(errno)
             )),
         }
+    }
+
+    /// Opens it in another process than before; whether it is open.
+    pub(in crate::driver) fn reopen_desk(&mut self) -> bool {
+        self.open_desk(TOKEN_DESK);
+        self.desk.is_some()
     }
 
     /// Does one piece of work at the desk, to which somebody has come.

@@ -72,7 +72,7 @@ pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
 pub use self::progress::Progress;
 pub use self::restore::Restored;
-pub use self::segment::{IpInfo, PathInfo, SegmentOut};
+pub use self::segment::{IpInfo, LONG_PAYLOAD, PathInfo, SUPER_PAYLOAD, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
 
@@ -312,6 +312,7 @@ impl Tcp {
                 now,
                 config: &self.config,
                 mtu: path.mtu,
+                longest: path.longest,
                 pool,
             };
             tcb.poll(&cx, out)

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::config::Config;
 use super::loss::Phase;
-use super::segment::SegmentOut;
+use super::segment::{SUPER_PAYLOAD, SegmentOut};
 use super::tally::Limit;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;
@@ -14,8 +14,6 @@ use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
-/// The longest payload of a super-packet: headers and room for what the link adds must fit 16 bits.
-const MAX_SUPER_PAYLOAD: u32 = 65_535 - 140;
 /// Linux's TCP_DELACK_MIN, and how long after data an answer counts as one.
 pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
 /// How long cork and MSG_MORE hold back.
@@ -28,6 +26,7 @@ pub(super) struct Output<'a> {
     pub(super) now: Instant,
     pub(super) config: &'a Config,
     pub(super) mtu: usize,
+    pub(super) longest: u32,
     pub(super) pool: &'a Pool,
 }
 
@@ -151,7 +150,7 @@ impl Tcb {
         if room >= unsent {
             let full = self.full_segments(cx, unsent);
             let tail = unsent % mss;
-            let rest_fits = unsent - full <= tail && full + tail <= MAX_SUPER_PAYLOAD;
+            let rest_fits = unsent - full <= tail && full + tail <= self.longest(cx);
             let one_piece = full == 0 || cx.config.super_packets;
             if tail > 0 && rest_fits && one_piece && (pushed || self.small_segment_may_go()) {
                 return full + tail;
@@ -171,12 +170,25 @@ impl Tcb {
         0
     }
 
+    /// The longest payload of a super-packet. As by Linux (tcp_tso_autosize), one beyond the usual is
+    /// no longer than what the path takes in a millisecond.
+    fn longest(&self, cx: &Output<'_>) -> u32 {
+        if cx.longest <= SUPER_PAYLOAD {
+            return cx.longest;
+        }
+        let window = u64::from(self.window.cwnd().min(self.snd.wnd));
+        let srtt = self.rtt.smoothed().unwrap_or(Duration::MAX);
+        let in_millisecond = window * 1_000_000 / (srtt.as_nanos() as u64).max(1);
+        let in_millisecond = u32::try_from(in_millisecond).unwrap_or(u32::MAX);
+        in_millisecond.clamp(SUPER_PAYLOAD, cx.longest)
+    }
+
     /// The largest number of bytes, a multiple of the segment size, that `room` and one
     /// super-packet hold.
     fn full_segments(&self, cx: &Output<'_>, room: u32) -> u32 {
         let mss = self.snd.mss;
         let most = if cx.config.super_packets {
-            (MAX_SUPER_PAYLOAD / mss).max(1).min(self.paced_segments())
+            (self.longest(cx) / mss).max(1).min(self.paced_segments())
         } else {
             1
         };
@@ -190,7 +202,7 @@ impl Tcb {
     fn should_defer(&self, cx: &Output<'_>, full: u32) -> bool {
         let worthwhile = self.window.cwnd().min(self.snd.wnd) / 3;
         cx.config.super_packets
-            && full < worthwhile.min(MAX_SUPER_PAYLOAD.saturating_sub(self.snd.mss))
+            && full < worthwhile.min(self.longest(cx).saturating_sub(self.snd.mss))
             && self.snd.flight() > 0
             && self.rtt.ack_is_near(cx.now)
             && !self.loss.is_suspected()

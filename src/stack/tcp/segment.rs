@@ -6,8 +6,13 @@ use crate::stack::pool::Span;
 use crate::stack::transmit::Treatment;
 use crate::stack::wire::tcp::Repr;
 
-/// Chunks a segment's payload may lie in.
-pub const MAX_SPANS: usize = 8;
+/// Chunks a segment's payload may lie in: [`LONG_PAYLOAD`]'s.
+pub const MAX_SPANS: usize = 17;
+
+/// The longest payload of a super-packet: headers and room for what the link adds must fit 16 bits.
+pub const SUPER_PAYLOAD: u32 = 65_535 - 140;
+/// The same where the kernel cuts it up, whatever its header says. More gains nothing.
+pub const LONG_PAYLOAD: u32 = 256 * 1024;
 
 /// What IP knows about a segment that arrives.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,8 @@ pub struct IpInfo<'a> {
 pub struct PathInfo {
     /// Bytes of the longest IP packet.
     pub mtu: usize,
+    /// Bytes of the longest payload, if there are super-packets.
+    pub longest: u32,
 }
 
 /// A segment to be sent: the header, where its payload lies, and how to cut it up.

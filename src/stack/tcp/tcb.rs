@@ -168,7 +168,10 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    pub(super) _unused: [u8; 3],
+    pub(super) _unused: [u8; 7],
+    /// Bytes that mean nothing before those that come from the user. Written and read by the driver
+    /// alone.
+    pub(super) filler: u32,
     /// Segments sent again in all.
     pub(super) retransmits: u32,
     /// Why the connection ended; taken by the user once.
@@ -242,7 +245,8 @@ impl Tcb {
             under_change: false,
             passing: Passing::default(),
             passed_unread: false,
-            _unused: [0; 3],
+            _unused: [0; 7],
+            filler: 0,
             retries: 0,
             probes: 0,
             retransmits: 0,

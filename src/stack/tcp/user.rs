@@ -219,6 +219,18 @@ impl Tcp {
         }
     }
 
+    /// On the road from the user so many bytes are to be thrown away.
+    pub fn note_filler(&mut self, id: SocketId, count: usize) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.filler = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// As noted last, by whoever drove the stack then.
+    pub fn filler(&self, id: SocketId) -> usize {
+        self.connection(id).map_or(0, |tcb| tcb.filler as usize)
+    }
+
     /// The user has read all that was passed on.
     pub fn all_read(&mut self, id: SocketId) {
         if let Some(tcb) = self.connection_mut(id) {

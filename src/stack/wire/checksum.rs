@@ -14,18 +14,19 @@ pub(crate) struct Sum {
 
 impl Sum {
     /// The sum of the pseudo-header of UDP and TCP (RFC 768, RFC 9293 section 3.1); `len` is that
-    /// of header and payload, in bytes.
+    /// of header and payload, in bytes. Where it does not fit 16 bits, the kernel that cuts the
+    /// packet up expects it in 32.
     pub(crate) fn pseudo_header(
         source: Ipv4Addr,
         destination: Ipv4Addr,
         protocol: u8,
         len: usize,
     ) -> Self {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; 14];
         bytes[0..4].copy_from_slice(&source.octets());
         bytes[4..8].copy_from_slice(&destination.octets());
         bytes[9] = protocol;
-        bytes[10..12].copy_from_slice(&(len as u16).to_be_bytes());
+        bytes[10..14].copy_from_slice(&(len as u32).to_be_bytes());
         Self::default().add(&bytes)
     }
 

@@ -19,6 +19,8 @@ mod field {
     pub(super) const DESTINATION: Range<usize> = 16..20;
 }
 
+/// Where the length of the whole packet stands.
+pub(crate) const TOTAL_LEN: core::ops::Range<usize> = field::TOTAL_LEN;
 /// Length of the header without options in bytes: the only header the stack sends.
 pub(crate) const HEADER_LEN: usize = 20;
 /// The longest packet, in bytes.
@@ -52,7 +54,8 @@ pub(crate) struct Repr {
     pub(crate) more_fragments: bool,
     /// In bytes; a multiple of 8.
     pub(crate) fragment_offset: u16,
-    /// In bytes.
+    /// In bytes. More than the length field can say is said by 0, as by Linux: whoever cuts the packet
+    /// up says how long the pieces are.
     pub(crate) payload_len: u16,
 }
 
@@ -113,7 +116,7 @@ impl Repr {
         write_u16(
             header,
             field::TOTAL_LEN,
-            self.payload_len + HEADER_LEN as u16,
+            self.payload_len.checked_add(HEADER_LEN as u16).unwrap_or(0),
         );
         write_u16(header, field::ID, self.id);
         write_u16(header, field::FLAGS_OFFSET, flags);

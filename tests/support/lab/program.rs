@@ -206,6 +206,11 @@ impl Running<'_> {
         );
     }
 
+    /// What it has printed on standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.text(&self.out)
+    }
+
     /// Waits until it has printed `text` on standard output or standard error.
     pub(crate) fn prints(&mut self, text: &str) {
         let deadline = Instant::now() + self.deadline;

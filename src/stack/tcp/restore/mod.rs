@@ -46,7 +46,6 @@ pub struct Restored {
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the tests look at all of it"))]
 pub struct Connection {
     /// The handle its user has.
     pub id: SocketId,
@@ -58,6 +57,8 @@ pub struct Connection {
     pub state: State,
     /// Whether a user holds the handle: not before it is accepted, not after it is closed.
     pub has_user: bool,
+    /// Whether its user has closed it.
+    pub is_closed: bool,
 }
 
 impl Restored {
@@ -67,6 +68,28 @@ impl Restored {
         let listeners = self.listeners.iter().map(|found| found.1.port());
         let time_waits = self.time_waits.iter().map(|found| found.0.port());
         connections.chain(listeners).chain(time_waits)
+    }
+
+    /// A connection that had a user.
+    pub fn of_user(&self, id: SocketId) -> Option<&Connection> {
+        // They are in the order of their places.
+        let at = self
+            .connections
+            .binary_search_by_key(&id.index, |found| found.id.index);
+        let found = self.connections.get(at.ok()?)?;
+        (found.id == id && found.has_user).then_some(found)
+    }
+
+    /// A listener's address.
+    pub fn listener(&self, id: SocketId) -> Option<SocketAddrV4> {
+        let found = self.listeners.iter().find(|found| found.0 == id);
+        found.map(|found| found.1)
+    }
+
+    /// Our address of either.
+    pub fn local(&self, id: SocketId) -> Option<SocketAddrV4> {
+        let connection = self.of_user(id).map(|found| found.local);
+        connection.or_else(|| self.listener(id))
     }
 }
 
@@ -190,9 +213,15 @@ impl Tcp {
         self.is_done() && self.time_waits.len() == 0
     }
 
-    /// CLOSE of everything, by users who are gone.
-    pub fn close_all(&mut self, now: Instant, pool: &mut Pool) {
-        for listener in self.listeners().collect::<Vec<_>>() {
+    /// CLOSE of everything by users who are gone: all but those of which `stays` holds.
+    pub fn close_all_but(
+        &mut self,
+        now: Instant,
+        stays: impl Fn(SocketId) -> bool,
+        pool: &mut Pool,
+    ) {
+        let listeners: Vec<_> = self.listeners().filter(|&id| !stays(id)).collect();
+        for listener in listeners {
             self.close(now, listener, pool);
         }
         for index in self.indices() {
@@ -205,8 +234,8 @@ impl Tcp {
             }
             let id = tcb.id;
             match (tcb.owner.get(), tcb.passed_unread) {
-                (Owner::User, false) => self.close(now, id, pool),
-                (Owner::User, true) => self.abort(now, id, pool),
+                (Owner::User, false) if !stays(id) => self.close(now, id, pool),
+                (Owner::User, true) if !stays(id) => self.abort(now, id, pool),
                 _ => self.settle(now, index, pool),
             }
         }
@@ -221,6 +250,7 @@ impl Restored {
             remote: tcb.remote.get(),
             state: tcb.state,
             has_user: tcb.owner.get() == Owner::User,
+            is_closed: tcb.owner.get() == Owner::Nobody,
         });
         self.connections = connections.collect();
         let listeners = tcp.listeners.iter();

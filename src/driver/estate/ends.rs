@@ -1,0 +1,265 @@
+//! Copies of the stack's ends of those pairs whose other ends other processes may have.
+//!
+//! When this process is killed, such a pair is still in use, and may have bytes in it. Whoever goes
+//! on with the stack needs its end. So copies lie in a queue like the leases' in the
+//! [`vault`](crate::control::vault), each with what else is to be known ([`Legacy`]).
+//!
+//! 1. A copy is put in at the end of the pass in which the descriptor came into other hands, with all
+//!    others of that pass. No other socket has one, and costs anything.
+//! 2. An end that is closed here while others have the program's end is to be closed there, too: the
+//!    program sees it by that. The queue is renewed then: all that are in use are put in anew, what is
+//!    before them is taken out. Copies of ends that nobody has any more do no harm, and go likewise
+//!    once they are many.
+//! 3. What is put in later about the same endpoint is what counts.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+
+use super::words::Legacy;
+use crate::control::log;
+use crate::driver::endpoint::{Endpoint, EndpointId};
+use crate::driver::{Engine, HOOKS, Hooks};
+use crate::stack::ids::Kind;
+use crate::sys::pair::{self, MOST_DESCRIPTORS};
+use crate::sys::words;
+
+/// Bytes of a message, at most: what the kernel has room for in one page, with its own.
+const MESSAGE: usize = 3600;
+/// Messages in the queue from which on it is worth renewing.
+const MANY: usize = 128;
+/// What the queue shall have room for, in bytes, if the kernel allows it.
+const ROOM: usize = 4 << 20;
+
+/// Descriptors may have reached a program that was started beside this one, in a process that runs in this one's
+/// memory (vfork(2)) and can say no more.
+static SET_OUT: AtomicBool = AtomicBool::new(false);
+
+/// Notes that.
+pub fn note_set_out() {
+    SET_OUT.store(true, Ordering::Relaxed);
+}
+
+/// What is said with a copy, and of what it is one.
+type Copied<'a> = (Vec<u8>, BorrowedFd<'a>);
+
+/// The queue.
+pub(super) struct Ends {
+    give: OwnedFd,
+    take: OwnedFd,
+    messages: usize,
+    /// As it was renewed last.
+    renewed: usize,
+}
+
+impl Ends {
+    /// An empty queue.
+    ///
+    /// # Errors
+    /// Those of socketpair(2).
+    pub(super) fn new() -> Result<Self, Errno> {
+        let (give, take) = pair::make_own()?;
+        if sockopt::set_socket_send_buffer_size_force(&give, ROOM).is_err() {
+            // The most that is allowed to all.
+            let _ = sockopt::set_socket_send_buffer_size(&give, ROOM);
+        }
+        Ok(Self {
+            give,
+            take,
+            messages: 0,
+            renewed: 0,
+        })
+    }
+
+    /// The end that a keeper gets a duplicate of.
+    pub(super) fn end(&self) -> BorrowedFd<'_> {
+        self.take.as_fd()
+    }
+
+    fn give(&mut self, copies: &[Copied<'_>]) -> Result<(), Errno> {
+        let mut rest = copies;
+        while !rest.is_empty() {
+            let mut message = Vec::new();
+            let mut count = 0;
+            while let Some((text, _)) = rest.get(count)
+                && count < MOST_DESCRIPTORS
+                && (count == 0 || message.len() + text.len() <= MESSAGE)
+            {
+                message.extend_from_slice(text);
+                count += 1;
+            }
+            let ends: Vec<_> = rest[..count].iter().map(|(_, end)| *end).collect();
+            pair::give_descriptors(&self.give, &message, &ends)?;
+            self.messages += 1;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    fn drop_oldest(&mut self, count: usize) {
+        for _ in 0..count {
+            // What comes with a message that is received without room for it is closed.
+            let _ = pair::take(&self.take, &mut [0]);
+        }
+        self.messages -= count;
+    }
+
+    /// Puts `copies` in place of all that are there.
+    fn renew(&mut self, copies: &[Copied<'_>]) -> Result<(), Errno> {
+        let before = self.messages;
+        let given = match self.give(copies) {
+            Err(Errno::AGAIN) => {
+                self.drop_oldest(self.messages);
+                self.give(copies)
+            }
+            given => {
+                self.drop_oldest(before);
+                given
+            }
+        };
+        self.renewed = self.messages;
+        given
+    }
+
+    fn is_worth_renewing(&self) -> bool {
+        self.messages - self.renewed > MANY
+    }
+}
+
+/// What lies in the queue of a process that is dead, the oldest first. Others may have put anything in.
+pub(super) fn take_all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
+    let mut message = [0; MESSAGE + Legacy::LONGEST];
+    let mut taken = Vec::new();
+    while let Ok((count @ 1.., ends)) = pair::take_descriptors(queue, &mut message) {
+        let mut text = &message[..count];
+        for end in ends {
+            let Some(legacy) = Legacy::decode(&mut text) else {
+                break;
+            };
+            taken.push((legacy, end));
+        }
+    }
+    taken
+}
+
+impl Engine {
+    /// Whether copies are missing, or one too many is there.
+    pub(in crate::driver) fn lacks_copies(&self) -> bool {
+        let endpoints = &self.endpoints;
+        !endpoints.uncopied.is_empty() || endpoints.recalled || SET_OUT.load(Ordering::Relaxed)
+    }
+
+    /// Makes the copies that are missing, if a keeper is there to use them.
+    pub(in crate::driver) fn copy_ends(&mut self) {
+        if SET_OUT.swap(false, Ordering::Relaxed) {
+            self.note_all_set_out();
+        }
+        let missing = core::mem::take(&mut self.endpoints.uncopied);
+        let lines = core::mem::take(&mut self.lifelines.uncopied);
+        let recalled = core::mem::take(&mut self.endpoints.recalled);
+        let is_deposited = self.will.is_deposited();
+        let Some(ends) = &self.will.ends else {
+            return;
+        };
+        if recalled || is_deposited && ends.is_worth_renewing() {
+            self.copy_all_ends();
+        } else if is_deposited {
+            self.copy_these(missing, lines, Ends::give);
+        }
+    }
+
+    fn note_all_set_out(&mut self) {
+        let hooks = HOOKS.lock().clone();
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            if let Some(endpoint) = self.endpoints.get_mut(id)
+                && !endpoint.set_out
+                && let Some(record) = &endpoint.record
+                && hooks.iter().any(|hook| (hook.is_set_out)(record))
+            {
+                endpoint.set_out = true;
+                self.endpoints.uncopied.push(id);
+            }
+        }
+    }
+
+    /// Makes copies of all ends that others may have use of, and lets others go.
+    pub(super) fn copy_all_ends(&mut self) {
+        self.endpoints.uncopied.clear();
+        self.lifelines.uncopied.clear();
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for &id in &ids {
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.copied = None;
+            }
+        }
+        self.copy_these(ids, self.lifelines.numbers(), Ends::renew);
+    }
+
+    fn copy_these(
+        &mut self,
+        ids: Vec<EndpointId>,
+        lines: Vec<u32>,
+        put: fn(&mut Ends, &[Copied<'_>]) -> Result<(), Errno>,
+    ) {
+        let Some(ends) = &mut self.will.ends else {
+            return;
+        };
+        let hooks = HOOKS.lock().clone();
+        let (mut copies, mut copied, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        for id in ids {
+            let Some(endpoint) = self.endpoints.get(id).filter(|held| is_worth_a_copy(held)) else {
+                continue;
+            };
+            let Some(end) = &endpoint.end else { continue };
+            let Some(text) = described(&hooks, endpoint) else {
+                later.push(id);
+                continue;
+            };
+            if let Some(legacy) = Legacy::of(id, endpoint, text) {
+                copies.push((legacy.encode(), end.as_fd()));
+                copied.push((id, endpoint.socket()));
+            }
+        }
+        for line in lines {
+            if let Some(end) = self.lifelines.end_of(line) {
+                copies.push((Legacy::Lifeline(line).encode(), end));
+            }
+        }
+        if let Err(errno) = put(ends, &copies) {
+            log::debug(format_args!(
+                "some sockets that others have end with this process if it is killed: {}",
+                words::of(errno)
+            ));
+        }
+        drop(copies);
+        self.endpoints.uncopied.extend(later);
+        for (id, socket) in copied {
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.copied = socket;
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether the program could tell that a copy of the end is there: once the end is closed, it is to go, too.
+    pub(in crate::driver) fn is_copy_in_use(&self) -> bool {
+        self.copied.is_some() && !self.hung_up()
+    }
+}
+
+fn is_worth_a_copy(endpoint: &Endpoint) -> bool {
+    let socket = endpoint.socket();
+    endpoint.is_held_elsewhere() && socket.is_some_and(|socket| socket.kind != Kind::Datagram)
+}
+
+/// What the upper layer wants to be known of it; `None`: it cannot say now.
+fn described(hooks: &[Hooks], endpoint: &Endpoint) -> Option<Vec<u8>> {
+    match &endpoint.record {
+        Some(record) => hooks.iter().find_map(|hook| (hook.described)(record)),
+        None => Some(Vec::new()),
+    }
+}

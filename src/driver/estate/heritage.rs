@@ -1,0 +1,163 @@
+//! What an executor takes up of a dead process: sockets that other processes still have.
+
+use rustix::fd::OwnedFd;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::words::{EndOf, Legacy};
+use crate::control::ephemeral::Protocol;
+use crate::control::vault::LeaseCopy;
+use crate::driver::endpoint::{Endpoint, EndpointId, Role};
+use crate::driver::filler::FILLER;
+use crate::driver::{Engine, HOOKS};
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::tcp::{Restored, State};
+use crate::sys::pair;
+
+impl Engine {
+    /// Makes endpoints of the ends that were left, as far as the stack has their sockets, and closes
+    /// the rest. Which those are, and what was said of them.
+    pub(super) fn take_up_ends(
+        &mut self,
+        found: &Restored,
+        ends: Vec<(Legacy, OwnedFd)>,
+    ) -> Vec<(EndpointId, Vec<u8>)> {
+        // What was said last counts.
+        let mut by_place = BTreeMap::new();
+        let mut lines = BTreeMap::new();
+        for (legacy, end) in ends {
+            match legacy {
+                Legacy::Lifeline(number) => drop(lines.insert(number, end)),
+                Legacy::End(legacy) => {
+                    let EndpointId { index, generation } = legacy.endpoint;
+                    by_place.insert((index, generation), (legacy, end));
+                }
+            }
+        }
+        for (number, line) in lines {
+            self.watch_line(number, line);
+        }
+        let mut taken = Vec::new();
+        for (legacy, end) in by_place.into_values() {
+            if self.endpoints.of_socket(legacy.socket).is_some() {
+                continue;
+            }
+            if let Some(role) = role_of(found, legacy.socket) {
+                let id = self.take_up_end(&legacy, end, role);
+                taken.push((id, legacy.text));
+            }
+        }
+        taken
+    }
+
+    /// Serves them from now on.
+    pub(super) fn revive(&mut self, taken: &[(EndpointId, Vec<u8>)]) {
+        let hooks = HOOKS.lock().clone();
+        for (id, text) in taken {
+            hooks
+                .iter()
+                .for_each(|hook| (hook.revived)(self, *id, text));
+        }
+        let now = self.now();
+        for &(id, _) in taken {
+            // First what the program has done: closing comes before what is still to be delivered.
+            self.look_at(id);
+            self.settle(now, id);
+        }
+        self.finish_pass();
+    }
+
+    fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> EndpointId {
+        let in_flight = usize::from(!pair::is_drained(&end));
+        let mut endpoint = Endpoint::new(end, -1, role);
+        endpoint.unseen_writers = true;
+        match role {
+            Role::Listener(_) => {
+                endpoint.filler = FILLER;
+                endpoint.in_flight = in_flight;
+            }
+            _ => endpoint.filler = self.stack.tcp_filler(legacy.socket),
+        }
+        endpoint.guest = legacy.guest;
+        let id = self.endpoints.insert_at(legacy.endpoint, endpoint);
+        if let Some(guest) = legacy.guest {
+            self.endpoints.guests.enter(id, guest);
+        }
+        self.watch_end(id);
+        id
+    }
+
+    /// Closes all sockets that nobody has any more, as the kernel does when a process dies.
+    pub(super) fn close_what_nobody_has(&mut self) {
+        let now = self.now();
+        let endpoints = &self.endpoints;
+        let has = |socket| endpoints.of_socket(socket).is_some();
+        self.stack.tcp_close_all_but(now, has);
+    }
+
+    /// Holds by `copies` the ports that endpoints have. What is left of the copies.
+    pub(super) fn take_up_leases(
+        &mut self,
+        found: &Restored,
+        copies: Vec<LeaseCopy>,
+    ) -> Vec<LeaseCopy> {
+        let endpoints = self.endpoints.ids().filter_map(|id| self.endpoints.get(id));
+        let sockets: BTreeMap<SocketId, Option<u32>> = endpoints
+            .filter_map(|held| Some((held.socket()?, held.guest.map(|guest| guest.user))))
+            .collect();
+        let ports: BTreeSet<u16> = sockets
+            .keys()
+            .filter_map(|&socket| found.local(socket))
+            .map(|local| local.port())
+            .collect();
+        let (mine, rest): (Vec<_>, Vec<_>) = copies
+            .into_iter()
+            .partition(|copy| ports.contains(&copy.port));
+        for copy in mine {
+            if let Ok(lease) = copy.into_lease() {
+                self.ports.take_up(lease);
+            }
+        }
+        for (&socket, &user) in &sockets {
+            self.hold_listener(found, socket, user);
+        }
+        let accepted = found.connections.iter();
+        for held in accepted.filter(|held| held.has_user || held.is_closed) {
+            let user = sockets.get(&held.id).copied().flatten();
+            if let Some(lease) = self.ports.share_or_use_up(held.local, user) {
+                self.ports
+                    .hold_between(held.id, lease, held.local, held.remote);
+            }
+        }
+        for &(local, remote) in &found.time_waits {
+            if let Some(lease) = self.ports.share_or_use_up(local, None) {
+                self.ports.lingering.push_back((local, remote, lease));
+            }
+        }
+        rest
+    }
+
+    fn hold_listener(&mut self, found: &Restored, socket: SocketId, user: Option<u32>) {
+        let Some(local) = found.listener(socket) else {
+            return;
+        };
+        let Some(lease) = self.ports.use_up(local, user, true) else {
+            return;
+        };
+        self.watch_lease(&lease);
+        let shared = lease.used.reuse_port;
+        self.ports.hold(socket, lease);
+        if shared {
+            self.regroup(Protocol::Tcp, local.port());
+        }
+    }
+}
+
+fn role_of(found: &Restored, socket: SocketId) -> Option<Role> {
+    if socket.kind == Kind::Listener {
+        return found.listener(socket).map(|_| Role::Listener(socket));
+    }
+    Some(match found.of_user(socket)?.state {
+        State::SynSent | State::SynReceived => Role::Connecting(socket),
+        _ => Role::Connection(socket),
+    })
+}

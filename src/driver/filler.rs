@@ -1,0 +1,81 @@
+//! Filler: bytes that mean nothing, which keep the program's descriptor from being writable.
+//!
+//! How many there are is noted in the memory file, before anybody could take them for the program's:
+//! who goes on with the pair when this process is killed has to throw them away, too.
+
+use super::Engine;
+use super::endpoint::EndpointId;
+use crate::sys::pair;
+use crate::sys::wait::borrow;
+
+/// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
+pub(super) const FILLER: usize = 64 * 1024;
+
+static FILLING: [u8; FILLER] = [0; FILLER];
+
+/// Bytes taken out at a time.
+const MOVE: usize = 16 * 1024;
+
+impl Engine {
+    /// Keeps the program's descriptor from being writable.
+    pub fn stuff(&mut self, id: EndpointId) {
+        let endpoint = self.endpoints.get(id);
+        if endpoint.is_some_and(|endpoint| endpoint.filler == 0) {
+            self.put_filler(id);
+            self.ask_for_room(id);
+        }
+    }
+
+    /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
+    pub(super) fn ask_for_room(&mut self, id: EndpointId) {
+        let endpoint = self.endpoints.get(id);
+        if endpoint.is_some_and(|endpoint| endpoint.signals && endpoint.filler > 0) {
+            while self.put_filler(id) {}
+        }
+    }
+
+    /// Whether there was room for some.
+    fn put_filler(&mut self, id: EndpointId) -> bool {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return false;
+        };
+        if endpoint.program < 0 {
+            return false;
+        }
+        let connection = endpoint.socket();
+        if let Some(connection) = connection {
+            self.stack.tcp_begin_passing(connection);
+        }
+        let given = pair::give(borrow(endpoint.program), &FILLING);
+        endpoint.filler += given.unwrap_or(0);
+        if let Some(connection) = connection {
+            self.stack.tcp_note_filler(connection, endpoint.filler);
+            self.stack.tcp_end_passing(connection);
+        }
+        given.is_ok()
+    }
+
+    /// Takes the filler out again.
+    pub fn unstuff(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        let connection = endpoint.socket();
+        let Some(end) = &endpoint.end else { return };
+        let mut buffer = [0; MOVE];
+        while endpoint.filler > 0 {
+            if let Some(connection) = connection {
+                self.stack.tcp_begin_passing(connection);
+            }
+            let most = endpoint.filler.min(buffer.len());
+            match pair::take(end, &mut buffer[..most]) {
+                Ok(count) if count > 0 => endpoint.filler -= count,
+                _ => endpoint.filler = 0,
+            }
+            if let Some(connection) = connection {
+                self.stack.tcp_note_filler(connection, endpoint.filler);
+                self.stack.tcp_end_passing(connection);
+            }
+        }
+    }
+}
