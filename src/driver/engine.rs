@@ -16,6 +16,7 @@ use super::orphans::TOKEN_ORPHANS;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
+use super::sleepers::Sleepers;
 use super::start::checksum;
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
@@ -127,7 +128,7 @@ pub struct Engine {
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
     /// Calls that wait while another thread drives.
-    pub(super) beside: usize,
+    pub(super) beside: Sleepers,
     /// The last drain stopped because its caller had enough: there is probably more.
     pub(super) link_left: bool,
     /// Endpoints the waiter is to be told of, in the order of their news.
@@ -217,7 +218,7 @@ impl Engine {
             lagging: Vec::new(),
             beyond: Vec::new(),
             collecting: None,
-            beside: 0,
+            beside: Sleepers::default(),
             link_left: false,
             noticed: VecDeque::new(),
             kept: Vec::new(),

@@ -67,6 +67,7 @@ mod refusal;
 mod seat;
 mod settle;
 mod sharing;
+mod sleepers;
 mod start;
 mod urgent;
 mod uses;

@@ -121,7 +121,7 @@ impl Engine {
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
     /// somebody does.
     pub(super) fn nobody_waits(&self) -> bool {
-        self.seat == Seat::Empty && self.beside == 0
+        self.seat == Seat::Empty && self.beside.is_empty()
     }
 
     /// Leaves bytes for `id` in the receive queue if nobody waits for them now.

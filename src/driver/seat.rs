@@ -58,6 +58,8 @@ pub enum Interruption {
 
 /// How many program descriptors a wait polls without a heap allocation.
 const FEW: usize = 6;
+/// How many descriptors of ours it polls besides.
+const MOST_OURS: usize = 2;
 
 /// Waits until `ready` gives something, driving the stack if nobody else does.
 ///
@@ -185,12 +187,12 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     let timeout = remaining(request.deadline, now);
     let mask = request.mask;
     let fds = &mut *request.fds;
-    guard.beside += 1;
-    let woken = guard.asleep(Sleep::Beside, || {
-        cancel::interruptible(|| poll_for(fds, timeout, mask.as_ref()))
+    let (room, bell) = guard.beside.enter();
+    let woken = guard.asleep(Sleep::Beside(room), || {
+        cancel::interruptible(|| poll_with([bell], fds, timeout, mask.as_ref()))
     });
     let woken = woken.ok_or(Errno::INTR)?;
-    guard.beside -= 1;
+    guard.beside.leave(room);
     woken?;
     guard.kernel_news = true;
     Ok(Ready {
@@ -208,7 +210,7 @@ pub(super) fn give_up(how: Sleep) {
             guard.holder_sleeps = false;
             guard.leave_seat();
         }
-        Sleep::Beside => guard.beside -= 1,
+        Sleep::Beside(room) => guard.beside.leave(room),
     }
 }
 
@@ -257,26 +259,40 @@ pub(super) fn poll_with_own(
     timeout: Option<Duration>,
     mask: Option<&SignalMask>,
 ) -> Result<Ready, Errno> {
-    let mut few = [entry(-1, 0); FEW + 2];
-    let mut many = Vec::new();
-    let fds = if extra.len() <= FEW {
-        &mut few[..extra.len() + 2]
-    } else {
-        many.resize(extra.len() + 2, entry(-1, 0));
-        &mut many[..]
-    };
-    fds[0] = entry(own[0], libc::POLLIN);
-    fds[1] = entry(own[1], libc::POLLIN);
-    fds[2..].copy_from_slice(extra);
-    poll_for(fds, timeout, mask)?;
-    for (to, from) in extra.iter_mut().zip(&fds[2..]) {
-        to.revents = from.revents;
-    }
+    let [link, ends] = poll_with(own, extra, timeout, mask)?;
     Ok(Ready {
-        link: fds[0].revents != 0,
-        ends: fds[1].revents != 0,
+        link,
+        ends,
         slept: true,
     })
+}
+
+/// Polls some descriptors of ours and of the program's; which of ours are readable.
+fn poll_with<const OURS: usize>(
+    ours: [RawFd; OURS],
+    extra: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<&SignalMask>,
+) -> Result<[bool; OURS], Errno> {
+    let mut few = [entry(-1, 0); FEW + MOST_OURS];
+    let mut many = Vec::new();
+    let count = extra.len() + OURS;
+    let fds = if extra.len() <= FEW {
+        &mut few[..count]
+    } else {
+        many.resize(count, entry(-1, 0));
+        &mut many[..]
+    };
+    let (first, rest) = fds.split_at_mut(OURS);
+    for (polled, fd) in first.iter_mut().zip(ours) {
+        *polled = entry(fd, libc::POLLIN);
+    }
+    rest.copy_from_slice(extra);
+    poll_for(fds, timeout, mask)?;
+    for (to, from) in extra.iter_mut().zip(&fds[OURS..]) {
+        to.revents = from.revents;
+    }
+    Ok(core::array::from_fn(|at| fds[at].revents != 0))
 }
 
 impl Engine {
@@ -334,5 +350,11 @@ impl Engine {
         if self.seat != Seat::Empty {
             self.wake.ring();
         }
+    }
+
+    /// Wakes all who sleep: a descriptor has been replaced, or shows what its pair does not tell.
+    pub fn wake_all(&mut self) {
+        self.kick();
+        self.beside.wake();
     }
 }

@@ -156,6 +156,14 @@ fn take(
     id: EndpointId,
     flags: Flags,
 ) -> Option<Result<Accepted, Errno>> {
+    if engine
+        .endpoints
+        .get(id)
+        .is_some_and(|held| held.program < 0)
+    {
+        // Another thread has closed it: the number may be somebody else's by now.
+        return Some(Err(Errno::BADF));
+    }
     match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
         Ok(Received {
             descriptor: Some(program),

@@ -33,6 +33,8 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
     }
     if given == Ok(Given::Unspecified) {
         disconnect(&mut engine, socket, &mut state)?;
+        state.disconnects = state.disconnects.wrapping_add(1);
+        engine.wake_all();
         return Ok(Rest::Done);
     }
     if address.len() < size_of::<libc::sa_family_t>() {
@@ -372,7 +374,9 @@ fn complete(
     socket: &Arc<Socket>,
     id: EndpointId,
 ) -> Result<Rest, Errno> {
-    let timeout = socket.state().options.send_timeout;
+    let state = socket.state();
+    let (timeout, disconnects) = (state.options.send_timeout, state.disconnects);
+    drop(state);
     let deadline = deadline(timeout);
     loop {
         let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
@@ -403,6 +407,9 @@ fn complete(
             Ok(_) => {
                 let mut state = socket.state();
                 // Another thread may have given it up, and a fresh endpoint is in its place.
+                if state.disconnects != disconnects {
+                    return Err(Errno::PIPE);
+                }
                 let held = state.endpoint.unwrap_or(id);
                 let endpoint = engine.endpoints.get_mut(held);
                 let error = endpoint.and_then(|endpoint| endpoint.take_error());

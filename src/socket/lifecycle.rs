@@ -163,7 +163,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     state.endpoint?;
     let result = shutdown_in(&mut engine, fd, socket, &mut state, how);
     engine.finish_pass();
-    engine.kick();
+    engine.wake_all();
     Some(result)
 }
 
@@ -223,18 +223,17 @@ pub(super) fn shutdown_in(
                 Ok(())
             }
         }
-        Some(Role::Datagram(_)) if state.remote.is_some() => {
+        _ => {
             // What arrives later is received all the same: the pair stays open for it.
-            if reads {
+            if reads && socket.kind == Kind::Datagram {
                 engine.notify(id);
             }
             note_shut(engine, id, reads, writes);
-            Ok(())
-        }
-        // Linux refuses, and notes it all the same: a later recv(2) gives 0.
-        _ => {
-            note_shut(engine, id, reads, writes);
-            Err(Errno::NOTCONN)
+            // Linux refuses without a peer, and notes it all the same: a later recv(2) gives 0.
+            match (socket.kind, state.remote) {
+                (Kind::Datagram, Some(_)) => Ok(()),
+                _ => Err(Errno::NOTCONN),
+            }
         }
     }
 }

@@ -128,6 +128,8 @@ pub struct State {
     pub options: Options,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
+    /// How often the connection was given up by connect(2) with AF_UNSPEC.
+    pub disconnects: u32,
     /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
     pub held: Option<datagram::Held>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
@@ -189,6 +191,7 @@ impl Socket {
                 lease: None,
                 options: Options::new(kind),
                 connect_unconfirmed: false,
+                disconnects: 0,
                 held: None,
                 registrations: Vec::new(),
             }),

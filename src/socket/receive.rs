@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, Stage, away, errno, urgent};
+use super::{Kind, Socket, Stage, away, errno, table, urgent};
 use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
@@ -47,6 +47,7 @@ pub fn receive(
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
         fd,
+        socket,
         id,
         waits,
         timeout,
@@ -110,6 +111,7 @@ fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result
 
 struct Call<'a, 'b> {
     fd: RawFd,
+    socket: &'a Arc<Socket>,
     id: EndpointId,
     waits: bool,
     timeout: Option<Duration>,
@@ -203,6 +205,10 @@ impl Call<'_, '_> {
         let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
             return Some(self.take_rest(got));
         };
+        if endpoint.program < 0 {
+            // Another thread has closed it: the number may be somebody else's by now.
+            return Some(partial(got, Errno::BADF));
+        }
         match endpoint.role {
             Role::Undecided => {
                 return Some(match endpoint.take_error() {
@@ -252,8 +258,15 @@ impl Call<'_, '_> {
         self.at_end(engine, got)
     }
 
-    /// Both ways are shut and the stack has let go: what is left is in the pair.
+    /// Both ways are shut and the stack has let go: what is left is in the pair. Or another thread has
+    /// closed the socket, or given the connection up (connect(2), AF_UNSPEC).
     fn take_rest(&self, got: &Cell<usize>) -> Result<usize, Errno> {
+        if !table::holds(self.fd, self.socket) {
+            return partial(got, Errno::BADF);
+        }
+        if self.socket.state().endpoint != Some(self.id) {
+            return partial(got, Errno::PIPE);
+        }
         let flags = self.flags & libc::MSG_PEEK;
         match raw::receive(self.fd, self.data.parts(), got.get(), flags) {
             Ok(count) => Ok(got.get() + count),

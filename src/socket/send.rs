@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, away, errno, readiness};
-use crate::driver::{self, EndpointId, Engine, Guard, Role, Wait, wait};
+use super::{Kind, Socket, away, errno, readiness, table};
+use crate::driver::{self, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::raw;
@@ -37,6 +37,7 @@ pub fn send(
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
         fd,
+        socket,
         id,
         waits,
         timeout,
@@ -122,6 +123,7 @@ fn send_beside(
 
 struct Call<'a, 'b> {
     fd: RawFd,
+    socket: &'a Arc<Socket>,
     id: EndpointId,
     waits: bool,
     timeout: Option<Duration>,
@@ -174,10 +176,22 @@ impl Call<'_, '_> {
         }
     }
 
+    /// Why the connection is gone: another thread has closed it, or given it up (connect(2),
+    /// AF_UNSPEC), which leaves an error to report.
+    fn given_up(&self, engine: &mut Engine) -> Errno {
+        if !table::holds(self.fd, self.socket) {
+            return Errno::BADF;
+        }
+        let anew = self.socket.state().endpoint;
+        let endpoint = anew.and_then(|id| engine.endpoints.get_mut(id));
+        let error = endpoint.and_then(Endpoint::take_error);
+        error.map_or(Errno::PIPE, errno::of)
+    }
+
     /// Queues and transmits what fits; `None`: there is more, and it does not fit now.
     fn attempt(&self, engine: &mut Engine, sent: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
-            return Some(partial(sent, Errno::PIPE));
+            return Some(partial(sent, self.given_up(engine)));
         };
         if let Some(error) = endpoint.take_error() {
             return Some(partial(sent, errno::of(error)));

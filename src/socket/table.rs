@@ -95,6 +95,13 @@ pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
     handlers::section(|| SOCKETS.write().get_mut(fd as usize)?.take())
 }
 
+/// Whether `fd` is `socket`'s still, though another thread may have closed it.
+pub fn holds(fd: RawFd, socket: &Arc<Socket>) -> bool {
+    let sockets = SOCKETS.read_recursive();
+    let held = sockets.get(fd as usize).and_then(Option::as_ref);
+    held.is_some_and(|held| Arc::ptr_eq(held, socket))
+}
+
 /// All numbers `socket` is entered under.
 pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
     let sockets = SOCKETS.read_recursive();

@@ -51,8 +51,8 @@ static GIVE_UP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 pub enum Sleep {
     /// For all: what it holds matters to others.
     Driving,
-    /// For itself.
-    Beside,
+    /// For itself, in a room of that number.
+    Beside(u32),
 }
 
 /// How many handlers have run in a thread.

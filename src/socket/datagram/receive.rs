@@ -199,6 +199,10 @@ impl Call<'_, '_> {
     /// The oldest datagram: from the pair first, then from the socket's queue.
     fn attempt(&self, engine: &mut Engine) -> Option<Result<Received, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
+        if endpoint.program < 0 {
+            // Another thread has closed it: the number may be somebody else's by now.
+            return Some(Err(Errno::BADF));
+        }
         if let Some(error) = endpoint.take_error() {
             engine.withdraw(self.id);
             return Some(Err(errno::of(error)));
