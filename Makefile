@@ -10,7 +10,11 @@ ONLY ?=
 # A test that hangs despite the ends of its own waits is ended after this many seconds.
 TIME_LIMIT ?= 1200
 
-.PHONY: build test demo bench install clean
+# Fault runs, and how many at a time: make faults SEEDS=300; SEEDS=17..18 is one that failed.
+SEEDS ?= 100
+JOBS ?= 2
+
+.PHONY: build test suites faults demo bench install clean
 
 build:
 	$(CARGO) build --release
@@ -18,6 +22,17 @@ build:
 test:
 	scripts/needs test
 	timeout --foreground -k 10 $(TIME_LIMIT) scripts/test
+
+# Other programs' own test suites as far as they are about sockets, whole: half an hour.
+suites:
+	scripts/needs test
+	scripts/sources target/sources libuv1 redis memcached
+	$(CARGO) build --quiet
+	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
+
+faults:
+	scripts/needs test
+	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
 
 demo:
 	scripts/needs demo

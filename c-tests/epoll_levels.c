@@ -152,6 +152,36 @@ static void early(void)
 	peer("close %d", h);
 }
 
+/* Who is ready first is told first. */
+static void order(void)
+{
+	static const int turns[] = { 2, 0, 3, 1 };
+	struct epoll_event events[4];
+	int h[4], fd[4], n;
+
+	for (int i = 0; i < 4; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+		fd[i] = connected(&h[i]);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, fd[i], &event);
+	}
+	for (int i = 0; i < 4; i++)
+		peer("send %d 1", h[turns[i]]);
+	for (int at = 0; at < 4; at += n) {
+		n = epoll_wait(epoll, events, at ? 4 - at : 2, 2000);
+		if (n <= 0)
+			die("epoll_wait");
+		for (int i = 0; i < n; i++) {
+			say("ready: %u", events[i].data.u32);
+			recv(fd[events[i].data.u32], &(char){ 0 }, 1, 0);
+		}
+	}
+	for (int i = 0; i < 4; i++) {
+		close(fd[i]);
+		peer("close %d", h[i]);
+	}
+}
+
 int main(void)
 {
 	epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -160,4 +190,5 @@ int main(void)
 	levels();
 	nested();
 	early();
+	order();
 }

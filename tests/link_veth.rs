@@ -30,3 +30,5 @@ mod mirror;
 mod packet;
 #[path = "link_veth/ring.rs"]
 mod ring;
+#[path = "link_veth/stand_in.rs"]
+mod stand_in;

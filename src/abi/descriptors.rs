@@ -13,8 +13,7 @@ use crate::sys::{descriptor, process};
 pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     if descriptor::is_ours(fd) {
         // Ours, and none of the program's business: to it, the number is not open.
-        set_errno(Errno::BADF);
-        return -1;
+        return fails_with(Errno::BADF);
     }
     // SAFETY: an integer only.
     let by_kernel = || unsafe { next::CLOSE.get()(fd) };
@@ -80,8 +79,18 @@ pub unsafe extern "C-unwind" fn closefrom(first: c_int) {
     unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) };
 }
 
-/// Enters what dup(2) and its kin gave.
+fn fails_with(errno: Errno) -> c_int {
+    set_errno(errno);
+    -1
+}
+
+/// Enters what dup(2) and its kin gave, within the program's limit. EMFILE.
 fn duplicated(old: c_int, new: c_int) -> c_int {
+    if new >= 0 && descriptor::is_beyond_limit(new) {
+        // SAFETY: nobody else knows of the number, which was just made.
+        unsafe { next::CLOSE.get()(new) };
+        return fails_with(Errno::MFILE);
+    }
     if new >= 0
         && new != old
         && (table::get(old).is_some() || table::is_ours(new))
@@ -105,6 +114,9 @@ pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
 /// dup2(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
+    if descriptor::is_beyond_limit(new) {
+        return fails_with(Errno::BADF);
+    }
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP2.get()(old, new) })
 }
@@ -112,6 +124,9 @@ pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
 /// dup3(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    if descriptor::is_beyond_limit(new) {
+        return fails_with(Errno::BADF);
+    }
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP3.get()(old, new, flags) })
 }

@@ -59,32 +59,38 @@ pub unsafe extern "C-unwind" fn getrlimit64(
     unsafe { getrlimit(resource, limit.cast()) }
 }
 
-/// setrlimit(2): while ours lie above the program's limit, only what it believes changes.
+/// setrlimit(2): of descriptors only what the program believes changes, as far as ours need room
+/// above its limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc::rlimit) -> c_int {
-    match descriptor::program_limit() {
-        Some(held) if resource == libc::RLIMIT_NOFILE && !process::is_vfork_child() => {
-            answer(|| {
-                // SAFETY: the program's own pointer.
-                let wanted = unsafe { read(limit) }?;
-                let floor = u64::from(descriptor::floor());
-                if wanted.rlim_cur > wanted.rlim_max {
+    // SAFETY: the program's own arguments.
+    let judged_by_kernel = || unsafe { next::SETRLIMIT.get()(resource, limit) };
+    if resource != libc::RLIMIT_NOFILE || process::is_vfork_child() {
+        return judged_by_kernel();
+    }
+    answer(|| {
+        // SAFETY: the program's own pointer.
+        let wanted = unsafe { read(limit) }?;
+        let wanted = ProgramLimit {
+            soft: wanted.rlim_cur,
+            hard: wanted.rlim_max,
+        };
+        match descriptor::program_limit() {
+            Some(held) if descriptor::is_apart() => {
+                if wanted.soft > wanted.hard {
                     return Err(rustix::io::Errno::INVAL);
                 }
-                if wanted.rlim_cur > floor && wanted.rlim_max > held.hard {
-                    // SAFETY: the program's own arguments.
-                    return result(unsafe { next::SETRLIMIT.get()(resource, limit) });
+                let floor = u64::from(descriptor::floor());
+                if wanted.soft > floor && wanted.hard > held.hard {
+                    return result(judged_by_kernel());
                 }
-                descriptor::set_program_limit(ProgramLimit {
-                    soft: wanted.rlim_cur,
-                    hard: wanted.rlim_max,
-                });
+                descriptor::set_program_limit(wanted);
                 Ok(0)
-            })
+            }
+            _ if descriptor::lower(wanted) => Ok(0),
+            _ => result(judged_by_kernel()),
         }
-        // SAFETY: the program's own arguments.
-        _ => unsafe { next::SETRLIMIT.get()(resource, limit) },
-    }
+    })
 }
 
 /// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).
@@ -96,7 +102,7 @@ pub unsafe extern "C-unwind" fn prlimit(
     old: *mut libc::rlimit,
 ) -> c_int {
     let ours = process == 0 || process.unsigned_abs() == crate::sys::raw::process_id();
-    if !ours || resource != libc::RLIMIT_NOFILE || descriptor::program_limit().is_none() {
+    if !ours || resource != libc::RLIMIT_NOFILE {
         // SAFETY: the program's own arguments.
         return unsafe { next::PRLIMIT.get()(process, resource, new, old) };
     }

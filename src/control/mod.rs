@@ -8,7 +8,8 @@
 //!                                          ├──► lease, ephemeral: ports held in the kernel
 //!                                          ├──► filter: what the packet socket lets in
 //!                                          ├──► cutoff: what the kernel need not see besides
-//!                                          └──► vault: what holds ports when we are dead
+//!                                          ├──► vault: what holds ports when we are dead
+//!                                          └──► stand_in: connections on ports given back
 //! ```
 //!
 //! 1. The kernel grants a port before the stack uses it (see [`lease`]), and takes it back by
@@ -34,4 +35,5 @@ mod rtnetlink;
 mod rules;
 pub mod settings;
 mod silence;
+pub mod stand_in;
 pub mod vault;

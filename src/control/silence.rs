@@ -74,7 +74,7 @@ impl Listener<'_> {
     fn listen_beside_sink(self, interface: u32, backlog: i32) -> Result<Silence, Errno> {
         let shared = sockopt::socket_reuseport(self.fd)?;
         sockopt::set_socket_reuseport(self.fd, true)?;
-        let result = sink(self.local, interface, self.owner).and_then(|sink| {
+        let result = self.sink(interface).and_then(|sink| {
             net::listen(self.fd, backlog)?;
             sockopt::set_socket_reuseport(&sink, shared)?;
             Ok(Silence::Sink {
@@ -84,6 +84,25 @@ impl Listener<'_> {
         });
         sockopt::set_socket_reuseport(self.fd, shared)?;
         result
+    }
+
+    /// A listener that takes what arrives for the address on the interface, and drops it.
+    fn sink(self, interface: u32) -> Result<OwnedFd, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        let fd = descriptor::high(fd)?;
+        // If it cannot be, nor could the lease.
+        let _ = is_owned(&fd, self.owner);
+        let index = i32::try_from(interface).map_err(|_| Errno::NODEV)?;
+        option::set_integer(fd.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
+        // For it, too, there may be what is left of others on the port.
+        sockopt::set_socket_reuseaddr(&fd, sockopt::socket_reuseaddr(self.fd)?)?;
+        sockopt::set_socket_reuseport(&fd, true)?;
+        sockopt::set_ip_freebind(&fd, true)?;
+        signature::require(fd.as_fd(), false, &key()?)?;
+        net::bind(&fd, &self.local)?;
+        net::listen(&fd, 0)?;
+        Ok(fd)
     }
 }
 
@@ -99,25 +118,8 @@ impl Silence {
     }
 }
 
-/// A listener that takes what arrives for the address on the interface, and drops it.
-fn sink(local: SocketAddrV4, interface: u32, owner: Option<u32>) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    let fd = descriptor::high(fd)?;
-    // If it cannot be, nor could the lease.
-    let _ = is_owned(&fd, owner);
-    let index = i32::try_from(interface).map_err(|_| Errno::NODEV)?;
-    option::set_integer(fd.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
-    sockopt::set_socket_reuseport(&fd, true)?;
-    sockopt::set_ip_freebind(&fd, true)?;
-    signature::require(fd.as_fd(), false, &key()?)?;
-    net::bind(&fd, &local)?;
-    net::listen(&fd, 0)?;
-    Ok(fd)
-}
-
 /// One that nobody knows. Were it guessed, the kernel would answer who signs with it, no more.
-fn key() -> Result<[u8; 16], Errno> {
+pub(super) fn key() -> Result<[u8; 16], Errno> {
     let mut key = [0; 16];
     getrandom(&mut key, GetRandomFlags::NONBLOCK)?;
     Ok(key)

@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with, getsockname};
+use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
 
 use super::lease::Lease;
 use crate::sys::option;
@@ -168,6 +168,17 @@ impl LeaseCopy {
             reuse_port: ask(libc::SO_REUSEPORT)? != 0,
             socket,
         })
+    }
+
+    /// The socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Gives the port back, whoever else may have a copy still.
+    pub fn give_back(self) {
+        // One that does not listen is not connected, either.
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     /// The lease that it is a copy of, as far as that can be known.

@@ -4,6 +4,7 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{OwnedFd, RawFd};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
@@ -11,6 +12,7 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
+use super::orphans::TOKEN_ORPHANS;
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
@@ -128,8 +130,8 @@ pub struct Engine {
     pub(super) beside: usize,
     /// The last drain stopped because its caller had enough: there is probably more.
     pub(super) link_left: bool,
-    /// Endpoints the waiter is to be told of.
-    pub(super) noticed: Vec<EndpointId>,
+    /// Endpoints the waiter is to be told of, in the order of their news.
+    pub(super) noticed: VecDeque<EndpointId>,
     /// Scratch of `begin_collecting`.
     pub(super) kept: Vec<EndpointId>,
     /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
@@ -217,7 +219,7 @@ impl Engine {
             collecting: None,
             beside: 0,
             link_left: false,
-            noticed: Vec::new(),
+            noticed: VecDeque::new(),
             kept: Vec::new(),
             kernel_news: true,
             link_full: 0,
@@ -258,8 +260,10 @@ impl Engine {
     /// endpoints that changed. `ready` says which of them are worth a look.
     pub(super) fn pass(&mut self, ready: Ready, direct: Option<&mut Direct<'_>>) {
         self.passes[usize::from(self.seat == Seat::Background)] += 1;
-        let frames = if ready.link {
-            self.drain(ready.slept, direct)
+        // Frames that the link has held back (see `Impair`) are not seen by a poll.
+        let held_back = self.link.next_deadline().is_some_and(|at| at <= self.time);
+        let frames = if ready.link || held_back {
+            self.drain(ready.slept && !held_back, direct)
         } else {
             0
         };
@@ -315,7 +319,7 @@ impl Engine {
                 break;
             }
         }
-        if self.endpoints.has_uncopied() {
+        if self.lacks_copies() {
             self.copy_ends();
         }
         self.link.flush();
@@ -407,6 +411,7 @@ impl Engine {
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
+            orphans if orphans >= TOKEN_ORPHANS => self.serve_orphans(orphans - TOKEN_ORPHANS),
             group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),
             lease if lease >= TOKEN_LEASE => self.serve_lease(lease - TOKEN_LEASE),
             token => {

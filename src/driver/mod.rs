@@ -21,7 +21,7 @@
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
 //! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
 //! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
-//! several. [`inspect`] answers `sidestack ss`.
+//! several, and [`orphans`] has connections on ports that are given back. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -58,6 +58,7 @@ pub mod keeper;
 mod lifeline;
 mod listeners;
 mod notice;
+mod orphans;
 mod output;
 mod passed;
 mod ports;
@@ -75,6 +76,7 @@ pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use errors::Entry;
+pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
@@ -106,6 +108,8 @@ pub struct Hooks {
     pub disowned: fn(u64),
     /// What is to be known of a socket should this process be killed; `None`: not at the moment.
     pub described: fn(&Record) -> Option<Vec<u8>>,
+    /// Whether its descriptors were given the name by which other programs know them.
+    pub is_set_out: fn(&Record) -> bool,
     /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
     pub revived: fn(&mut Engine, EndpointId, &[u8]),
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's

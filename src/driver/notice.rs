@@ -90,7 +90,7 @@ impl Engine {
             // The kernel goes on telling of what is in the pair.
             self.lag(id);
         } else {
-            self.noticed.push(id);
+            self.noticed.push_back(id);
         }
         true
     }
@@ -207,7 +207,7 @@ impl Engine {
                     } else if ignored && !edge {
                         self.settle(now, id);
                     } else {
-                        self.noticed.push(id);
+                        self.noticed.push_back(id);
                     }
                 }
                 _ => self.settle(now, id),
@@ -215,15 +215,15 @@ impl Engine {
         }
         // The list's memory is used again.
         self.lagging = lagging;
-        while let Some(id) = self.kept.pop() {
-            self.lag(id);
-        }
+        let mut kept = core::mem::take(&mut self.kept);
+        kept.drain(..).for_each(|id| self.lag(id));
+        self.kept = kept;
         self.finish_pass();
     }
 
-    /// The next event for the waiter.
+    /// The next event for the waiter: the oldest, as epoll_wait(2) gives them.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        while let Some(id) = self.noticed.pop() {
+        while let Some(id) = self.noticed.pop_front() {
             let Some(endpoint) = self.endpoints.get(id) else {
                 continue;
             };

@@ -125,7 +125,7 @@ pub(super) fn disown(mut guard: Guard) {
         }
     }
     drop(guard);
-    descriptor::restore_limit();
+    descriptor::leave_region();
     start::forget();
     for hooks in HOOKS.lock().iter() {
         (hooks.disowned)(id);

@@ -173,9 +173,14 @@ pub(super) fn take_port(
 ) -> Result<Lease, Errno> {
     let wish = wish(engine, socket, state);
     let engine = &mut *engine;
-    engine
+    let protocol = protocol(socket.kind);
+    let lease = engine
         .ports
-        .bind(&mut engine.stack, protocol(socket.kind), local, &wish)
+        .bind(&mut engine.stack, protocol, local, &wish)?;
+    if protocol == Protocol::Tcp && local.port() != 0 {
+        engine.look_for_orphans(local.port());
+    }
+    Ok(lease)
 }
 
 /// Lets the kernel serve the socket. A port that was leased for it goes with it.

@@ -9,11 +9,12 @@
 //! 2. While lists differ, two stacks may take the same SYN, or none. Then the SYN comes again; or the
 //!    peer goes on with one of the two, and the other, whose handshake is not the one that is
 //!    completed, gives up without a word.
-//! 3. What no connection here has is not answered while others share the port: it may be theirs.
+//! 3. What no connection here has is not answered once others have shared the port, whose connections
+//!    may go on without a socket, or where such go on from before: it may be theirs.
 
 use core::hash::{BuildHasher, Hasher};
 use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Stack;
 use super::ports::Protocol;
@@ -83,6 +84,10 @@ impl Sharing {
 #[derive(Debug, Default)]
 pub(super) struct SharedPorts {
     ports: HashMap<(Protocol, u16), Sharing>,
+    /// TCP ports on which others had sockets, too.
+    met: BTreeSet<u16>,
+    /// TCP ports on which others have connections, but take no new ones.
+    left: BTreeSet<u16>,
     /// Every port is.
     all: bool,
 }
@@ -95,7 +100,9 @@ impl SharedPorts {
 
     /// Whether this stack answers for what is nobody's on the port.
     pub(super) fn answers(&self, protocol: Protocol, port: u16) -> bool {
-        !self.all && self.get(protocol, port).is_none_or(Sharing::is_alone)
+        let theirs =
+            protocol == Protocol::Tcp && (self.left.contains(&port) || self.met.contains(&port));
+        !self.all && !theirs && self.get(protocol, port).is_none_or(Sharing::is_alone)
     }
 
     /// Whether what begins between the two ends is this stack's.
@@ -111,13 +118,28 @@ impl SharedPorts {
 
     pub(super) fn forget(&mut self, protocol: Protocol, port: u16) {
         self.ports.remove(&(protocol, port));
+        if protocol == Protocol::Tcp {
+            self.met.remove(&port);
+        }
     }
 }
 
 impl Stack {
     /// Takes in with whom a port is shared.
     pub fn share_port(&mut self, protocol: Protocol, port: u16, sharing: Sharing) {
+        let others = sharing.sockets.iter().any(|shared| !shared.ours);
+        if others && protocol == Protocol::Tcp {
+            self.shared_ports.met.insert(port);
+        }
         self.shared_ports.ports.insert((protocol, port), sharing);
+    }
+
+    /// Whether others have connections on a TCP port, though they take no new ones.
+    pub fn leave_connections(&mut self, port: u16, left: bool) {
+        match left {
+            true => self.shared_ports.left.insert(port),
+            false => self.shared_ports.left.remove(&port),
+        };
     }
 
     /// Any port may be another stack's: what no connection has is not answered.

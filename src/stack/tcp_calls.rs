@@ -239,6 +239,21 @@ impl Stack {
         self.tcp.is_done()
     }
 
+    /// How many connections there are, those included that are closed and not taken note of.
+    pub const fn tcp_connection_count(&self) -> usize {
+        self.tcp.connection_count()
+    }
+
+    /// The ends, ours first, of the connections on a port, TIME-WAIT apart.
+    pub fn tcp_ends_on(&self, port: u16) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
+        self.tcp.ends_on(port)
+    }
+
+    /// Whether a connection has these ends, TIME-WAIT apart.
+    pub fn tcp_is_between(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        self.tcp.is_between(local, remote)
+    }
+
     /// What ICMP said about a connection that goes on; told once.
     pub fn tcp_take_soft_error(&mut self, id: SocketId) -> Option<Error> {
         self.tcp.take_soft_error(id)

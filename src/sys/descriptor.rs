@@ -1,9 +1,9 @@
 //! Keeping our descriptors out of the program's way.
 
 use super::lock::{self, Mutex};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// First number our own descriptors may have; 0 while no region is set apart.
@@ -12,8 +12,11 @@ static FLOOR: AtomicU32 = AtomicU32::new(0);
 /// How many numbers the region holds.
 const REGION: u64 = 400_000;
 
-/// What the program believes its limits are, while the real ones are raised for our region.
+/// What the program believes its limits are, where the real ones are higher.
 static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
+
+/// Whether our region lies above the program's numbers: the real soft limit was raised for it.
+static APART: AtomicBool = AtomicBool::new(false);
 
 /// Frees what another thread had locked at the fork.
 ///
@@ -33,22 +36,36 @@ pub struct ProgramLimit {
     pub hard: u64,
 }
 
+/// The kernel's own limits of this process.
+fn real_limit() -> ProgramLimit {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    ProgramLimit {
+        soft: current.unwrap_or(u64::MAX),
+        hard: maximum.unwrap_or(u64::MAX),
+    }
+}
+
 /// Sets a region of descriptor numbers apart above the program's soft limit, raising the real
 /// limits as far as allowed. Where that is not far at all, the region is the upper quarter of the
 /// program's own numbers, which it is least likely to reach.
 pub fn set_apart() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let soft = current.unwrap_or(u64::MAX).min(u64::from(u32::MAX / 4));
-    let hard = maximum.unwrap_or(u64::MAX);
+    let mut believed = PROGRAM_LIMIT.lock();
+    let real = real_limit();
+    let soft = real.soft.min(u64::from(u32::MAX / 4));
     let wanted = soft + REGION;
     // Beyond the hard limit only with CAP_SYS_RESOURCE.
-    let raised = [(wanted, hard.max(wanted)), (hard.min(wanted), hard)]
-        .into_iter()
-        .filter(|(raised, _)| *raised >= soft + soft / 4)
-        .find(|&(raised, hard)| set_limit(raised, hard));
+    let raised = [
+        (wanted, real.hard.max(wanted)),
+        (real.hard.min(wanted), real.hard),
+    ]
+    .into_iter()
+    .filter(|(raised, _)| *raised >= soft + soft / 4)
+    .find(|&(raised, hard)| set_limit(raised, hard));
+    APART.store(raised.is_some(), Ordering::Relaxed);
     let floor = match raised {
         Some(_) => {
-            *PROGRAM_LIMIT.lock() = Some(ProgramLimit { soft, hard });
+            let hard = believed.map_or(real.hard, |limit| limit.hard);
+            *believed = Some(ProgramLimit { soft, hard });
             soft
         }
         None => soft - soft / 4,
@@ -69,14 +86,53 @@ pub fn program_limit() -> Option<ProgramLimit> {
     *PROGRAM_LIMIT.lock()
 }
 
+/// Whether our region lies above the program's numbers.
+pub fn is_apart() -> bool {
+    APART.load(Ordering::Relaxed)
+}
+
+/// Whether the program's limit forbids it the number, though the real one does not.
+pub fn is_beyond_limit(fd: RawFd) -> bool {
+    is_apart() && program_limit().is_some_and(|limit| u64::from(fd.unsigned_abs()) >= limit.soft)
+}
+
 /// The program changes its soft limit below our region, which the real one must not follow.
 pub fn set_program_limit(limit: ProgramLimit) {
     *PROGRAM_LIMIT.lock() = Some(limit);
 }
 
-/// Puts the real limits back to what the program believes: where there is no engine any more, and
-/// before the process becomes another program.
+/// The program changes its limits where no region lies above them. A lower hard limit is only
+/// believed in, since the real one could not be raised again and there would be no room for the
+/// region. False: the kernel has to judge.
+pub fn lower(wanted: ProgramLimit) -> bool {
+    let mut believed = PROGRAM_LIMIT.lock();
+    let real = real_limit();
+    let hard = believed.map_or(real.hard, |limit| limit.hard);
+    // A program that wants no descriptors at all confines itself, and means it.
+    let only_believed = wanted.soft > 0 && wanted.hard <= hard && wanted.hard < real.hard;
+    if only_believed && wanted.soft <= wanted.hard && set_limit(wanted.soft, real.hard) {
+        *believed = Some(wanted);
+        return true;
+    }
+    if let Some(limit) = believed.take() {
+        set_limit(real.soft, limit.hard);
+    }
+    false
+}
+
+/// The process gives our region up, but may set one apart again.
+pub fn leave_region() {
+    if APART.swap(false, Ordering::Relaxed)
+        && let Some(limit) = program_limit()
+    {
+        set_limit(limit.soft, real_limit().hard);
+    }
+}
+
+/// Puts the real limits back to what the program believes, before the process becomes another
+/// program.
 pub fn restore_limit() {
+    APART.store(false, Ordering::Relaxed);
     if let Some(limit) = PROGRAM_LIMIT.lock().take() {
         set_limit(limit.soft, limit.hard);
     }
@@ -85,7 +141,8 @@ pub fn restore_limit() {
 /// Runs `work`, which starts a program, with the soft limit the program believes in: that is what
 /// its children should see.
 pub fn with_program_limit<T>(work: impl FnOnce() -> T) -> T {
-    let Some(limit) = program_limit() else {
+    let limit = program_limit().filter(|_| is_apart());
+    let Some(limit) = limit else {
         return work();
     };
     let raised = getrlimit(Resource::Nofile);
@@ -117,18 +174,18 @@ const TOLD: usize = 1 << 20;
 /// A bit for each number we have moved a descriptor of ours to.
 static OURS: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
 
-/// Whether the program must leave `fd` alone: all of our region, or, where that had to be cut out
-/// of the program's own numbers, what we have put there.
+/// Whether the program must leave `fd` alone: what we have put into our region. (The program may
+/// get there, too: the kernel no longer keeps calls as open(2) below the program's limit.)
 pub fn is_ours(fd: RawFd) -> bool {
     let floor = floor();
     if floor == 0 || fd < 0 || (fd as u32) < floor {
         return false;
     }
     let at = fd as usize;
-    program_limit().is_some()
-        || OURS
-            .get(at / 64)
-            .is_some_and(|word| word.load(Ordering::Relaxed) >> (at % 64) & 1 == 1)
+    match OURS.get(at / 64) {
+        Some(word) => word.load(Ordering::Relaxed) >> (at % 64) & 1 == 1,
+        None => is_apart(),
+    }
 }
 
 fn mark_ours(fd: RawFd) {
@@ -154,17 +211,23 @@ pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
     if first < floor {
         close(first, floor - 1);
     }
-    if program_limit().is_some() {
-        return;
-    }
     let mut start = first.max(floor);
-    let end = last.min(TOLD as u32 - 1);
-    for ours in (start..=end).filter(|&number| is_ours(number as RawFd)) {
-        if start < ours {
-            close(start, ours - 1);
+    let words = (start as usize / 64)..=(last as usize / 64).min(OURS.len() - 1);
+    for at in words.filter(|&at| OURS[at].load(Ordering::Relaxed) != 0) {
+        let numbers = at as u32 * 64..(at as u32 + 1) * 64;
+        let numbers = start.max(numbers.start)..numbers.end.min(last.saturating_add(1));
+        for ours in numbers.filter(|&number| is_ours(number as RawFd)) {
+            if start < ours {
+                close(start, ours - 1);
+            }
+            start = ours + 1;
         }
-        start = ours + 1;
     }
+    let last = if is_apart() {
+        last.min(TOLD as u32 - 1)
+    } else {
+        last
+    };
     if start <= last {
         close(start, last);
     }
@@ -191,7 +254,13 @@ pub fn close_from(first: u32) {
 /// where it is.
 pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     let floor = floor();
-    if floor == 0 || fd.as_raw_fd() as u32 >= floor {
+    if floor == 0 {
+        return Ok(fd);
+    }
+    if fd.as_raw_fd() as u32 >= floor {
+        // The program has used its own numbers up.
+        fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+        mark_ours(fd.as_raw_fd());
         return Ok(fd);
     }
     match fcntl_dupfd_cloexec(&fd, floor as RawFd) {
@@ -218,7 +287,7 @@ pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 /// alone.
 pub fn close_region(kept: &[RawFd]) -> bool {
     let floor = floor();
-    if floor == 0 || program_limit().is_none() {
+    if floor == 0 || !is_apart() {
         return false;
     }
     close_runs(floor, kept)

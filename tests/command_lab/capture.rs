@@ -1,7 +1,7 @@
 //! SIDESTACK_PCAP and SIDESTACK_IMPAIR, end to end.
 
 use crate::lab::payload::{self, MIB};
-use crate::lab::{Lab, PEER, command, library};
+use crate::lab::{Lab, PEER, TEST, command, library};
 use crate::server;
 
 /// What tcpdump reads in a capture of the lab's.
@@ -37,6 +37,22 @@ fn an_impaired_download_is_whole_and_its_capture_readable() {
     );
     let ends = tcpdump(&lab, "frames.pcapng", "'tcp[tcpflags] & tcp-fin != 0'");
     assert!(ends.contains(&format!("> {PEER}.8001: Flags [F")), "{ends}");
+}
+
+#[test]
+fn a_frame_that_is_late_is_received_though_none_follows() {
+    let lab = Lab::new();
+    let receive = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 7777)); \
+                   s.settimeout(15); print(s.recv(10))";
+    let receiver = lab
+        .sidestack(&format!("python3 -c '{}'", receive.replace('\'', "\"")))
+        .env("SIDESTACK_IMPAIR", "delay=20ms")
+        .serving_udp(7777);
+    let send = format!(
+        "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b\"late\", (\"{TEST}\", 7777))"
+    );
+    lab.peer(&format!("python3 -c '{send}'")).succeeds();
+    assert_eq!(receiver.finish().success().stdout(), "b'late'");
 }
 
 #[test]

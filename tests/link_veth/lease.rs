@@ -19,7 +19,7 @@ const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const SHORT: Duration = Duration::from_millis(500);
 
-fn index(namespace: &Namespace) -> u32 {
+pub(crate) fn index(namespace: &Namespace) -> u32 {
     let mirror = namespace.run(|| Mirror::open(None)).expect("mirror");
     mirror.facts().interface.index
 }
@@ -41,7 +41,7 @@ fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
 }
 
 /// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
-fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
+pub(crate) fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
     let mut sets = capabilities(None).expect("capabilities");
     sets.effective.remove(CapabilitySet::NET_ADMIN);
     // Of this thread only, which ends here.

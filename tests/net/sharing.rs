@@ -106,6 +106,41 @@ fn who_has_no_list_takes_nothing_and_resets_nobody() {
     assert_eq!(host.sent().len(), 1);
 }
 
+#[test]
+fn connections_that_others_have_left_on_a_port_are_not_reset() {
+    let mut host = Host::shared();
+    host.stack.set_port_owned(Protocol::Tcp, PORT, true);
+    host.stack
+        .tcp_listen(at(ANY, PORT), 10, &TcpOptions::default())
+        .unwrap();
+    host.stack.leave_connections(PORT, true);
+    host.receive(&from_peer(1000, Flags::ACK, 5001, 77));
+    assert!(host.sent().is_empty());
+    // New ones are taken all the same.
+    host.receive(&from_peer(1001, Flags::SYN, 5000, 0));
+    assert_eq!(host.sent().len(), 1);
+    host.stack.leave_connections(PORT, false);
+    host.receive(&from_peer(1000, Flags::ACK, 5001, 77));
+    assert_eq!(host.sent().len(), 1);
+}
+
+#[test]
+fn who_has_shared_a_port_resets_nobody_there() {
+    let mut host = group(&[ANY, ANY]).swap_remove(0);
+    listen(&mut host, at(ANY, PORT));
+    let alone = vec![Shared {
+        local: ANY,
+        ours: true,
+    }];
+    host.stack
+        .share_port(Protocol::Tcp, PORT, Sharing::new(&KEY, alone));
+    // A connection of the other's may go on without him.
+    host.receive(&from_peer(1000, Flags::ACK, 5001, 77));
+    assert!(host.sent().is_empty());
+    host.receive(&from_peer(1000, Flags::SYN, 5000, 0));
+    assert_eq!(host.sent().len(), 1);
+}
+
 /// Where lists differ two stacks may answer a SYN. The peer completes one of the handshakes.
 #[test]
 fn the_one_that_was_too_many_gives_up_without_a_word() {

@@ -1,26 +1,28 @@
 //! The executor: a process that goes on with the stack of a dead one, until all is done.
 //!
 //! It does what the kernel does for a process that dies: what `send` had accepted is delivered, unless
-//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept.
+//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept. Sockets
+//! that other processes have it serves as their process did ([`heritage`](super::heritage)).
 //!
 //! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
 //!    longer than the keeper, which is there as long as the user's programs are.
 //! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
 //!    unacknowledged there (and peers had a moment to close), so that a server can be started anew. From then on only
-//!    connections that the stack knows are answered.
+//!    connections that the stack knows are answered. The port of a listener that goes on is held like any process's.
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::collections::BTreeSet;
 
 use super::ends;
-use super::will::attend_heir;
+use super::will::serve_alone;
 use super::words::{STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::interface;
+use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
@@ -82,6 +84,7 @@ impl Estate {
 struct Executor {
     engine: Guard,
     leases: Leases,
+    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
@@ -106,15 +109,17 @@ impl Executor {
             engine.stack.share_all_ports();
         }
         engine.close_what_nobody_has();
-        let leases = Leases::new(engine.take_up_leases(&found, copies));
-        engine.revive(&taken);
-        for copy in leases.chosen.iter().filter(|copy| copy.reuse_port) {
-            share(&mut engine, copy.port);
+        let mut leases = Leases::new(engine.take_up_leases(&found, copies));
+        let orphans = leases.leave(&mut engine);
+        if !taken.is_empty() {
+            engine.ports.inherit(leases.pooled.drain(..));
         }
+        engine.revive(&taken);
         Ok(Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
             engine: take_in(engine),
             leases,
+            orphans,
         })
     }
 
@@ -136,18 +141,10 @@ impl Executor {
                 let _ = pair::give(borrow(keeper), STARTED);
                 told = true;
             }
-            engine.set_alarm();
             let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let timeout = match settled && (ready || told) {
-                true => engine.will_is_due().filter(|_| serves),
-                false => Some(LOOK),
-            };
-            match engine.poll(&mut keeper, timeout, None) {
-                Ok(ready) => engine.pass(ready, None),
-                Err(_) => return,
-            }
-            if serves {
-                attend_heir(engine);
+            let looks = !settled || !ready && !told;
+            if !serve_alone(engine, &mut keeper, looks.then_some(LOOK)) {
+                return;
             }
             kept &= keeper[0].revents == 0;
         }
@@ -155,6 +152,7 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
+        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }
@@ -162,8 +160,9 @@ impl Executor {
         let peers = self.engine.time < self.patient_until;
         let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
         self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        for port in self.leases.release_all_but(&unfinished) {
-            share(&mut self.engine, port);
+        let ports = self.leases.ports();
+        for &port in ports.difference(&unfinished) {
+            self.leases.give_back(&mut self.engine, port);
         }
         self.leases.chosen.is_empty()
     }
@@ -202,7 +201,7 @@ struct Leases {
     /// Of ports that it has chosen.
     chosen: Vec<LeaseCopy>,
     /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
-    _pooled: Vec<LeaseCopy>,
+    pooled: Vec<LeaseCopy>,
 }
 
 impl Leases {
@@ -212,22 +211,48 @@ impl Leases {
         // Pooled ports are held on the driven interface alone.
         let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
         let (chosen, pooled) = copies.into_iter().partition(chosen);
-        Self {
-            chosen,
-            _pooled: pooled,
-        }
+        Self { chosen, pooled }
     }
 
-    /// Gives back what is not `unfinished`; which ports that were.
-    fn release_all_but(&mut self, unfinished: &BTreeSet<u16>) -> BTreeSet<u16> {
-        let mut released = BTreeSet::new();
-        self.chosen.retain(|copy| {
-            let kept = unfinished.contains(&copy.port);
-            if !kept {
-                released.insert(copy.port);
+    /// The ports that the program has chosen, and that were not given back.
+    fn ports(&self) -> BTreeSet<u16> {
+        self.chosen.iter().map(|copy| copy.port).collect()
+    }
+
+    /// What holds one of them.
+    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
+        let copies = self.chosen.iter();
+        copies.filter(|copy| copy.port == port).collect()
+    }
+
+    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
+    /// does not allow that for is held.
+    fn leave(&mut self, engine: &mut Engine) -> Orphans {
+        let interface = engine.interface_index();
+        let mut orphans = Orphans::default();
+        for port in self.ports() {
+            let copies = self.copies(port);
+            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
+            match orphans.cover(&engine.stack, interface, port, &sockets) {
+                Ok(()) => self.give_back(engine, port),
+                Err(errno) => {
+                    log::info(format_args!(
+                        "port {port} cannot be given back at once: {}",
+                        words::of(errno)
+                    ));
+                    if copies.iter().any(|copy| copy.reuse_port) {
+                        share(engine, port);
+                    }
+                }
             }
-            kept
-        });
-        released
+        }
+        orphans
+    }
+
+    /// Gives one back.
+    fn give_back(&mut self, engine: &mut Engine, port: u16) {
+        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
+        gone.for_each(LeaseCopy::give_back);
+        share(engine, port);
     }
 }

@@ -33,6 +33,7 @@ use self::list::{KEY, MOST_SOCKETS};
 
 use super::Engine;
 use super::engine::TOKEN_GROUP;
+use super::orphans::Others;
 use super::ports::stack_protocol;
 use crate::control::ephemeral::Protocol;
 use crate::control::log;
@@ -55,6 +56,8 @@ pub(super) struct Groups {
     groups: HashMap<(Protocol, u16), Group>,
     /// When those that found no leader try again, in monotonic nanoseconds.
     pub(super) retry_at: Option<u64>,
+    /// Processes that have connections on ports of this one's, and take no new ones.
+    pub(super) others: Others,
 }
 
 impl Engine {

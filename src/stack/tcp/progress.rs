@@ -1,8 +1,11 @@
 //! How far a connection has come: the few facts the driver asks for at every turn, without the
 //! whole of STATUS.
 
+use core::net::SocketAddrV4;
+
 use super::Tcp;
-use super::tcb::State;
+use super::table::{Holder, Tuple};
+use super::tcb::{State, Tcb};
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::pool::Pool;
 
@@ -87,6 +90,25 @@ impl Tcp {
         self.connections
             .iter()
             .all(|tcb| matches!(tcb.state, State::Closed | State::TimeWait))
+    }
+
+    /// How many connections there are, those included that are closed and not taken note of.
+    pub const fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The ends, ours first, of the connections on a port, TIME-WAIT apart.
+    pub fn ends_on(&self, port: u16) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
+        let ends = |tcb: &Tcb| (tcb.local.get(), tcb.remote.get());
+        let open = self.connections.iter();
+        let open = open.filter(|tcb| !matches!(tcb.state, State::Closed | State::TimeWait));
+        open.map(ends).filter(move |ends| ends.0.port() == port)
+    }
+
+    /// Whether a connection has these ends, TIME-WAIT apart.
+    pub fn is_between(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+        let holder = self.tables.holder(Tuple::new(local, remote));
+        matches!(holder, Some(Holder::Connection(_)))
     }
 
     /// A connection whose place was freed: what was kept for it can go.

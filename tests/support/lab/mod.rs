@@ -43,7 +43,7 @@ pub(crate) const UNREACHABLE: u16 = 4000;
 static QUIET: RwLock<()> = RwLock::new(());
 static SERIAL: AtomicU32 = AtomicU32::new(0);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Peer,
     Test,
@@ -187,18 +187,26 @@ END"
             .expect("nft prints a counter")
     }
 
-    /// The processes of the test namespace that execute our command: keepers, and what they leave.
-    pub(crate) fn keepers(&self) -> Vec<u32> {
+    /// The processes in a namespace.
+    pub(crate) fn processes(&self, side: Side) -> Vec<u32> {
         let listed = Command::new("ip")
-            .args(["netns", "pids", &self.test])
+            .args(["netns", "pids", self.namespace(side)])
             .output()
             .expect("ip runs");
         let pids = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let pids = pids.lines().filter_map(|pid| pid.trim().parse().ok());
+        pids.collect()
+    }
+
+    /// The processes of the test namespace that execute our command: keepers, and what they leave.
+    pub(crate) fn keepers(&self) -> Vec<u32> {
         let is_ours = |pid: &u32| {
             fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == command())
         };
-        let pids = pids.lines().filter_map(|pid| pid.trim().parse().ok());
-        pids.filter(is_ours).collect()
+        self.processes(Side::Test)
+            .into_iter()
+            .filter(is_ours)
+            .collect()
     }
 
     /// Fails unless all that the test side said on the wire was our stack's.

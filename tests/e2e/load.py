@@ -1,6 +1,6 @@
 """Loads an echo server, whatever happens to it, and counts what became of the connections.
 
-faults.py ADDRESS PORT CONNECTIONS SECONDS SEED
+load.py ADDRESS PORT CONNECTIONS SECONDS SEED
 
 CONNECTIONS at a time, each for a while by chance, then another; each message must come back as it was sent.
 """

@@ -1,0 +1,129 @@
+/* RLIMIT_NOFILE, lowered for good before the first socket: what it says, and how far it goes. */
+#include "check.h"
+
+#include <spawn.h>
+
+#define LIMIT 400
+
+extern char **environ;
+
+static void limit(const char *who)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	say("%s: %lu %lu %ld", who, (unsigned long)limit.rlim_cur, (unsigned long)limit.rlim_max, sysconf(_SC_OPEN_MAX));
+	fflush(stdout);
+}
+
+static const char *lower(rlim_t soft, rlim_t hard)
+{
+	struct rlimit limit = { soft, hard };
+
+	return ok(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+/* What its own process or its child may not undo, executed or not. */
+static void in_a_child(const char *self, int executed)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		limit("forked");
+		if (executed)
+			execl(self, self, "executed", NULL);
+		close(tcp());
+		limit("forked, with a socket");
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	say("ended: %d", status);
+}
+
+static void all_numbers(void)
+{
+	int fds[LIMIT], n = 0, h;
+
+	while (n < LIMIT - 1 && (fds[n] = socket(AF_INET, SOCK_STREAM, 0)) >= 0)
+		n++;
+	say("sockets: %d, then %s", n, name_of(errno));
+	say("dup: %s", result(dup(0)));
+	say("dup2 to the limit: %s", ok(dup2(0, LIMIT)));
+	say("F_DUPFD from the last: %s", result(fcntl(0, F_DUPFD, LIMIT - 1)));
+	close(fds[--n]);
+	say("one closed, connected: %d", (fds[n] = connected(&h)) >= 0);
+	say("echo of 3: %s", result(send(fds[n], "abc", 3, 0)));
+	while (n >= 0)
+		close(fds[n--]);
+	peer("close %d", h);
+}
+
+/* Whoever has no number for a connection finds it where it was once there is one. */
+static void accepting(void)
+{
+	int fds[LIMIT], n = 0, fd, h, second;
+	int server = nonblocking(listening(5000, 5));
+
+	h = peer("connect 5000");
+	second = peer("connect 5000");
+	wait_for(server, POLLIN);
+	while (n < LIMIT - 1 && (fds[n] = dup(server)) >= 0)
+		n++;
+	say("none left: %s", name_of(errno));
+	for (int i = 0; i < 3; i++)
+		say("accept: %s", result(accept(server, NULL, NULL)));
+	say("still readable: %s", poll_flags(wait_for(server, POLLIN)));
+	for (int i = 0; i < 2; i++) {
+		close(fds[--n]);
+		fd = accept(server, NULL, NULL);
+		say("one closed: %s", fd >= 0 ? "accepted" : name_of(errno));
+		if (i == 0)
+			wait_for(server, POLLIN);
+		say("accept: %s", result(accept(server, NULL, NULL)));
+		say("send: %s", result(send(fd, "abc", 3, 0)));
+		close(fd);
+	}
+	while (n > 0)
+		close(fds[--n]);
+	say("none waits: %s", result(accept(server, NULL, NULL)));
+	close(server);
+	say("the first got %s", peer_says("drain %d", h));
+	say("the second got %s", peer_says("drain %d", second));
+	peer("close %d", h);
+	peer("close %d", second);
+}
+
+int main(int count, char **arguments)
+{
+	int status;
+	pid_t child;
+	char *spawned[] = { arguments[0], "spawned", NULL };
+
+	if (count > 1 && strcmp(arguments[1], "spawned") == 0) {
+		/* (Of the hard one, see LD_PRELOAD.md.) */
+		say("spawned: %ld", sysconf(_SC_OPEN_MAX));
+		return 0;
+	}
+	if (count > 1) {
+		limit(arguments[1]);
+		return 0;
+	}
+	peer_says("obstruct 0"); /* so that its descriptors are there */
+	say("soft above hard: %s", lower(LIMIT + 1, LIMIT));
+	say("lowered: %s", lower(LIMIT, LIMIT));
+	limit("lowered");
+	say("softly: %s", lower(LIMIT - 10, LIMIT));
+	limit("softly");
+	say("back: %s", lower(LIMIT, LIMIT));
+	in_a_child(arguments[0], 1);
+	all_numbers();
+	limit("with sockets");
+	accepting();
+	in_a_child(arguments[0], 0);
+	in_a_child(arguments[0], 1);
+	say("further: %s", lower(LIMIT - 1, LIMIT - 1));
+	limit("further");
+	posix_spawn(&child, arguments[0], NULL, NULL, spawned, environ);
+	waitpid(child, &status, 0);
+}

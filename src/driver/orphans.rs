@@ -1,0 +1,172 @@
+//! Orphans: connections that go on where their port was given back.
+//!
+//! A killed server's connections have data to be acknowledged, and peers that have yet to close. As
+//! on Linux the next server need not wait for that. The kernel is kept silent by a stand-in for each
+//! ([`crate::control::stand_in`]); the next server's stack, if it has one, by being told:
+//!
+//! ```text
+//!   who has orphans    \0sidestack/orphans/<interface>/<port>/<number>
+//!     ◄── connects, and sees the end of it ── who binds the port
+//! ```
+//!
+//! 1. The name is there before the port is given back, so who gets the port finds it.
+//! 2. Nothing is said, and nobody is waited for. Who binds the port knows that there are orphans by
+//!    being connected, and that they are gone by the end of that; until then its stack answers
+//!    nothing that belongs to none of its connections.
+//! 3. Anybody may take such a name. All he gets by that are segments that go unanswered.
+
+use rustix::event::epoll::EventFlags;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::collections::HashMap;
+
+use super::Engine;
+use super::engine::TOKEN_WAKE;
+use crate::control::stand_in::{Ends, StandIn, stand_in};
+use crate::stack::Stack;
+use crate::sys::local::{self, Sort};
+use crate::sys::pair;
+
+/// The tokens of other processes' names: this plus the port. (See those of the engine's.)
+pub(super) const TOKEN_ORPHANS: u64 = TOKEN_WAKE + (1 << 38);
+
+/// Processes that may have orphans on a port at a time.
+const MOST: u32 = 4;
+/// Most orphans of one process. Each has a descriptor.
+const MOST_ORPHANS: usize = 16_384;
+/// Processes that may be connected to a name.
+const BACKLOG: i32 = 128;
+
+/// The orphans of this process, by their port.
+#[derive(Default)]
+pub(super) struct Orphans {
+    on: HashMap<u16, OnPort>,
+    /// Connections of the stack when it was looked last which have ended.
+    connections: usize,
+}
+
+struct OnPort {
+    _name: OwnedFd,
+    stand_ins: Vec<(Ends, StandIn)>,
+}
+
+impl Orphans {
+    /// Has the kernel, and whoever gets the port next, keep silent about the stack's connections there.
+    /// The leases, which are all that this process has of the port, may be closed then.
+    ///
+    /// # Errors
+    /// EADDRINUSE: too many have orphans there. EMFILE: too many are. Those of [`stand_in`].
+    pub(super) fn cover(
+        &mut self,
+        stack: &Stack,
+        interface: u32,
+        port: u16,
+        leases: &[BorrowedFd<'_>],
+    ) -> Result<(), Errno> {
+        let connections: Vec<Ends> = stack.tcp_ends_on(port).collect();
+        if connections.is_empty() {
+            return Ok(());
+        }
+        if self.len() + connections.len() > MOST_ORPHANS {
+            return Err(Errno::MFILE);
+        }
+        let name = listen(interface, port)?;
+        let stand_ins = stand_in(leases, connections.into_iter())?;
+        self.on.insert(
+            port,
+            OnPort {
+                _name: name,
+                stand_ins,
+            },
+        );
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.on.values().map(|on| on.stand_ins.len()).sum()
+    }
+
+    /// Takes away what stood for connections that have ended.
+    pub(super) fn forget_ended(&mut self, stack: &Stack) {
+        let connections = stack.tcp_connection_count();
+        if self.connections == connections {
+            return;
+        }
+        self.connections = connections;
+        self.on.retain(|_, on| {
+            on.stand_ins
+                .retain(|((local, remote), _)| stack.tcp_is_between(*local, *remote));
+            !on.stand_ins.is_empty()
+        });
+    }
+}
+
+/// Takes one of the names.
+fn listen(interface: u32, port: u16) -> Result<OwnedFd, Errno> {
+    let socket = local::socket(Sort::Messages)?;
+    let mut result = Err(Errno::ADDRINUSE);
+    for number in 0..MOST {
+        result = local::listen_on(&socket, name(interface, port, number).as_bytes(), BACKLOG);
+        if result != Err(Errno::ADDRINUSE) {
+            break;
+        }
+    }
+    result.map(|()| socket)
+}
+
+fn name(interface: u32, port: u16, number: u32) -> String {
+    format!("sidestack/orphans/{interface}/{port}/{number}")
+}
+
+/// Other processes' orphans on this one's ports.
+#[derive(Default)]
+pub(super) struct Others(HashMap<u16, Vec<OwnedFd>>);
+
+impl Engine {
+    /// A TCP port was bound: another process may have orphans there.
+    pub fn look_for_orphans(&mut self, port: u16) {
+        let interface = self.interface_index();
+        if !self.ports.shares_with_kernel()
+            || interface == 0
+            || self.groups.others.0.contains_key(&port)
+        {
+            return;
+        }
+        let reach = |number| {
+            let name = name(interface, port, number);
+            local::connect_to(Sort::Messages, name.as_bytes()).ok()
+        };
+        let lines: Vec<_> = (0..MOST).filter_map(reach).collect();
+        if lines.is_empty() {
+            return;
+        }
+        for line in &lines {
+            // A failure means an exhausted kernel: then the port stays silent.
+            let _ = self
+                .set
+                .add(line, TOKEN_ORPHANS + u64::from(port), EventFlags::IN);
+        }
+        self.groups.others.0.insert(port, lines);
+        self.stack.leave_connections(port, true);
+    }
+
+    /// Some of another process's orphans are gone.
+    pub(super) fn serve_orphans(&mut self, token: u64) {
+        let port = token as u16;
+        let Some(lines) = self.groups.others.0.get_mut(&port) else {
+            return;
+        };
+        lines.retain(|line| {
+            let there = pair::take(line, &mut [0]) == Err(Errno::AGAIN);
+            if !there {
+                // A forked child may have a copy.
+                self.set.remove(line);
+            }
+            there
+        });
+        if lines.is_empty() {
+            self.groups.others.0.remove(&port);
+            self.stack.leave_connections(port, false);
+        }
+    }
+}

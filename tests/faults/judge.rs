@@ -1,0 +1,198 @@
+//! What must have become of each connection, given what has befallen its processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::book::{Entry, How, Kind};
+use crate::harm::{Harm, Killed};
+use crate::lab::Side;
+use crate::program::Cast;
+
+/// A connection as its client and its server knew it.
+#[derive(Debug)]
+struct Connection {
+    asked: Entry,
+    /// `None`: no server has greeted it, or one that keeps no book.
+    served: Option<Entry>,
+}
+
+pub(crate) struct Judge<'run> {
+    pub(crate) cast: Cast,
+    pub(crate) harm: &'run Harm,
+    /// The first processes of the servers and of the clients.
+    pub(crate) server: u32,
+    pub(crate) asked: BTreeMap<usize, Entry>,
+    pub(crate) served: BTreeMap<usize, Entry>,
+}
+
+/// What is told of a run that failed.
+const SHOWN: usize = 10;
+/// Milliseconds.
+const LATE: u64 = 200;
+
+/// What a run counted.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) hows: BTreeMap<How, usize>,
+    pub(crate) bytes: u64,
+    pub(crate) wrong: Vec<String>,
+    /// Connections that were reset because their stack was killed just when it changed them, by process.
+    resets: BTreeMap<u32, usize>,
+}
+
+impl Judge<'_> {
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for (number, asked) in &self.asked {
+            let connection = Connection {
+                asked: *asked,
+                served: self.served.get(number).copied(),
+            };
+            *tally.hows.entry(asked.how).or_default() += 1;
+            tally.bytes += asked.received;
+            if let Err(why) = self.judge(&connection, &mut tally.resets)
+                && tally.wrong.len() < SHOWN
+            {
+                tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+            }
+        }
+        let too_many = |(pid, resets): (&u32, &usize)| {
+            (*resets > 1).then(|| format!("{resets} connections of {pid} were reset by its death"))
+        };
+        tally.wrong.extend(tally.resets.iter().filter_map(too_many));
+        tally
+    }
+
+    fn killed(&self, pid: u32) -> Option<&Killed> {
+        self.harm.killed.iter().find(|killed| killed.pid == pid)
+    }
+
+    /// The process on our side that has the stack of the connection.
+    fn owner(&self, connection: &Connection) -> u32 {
+        match self.cast.serves {
+            true => self.server,
+            false => connection.asked.maker,
+        }
+    }
+
+    /// Those of the processes it is about that were killed.
+    fn struck(&self, connection: &Connection) -> Vec<&Killed> {
+        let asked = &connection.asked;
+        let ended = if asked.ended == 0 {
+            u64::MAX
+        } else {
+            asked.ended
+        };
+        // Who hands connections on may learn of a death late.
+        let while_it_was =
+            |killed: &&Killed| (asked.began.saturating_sub(LATE)..=ended).contains(&killed.at);
+        let mut pids = BTreeSet::from([asked.pid, asked.maker, self.owner(connection)]);
+        pids.extend(connection.served.map(|served| served.pid));
+        let servers = if self.cast.serves {
+            Side::Test
+        } else {
+            Side::Peer
+        };
+        // Who has accepted a connection that nobody has greeted is not known.
+        let unknown = connection.served.is_none();
+        let killed = self.harm.killed.iter();
+        let about = |killed: &&Killed| {
+            pids.contains(&killed.pid) || unknown && killed.side == servers && while_it_was(killed)
+        };
+        killed.filter(about).collect()
+    }
+
+    fn judge(
+        &self,
+        connection: &Connection,
+        resets: &mut BTreeMap<u32, usize>,
+    ) -> Result<(), String> {
+        let Connection { asked, served, .. } = connection;
+        let struck = self.struck(connection);
+        if asked.wrong > 0 || served.is_some_and(|served| served.wrong > 0) {
+            return Err("other bytes came than were sent".to_owned());
+        }
+        if struck.is_empty() {
+            return self.should_live(connection);
+        }
+        // Without a keeper nobody is there to tell the peer.
+        let orphaned = struck.iter().any(|killed| !killed.kept);
+        let hangs = |entry: &Entry| match entry.how {
+            How::Hung => true,
+            How::Open => self.killed(entry.pid).is_none(),
+            _ => false,
+        };
+        // A reset may be lost, and is not sent again to a peer that is silent.
+        let lossy = self.cast.impaired || !self.harm.apart.is_empty();
+        let lost = lossy && self.delivery(connection).is_none();
+        if !orphaned && !lost && (hangs(asked) || served.as_ref().is_some_and(hangs)) {
+            return Err("a peer was left hanging".to_owned());
+        }
+        match orphaned {
+            true => Ok(()),
+            false => self.was_delivered(connection, resets),
+        }
+    }
+
+    fn should_live(&self, connection: &Connection) -> Result<(), String> {
+        let Connection { asked, served, .. } = connection;
+        let apart = |(from, to): &(u64, u64)| asked.began <= *to && *from <= asked.ended;
+        let server_gone = self
+            .killed(self.server)
+            .is_some_and(|killed| killed.at <= asked.ended);
+        // A program that had nothing left for a connection has closed it.
+        let dropped = self.harm.exhausted
+            && served.is_none_or(|served| matches!(served.how, How::Dropped | How::Open));
+        let may = match asked.how {
+            How::Lived => true,
+            How::Refused => server_gone,
+            How::Reset | How::Ended => server_gone || dropped,
+            How::Unreached => self.harm.apart.iter().any(apart),
+            How::Dropped => self.harm.exhausted,
+            How::Open | How::Hung => false,
+        };
+        match may {
+            true => Ok(()),
+            false => Err("it should have lived".to_owned()),
+        }
+    }
+
+    /// The one who sends to the other, where a kernel would deliver all of it though the one was killed.
+    fn delivery<'c>(&self, connection: &'c Connection) -> Option<(&'c Entry, &'c Entry)> {
+        let Connection { asked, served, .. } = connection;
+        let served = served.as_ref()?;
+        let (from, to) = match asked.kind {
+            Kind::Pull => (served, asked),
+            Kind::Push => (asked, served),
+            // There are bytes that nobody has read, so the connection may be reset.
+            Kind::Echo | Kind::Http => return None,
+        };
+        // What other processes have written is not yet known when the process that drives is killed.
+        let owner = self.owner(connection);
+        let of_others = self.killed(owner).is_some() && from.pid != owner;
+        (self.killed(to.pid).is_none() && !of_others).then_some((from, to))
+    }
+
+    /// What `send` had accepted of a killed process has come, as far as it is known.
+    fn was_delivered(
+        &self,
+        connection: &Connection,
+        resets: &mut BTreeMap<u32, usize>,
+    ) -> Result<(), String> {
+        let Some((from, to)) = self.delivery(connection) else {
+            return Ok(());
+        };
+        if self.killed(from.pid).is_none() {
+            return Ok(());
+        }
+        let owner = self.owner(connection);
+        match to.how {
+            How::Reset if from.pid == owner => {
+                *resets.entry(owner).or_default() += 1;
+                Ok(())
+            }
+            How::Reset => Err("what was sent is lost".to_owned()),
+            _ if to.received < from.sent => Err("not all that was sent has come".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What is left afterwards: nothing.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::lab::{Lab, Running, Side, command};
+use crate::processes::{self, memory};
+
+/// Descriptors that come late and stay: the packet socket with a ring, which takes the place of the
+/// first one when much was received.
+const LATE: usize = 1;
+/// KiB by which a program may grow: queues of connections, their threads' stacks.
+const GROWTH: u64 = 96 * 1024;
+
+/// What the program has before anything befalls it.
+pub(crate) struct Before {
+    descriptors: Vec<String>,
+    resident: u64,
+}
+
+impl Before {
+    pub(crate) fn of(program: &Running<'_>) -> Before {
+        sleep(Duration::from_millis(100));
+        Before {
+            descriptors: processes::descriptors(program),
+            resident: memory(program.pid(), "VmRSS:").unwrap_or(0),
+        }
+    }
+
+    /// Fails unless the program soon has no more than before.
+    pub(crate) fn is_left(&self, program: &Running<'_>) {
+        within(20, || {
+            let now = processes::descriptors(program);
+            match now.len() <= self.descriptors.len() + LATE {
+                true => Ok(()),
+                false => Err(format!("has {now:?}, had {:?}", self.descriptors)),
+            }
+        });
+        let resident = memory(program.pid(), "VmRSS:").unwrap_or(0);
+        assert!(
+            resident <= self.resident + GROWTH,
+            "{resident} KiB of memory, {} before",
+            self.resident
+        );
+    }
+}
+
+/// Waits until it is well.
+fn within(seconds: u64, check: impl Fn() -> Result<(), String>) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while let Err(why) = check() {
+        assert!(Instant::now() < end, "{why}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fails unless all that is left of programs that have ended soon goes, too: what goes on with their connections, and
+/// the keeper, once it is asked to.
+pub(crate) fn nothing_runs(lab: &Lab) {
+    // A peer whose reset was lost is waited for in FIN-WAIT-2.
+    within(80, || only_time_wait(lab));
+    if let Some(keeper) = processes::keeper(lab) {
+        processes::signal(keeper, Signal::TERM);
+    }
+    within(20, || match &lab.processes(Side::Test)[..] {
+        [] => Ok(()),
+        left => Err(format!("processes are left: {left:?}, {}", sockets(lab))),
+    });
+    let held = lab.plain("ss -Htuan").succeeds().stdout();
+    let held: Vec<&str> = held
+        .lines()
+        .filter(|line| !line.contains("TIME-WAIT"))
+        .collect();
+    assert!(held.is_empty(), "the kernel has sockets still: {held:?}");
+}
+
+/// `sidestack ss` of all processes.
+fn sockets(lab: &Lab) -> String {
+    let said = lab.plain(&format!("{} ss", command().display())).run();
+    said.stdout()
+}
+
+fn only_time_wait(lab: &Lab) -> Result<(), String> {
+    let said = sockets(lab);
+    let tcp = said
+        .lines()
+        .filter(|line| line.trim_start().starts_with("tcp"));
+    match tcp.filter(|line| !line.contains("TIME-WAIT")).count() {
+        0 => Ok(()),
+        _ => Err(said),
+    }
+}

@@ -1,0 +1,80 @@
+//! Fault runs: programs of several processes are under load, and something befalls them.
+//!
+//! A seed decides the programs (program.rs), what befalls them (harm.rs), and when. Each process notes in a file what
+//! becomes of its connections and how many bytes `send` has accepted, so that it is known also of one that was killed
+//! (family/, book.rs). Afterwards it is judged (judge.rs):
+//!
+//! - a connection whose processes were not killed lives, whatever else has happened;
+//! - of a process that was killed, what `send` had accepted comes, and then the end; nobody is left hanging;
+//! - no byte is another than was sent;
+//! - no descriptor, process, port or memory is left (left.rs).
+//!
+//! `FAULT_SEEDS=100` runs so many seeds, `FAULT_SEEDS=7..8` one that failed; `FAULT_JOBS` says how many at a time,
+//! `FAULT_KINDS=Stop,Flap` what alone may befall them.
+//! Processes run as they like, so a seed that has failed may have to be tried several times.
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "each test crate uses a part of it"
+)]
+#[path = "../support/lab/mod.rs"]
+mod lab;
+#[expect(dead_code, reason = "each test crate uses a part of it")]
+#[path = "../e2e/web.rs"]
+mod web;
+
+mod book;
+mod chance;
+mod harm;
+mod judge;
+mod left;
+mod processes;
+mod program;
+mod run;
+
+use std::ops::Range;
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::thread;
+
+/// Runs without FAULT_SEEDS.
+const FEW: u64 = 8;
+
+fn seeds() -> Range<u64> {
+    let Ok(said) = std::env::var("FAULT_SEEDS") else {
+        return 0..FEW;
+    };
+    let number = |text: &str| text.parse().expect("FAULT_SEEDS is COUNT or FROM..TO");
+    match said.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&said),
+    }
+}
+
+fn jobs() -> usize {
+    std::env::var("FAULT_JOBS").map_or(2, |jobs| jobs.parse().expect("a number"))
+}
+
+#[test]
+fn families_live_through_faults() {
+    let (left, failed) = (Mutex::new(seeds()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..jobs() {
+            scope.spawn(|| {
+                while let Some(seed) = next(&left) {
+                    if catch_unwind(|| run::run(seed)).is_err() {
+                        println!("FAULT_SEEDS={seed}..{} failed", seed + 1);
+                        failed.lock().expect("nobody fails with it").push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("nobody fails with it");
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+}
+
+fn next(left: &Mutex<Range<u64>>) -> Option<u64> {
+    left.lock().expect("nobody fails with it").next()
+}

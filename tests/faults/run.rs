@@ -1,0 +1,128 @@
+//! One run.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::book;
+use crate::chance::Chance;
+use crate::harm::{Harm, Victims};
+use crate::judge::Judge;
+use crate::lab::{Lab, Running, Side};
+use crate::left::{self, Before};
+use crate::processes::{members, signal};
+use crate::program::{self, Cast};
+
+pub(crate) fn run(seed: u64) {
+    let mut chance = Chance::new(seed);
+    let cast = Cast::of(&mut chance);
+    // Where a server was killed, the kernel is to say that nobody is there.
+    let lab = Lab::with_plain_programs();
+    let server = cast.server(&lab, seed);
+    cast.warm_up(&lab, seed);
+    let before = Before::of(&server);
+    let clients = cast.load(&lab, seed);
+    let harm = befall(&lab, cast, &server, &clients, &mut chance);
+    // One of the clients' may have been killed.
+    let first_killed = harm.killed.iter().any(|killed| killed.pid == clients.pid());
+    let client = clients.pid();
+    let ended = clients.finish();
+    assert!(first_killed || ended.status.success(), "{ended}");
+    await_clients(&lab, &cast, client);
+    let mut server = server;
+    if harm.killed.iter().all(|killed| killed.pid != server.pid()) {
+        server.still_runs();
+    }
+    judge(seed, &lab, cast, &harm, server.pid());
+    let server = survives(&harm, server, &before);
+    drop(server);
+    end_all(&lab);
+    left::nothing_runs(&lab);
+    if !harm.keeper_killed && harm.killed.iter().all(|killed| killed.side == Side::Peer) {
+        assert_eq!(
+            lab.kernel_sent(),
+            0,
+            "packets that the test side's kernel sent itself"
+        );
+    }
+}
+
+/// Something befalls them, some times.
+fn befall(
+    lab: &Lab,
+    cast: Cast,
+    server: &Running<'_>,
+    clients: &Running<'_>,
+    chance: &mut Chance,
+) -> Harm {
+    let (ours, peer) = match cast.serves {
+        true => (server.pid(), clients.pid()),
+        false => (clients.pid(), server.pid()),
+    };
+    let victims = Victims { lab, ours, peer };
+    let mut harm = Harm::default();
+    for _ in 0..chance.between(1, 4) {
+        chance.nap(50, 500);
+        victims.befall(&mut harm, chance);
+    }
+    harm
+}
+
+/// Waits for clients whose parent was killed.
+fn await_clients(lab: &Lab, cast: &Cast, first: u32) {
+    let side = if cast.serves { Side::Peer } else { Side::Test };
+    let end = Instant::now() + Duration::from_secs(100);
+    while members(lab, side, first).iter().any(|pid| is_client(*pid)) {
+        assert!(Instant::now() < end, "clients have not ended");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+fn is_client(pid: u32) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|word| word == b"client")
+}
+
+fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) {
+    // Servers have a moment to learn of the end of the last connections.
+    sleep(Duration::from_millis(200));
+    let judge = Judge {
+        cast,
+        harm,
+        server,
+        asked: book::read(&program::book(lab, Side::Peer)),
+        served: book::read(&program::book(lab, Side::Test)),
+    };
+    let tally = judge.tally();
+    println!(
+        "seed {seed}: {cast:?} {:?}: {:?}, {} MB",
+        harm.faults,
+        tally.hows,
+        tally.bytes / 1_000_000
+    );
+    assert!(
+        tally.wrong.is_empty(),
+        "seed {seed}: {cast:?} {harm:?}\n{}",
+        tally.wrong.join("\n")
+    );
+    assert!(tally.bytes > 0, "seed {seed}: nothing came");
+}
+
+/// Fails unless a server that was not killed is there, with no more than it had before.
+fn survives<'lab>(harm: &Harm, mut server: Running<'lab>, before: &Before) -> Running<'lab> {
+    if harm.killed.iter().all(|killed| killed.pid != server.pid()) {
+        server.still_runs();
+        before.is_left(&server);
+    }
+    server
+}
+
+/// Kills what is left of the families.
+fn end_all(lab: &Lab) {
+    for side in [Side::Test, Side::Peer] {
+        for pid in members(lab, side, 0) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
