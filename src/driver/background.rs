@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::seat::Seat;
@@ -68,12 +68,15 @@ impl Engine {
         let ring = !self.ring_asked && self.singles >= MUCH && self.singles > self.received / 2;
         self.cut_off |= cut_off;
         self.ring_asked |= ring;
-        if (cut_off || ring) && self.is_confined() {
+        let retired = self.link.retire();
+        let due = cut_off || ring || retired.is_some();
+        if !due || self.is_confined() {
             return None;
         }
-        let facts = self.mirror.as_ref()?.facts();
-        (cut_off || ring).then(|| Relief {
-            ring_at: ring.then_some(facts.interface.index),
+        Some(Relief {
+            interface: self.mirror.as_ref()?.facts().interface.index,
+            ring,
+            retired,
             cut_off: self.ports.cut_off().filter(|_| cut_off).cloned(),
         })
     }
@@ -157,15 +160,19 @@ fn run() {
 
 /// What makes receiving cost less.
 struct Relief {
-    /// The interface of which frames are to come by a ring.
-    ring_at: Option<u32>,
+    interface: u32,
+    /// Its frames are to come by a ring.
+    ring: bool,
+    /// The socket they came by before.
+    retired: Option<OwnedFd>,
     cut_off: Option<Arc<CutOff>>,
 }
 
 impl Relief {
     /// Brings it, where the rights and the kernel allow it.
     fn bring(&self) {
-        match self.ring_at.map(PacketSocket::prepare) {
+        let prepared = self.ring.then(|| PacketSocket::prepare(self.interface));
+        match prepared {
             Some(Ok(successor)) => {
                 if let Some(mut guard) = lock() {
                     guard.successor = Some(successor);
@@ -173,6 +180,9 @@ impl Relief {
             }
             Some(Err(errno)) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
             None => {}
+        }
+        if let Some(retired) = &self.retired {
+            let _ = PacketSocket::set_aside(retired, self.interface);
         }
         if let Some(Err(errno)) = self.cut_off.as_ref().map(|cut_off| cut_off.install()) {
             log::debug(format_args!(

@@ -204,6 +204,12 @@ pub trait Link {
         Err(Errno::OPNOTSUPP)
     }
 
+    /// The socket that was succeeded, once nothing is left in it, for [`PacketSocket::set_aside`]. It is
+    /// given once.
+    fn retire(&mut self) -> Option<OwnedFd> {
+        None
+    }
+
     /// What another process can go on with that shares nothing else with this one.
     fn plain_fd(&self) -> BorrowedFd<'_> {
         self.wait_fd()
@@ -265,6 +271,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn succeed(&mut self, successor: OwnedFd) -> Result<(), Errno> {
         (**self).succeed(successor)
+    }
+
+    fn retire(&mut self) -> Option<OwnedFd> {
+        (**self).retire()
     }
 
     fn plain_fd(&self) -> BorrowedFd<'_> {

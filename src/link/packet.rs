@@ -8,6 +8,7 @@ use rustix::io::{self, Errno, IoSlice, IoSliceMut};
 use rustix::net::{self, MMsgHdr, SendAncillaryBuffer, SendFlags, sockopt};
 
 use super::{Checksum, Frame, Link, MAX_SLICES, Offload, Received, Statistics, Treatment};
+use crate::sys::descriptor;
 use crate::sys::filter::{self, Instruction};
 use crate::sys::packet::{self, VnetHeader};
 use crate::sys::ring::{self, Ring, Slot};
@@ -80,6 +81,8 @@ pub struct PacketSocket {
     plain: Option<OwnedFd>,
     /// Something may be left in it.
     left: bool,
+    /// It is to be set aside.
+    retiring: bool,
     statistics: Statistics,
     /// Arrivals are stamped.
     stamps: bool,
@@ -98,7 +101,7 @@ impl PacketSocket {
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
         let fd = open_unbound(filter)?;
         packet::bind(fd.as_fd(), interface_index)?;
-        Ok(Self::adopt(fd))
+        Ok(Self::over(fd))
     }
 
     /// A socket with a ring that admits nothing yet, for [`Link::succeed`].
@@ -112,14 +115,32 @@ impl PacketSocket {
         Ok(fd)
     }
 
-    /// Goes on with a socket that [`Self::open`] made, perhaps in another process.
-    pub fn adopt(fd: OwnedFd) -> Self {
+    /// Goes on with a socket that [`Self::open`] made in another process, and that may have been set
+    /// aside there.
+    ///
+    /// # Errors
+    /// What bind(2) says.
+    pub fn adopt(fd: OwnedFd, interface_index: u32) -> Result<Self, Errno> {
+        packet::bind(fd.as_fd(), interface_index)?;
+        Ok(Self::over(fd))
+    }
+
+    /// Spares the kernel a socket that admits nothing any more: it would ask its filter of each frame.
+    ///
+    /// # Errors
+    /// What bind(2) says.
+    pub fn set_aside(fd: &OwnedFd, interface_index: u32) -> Result<(), Errno> {
+        packet::set_aside(fd.as_fd(), interface_index)
+    }
+
+    fn over(fd: OwnedFd) -> Self {
         Self {
             fd,
             ring: None,
             owed: false,
             plain: None,
             left: false,
+            retiring: false,
             statistics: Statistics::default(),
             stamps: false,
             refused: Refused::default(),
@@ -369,8 +390,15 @@ impl Link for PacketSocket {
         self.count_lost();
         self.ring = Some(ring);
         self.plain = Some(replace(&mut self.fd, successor));
-        self.left = true;
+        (self.left, self.retiring) = (true, true);
         Ok(())
+    }
+
+    fn retire(&mut self) -> Option<OwnedFd> {
+        let plain = self.plain.as_ref().filter(|_| self.retiring && !self.left);
+        let copy = descriptor::copy(plain?.as_fd()).ok();
+        self.retiring = false;
+        copy
     }
 
     fn plain_fd(&self) -> BorrowedFd<'_> {

@@ -2,7 +2,7 @@
 
 use super::lock::{self, Mutex};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -272,6 +272,14 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
         Err(Errno::MFILE | Errno::INVAL) => Ok(fd),
         Err(errno) => Err(errno),
     }
+}
+
+/// Another descriptor of the same thing, in our region.
+///
+/// # Errors
+/// EMFILE.
+pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    high(fcntl_dupfd_cloexec(fd, 0)?)
 }
 
 /// Closes every descriptor of our region but those of `kept`: what a forked child does first, since the stack ends

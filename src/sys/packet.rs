@@ -15,6 +15,9 @@ use super::{descriptor, option};
 /// PACKET_IGNORE_OUTGOING of `linux/if_packet.h` (Linux 4.20), which libc lacks.
 const PACKET_IGNORE_OUTGOING: i32 = 23;
 
+/// One for experiments (IEEE 802, local experimental Ethertype 2).
+const NOBODYS_PROTOCOL: u16 = 0x88b6;
+
 /// The checksum is partial: the L4 checksum field holds the folded pseudo-header sum.
 const NEEDS_CSUM: u8 = 1;
 /// The checksum was verified.
@@ -133,8 +136,21 @@ pub fn set_ignore_outgoing(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// # Errors
 /// ENODEV: there is no such interface. ENETDOWN: it is down.
 pub fn bind(fd: BorrowedFd<'_>, interface_index: u32) -> Result<(), Errno> {
+    bind_to(fd, interface_index, libc::ETH_P_ALL as u16)
+}
+
+/// Binds to a protocol that nobody speaks: the kernel does not even ask the socket's filter any more.
+/// It waits for all processors meanwhile: some ten milliseconds. What has arrived stays.
+///
+/// # Errors
+/// As [`bind`].
+pub fn set_aside(fd: BorrowedFd<'_>, interface_index: u32) -> Result<(), Errno> {
+    bind_to(fd, interface_index, NOBODYS_PROTOCOL)
+}
+
+fn bind_to(fd: BorrowedFd<'_>, interface_index: u32, protocol: u16) -> Result<(), Errno> {
     let index = i32::try_from(interface_index).map_err(|_| Errno::NODEV)?;
-    net::bind(fd, &LinkLayerAddress { index })
+    net::bind(fd, &LinkLayerAddress { index, protocol })
 }
 
 /// Frames seen and frames lost since the last time this was asked (the kernel resets both).
@@ -163,9 +179,10 @@ pub fn take_counts(fd: BorrowedFd<'_>) -> Result<Counts, Errno> {
     })
 }
 
-/// `struct sockaddr_ll` that names an interface and every protocol (ETH_P_ALL).
+/// `struct sockaddr_ll` that names an interface and a protocol.
 struct LinkLayerAddress {
     index: i32,
+    protocol: u16,
 }
 
 // SAFETY: `f` gets a pointer to a whole sockaddr_ll, initialised, that lives across the call.
@@ -176,7 +193,7 @@ unsafe impl SocketAddrArg for LinkLayerAddress {
     ) -> R {
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
-            sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+            sll_protocol: self.protocol.to_be(),
             sll_ifindex: self.index,
             sll_hatype: 0,
             sll_pkttype: 0,

@@ -11,7 +11,7 @@ use crate::frames::{self, End};
 use crate::link::{Checksum, Frame, Gso, Link, MAX_SLICES, Offload, PacketSocket, RECEIVE_BUFFER};
 use crate::netns::{Namespace, Pair};
 
-const PORT: u16 = 9000;
+pub const PORT: u16 = 9000;
 
 /// A packet socket on each side, for [`PORT`], and where they are.
 pub struct Sockets {
@@ -41,7 +41,7 @@ impl Sockets {
     }
 }
 
-fn spec(address: Ipv4Addr, port: u16) -> FilterSpec {
+pub fn spec(address: Ipv4Addr, port: u16) -> FilterSpec {
     let mut ports = PortSet::default();
     ports.insert(port);
     FilterSpec {

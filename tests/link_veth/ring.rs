@@ -11,7 +11,7 @@ use rustix::time::Timespec;
 use crate::control::mirror::Mirror;
 use crate::frames;
 use crate::link::{Checksum, Frame, Gso, Link, Offload, PacketSocket, RECEIVE_BUFFER};
-use crate::packet::{Arrived, Sockets, receive, whole};
+use crate::packet::{Arrived, PORT, Sockets, receive, spec, whole};
 
 /// More frames than the ring has slots.
 const FLOOD: usize = 2500;
@@ -234,4 +234,27 @@ fn only_who_goes_on_with_the_link_has_the_ring() {
     assert!(is_inherited());
     sockets.right.let_inherit(false).expect("advice");
     assert!(!is_inherited());
+}
+
+/// Who cannot have the ring goes on by the socket that was set aside.
+#[test]
+fn the_socket_before_is_set_aside_and_taken_up_again() {
+    let mut sockets = with_ring();
+    let retired = sockets.right.retire().expect("the socket before");
+    assert!(sockets.right.retire().is_none());
+    let index = sockets.pair.right.run(|| {
+        let mirror = Mirror::open(None).expect("mirror");
+        mirror.facts().interface.index
+    });
+    PacketSocket::set_aside(&retired, index).expect("to be set aside");
+    send(&mut sockets, &[1]);
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    receive(&mut sockets.right, &mut buffer).expect("a frame by the ring");
+
+    let mut taken_up = PacketSocket::adopt(retired, index).expect("to be taken up");
+    let filter = spec(sockets.right_end.address, PORT).program(4096);
+    taken_up.set_filter(&filter).expect("filter");
+    send(&mut sockets, &[2]);
+    let received = receive(&mut taken_up, &mut buffer).expect("a frame without a ring");
+    assert_eq!(received.bytes.last(), Some(&2));
 }

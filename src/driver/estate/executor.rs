@@ -186,7 +186,7 @@ fn restore(
         return Err("there is no packet socket".into());
     }
     let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
-    let link = interface::adopt_link(&settings, packets)?;
+    let link = interface::adopt_link(&settings, mirror.facts(), packets)?;
     let region = Region::open(memory).map_err(|errno| explain("the memory file", errno))?;
     let site = Site {
         settings,
