@@ -14,7 +14,7 @@ TIME_LIMIT ?= 1200
 SEEDS ?= 100
 JOBS ?= 2
 
-.PHONY: build test faults demo bench install clean
+.PHONY: build test suites faults demo bench install clean
 
 build:
 	$(CARGO) build --release
@@ -22,6 +22,13 @@ build:
 test:
 	scripts/needs test
 	timeout --foreground -k 10 $(TIME_LIMIT) scripts/test
+
+# Other programs' own test suites as far as they are about sockets, whole: half an hour.
+suites:
+	scripts/needs test
+	scripts/sources target/sources libuv1 redis memcached
+	$(CARGO) build --quiet
+	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
 
 faults:
 	scripts/needs test

@@ -59,6 +59,41 @@ static void all_numbers(void)
 	peer("close %d", h);
 }
 
+/* Whoever has no number for a connection finds it where it was once there is one. */
+static void accepting(void)
+{
+	int fds[LIMIT], n = 0, fd, h, second;
+	int server = nonblocking(listening(5000, 5));
+
+	h = peer("connect 5000");
+	second = peer("connect 5000");
+	wait_for(server, POLLIN);
+	while (n < LIMIT - 1 && (fds[n] = dup(server)) >= 0)
+		n++;
+	say("none left: %s", name_of(errno));
+	for (int i = 0; i < 3; i++)
+		say("accept: %s", result(accept(server, NULL, NULL)));
+	say("still readable: %s", poll_flags(wait_for(server, POLLIN)));
+	for (int i = 0; i < 2; i++) {
+		close(fds[--n]);
+		fd = accept(server, NULL, NULL);
+		say("one closed: %s", fd >= 0 ? "accepted" : name_of(errno));
+		if (i == 0)
+			wait_for(server, POLLIN);
+		say("accept: %s", result(accept(server, NULL, NULL)));
+		say("send: %s", result(send(fd, "abc", 3, 0)));
+		close(fd);
+	}
+	while (n > 0)
+		close(fds[--n]);
+	say("none waits: %s", result(accept(server, NULL, NULL)));
+	close(server);
+	say("the first got %s", peer_says("drain %d", h));
+	say("the second got %s", peer_says("drain %d", second));
+	peer("close %d", h);
+	peer("close %d", second);
+}
+
 int main(int count, char **arguments)
 {
 	int status;
@@ -84,6 +119,7 @@ int main(int count, char **arguments)
 	in_a_child(arguments[0], 1);
 	all_numbers();
 	limit("with sockets");
+	accepting();
 	in_a_child(arguments[0], 0);
 	in_a_child(arguments[0], 1);
 	say("further: %s", lower(LIMIT - 1, LIMIT - 1));

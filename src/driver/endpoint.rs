@@ -110,6 +110,8 @@ pub struct Endpoint {
     pub in_flight: usize,
     /// The connection among them that the program has not accepted.
     pub offered: Option<EndpointId>,
+    /// It may have reached a program that was started beside this one.
+    pub(super) set_out: bool,
     /// For which socket a copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: Option<SocketId>,
     /// Whose it is, if a keeper has made it for somebody.
@@ -208,6 +210,7 @@ impl Endpoint {
             low_water: 1,
             in_flight: 0,
             offered: None,
+            set_out: false,
             copied: None,
             guest: None,
             record: None,
@@ -221,7 +224,7 @@ impl Endpoint {
 
     /// Whether another process may have the descriptor.
     pub(super) fn is_held_elsewhere(&self) -> bool {
-        self.is_shared() || self.program < 0
+        self.is_shared() || self.set_out || self.program < 0
     }
 
     /// The stack's socket behind it.
@@ -377,11 +380,6 @@ impl Endpoints {
             table.resize(index + 1, None);
         }
         &mut table[index]
-    }
-
-    /// Whether copies of ends are missing, or one too many is there.
-    pub(super) fn has_uncopied(&self) -> bool {
-        !self.uncopied.is_empty() || self.recalled
     }
 
     /// Counts a fork; its number.

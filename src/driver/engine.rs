@@ -319,7 +319,7 @@ impl Engine {
                 break;
             }
         }
-        if self.endpoints.has_uncopied() {
+        if self.lacks_copies() {
             self.copy_ends();
         }
         self.link.flush();

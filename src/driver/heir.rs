@@ -12,7 +12,7 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Role;
-use super::estate::attend_heir;
+use super::estate::serve_alone;
 use super::lifeline;
 use super::seat::Seat;
 use super::{Guard, lock, process};
@@ -57,15 +57,9 @@ fn serve(guard: &mut Guard) -> ! {
     guard.forget_programs();
     guard.reopen_window();
     guard.seat = Seat::Background;
-    while guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for() {
-        guard.set_alarm();
-        let timeout = guard.will_is_due();
-        match guard.poll(&mut [], timeout, None) {
-            Ok(ready) => guard.pass(ready, None),
-            Err(_) => break,
-        }
-        attend_heir(guard);
-    }
+    while (guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for())
+        && serve_alone(guard, &mut [], None)
+    {}
     guard.revoke_if_needless();
     end(0)
 }

@@ -12,7 +12,7 @@
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -57,9 +57,24 @@ pub(super) struct Lifelines {
     living: Vec<(u32, OwnedFd)>,
     /// The last fork that cannot be watched.
     endless: u32,
+    /// Forks of whose lifelines no copy was made for who goes on when this process is killed.
+    pub(super) uncopied: Vec<u32>,
 }
 
 impl Lifelines {
+    /// All that are watched.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        self.living.iter().map(|&(number, _)| number).collect()
+    }
+
+    /// The end of a lifeline that is watched.
+    pub(super) fn end_of(&self, number: u32) -> Option<BorrowedFd<'_>> {
+        let mut living = self.living.iter();
+        living
+            .find(|held| held.0 == number)
+            .map(|held| held.1.as_fd())
+    }
+
     /// Forks whose processes live, as far as that is known.
     pub(super) fn len(&self) -> usize {
         self.living.len()
@@ -153,19 +168,24 @@ impl Engine {
             return;
         }
         let number = self.endpoints.count_fork();
-        match self.lifelines.fresh.take() {
-            Some((read, _))
-                if self
-                    .set
-                    .add(&read, TOKEN_LIFELINE + u64::from(number), EventFlags::HUP)
-                    .is_ok() =>
-            {
-                self.lifelines.living.push((number, read));
-            }
-            _ => self.lifelines.endless = number,
+        let fresh = self.lifelines.fresh.take();
+        if fresh.is_some_and(|(read, _)| self.watch_line(number, read)) {
+            self.lifelines.uncopied.push(number);
+        } else {
+            self.lifelines.endless = number;
         }
         self.share_all(|endpoint| endpoint.forked = true);
         self.copy_ends();
+    }
+
+    /// Watches a lifeline, which may be that of another process's fork; whether that can be.
+    pub(super) fn watch_line(&mut self, number: u32, read: OwnedFd) -> bool {
+        let token = TOKEN_LIFELINE + u64::from(number);
+        let watched = self.set.add(&read, token, EventFlags::HUP).is_ok();
+        if watched {
+            self.lifelines.living.push((number, read));
+        }
+        watched
     }
 
     /// The lifeline of a fork has ended: what existed then and at no later fork whose processes live

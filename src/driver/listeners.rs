@@ -160,6 +160,14 @@ impl Engine {
         }
     }
 
+    /// Gives a connection back that the program had no number for: it is still the next one.
+    pub fn put_back(&mut self, id: EndpointId, handed: &[u8], program: &OwnedFd) {
+        if let Some(end) = self.endpoints.get(id).and_then(|held| held.end.as_ref()) {
+            // A full pair: the connection is closed, which its end tells.
+            let _ = pair::give_descriptor(end, handed, program.as_fd());
+        }
+    }
+
     /// With one connection in the pair, another makes no new edge there: an edge-triggered watcher
     /// is told by renewing its registration.
     fn tell_of_another(&self, id: EndpointId) {

@@ -76,6 +76,7 @@ pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use errors::Entry;
+pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
@@ -107,6 +108,8 @@ pub struct Hooks {
     pub disowned: fn(u64),
     /// What is to be known of a socket should this process be killed; `None`: not at the moment.
     pub described: fn(&Record) -> Option<Vec<u8>>,
+    /// Whether its descriptors were given the name by which other programs know them.
+    pub is_set_out: fn(&Record) -> bool,
     /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
     pub revived: fn(&mut Engine, EndpointId, &[u8]),
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's

@@ -5,7 +5,7 @@ use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::create::admit;
+use super::create::{admit, may_have};
 use super::waiting::{deadline, resume};
 use super::{Kind, Socket, Stage, away, lifecycle, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
@@ -161,6 +161,10 @@ fn take(
             descriptor: Some(program),
             handed,
         }) => {
+            if !may_have(&program) {
+                engine.put_back(id, &handed, &program);
+                return Some(Err(Errno::MFILE));
+            }
             if let Some(listener) = engine.endpoints.get_mut(id) {
                 listener.in_flight = listener.in_flight.saturating_sub(1);
                 listener.offered = None;
@@ -179,37 +183,45 @@ fn take(
     else {
         return Some(Err(Errno::INVAL));
     };
-    let connection = engine.stack.tcp_accept(listener)?;
+    let status = engine.stack.tcp_listener_status(listener)?;
+    if status.queued == 0 {
+        return None;
+    }
+    // Before anything is taken from the queue: without a number for it, it stays there.
+    let made = pair::make(false, flags.nonblocking, flags.close_on_exec);
+    let made = made.and_then(|pair| match may_have(&pair.program) {
+        true => Ok(pair),
+        false => Err(Errno::MFILE),
+    });
+    let accepted = match made {
+        Ok(pair) => {
+            let connection = engine.stack.tcp_accept(listener)?;
+            Ok(adopt(engine, socket, connection, pair, flags))
+        }
+        Err(errno) => Err(errno),
+    };
     // Should more be queued, the next one to look at the descriptor must find it readable.
     engine.leave_rest(id);
-    Some(make(engine, socket, connection, flags))
+    Some(accepted)
 }
 
-/// Makes a descriptor for a connection straight from the accept queue.
-fn make(
+/// Enters a connection straight from the accept queue.
+fn adopt(
     engine: &mut Engine,
     listener: &Socket,
     connection: SocketId,
+    pair: pair::Pair,
     flags: Flags,
-) -> Result<Accepted, Errno> {
-    let made = pair::make(false, flags.nonblocking, flags.close_on_exec)
-        .and_then(|pair| Ok((admit(pair.program)?, pair.stack)));
-    let (program, stack) = match made {
-        Ok(made) => made,
-        Err(errno) => {
-            let now = engine.now();
-            engine.stack.tcp_abort(now, connection);
-            return Err(errno);
-        }
-    };
-    lifecycle::displaced(engine, program);
+) -> Accepted {
+    let fd = pair.program.into_raw_fd();
+    lifecycle::displaced(engine, fd);
     // One that was reset meanwhile has names only now.
     let names = names_of(engine, connection);
-    let id = engine.adopt(connection, stack, program);
-    Ok(Accepted {
-        fd: program,
-        peer: name(engine, listener, (id, names), program, flags),
-    })
+    let id = engine.adopt(connection, pair.stack, fd);
+    Accepted {
+        fd,
+        peer: name(engine, listener, (id, names), fd, flags),
+    }
 }
 
 /// Enters a connection that came through the listener's pair.

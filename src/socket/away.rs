@@ -187,6 +187,7 @@ pub fn set_all_out() {
     for (fd, socket) in table::all() {
         set_out(fd, &socket);
     }
+    driver::note_set_out();
 }
 
 /// This process, or a vfork(2) child of it, is about to become another program, to which those
@@ -201,6 +202,7 @@ pub fn set_out_by_exec() {
             shared &= stays || matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
         }
     }
+    driver::note_set_out();
     driver::end_at_exec(shared);
 }
 

@@ -40,6 +40,7 @@ pub(super) fn hook() {
         driver::on_fork(driver::Hooks {
             free: table::free,
             disowned: super::away::owned_elsewhere,
+            is_set_out: super::legacy::is_set_out,
             described: super::legacy::describe,
             revived: super::legacy::revive,
             closed: super::lifecycle::forgotten,
@@ -49,13 +50,19 @@ pub(super) fn hook() {
     });
 }
 
+/// Whether the descriptor's number is one the program may have.
+pub fn may_have(fd: &OwnedFd) -> bool {
+    let number = fd.as_raw_fd();
+    !descriptor::is_beyond_limit(number) && table::can_hold(number)
+}
+
 /// Hands a descriptor to the program if its number is one the program may have. EMFILE.
 pub fn admit(fd: OwnedFd) -> Result<RawFd, Errno> {
-    let number = fd.as_raw_fd();
-    if descriptor::is_beyond_limit(number) || !table::can_hold(number) {
-        return Err(Errno::MFILE);
+    if may_have(&fd) {
+        Ok(fd.into_raw_fd())
+    } else {
+        Err(Errno::MFILE)
     }
-    Ok(fd.into_raw_fd())
 }
 
 /// Lets the kernel serve the socket from now on: `kernel` takes the place of the pair under all

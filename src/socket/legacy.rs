@@ -4,6 +4,7 @@
 //! length, value. Numbers are in the machine's byte order.
 
 use core::net::SocketAddrV4;
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::{Family, Kind, Socket, Stage, State, options};
@@ -13,6 +14,12 @@ const INET6: u8 = 1;
 const BOUND: u8 = 2;
 /// Flags, address and port.
 const HEAD: usize = 7;
+
+/// Whether its descriptors may be in another program.
+pub(super) fn is_set_out(record: &Record) -> bool {
+    let socket = record.downcast_ref::<Socket>();
+    socket.is_some_and(|socket| socket.named.load(Ordering::Relaxed))
+}
 
 /// What is to be known of a socket, or of those that its listener hands on. `None`: somebody is about
 /// to change it.

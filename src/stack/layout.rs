@@ -45,7 +45,7 @@ const VERSION: u64 =
     3 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
 
 /// What each table has of the file, as a fraction: connections, TIME-WAIT, listeners. In the largest
-/// file there is room for 377,000 connections, in the smallest for 2,900.
+/// file there is room for 364,000 connections, in the smallest for 2,800.
 const SHARES: [usize; 3] = [4, 32, 64];
 
 /// The tables' parts of the file.

@@ -3,7 +3,7 @@
 use super::lock::{self, Mutex};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// First number our own descriptors may have; 0 while no region is set apart.
@@ -254,7 +254,13 @@ pub fn close_from(first: u32) {
 /// where it is.
 pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     let floor = floor();
-    if floor == 0 || fd.as_raw_fd() as u32 >= floor {
+    if floor == 0 {
+        return Ok(fd);
+    }
+    if fd.as_raw_fd() as u32 >= floor {
+        // The program has used its own numbers up.
+        fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+        mark_ours(fd.as_raw_fd());
         return Ok(fd);
     }
     match fcntl_dupfd_cloexec(&fd, floor as RawFd) {

@@ -25,5 +25,6 @@ mod servers;
 mod sharing;
 mod shells;
 mod small_servers;
+mod suites;
 mod web;
 mod web_servers;

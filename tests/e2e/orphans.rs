@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, Running, TEST, command, preloading, root};
+use crate::lab::payload::{self, MIB};
+use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
+use crate::web::{nginx_beside, nginx_with_workers_of};
 
 fn script(arguments: &str) -> String {
     let directory = root().join("tests/e2e");
@@ -54,7 +56,7 @@ fn lived(client: Running<'_>, killed: u64) {
 }
 
 fn load(seconds: u32, seed: u64) -> String {
-    script(&format!("faults.py {TEST} 7000 20 {seconds} {seed}"))
+    script(&format!("load.py {TEST} 7000 20 {seconds} {seed}"))
 }
 
 #[test]
@@ -81,5 +83,211 @@ fn workers_go_on_when_their_parent_is_killed() {
     }
     assert!(killed == 3 || !preloading(), "nobody has gone on");
     lived(client, killed);
+    lab.kernel_was_silent();
+}
+
+/// The child that the program says it has.
+fn child(program: &mut Running<'_>) -> u32 {
+    program.prints("child ");
+    let said = program.printed();
+    let after = said.split_once("child ").expect("it was printed").1;
+    let number: String = after.chars().take_while(char::is_ascii_digit).collect();
+    number.parse().expect("the child's number")
+}
+
+/// A server of the peer's that says, once `go` is there, what a client has sent and how that ended.
+fn counting<'lab>(lab: &'lab Lab, file: &str, go: &str) -> Running<'lab> {
+    let count = script(&format!("keeper.py count 7000 {file} {go} 1"));
+    lab.peer(&count).within(60).serving_tcp(7000)
+}
+
+#[test]
+fn a_server_is_started_anew_beside_the_children_of_one_that_was_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let serve = script("orphans.py forking 7000");
+    let server = lab.sidestack(&serve).serving_tcp(7000);
+    let mut first = lab.peer(&talk).start();
+    first.prints("echoed");
+    is_kept(&lab, server.pid());
+    drop(server.stop());
+    let mut again = lab.sidestack(&serve).start();
+    again.prints("listening");
+    let mut second = lab.peer(&talk).start();
+    second.prints("echoed");
+    lab.file("go", "go");
+    for client in [first, second] {
+        assert!(client.finish().success().stdout().ends_with("lived"));
+    }
+}
+
+#[test]
+fn an_executed_program_goes_on_writing() {
+    let lab = Lab::new();
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(&lab, &file, &go);
+    let output = script(&format!("orphans.py output {PEER} 7000 {file}"));
+    let parent = lab.sidestack(&output).start();
+    is_kept(&lab, parent.pid());
+    sleep(Duration::from_millis(300));
+    drop(parent.stop());
+    lab.file("go", "go");
+    let said = server.finish().success().stdout();
+    assert!(said.ends_with(&format!(" {} end", 16 * MIB)), "{said}");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn what_lies_in_a_pair_is_delivered_when_a_family_is_killed() {
+    for parent_first in [true, false] {
+        let lab = Lab::new();
+        let file = payload::of(MIB).path.display().to_string();
+        let go = lab.path("go").display().to_string();
+        let server = counting(&lab, &file, &go);
+        let fill = script(&format!("orphans.py fill {PEER} 7000 {file}"));
+        let mut parent = lab.sidestack(&fill).within(30).start();
+        let child = child(&mut parent);
+        is_kept(&lab, parent.pid());
+        while parent.printed().lines().count() < 2 {
+            parent.still_runs();
+            sleep(Duration::from_millis(10));
+        }
+        let said = parent.printed();
+        let sent = said.lines().find(|line| !line.starts_with("child"));
+        let sent = sent.expect("what was sent").to_owned();
+        let pids = match parent_first {
+            true => format!("{} {child}", parent.pid()),
+            false => format!("{child} {}", parent.pid()),
+        };
+        lab.plain(&format!("kill -9 {pids}")).succeeds();
+        lab.file("go", "go");
+        let got = server.finish().success().stdout();
+        assert_eq!(got.trim_end(), format!("{sent} end"));
+        lab.kernel_was_silent();
+    }
+}
+
+#[test]
+fn what_lies_unread_in_a_pair_makes_a_reset_when_a_family_is_killed() {
+    let lab = Lab::new();
+    let unread = script("orphans.py unread 7000");
+    let mut parent = lab.sidestack(&unread).serving_tcp(7000);
+    let end = script(&format!("keeper.py end {TEST} 7000"));
+    let mut client = lab.peer(&end).start();
+    let child = child(&mut parent);
+    client.prints("connected");
+    is_kept(&lab, parent.pid());
+    lab.plain(&format!("kill -9 {} {child}", parent.pid()))
+        .succeeds();
+    assert!(client.finish().success().stdout().ends_with("reset"));
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn nginx_serves_on_without_its_master() {
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    let upstream = lab.peer(&nginx_beside(&lab, 8000));
+    let _upstream = upstream.serving_tcp(8000);
+    // Workers that have no rights of their own have their sockets of whoever has the master's stack.
+    let nginx = nginx_with_workers_of(&lab, "nobody nogroup", &format!("{PEER}:8000"));
+    let master = lab.sidestack(&nginx).serving_tcp(80);
+    let url = format!("http://{TEST}/{}", file.name);
+    let proxied = format!("curl -sS http://{TEST}/upstream/{}", file.name);
+    let fetch = format!("curl -sS {url}");
+    assert_eq!(lab.peer(&fetch).sha256(), file.sha256);
+    is_kept(&lab, master.pid());
+    let slow = format!("curl -sS --limit-rate 2M {url}");
+    let slow = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| lab.peer(&slow).sha256());
+        sleep(Duration::from_millis(200));
+        drop(master.stop());
+        for _ in 0..5 {
+            assert_eq!(lab.peer(&fetch).sha256(), file.sha256);
+            assert_eq!(lab.peer(&proxied).sha256(), file.sha256);
+        }
+        slow.join().expect("it is fetched")
+    });
+    assert_eq!(slow, file.sha256);
+    lab.kernel_was_silent();
+}
+
+/// How many families `killed_at_any_moment` loads; `ORPHAN_SEEDS` says otherwise.
+const SEEDS: u64 = 2;
+
+/// Processes of a loaded family are killed: who has the stack, in the first place, and keepers.
+#[test]
+fn killed_at_any_moment() {
+    if !preloading() {
+        return;
+    }
+    let seeds =
+        std::env::var("ORPHAN_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    for seed in 0..seeds {
+        let lab = Lab::new();
+        let mut parent = lab
+            .sidestack(&script("orphans.py prefork 7000 3"))
+            .serving_tcp(7000);
+        parent.prints("forked");
+        let mut client = lab.peer(&load(2, seed)).within(60).start();
+        client.prints("begins");
+        let mut killed = 0;
+        let mut chance = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..5 {
+            chance = chance.rotate_left(17).wrapping_mul(0xd134_2543_de82_ef95);
+            sleep(Duration::from_micros(chance % 200_000));
+            let [engine] = engines(&lab)[..] else {
+                continue;
+            };
+            is_kept(&lab, engine);
+            let (victim, lost) = match (chance >> 40) % 3 {
+                0 => (lab.keepers().into_iter().min().unwrap_or(engine), 0),
+                _ => (engine, 1),
+            };
+            killed += lost;
+            lab.plain(&format!("kill -9 {victim}")).succeeds();
+        }
+        let counts = counted(client);
+        println!("seed {seed}: {counts:?}, {killed} killed");
+        assert!(
+            counts["refused"] == 0 && counts["died"] <= killed,
+            "seed {seed}: {counts:?}"
+        );
+        lab.kernel_was_silent();
+    }
+}
+
+/// A user whom the keeper admits.
+const ADMITTED: u32 = 65_534;
+
+/// A program of a user without any right.
+fn admitted<'lab>(lab: &'lab Lab, command: &str) -> Program<'lab> {
+    lab.sidestack(command).under(&format!(
+        "setpriv --reuid {ADMITTED} --regid {ADMITTED} --clear-groups --inh-caps -all --bounding-set -all"
+    ))
+}
+
+#[test]
+fn users_go_on_when_the_administrators_keeper_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let keeper = format!(
+        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED}",
+        command().display(),
+        library().display(),
+    );
+    let mut keeper = lab.plain(&keeper).start();
+    keeper.prints("is ready");
+    let _server = admitted(&lab, &script("echo.py serve 0.0.0.0 7000")).serving_tcp(7000);
+    is_kept(&lab, keeper.pid());
+    let mut client = lab.peer(&load(1, 2)).within(60).start();
+    client.prints("begins");
+    sleep(Duration::from_millis(300));
+    drop(keeper.stop());
+    lived(client, 1);
     lab.kernel_was_silent();
 }

@@ -12,6 +12,8 @@
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -30,6 +32,15 @@ const MESSAGE: usize = 3600;
 const MANY: usize = 128;
 /// What the queue shall have room for, in bytes, if the kernel allows it.
 const ROOM: usize = 4 << 20;
+
+/// Descriptors may have reached a program that was started beside this one, in a process that runs in this one's
+/// memory (vfork(2)) and can say no more.
+static SET_OUT: AtomicBool = AtomicBool::new(false);
+
+/// Notes that.
+pub fn note_set_out() {
+    SET_OUT.store(true, Ordering::Relaxed);
+}
 
 /// What is said with a copy, and of what it is one.
 type Copied<'a> = (Vec<u8>, BorrowedFd<'a>);
@@ -134,9 +145,19 @@ pub(super) fn take_all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
 }
 
 impl Engine {
+    /// Whether copies are missing, or one too many is there.
+    pub(in crate::driver) fn lacks_copies(&self) -> bool {
+        let endpoints = &self.endpoints;
+        !endpoints.uncopied.is_empty() || endpoints.recalled || SET_OUT.load(Ordering::Relaxed)
+    }
+
     /// Makes the copies that are missing, if a keeper is there to use them.
     pub(in crate::driver) fn copy_ends(&mut self) {
+        if SET_OUT.swap(false, Ordering::Relaxed) {
+            self.note_all_set_out();
+        }
         let missing = core::mem::take(&mut self.endpoints.uncopied);
+        let lines = core::mem::take(&mut self.lifelines.uncopied);
         let recalled = core::mem::take(&mut self.endpoints.recalled);
         let is_deposited = self.will.is_deposited();
         let Some(ends) = &self.will.ends else {
@@ -145,25 +166,42 @@ impl Engine {
         if recalled || is_deposited && ends.is_worth_renewing() {
             self.copy_all_ends();
         } else if is_deposited {
-            self.copy_these_ends(missing, Ends::give);
+            self.copy_these(missing, lines, Ends::give);
+        }
+    }
+
+    fn note_all_set_out(&mut self) {
+        let hooks = HOOKS.lock().clone();
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            if let Some(endpoint) = self.endpoints.get_mut(id)
+                && !endpoint.set_out
+                && let Some(record) = &endpoint.record
+                && hooks.iter().any(|hook| (hook.is_set_out)(record))
+            {
+                endpoint.set_out = true;
+                self.endpoints.uncopied.push(id);
+            }
         }
     }
 
     /// Makes copies of all ends that others may have use of, and lets others go.
     pub(super) fn copy_all_ends(&mut self) {
         self.endpoints.uncopied.clear();
+        self.lifelines.uncopied.clear();
         let ids: Vec<_> = self.endpoints.ids().collect();
         for &id in &ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = None;
             }
         }
-        self.copy_these_ends(ids, Ends::renew);
+        self.copy_these(ids, self.lifelines.numbers(), Ends::renew);
     }
 
-    fn copy_these_ends(
+    fn copy_these(
         &mut self,
         ids: Vec<EndpointId>,
+        lines: Vec<u32>,
         put: fn(&mut Ends, &[Copied<'_>]) -> Result<(), Errno>,
     ) {
         let Some(ends) = &mut self.will.ends else {
@@ -176,12 +214,18 @@ impl Engine {
                 continue;
             };
             let Some(end) = &endpoint.end else { continue };
-            match Legacy::of(id, endpoint, described(&hooks, endpoint)) {
-                Some(legacy) => {
-                    copies.push((legacy.encode(), end.as_fd()));
-                    copied.push((id, legacy.socket));
-                }
-                None => later.push(id),
+            let Some(text) = described(&hooks, endpoint) else {
+                later.push(id);
+                continue;
+            };
+            if let Some(legacy) = Legacy::of(id, endpoint, text) {
+                copies.push((legacy.encode(), end.as_fd()));
+                copied.push((id, endpoint.socket()));
+            }
+        }
+        for line in lines {
+            if let Some(end) = self.lifelines.end_of(line) {
+                copies.push((Legacy::Lifeline(line).encode(), end));
             }
         }
         if let Err(errno) = put(ends, &copies) {
@@ -194,7 +238,7 @@ impl Engine {
         self.endpoints.uncopied.extend(later);
         for (id, socket) in copied {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.copied = Some(socket);
+                endpoint.copied = socket;
             }
         }
     }

@@ -34,6 +34,7 @@ mod will;
 mod wills;
 mod words;
 
+pub use ends::note_set_out;
 pub(super) use reach::await_executors;
-pub(super) use will::{Will, attend, attend_heir};
+pub(super) use will::{Will, attend, serve_alone};
 pub use wills::keep;

@@ -106,7 +106,7 @@ impl Engine {
         let vault = self.will.vault.as_ref();
         vault.is_some_and(|vault| vault.is_stale())
             || self.will.filled_at != self.ports.leases_made()
-            || self.endpoints.has_uncopied()
+            || self.lacks_copies()
     }
 
     /// Makes the descriptors that will be needed, in a thread of the program's.
@@ -189,7 +189,7 @@ impl Engine {
                 ));
             }
         }
-        if self.endpoints.has_uncopied() {
+        if self.lacks_copies() {
             self.copy_ends();
         }
     }
@@ -283,11 +283,24 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
     Some(guard)
 }
 
-/// The same for an heir, whose only thread this is.
-pub(in crate::driver) fn attend_heir(guard: &mut Guard) {
+/// One wait and one pass, in a process that does nothing else, with what the background thread does
+/// elsewhere. Whether it can go on so.
+pub(in crate::driver) fn serve_alone(
+    guard: &mut Guard,
+    others: &mut [libc::pollfd],
+    at_most: Option<Duration>,
+) -> bool {
+    guard.set_alarm();
+    let timeout = [guard.will_is_due(), at_most].into_iter().flatten().min();
+    match guard.poll(others, timeout, None) {
+        Ok(ready) => guard.pass(ready, None),
+        Err(Errno::INTR) => {}
+        Err(_) => return false,
+    }
     guard.prepare_will();
     if let Some(kit) = guard.seeks_keeper() {
         let reached = guard.unlocked(|| reach(kit));
         guard.found(reached);
     }
+    true
 }

@@ -92,8 +92,16 @@ impl Text {
     }
 }
 
-/// What is said with the copy of an end.
-pub(super) struct Legacy {
+/// What is said with what lies in the queue of copies.
+pub(super) enum Legacy {
+    /// An end of a pair.
+    End(EndOf),
+    /// The end of a fork's lifeline, with its number.
+    Lifeline(u32),
+}
+
+/// What there is to know of an end.
+pub(super) struct EndOf {
     /// The name that other processes know it by.
     pub(super) endpoint: EndpointId,
     /// What it is the end of.
@@ -103,6 +111,10 @@ pub(super) struct Legacy {
     pub(super) text: Vec<u8>,
 }
 
+const LIFELINE: u32 = 0;
+const CONNECTION: u32 = 1;
+const LISTENER: u32 = 2;
+
 impl Legacy {
     /// Bytes of what is said of each; numbers are in the machine's byte order.
     const HEAD: usize = 40;
@@ -111,33 +123,44 @@ impl Legacy {
     /// Bytes of the longest.
     pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
 
-    /// What there is to say of an endpoint. `None`: nothing, as long as there is no text.
-    pub(super) fn of(id: EndpointId, endpoint: &Endpoint, text: Option<Vec<u8>>) -> Option<Self> {
-        Some(Self {
+    /// What there is to say of an endpoint that has a socket.
+    pub(super) fn of(id: EndpointId, endpoint: &Endpoint, text: Vec<u8>) -> Option<Self> {
+        Some(Self::End(EndOf {
             endpoint: id,
             socket: endpoint.socket()?,
             guest: endpoint.guest,
-            text: text?,
-        })
+            text,
+        }))
     }
 
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let text = Some(&self.text[..]).filter(|text| text.len() <= Self::TEXT);
-        let text = text.unwrap_or_default();
-        let (user, cookie) = self.guest.map_or((0, 0), |held| (held.user, held.cookie));
-        let words = [
-            self.endpoint.index,
-            self.endpoint.generation,
-            self.socket.index,
-            self.socket.generation,
-            u32::from(self.socket.kind == Kind::Listener),
-            u32::from(self.guest.is_some()),
-            user,
-            text.len() as u32,
-        ];
-        let head = words.map(u32::to_ne_bytes).concat();
-        [&head, &cookie.to_ne_bytes()[..], text].concat()
+        let (words, cookie, text) = match self {
+            Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
+            Self::End(end) => {
+                let kind = match end.socket.kind {
+                    Kind::Listener => LISTENER,
+                    _ => CONNECTION,
+                };
+                let text = Some(&end.text[..]).filter(|text| text.len() <= Self::TEXT);
+                let words = [
+                    kind,
+                    end.endpoint.index,
+                    end.endpoint.generation,
+                    end.socket.index,
+                    end.socket.generation,
+                    u32::from(end.guest.is_some()),
+                    end.guest.map_or(0, |guest| guest.user),
+                ];
+                let cookie = end.guest.map_or(0, |guest| guest.cookie);
+                (words, cookie, text.unwrap_or_default())
+            }
+        };
+        let mut bytes = words.map(u32::to_ne_bytes).concat();
+        bytes.extend((text.len() as u32).to_ne_bytes());
+        bytes.extend(cookie.to_ne_bytes());
+        bytes.extend(text);
+        bytes
     }
 
     /// Reads the first of several, which is taken off. `None`: it is none.
@@ -149,28 +172,27 @@ impl Legacy {
             _ => 0,
         });
         let mut next = || words.next().unwrap_or(0);
-        let endpoint = EndpointId {
+        let (kind, index, generation) = (next(), next(), next());
+        let socket = SocketId {
+            kind: match kind {
+                LISTENER => Kind::Listener,
+                _ => Kind::Connection,
+            },
             index: next(),
             generation: next(),
         };
-        let (index, generation) = (next(), next());
-        let kind = match next() {
-            0 => Kind::Connection,
-            _ => Kind::Listener,
-        };
-        let (is_guest, user, text) = (next() != 0, next(), next());
-        let (text, rest) = rest.split_at_checked(text as usize)?;
+        let (is_guest, user, len) = (next() != 0, next(), next());
+        let (text, rest) = rest.split_at_checked(len as usize)?;
         *bytes = rest;
+        if kind == LIFELINE {
+            return Some(Self::Lifeline(index));
+        }
         let cookie = u64::from_ne_bytes(*cookie);
-        Some(Self {
-            endpoint,
-            socket: SocketId {
-                kind,
-                index,
-                generation,
-            },
+        Some(Self::End(EndOf {
+            endpoint: EndpointId { index, generation },
+            socket,
             guest: is_guest.then_some(Guest { user, cookie }),
             text: text.to_vec(),
-        })
+        }))
     }
 }

@@ -17,8 +17,13 @@ use crate::sys::{clock, pair};
 const PATIENCE: u64 = 3_000_000_000;
 /// How long one that took longer is not asked again, in nanoseconds.
 const SILENCE: u64 = 1_000_000_000;
-/// Between two attempts to reach an owner at whose desk too many wait.
+/// Between two attempts to reach an owner at whose desk too many wait, or who is yet to come.
 const QUEUE: Duration = Duration::from_millis(1);
+/// How long it may take until somebody goes on for an owner who was killed, in nanoseconds.
+const TAKEOVER: u64 = 300_000_000;
+
+/// The engine for which nobody did, the last that there was.
+static GONE: AtomicU64 = AtomicU64::new(0);
 
 /// Until when owners are not asked, in monotonic nanoseconds.
 static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
@@ -50,7 +55,7 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Optio
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
     while clock::monotonic() < deadline {
-        let desk = reach(&desk(name.engine), deadline)?;
+        let desk = reach_owner(name.engine, deadline)?;
         if !is_trusted(&desk, fd) {
             return None;
         }
@@ -61,6 +66,24 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Optio
         }
     }
     None
+}
+
+/// Connects to who has the engine. `None`: nobody does, nor is about to.
+fn reach_owner(engine: u64, deadline: u64) -> Option<OwnedFd> {
+    let patient_until = clock::monotonic().saturating_add(TAKEOVER).min(deadline);
+    loop {
+        if let Some(desk) = reach(&desk(engine), deadline) {
+            return Some(desk);
+        }
+        if GONE.load(Ordering::Relaxed) == engine {
+            return None;
+        }
+        if clock::monotonic() >= patient_until {
+            GONE.store(engine, Ordering::Relaxed);
+            return None;
+        }
+        let _ = poll_for(&mut [], Some(QUEUE), None);
+    }
 }
 
 /// Connects to who listens under `name`. `None`: nobody does.

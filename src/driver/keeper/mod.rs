@@ -26,7 +26,8 @@
 //! 2. Who is asked is known likewise: a program asks a keeper of root, or one of its own user.
 //! 3. A request is one message, its answer one message, on a connection of its own. Connections that
 //!    have not asked yet are bounded for each user, and none of them is waited for.
-//! 4. SIGTERM, SIGINT and SIGHUP end it in order: no new requests, and an heir serves what is open.
+//! 4. SIGTERM, SIGINT and SIGHUP end it in order: no new requests, and an heir serves what is open. It
+//!    makes a will like any process, so if it is killed an executor does.
 //!
 //! One that is given its listening descriptor (`--listener`) is of another kind: it has no stack, and
 //! keeps what processes leave when they are killed ([`estate`](super::estate)).
@@ -134,10 +135,7 @@ impl Keeper {
             entry(self.door.as_fd().as_raw_fd(), libc::POLLIN),
             entry(self.signals.as_raw_fd(), libc::POLLIN),
         ];
-        engine.set_alarm();
-        let ready = engine.poll(&mut own, None, None);
-        let waited = ready.map(|ready| engine.pass(ready, None));
-        own[1].revents == 0 && matches!(waited, Ok(()) | Err(Errno::INTR))
+        estate::serve_alone(engine, &mut own, None) && own[1].revents == 0
     }
 
     /// Reads a visitor's request and answers it.

@@ -1,7 +1,7 @@
 //! Programs that run in the lab's namespaces, and what became of them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -156,6 +156,26 @@ impl<'lab> Program<'lab> {
         payload::first_word(&String::from_utf8_lossy(&line))
     }
 
+    /// Writes a script that runs it, with the script's own arguments besides, for programs that start it themselves;
+    /// the script's path.
+    pub(crate) fn script(self, name: &str) -> String {
+        let inside = format!("ip netns exec {}", self.lab.namespace(self.side));
+        let words = [
+            &self.wrapper[..],
+            &["env".to_owned()],
+            &self.environment,
+            &self.words,
+        ];
+        let text = format!(
+            "#!/bin/sh\nexec {inside} {} \"$@\"\n",
+            words.concat().join(" ")
+        );
+        let path = self.lab.file(name, &text);
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&path, executable).expect("the file is ours");
+        path
+    }
+
     fn spawn(&self, stdout: Stdio, err: &Path) -> Child {
         let stdin = match &self.input {
             Some(path) => Stdio::from(File::open(path).expect("the input exists")),
@@ -204,6 +224,11 @@ impl Running<'_> {
             self.name,
             self.text(&self.err)
         );
+    }
+
+    /// What it has printed on standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.text(&self.out)
     }
 
     /// Waits until it has printed `text` on standard output or standard error.

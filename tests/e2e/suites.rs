@@ -1,0 +1,195 @@
+//! Other programs' own test suites, on the kernel and on us: each test must end alike.
+//!
+//! libuv's talks to itself, with loopback in the stack. Those of Redis and memcached talk to servers on the test side
+//! over the wire. All three come as source packages (scripts/sources), which `make test` fetches; where it could not,
+//! it has said so, and the tests do nothing. `make suites` runs them whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, thread};
+
+use crate::lab::{Lab, Program, TEST, library, preloading, root};
+
+/// How each test ended, by its name.
+type Outcomes = BTreeMap<String, String>;
+
+/// Whether to run all of a suite, or what is quick.
+fn whole() -> bool {
+    std::env::var("SUITES").as_deref() == Ok("whole")
+}
+
+/// Runs a suite on the kernel and on us at a time, in a lab each; it must end alike, but for what is `explained` (the
+/// test, and the reason, which LD_PRELOAD.md tells users). `suite` has the program print a line for each test: its
+/// name, a tab, how it ended.
+pub(crate) fn ends_alike(
+    least: usize,
+    explained: &[(&str, &str)],
+    suite: impl Fn(&Lab, bool) -> (Outcomes, String) + Sync,
+) {
+    if !preloading() {
+        return;
+    }
+    let ((expected, _), (actual, said)) = thread::scope(|scope| {
+        let kernel = scope.spawn(|| suite(&Lab::with_plain_programs(), false));
+        let actual = suite(&Lab::with_plain_programs(), true);
+        (kernel.join().expect("the kernel's run ends"), actual)
+    });
+    assert!(expected.len() >= least, "{} tests", expected.len());
+    let differences: Vec<String> = expected
+        .iter()
+        .filter(|(name, kernel)| actual.get(*name) != Some(*kernel))
+        .filter(|(name, _)| !explained.iter().any(|(explained, _)| explained == name))
+        .map(|(name, kernel)| format!("{name}: {kernel}, ours: {:?}", actual.get(name)))
+        .collect();
+    assert!(differences.is_empty(), "{}\n{said}", differences.join("\n"));
+    assert_eq!(actual.len(), expected.len());
+}
+
+/// How each test ended, and why some failed.
+pub(crate) fn outcomes(program: Program<'_>) -> (Outcomes, String) {
+    let finished = program.succeeds();
+    let printed = finished.stdout();
+    let line = |line: &str| {
+        let (name, outcome) = line.split_once('\t')?;
+        Some((name.to_owned(), outcome.to_owned()))
+    };
+    let outcomes = printed.lines().filter_map(line).collect();
+    (outcomes, finished.stderr)
+}
+
+/// Where the package's sources are, if `make test` could fetch them.
+fn sources(package: &str) -> Option<PathBuf> {
+    let path = root().join("target/sources").join(package);
+    path.exists().then_some(path)
+}
+
+/// libuv's tests as a program, of the library that Debian builds.
+fn libuv_program(sources: &Path) -> PathBuf {
+    let program = sources.join("tests-of-libuv");
+    if !program.exists() {
+        let script = "cc -O0 -w -D_GNU_SOURCE -I../src -o ../fresh \
+            $(ls *.c | grep -v 'runner-win\\|run-benchmarks\\|benchmark-') \
+            $(pkg-config --variable=libdir libuv)/libuv_a.a -lpthread -ldl -lrt && mv ../fresh ../tests-of-libuv";
+        let compiled = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(sources.join("test"))
+            .status();
+        assert!(compiled.expect("sh runs").success(), "libuv's tests");
+    }
+    program
+}
+
+/// libuv refuses to be tested by root.
+const NOBODY: &str = "setpriv --reuid=nobody --regid=nogroup --clear-groups";
+const OF_SOCKETS: &str = "tcp|udp|poll|getsockname|connection|shutdown|ipc_|delayed_accept|multiple_listen|emfile|\
+    watcher_cross|callback_order|close_fd|socket_buffer";
+const EXPLAINED_OF_LIBUV: &[(&str, &str)] = &[
+    ("udp_connect6", "IPv6 datagrams to a socket bound to ::"),
+    (
+        "tcp_close_accept",
+        "the lease of a closed listener still listens",
+    ),
+];
+
+#[test]
+fn those_of_libuv() {
+    let Some(sources) = sources("libuv1") else {
+        return;
+    };
+    let program = libuv_program(&sources);
+    let selected = if whole() { "." } else { OF_SOCKETS };
+    ends_alike(100, EXPLAINED_OF_LIBUV, |lab, ours| {
+        // A /tmp of its own, in which its unix sockets are, with everything that its user has to reach.
+        let own = lab.path("own").display().to_string();
+        let make = format!("cp -r {} {own}", sources.join("test").display());
+        lab.plain(&make).succeeds();
+        lab.plain(&format!("chmod 1777 {own}")).succeeds();
+        let copy = |from: &Path, name: &str| {
+            fs::copy(from, lab.path("own").join(name)).expect("room for a copy");
+        };
+        copy(&program, "tests");
+        copy(&root().join("tests/e2e/libuv.sh"), "libuv.sh");
+        copy(&library(), "libsidestack.so");
+        let preload = match ours {
+            true => "LD_PRELOAD=/tmp/libsidestack.so SIDESTACK_LOOPBACK=stack",
+            false => "",
+        };
+        let run = format!(
+            "unshare --mount sh -c 'mount --bind {own} /tmp; cd /tmp; \
+             exec {NOBODY} env {preload} sh libuv.sh ./tests \"{selected}\"'"
+        );
+        outcomes(lab.plain(&run).within(if whole() { 600 } else { 120 }))
+    });
+}
+
+/// Runs `script` of tests/e2e, which tests `server` at the test side from the peer's.
+fn over_the_wire(
+    lab: &Lab,
+    ours: bool,
+    script: &str,
+    package: &str,
+    server: &str,
+    tests: &str,
+) -> (Outcomes, String) {
+    let server = match ours {
+        true => lab.sidestack(server),
+        false => lab.plain(server),
+    };
+    let script = root().join("tests/e2e").join(script);
+    let sources = root().join("target/sources").join(package);
+    let command = format!(
+        "sh {} {} {} {TEST} {tests}",
+        script.display(),
+        sources.display(),
+        server.script(package)
+    );
+    outcomes(lab.peer(&command).within(if whole() { 1100 } else { 120 }))
+}
+
+const OF_REDIS: &str = "unit/auth unit/protocol unit/quit unit/acl-v2 unit/pubsub unit/pubsubshard unit/info \
+    unit/info-command unit/querybuf integration/redis-benchmark integration/logging";
+/// Not among them what asks whether an address is loopback's, or takes minutes.
+const ALL_OF_REDIS: &str = "unit/acl unit/keyspace unit/multi unit/latency-monitor unit/expire unit/other unit/aofrw \
+    unit/slowlog unit/scripting unit/functions unit/maxmemory unit/introspection unit/introspection-2 unit/limits \
+    unit/obuf-limits unit/lazyfree unit/wait unit/pause unit/tracking unit/shutdown unit/client-eviction \
+    unit/violations unit/replybufsize unit/cluster-scripting integration/block-repl integration/replication-2 \
+    integration/replication-3 integration/replication-4 integration/replication-buffer integration/shutdown \
+    integration/aof integration/aof-multi-part integration/rdb integration/psync2 integration/psync2-reg \
+    integration/psync2-pingoff integration/psync2-master-restart integration/failover integration/redis-cli \
+    integration/dismiss-mem";
+
+#[test]
+fn those_of_redis() {
+    if sources("redis").is_none() {
+        return;
+    }
+    let units = match whole() {
+        true => format!("{OF_REDIS} {ALL_OF_REDIS}"),
+        false => OF_REDIS.to_owned(),
+    };
+    ends_alike(80, &[], |lab, ours| {
+        over_the_wire(lab, ours, "redis.sh", "redis", "redis-server", &units)
+    });
+}
+
+const OF_MEMCACHED: &str = "whitespace refhang bogus-commands line-lengths issue_140 issue_70 issue_61 flags \
+    binary-get issue_68 issue_152 strtol-testing conn-limits stats noreply cas misbehave daemonize stats-conns";
+const ALL_OF_MEMCACHED: &str = "watcher_connid dash-M stats-detail issue_260 issue_104 issue_108 ascii-auth evictions \
+    issue_50 malicious-commands incrdecr issue_22 issue_29 64bit quit issue_192 multiversioning touch issue_42 issue_3 \
+    issue_163 getandtouch issue_183 dyn-maxbytes issue_14 issue_41 chunked-items flush-all shutdown idle-timeout \
+    watcher metaget binary restart lru lru-crawler expirations item_size_max";
+
+#[test]
+fn those_of_memcached() {
+    if sources("memcached").is_none() {
+        return;
+    }
+    let tests = match whole() {
+        true => format!("{OF_MEMCACHED} {ALL_OF_MEMCACHED}"),
+        false => OF_MEMCACHED.to_owned(),
+    };
+    ends_alike(15, &[], |lab, ours| {
+        over_the_wire(lab, ours, "memcached.sh", "memcached", "memcached", &tests)
+    });
+}
