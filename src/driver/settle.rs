@@ -379,12 +379,10 @@ impl Engine {
             hooks.iter().for_each(|hook| (hook.closed)(self, &record));
             return self.forget(id);
         }
-        let reset = endpoint.linger.is_some_and(|linger| linger.is_zero());
         // What other processes have accepted is not known here at once.
         let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
-            Some(socket) if reset => self.stack.tcp_abort(now, socket),
             Some(socket) => self.stack.tcp_close(now, socket),
             None => {}
         }

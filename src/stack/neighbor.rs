@@ -204,6 +204,11 @@ impl Neighbors {
         )
     }
 
+    /// Whether frames wait for a neighbor's answer.
+    pub(crate) const fn has_waiting(&self) -> bool {
+        self.waiting_bytes > 0
+    }
+
     /// Whether `address` is in the table, answered or not.
     pub(crate) fn knows(&self, address: Ipv4Addr) -> bool {
         self.places.contains_key(&address)

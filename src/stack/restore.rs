@@ -40,8 +40,9 @@ impl Stack {
         self.tcp.unfinished_ports(peers).collect()
     }
 
-    /// Whether nothing is left of any connection, TIME-WAIT included.
+    /// Whether nothing is left of any connection, TIME-WAIT included, nor of what was to be said about it
+    /// (a reset may wait for a neighbor).
     pub fn tcp_is_empty(&self) -> bool {
-        self.tcp.is_empty()
+        self.tcp.is_empty() && !self.neighbors.has_waiting()
     }
 }

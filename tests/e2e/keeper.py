@@ -6,6 +6,7 @@ keeper.py fill ADDRESS PORT FILE [OWN]  sends until no more is taken; says how m
                                         once it was told there, by datagrams, that it is enough
 keeper.py flood ADDRESS PORT            sends more datagrams than a program receives without a ring, says that it is enough
 keeper.py hold ADDRESS PORT             connects and waits
+keeper.py abort ADDRESS PORT            the same, with SO_LINGER of zero seconds
 keeper.py first ADDRESS PORT            connects, closes first, and waits
 keeper.py listen PORT                   accepts, reads nothing, waits
 keeper.py count PORT FILE GO MANY       accepts many; once GO is there, reads to the end, and says of each
@@ -17,6 +18,7 @@ import itertools
 import os
 import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -104,8 +106,10 @@ match how:
         for _ in range(100):
             sender.sendto(b"enough", (words[0], int(words[1])))
             time.sleep(0.05)
-    case "hold":
+    case "hold" | "abort":
         connection = connected(*words)
+        if how == "abort":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         say("connected")
         time.sleep(60)
     case "first":

@@ -155,6 +155,21 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
+fn a_connection_that_was_to_be_aborted_is() {
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let abort = keeper(&format!("abort {PEER} 7000"));
+    let mut client = lab.sidestack(&abort).start();
+    client.prints("connected");
+    is_kept(&lab, &mut client);
+    die(client);
+    let counted: Vec<_> = counted(server).into_values().collect();
+    assert_eq!(counted, [(0, "reset".to_owned())]);
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn a_server_can_be_started_again_at_once() {
     // That nobody serves there any more is the kernel's to say.
     let lab = Lab::with_plain_programs();

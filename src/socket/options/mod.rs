@@ -272,6 +272,7 @@ impl Options {
             cork: self.cork,
             quickack: self.quick_ack == Some(true),
             reuse_port: self.reuse_port,
+            abort_on_close: self.linger == Some(Duration::ZERO),
             keepalive: self.keep_alive,
             keep_idle: seconds(self.keep_idle),
             keep_interval: seconds(self.keep_interval),

@@ -42,6 +42,8 @@ pub struct TcpOptions {
     pub quickack: bool,
     /// SO_REUSEPORT: the listener shares its address with others that have this too.
     pub reuse_port: bool,
+    /// SO_LINGER of zero seconds: CLOSE is ABORT.
+    pub abort_on_close: bool,
     /// SO_KEEPALIVE.
     pub keepalive: bool,
     /// TCP_KEEPIDLE: idle time before the first probe.
@@ -95,6 +97,7 @@ impl Default for TcpOptions {
             cork: false,
             quickack: false,
             reuse_port: false,
+            abort_on_close: false,
             keepalive: false,
             keep_idle: Duration::from_secs(7200),
             keep_interval: Duration::from_secs(75),

@@ -266,6 +266,9 @@ impl Tcp {
         let Some(tcb) = self.connection_mut(id) else {
             return;
         };
+        if tcb.options.abort_on_close {
+            return self.abort(now, id, pool);
+        }
         tcb.close(now, pool);
         self.settle(now, id.index, pool);
     }
