@@ -123,6 +123,8 @@ pub struct Ports {
     pub(super) holders: HashMap<SocketId, Holder>,
     /// Uses of connections in TIME-WAIT, the oldest first: all wait equally long.
     pub(super) lingering: VecDeque<(SocketAddrV4, SocketAddrV4, Lease)>,
+    /// What holds ports that were chosen for a dead process.
+    pub(super) inherited: Vec<control::lease::Lease>,
     /// TCP ports of what a dead process has left; others hold them at the kernel.
     pub(super) restored: PortSet,
     /// What the packet socket's filter was made from last.
@@ -145,6 +147,7 @@ impl Ports {
             held: HashMap::new(),
             holders: HashMap::new(),
             lingering: VecDeque::new(),
+            inherited: Vec::new(),
             restored: PortSet::default(),
             filtered: None,
             changes: 0,

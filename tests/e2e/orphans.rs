@@ -56,7 +56,7 @@ fn lived(client: Running<'_>, killed: u64) {
 }
 
 fn load(seconds: u32, seed: u64) -> String {
-    script(&format!("faults.py {TEST} 7000 20 {seconds} {seed}"))
+    script(&format!("load.py {TEST} 7000 20 {seconds} {seed}"))
 }
 
 #[test]
@@ -99,6 +99,27 @@ fn child(program: &mut Running<'_>) -> u32 {
 fn counting<'lab>(lab: &'lab Lab, file: &str, go: &str) -> Running<'lab> {
     let count = script(&format!("keeper.py count 7000 {file} {go} 1"));
     lab.peer(&count).within(60).serving_tcp(7000)
+}
+
+#[test]
+fn a_server_is_started_anew_beside_the_children_of_one_that_was_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let serve = script("orphans.py forking 7000");
+    let server = lab.sidestack(&serve).serving_tcp(7000);
+    let mut first = lab.peer(&talk).start();
+    first.prints("echoed");
+    is_kept(&lab, server.pid());
+    drop(server.stop());
+    let mut again = lab.sidestack(&serve).start();
+    again.prints("listening");
+    let mut second = lab.peer(&talk).start();
+    second.prints("echoed");
+    lab.file("go", "go");
+    for client in [first, second] {
+        assert!(client.finish().success().stdout().ends_with("lived"));
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The executor: a process that goes on with the stack of a dead one, until all is done.
 //!
 //! It does what the kernel does for a process that dies: what `send` had accepted is delivered, unless
-//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept.
+//! received data was left unread; listeners and attempts to connect are gone; TIME-WAIT is kept. Sockets
+//! that other processes have it serves as their process did ([`heritage`](super::heritage)).
 //!
 //! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
 //!    longer than the keeper, which is there as long as the user's programs are.
 //! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
 //!    unacknowledged there (and peers had a moment to close), so that a server can be started anew. From then on only
-//!    connections that the stack knows are answered.
+//!    connections that the stack knows are answered. The port of a listener that goes on is held like any process's.
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -110,6 +111,9 @@ impl Executor {
         engine.close_what_nobody_has();
         let mut leases = Leases::new(engine.take_up_leases(&found, copies));
         let orphans = leases.leave(&mut engine);
+        if !taken.is_empty() {
+            engine.ports.inherit(leases.pooled.drain(..));
+        }
         engine.revive(&taken);
         Ok(Self {
             patient_until: engine.time + PATIENCE.as_nanos() as u64,
@@ -197,7 +201,7 @@ struct Leases {
     /// Of ports that it has chosen.
     chosen: Vec<LeaseCopy>,
     /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
-    _pooled: Vec<LeaseCopy>,
+    pooled: Vec<LeaseCopy>,
 }
 
 impl Leases {
@@ -207,10 +211,7 @@ impl Leases {
         // Pooled ports are held on the driven interface alone.
         let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
         let (chosen, pooled) = copies.into_iter().partition(chosen);
-        Self {
-            chosen,
-            _pooled: pooled,
-        }
+        Self { chosen, pooled }
     }
 
     /// The ports that the program has chosen, and that were not given back.

@@ -41,8 +41,9 @@ impl Engine {
             if self.endpoints.of_socket(legacy.socket).is_some() {
                 continue;
             }
-            if let Some(role) = role_of(found, legacy.socket) {
-                let id = self.take_up_end(&legacy, end, role);
+            if let Some(role) = role_of(found, legacy.socket)
+                && let Some(id) = self.take_up_end(&legacy, end, role)
+            {
                 taken.push((id, legacy.text));
             }
         }
@@ -66,11 +67,13 @@ impl Engine {
         self.finish_pass();
     }
 
-    fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> EndpointId {
+    /// `None`: it is a listener that nobody has any more.
+    fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> Option<EndpointId> {
         let in_flight = usize::from(!pair::is_drained(&end));
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
         match role {
+            Role::Listener(_) if endpoint.hung_up() => return None,
             Role::Listener(_) => {
                 endpoint.filler = FILLER;
                 endpoint.in_flight = in_flight;
@@ -83,7 +86,7 @@ impl Engine {
             self.endpoints.guests.enter(id, guest);
         }
         self.watch_end(id);
-        id
+        Some(id)
     }
 
     /// Closes all sockets that nobody has any more, as the kernel does when a process dies.
@@ -94,7 +97,7 @@ impl Engine {
         self.stack.tcp_close_all_but(now, has);
     }
 
-    /// Holds by `copies` the ports that endpoints have. What is left of the copies.
+    /// Holds by `copies` the ports of listeners that go on. What is left of the copies.
     pub(super) fn take_up_leases(
         &mut self,
         found: &Restored,
@@ -104,11 +107,8 @@ impl Engine {
         let sockets: BTreeMap<SocketId, Option<u32>> = endpoints
             .filter_map(|held| Some((held.socket()?, held.guest.map(|guest| guest.user))))
             .collect();
-        let ports: BTreeSet<u16> = sockets
-            .keys()
-            .filter_map(|&socket| found.local(socket))
-            .map(|local| local.port())
-            .collect();
+        let listeners = sockets.keys().filter_map(|&socket| found.listener(socket));
+        let ports: BTreeSet<u16> = listeners.map(|local| local.port()).collect();
         let (mine, rest): (Vec<_>, Vec<_>) = copies
             .into_iter()
             .partition(|copy| ports.contains(&copy.port));

@@ -6,6 +6,7 @@ use rustix::net::sockopt;
 
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
+use crate::control::vault::LeaseCopy;
 use crate::driver::ports::{self, Ports, Source};
 use crate::driver::uses::Use;
 
@@ -36,6 +37,7 @@ impl Ports {
         held.filter(move |(key, _)| key.0 == protocol)
             .flat_map(|(_, held)| &mut held.kernel)
             .chain(pooled.into_iter().flatten())
+            .chain(&mut self.inherited)
     }
 
     /// A TCP port that a dead process had is held by a lease of its.
@@ -45,6 +47,13 @@ impl Ports {
         let held = self.held.entry((Protocol::Tcp, lease.port())).or_default();
         held.on_link = true;
         held.kernel.push(lease);
+    }
+
+    /// So are ports that were chosen for it, to the end.
+    pub(super) fn inherit(&mut self, copies: impl Iterator<Item = LeaseCopy>) {
+        self.tcp = true;
+        self.inherited
+            .extend(copies.filter_map(|copy| copy.into_lease().ok()));
     }
 
     /// A use of it, as a socket bound to `local` had it. `None`: nothing holds it.

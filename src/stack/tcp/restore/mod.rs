@@ -85,12 +85,6 @@ impl Restored {
         let found = self.listeners.iter().find(|found| found.0 == id);
         found.map(|found| found.1)
     }
-
-    /// Our address of either.
-    pub fn local(&self, id: SocketId) -> Option<SocketAddrV4> {
-        let connection = self.of_user(id).map(|found| found.local);
-        connection.or_else(|| self.listener(id))
-    }
 }
 
 impl Tcp {
