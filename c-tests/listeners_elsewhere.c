@@ -114,6 +114,79 @@ static void succeeded(const char *self)
 		die("read");
 }
 
+/* Waits in a call on a socket of its process's parent. */
+struct waiting {
+	int fd;
+	ssize_t outcome;
+};
+
+static void *accepts(void *argument)
+{
+	struct waiting *waiting = argument;
+	int connection = accept(waiting->fd, NULL, NULL);
+
+	waiting->outcome = connection;
+	close(connection);
+	return NULL;
+}
+
+static void *receives(void *argument)
+{
+	struct waiting *waiting = argument;
+	char byte;
+
+	waiting->outcome = recv(waiting->fd, &byte, 1, 0);
+	return NULL;
+}
+
+/* Another thread's connections go on meanwhile. */
+static void meanwhile(const char *what, struct waiting *waiting, void *(*call)(void *), const char *request)
+{
+	pthread_t thread;
+	char byte;
+	int h, fd;
+
+	pthread_create(&thread, NULL, call, waiting);
+	nap(50);
+	fd = connected(&h);
+	peer("send %d 1", h);
+	say("%s waits, meanwhile: recv %s", what, result(recv(fd, &byte, 1, 0)));
+	close(fd);
+	peer("close %d", h);
+	peer_says("%s", request);
+	pthread_join(thread, NULL);
+	say("%s: %s", what, waiting->outcome < 0 ? "failed" : "done");
+}
+
+static void beside_its_own(void)
+{
+	struct waiting listener = { .fd = listening(0, 5) }, stream, datagram = { .fd = bound(udp(), "0.0.0.0", 0) };
+	char request[40];
+	int h, own, of_its_own;
+	pid_t pid;
+
+	stream.fd = connected(&h);
+	pid = forked();
+	if (pid == 0) {
+		alarm(20);
+		of_its_own = connected(&own);
+		snprintf(request, sizeof request, "connect %d", port_of(listener.fd));
+		meanwhile("accept", &listener, accepts, request);
+		snprintf(request, sizeof request, "send %d 1", h);
+		meanwhile("recv", &stream, receives, request);
+		snprintf(request, sizeof request, "to %d %d 1", (int)peer("udp 7001"), port_of(datagram.fd));
+		meanwhile("recv of a datagram", &datagram, receives, request);
+		close(of_its_own);
+		peer("close %d", own);
+		fflush(stdout);
+		_exit(0);
+	}
+	wait_for_child(pid);
+	close(listener.fd);
+	close(stream.fd);
+	close(datagram.fd);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1) {
@@ -123,4 +196,5 @@ int main(int count, char **arguments)
 	executed(arguments[0]);
 	passed();
 	succeeded(arguments[0]);
+	beside_its_own();
 }

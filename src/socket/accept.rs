@@ -34,10 +34,11 @@ pub struct Flags {
 pub fn accept(fd: RawFd, socket: &Arc<Socket>, flags: Flags) -> Option<Result<Accepted, Errno>> {
     let engine = driver::lock();
     let endpoint = socket.state().endpoint;
-    Some(match (engine, endpoint) {
-        (Some(mut engine), Some(id)) => accept_from(&mut engine, fd, socket, id, flags),
-        _ => accept_beside(fd, socket, flags),
-    })
+    if let (Some(mut engine), Some(id)) = (engine, endpoint) {
+        return Some(accept_from(&mut engine, fd, socket, id, flags));
+    }
+    // Without the lock, which an engine of this process's own needs meanwhile.
+    Some(accept_beside(fd, socket, flags))
 }
 
 fn accept_from(
