@@ -15,7 +15,7 @@
 //! An [`endpoint`] is the stack's end of the pair whose other end is the program's descriptor.
 //! To [`settle`] it makes the one agree with the other: bytes, end of stream, errors, room to send.
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
-//! [`notice`] tells an epoll set's waiter directly. [`urgent`] data has neither.
+//! [`notice`] tells an epoll set's waiter directly. [`filler`] keeps a descriptor from being writable. [`urgent`] data has neither.
 //!
 //! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]

@@ -4,6 +4,7 @@
 //!   process                                       keeper                     executor
 //!     │ will: memory file, packet socket, vault ──► kept, not looked at
 //!     │ leases ── copies ──► vault (a queue) ═════► not read
+//!     │ ends that others share ──► another queue ═► not read
 //!     ✝ kill -9
 //!       connection hangs up ──────────────────────► fork ─────────────────► opens the memory,
 //!                                                                            closes every socket as
@@ -15,6 +16,9 @@
 //! ([`reach`]), and gives it what it takes to go on with its stack. The keeper does nothing with it
 //! while the process lives, and learns of its end by the connection, which the kernel closes. Then an
 //! [`executor`], a process of its own, restores the stack and carries on.
+//!
+//! Sockets that other processes have live on: copies of the stack's ends of their pairs ([`ends`]) are in a queue,
+//! and the executor makes endpoints of them again ([`heritage`]).
 //!
 //! 1. Nothing waits for the keeper, and nothing depends on it: without one, what is not acknowledged
 //!    when the process is killed is lost.
