@@ -112,7 +112,7 @@ impl<L: Link> Link for Impair<L> {
                 stamp: received.stamp,
             };
             let frame = received.bytes;
-            let copy = || frame.to_vec();
+            let copy = || copied(frame.len(), |bytes| bytes.extend_from_slice(frame));
             self.inbound
                 .offer(self.now, frame.len(), arrived, copy, corrupt_inbound);
         }
@@ -142,12 +142,8 @@ impl<L: Link> Link for Impair<L> {
 
     fn transmit(&mut self, frames: &[Frame<'_>]) -> Result<usize, Errno> {
         for frame in frames {
-            let copy = || {
-                let mut bytes = Vec::with_capacity(frame.total_len());
-                frame.copy_to(&mut bytes);
-                bytes
-            };
             let (length, beside) = (frame.total_len(), (frame.offload, frame.treatment));
+            let copy = || copied(length, |bytes| frame.copy_to(bytes));
             self.outbound
                 .offer(self.now, length, beside, copy, corrupt_outbound);
         }
@@ -245,14 +241,14 @@ impl<F: Copy> Direction<F> {
         }
     }
 
-    /// Decides what becomes of a frame and queues it, or not. `corrupt` makes its bytes wrong, or
+    /// Decides what becomes of a frame and queues it, or not. `copy` gives none if there is no memory. `corrupt` makes its bytes wrong, or
     /// refuses (`None`) if nobody could notice the wrong bytes; then it is lost.
     fn offer(
         &mut self,
         now: u64,
         length: usize,
         facts: F,
-        copy: impl Fn() -> Vec<u8>,
+        copy: impl Fn() -> Option<Vec<u8>>,
         corrupt: impl Fn(&mut Rng, &mut [u8], F) -> Option<F>,
     ) {
         if self.chance(self.impairments.loss) {
@@ -266,7 +262,10 @@ impl<F: Copy> Direction<F> {
                 self.dropped += 1;
                 return;
             }
-            let (mut bytes, mut facts) = (copy(), facts);
+            let (Some(mut bytes), mut facts) = (copy(), facts) else {
+                self.dropped += 1;
+                return;
+            };
             if wrong {
                 match corrupt(&mut self.random, &mut bytes, facts) {
                     Some(changed) => facts = changed,
@@ -353,6 +352,14 @@ impl<F> PartialEq for Waiting<F> {
 }
 
 impl<F> Eq for Waiting<F> {}
+
+/// What `copy` puts into a new buffer. `None`: there is no memory for it.
+fn copied(length: usize, copy: impl Fn(&mut Vec<u8>)) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).ok()?;
+    copy(&mut bytes);
+    Some(bytes)
+}
 
 /// A number nobody can foresee; a fixed one before the kernel has any.
 fn random_seed() -> u64 {

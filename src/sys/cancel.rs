@@ -9,10 +9,12 @@
 //!    with a barrier on all threads between the two. So one of them sees the other.
 //! 2. A signal may still come just before the thread sleeps. So it is sent until it is heard.
 
+use core::cell::Cell;
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 use core::time::Duration;
+use once_cell::sync::OnceCell;
 use rustix::io::Errno;
-use std::sync::Arc;
 use syscalls::{Sysno, syscall2, syscall3};
 
 use super::lock::Mutex;
@@ -22,11 +24,17 @@ use super::wait::poll_for;
 /// Whether the program has cancelled any thread yet.
 static CANCELS: AtomicBool = AtomicBool::new(false);
 
-/// The threads that have ever waited.
-static WAITERS: Mutex<Vec<Arc<Waiter>>> = Mutex::new(Vec::new());
+/// The threads that have ever waited, and records of some that have ended, for others.
+static WAITERS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
+struct Record {
+    /// `None`: it has ended.
+    thread: Option<libc::pthread_t>,
+    waiter: &'static Waiter,
+}
+
+#[derive(Default)]
 struct Waiter {
-    thread: libc::pthread_t,
     /// As the kernel counts; another one in a forked child.
     number: AtomicU32,
     /// It is about to sleep, or does.
@@ -35,29 +43,87 @@ struct Waiter {
     called: AtomicBool,
 }
 
-/// What the thread's end takes from the list.
-struct Listed(Arc<Waiter>);
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        WAITERS
-            .lock()
-            .retain(|waiter| !Arc::ptr_eq(waiter, &self.0));
-    }
+/// What a thread knows of its own record.
+#[derive(Clone, Copy)]
+enum Own {
+    Unknown,
+    Noted(&'static Waiter),
+    /// There is none: the thread is ending, or there was no memory for it.
+    Nothing,
 }
 
 thread_local! {
-    static OWN: Listed = {
-        let own = Arc::new(Waiter {
-            // SAFETY: takes nothing.
-            thread: unsafe { libc::pthread_self() },
-            number: AtomicU32::new(raw::thread_id()),
-            waits: AtomicBool::new(false),
-            called: AtomicBool::new(false),
-        });
-        WAITERS.lock().push(own.clone());
-        Listed(own)
+    // Without a destructor: where the C library has no memory for one it ends the process.
+    static OWN: Cell<Own> = const { Cell::new(Own::Unknown) };
+}
+
+/// Whose destructor says that a thread ends.
+static ENDS: OnceCell<Option<libc::pthread_key_t>> = OnceCell::new();
+
+fn ends() -> Option<libc::pthread_key_t> {
+    *ENDS.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the key goes to a place of its type; the destructor is there as long as we are.
+        let error = unsafe { libc::pthread_key_create(&raw mut key, Some(forget)) };
+        (error == 0).then_some(key)
+    })
+}
+
+/// The thread ends: its record is the next one's.
+unsafe extern "C" fn forget(_: *mut c_void) {
+    if let Own::Noted(waiter) = OWN.replace(Own::Nothing) {
+        let mut waiters = WAITERS.lock();
+        let own = |record: &&mut Record| core::ptr::eq(record.waiter, waiter);
+        if let Some(record) = waiters.iter_mut().find(own) {
+            record.thread = None;
+        }
+    }
+}
+
+/// The thread's record, from now to its end.
+fn own() -> Option<&'static Waiter> {
+    match OWN.get() {
+        Own::Unknown => {
+            // For a signal's handler that runs meanwhile.
+            OWN.set(Own::Nothing);
+            let waiter = note()?;
+            OWN.set(Own::Noted(waiter));
+            Some(waiter)
+        }
+        Own::Noted(waiter) => Some(waiter),
+        Own::Nothing => None,
+    }
+}
+
+/// Notes the thread. `None`: there is no memory for it.
+fn note() -> Option<&'static Waiter> {
+    let key = ends()?;
+    // SAFETY: the value is for `forget`, which takes no notice of it but that it is not null.
+    if unsafe { libc::pthread_setspecific(key, (&raw const CANCELS).cast()) } != 0 {
+        return None;
+    }
+    // SAFETY: takes nothing.
+    let thread = Some(unsafe { libc::pthread_self() });
+    let mut waiters = WAITERS.lock();
+    let waiter = match waiters.iter_mut().find(|record| record.thread.is_none()) {
+        Some(record) => {
+            record.thread = thread;
+            record.waiter
+        }
+        None => {
+            let mut fresh = Vec::new();
+            fresh.try_reserve_exact(1).ok()?;
+            waiters.try_reserve(1).ok()?;
+            fresh.push(Waiter::default());
+            let waiter: &'static Waiter = fresh.leak().first()?;
+            waiters.push(Record { thread, waiter });
+            waiter
+        }
     };
+    waiter.number.store(raw::thread_id(), Ordering::Relaxed);
+    waiter.waits.store(false, Ordering::Relaxed);
+    waiter.called.store(false, Ordering::Relaxed);
+    Some(waiter)
 }
 
 unsafe extern "C-unwind" {
@@ -86,12 +152,9 @@ pub fn point() {
 
 /// Runs `sleep`, a system call, so that a cancellation interrupts it. INTR.
 pub fn interruptible<T>(sleep: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    // A thread that is ending has nothing to be cancelled any more.
-    let Ok(own) = OWN.try_with(|own| Arc::as_ptr(&own.0)) else {
+    let Some(own) = own() else {
         return sleep();
     };
-    // SAFETY: the thread's own record, which its end alone lets go.
-    let own = unsafe { &*own };
     own.waits.store(true, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
     let result = if own.called.load(Ordering::Relaxed) {
@@ -106,9 +169,7 @@ pub fn interruptible<T>(sleep: impl FnOnce() -> Result<T, Errno>) -> Result<T, E
 /// After a wait that was interrupted: whether the thread was called, and what to do then. `Some(true)`:
 /// it is to end; `Some(false)`: it does not want to know now (pthread_setcancelstate(3)).
 pub fn called() -> Option<bool> {
-    let called = OWN
-        .try_with(|own| own.0.called.swap(false, Ordering::Relaxed))
-        .unwrap_or(false);
+    let called = own().is_some_and(|own| own.called.swap(false, Ordering::Relaxed));
     called.then(|| {
         let mut state = ENABLE;
         // SAFETY: the old state goes to an int that lives across the call.
@@ -127,30 +188,43 @@ pub fn prepare() {
 
 /// Wakes `thread`, which was cancelled, if it waits in a call of ours.
 pub fn wake(thread: libc::pthread_t) {
-    let waiters = WAITERS.lock();
-    let Some(waiter) = waiters.iter().find(|waiter| waiter.thread == thread) else {
+    let called = with_record(thread, |waiter| {
+        waiter.called.store(true, Ordering::Relaxed);
+    });
+    if called.is_none() {
         return;
-    };
-    let waiter = waiter.clone();
-    drop(waiters);
-    waiter.called.store(true, Ordering::Relaxed);
+    }
     all_threads_see();
     for _ in 0..ATTEMPTS {
-        let heard = !waiter.called.load(Ordering::Relaxed);
-        if heard || !waiter.waits.load(Ordering::Relaxed) {
+        if with_record(thread, send) != Some(true) {
             break;
         }
-        // SAFETY: no memory is passed; the C library has a handler for it once a thread was cancelled.
-        let _ = unsafe {
-            syscall3(
-                Sysno::tgkill,
-                raw::process_id() as usize,
-                waiter.number.load(Ordering::Relaxed) as usize,
-                SIGCANCEL,
-            )
-        };
         let _ = poll_for(&mut [], Some(APART), None);
     }
+}
+
+/// Does something to the thread's record, which it keeps meanwhile. `None`: it has none.
+fn with_record<T>(thread: libc::pthread_t, action: impl FnOnce(&Waiter) -> T) -> Option<T> {
+    let waiters = WAITERS.lock();
+    let record = waiters.iter().find(|record| record.thread == Some(thread));
+    record.map(|record| action(record.waiter))
+}
+
+/// Sends the signal to a thread that has not heard it yet; whether it may have to be sent again.
+fn send(waiter: &Waiter) -> bool {
+    if !waiter.called.load(Ordering::Relaxed) || !waiter.waits.load(Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: no memory is passed; the C library has a handler for it once a thread was cancelled.
+    let _ = unsafe {
+        syscall3(
+            Sysno::tgkill,
+            raw::process_id() as usize,
+            waiter.number.load(Ordering::Relaxed) as usize,
+            SIGCANCEL,
+        )
+    };
+    true
 }
 
 /// A barrier on all threads of the process (membarrier(2)).
@@ -187,9 +261,11 @@ pub unsafe fn release_in_child() {
     unsafe { WAITERS.force_unlock() };
     // SAFETY: takes nothing.
     let own = unsafe { libc::pthread_self() };
-    let mut waiters = WAITERS.lock();
-    waiters.retain(|waiter| waiter.thread == own);
-    for waiter in waiters.iter() {
-        waiter.number.store(raw::thread_id(), Ordering::Relaxed);
+    for record in WAITERS.lock().iter_mut() {
+        record.thread = record.thread.filter(|thread| *thread == own);
+        record
+            .waiter
+            .number
+            .store(raw::thread_id(), Ordering::Relaxed);
     }
 }

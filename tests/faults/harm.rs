@@ -234,7 +234,7 @@ impl Victims<'_> {
             Resource::Nofile => chance.between(8, 40),
             _ => {
                 let now = memory(self.ours, "VmSize:").unwrap_or(0);
-                (now + chance.between(0, 4000)) * 1024
+                (now + chance.between(0, 600).saturating_sub(300)) * 1024
             }
         };
         let Some(pid) = Pid::from_raw(self.ours as i32) else {

@@ -27,7 +27,7 @@ pub(crate) struct Judge<'run> {
 /// What is told of a run that failed.
 const SHOWN: usize = 10;
 /// Milliseconds.
-const LATE: u64 = 200;
+const LATE: u64 = 500;
 
 /// What a run counted.
 #[derive(Debug, Default)]
@@ -121,9 +121,7 @@ impl Judge<'_> {
             How::Open => self.killed(entry.pid).is_none(),
             _ => false,
         };
-        // A reset may be lost, and is not sent again to a peer that is silent.
-        let lossy = self.cast.impaired || !self.harm.apart.is_empty();
-        let lost = lossy && self.delivery(connection).is_none();
+        let lost = self.resets_get_lost() && self.delivery(connection).is_none();
         if !orphaned && !lost && (hangs(asked) || served.as_ref().is_some_and(hangs)) {
             return Err("a peer was left hanging".to_owned());
         }
@@ -131,6 +129,11 @@ impl Judge<'_> {
             true => Ok(()),
             false => self.was_delivered(connection, resets),
         }
+    }
+
+    /// A reset is not sent again to a peer that is silent.
+    fn resets_get_lost(&self) -> bool {
+        self.cast.impaired || !self.harm.apart.is_empty()
     }
 
     fn should_live(&self, connection: &Connection) -> Result<(), String> {
@@ -148,7 +151,8 @@ impl Judge<'_> {
             How::Reset | How::Ended => server_gone || dropped,
             How::Unreached => self.harm.apart.iter().any(apart),
             How::Dropped => self.harm.exhausted,
-            How::Open | How::Hung => false,
+            How::Hung => dropped && self.resets_get_lost(),
+            How::Open => false,
         };
         match may {
             true => Ok(()),

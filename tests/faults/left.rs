@@ -68,12 +68,15 @@ pub(crate) fn nothing_runs(lab: &Lab) {
         [] => Ok(()),
         left => Err(format!("processes are left: {left:?}, {}", sockets(lab))),
     });
-    let held = lab.plain("ss -Htuan").succeeds().stdout();
-    let held: Vec<&str> = held
-        .lines()
-        .filter(|line| !line.contains("TIME-WAIT"))
-        .collect();
-    assert!(held.is_empty(), "the kernel has sockets still: {held:?}");
+    // What was passed on and never taken the kernel finds some time after.
+    within(20, || {
+        let held = lab.plain("ss -Htuan").succeeds().stdout();
+        let held = held.lines().filter(|line| !line.contains("TIME-WAIT"));
+        match held.collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            ref held => Err(format!("the kernel has sockets still: {held:?}")),
+        }
+    });
 }
 
 /// `sidestack ss` of all processes.

@@ -50,9 +50,12 @@ static int dial(struct talk *talk)
 	if (talk->fd < 0)
 		return failed(talk);
 	be_patient(talk->fd);
-	if (connect(talk->fd, (struct sockaddr *)&plan.server, sizeof(plan.server)) < 0)
-		return failed(talk);
-	return 1;
+	int result = connect(talk->fd, (struct sockaddr *)&plan.server, sizeof(plan.server));
+
+	/* One that was stopped and goes on may ask again. */
+	while (result < 0 && (errno == EINTR || errno == EALREADY))
+		result = connect(talk->fd, (struct sockaddr *)&plan.server, sizeof(plan.server));
+	return result == 0 || errno == EISCONN || failed(talk);
 }
 
 /* Whether a message of some length has come back. */

@@ -45,6 +45,9 @@ def serve_and_close(book, connection):
 def work(book, way):
     while True:
         _, descriptors, _, _ = socket.recv_fds(way, 1, 1)
+        if not descriptors:
+            # Without its parent a worker serves what it has.
+            threading.Event().wait()
         connection = socket.socket(fileno=descriptors[0])
         threading.Thread(target=serve_and_close, args=(book, connection), daemon=True).start()
 

@@ -118,8 +118,9 @@ static int handed(int way)
 	int fd;
 
 	message.msg_controllen = sizeof(space);
-	if (recvmsg(way, &message, 0) <= 0)
-		exit(0);
+	/* Without its parent a worker serves what it has. */
+	while (recvmsg(way, &message, 0) <= 0)
+		pause();
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	if (header == NULL)
