@@ -114,6 +114,8 @@ fn apache(lab: &Lab, mpm: &str) -> String {
         fs::copy(&file.path, files.join(&file.name)).expect("room for a payload");
     }
     let (files, own, modules) = (files.display(), own.display(), "/usr/lib/apache2/modules");
+    // One process of the event sort has a thread for each connection: else it closes some that are kept when all
+    // threads are busy, and a request that is on its way then fails, on the kernel as here.
     let configuration = lab.file(
         "apache.conf",
         &format!(
@@ -130,7 +132,11 @@ fn apache(lab: &Lab, mpm: &str) -> String {
              DocumentRoot {files}
              <Directory {files}>
              Require all granted
-             </Directory>"
+             </Directory>
+             <IfModule mpm_event_module>
+             ThreadsPerChild 64
+             MaxRequestWorkers 256
+             </IfModule>"
         ),
     );
     format!("/usr/sbin/apache2 -D FOREGROUND -f {configuration}")
