@@ -220,8 +220,11 @@ void call_pairs(const struct suite *suite, const char *state, const char *const 
 	for (size_t first = 0; first < count; first++) {
 		lead(state, suite->steps, scenes, count);
 		for (size_t second = 0; second < count; second++) {
-			const char *one = made(call_named(suite, names[first]), &scenes[second]), *two;
+			const char *one, *two;
 
+			if (scenes[second].full)
+				fill_again(&scenes[second]);
+			one = made(call_named(suite, names[first]), &scenes[second]);
 			settle(&scenes[second]);
 			two = made(call_named(suite, names[second]), &scenes[second]);
 			say("%s | %s, %s: %s, %s%s", state, names[first], names[second], one, two,
