@@ -95,12 +95,9 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
 /// The link through a packet socket of another process's, which no capture goes on with.
 pub(super) fn adopt_link(
     settings: &Settings,
-    facts: &Facts,
     socket: OwnedFd,
 ) -> Result<Box<dyn Link + Send>, String> {
-    let socket = PacketSocket::adopt(socket, facts.interface.index)
-        .map_err(|errno| format!("cannot go on with the packet socket: {}", words::of(errno)))?;
-    impaired(settings, socket)
+    impaired(settings, PacketSocket::adopt(socket))
 }
 
 fn impaired(settings: &Settings, socket: PacketSocket) -> Result<Box<dyn Link + Send>, String> {

@@ -101,7 +101,7 @@ impl PacketSocket {
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
         let fd = open_unbound(filter)?;
         packet::bind(fd.as_fd(), interface_index)?;
-        Ok(Self::over(fd))
+        Ok(Self::adopt(fd))
     }
 
     /// A socket with a ring that admits nothing yet, for [`Link::succeed`].
@@ -115,14 +115,13 @@ impl PacketSocket {
         Ok(fd)
     }
 
-    /// Goes on with a socket that [`Self::open`] made in another process, and that may have been set
-    /// aside there.
+    /// Takes a socket back that may have been set aside, perhaps by another process. Else it costs
+    /// nothing; if it was, as much as that.
     ///
     /// # Errors
     /// What bind(2) says.
-    pub fn adopt(fd: OwnedFd, interface_index: u32) -> Result<Self, Errno> {
-        packet::bind(fd.as_fd(), interface_index)?;
-        Ok(Self::over(fd))
+    pub fn take_back(fd: BorrowedFd<'_>, interface_index: u32) -> Result<(), Errno> {
+        packet::bind(fd, interface_index)
     }
 
     /// Spares the kernel a socket that admits nothing any more: it would ask its filter of each frame.
@@ -133,7 +132,9 @@ impl PacketSocket {
         packet::set_aside(fd.as_fd(), interface_index)
     }
 
-    fn over(fd: OwnedFd) -> Self {
+    /// Goes on with a socket that [`Self::open`] made, perhaps in another process. One that was set
+    /// aside there is to be taken back before it serves.
+    pub fn adopt(fd: OwnedFd) -> Self {
         Self {
             fd,
             ring: None,

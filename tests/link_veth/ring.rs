@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::time::Timespec;
@@ -251,7 +252,8 @@ fn the_socket_before_is_set_aside_and_taken_up_again() {
     let mut buffer = vec![0; RECEIVE_BUFFER];
     receive(&mut sockets.right, &mut buffer).expect("a frame by the ring");
 
-    let mut taken_up = PacketSocket::adopt(retired, index).expect("to be taken up");
+    PacketSocket::take_back(retired.as_fd(), index).expect("to be taken back");
+    let mut taken_up = PacketSocket::adopt(retired);
     let filter = spec(sockets.right_end.address, PORT).program(4096);
     taken_up.set_filter(&filter).expect("filter");
     send(&mut sockets, &[2]);

@@ -12,6 +12,7 @@
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 
 use super::ends;
@@ -26,6 +27,7 @@ use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
+use crate::link::PacketSocket;
 use crate::memory::Region;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
@@ -111,6 +113,9 @@ impl Executor {
         engine.close_what_nobody_has();
         let mut leases = Leases::new(engine.take_up_leases(&found, copies));
         let orphans = leases.leave(&mut engine);
+        // That may take the kernel some ten milliseconds, for which nobody's port is to wait.
+        PacketSocket::take_back(engine.link.plain_fd(), engine.interface_index())
+            .map_err(|errno| explain("the packet socket", errno))?;
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));
         }
@@ -174,19 +179,22 @@ fn share(engine: &mut Engine, port: u16) {
     stack.share_port(Protocol::Tcp, port, Sharing::unknown());
 }
 
+fn explain(what: &str, errno: Errno) -> String {
+    format!("{what}: {}", words::of(errno))
+}
+
 fn restore(
     id: u64,
     settings: Settings,
     memory: OwnedFd,
     packets: OwnedFd,
 ) -> Result<(Engine, Restored), String> {
-    let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
     let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
     if domain != Ok(libc::AF_PACKET) {
         return Err("there is no packet socket".into());
     }
     let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
-    let link = interface::adopt_link(&settings, mirror.facts(), packets)?;
+    let link = interface::adopt_link(&settings, packets)?;
     let region = Region::open(memory).map_err(|errno| explain("the memory file", errno))?;
     let site = Site {
         settings,
