@@ -7,6 +7,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
     getsockname, listen, socket_with,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::wait::borrow;
 use super::{descriptor, option};
@@ -112,6 +113,18 @@ struct Credentials {
 /// # Errors
 /// What getsockopt(2) says.
 pub fn peer_user(stream: impl AsFd) -> Result<u32, Errno> {
+    peer(stream).map(|peer| peer.user)
+}
+
+/// The process at the other end, by a descriptor that is readable once it has ended, all its other
+/// descriptors being closed (pidfd_open(2)). `None`: it is gone, or of another PID namespace, or no
+/// descriptor is left.
+pub fn peer_process(stream: impl AsFd) -> Option<OwnedFd> {
+    let process = Pid::from_raw(peer(stream).ok()?.process)?;
+    pidfd_open(process, PidfdFlags::empty()).ok()
+}
+
+fn peer(stream: impl AsFd) -> Result<Credentials, Errno> {
     let mut peer = Credentials::default();
     // SAFETY: the option is three integers, which may have any value. (rustix's own word for it
     // takes a process number for granted, which a peer of another PID namespace does not have.)
@@ -123,7 +136,7 @@ pub fn peer_user(stream: impl AsFd) -> Result<u32, Errno> {
             &mut peer,
         )
     }?;
-    Ok(peer.user)
+    Ok(peer)
 }
 
 /// What no other socket of this machine has had (SO_COOKIE), and its descriptors share.

@@ -32,13 +32,15 @@ use crate::memory::Region;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
 use crate::stack::tcp::Restored;
-use crate::sys::wait::{borrow, entry};
-use crate::sys::{descriptor, option, pair, process, words};
+use crate::sys::wait::{borrow, entry, poll_for};
+use crate::sys::{descriptor, local, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
 const SOON: Duration = Duration::from_millis(350);
+/// How long a process may take to end, of which one descriptor is closed. It may have closed that itself.
+const ENDING: Duration = Duration::from_millis(50);
 /// How long a port is held for peers that have yet to close.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -49,11 +51,17 @@ pub(super) struct Estate {
     packets: OwnedFd,
     vault: OwnedFd,
     ends: OwnedFd,
+    /// The process ([`local::peer_process`]).
+    process: Option<OwnedFd>,
 }
 
 impl Estate {
-    /// What a will says. `None`: it is none.
-    pub(super) fn of(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<Self> {
+    /// What the will says of who is at the other end of `connection`. `None`: it is none.
+    pub(super) fn of(
+        message: &[u8],
+        descriptors: Vec<OwnedFd>,
+        connection: &OwnedFd,
+    ) -> Option<Self> {
         let text = Text::decode(message)?;
         let [memory, packets, vault, ends] = <[OwnedFd; 4]>::try_from(descriptors).ok()?;
         Some(Self {
@@ -62,11 +70,27 @@ impl Estate {
             packets,
             vault,
             ends,
+            process: local::peer_process(connection),
         })
     }
 
-    fn descriptors(&self) -> [RawFd; 4] {
-        [&self.memory, &self.packets, &self.vault, &self.ends].map(AsRawFd::as_raw_fd)
+    fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let left = [&self.memory, &self.packets, &self.vault, &self.ends];
+        left.into_iter()
+            .chain(&self.process)
+            .map(AsRawFd::as_raw_fd)
+    }
+
+    /// A process closes its descriptors in no order to rely on, the one that told of its end not last;
+    /// only when all are closed is it known what others still have.
+    fn await_end(&self) {
+        if let Some(process) = &self.process {
+            let _ = poll_for(
+                &mut [entry(process.as_raw_fd(), libc::POLLIN)],
+                Some(ENDING),
+                None,
+            );
+        }
     }
 
     /// What the executor does. `keeper` is its connection to the keeper.
@@ -94,6 +118,7 @@ struct Executor {
 impl Executor {
     fn begin(estate: Estate) -> Result<Self, String> {
         descriptor::set_apart();
+        estate.await_end();
         let copies = LeaseCopy::take(&estate.vault);
         let ends = ends::take_all(&estate.ends);
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;

@@ -32,7 +32,7 @@ use crate::sys::{clock, local, pair, process, signal, words};
 const IDLE: Duration = Duration::from_secs(60);
 /// How long after SIGTERM it waits for its clients to end.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Most clients; each has four descriptors.
+/// Most clients; each has six descriptors.
 const MOST: usize = 8192;
 /// Executors that may sit out TIME-WAIT at a time.
 const MOST_EXECUTORS: usize = 64;
@@ -216,7 +216,7 @@ impl Keeper {
         };
         let who = match who {
             Who::Newcomer if message == QUESTION => Some(Who::Asker),
-            Who::Newcomer => Estate::of(message, descriptors).map(Who::Testator),
+            Who::Newcomer => Estate::of(message, descriptors, &connection).map(Who::Testator),
             Who::Testator(_) if message == REVOCATION => None,
             Who::Testator(estate) => {
                 self.execute(estate);
