@@ -2,7 +2,7 @@
 
 use super::lock::{self, Mutex};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -263,23 +263,22 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
         mark_ours(fd.as_raw_fd());
         return Ok(fd);
     }
-    match fcntl_dupfd_cloexec(&fd, floor as RawFd) {
-        Ok(moved) => {
-            mark_ours(moved.as_raw_fd());
-            Ok(moved)
-        }
+    match copy(fd.as_fd()) {
         // INVAL: the limit is lower for a moment, see `with_program_limit`.
         Err(Errno::MFILE | Errno::INVAL) => Ok(fd),
-        Err(errno) => Err(errno),
+        moved => moved,
     }
 }
 
-/// Another descriptor of the same thing, in our region.
+/// Another descriptor of the same thing, in our region. Not for a moment it has a number that the
+/// program may be about to get in another thread.
 ///
 /// # Errors
-/// EMFILE.
+/// EMFILE, EINVAL: the region is full, or out of reach for a moment.
 pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    high(fcntl_dupfd_cloexec(fd, 0)?)
+    let copy = fcntl_dupfd_cloexec(fd, floor() as RawFd)?;
+    mark_ours(copy.as_raw_fd());
+    Ok(copy)
 }
 
 /// Closes every descriptor of our region but those of `kept`: what a forked child does first, since the stack ends
