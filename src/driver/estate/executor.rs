@@ -6,8 +6,9 @@
 //!
 //! 1. It ends by itself. The stack bounds how long a peer may be waited for, and TIME-WAIT lasts no
 //!    longer than the keeper, which is there as long as the user's programs are.
-//! 2. A port that a program chose goes back to the kernel as soon as nothing of ours is
-//!    unacknowledged there (and peers had a moment to close), so that a server can be started anew. From then on only
+//! 2. A port that a program chose goes back to the kernel first of all, with stand-ins for the connections
+//!    that go on there ([`orphans`](crate::driver::orphans)), so that a server can be started anew. Where that cannot
+//!    be, it does as soon as nothing of ours is unacknowledged there, and peers had a moment to close. From then on only
 //!    connections that the stack knows are answered. The port of a listener that goes on is held like any process's.
 
 use core::time::Duration;
