@@ -326,6 +326,15 @@ impl Engine {
         self.link.flush();
     }
 
+    /// Takes what waits at the link, and answers nothing yet.
+    pub(super) fn take_arrived(&mut self) {
+        for _ in 0..ROUNDS {
+            if self.drain(false, None) == 0 {
+                return;
+            }
+        }
+    }
+
     /// Takes frames from the link; how many.
     fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) -> usize {
         let now = self.now();

@@ -1,6 +1,6 @@
 //! The interface that is driven, and the link through it; or none.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::refusal::{Obstacle, explain_packet_socket};
@@ -92,12 +92,21 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
     }
 }
 
-/// The link through a packet socket of another process's, which no capture goes on with.
+/// The link through the packet sockets of a dead process, which no capture goes on with.
 pub(super) fn adopt_link(
     settings: &Settings,
+    interface_index: u32,
     socket: OwnedFd,
+    successor: Option<OwnedFd>,
 ) -> Result<Box<dyn Link + Send>, String> {
-    impaired(settings, PacketSocket::adopt(socket))
+    let explain = |errno| format!("the packet socket: {}", words::of(errno));
+    let adopted = match successor {
+        Some(successor) => PacketSocket::adopt_both(socket, successor),
+        // It may have been set aside for one with a ring that was not left.
+        None => PacketSocket::take_back(socket.as_fd(), interface_index)
+            .map(|()| PacketSocket::adopt(socket)),
+    };
+    impaired(settings, adopted.map_err(explain)?)
 }
 
 fn impaired(settings: &Settings, socket: PacketSocket) -> Result<Box<dyn Link + Send>, String> {

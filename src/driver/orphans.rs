@@ -34,6 +34,9 @@ pub(super) const TOKEN_ORPHANS: u64 = TOKEN_WAKE + (1 << 38);
 const MOST: u32 = 4;
 /// Most orphans of one process. Each has a descriptor.
 const MOST_ORPHANS: usize = 16_384;
+/// Most stand-ins for connections that both sides have closed. Each takes some ten microseconds, for which
+/// the port has to wait; and a reset can do no more harm to a peer that has all it is ever to get.
+const MOST_FOR_CLOSED: usize = 100;
 /// Processes that may be connected to a name.
 const BACKLOG: i32 = 128;
 
@@ -47,6 +50,7 @@ pub(super) struct Orphans {
 
 struct OnPort {
     _name: OwnedFd,
+    connections: Vec<Ends>,
     stand_ins: Vec<(Ends, StandIn)>,
 }
 
@@ -63,19 +67,25 @@ impl Orphans {
         port: u16,
         leases: &[BorrowedFd<'_>],
     ) -> Result<(), Errno> {
-        let connections: Vec<Ends> = stack.tcp_ends_on(port).collect();
-        if connections.is_empty() {
+        let (closed, open): (Vec<_>, Vec<_>) =
+            stack.tcp_ends_on(port).partition(|&(_, closed)| closed);
+        let closed: Vec<Ends> = closed.into_iter().map(|(ends, _)| ends).collect();
+        let mut connections: Vec<Ends> = open.into_iter().map(|(ends, _)| ends).collect();
+        if connections.is_empty() && closed.is_empty() {
             return Ok(());
         }
         if self.len() + connections.len() > MOST_ORPHANS {
             return Err(Errno::MFILE);
         }
         let name = listen(interface, port)?;
-        let stand_ins = stand_in(leases, connections.into_iter())?;
+        let covered = closed.iter().take(MOST_FOR_CLOSED).chain(&connections);
+        let stand_ins = stand_in(leases, covered.copied())?;
+        connections.extend(closed);
         self.on.insert(
             port,
             OnPort {
                 _name: name,
+                connections,
                 stand_ins,
             },
         );
@@ -94,9 +104,10 @@ impl Orphans {
         }
         self.connections = connections;
         self.on.retain(|_, on| {
-            on.stand_ins
-                .retain(|((local, remote), _)| stack.tcp_is_between(*local, *remote));
-            !on.stand_ins.is_empty()
+            let goes_on = |&(local, remote): &Ends| stack.tcp_is_between(local, remote);
+            on.stand_ins.retain(|(ends, _)| goes_on(ends));
+            on.connections.retain(goes_on);
+            !on.connections.is_empty()
         });
     }
 }

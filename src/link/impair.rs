@@ -184,6 +184,10 @@ impl<L: Link> Link for Impair<L> {
         self.inner.plain_fd()
     }
 
+    fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.successor_fd()
+    }
+
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
         self.inner.let_inherit(inherited)
     }

@@ -215,6 +215,11 @@ pub trait Link {
         self.wait_fd()
     }
 
+    /// What has succeeded that: whoever goes on with both misses nothing that has arrived.
+    fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Says whether a process that is forked now is to go on with the link, for which it needs what
     /// is mapped here.
     ///
@@ -279,6 +284,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn plain_fd(&self) -> BorrowedFd<'_> {
         (**self).plain_fd()
+    }
+
+    fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
+        (**self).successor_fd()
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

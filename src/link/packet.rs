@@ -149,6 +149,20 @@ impl PacketSocket {
         }
     }
 
+    /// Goes on with a socket of a dead process and with the one that had succeeded it there.
+    ///
+    /// # Errors
+    /// What mmap(2) says: EINVAL, `successor` has no ring.
+    pub fn adopt_both(plain: OwnedFd, successor: OwnedFd) -> Result<Self, Errno> {
+        let ring = Ring::resume(successor.as_fd())?;
+        Ok(Self {
+            ring: Some(ring),
+            plain: Some(plain),
+            left: true,
+            ..Self::adopt(successor)
+        })
+    }
+
     /// Replaces the filter; each frame meets the old one or the new one.
     ///
     /// # Errors
@@ -404,6 +418,10 @@ impl Link for PacketSocket {
 
     fn plain_fd(&self) -> BorrowedFd<'_> {
         self.plain.as_ref().unwrap_or(&self.fd).as_fd()
+    }
+
+    fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.plain.is_some().then(|| self.fd.as_fd())
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

@@ -244,8 +244,12 @@ impl Stack {
         self.tcp.connection_count()
     }
 
-    /// The ends, ours first, of the connections on a port, TIME-WAIT apart.
-    pub fn tcp_ends_on(&self, port: u16) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
+    /// The ends, ours first, of the connections on a port, TIME-WAIT apart; and of each whether nothing
+    /// is missing but the acknowledgment of our FIN.
+    pub fn tcp_ends_on(
+        &self,
+        port: u16,
+    ) -> impl Iterator<Item = ((SocketAddrV4, SocketAddrV4), bool)> {
         self.tcp.ends_on(port)
     }
 

@@ -46,6 +46,8 @@ pub struct Ring {
     start: NonNull<u8>,
     /// The slot that is filled next, or is lent.
     next: usize,
+    /// Which that is is not known yet: another process has received by the ring before.
+    adrift: bool,
     /// What `next` holds was given out.
     lent: bool,
     /// Where in its slot the frame is that was taken last.
@@ -102,10 +104,22 @@ impl Ring {
         let ring = Self {
             start,
             next: 0,
+            adrift: false,
             lent: false,
             frame: 0..0,
         };
         ring.let_inherit(false)?;
+        Ok(ring)
+    }
+
+    /// Maps the ring of a socket that a process which is dead has received by. What it was about when it
+    /// died is taken once more.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn resume(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let mut ring = Self::map(fd)?;
+        ring.adrift = true;
         Ok(ring)
     }
 
@@ -125,14 +139,21 @@ impl Ring {
 
     /// Whether there is something in the next slot.
     pub fn has_next(&self) -> bool {
-        !self.lent && self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
+        if self.adrift {
+            return self.oldest().is_some();
+        }
+        !self.lent && self.is_filled(self.next)
     }
 
     /// What is in the next slot, if anything; what was lent before goes back.
     pub fn take(&mut self) -> Option<Slot> {
         self.give_back();
+        if self.adrift {
+            self.next = self.oldest()?;
+            self.adrift = false;
+        }
         // The kernel fills the slot before it says so.
-        let status = self.status().load(Ordering::Acquire);
+        let status = self.status(self.next).load(Ordering::Acquire);
         if status & libc::TP_STATUS_USER == 0 {
             return None;
         }
@@ -169,32 +190,41 @@ impl Ring {
         }
         // SAFETY: the slot is ours until it is given back (invariant 1), for which `self` must not
         // be borrowed; and the kernel hands out zeroed pages, so all of its bytes are initialised.
-        unsafe { core::slice::from_raw_parts(self.slot().as_ptr(), SLOT) }
+        unsafe { core::slice::from_raw_parts(self.slot(self.next).as_ptr(), SLOT) }
     }
 
     /// Gives back what was lent, so that the socket does not seem readable for it.
     pub fn give_back(&mut self) {
         if core::mem::take(&mut self.lent) {
-            self.status()
+            self.status(self.next)
                 .store(libc::TP_STATUS_KERNEL, Ordering::Release);
-            self.next = if self.next + 1 == SLOTS {
-                0
-            } else {
-                self.next + 1
-            };
+            self.next = (self.next + 1) % SLOTS;
         }
     }
 
-    fn slot(&self) -> NonNull<u8> {
-        let block = self.next / SLOTS_IN_BLOCK;
-        let offset = block * BLOCK + self.next % SLOTS_IN_BLOCK * SLOT;
-        // SAFETY: `next` is below SLOTS, so the slot is within the mapping.
+    /// The first of the filled slots, which lie side by side. Of a full ring it is any.
+    fn oldest(&self) -> Option<usize> {
+        let before = |index: usize| (index + SLOTS - 1) % SLOTS;
+        let begins = |&index: &usize| self.is_filled(index) && !self.is_filled(before(index));
+        (0..SLOTS)
+            .find(begins)
+            .or_else(|| self.is_filled(0).then_some(0))
+    }
+
+    fn is_filled(&self, index: usize) -> bool {
+        self.status(index).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
+    }
+
+    fn slot(&self, index: usize) -> NonNull<u8> {
+        let block = index % SLOTS / SLOTS_IN_BLOCK;
+        let offset = block * BLOCK + index % SLOTS_IN_BLOCK * SLOT;
+        // SAFETY: the index is below SLOTS, so the slot is within the mapping.
         unsafe { self.start.add(offset) }
     }
 
-    fn status(&self) -> &AtomicU32 {
+    fn status(&self, index: usize) -> &AtomicU32 {
         // SAFETY: within the slot and aligned to 16 bytes as it is; both sides access it atomically.
-        unsafe { AtomicU32::from_ptr(self.slot().add(STATUS).as_ptr().cast()) }
+        unsafe { AtomicU32::from_ptr(self.slot(index).add(STATUS).as_ptr().cast()) }
     }
 }
 

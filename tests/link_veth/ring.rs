@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::AsFd;
-use rustix::io::Errno;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt;
 use rustix::time::Timespec;
 
@@ -259,4 +259,27 @@ fn the_socket_before_is_set_aside_and_taken_up_again() {
     send(&mut sockets, &[2]);
     let received = receive(&mut taken_up, &mut buffer).expect("a frame without a ring");
     assert_eq!(received.bytes.last(), Some(&2));
+}
+
+/// What had arrived for a process that died is there for who goes on with its sockets.
+#[test]
+fn what_arrived_is_found_by_who_goes_on() {
+    let mut sockets = with_ring();
+    let mut buffer = vec![0; RECEIVE_BUFFER];
+    for byte in 1..=4 {
+        send(&mut sockets, &[byte]);
+    }
+    for _ in 0..2 {
+        receive(&mut sockets.right, &mut buffer).expect("a frame by the ring");
+    }
+    // The one taken last was not given back.
+    let copy = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 0).expect("a copy");
+    let plain = copy(sockets.right.plain_fd());
+    let successor = copy(sockets.right.successor_fd().expect("the one with the ring"));
+    let mut heir = PacketSocket::adopt_both(plain, successor).expect("the ring");
+    for wanted in [2, 3, 4] {
+        let received = receive(&mut heir, &mut buffer).expect("a frame that had arrived");
+        assert_eq!(received.bytes.last(), Some(&wanted));
+    }
+    assert_eq!(heir.receive(&mut buffer), Ok(None));
 }

@@ -11,6 +11,7 @@
 //!    before them is taken out. Copies of ends that nobody has any more do no harm, and go likewise
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
+//! 4. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,6 +53,8 @@ pub(super) struct Ends {
     messages: usize,
     /// As it was renewed last.
     renewed: usize,
+    /// The packet socket that has succeeded the will's is in it.
+    successor: bool,
 }
 
 impl Ends {
@@ -70,6 +73,7 @@ impl Ends {
             take,
             messages: 0,
             renewed: 0,
+            successor: false,
         })
     }
 
@@ -148,7 +152,17 @@ impl Engine {
     /// Whether copies are missing, or one too many is there.
     pub(in crate::driver) fn lacks_copies(&self) -> bool {
         let endpoints = &self.endpoints;
-        !endpoints.uncopied.is_empty() || endpoints.recalled || SET_OUT.load(Ordering::Relaxed)
+        !endpoints.uncopied.is_empty()
+            || endpoints.recalled
+            || self.lacks_successor()
+            || SET_OUT.load(Ordering::Relaxed)
+    }
+
+    fn lacks_successor(&self) -> bool {
+        let ends = self.will.ends.as_ref();
+        self.will.is_deposited()
+            && ends.is_some_and(|ends| !ends.successor)
+            && self.link.successor_fd().is_some()
     }
 
     /// Makes the copies that are missing, if a keeper is there to use them.
@@ -158,7 +172,7 @@ impl Engine {
         }
         let missing = core::mem::take(&mut self.endpoints.uncopied);
         let lines = core::mem::take(&mut self.lifelines.uncopied);
-        let recalled = core::mem::take(&mut self.endpoints.recalled);
+        let recalled = core::mem::take(&mut self.endpoints.recalled) || self.lacks_successor();
         let is_deposited = self.will.is_deposited();
         let Some(ends) = &self.will.ends else {
             return;
@@ -166,7 +180,7 @@ impl Engine {
         if recalled || is_deposited && ends.is_worth_renewing() {
             self.copy_all_ends();
         } else if is_deposited {
-            self.copy_these(missing, lines, Ends::give);
+            self.copy_these(missing, lines, false);
         }
     }
 
@@ -195,15 +209,11 @@ impl Engine {
                 endpoint.copied = None;
             }
         }
-        self.copy_these(ids, self.lifelines.numbers(), Ends::renew);
+        self.copy_these(ids, self.lifelines.numbers(), true);
     }
 
-    fn copy_these(
-        &mut self,
-        ids: Vec<EndpointId>,
-        lines: Vec<u32>,
-        put: fn(&mut Ends, &[Copied<'_>]) -> Result<(), Errno>,
-    ) {
+    /// `all`: in place of what is there.
+    fn copy_these(&mut self, ids: Vec<EndpointId>, lines: Vec<u32>, all: bool) {
         let Some(ends) = &mut self.will.ends else {
             return;
         };
@@ -228,7 +238,15 @@ impl Engine {
                 copies.push((Legacy::Lifeline(line).encode(), end));
             }
         }
-        if let Err(errno) = put(ends, &copies) {
+        let put = if all {
+            let successor = self.link.successor_fd();
+            ends.successor = successor.is_some();
+            copies.extend(successor.map(|fd| (Legacy::Successor.encode(), fd)));
+            ends.renew(&copies)
+        } else {
+            ends.give(&copies)
+        };
+        if let Err(errno) = put {
             log::debug(format_args!(
                 "some sockets that others have end with this process if it is killed: {}",
                 words::of(errno)

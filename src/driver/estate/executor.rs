@@ -14,11 +14,11 @@
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 
 use super::ends;
+use super::ports::Leases;
 use super::will::serve_alone;
-use super::words::{STARTED, Text};
+use super::words::{Legacy, STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
@@ -28,13 +28,10 @@ use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
-use crate::link::PacketSocket;
 use crate::memory::Region;
-use crate::stack::ports::Protocol;
-use crate::stack::sharing::Sharing;
 use crate::stack::tcp::Restored;
 use crate::sys::wait::{borrow, entry, poll_for};
-use crate::sys::{descriptor, local, option, pair, process, words};
+use crate::sys::{clock, descriptor, local, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
@@ -84,8 +81,8 @@ impl Estate {
 
     /// A process closes its descriptors in no order to rely on, the one that told of its end not last;
     /// only when all are closed is it known what others still have.
-    fn await_end(&self) {
-        if let Some(process) = &self.process {
+    fn await_end(process: Option<&OwnedFd>) {
+        if let Some(process) = process {
             let _ = poll_for(
                 &mut [entry(process.as_raw_fd(), libc::POLLIN)],
                 Some(ENDING),
@@ -119,19 +116,26 @@ struct Executor {
 impl Executor {
     fn begin(estate: Estate) -> Result<Self, String> {
         descriptor::set_apart();
-        estate.await_end();
-        let copies = LeaseCopy::take(&estate.vault);
-        let ends = ends::take_all(&estate.ends);
+        let mut left = ends::take_all(&estate.ends);
+        let successor = left.extract_if(.., |(what, _)| matches!(what, Legacy::Successor));
+        let successor = successor.last().map(|(_, socket)| socket);
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
         let own_address = loaded.settings.address != Address::Host;
+        let copies = LeaseCopy::take(&estate.vault);
         let (mut engine, found) = restore(
             estate.text.engine,
             loaded.settings,
             estate.memory,
-            estate.packets,
+            (estate.packets, successor),
         )?;
+        if !left.is_empty() {
+            Estate::await_end(estate.process.as_ref());
+        }
+        engine.time = clock::monotonic();
         engine.seat = Seat::Background;
-        let taken = engine.take_up_ends(&found, ends);
+        // What had come before the process died: many a peer may have closed.
+        engine.take_arrived();
+        let taken = engine.take_up_ends(&found, left);
         if own_address && taken.is_empty() {
             // Another process may have the address by now.
             engine.stack.share_all_ports();
@@ -139,15 +143,12 @@ impl Executor {
         engine.close_what_nobody_has();
         let mut leases = Leases::new(engine.take_up_leases(&found, copies));
         let orphans = leases.leave(&mut engine);
-        // That may take the kernel some ten milliseconds, for which nobody's port is to wait.
-        PacketSocket::take_back(engine.link.plain_fd(), engine.interface_index())
-            .map_err(|errno| explain("the packet socket", errno))?;
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));
         }
         engine.revive(&taken);
         Ok(Self {
-            patient_until: engine.time + PATIENCE.as_nanos() as u64,
+            patient_until: engine.time + nanoseconds(PATIENCE),
             engine: take_in(engine),
             leases,
             orphans,
@@ -155,7 +156,7 @@ impl Executor {
     }
 
     fn carry_on(&mut self, keeper: RawFd) {
-        let tell_by = self.engine.time + SOON.as_nanos() as u64;
+        let tell_by = self.engine.time + nanoseconds(SOON);
         let (mut told, mut kept) = (false, true);
         loop {
             let settled = self.give_ports_back();
@@ -199,12 +200,6 @@ impl Executor {
     }
 }
 
-/// The port may be another's besides: what belongs to no connection is not answered there.
-fn share(engine: &mut Engine, port: u16) {
-    let stack = &mut engine.stack;
-    stack.share_port(Protocol::Tcp, port, Sharing::unknown());
-}
-
 fn explain(what: &str, errno: Errno) -> String {
     format!("{what}: {}", words::of(errno))
 }
@@ -213,14 +208,18 @@ fn restore(
     id: u64,
     settings: Settings,
     memory: OwnedFd,
-    packets: OwnedFd,
+    (packets, successor): (OwnedFd, Option<OwnedFd>),
 ) -> Result<(Engine, Restored), String> {
-    let domain = option::integer(packets.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN);
-    if domain != Ok(libc::AF_PACKET) {
+    let is_packet_socket = |fd: &OwnedFd| {
+        option::integer(fd.as_fd(), libc::SOL_SOCKET, libc::SO_DOMAIN) == Ok(libc::AF_PACKET)
+    };
+    if !is_packet_socket(&packets) {
         return Err("there is no packet socket".into());
     }
     let mirror = Mirror::open(settings.interface.as_deref()).map_err(|error| error.to_string())?;
-    let link = interface::adopt_link(&settings, packets)?;
+    let index = mirror.facts().interface.index;
+    let successor = successor.filter(is_packet_socket);
+    let link = interface::adopt_link(&settings, index, packets, successor)?;
     let region = Region::open(memory).map_err(|errno| explain("the memory file", errno))?;
     let site = Site {
         settings,
@@ -230,63 +229,6 @@ fn restore(
     start::restore(id, site, region)
 }
 
-/// Copies of the dead process's leases.
-struct Leases {
-    /// Of ports that it has chosen.
-    chosen: Vec<LeaseCopy>,
-    /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
-    pooled: Vec<LeaseCopy>,
-}
-
-impl Leases {
-    fn new(copies: Vec<LeaseCopy>) -> Self {
-        let everywhere = copies.iter().filter(|copy| !copy.on_interface);
-        let everywhere: BTreeSet<u16> = everywhere.map(|copy| copy.port).collect();
-        // Pooled ports are held on the driven interface alone.
-        let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
-        let (chosen, pooled) = copies.into_iter().partition(chosen);
-        Self { chosen, pooled }
-    }
-
-    /// The ports that the program has chosen, and that were not given back.
-    fn ports(&self) -> BTreeSet<u16> {
-        self.chosen.iter().map(|copy| copy.port).collect()
-    }
-
-    /// What holds one of them.
-    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
-        let copies = self.chosen.iter();
-        copies.filter(|copy| copy.port == port).collect()
-    }
-
-    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
-    /// does not allow that for is held.
-    fn leave(&mut self, engine: &mut Engine) -> Orphans {
-        let interface = engine.interface_index();
-        let mut orphans = Orphans::default();
-        for port in self.ports() {
-            let copies = self.copies(port);
-            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
-            match orphans.cover(&engine.stack, interface, port, &sockets) {
-                Ok(()) => self.give_back(engine, port),
-                Err(errno) => {
-                    log::info(format_args!(
-                        "port {port} cannot be given back at once: {}",
-                        words::of(errno)
-                    ));
-                    if copies.iter().any(|copy| copy.reuse_port) {
-                        share(engine, port);
-                    }
-                }
-            }
-        }
-        orphans
-    }
-
-    /// Gives one back.
-    fn give_back(&mut self, engine: &mut Engine, port: u16) {
-        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
-        gone.for_each(LeaseCopy::give_back);
-        share(engine, port);
-    }
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
 }

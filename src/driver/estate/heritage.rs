@@ -27,6 +27,7 @@ impl Engine {
         for (legacy, end) in ends {
             match legacy {
                 Legacy::Lifeline(number) => drop(lines.insert(number, end)),
+                Legacy::Successor => {}
                 Legacy::End(legacy) => {
                     let EndpointId { index, generation } = legacy.endpoint;
                     by_place.insert((index, generation), (legacy, end));

@@ -33,6 +33,7 @@ mod ends;
 mod executor;
 mod heritage;
 mod leases;
+mod ports;
 mod reach;
 mod will;
 mod wills;

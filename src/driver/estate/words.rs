@@ -98,6 +98,8 @@ pub(super) enum Legacy {
     End(EndOf),
     /// The end of a fork's lifeline, with its number.
     Lifeline(u32),
+    /// The packet socket that has succeeded the one that came with the will.
+    Successor,
 }
 
 /// What there is to know of an end.
@@ -114,6 +116,7 @@ pub(super) struct EndOf {
 const LIFELINE: u32 = 0;
 const CONNECTION: u32 = 1;
 const LISTENER: u32 = 2;
+const SUCCESSOR: u32 = 3;
 
 impl Legacy {
     /// Bytes of what is said of each; numbers are in the machine's byte order.
@@ -137,6 +140,7 @@ impl Legacy {
     pub(super) fn encode(&self) -> Vec<u8> {
         let (words, cookie, text) = match self {
             Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
+            Self::Successor => ([SUCCESSOR, 0, 0, 0, 0, 0, 0], 0, &[][..]),
             Self::End(end) => {
                 let kind = match end.socket.kind {
                     Kind::Listener => LISTENER,
@@ -184,8 +188,10 @@ impl Legacy {
         let (is_guest, user, len) = (next() != 0, next(), next());
         let (text, rest) = rest.split_at_checked(len as usize)?;
         *bytes = rest;
-        if kind == LIFELINE {
-            return Some(Self::Lifeline(index));
+        match kind {
+            LIFELINE => return Some(Self::Lifeline(index)),
+            SUCCESSOR => return Some(Self::Successor),
+            _ => {}
         }
         let cookie = u64::from_ne_bytes(*cookie);
         Some(Self::End(EndOf {

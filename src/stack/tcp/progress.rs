@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 
 use super::Tcp;
 use super::table::{Holder, Tuple};
-use super::tcb::{State, Tcb};
+use super::tcb::State;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::pool::Pool;
 
@@ -97,12 +97,18 @@ impl Tcp {
         self.connections.len()
     }
 
-    /// The ends, ours first, of the connections on a port, TIME-WAIT apart.
-    pub fn ends_on(&self, port: u16) -> impl Iterator<Item = (SocketAddrV4, SocketAddrV4)> {
-        let ends = |tcb: &Tcb| (tcb.local.get(), tcb.remote.get());
-        let open = self.connections.iter();
-        let open = open.filter(|tcb| !matches!(tcb.state, State::Closed | State::TimeWait));
-        open.map(ends).filter(move |ends| ends.0.port() == port)
+    /// The ends, ours first, of the connections on a port, TIME-WAIT apart; and of each whether nothing
+    /// is missing but the acknowledgment of our FIN.
+    pub fn ends_on(&self, port: u16) -> impl Iterator<Item = ((SocketAddrV4, SocketAddrV4), bool)> {
+        let open = self.connections.iter().filter(move |tcb| {
+            let ended = matches!(tcb.state, State::Closed | State::TimeWait);
+            !ended && tcb.local.get().port() == port
+        });
+        open.map(|tcb| {
+            let both_closed = matches!(tcb.state, State::Closing | State::LastAck);
+            let ends = (tcb.local.get(), tcb.remote.get());
+            (ends, both_closed && tcb.snd.queue.is_empty())
+        })
     }
 
     /// Whether a connection has these ends, TIME-WAIT apart.
