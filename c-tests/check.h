@@ -92,7 +92,7 @@ int events_now(int fd);                /* every poll event, without waiting */
 int wait_for(int fd, int events);      /* until one of events, or 3 s: what poll reports */
 void nap(int milliseconds);
 long long milliseconds(void);
-/* "at once" (under 100 ms), "in time" or "late": whether `since` lies `expected` ms back */
+/* "at once" (nothing was expected), "in time", "early" or "late": whether `since` lies `expected` ms back */
 const char *elapsed(long long since, int expected);
 
 /* Data: byte i of every stream is pattern(i) */

@@ -1,19 +1,14 @@
 //! What holds ports on when their process dies: copies of their leases, where a keeper finds them.
 //!
-//! The vault is the queue of a socket pair, of which a keeper has the end to read from. It does not
+//! The vault is a queue of copies ([`Copies`]), of which a keeper has the end to read from. It does not
 //! read before the process is dead; until then what lies in the queue belongs to nobody but the
-//! process, which can take it out again at any moment without asking: it has that end, too.
-//!
-//! ```text
-//!   lease ── copy ──► give ═══ queue ═══► take ─┬─ here: taken out before the lease is closed
-//!                                               └─ in the keeper: read after our death
-//! ```
+//! process.
 //!
 //! 1. A port goes back to the kernel when its last copy is closed. So no lease is closed while there
 //!    is a copy in the vault: [`Deposit`] sees to it.
-//! 2. A queue gives what came first. So what is taken out is everything: all other leases are without
-//!    a copy then, until they are put in again. That costs a system call for each 253 of them, and is
-//!    done from time to time ([`Vault::is_stale`]), not at once.
+//! 2. For the sake of one lease all are taken out: all others are without a copy then, until they are
+//!    put in again. That costs a system call for each 253 of them, and is done from time to time
+//!    ([`Vault::is_stale`]), not at once.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -25,6 +20,7 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
 
 use super::lease::Lease;
+use crate::sys::copies::Copies;
 use crate::sys::option;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
 
@@ -34,9 +30,8 @@ const MOST: usize = 1 << 17;
 /// See the module.
 #[derive(Debug)]
 pub struct Vault {
-    give: OwnedFd,
-    take: OwnedFd,
-    /// How often it was emptied; what was put in before is not there.
+    copies: Copies,
+    /// How often it was emptied or renewed; what was put in before is not there.
     emptied: AtomicU64,
     stale: AtomicBool,
     forsaken: AtomicBool,
@@ -55,10 +50,8 @@ impl Vault {
     /// # Errors
     /// Those of socketpair(2).
     pub fn new() -> Result<Self, Errno> {
-        let (give, take) = pair::make_own()?;
         Ok(Self {
-            give,
-            take,
+            copies: Copies::new()?,
             emptied: AtomicU64::new(0),
             stale: AtomicBool::new(true),
             forsaken: AtomicBool::new(false),
@@ -67,7 +60,7 @@ impl Vault {
 
     /// The end that a keeper gets a duplicate of.
     pub fn end(&self) -> BorrowedFd<'_> {
-        self.take.as_fd()
+        self.copies.end()
     }
 
     /// Whether it was emptied since it was filled last.
@@ -75,20 +68,32 @@ impl Vault {
         self.stale.load(Ordering::Relaxed)
     }
 
-    /// Puts in those of `leases` that are not there.
+    /// Puts in those of `leases`, which are all, that are not there.
     ///
     /// # Errors
-    /// ETOOMANYREFS: the user has too many descriptors in flight. Others of sendmsg(2).
+    /// Those of [`Copies::put`].
     pub fn fill<'a>(
         self: &Arc<Self>,
         leases: impl Iterator<Item = &'a mut Lease>,
     ) -> Result<(), Errno> {
         self.stale.store(false, Ordering::Relaxed);
+        let mut leases: Vec<_> = leases.collect();
+        if !self.copies.is_worth_renewing() {
+            return self.put_missing(&mut leases);
+        }
+        self.copies.renew(|| {
+            self.emptied.fetch_add(1, Ordering::Relaxed);
+            self.put_missing(&mut leases)
+        })
+    }
+
+    fn put_missing(self: &Arc<Self>, leases: &mut [&mut Lease]) -> Result<(), Errno> {
         let emptied = self.emptied.load(Ordering::Relaxed);
-        let mut missing: Vec<_> = leases.filter(|lease| !lease.has_copy()).collect();
+        let missing = leases.iter_mut().filter(|lease| !lease.has_copy());
+        let mut missing: Vec<_> = missing.collect();
         for batch in missing.chunks_mut(MOST_DESCRIPTORS / Lease::MOST_SOCKETS) {
             let sockets: Vec<_> = batch.iter().flat_map(|lease| lease.sockets()).collect();
-            pair::give_descriptors(&self.give, &[0], &sockets)?;
+            self.copies.put(&[0], &sockets)?;
             for lease in batch {
                 lease.deposit = Some(Deposit {
                     at: Arc::clone(self),
@@ -106,8 +111,7 @@ impl Vault {
         }
         self.emptied.fetch_add(1, Ordering::Relaxed);
         self.stale.store(true, Ordering::Relaxed);
-        // What comes with a message that is received without room for it is closed.
-        while pair::take(&self.take, &mut [0]).is_ok_and(|count| count > 0) {}
+        self.copies.clear();
     }
 
     /// This process has no part in it any more: another one, a forked child's parent, has.

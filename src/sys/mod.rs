@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod cancel;
 pub mod clock;
+pub mod copies;
 pub mod descriptor;
 pub mod ethtool;
 pub mod file;

@@ -2,12 +2,14 @@
 
 hold.py recv|read|poll|epoll|accept|udp ADDRESS PORT
 hold.py many ADDRESS PORT COUNT
+hold.py gather ADDRESS PORT COUNT   connects so often, a moment between each, and ends
 hold.py serve ADDRESS PORT          accepts and holds
 """
 import os
 import select
 import socket
 import sys
+import time
 
 how, server = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
 
@@ -48,6 +50,11 @@ match how:
         held = [socket.create_connection(server) for _ in range(int(sys.argv[4]))]
         waiting()
         held[0].recv(1)
+    case "gather":
+        held = []
+        for _ in range(int(sys.argv[4])):
+            held.append(socket.create_connection(server))
+            time.sleep(0.01)
     case "serve":
         listener = socket.create_server(server, backlog=4096)
         held = []

@@ -211,6 +211,32 @@ fn time_wait_is_kept() {
     lab.kernel_was_silent();
 }
 
+#[test]
+fn ports_that_came_one_by_one_are_all_kept() {
+    const MANY: usize = 500;
+    let lab = Lab::new();
+    let hold = |arguments: &str| {
+        let script = root().join("tests/e2e/hold.py");
+        format!("/usr/bin/python3 {} {arguments}", script.display())
+    };
+    let server = lab.peer(&hold("serve 0.0.0.0 7000")).serving_tcp(7000);
+    lab.sidestack(&hold(&format!("gather {PEER} 7000 {MANY}")))
+        .succeeds();
+    drop(server);
+    // Its kernel has closed them all, which nobody but the stack is to answer.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let all = format!("count:{MANY}");
+    while preloading()
+        && !sockets(&lab)
+            .lines()
+            .any(|line| line.contains("TIME-WAIT") && line.contains(&all))
+    {
+        assert!(Instant::now() < deadline, "{}", sockets(&lab));
+        sleep(Duration::from_millis(10));
+    }
+    lab.kernel_was_silent();
+}
+
 /// Pieces that the program sends at a time.
 const PIECE: u64 = 30_000;
 /// Connections it has.

@@ -1,8 +1,8 @@
 //! Copies of the stack's ends of those pairs whose other ends other processes may have.
 //!
 //! When this process is killed, such a pair is still in use, and may have bytes in it. Whoever goes
-//! on with the stack needs its end. So copies lie in a queue like the leases' in the
-//! [`vault`](crate::control::vault), each with what else is to be known ([`Legacy`]).
+//! on with the stack needs its end. So copies lie in a queue ([`Copies`]), each with what else is to be
+//! known ([`Legacy`]).
 //!
 //! 1. A copy is put in at the end of the pass in which the descriptor came into other hands, with all
 //!    others of that pass. No other socket has one, and costs anything.
@@ -17,22 +17,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::sockopt;
 
 use super::words::Legacy;
 use crate::control::log;
 use crate::driver::endpoint::{Endpoint, EndpointId};
 use crate::driver::{Engine, HOOKS, Hooks};
 use crate::stack::ids::Kind;
+use crate::sys::copies::Copies;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
 use crate::sys::words;
 
 /// Bytes of a message, at most: what the kernel has room for in one page, with its own.
 const MESSAGE: usize = 3600;
-/// Messages in the queue from which on it is worth renewing.
-const MANY: usize = 128;
-/// What the queue shall have room for, in bytes, if the kernel allows it.
-const ROOM: usize = 4 << 20;
 
 /// Descriptors may have reached a program that was started beside this one, in a process that runs in this one's
 /// memory (vfork(2)) and can say no more.
@@ -46,90 +42,29 @@ pub fn note_set_out() {
 /// What is said with a copy, and of what it is one.
 type Copied<'a> = (Vec<u8>, BorrowedFd<'a>);
 
-/// The queue.
-pub(super) struct Ends {
-    give: OwnedFd,
-    take: OwnedFd,
-    messages: usize,
-    /// As it was renewed last.
-    renewed: usize,
-    /// The packet socket that has succeeded the will's is in it.
-    successor: bool,
+/// Puts them in, many with one message.
+fn put(queue: &Copies, copies: &[Copied<'_>]) -> Result<(), Errno> {
+    let mut rest = copies;
+    while !rest.is_empty() {
+        let mut message = Vec::new();
+        let mut count = 0;
+        while let Some((text, _)) = rest.get(count)
+            && count < MOST_DESCRIPTORS
+            && (count == 0 || message.len() + text.len() <= MESSAGE)
+        {
+            message.extend_from_slice(text);
+            count += 1;
+        }
+        let ends: Vec<_> = rest[..count].iter().map(|(_, end)| *end).collect();
+        queue.put(&message, &ends)?;
+        rest = &rest[count..];
+    }
+    Ok(())
 }
 
-impl Ends {
-    /// An empty queue.
-    ///
-    /// # Errors
-    /// Those of socketpair(2).
-    pub(super) fn new() -> Result<Self, Errno> {
-        let (give, take) = pair::make_own()?;
-        if sockopt::set_socket_send_buffer_size_force(&give, ROOM).is_err() {
-            // The most that is allowed to all.
-            let _ = sockopt::set_socket_send_buffer_size(&give, ROOM);
-        }
-        Ok(Self {
-            give,
-            take,
-            messages: 0,
-            renewed: 0,
-            successor: false,
-        })
-    }
-
-    /// The end that a keeper gets a duplicate of.
-    pub(super) fn end(&self) -> BorrowedFd<'_> {
-        self.take.as_fd()
-    }
-
-    fn give(&mut self, copies: &[Copied<'_>]) -> Result<(), Errno> {
-        let mut rest = copies;
-        while !rest.is_empty() {
-            let mut message = Vec::new();
-            let mut count = 0;
-            while let Some((text, _)) = rest.get(count)
-                && count < MOST_DESCRIPTORS
-                && (count == 0 || message.len() + text.len() <= MESSAGE)
-            {
-                message.extend_from_slice(text);
-                count += 1;
-            }
-            let ends: Vec<_> = rest[..count].iter().map(|(_, end)| *end).collect();
-            pair::give_descriptors(&self.give, &message, &ends)?;
-            self.messages += 1;
-            rest = &rest[count..];
-        }
-        Ok(())
-    }
-
-    fn drop_oldest(&mut self, count: usize) {
-        for _ in 0..count {
-            // What comes with a message that is received without room for it is closed.
-            let _ = pair::take(&self.take, &mut [0]);
-        }
-        self.messages -= count;
-    }
-
-    /// Puts `copies` in place of all that are there.
-    fn renew(&mut self, copies: &[Copied<'_>]) -> Result<(), Errno> {
-        let before = self.messages;
-        let given = match self.give(copies) {
-            Err(Errno::AGAIN) => {
-                self.drop_oldest(self.messages);
-                self.give(copies)
-            }
-            given => {
-                self.drop_oldest(before);
-                given
-            }
-        };
-        self.renewed = self.messages;
-        given
-    }
-
-    fn is_worth_renewing(&self) -> bool {
-        self.messages - self.renewed > MANY
-    }
+/// Puts `copies` in place of all that are there.
+fn renew(queue: &Copies, copies: &[Copied<'_>]) -> Result<(), Errno> {
+    queue.renew(|| put(queue, copies))
 }
 
 /// What lies in the queue of a process that is dead, the oldest first. Others may have put anything in.
@@ -159,10 +94,8 @@ impl Engine {
     }
 
     fn lacks_successor(&self) -> bool {
-        let ends = self.will.ends.as_ref();
-        self.will.is_deposited()
-            && ends.is_some_and(|ends| !ends.successor)
-            && self.link.successor_fd().is_some()
+        let lacks = self.will.is_deposited() && !self.will.has_successor;
+        lacks && self.link.successor_fd().is_some()
     }
 
     /// Makes the copies that are missing, if a keeper is there to use them.
@@ -214,7 +147,7 @@ impl Engine {
 
     /// `all`: in place of what is there.
     fn copy_these(&mut self, ids: Vec<EndpointId>, lines: Vec<u32>, all: bool) {
-        let Some(ends) = &mut self.will.ends else {
+        let Some(ends) = &self.will.ends else {
             return;
         };
         let hooks = HOOKS.lock().clone();
@@ -240,11 +173,11 @@ impl Engine {
         }
         let put = if all {
             let successor = self.link.successor_fd();
-            ends.successor = successor.is_some();
+            self.will.has_successor = successor.is_some();
             copies.extend(successor.map(|fd| (Legacy::Successor.encode(), fd)));
-            ends.renew(&copies)
+            renew(ends, &copies)
         } else {
-            ends.give(&copies)
+            put(ends, &copies)
         };
         if let Err(errno) = put {
             log::debug(format_args!(

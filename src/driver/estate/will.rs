@@ -10,13 +10,13 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::ends::Ends;
 use super::reach::{Kit, Missing, reach};
 use super::words::{REVOCATION, Text};
 use crate::control::log;
 use crate::control::vault::Vault;
 use crate::driver::engine::TOKEN_KEEPER;
 use crate::driver::{Engine, Guard, lock};
+use crate::sys::copies::Copies;
 use crate::sys::process::Confinement;
 use crate::sys::{pair, words};
 
@@ -34,7 +34,9 @@ pub(in crate::driver) struct Will {
     /// What a keeper is looked for with.
     kit: Option<Kit>,
     vault: Option<Arc<Vault>>,
-    pub(super) ends: Option<Ends>,
+    pub(super) ends: Option<Copies>,
+    /// The packet socket that has succeeded the one that was given lies there.
+    pub(super) has_successor: bool,
     /// Leases made when the vault was filled last.
     filled_at: u64,
     /// The patrol's timer was started for it, and the background thread has not come by since.
@@ -63,6 +65,7 @@ impl Will {
             kit: None,
             vault: None,
             ends: None,
+            has_successor: false,
             filled_at: 0,
             timed: false,
             again: AGAIN,
@@ -122,7 +125,7 @@ impl Engine {
         let made = Kit::new().and_then(|kit| {
             if self.will.vault.is_none() {
                 self.will.vault = Some(Arc::new(Vault::new()?));
-                self.will.ends = Some(Ends::new()?);
+                self.will.ends = Some(Copies::new()?);
             }
             Ok(kit)
         });
@@ -139,7 +142,9 @@ impl Engine {
             State::Needless if self.will.kit.is_some() && self.has_something_to_leave() => {
                 self.will.state = State::Wanted(self.time + DELAY.as_nanos() as u64);
             }
-            State::Deposited(..) if self.vault_lacks_something() => self.fill_vault(),
+            State::Deposited(..) if self.vault_lacks_something() => {
+                self.fill_vault();
+            }
             State::Wanted(at) if at <= self.time => {
                 if !self.is_confined() {
                     // A program that makes no calls while its keeper is killed must do without the care.
@@ -178,20 +183,23 @@ impl Engine {
         }
     }
 
-    fn fill_vault(&mut self) {
-        if let Some(vault) = &self.will.vault {
-            let filled = vault.fill(self.ports.leases(crate::control::ephemeral::Protocol::Tcp));
-            self.will.filled_at = self.ports.leases_made();
-            if let Err(errno) = filled {
-                log::debug(format_args!(
-                    "some ports will be lost if this process is killed: {}",
-                    words::of(errno)
-                ));
-            }
+    /// Whether all ports are in it now.
+    fn fill_vault(&mut self) -> bool {
+        let Some(vault) = &self.will.vault else {
+            return false;
+        };
+        let filled = vault.fill(self.ports.leases(crate::control::ephemeral::Protocol::Tcp));
+        self.will.filled_at = self.ports.leases_made();
+        if let Err(errno) = filled {
+            log::debug(format_args!(
+                "some ports will be lost if this process is killed: {}",
+                words::of(errno)
+            ));
         }
         if self.lacks_copies() {
             self.copy_ends();
         }
+        filled.is_ok()
     }
 
     fn deposit_will(&mut self, connection: OwnedFd) -> Result<(), Errno> {
@@ -247,13 +255,9 @@ impl Engine {
         }
     }
 
-    /// Whether a keeper goes on with the stack once this process has ended.
+    /// Whether a keeper goes on with the whole stack once this process has ended.
     pub(in crate::driver) fn is_provided_for(&mut self) -> bool {
-        let provided = self.will.is_deposited();
-        if provided {
-            self.fill_vault();
-        }
-        provided
+        self.will.is_deposited() && self.fill_vault()
     }
 
     /// This process is about to end. If nothing is left, the keeper need not look.
