@@ -33,8 +33,10 @@ pub(in crate::driver) struct Will {
     state: State,
     /// What a keeper is looked for with.
     kit: Option<Kit>,
-    vault: Option<Arc<Vault>>,
+    pub(super) vault: Option<Arc<Vault>>,
     pub(super) ends: Option<Ends>,
+    /// Other processes have held sockets of this one's.
+    pub(super) held_elsewhere: bool,
     /// Leases made when the vault was filled last.
     filled_at: u64,
     /// The patrol's timer was started for it, and the background thread has not come by since.
@@ -63,6 +65,7 @@ impl Will {
             kit: None,
             vault: None,
             ends: None,
+            held_elsewhere: false,
             filled_at: 0,
             timed: false,
             again: AGAIN,
@@ -99,7 +102,8 @@ impl Engine {
     /// What turns round in the process ends with it.
     fn has_something_to_leave(&self) -> bool {
         let mirror = self.mirror.as_ref();
-        self.ports.has_tcp() && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
+        let something = self.ports.has_tcp() || self.will.held_elsewhere;
+        something && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
     }
 
     fn vault_lacks_something(&self) -> bool {
@@ -112,7 +116,8 @@ impl Engine {
     /// Makes the descriptors that will be needed, in a thread of the program's.
     pub(in crate::driver) fn prepare_will(&mut self) {
         let wanted = match self.will.state {
-            State::Needless => self.has_something_to_leave(),
+            // A copy may turn out to be worth one when no thread of the program is there.
+            State::Needless => self.has_something_to_leave() || self.lacks_copies(),
             State::Wanted(_) => true,
             State::Deposited(..) | State::Hopeless => false,
         };
@@ -179,8 +184,9 @@ impl Engine {
     }
 
     fn fill_vault(&mut self) {
+        let elsewhere = self.datagrams_held_elsewhere();
         if let Some(vault) = &self.will.vault {
-            let filled = vault.fill(self.ports.leases(crate::control::ephemeral::Protocol::Tcp));
+            let filled = vault.fill(self.ports.leases_to_leave(&elsewhere));
             self.will.filled_at = self.ports.leases_made();
             if let Err(errno) = filled {
                 log::debug(format_args!(
