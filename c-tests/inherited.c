@@ -222,7 +222,8 @@ static int second(const char *who)
 	return 0;
 }
 
-static void executed(const char *self)
+/* The child, made by fork(2) or vfork(2), puts the socket where the program looks, and may leave it nothing else. */
+static void executed(const char *self, pid_t (*make)(void), const char *how)
 {
 	int h, fd = connected(&h), status;
 	pid_t pid;
@@ -230,10 +231,11 @@ static void executed(const char *self)
 	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	peer("send %d 3", h);
 	fflush(stdout);
-	pid = fork();
+	pid = make();
 	if (pid == 0) {
 		dup2(fd, RECEIVED);
-		execv(self, (char *const[]){ (char *)self, "second", "executed", NULL });
+		close(fd);
+		execv(self, (char *const[]){ (char *)self, "second", (char *)how, NULL });
 		_exit(127);
 	}
 	waitpid(pid, &status, 0);
@@ -287,6 +289,7 @@ int main(int count, char **arguments)
 	alone(asks_after_reset);
 	listeners();
 	datagrams();
-	executed(arguments[0]);
+	executed(arguments[0], fork, "executed");
+	executed(arguments[0], vfork, "executed by vfork");
 	passed();
 }

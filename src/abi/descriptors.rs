@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, read, result, set_errno, write};
 use super::next;
-use crate::socket::{Kind, lifecycle, queues, table, urgent};
+use crate::socket::{Kind, away, lifecycle, queues, table, urgent};
 use crate::sys::{descriptor, process};
 
 /// close(2).
@@ -91,13 +91,14 @@ fn duplicated(old: c_int, new: c_int) -> c_int {
         unsafe { next::CLOSE.get()(new) };
         return fails_with(Errno::MFILE);
     }
-    if new >= 0
-        && new != old
-        && (table::get(old).is_some() || table::is_ours(new))
-        && !process::is_vfork_child()
-    {
+    let concerns_us = || table::get(old).is_some() || table::is_ours(new);
+    if new >= 0 && new != old && concerns_us() {
         answer(|| {
-            lifecycle::duplicated(old, new);
+            match process::is_vfork_child() {
+                // It is for the program that the child executes, and may be all that this will have of the socket.
+                true => away::set_out_by(old),
+                false => lifecycle::duplicated(old, new),
+            }
             Ok(0)
         });
     }

@@ -131,11 +131,13 @@ impl EphemeralPorts {
         table.blocks.keys().copied()
     }
 
-    /// The leases of a protocol. Unused ones that are too many are given back before.
-    pub fn leases(&mut self, protocol: Protocol) -> impl Iterator<Item = &mut Lease> {
-        let table = self.table(protocol);
-        table.trim();
-        table.ports.values_mut().map(|leased| &mut leased.lease)
+    /// All leases. Unused ones that are too many are given back before.
+    pub fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
+        let tables = [&mut self.tcp, &mut self.udp].into_iter();
+        tables.flat_map(|table| {
+            table.trim();
+            table.ports.values_mut().map(|leased| &mut leased.lease)
+        })
     }
 
     /// Leases made so far.

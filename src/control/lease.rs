@@ -146,11 +146,11 @@ impl Lease {
         })
     }
 
-    /// A TCP port's lease whose process is dead: `fd` is a copy, and as silent as it was.
+    /// The lease of a process that is dead: `fd` is a copy, and as silent as it was.
     ///
     /// # Errors
     /// Those of getsockname(2).
-    pub(super) fn of_copy(fd: OwnedFd, shared: bool) -> Result<Self, Errno> {
+    pub(super) fn of_copy(fd: OwnedFd, protocol: Protocol, shared: bool) -> Result<Self, Errno> {
         let name = SocketAddr::try_from(net::getsockname(&fd)?)?;
         let ip = match name.ip() {
             IpAddr::V4(ip) => ip,
@@ -161,7 +161,7 @@ impl Lease {
             deposit: None,
             fd,
             local: SocketAddrV4::new(ip, name.port()),
-            protocol: Protocol::Tcp,
+            protocol,
             inet6: name.is_ipv6(),
             device: None,
             owner: None,
@@ -253,6 +253,11 @@ impl Lease {
             _ => None,
         };
         [Some(self.fd.as_fd()), sink].into_iter().flatten()
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The address and port that are held.

@@ -19,6 +19,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
 
+use super::ephemeral::Protocol;
 use super::lease::Lease;
 use crate::sys::copies::Copies;
 use crate::sys::option;
@@ -66,6 +67,11 @@ impl Vault {
     /// Whether it was emptied since it was filled last.
     pub fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Something is missing: it needs to be filled.
+    pub fn note_lack(&self) {
+        self.stale.store(true, Ordering::Relaxed);
     }
 
     /// Puts in those of `leases`, which are all, that are not there.
@@ -138,6 +144,8 @@ impl Drop for Deposit {
 /// A copy of a socket of a lease: holds the port like it.
 #[derive(Debug)]
 pub struct LeaseCopy {
+    /// TCP or UDP.
+    pub protocol: Protocol,
     /// The port.
     pub port: u16,
     /// It holds the port on one interface only.
@@ -161,10 +169,12 @@ impl LeaseCopy {
 
     fn of(socket: OwnedFd) -> Option<Self> {
         let ask = |name| option::integer(socket.as_fd(), libc::SOL_SOCKET, name).ok();
-        if ask(libc::SO_PROTOCOL)? != libc::IPPROTO_TCP {
-            return None;
-        }
         Some(Self {
+            protocol: match ask(libc::SO_PROTOCOL)? {
+                libc::IPPROTO_TCP => Protocol::Tcp,
+                libc::IPPROTO_UDP => Protocol::Udp,
+                _ => return None,
+            },
             port: SocketAddr::try_from(getsockname(&socket).ok()?)
                 .ok()?
                 .port(),
@@ -190,7 +200,7 @@ impl LeaseCopy {
     /// # Errors
     /// Those of getsockname(2).
     pub fn into_lease(self) -> Result<Lease, Errno> {
-        Lease::of_copy(self.socket, self.reuse_port)
+        Lease::of_copy(self.socket, self.protocol, self.reuse_port)
     }
 
     /// Turns clients away that came from loopback.

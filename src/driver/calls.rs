@@ -123,11 +123,8 @@ impl Engine {
             // A bound of the program's choice counts what waits in the pair, too.
             let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 4);
         }
-        let (role, copied) = (endpoint.role, endpoint.copied.is_some());
-        if copied {
-            // What is said of it with the copy has changed.
-            self.endpoints.uncopied.push(id);
-        }
+        let role = endpoint.role;
+        self.say_anew(id);
         match role {
             Role::Datagram(socket) => self.stack.udp_set_options(socket, udp),
             Role::Connecting(socket) | Role::Connection(socket) | Role::Listener(socket) => {
@@ -135,6 +132,23 @@ impl Engine {
                 self.finish_pass();
             }
             Role::Undecided | Role::Ended => {}
+        }
+    }
+
+    /// bind(2) has given a socket an address.
+    pub fn note_bound(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.bound = true;
+            if endpoint.is_shared() {
+                self.share_as(id, |_| {});
+            }
+        }
+    }
+
+    /// What is said of a socket with the copy of its end has changed.
+    pub fn say_anew(&mut self, id: EndpointId) {
+        if self.endpoints.get(id).is_some_and(|held| held.copied) {
+            self.endpoints.uncopied.push(id);
         }
     }
 
@@ -203,11 +217,12 @@ impl Engine {
     fn share_as(&mut self, id: EndpointId, mark: impl Fn(&mut Endpoint)) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             mark(endpoint);
-            let listens = matches!(endpoint.role, Role::Listener(_));
-            if endpoint.copied.is_none() {
+            // Others may accept, or close it, where this process does not see it.
+            let watched = endpoint.bound || matches!(endpoint.role, Role::Listener(_));
+            if !endpoint.copied {
                 self.endpoints.uncopied.push(id);
             }
-            if listens {
+            if watched {
                 self.watch_end(id);
             }
         }

@@ -112,8 +112,10 @@ pub struct Endpoint {
     pub offered: Option<EndpointId>,
     /// It may have reached a program that was started beside this one.
     pub(super) set_out: bool,
-    /// For which socket a copy of the end was made, for who goes on when this process is killed.
-    pub(super) copied: Option<SocketId>,
+    /// bind(2) has given its socket an address.
+    pub bound: bool,
+    /// A copy of the end was made, for who goes on when this process is killed.
+    pub(super) copied: bool,
     /// Whose it is, if a keeper has made it for somebody.
     pub(super) guest: Option<super::guests::Guest>,
     /// What the upper layer knows of the socket. A connection that another process has accepted has
@@ -211,7 +213,8 @@ impl Endpoint {
             in_flight: 0,
             offered: None,
             set_out: false,
-            copied: None,
+            bound: false,
+            copied: false,
             guest: None,
             record: None,
         }
@@ -225,6 +228,11 @@ impl Endpoint {
     /// Whether another process may have the descriptor.
     pub(super) fn is_held_elsewhere(&self) -> bool {
         self.is_shared() || self.set_out || self.program < 0
+    }
+
+    /// Whether its socket has an address: others than this process may count on it.
+    pub(super) fn has_address(&self) -> bool {
+        self.role != Role::Undecided || self.bound
     }
 
     /// The stack's socket behind it.

@@ -11,7 +11,7 @@
 //! 2. It has none of the program's descriptors, and blocks all signals.
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
-use super::endpoint::Role;
+use super::endpoint::Endpoint;
 use super::estate::serve_alone;
 use super::lifeline;
 use super::seat::Seat;
@@ -69,7 +69,7 @@ impl super::Engine {
     pub(super) fn has_sockets(&self) -> bool {
         self.endpoints.ids().any(|id| {
             let endpoint = self.endpoints.get(id);
-            endpoint.is_some_and(|endpoint| endpoint.role != Role::Undecided)
+            endpoint.is_some_and(Endpoint::has_address)
         })
     }
 

@@ -89,9 +89,11 @@ pub use seat::{Interruption, Wait, wait};
 pub use start::{Service, engine_id, refusal, service, system_limits};
 pub use urgent::Mark;
 
+use core::net::SocketAddrV4;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
+use crate::control::ephemeral::Protocol;
 use crate::sys::clock;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
@@ -108,7 +110,7 @@ pub struct Hooks {
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
     pub disowned: fn(u64),
     /// What is to be known of a socket should this process be killed; `None`: not at the moment.
-    pub described: fn(&Record) -> Option<Vec<u8>>,
+    pub described: fn(&Record) -> Option<Account>,
     /// Whether its descriptors were given the name by which other programs know them.
     pub is_set_out: fn(&Record) -> bool,
     /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
@@ -116,6 +118,16 @@ pub struct Hooks {
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
     /// state is locked.
     pub closed: fn(&mut Engine, &Record),
+}
+
+/// What an upper layer says of a socket to who goes on with it when this process is killed.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// What the upper layer there is told.
+    pub text: Vec<u8>,
+    /// What the socket was bound to: all addresses, unless the program has chosen one, and port 0, as long as it has
+    /// none.
+    pub bound: Option<(Protocol, SocketAddrV4)>,
 }
 
 /// Has the hooks called from now on.

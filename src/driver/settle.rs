@@ -382,7 +382,11 @@ impl Engine {
         // What other processes have accepted is not known here at once.
         let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
         match endpoint.socket() {
-            Some(socket) if socket.kind == Kind::Datagram => self.stack.udp_close(socket),
+            Some(socket) if socket.kind == Kind::Datagram => {
+                // What other processes have written is sent before.
+                self.take_datagrams(id, socket);
+                self.stack.udp_close(socket);
+            }
             Some(socket) => self.stack.tcp_close(now, socket),
             None => {}
         }

@@ -218,9 +218,7 @@ pub(super) fn restore(id: u64, site: Site, region: Region) -> Result<(Engine, Re
         restored = found;
         stack
     })?;
-    // The socket may have been succeeded by one with a ring, and admit nothing since.
     engine.ports.admit_restored(restored.ports());
-    engine.refilter();
     Ok((engine, restored))
 }
 

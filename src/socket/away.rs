@@ -174,11 +174,15 @@ pub fn set_out(fd: RawFd, socket: &Socket) {
     // What has no address yet becomes the socket of whoever uses it first.
     let fresh = state.stage == Stage::Idle && state.local.is_none();
     match own.or(state.away) {
-        Some(name) if !fresh => {
-            state.options.limit_waits(fd);
-            name.give(fd);
-        }
+        Some(name) if !fresh && name.give(fd) => state.options.limit_waits(fd),
         _ => socket.named.store(false, Ordering::Relaxed),
+    }
+}
+
+/// The same of the socket that this process has under a number.
+pub fn set_out_by(fd: RawFd) {
+    if let Some(socket) = table::get(fd) {
+        set_out(fd, &socket);
     }
 }
 

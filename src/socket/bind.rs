@@ -119,11 +119,13 @@ pub(super) fn bind_in(
     if local.port() == 0 && state.options.bind_no_port {
         state.local = Some(local);
         state.bound = Some(local);
+        engine.note_bound(id);
         return Ok(());
     }
     let lease = take_port(engine, socket, state, local)?;
     state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
     state.bound = Some(local);
+    engine.note_bound(id);
     if socket.kind == Kind::Datagram {
         super::datagram::open(engine, state, id, lease)?;
     } else {

@@ -1,19 +1,23 @@
 //! What a process says of its sockets to who goes on with them when it is killed.
 //!
-//! Flags, the address that the program chose, then all that was set by setsockopt(2): level, name,
-//! length, value. Numbers are in the machine's byte order.
+//! Flags, three addresses: what the program chose, what came of it, the peer's; then all that was set by
+//! setsockopt(2): level, name, length, value. Numbers are in the machine's byte order.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::{Family, Kind, Socket, Stage, State, options};
-use crate::driver::{EndpointId, Engine, Record, Role};
+use super::bind::{protocol, take_port};
+use super::{Family, Kind, Socket, Stage, State, datagram, options};
+use crate::driver::{Account, EndpointId, Engine, Record, Role};
 
+/// The flag of an AF_INET6 socket, and of each address that there is.
 const INET6: u8 = 1;
-const BOUND: u8 = 2;
-/// Flags, address and port.
-const HEAD: usize = 7;
+const ADDRESS: [u8; 3] = [2, 4, 8];
+/// Bytes of an address and its port.
+const LEN: usize = 6;
+/// Flags and addresses.
+const HEAD: usize = 1 + ADDRESS.len() * LEN;
 
 /// Whether its descriptors may be in another program.
 pub(super) fn is_set_out(record: &Record) -> bool {
@@ -23,28 +27,45 @@ pub(super) fn is_set_out(record: &Record) -> bool {
 
 /// What is to be known of a socket, or of those that its listener hands on. `None`: somebody is about
 /// to change it.
-pub(super) fn describe(record: &Record) -> Option<Vec<u8>> {
+pub(super) fn describe(record: &Record) -> Option<Account> {
     let Some(socket) = record.downcast_ref::<Socket>() else {
-        return Some(Vec::new());
+        return Some(Account::default());
     };
     let state = socket.state.try_lock()?;
     let mut flags = 0;
     if socket.family == Family::Inet6 {
         flags |= INET6;
     }
-    if state.bound.is_some() {
-        flags |= BOUND;
+    let mut text = vec![0];
+    for (flag, name) in ADDRESS
+        .into_iter()
+        .zip([state.bound, state.local, state.remote])
+    {
+        if name.is_some() {
+            flags |= flag;
+        }
+        text.extend(name.map_or([0; 4], |name| name.ip().octets()));
+        text.extend(name.map_or(0, |name| name.port()).to_ne_bytes());
     }
-    let mut text = vec![flags];
-    text.extend(state.bound.map_or([0; 4], |bound| bound.ip().octets()));
-    text.extend(state.bound.map_or(0, |bound| bound.port()).to_ne_bytes());
+    text[0] = flags;
     for (level, name, value) in state.options.said() {
         text.extend(level.to_ne_bytes());
         text.extend(name.to_ne_bytes());
         text.extend((value.len() as u32).to_ne_bytes());
         text.extend(value);
     }
-    Some(text)
+    Some(Account {
+        text,
+        bound: Some((protocol(socket.kind), bound_to(&state))),
+    })
+}
+
+/// What it holds its port on.
+fn bound_to(state: &State) -> SocketAddrV4 {
+    let ip = state
+        .bound
+        .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
+    SocketAddrV4::new(ip, state.local.map_or(0, |local| local.port()))
 }
 
 /// Makes the record of an endpoint, of what was said of it and what the stack knows.
@@ -52,20 +73,61 @@ pub(super) fn revive(engine: &mut Engine, id: EndpointId, text: &[u8]) {
     let (head, said) = text
         .split_first_chunk::<HEAD>()
         .unwrap_or((&[0; HEAD], &[]));
-    let [flags, a, b, c, d, high, low] = *head;
-    let family = match flags & INET6 {
+    let Some(endpoint) = engine.endpoints.get_mut(id) else {
+        return;
+    };
+    let family = match head[0] & INET6 {
         0 => Family::Inet,
         _ => Family::Inet6,
     };
-    let socket = Socket::new(family, Kind::Stream, true, Some(id));
+    let kind = match endpoint.datagram {
+        true => Kind::Datagram,
+        false => Kind::Stream,
+    };
+    let socket = Socket::new(family, kind, true, Some(id));
+    endpoint.record = Some(socket.clone());
     let mut state = socket.state();
-    let port = u16::from_ne_bytes([high, low]);
-    state.bound = (flags & BOUND != 0).then(|| SocketAddrV4::new([a, b, c, d].into(), port));
+    let [bound, local, remote] = names(head);
+    state.bound = bound;
     take_stage(engine, id, &mut state);
-    if let Some(endpoint) = engine.endpoints.get_mut(id) {
-        endpoint.record = Some(socket.clone());
-    }
     say(engine, &socket, &mut state, said);
+    if state.stage == Stage::Idle {
+        state.local = local;
+        state.remote = remote;
+        reopen(engine, id, &socket, &mut state);
+    }
+}
+
+/// The addresses that a text begins with.
+fn names(head: &[u8; HEAD]) -> [Option<SocketAddrV4>; 3] {
+    let mut names = [None; 3];
+    let fields = head[1..].chunks_exact(LEN);
+    for ((name, flag), field) in names.iter_mut().zip(ADDRESS).zip(fields) {
+        if let &[a, b, c, d, high, low] = field
+            && head[0] & flag != 0
+        {
+            let port = u16::from_ne_bytes([high, low]);
+            *name = Some(SocketAddrV4::new([a, b, c, d].into(), port));
+        }
+    }
+    names
+}
+
+/// Has the port again of a socket of which nothing lay in the memory file. What cannot be had is another's by now.
+fn reopen(engine: &mut Engine, id: EndpointId, socket: &Socket, state: &mut State) {
+    let bound = bound_to(state);
+    if bound.port() == 0 {
+        return;
+    }
+    let Ok(lease) = take_port(engine, socket, state, bound) else {
+        return;
+    };
+    match socket.kind {
+        Kind::Stream => state.lease = Some(lease),
+        Kind::Datagram => {
+            let _ = datagram::reopen(engine, state, id, lease);
+        }
+    }
 }
 
 fn take_stage(engine: &Engine, id: EndpointId, state: &mut State) {

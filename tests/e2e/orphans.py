@@ -6,6 +6,12 @@ orphans.py talk ADDRESS PORT GO     has something echoed again and again until G
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
+orphans.py datagrams PORT HOW       has another process send datagrams back, which has the socket by fork, exec or passed
+orphans.py joined ADDRESS PORT GO   has a child talk by a UDP socket that it has connected
+orphans.py bounce PORT              sends datagrams back
+orphans.py ask ADDRESS PORT GO      talks by datagrams
+orphans.py bound PORT GO            binds sockets, with which a child listens once GO is there
+orphans.py dials PORT GO ADDRESS    binds a socket, with which a child connects once GO is there, and talks
 """
 import os
 import selectors
@@ -44,6 +50,58 @@ def echo(listener):
             if not data:
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
+
+
+def bounce(server):
+    """Sends datagrams back; who asks is told what the socket is."""
+    while True:
+        data, sender = server.recvfrom(65536)
+        if data == b"what":
+            buffer = server.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            data = f"{server.getsockname()} {buffer}".encode()
+        server.sendto(data, sender)
+
+
+def datagrams(how, port):
+    here, there = socket.socketpair()
+    if how == "passed" and os.fork() == 0:
+        here.close()
+        _, (number,), _, _ = socket.recv_fds(there, 1, 1)
+        bounce(socket.socket(fileno=number))
+    server = socket.socket(type=socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+    server.bind(("0.0.0.0", port))
+    match how:
+        case "passed":
+            socket.send_fds(here, [b"1"], [server.fileno()])
+        case "exec":
+            subprocess.Popen([sys.executable, __file__, "bounce", "0"], stdin=server)
+        case "fork":
+            if os.fork() == 0:
+                bounce(server)
+    server.close()
+
+
+def talk_by_datagrams(client, go):
+    """Each datagram is to come back."""
+    client.settimeout(10)
+    times = 0
+    while not os.path.exists(go):
+        word = f"again {times}".encode()
+        client.send(word)
+        assert client.recv(100) == word
+        times += 1
+        if times == 1:
+            say("echoed")
+        time.sleep(0.005)
+    client.send(b"what")
+    say(client.recv(100).decode())
+    say("lived")
+
+
+def await_file(go):
+    while not os.path.exists(go):
+        time.sleep(0.005)
 
 
 match how:
@@ -104,4 +162,44 @@ match how:
         connection, _ = listener.accept()
         if child := os.fork():
             say(f"child {child}")
+        time.sleep(60)
+    case "datagrams":
+        datagrams(words[1], int(words[0]))
+        say("bound")
+        time.sleep(60)
+    case "joined":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        client.connect((words[0], int(words[1])))
+        if os.fork() == 0:
+            talk_by_datagrams(client, words[2])
+            os._exit(0)
+        client.close()
+        time.sleep(60)
+    case "bounce":
+        if words[0] == "0":
+            bounce(socket.socket(fileno=0))
+        server = socket.socket(type=socket.SOCK_DGRAM)
+        server.bind(("0.0.0.0", int(words[0])))
+        say("bound")
+        bounce(server)
+    case "ask":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        client.connect((words[0], int(words[1])))
+        talk_by_datagrams(client, words[2])
+    case "bound" | "dials":
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("0.0.0.0", int(words[0])))
+        if os.fork() == 0:
+            await_file(words[1])
+            if how == "bound":
+                held.listen()
+                say("listening")
+                echo(held)
+            held.connect((words[2], int(words[0])))
+            held.sendall(b"from a port that was bound")
+            say(held.recv(100).decode())
+            os._exit(0)
+        held.close()
+        say("bound")
         time.sleep(60)

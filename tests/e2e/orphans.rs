@@ -24,13 +24,13 @@ fn is_kept(lab: &Lab, pid: u32) {
     }
 }
 
-/// The processes that have a stack.
+/// The processes that have a stack: each listens under its number.
 fn engines(lab: &Lab) -> Vec<u32> {
-    let said = lab.plain(&format!("{} ss", command().display())).run();
-    let said = said.stdout();
-    let pids = said.lines().filter_map(|line| line.split_once("(pid "));
-    pids.filter_map(|(_, pid)| pid.trim_end_matches(')').parse().ok())
-        .collect()
+    let names = lab.plain("cat /proc/net/unix").run().stdout();
+    let names = names
+        .lines()
+        .filter_map(|line| line.split_once("@sidestack/"));
+    names.filter_map(|(_, pid)| pid.parse().ok()).collect()
 }
 
 /// What a loading client has counted; fails if a connection has stood still, or was given something else.
@@ -214,6 +214,103 @@ fn nginx_serves_on_without_its_master() {
     lab.kernel_was_silent();
 }
 
+/// Kills who has the stack, once somebody could go on with it: the program itself, then who has gone on.
+fn kill_engines(lab: &Lab, program: &mut Running<'_>) {
+    is_kept(lab, program.pid());
+    program.kill("KILL");
+    if preloading() {
+        let engine = heir_of(lab, program.pid());
+        is_kept(lab, engine);
+        lab.plain(&format!("kill -9 {engine}")).succeeds();
+        heir_of(lab, engine);
+    }
+}
+
+/// Who has the stack after `dead`.
+fn heir_of(lab: &Lab, dead: u32) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match engines(lab)[..] {
+            [engine] if engine != dead => return engine,
+            _ => assert!(Instant::now() < deadline, "nobody has gone on"),
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until a program that may have been killed, or its child, has printed `text`.
+fn said(program: &Running<'_>, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !program.printed().contains(text) {
+        assert!(Instant::now() < deadline, "{:?}", program.printed());
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn datagrams_go_on_when_the_process_that_made_the_socket_is_killed() {
+    for how in ["fork", "passed", "exec"] {
+        let lab = Lab::new();
+        let go = lab.path("go").display().to_string();
+        let serve = script(&format!("orphans.py datagrams 7000 {how}"));
+        let mut server = lab.sidestack(&serve).start();
+        server.prints("bound");
+        let ask = script(&format!("orphans.py ask {TEST} 7000 {go}"));
+        let mut client = lab.peer(&ask).within(60).start();
+        client.prints("echoed");
+        kill_engines(&lab, &mut server);
+        lab.file("go", "go");
+        let said = client.finish().success().stdout();
+        assert_eq!(said, "echoed\n('0.0.0.0', 7000) 200000\nlived", "{how}");
+        lab.kernel_was_silent();
+    }
+}
+
+/// Starts a program, kills it once it has printed `ready`, and tells its child to go on.
+fn killed<'lab>(lab: &'lab Lab, arguments: &str, ready: &str) -> Running<'lab> {
+    let mut program = lab.sidestack(&script(arguments)).start();
+    program.prints(ready);
+    kill_engines(lab, &mut program);
+    lab.file("go", "go");
+    program
+}
+
+#[test]
+fn a_connected_datagram_socket_goes_on_when_its_maker_is_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let mut server = lab.peer(&script("orphans.py bounce 7000")).start();
+    server.prints("bound");
+    let joined = format!("orphans.py joined {PEER} 7000 {go}");
+    let client = killed(&lab, &joined, "echoed");
+    said(&client, "lived");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_port_that_was_only_bound_is_held_on_when_its_binder_is_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let binder = killed(&lab, &format!("orphans.py bound 7000 {go}"), "bound");
+    said(&binder, "listening");
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let talked = lab.peer(&talk).succeeds().stdout();
+    assert!(talked.ends_with("lived"), "{talked}");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_port_that_was_only_bound_is_dialed_from_when_its_binder_is_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let server = lab.peer(&script("echo.py serve 0.0.0.0 7001"));
+    let _server = server.serving_tcp(7001);
+    let dials = format!("orphans.py dials 7001 {go} {PEER}");
+    let binder = killed(&lab, &dials, "bound");
+    said(&binder, "from a port that was bound");
+    lab.kernel_was_silent();
+}
+
 /// The keeper, which is none of the `dead`.
 fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -287,18 +384,21 @@ fn admitted<'lab>(lab: &'lab Lab, command: &str) -> Program<'lab> {
     ))
 }
 
+fn administrators_keeper() -> String {
+    format!(
+        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED}",
+        command().display(),
+        library().display(),
+    )
+}
+
 #[test]
 fn users_go_on_when_the_administrators_keeper_is_killed() {
     if !preloading() {
         return;
     }
     let lab = Lab::new();
-    let keeper = format!(
-        "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED}",
-        command().display(),
-        library().display(),
-    );
-    let mut keeper = lab.plain(&keeper).start();
+    let mut keeper = lab.plain(&administrators_keeper()).start();
     keeper.prints("is ready");
     let _server = admitted(&lab, &script("echo.py serve 0.0.0.0 7000")).serving_tcp(7000);
     is_kept(&lab, keeper.pid());
@@ -307,5 +407,25 @@ fn users_go_on_when_the_administrators_keeper_is_killed() {
     sleep(Duration::from_millis(300));
     drop(keeper.stop());
     lived(client, 1);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn datagrams_of_users_go_on_when_the_administrators_keeper_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let mut keeper = lab.plain(&administrators_keeper()).start();
+    keeper.prints("is ready");
+    let mut server = admitted(&lab, &script("orphans.py bounce 7000")).start();
+    server.prints("bound");
+    let ask = script(&format!("orphans.py ask {TEST} 7000 {go}"));
+    let mut client = lab.peer(&ask).within(60).start();
+    client.prints("echoed");
+    kill_engines(&lab, &mut keeper);
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
     lab.kernel_was_silent();
 }

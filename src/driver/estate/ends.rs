@@ -14,14 +14,15 @@
 //! 4. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use super::words::Legacy;
+use super::words::{EndOf, Left, Legacy};
 use crate::control::log;
-use crate::driver::endpoint::{Endpoint, EndpointId};
-use crate::driver::{Engine, HOOKS, Hooks};
+use crate::driver::endpoint::{Endpoint, EndpointId, Role};
+use crate::driver::{Account, Engine, HOOKS, Hooks};
 use crate::stack::ids::Kind;
 use crate::sys::copies::Copies;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
@@ -107,6 +108,8 @@ impl Engine {
         let lines = core::mem::take(&mut self.lifelines.uncopied);
         let recalled = core::mem::take(&mut self.endpoints.recalled) || self.lacks_successor();
         let is_deposited = self.will.is_deposited();
+        let held = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_worth_a_copy);
+        self.will.held_elsewhere |= missing.iter().any(held);
         let Some(ends) = &self.will.ends else {
             return;
         };
@@ -132,6 +135,16 @@ impl Engine {
         }
     }
 
+    /// The ports of UDP sockets that others may have use of.
+    pub(super) fn datagrams_held_elsewhere(&self) -> BTreeSet<u16> {
+        let endpoints = self.endpoints.ids().filter_map(|id| self.endpoints.get(id));
+        endpoints
+            .filter(|held| is_of_udp(held) && held.is_held_elsewhere())
+            .filter_map(|held| self.stack.udp_status(held.socket()?))
+            .map(|status| status.local.port())
+            .collect()
+    }
+
     /// Makes copies of all ends that others may have use of, and lets others go.
     pub(super) fn copy_all_ends(&mut self) {
         self.endpoints.uncopied.clear();
@@ -139,7 +152,7 @@ impl Engine {
         let ids: Vec<_> = self.endpoints.ids().collect();
         for &id in &ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.copied = None;
+                endpoint.copied = false;
             }
         }
         self.copy_these(ids, self.lifelines.numbers(), true);
@@ -157,14 +170,21 @@ impl Engine {
                 continue;
             };
             let Some(end) = &endpoint.end else { continue };
-            let Some(text) = described(&hooks, endpoint) else {
+            let Some(account) = described(&hooks, endpoint) else {
                 later.push(id);
                 continue;
             };
-            if let Some(legacy) = Legacy::of(id, endpoint, text) {
-                copies.push((legacy.encode(), end.as_fd()));
-                copied.push((id, endpoint.socket()));
-            }
+            let Some(left) = left(endpoint, &account) else {
+                continue;
+            };
+            let legacy = Legacy::End(EndOf {
+                endpoint: id,
+                left,
+                guest: endpoint.guest,
+                text: account.text,
+            });
+            copies.push((legacy.encode(), end.as_fd()));
+            copied.push(id);
         }
         for line in lines {
             if let Some(end) = self.lifelines.end_of(line) {
@@ -187,9 +207,16 @@ impl Engine {
         }
         drop(copies);
         self.endpoints.uncopied.extend(later);
-        for (id, socket) in copied {
+        let is_datagram = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_of_udp);
+        if let Some(vault) = &self.will.vault
+            && copied.iter().any(is_datagram)
+        {
+            // The leases of UDP ports are not there otherwise.
+            vault.note_lack();
+        }
+        for id in copied {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.copied = socket;
+                endpoint.copied = true;
             }
         }
     }
@@ -198,19 +225,33 @@ impl Engine {
 impl Endpoint {
     /// Whether the program could tell that a copy of the end is there: once the end is closed, it is to go, too.
     pub(in crate::driver) fn is_copy_in_use(&self) -> bool {
-        self.copied.is_some() && !self.hung_up()
+        self.copied && !self.hung_up()
     }
 }
 
 fn is_worth_a_copy(endpoint: &Endpoint) -> bool {
-    let socket = endpoint.socket();
-    endpoint.is_held_elsewhere() && socket.is_some_and(|socket| socket.kind != Kind::Datagram)
+    endpoint.is_held_elsewhere() && endpoint.has_address()
+}
+
+fn is_of_udp(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.role, Role::Datagram(_))
+}
+
+/// What its end is the end of; `None`: of nothing that goes on.
+fn left(endpoint: &Endpoint, account: &Account) -> Option<Left> {
+    match endpoint.socket() {
+        Some(socket) if socket.kind != Kind::Datagram => Some(Left::Socket(socket)),
+        None if endpoint.role == Role::Ended => None,
+        _ => account
+            .bound
+            .map(|(protocol, local)| Left::Bound(protocol, local)),
+    }
 }
 
 /// What the upper layer wants to be known of it; `None`: it cannot say now.
-fn described(hooks: &[Hooks], endpoint: &Endpoint) -> Option<Vec<u8>> {
+fn described(hooks: &[Hooks], endpoint: &Endpoint) -> Option<Account> {
     match &endpoint.record {
         Some(record) => hooks.iter().find_map(|hook| (hook.described)(record)),
-        None => Some(Vec::new()),
+        None => Some(Account::default()),
     }
 }

@@ -141,7 +141,9 @@ impl Executor {
             engine.stack.share_all_ports();
         }
         engine.close_what_nobody_has();
-        let mut leases = Leases::new(engine.take_up_leases(&found, copies));
+        let mut leases = Leases::new(engine.take_up_leases(&found, &taken, copies));
+        // The packet socket may have been succeeded by one with a ring, and admit nothing since.
+        engine.refilter();
         let orphans = leases.leave(&mut engine);
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));

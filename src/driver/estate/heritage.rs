@@ -1,9 +1,9 @@
 //! What an executor takes up of a dead process: sockets that other processes still have.
 
 use rustix::fd::OwnedFd;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
-use super::words::{EndOf, Legacy};
+use super::words::{EndOf, Left, Legacy};
 use crate::control::ephemeral::Protocol;
 use crate::control::vault::LeaseCopy;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
@@ -13,14 +13,22 @@ use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Restored, State};
 use crate::sys::pair;
 
+/// An end that was taken up.
+pub(super) struct Taken {
+    id: EndpointId,
+    left: Left,
+    /// What was said of it.
+    text: Vec<u8>,
+}
+
 impl Engine {
     /// Makes endpoints of the ends that were left, as far as the stack has their sockets, and closes
-    /// the rest. Which those are, and what was said of them.
+    /// the rest. Which those are.
     pub(super) fn take_up_ends(
         &mut self,
         found: &Restored,
         ends: Vec<(Legacy, OwnedFd)>,
-    ) -> Vec<(EndpointId, Vec<u8>)> {
+    ) -> Vec<Taken> {
         // What was said last counts.
         let mut by_place = BTreeMap::new();
         let mut lines = BTreeMap::new();
@@ -39,28 +47,29 @@ impl Engine {
         }
         let mut taken = Vec::new();
         for (legacy, end) in by_place.into_values() {
-            if self.endpoints.of_socket(legacy.socket).is_some() {
-                continue;
-            }
-            if let Some(role) = role_of(found, legacy.socket)
+            if let Some(role) = self.role_of(found, legacy.left)
                 && let Some(id) = self.take_up_end(&legacy, end, role)
             {
-                taken.push((id, legacy.text));
+                taken.push(Taken {
+                    id,
+                    left: legacy.left,
+                    text: legacy.text,
+                });
             }
         }
         taken
     }
 
     /// Serves them from now on.
-    pub(super) fn revive(&mut self, taken: &[(EndpointId, Vec<u8>)]) {
+    pub(super) fn revive(&mut self, taken: &[Taken]) {
         let hooks = HOOKS.lock().clone();
-        for (id, text) in taken {
+        for Taken { id, text, .. } in taken {
             hooks
                 .iter()
                 .for_each(|hook| (hook.revived)(self, *id, text));
         }
         let now = self.now();
-        for &(id, _) in taken {
+        for &Taken { id, .. } in taken {
             // First what the program has done: closing comes before what is still to be delivered.
             self.look_at(id);
             self.settle(now, id);
@@ -68,18 +77,40 @@ impl Engine {
         self.finish_pass();
     }
 
+    /// What an end is taken up as; the upper layer goes on from there. `None`: it is not, since its socket is gone or has
+    /// an end.
+    fn role_of(&self, found: &Restored, left: Left) -> Option<Role> {
+        let Left::Socket(socket) = left else {
+            return Some(Role::Undecided);
+        };
+        if self.endpoints.of_socket(socket).is_some() {
+            return None;
+        }
+        if socket.kind == Kind::Listener {
+            return found.listener(socket).map(|_| Role::Listener(socket));
+        }
+        Some(match found.of_user(socket)?.state {
+            State::SynSent | State::SynReceived => Role::Connecting(socket),
+            _ => Role::Connection(socket),
+        })
+    }
+
     /// `None`: it is a listener that nobody has any more.
     fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> Option<EndpointId> {
         let in_flight = usize::from(!pair::is_drained(&end));
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
-        match role {
-            Role::Listener(_) if endpoint.hung_up() => return None,
-            Role::Listener(_) => {
+        match (role, legacy.left) {
+            (Role::Listener(_), _) if endpoint.hung_up() => return None,
+            (Role::Listener(_), _) => {
                 endpoint.filler = FILLER;
                 endpoint.in_flight = in_flight;
             }
-            _ => endpoint.filler = self.stack.tcp_filler(legacy.socket),
+            (_, Left::Socket(socket)) => endpoint.filler = self.stack.tcp_filler(socket),
+            (_, Left::Bound(protocol, _)) => {
+                endpoint.bound = true;
+                endpoint.datagram = protocol == Protocol::Udp;
+            }
         }
         endpoint.guest = legacy.guest;
         let id = self.endpoints.insert_at(legacy.endpoint, endpoint);
@@ -98,10 +129,12 @@ impl Engine {
         self.stack.tcp_close_all_but(now, has);
     }
 
-    /// Holds by `copies` the ports of listeners that go on. What is left of the copies.
+    /// Holds by `copies` the ports of those `taken` that have them of their own: of listeners, and of what lies not in
+    /// the memory file. What is left of TCP's copies.
     pub(super) fn take_up_leases(
         &mut self,
         found: &Restored,
+        taken: &[Taken],
         copies: Vec<LeaseCopy>,
     ) -> Vec<LeaseCopy> {
         let endpoints = self.endpoints.ids().filter_map(|id| self.endpoints.get(id));
@@ -109,13 +142,18 @@ impl Engine {
             .filter_map(|held| Some((held.socket()?, held.guest.map(|guest| guest.user))))
             .collect();
         let listeners = sockets.keys().filter_map(|&socket| found.listener(socket));
-        let ports: BTreeSet<u16> = listeners.map(|local| local.port()).collect();
+        let bound = taken.iter().filter_map(|taken| match taken.left {
+            Left::Bound(protocol, local) => Some((protocol, local.port())),
+            Left::Socket(_) => None,
+        });
+        let mut ports: HashSet<_> = bound.collect();
+        ports.extend(listeners.map(|local| (Protocol::Tcp, local.port())));
         let (mine, rest): (Vec<_>, Vec<_>) = copies
             .into_iter()
-            .partition(|copy| ports.contains(&copy.port));
+            .partition(|copy| ports.contains(&(copy.protocol, copy.port)));
         for copy in mine {
             if let Ok(lease) = copy.into_lease() {
-                self.ports.take_up(lease);
+                self.ports.take_up(&mut self.stack, lease);
             }
         }
         for (&socket, &user) in &sockets {
@@ -134,7 +172,9 @@ impl Engine {
                 self.ports.lingering.push_back((local, remote, lease));
             }
         }
-        rest
+        rest.into_iter()
+            .filter(|copy| copy.protocol == Protocol::Tcp)
+            .collect()
     }
 
     fn hold_listener(&mut self, found: &Restored, socket: SocketId, user: Option<u32>) {
@@ -151,14 +191,4 @@ impl Engine {
             self.regroup(Protocol::Tcp, local.port());
         }
     }
-}
-
-fn role_of(found: &Restored, socket: SocketId) -> Option<Role> {
-    if socket.kind == Kind::Listener {
-        return found.listener(socket).map(|_| Role::Listener(socket));
-    }
-    Some(match found.of_user(socket)?.state {
-        State::SynSent | State::SynReceived => Role::Connecting(socket),
-        _ => Role::Connection(socket),
-    })
 }

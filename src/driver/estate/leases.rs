@@ -1,14 +1,16 @@
 //! What of the books of ports matters to the vault, and to who finds it.
 
 use core::net::SocketAddrV4;
+use std::collections::BTreeSet;
 
 use rustix::net::sockopt;
 
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
 use crate::control::vault::LeaseCopy;
-use crate::driver::ports::{self, Ports, Source};
+use crate::driver::ports::{self, Ports, Source, stack_protocol};
 use crate::driver::uses::Use;
+use crate::stack::Stack;
 
 impl Ports {
     /// Whether any TCP port was in use so far.
@@ -24,28 +26,33 @@ impl Ports {
         }
     }
 
-    /// All leases of a protocol.
-    pub(in crate::driver) fn leases(
+    /// The leases of which copies are to be left: all of TCP's, whose connections go on, and those of the UDP ports
+    /// that are `wanted`.
+    pub(in crate::driver) fn leases_to_leave(
         &mut self,
-        protocol: Protocol,
+        wanted: &BTreeSet<u16>,
     ) -> impl Iterator<Item = &mut Lease> {
         let pooled = match &mut self.source {
-            Source::Kernel(ephemeral, _) => Some(ephemeral.leases(protocol)),
+            Source::Kernel(ephemeral, _) => Some(ephemeral.leases()),
             Source::Own { .. } => None,
         };
-        let held = self.held.iter_mut();
-        held.filter(move |(key, _)| key.0 == protocol)
-            .flat_map(|(_, held)| &mut held.kernel)
-            .chain(pooled.into_iter().flatten())
+        let held = self.held.values_mut().flat_map(|held| &mut held.kernel);
+        held.chain(pooled.into_iter().flatten())
             .chain(&mut self.inherited)
+            .filter(|lease| lease.protocol() == Protocol::Tcp || wanted.contains(&lease.port()))
     }
 
-    /// A TCP port that a dead process had is held by a lease of its.
-    pub(super) fn take_up(&mut self, lease: Lease) {
-        self.tcp = true;
+    /// A port that a dead process had is held by a lease of its.
+    pub(super) fn take_up(&mut self, stack: &mut Stack, lease: Lease) {
+        let at = (lease.protocol(), lease.port());
+        self.tcp |= at.0 == Protocol::Tcp;
         self.made += 1;
-        let held = self.held.entry((Protocol::Tcp, lease.port())).or_default();
-        held.on_link = true;
+        let held = self.held.entry(at).or_default();
+        if !held.on_link && stack.faces_link(*lease.local().ip()) {
+            held.on_link = true;
+            stack.set_port_owned(stack_protocol(at.0), at.1, true);
+            self.changes += 1;
+        }
         held.kernel.push(lease);
     }
 

@@ -12,13 +12,14 @@
 //!                                                                            serves until that is done
 //! ```
 //!
-//! A process whose stack has TCP to look after makes a [`will`]: it finds a keeper or starts one
+//! A process whose stack has TCP to look after, or sockets that others hold, makes a [`will`]: it finds a keeper or starts one
 //! ([`reach`]), and gives it what it takes to go on with its stack. The keeper does nothing with it
 //! while the process lives, and learns of its end by the connection, which the kernel closes. Then an
 //! [`executor`], a process of its own, restores the stack and carries on.
 //!
 //! Sockets that other processes have live on: copies of the stack's ends of their pairs ([`ends`]) are in a queue,
-//! and the executor makes endpoints of them again ([`heritage`]).
+//! and the executor makes endpoints of them again ([`heritage`]). Those of which nothing lies in the memory file, UDP's
+//! and bound ones, the upper layer opens anew, by what it had said of them.
 //!
 //! 1. Nothing waits for the keeper, and nothing depends on it: without one, what is not acknowledged
 //!    when the process is killed is lost.

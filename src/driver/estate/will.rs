@@ -33,10 +33,12 @@ pub(in crate::driver) struct Will {
     state: State,
     /// What a keeper is looked for with.
     kit: Option<Kit>,
-    vault: Option<Arc<Vault>>,
+    pub(super) vault: Option<Arc<Vault>>,
     pub(super) ends: Option<Copies>,
     /// The packet socket that has succeeded the one that was given lies there.
     pub(super) has_successor: bool,
+    /// Other processes have held sockets of this one's.
+    pub(super) held_elsewhere: bool,
     /// Leases made when the vault was filled last.
     filled_at: u64,
     /// The patrol's timer was started for it, and the background thread has not come by since.
@@ -66,6 +68,7 @@ impl Will {
             vault: None,
             ends: None,
             has_successor: false,
+            held_elsewhere: false,
             filled_at: 0,
             timed: false,
             again: AGAIN,
@@ -102,7 +105,8 @@ impl Engine {
     /// What turns round in the process ends with it.
     fn has_something_to_leave(&self) -> bool {
         let mirror = self.mirror.as_ref();
-        self.ports.has_tcp() && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
+        let something = self.ports.has_tcp() || self.will.held_elsewhere;
+        something && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
     }
 
     fn vault_lacks_something(&self) -> bool {
@@ -115,7 +119,8 @@ impl Engine {
     /// Makes the descriptors that will be needed, in a thread of the program's.
     pub(in crate::driver) fn prepare_will(&mut self) {
         let wanted = match self.will.state {
-            State::Needless => self.has_something_to_leave(),
+            // A copy may turn out to be worth one when no thread of the program is there.
+            State::Needless => self.has_something_to_leave() || self.lacks_copies(),
             State::Wanted(_) => true,
             State::Deposited(..) | State::Hopeless => false,
         };
@@ -185,10 +190,11 @@ impl Engine {
 
     /// Whether all ports are in it now.
     fn fill_vault(&mut self) -> bool {
+        let elsewhere = self.datagrams_held_elsewhere();
         let Some(vault) = &self.will.vault else {
             return false;
         };
-        let filled = vault.fill(self.ports.leases(crate::control::ephemeral::Protocol::Tcp));
+        let filled = vault.fill(self.ports.leases_to_leave(&elsewhere));
         self.will.filled_at = self.ports.leases_made();
         if let Err(errno) = filled {
             log::debug(format_args!(

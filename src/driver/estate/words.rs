@@ -5,9 +5,11 @@
 //! queue, in this order.
 
 use core::fmt::Write;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
+use crate::control::ephemeral::Protocol;
 use crate::control::settings::{Address, Loopback, Settings};
-use crate::driver::endpoint::{Endpoint, EndpointId};
+use crate::driver::endpoint::EndpointId;
 use crate::driver::guests::Guest;
 use crate::stack::ids::{Kind, SocketId};
 
@@ -106,17 +108,64 @@ pub(super) enum Legacy {
 pub(super) struct EndOf {
     /// The name that other processes know it by.
     pub(super) endpoint: EndpointId,
-    /// What it is the end of.
-    pub(super) socket: SocketId,
+    pub(super) left: Left,
     pub(super) guest: Option<Guest>,
     /// The upper layer's.
     pub(super) text: Vec<u8>,
 }
 
+/// What it is the end of.
+#[derive(Clone, Copy)]
+pub(super) enum Left {
+    /// A socket that lies in the memory file.
+    Socket(SocketId),
+    /// One that does not: a UDP socket, or one of TCP's that has not come farther than bind(2). It was bound to this.
+    Bound(Protocol, SocketAddrV4),
+}
+
 const LIFELINE: u32 = 0;
 const CONNECTION: u32 = 1;
 const LISTENER: u32 = 2;
-const SUCCESSOR: u32 = 3;
+const BOUND: u32 = 3;
+const DATAGRAM: u32 = 4;
+const SUCCESSOR: u32 = 5;
+
+impl Left {
+    /// What kind of thing it is, and two words about it.
+    fn encode(self) -> [u32; 3] {
+        match self {
+            Self::Socket(socket) => {
+                let kind = match socket.kind {
+                    Kind::Listener => LISTENER,
+                    _ => CONNECTION,
+                };
+                [kind, socket.index, socket.generation]
+            }
+            Self::Bound(protocol, local) => {
+                let kind = match protocol {
+                    Protocol::Tcp => BOUND,
+                    Protocol::Udp => DATAGRAM,
+                };
+                [kind, local.ip().to_bits(), u32::from(local.port())]
+            }
+        }
+    }
+
+    fn decode([kind, first, second]: [u32; 3]) -> Self {
+        let socket = |kind| SocketId {
+            kind,
+            index: first,
+            generation: second,
+        };
+        let local = SocketAddrV4::new(Ipv4Addr::from_bits(first), second as u16);
+        match kind {
+            BOUND => Self::Bound(Protocol::Tcp, local),
+            DATAGRAM => Self::Bound(Protocol::Udp, local),
+            LISTENER => Self::Socket(socket(Kind::Listener)),
+            _ => Self::Socket(socket(Kind::Connection)),
+        }
+    }
+}
 
 impl Legacy {
     /// Bytes of what is said of each; numbers are in the machine's byte order.
@@ -126,33 +175,20 @@ impl Legacy {
     /// Bytes of the longest.
     pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
 
-    /// What there is to say of an endpoint that has a socket.
-    pub(super) fn of(id: EndpointId, endpoint: &Endpoint, text: Vec<u8>) -> Option<Self> {
-        Some(Self::End(EndOf {
-            endpoint: id,
-            socket: endpoint.socket()?,
-            guest: endpoint.guest,
-            text,
-        }))
-    }
-
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (words, cookie, text) = match self {
             Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
             Self::Successor => ([SUCCESSOR, 0, 0, 0, 0, 0, 0], 0, &[][..]),
             Self::End(end) => {
-                let kind = match end.socket.kind {
-                    Kind::Listener => LISTENER,
-                    _ => CONNECTION,
-                };
+                let [kind, first, second] = end.left.encode();
                 let text = Some(&end.text[..]).filter(|text| text.len() <= Self::TEXT);
                 let words = [
                     kind,
                     end.endpoint.index,
                     end.endpoint.generation,
-                    end.socket.index,
-                    end.socket.generation,
+                    first,
+                    second,
                     u32::from(end.guest.is_some()),
                     end.guest.map_or(0, |guest| guest.user),
                 ];
@@ -177,14 +213,7 @@ impl Legacy {
         });
         let mut next = || words.next().unwrap_or(0);
         let (kind, index, generation) = (next(), next(), next());
-        let socket = SocketId {
-            kind: match kind {
-                LISTENER => Kind::Listener,
-                _ => Kind::Connection,
-            },
-            index: next(),
-            generation: next(),
-        };
+        let left = Left::decode([kind, next(), next()]);
         let (is_guest, user, len) = (next() != 0, next(), next());
         let (text, rest) = rest.split_at_checked(len as usize)?;
         *bytes = rest;
@@ -196,7 +225,7 @@ impl Legacy {
         let cookie = u64::from_ne_bytes(*cookie);
         Some(Self::End(EndOf {
             endpoint: EndpointId { index, generation },
-            socket,
+            left,
             guest: is_guest.then_some(Guest { user, cookie }),
             text: text.to_vec(),
         }))

@@ -59,6 +59,39 @@ pub fn open(
     }
 }
 
+/// Opens it anew, where its process is dead, with the peer that it had.
+pub fn reopen(
+    engine: &mut Engine,
+    state: &mut State,
+    id: EndpointId,
+    lease: Lease,
+) -> Result<(), Errno> {
+    let datagram = open(engine, state, id, lease)?;
+    if let (Some(local), Some(remote)) = (state.local, state.remote) {
+        associate(engine, state, datagram, local, remote)?;
+    }
+    Ok(())
+}
+
+/// Gives it a peer.
+fn associate(
+    engine: &mut Engine,
+    state: &mut State,
+    datagram: SocketId,
+    local: SocketAddrV4,
+    remote: SocketAddrV4,
+) -> Result<(), Errno> {
+    engine.stack.udp_set_local(datagram, local);
+    engine
+        .stack
+        .udp_connect(datagram, Some(remote))
+        .map_err(errno::of)?;
+    state.local = Some(local);
+    state.remote = Some(remote);
+    regroup(engine, state);
+    Ok(())
+}
+
 /// Whether it has a peer counts where a port is shared (SO_REUSEPORT).
 fn regroup(engine: &mut Engine, state: &State) {
     if let Some(local) = state.local.filter(|_| state.options.reuse_port) {
@@ -112,14 +145,10 @@ pub fn connect(
     let datagram = opened(engine, socket, state)?;
     let port = state.local.map_or(0, |local| local.port());
     let local = SocketAddrV4::new(local, port);
-    engine.stack.udp_set_local(datagram, local);
-    engine
-        .stack
-        .udp_connect(datagram, Some(remote))
-        .map_err(errno::of)?;
-    state.local = Some(local);
-    state.remote = Some(remote);
-    regroup(engine, state);
+    associate(engine, state, datagram, local, remote)?;
+    if let Some(id) = state.endpoint {
+        engine.say_anew(id);
+    }
     Ok(Rest::Done)
 }
 
@@ -147,6 +176,7 @@ fn disconnect(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
         }
     }
     state.local = state.bound;
+    engine.say_anew(id);
     Ok(())
 }
 
