@@ -407,6 +407,16 @@ impl Script {
                     "cwnd" => status.cwnd.to_string(),
                     "fin_received" => status.fin_received.to_string(),
                     "mss" => status.mss.to_string(),
+                    "reordering" => {
+                        let tally = status.tally(self.now);
+                        format!("{} {}", tally.reorderings, tally.reordering)
+                    }
+                    "duplicates" => status.tally(self.now).duplicates.to_string(),
+                    "timeouts" => {
+                        let tally = status.tally(self.now);
+                        let count = (tally.timeouts, tally.timeout_recoveries);
+                        format!("{} {} {}", count.0, count.1, tally.timeout_time)
+                    }
                     _ => panic!("no such fact: {line}"),
                 }
             }

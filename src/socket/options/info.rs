@@ -22,7 +22,7 @@ const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
-/// Segments a connection begins with (RFC 6928), and reorderings it puts up with.
+/// Segments a connection begins with (RFC 6928), and reordering it reckons with from the start.
 const FIRST_WINDOW: u64 = 10;
 const REORDERING: u64 = 3;
 /// How long an acknowledgment waits for data, in microseconds.
@@ -34,6 +34,10 @@ struct Info([u8; LEN]);
 impl Info {
     fn byte(&mut self, at: usize, value: u8) {
         self.0[at] = value;
+    }
+
+    fn short(&mut self, at: usize, value: u16) {
+        self.0[at..at + 2].copy_from_slice(&value.to_ne_bytes());
     }
 
     fn word(&mut self, at: usize, value: u64) {
@@ -154,7 +158,6 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(72, micros(status.rttvar));
     info.word(76, slow_start_threshold(status));
     info.word(80, u64::from(status.cwnd) / mss);
-    info.word(88, REORDERING);
     info.word(100, u64::from(status.retransmits));
     let most = status.pacing_rate.unwrap_or(u64::MAX);
     info.long(104, pacing_rate(status).min(most));
@@ -223,6 +226,10 @@ fn fill_counts(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.long(200, tally.sent);
     info.long(208, tally.sent_again);
     info.word(216, u64::from(tally.duplicates));
+    info.word(88, u64::from(tally.reordering).max(REORDERING));
+    info.word(220, u64::from(tally.reorderings));
     info.word(224, u64::from(tally.out_of_order));
-    info.0[240..242].copy_from_slice(&tally.timeouts.to_ne_bytes());
+    info.short(240, tally.timeouts);
+    info.short(242, tally.timeout_recoveries);
+    info.word(244, u64::from(tally.timeout_time));
 }
