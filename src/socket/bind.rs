@@ -89,7 +89,7 @@ pub(super) fn place(
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        Given::V6 => return Ok(Place::Kernel(Passed::Inet6)),
+        Given::V6(_) => return Ok(Place::Kernel(Passed::Inet6)),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),

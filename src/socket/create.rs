@@ -107,6 +107,7 @@ pub(super) fn enter(
     let mut endpoint = Endpoint::new(end, program, Role::Undecided);
     endpoint.record = Some(socket.clone());
     endpoint.datagram = socket.kind == Kind::Datagram;
+    endpoint.inet6 = socket.family == Family::Inet6;
     endpoint.linger = state.options.linger;
     endpoint.low_water = state.options.receive_low_water;
     let id = engine.endpoints.insert(endpoint);

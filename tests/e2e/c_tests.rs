@@ -23,8 +23,8 @@ c_tests! {
     interruptions jumps limits listeners_elsewhere loopback marks messages moving_bytes names options options_connected
     options_effect options_matrix options_routing other_families poll_states raw_calls recv_flags send_flags
     shutdowns socket_flags socket_triples states_blocking states_ending states_open states_opening states_pairs
-    states_threads states_udp stdio_streams tcp_info threads times_of_sending transfers udp_basics udp_errors udp_joined
-    unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
+    states_threads states_udp stdio_streams tcp_info threads times_of_sending transfers udp_basics
+    udp_both_families udp_errors udp_joined unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.

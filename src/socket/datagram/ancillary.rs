@@ -1,12 +1,13 @@
 //! Control messages (cmsg(3)): what is told with a received datagram, what is asked with a sent one.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use crate::driver::{self, Arrived};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
+use crate::sys::datagram::Route6;
 
 /// Bytes of a `struct cmsghdr`.
 const HEADER: usize = size_of::<libc::cmsghdr>();
@@ -135,23 +136,37 @@ fn told(
         let segment = i32::from(arrived.segment).to_ne_bytes();
         tell(SOL_UDP, UDP_GRO, &segment);
     }
-    let to = arrived.to.octets();
-    let interface = if arrived.to.is_loopback() {
-        LOOPBACK
-    } else {
-        interface
+    let interface = match arrived.interface {
+        0 if arrived.to.is_loopback() => LOOPBACK,
+        0 => interface,
+        known => known,
     };
     if wanted.packet_info6 && family == Family::Inet6 {
+        let to = match arrived.to {
+            IpAddr::V4(to) => to.to_ipv6_mapped(),
+            IpAddr::V6(to) => to,
+        };
         let mut info = [0; 20];
-        info[..16].copy_from_slice(&arrived.to.to_ipv6_mapped().octets());
+        info[..16].copy_from_slice(&to.octets());
         info[16..].copy_from_slice(&interface.to_ne_bytes());
         tell(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
     }
+    let IpAddr::V4(to) = arrived.to else {
+        if wanted.hop_limit {
+            let hops = i32::from(arrived.ttl).to_ne_bytes();
+            tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+        }
+        if wanted.traffic_class {
+            let class = i32::from(arrived.tos).to_ne_bytes();
+            tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+        }
+        return told;
+    };
     if wanted.packet_info {
         let mut info = [0; 12];
         info[..4].copy_from_slice(&interface.to_ne_bytes());
-        info[4..8].copy_from_slice(&to);
-        info[8..].copy_from_slice(&to);
+        info[4..8].copy_from_slice(&to.octets());
+        info[8..].copy_from_slice(&to.octets());
         tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
     }
     if wanted.time_to_live {
@@ -162,7 +177,7 @@ fn told(
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
     }
     if wanted.destination {
-        let (address, len) = address::write(SocketAddrV4::new(arrived.to, port), Family::Inet);
+        let (address, len) = address::write(SocketAddrV4::new(to, port), Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
     }
     told
@@ -191,6 +206,8 @@ pub struct Asked {
     pub source: Option<Ipv4Addr>,
     /// IP_PKTINFO: the interface to send by; 0: any.
     pub interface: u32,
+    /// IPV6_PKTINFO, IPV6_HOPLIMIT and IPV6_TCLASS of what leaves by IPv6.
+    pub route6: Route6,
     /// UDP_SEGMENT: bytes of payload to send in each datagram.
     pub segment: Option<u16>,
     /// SO_TIMESTAMPING: which times of sending are asked for.
@@ -296,16 +313,23 @@ impl Asked {
         Ok(())
     }
 
-    /// IPv6's, as far as they mean something for IPv4.
+    /// IPv6's: one means something for IPv4, too.
     fn take_ipv6(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
-        if name != libc::IPV6_PKTINFO {
-            return Ok(());
+        let number = data.try_into().map(i32::from_ne_bytes);
+        match (name, number) {
+            (libc::IPV6_PKTINFO, _) => {
+                let (address, index) = data.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
+                let index = index.try_into().map_err(|_| Errno::INVAL)?;
+                self.interface = u32::from_ne_bytes(index);
+                let address = Ipv6Addr::from(*address);
+                self.route6.source = Some((address, self.interface));
+                let mapped = address.to_ipv4_mapped();
+                self.source = mapped.filter(|ip| !ip.is_unspecified());
+            }
+            (libc::IPV6_HOPLIMIT, Ok(limit)) => self.route6.hop_limit = Some(limit),
+            (libc::IPV6_TCLASS, Ok(class)) => self.route6.traffic_class = Some(class),
+            _ => {}
         }
-        let (address, index) = data.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
-        let index = index.try_into().map_err(|_| Errno::INVAL)?;
-        self.interface = u32::from_ne_bytes(index);
-        let address = core::net::Ipv6Addr::from(*address).to_ipv4_mapped();
-        self.source = address.filter(|ip| !ip.is_unspecified());
         Ok(())
     }
 }

@@ -101,7 +101,7 @@ pub fn connect(
             disconnect(engine, state)?;
             return Ok(Rest::Done);
         }
-        Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
+        Given::V6(_) | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
         return Err(Errno::ACCESS);

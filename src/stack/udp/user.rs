@@ -1,5 +1,6 @@
 //! The user calls of UDP.
 
+use core::hash::Hash;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{PathMtuDiscovery, UdpOptions, UdpStatus, source};
@@ -320,6 +321,17 @@ impl Stack {
         if let Some(socket) = self.udp.get_mut(id) {
             socket.set_options(&limits, options);
         }
+    }
+
+    /// Of the sockets without a peer that are bound to all addresses, and for which `fits` holds, the
+    /// one that the datagrams of a peer are for: IPv6's, say.
+    pub fn udp_on_all_addresses(
+        &self,
+        port: u16,
+        peer: &impl Hash,
+        fits: impl Fn(SocketId) -> bool,
+    ) -> Option<SocketId> {
+        self.udp.find_everywhere(port, peer, fits)
     }
 
     /// All UDP sockets, in no order.
