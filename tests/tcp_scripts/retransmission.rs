@@ -166,6 +166,17 @@ fn reordering_is_noted() {
     ));
 }
 
+/// What one ACK tells of has come in any order: the ACK between may be lost.
+#[test]
+fn blocks_of_one_ack_have_no_order() {
+    run(&format!(
+        "{SACK}{FOUR}
+        < . 1:1(0) ack 1 win 65535 <sack 3001:4001 1001:2001>
+        = reordering 0 0
+    "
+    ));
+}
+
 /// What was sent again says nothing of the order.
 #[test]
 fn retransmission_is_no_reordering() {

@@ -99,18 +99,22 @@ impl Tcb {
         let mut news = 0;
         let first = self.snd.una.later(segment.repr.ack);
         self.count_duplicates(segment);
-        let mut late = self.loss.lateness(self.snd.una, first);
-        for &(left, right) in segment.repr.options.sack.as_slice() {
-            let sane = left.is_before(right)
-                && left.is_within(first, self.snd.nxt)
-                && right.is_within(first, self.snd.nxt);
-            if sane {
-                late = late.max(self.loss.lateness(left, right));
-                news += self.loss.sack(left, right);
-            }
-        }
+        let nxt = self.snd.nxt;
+        let blocks = segment.repr.options.sack.as_slice().iter();
+        let blocks = blocks.copied().filter(|(left, right)| {
+            let sane = left.is_before(*right);
+            sane && left.is_within(first, nxt) && right.is_within(first, nxt)
+        });
+        // Those of one ACK have no order among them.
+        let late = blocks
+            .clone()
+            .map(|(left, right)| self.loss.lateness(left, right));
+        let late = late.fold(self.loss.lateness(self.snd.una, first), Option::max);
         if let Some(distance) = late {
             self.tally.reordered(distance, self.snd.mss);
+        }
+        for (left, right) in blocks {
+            news += self.loss.sack(left, right);
         }
         news
     }
