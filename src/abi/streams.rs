@@ -53,7 +53,7 @@ pub(super) unsafe fn send_parts(
     // SAFETY: the caller's promise.
     let data = unsafe { Buffers::new(parts, Access::Read) }?;
     let sent = match socket.kind {
-        Kind::Stream => sending::send(fd, socket, &data, flags),
+        Kind::Stream => sending::send(fd, socket, &data, flags, asked),
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     };
     sent.transpose()

@@ -335,6 +335,7 @@ impl Script {
                 let more = name == "send_more";
                 let sent = self.tcp.send(now, open(), &data, more, pool);
                 assert_eq!(sent, Ok(count), "{text}");
+                self.tcp.stamp(open(), None);
             }
             "send_urgent" => {
                 let data = vec![0; count];
