@@ -118,6 +118,16 @@ pub fn write(address: impl Into<SocketAddr>, family: Family) -> ([u8; FULL6], us
     }
 }
 
+/// An IPv4 address as a socket of `family` has it.
+pub fn in_family(address: SocketAddrV4, family: Family) -> SocketAddr {
+    let port = address.port();
+    match (family, *address.ip()) {
+        (Family::Inet, _) => address.into(),
+        (Family::Inet6, ip) if ip.is_unspecified() => (Ipv6Addr::UNSPECIFIED, port).into(),
+        (Family::Inet6, ip) => (ip.to_ipv6_mapped(), port).into(),
+    }
+}
+
 fn write_v6(address: SocketAddrV6) -> [u8; FULL6] {
     let mut bytes = [0; FULL6];
     bytes[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());

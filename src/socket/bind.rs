@@ -136,12 +136,8 @@ pub(super) fn bind_in(
 fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
     let kernel = kernel_socket(socket)?;
     state.options.replay(kernel.as_raw_fd());
-    let ip = match socket.family {
-        Family::Inet => core::net::IpAddr::V4(ip),
-        Family::Inet6 if ip.is_unspecified() => core::net::Ipv6Addr::UNSPECIFIED.into(),
-        Family::Inet6 => ip.to_ipv6_mapped().into(),
-    };
-    rustix::net::bind(&kernel, &core::net::SocketAddr::new(ip, 0))
+    let any_port = SocketAddrV4::new(ip, 0);
+    rustix::net::bind(&kernel, &address::in_family(any_port, socket.family))
 }
 
 /// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked
