@@ -94,7 +94,11 @@ pub(super) fn place(
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
+    // TCP speaks from another address than that, which the kernel would not leave to the stack.
+    let speaks = socket.kind == Kind::Datagram || !engine.ports.shares_with_kernel();
+    let to_all = engine.stack.is_broadcast(*local.ip());
+    let ours = engine.is_local(*local.ip()) || to_all && speaks;
+    let foreign = !ours && !local.ip().is_unspecified();
     if foreign {
         judge(socket, state, *local.ip())?;
     }

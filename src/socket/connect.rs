@@ -261,7 +261,7 @@ pub(super) fn decide(
     let bound = state
         .local
         .map(|local| *local.ip())
-        .filter(|ip| !ip.is_unspecified());
+        .filter(|&ip| !ip.is_unspecified() && !engine.stack.is_broadcast(ip));
     let remote = match remote.ip().is_unspecified() {
         // As on Linux, nobody is oneself.
         true => SocketAddrV4::new(bound.unwrap_or(Ipv4Addr::LOCALHOST), remote.port()),

@@ -1,6 +1,6 @@
 //! Control messages (cmsg(3)): what is told with a received datagram, what is asked with a sent one.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
@@ -106,18 +106,35 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
     let port = state.local.map_or(0, |local| local.port());
     drop(state);
     let engine = driver::lock();
-    let interface = engine.map_or(0, |engine| engine.interface_index());
-    told(&options, socket.family, arrived, interface, port)
+    let interface = engine.as_ref().map_or(0, |engine| engine.interface_index());
+    // Of a datagram to all, the address of ours to answer from.
+    let host = match (engine, arrived.from, arrived.to) {
+        (Some(engine), SocketAddr::V4(from), IpAddr::V4(to)) if engine.stack.is_broadcast(to) => {
+            engine.stack.source_towards(*from.ip())
+        }
+        (_, _, IpAddr::V4(to)) => to,
+        _ => Ipv4Addr::UNSPECIFIED,
+    };
+    let at = Place {
+        interface,
+        host,
+        port,
+    };
+    told(&options, socket.family, arrived, &at)
 }
 
-/// The messages about a datagram. `interface` is the driven one's index, `port` the socket's.
-fn told(
-    options: &Options,
-    family: Family,
-    arrived: &Arrived,
+/// Where a datagram has arrived.
+struct Place {
+    /// The driven interface's index.
     interface: u32,
+    /// The address of ours that it has reached.
+    host: Ipv4Addr,
+    /// The socket's port.
     port: u16,
-) -> Vec<Told> {
+}
+
+/// The messages about a datagram.
+fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec<Told> {
     let mut told = Vec::new();
     stamps(options, arrived.at, &mut told);
     let wanted = &options.ancillary;
@@ -138,7 +155,7 @@ fn told(
     }
     let interface = match arrived.interface {
         0 if arrived.to.is_loopback() => LOOPBACK,
-        0 => interface,
+        0 => at.interface,
         known => known,
     };
     if wanted.packet_info6 && family == Family::Inet6 {
@@ -165,7 +182,7 @@ fn told(
     if wanted.packet_info {
         let mut info = [0; 12];
         info[..4].copy_from_slice(&interface.to_ne_bytes());
-        info[4..8].copy_from_slice(&to.octets());
+        info[4..8].copy_from_slice(&at.host.octets());
         info[8..].copy_from_slice(&to.octets());
         tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
     }
@@ -177,7 +194,7 @@ fn told(
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
     }
     if wanted.destination {
-        let (address, len) = address::write(SocketAddrV4::new(to, port), Family::Inet);
+        let (address, len) = address::write(SocketAddrV4::new(to, at.port), Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
     }
     told

@@ -111,7 +111,10 @@ pub fn connect(
     };
     let datagram = opened(engine, socket, state)?;
     let port = state.local.map_or(0, |local| local.port());
-    let local = SocketAddrV4::new(local, port);
+    let bound = state.bound.map(|bound| *bound.ip());
+    // What means all hosts stays what the socket hears.
+    let to_all = bound.filter(|&ip| engine.stack.is_broadcast(ip));
+    let local = SocketAddrV4::new(to_all.unwrap_or(local), port);
     engine.stack.udp_set_local(datagram, local);
     engine
         .stack

@@ -76,7 +76,13 @@ impl Stack {
 
     /// Delivers a datagram, or those it was put together from, unless the socket takes it whole
     /// (UDP_GRO).
-    fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
+    pub(super) fn deliver(
+        &mut self,
+        id: SocketId,
+        datagram: &Datagram,
+        data: &[u8],
+        sink: &mut dyn Sink,
+    ) {
         let segment = usize::from(datagram.segment);
         let joins = |socket: &super::Socket| socket.options.receive_joined;
         let whole = segment == 0 || self.udp.get(id).is_some_and(joins);

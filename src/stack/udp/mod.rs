@@ -276,12 +276,3 @@ impl Udp {
         ids.copied().filter(fits).collect()
     }
 }
-
-/// The source address for a socket bound to `bound`, given that of the route.
-fn source(bound: SocketAddrV4, route: Ipv4Addr) -> Ipv4Addr {
-    if bound.ip().is_unspecified() {
-        route
-    } else {
-        *bound.ip()
-    }
-}
