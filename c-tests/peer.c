@@ -17,6 +17,7 @@
  *   state H               tcpi_state
  *   obstruct PORT         answers segments to PORT with ICMP host unreachable; 0 ends it
  *   udp PORT              to H PORT COUNT   sends a datagram to the test side
+ *   broadcast H PORT COUNT  sends one to all hosts of the network
  *   from H                one datagram: "RECEIVED HASH PORT"
  */
 #include "check.h"
@@ -157,10 +158,10 @@ static int do_deafen(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-static void do_to(int fd, int port, long count, char *to)
+static void do_to(int fd, const char *ip, int port, long count, char *to)
 {
 	static unsigned char buffer[65536];
-	struct sockaddr_in a = address(TEST, port);
+	struct sockaddr_in a = address(ip, port);
 
 	fill(buffer, count, 0);
 	reply(to, "%s", result(sendto(fd, buffer, count, 0, SA(a), sizeof a)));
@@ -255,7 +256,10 @@ static void answer(const char *line, char *to)
 	} else if (!strcmp(word, "ending")) {
 		do_ending(a, to);
 	} else if (!strcmp(word, "to")) {
-		do_to(a, b, c, to);
+		do_to(a, TEST, b, c, to);
+	} else if (!strcmp(word, "broadcast")) {
+		set_int(a, SOL_SOCKET, SO_BROADCAST, 1);
+		do_to(a, EVERYBODY, b, c, to);
 	} else if (!strcmp(word, "from")) {
 		do_from(a, to);
 	} else {

@@ -35,6 +35,17 @@ static void quiet(int fd)
 		ioctl(fd, SIOCOUTQ, &n);
 }
 
+/* What a connection begins with, before there is one. */
+static void say_beginnings(const struct information *i)
+{
+	say("rto %u, rttvar %u, snd_mss %u, ssthresh %u, flags %#x", i->tcpi_rto, i->tcpi_rttvar, i->tcpi_snd_mss,
+	    i->tcpi_snd_ssthresh, i->flags);
+	say("min_rtt %u, pacing %d, most %d", i->tcpi_min_rtt, i->tcpi_pacing_rate == UINT64_MAX,
+	    i->tcpi_max_pacing_rate == UINT64_MAX);
+	say("ato %u, rcv_mss %u, advmss %u, pmtu %u, rcv_space %u, rcv_wnd %u", i->tcpi_ato, i->tcpi_rcv_mss,
+	    i->tcpi_advmss, i->tcpi_pmtu, i->tcpi_rcv_space, i->tcpi_rcv_wnd);
+}
+
 static void idle(void)
 {
 	int fd = tcp();
@@ -42,9 +53,11 @@ static void idle(void)
 
 	say("fresh: state %d, cwnd %u, reordering %u", i.tcpi_state, i.tcpi_snd_cwnd, i.tcpi_reordering);
 	say("sent %llu, acked %llu, received %llu", i.tcpi_bytes_sent, i.tcpi_bytes_acked, i.tcpi_bytes_received);
+	say_beginnings(&i);
 	close(fd);
 	fd = listening(0, 7);
 	i = info_of(fd);
+	say("listening: pacing %d, most %d", i.tcpi_pacing_rate == UINT64_MAX, i.tcpi_max_pacing_rate == UINT64_MAX);
 	say("listening: state %d, queue %u of %u, cwnd %u, reordering %u", i.tcpi_state, i.tcpi_unacked, i.tcpi_sacked,
 	    i.tcpi_snd_cwnd, i.tcpi_reordering);
 	int h = peer("connect %d", port_of(fd)), other = peer("connect %d", port_of(fd));

@@ -89,25 +89,31 @@ static void datagrams(void)
 	close(fd);
 }
 
+/* Sends with times of sending asked for by a control message. */
+static void asked_for(int fd, uint32_t flags)
+{
+	char control[CMSG_SPACE(sizeof flags)] = "";
+	struct iovec part = { "hello", 5 };
+	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof flags), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_TIMESTAMPING };
+	memcpy(CMSG_DATA(c), &flags, sizeof flags);
+	say("sendmsg: %s", result(sendmsg(fd, &m, 0)));
+	nap(100);
+	take("queue", fd);
+	take("queue", fd);
+}
+
 static void by_message(void)
 {
 	int fd = udp();
 	struct sockaddr_in to = address(PEER, BLACKHOLE);
-	char control[CMSG_SPACE(sizeof(uint32_t))] = "";
-	struct iovec part = { "hello", 5 };
-	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	uint32_t flags = SOF_TIMESTAMPING_TX_SOFTWARE;
 
 	connect(fd, SA(to), sizeof to);
 	say("told, made when asked: %s", ask(fd, SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY));
 	say("send: %s", result(send(fd, "hello", 5, 0)));
-	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof flags), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_TIMESTAMPING };
-	memcpy(CMSG_DATA(c), &flags, sizeof flags);
-	say("sendmsg: %s", result(sendmsg(fd, &m, 0)));
-	wait_for(fd, POLLERR);
-	take("queue", fd);
-	take("queue", fd);
+	asked_for(fd, SOF_TIMESTAMPING_TX_SOFTWARE);
 	close(fd);
 }
 
@@ -130,7 +136,18 @@ static void connection(void)
 			take("queue", fd);
 	}
 	say("poll: %s", poll_flags(events_now(fd)));
+	say("parts: %s", result(writev(fd, (struct iovec[]){ { "hel", 3 }, { "lo", 2 } }, 2)));
+	peer("recv %d 5", h);
+	nap(100);
+	for (int k = 0; k < 4; k++)
+		take("queue", fd);
 	say("off: %s", ask(fd, 0));
+	say("send: %s", result(send(fd, "hello", 5, 0)));
+	nap(100);
+	take("queue", fd);
+	say("told, made when asked: %s", ask(fd, SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY));
+	asked_for(fd, SOF_TIMESTAMPING_TX_ACK);
+	asked_for(fd, SOF_TIMESTAMPING_TX_SOFTWARE);
 	say("send: %s", result(send(fd, "hello", 5, 0)));
 	nap(100);
 	take("queue", fd);

@@ -74,7 +74,7 @@ fn host(tcp: &[u16], udp: &[u16]) -> FilterSpec {
         set
     };
     FilterSpec {
-        addresses: vec![OURS],
+        destinations: vec![OURS],
         own_address: false,
         tcp_ports: set(tcp),
         udp_ports: set(udp),
@@ -191,8 +191,8 @@ fn refuses_other_addresses_and_packet_types() {
 #[test]
 fn many_addresses_are_admitted_unseen() {
     let mut spec = host(&[80], &[]);
-    spec.addresses = (0..128).map(|n| Ipv4Addr::new(10, 1, 0, n)).collect();
-    for address in spec.addresses.clone() {
+    spec.destinations = (0..128).map(|n| Ipv4Addr::new(10, 1, 0, n)).collect();
+    for address in spec.destinations.clone() {
         let packet = |destination, port| Packet {
             destination,
             ..Packet::new(TCP, port)
@@ -201,7 +201,7 @@ fn many_addresses_are_admitted_unseen() {
         assert!(!admits(&spec, &packet(address, 81).frame()));
     }
     assert!(!admits(&spec, &Packet::new(TCP, 80).frame()));
-    spec.addresses.push(OTHER);
+    spec.destinations.push(OTHER);
     assert!(admits(&spec, &Packet::new(TCP, 80).frame()));
     assert!(!admits(&spec, &Packet::new(TCP, 81).frame()));
 }

@@ -1,7 +1,7 @@
 //! Calls with plain buffers: send(2), recv(2), read(2), write(2), readv(2), writev(2).
 
 use core::ffi::{c_int, c_void};
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(super) struct Got {
     /// Where a datagram is from; `None` on a connection.
     pub(super) arrived: Option<Arrived>,
     /// It is an entry of the error queue: whom the packet was for, and what is told about it.
-    pub(super) error: Option<(Option<SocketAddrV4>, Vec<Told>)>,
+    pub(super) error: Option<(Option<SocketAddr>, Vec<Told>)>,
 }
 
 impl Got {
     /// The address that recvfrom(2) and recvmsg(2) give.
-    pub(super) fn name(&self) -> Option<SocketAddrV4> {
+    pub(super) fn name(&self) -> Option<SocketAddr> {
         match &self.error {
             Some((name, _)) => *name,
             None => self.arrived.map(|arrived| arrived.from),
@@ -53,7 +53,7 @@ pub(super) unsafe fn send_parts(
     // SAFETY: the caller's promise.
     let data = unsafe { Buffers::new(parts, Access::Read) }?;
     let sent = match socket.kind {
-        Kind::Stream => sending::send(fd, socket, &data, flags),
+        Kind::Stream => sending::send(fd, socket, &data, flags, asked),
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     };
     sent.transpose()

@@ -24,8 +24,8 @@ use crate::sys::filter::{Instruction, MAX_INSTRUCTIONS};
 /// What to admit.
 #[derive(Clone, Debug, Default)]
 pub struct FilterSpec {
-    /// Destination addresses that are ours.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Destination addresses that are ours, or mean all hosts.
+    pub destinations: Vec<Ipv4Addr>,
     /// The addresses belong to the stack alone: it answers ARP and ICMP and owns every port.
     pub own_address: bool,
     /// TCP ports of ours; unused with an own address.
@@ -145,12 +145,12 @@ impl FilterSpec {
 
     /// Goes on for packets to one of the addresses.
     fn destination(&self) -> Vec<Instruction> {
-        if self.addresses.len() > MAX_ADDRESSES {
+        if self.destinations.len() > MAX_ADDRESSES {
             return Vec::new();
         }
         let mut section = vec![load_word(at::IP_DESTINATION)];
-        let count = self.addresses.len() as u8;
-        for (address, index) in self.addresses.iter().zip(0..) {
+        let count = self.destinations.len() as u8;
+        for (address, index) in self.destinations.iter().zip(0..) {
             section.push(equal(address.to_bits(), count - index, 0));
         }
         section.push(verdict(REJECT));

@@ -19,7 +19,7 @@ use super::ephemeral::Protocol;
 use super::silence::{Listener, Silence};
 use super::vault::Deposit;
 use crate::sys::filter::{self, Instruction};
-use crate::sys::{descriptor, option};
+use crate::sys::{datagram, descriptor, option};
 
 /// Of linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -275,6 +275,18 @@ impl Lease {
         self.fd.as_fd()
     }
 
+    /// Whether it speaks IPv6, too.
+    pub fn is_inet6(&self) -> bool {
+        self.inet6
+    }
+
+    /// UDP: what is received by it tells where it was sent to, and how, from now on.
+    pub fn tell_of_datagrams(&self) {
+        if self.protocol == Protocol::Udp {
+            datagram::tell(self.fd(), self.inet6, true);
+        }
+    }
+
     /// A TCP client that came another way than the driven interface: its kernel socket, without
     /// our filter, blocking and close-on-exec, and its address (of an AF_INET6 socket: an IPv6
     /// one). `None`: nobody waits.
@@ -302,6 +314,9 @@ impl Lease {
     pub fn into_fd(self) -> OwnedFd {
         drop((self.cut, self.deposit));
         self.silence.end(self.fd.as_fd(), self.inet6);
+        if self.protocol == Protocol::Udp {
+            datagram::tell(self.fd.as_fd(), self.inet6, false);
+        }
         self.fd
     }
 }

@@ -178,7 +178,7 @@ impl ListedRoute {
         let ours = |hop: &&Hop| hop.interface == Some(driven) && !hop.foreign;
         let hop = self.hops.iter().find(ours);
         let egress = match self.kind {
-            RouteType::Unicast if hop.is_some() => Egress::Stack,
+            RouteType::Unicast | RouteType::Broadcast if hop.is_some() => Egress::Stack,
             RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => {
                 Egress::Unreachable
             }

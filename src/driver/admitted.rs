@@ -9,7 +9,7 @@ use crate::control::ports::PortSet;
 
 impl Ports {
     /// What the packet socket should admit, if that has changed since it was asked last.
-    pub(super) fn changed_filter(&mut self, addresses: &[Ipv4Addr]) -> Option<FilterSpec> {
+    pub(super) fn changed_filter(&mut self, destinations: &[Ipv4Addr]) -> Option<FilterSpec> {
         let now = match &self.source {
             Source::Kernel(_, None) => return None,
             Source::Kernel(ports, _) => self.changes << 32 ^ ports.changes(),
@@ -38,7 +38,7 @@ impl Ports {
         }
         let own_address = !self.shares_with_kernel();
         Some(FilterSpec {
-            addresses: addresses.to_vec(),
+            destinations: destinations.to_vec(),
             own_address,
             tcp_ports,
             udp_ports,

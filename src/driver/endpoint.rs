@@ -88,6 +88,8 @@ pub struct Endpoint {
     pub errors: super::errors::ErrorQueue,
     /// It is a UDP socket's.
     pub datagram: bool,
+    /// Its socket is AF_INET6.
+    pub inet6: bool,
     /// How often there was news of what the pair does not show.
     pub news: u32,
     /// Notices in the pair, of errors.
@@ -201,6 +203,7 @@ impl Endpoint {
             error: None,
             errors: super::errors::ErrorQueue::default(),
             datagram: false,
+            inet6: false,
             news: 0,
             notices: 0,
             linger: None,

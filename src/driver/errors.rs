@@ -10,8 +10,8 @@
 use std::collections::VecDeque;
 
 use super::Engine;
-use super::datagrams::Arrived;
 use super::endpoint::{Endpoint, EndpointId, Role};
+use super::envelope::Arrived;
 use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::reports::{Origin, Report};

@@ -72,7 +72,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
         return Ok(Box::new(nothing.map_err(explain)?));
     }
     let nothing = FilterSpec {
-        addresses: Vec::new(),
+        destinations: Vec::new(),
         own_address: false,
         tcp_ports: PortSet::default(),
         udp_ports: PortSet::default(),

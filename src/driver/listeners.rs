@@ -45,9 +45,10 @@ impl Engine {
             0
         };
         let token = TOKEN_LEASE + (kind | u64::from(lease.port()));
-        for fd in self.ports.unwatched(lease) {
+        for kernel in self.ports.unwatched(lease) {
+            kernel.tell_of_datagrams();
             // Without it, loopback clients would have to wait for the next one; nothing is lost.
-            let _ = self.set.add(fd, token, EventFlags::IN);
+            let _ = self.set.add(kernel.fd(), token, EventFlags::IN);
         }
     }
 
@@ -88,15 +89,6 @@ impl Engine {
                 let message = Handed::default().encode();
                 // A full pair: the client is lost as with a full accept queue.
                 let _ = pair::give_descriptor(end, &message, client.as_fd());
-            }
-        }
-    }
-
-    fn receive_from_kernel(&mut self, port: u16) {
-        let mut buffer = vec![0; 65_536];
-        for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
-            while let Some((len, from)) = pair::take_from(lease.fd(), &mut buffer) {
-                self.stack.udp_receive_local(port, from, &buffer[..len]);
             }
         }
     }

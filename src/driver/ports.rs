@@ -5,7 +5,6 @@
 //! users include connections that live on after their descriptor (TIME-WAIT).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -355,14 +354,13 @@ impl Ports {
     }
 
     /// The kernel's sockets of a port that are not watched yet; they count as watched now.
-    pub(super) fn unwatched(&mut self, lease: &Lease) -> Vec<BorrowedFd<'_>> {
+    pub(super) fn unwatched(&mut self, lease: &Lease) -> &[control::lease::Lease] {
         match self.held.get_mut(&(lease.protocol, lease.port)) {
             Some(held) => {
-                let unwatched = &held.kernel[held.watched..];
-                held.watched = held.kernel.len();
-                unwatched.iter().map(control::lease::Lease::fd).collect()
+                let watched = core::mem::replace(&mut held.watched, held.kernel.len());
+                &held.kernel[watched..]
             }
-            None => Vec::new(),
+            None => &[],
         }
     }
 

@@ -333,7 +333,10 @@ impl Engine {
                     self.stack.tcp_note_filler(socket, endpoint.filler);
                 }
                 // The space was asked for above: all of it fits.
-                Ok(count @ 1..) => drop(self.stack.tcp_send(now, socket, &buffer[..count], false)),
+                Ok(count @ 1..) => {
+                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+                    self.stack.tcp_stamp(socket, None);
+                }
                 _ => {}
             }
             self.stack.tcp_end_passing(socket);

@@ -450,10 +450,19 @@ impl Engine {
         addresses.map(|cidr| cidr.address).collect()
     }
 
+    /// Where packets for us are sent to.
+    fn destinations(&self) -> Vec<Ipv4Addr> {
+        let networks = self.stack.addresses().iter();
+        let to_all = networks.filter_map(|cidr| cidr.broadcast());
+        let mut destinations = self.own_addresses();
+        destinations.extend(to_all.chain([Ipv4Addr::BROADCAST]));
+        destinations
+    }
+
     /// Brings the packet socket's filter up to date with ports and addresses.
     pub fn refilter(&mut self) {
-        let addresses = self.own_addresses();
-        let Some(filter) = self.ports.changed_filter(&addresses) else {
+        let destinations = self.destinations();
+        let Some(filter) = self.ports.changed_filter(&destinations) else {
             return;
         };
         let fd = self.link.wait_fd();

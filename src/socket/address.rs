@@ -1,6 +1,6 @@
 //! Socket addresses as the program writes them.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use rustix::io::Errno;
 
 use super::Family;
@@ -22,7 +22,7 @@ pub enum Given {
     /// The IPv6 wildcard with a port: it stands for IPv4's too unless IPV6_V6ONLY is set.
     AnyV6(u16),
     /// IPv6 proper: the kernel's.
-    V6,
+    V6(SocketAddrV6),
     /// AF_UNSPEC.
     Unspecified,
 }
@@ -85,13 +85,22 @@ fn read_v6(bytes: &[u8]) -> Given {
     match ip.to_ipv4_mapped() {
         Some(mapped) => Given::V4(SocketAddrV4::new(mapped, port)),
         None if ip.is_unspecified() => Given::AnyV6(port),
-        None => Given::V6,
+        None => {
+            let word = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
+            let flow = word(4).map_or(0, u32::from_be_bytes);
+            let scope = word(LEN6).map_or(0, u32::from_ne_bytes);
+            Given::V6(SocketAddrV6::new(ip, port, flow, scope))
+        }
     }
 }
 
 /// An address as bytes of a `struct sockaddr_in` or `sockaddr_in6`; how many of them count.
-pub fn write(address: SocketAddrV4, family: Family) -> ([u8; FULL6], usize) {
+pub fn write(address: impl Into<SocketAddr>, family: Family) -> ([u8; FULL6], usize) {
     let mut bytes = [0; FULL6];
+    let address = match address.into() {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(address) => return (write_v6(address), FULL6),
+    };
     bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
     match family {
         Family::Inet => {
@@ -107,4 +116,24 @@ pub fn write(address: SocketAddrV4, family: Family) -> ([u8; FULL6], usize) {
             (bytes, FULL6)
         }
     }
+}
+
+/// An IPv4 address as a socket of `family` has it.
+pub fn in_family(address: SocketAddrV4, family: Family) -> SocketAddr {
+    let port = address.port();
+    match (family, *address.ip()) {
+        (Family::Inet, _) => address.into(),
+        (Family::Inet6, ip) if ip.is_unspecified() => (Ipv6Addr::UNSPECIFIED, port).into(),
+        (Family::Inet6, ip) => (ip.to_ipv6_mapped(), port).into(),
+    }
+}
+
+fn write_v6(address: SocketAddrV6) -> [u8; FULL6] {
+    let mut bytes = [0; FULL6];
+    bytes[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
+    bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+    bytes[4..8].copy_from_slice(&address.flowinfo().to_be_bytes());
+    bytes[8..24].copy_from_slice(&address.ip().octets());
+    bytes[24..].copy_from_slice(&address.scope_id().to_ne_bytes());
+    bytes
 }

@@ -109,7 +109,7 @@ fn connect_in(
         way.ok_or(Errno::NETUNREACH)?;
     }
     match (socket.kind, given) {
-        (_, Given::V6 | Given::AnyV6(_)) => Err(Errno::NETUNREACH),
+        (_, Given::V6(_) | Given::AnyV6(_)) => Err(Errno::NETUNREACH),
         (Kind::Datagram, given) => datagram::connect(engine, socket, state, given).map(drop),
         (Kind::Stream, Given::Unspecified) => Err(Errno::AFNOSUPPORT),
         (Kind::Stream, Given::V4(remote)) => {

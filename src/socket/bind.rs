@@ -89,12 +89,16 @@ pub(super) fn place(
     let local = match given {
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-        Given::V6 => return Ok(Place::Kernel(Passed::Inet6)),
+        Given::V6(_) => return Ok(Place::Kernel(Passed::Inet6)),
         // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
         Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
         Given::Unspecified => return Err(Errno::AFNOSUPPORT),
     };
-    let foreign = !engine.is_local(*local.ip()) && !local.ip().is_unspecified();
+    // TCP speaks from another address than that, which the kernel would not leave to the stack.
+    let speaks = socket.kind == Kind::Datagram || !engine.ports.shares_with_kernel();
+    let to_all = engine.stack.is_broadcast(*local.ip());
+    let ours = engine.is_local(*local.ip()) || to_all && speaks;
+    let foreign = !ours && !local.ip().is_unspecified();
     if foreign {
         judge(socket, state, *local.ip())?;
     }
@@ -138,12 +142,8 @@ pub(super) fn bind_in(
 fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
     let kernel = kernel_socket(socket)?;
     state.options.replay(kernel.as_raw_fd());
-    let ip = match socket.family {
-        Family::Inet => core::net::IpAddr::V4(ip),
-        Family::Inet6 if ip.is_unspecified() => core::net::Ipv6Addr::UNSPECIFIED.into(),
-        Family::Inet6 => ip.to_ipv6_mapped().into(),
-    };
-    rustix::net::bind(&kernel, &core::net::SocketAddr::new(ip, 0))
+    let any_port = SocketAddrV4::new(ip, 0);
+    rustix::net::bind(&kernel, &address::in_family(any_port, socket.family))
 }
 
 /// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked

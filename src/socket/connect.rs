@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
-use super::served::{may_start_over, start_over};
+use super::served::{go_over, may_go_over, may_start_over, start_over};
 use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
@@ -93,6 +93,9 @@ fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Res
     let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
+    if answer == Err(Errno::NETUNREACH) && may_go_over(socket) {
+        return go_over(socket).map(|()| Rest::Kernel);
+    }
     if socket.kind == Kind::Datagram {
         away::refresh(fd, socket);
         return answer.map(|_| Rest::Done);
@@ -258,7 +261,7 @@ pub(super) fn decide(
     let bound = state
         .local
         .map(|local| *local.ip())
-        .filter(|ip| !ip.is_unspecified());
+        .filter(|&ip| !ip.is_unspecified() && !engine.stack.is_broadcast(ip));
     let remote = match remote.ip().is_unspecified() {
         // As on Linux, nobody is oneself.
         true => SocketAddrV4::new(bound.unwrap_or(Ipv4Addr::LOCALHOST), remote.port()),

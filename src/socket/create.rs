@@ -108,6 +108,7 @@ pub(super) fn enter(
     endpoint.record = Some(socket.clone());
     endpoint.datagram = socket.kind == Kind::Datagram;
     endpoint.bound = state.bound.is_some();
+    endpoint.inet6 = socket.family == Family::Inet6;
     endpoint.linger = state.options.linger;
     endpoint.low_water = state.options.receive_low_water;
     let id = engine.endpoints.insert(endpoint);

@@ -1,6 +1,6 @@
 //! MSG_ERRQUEUE (recv(2), ip(7) IP_RECVERR): one entry of a socket's error queue.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use rustix::io::Errno;
 
 use super::datagram::{Told, stamp, tell};
@@ -26,7 +26,7 @@ pub struct Taken {
     /// Bytes of it copied.
     pub copied: usize,
     /// Whom the packet was for.
-    pub name: Option<SocketAddrV4>,
+    pub name: Option<SocketAddr>,
     /// Control messages.
     pub told: Vec<Told>,
 }
@@ -129,7 +129,7 @@ fn reported(socket: &Socket, data: &Buffers<'_>, report: &Report) -> Taken {
     Taken {
         len: report.payload.len(),
         copied: data.put(0, &report.payload),
-        name: Some(report.destination),
+        name: Some(report.destination.into()),
         told,
     }
 }
@@ -140,15 +140,11 @@ fn about_message(socket: &Socket, origin: &Origin) -> Vec<Told> {
         return Vec::new();
     };
     let local = socket.state().local;
+    let to = local.map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
     let arrived = Arrived {
-        from: SocketAddrV4::new(offender, 0),
-        to: local.map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip()),
         ttl,
-        tos: 0,
         at: crate::sys::clock::realtime(),
-        notice: false,
-        segment: 0,
-        drops: 0,
+        ..Arrived::between((offender, 0).into(), to.into())
     };
     tell(socket, &arrived)
 }

@@ -6,6 +6,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::datagram::Asked;
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, away, errno, readiness, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
@@ -23,6 +24,7 @@ pub fn send(
     socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
+    asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
     debug_assert_eq!(socket.kind, Kind::Stream);
     let engine = driver::lock();
@@ -33,6 +35,7 @@ pub fn send(
     };
     let timeout = state.options.send_timeout;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
+    let stamps = state.options.stamping.of_bytes(asked.stamping);
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
@@ -45,6 +48,13 @@ pub fn send(
         flags,
     };
     let result = call.run(&mut engine);
+    if stamps.any()
+        && result.is_ok_and(|count| count > 0)
+        && let Some(connection) = engine.endpoints.get(id).and_then(Endpoint::socket)
+    {
+        engine.stack.tcp_stamp(connection, Some(stamps));
+        engine.finish_pass();
+    }
     if tells && result.is_ok_and(|count| count > 0) {
         engine.sent_zero_copy(id);
     }
@@ -56,7 +66,7 @@ pub fn send(
 pub fn refusal(fd: RawFd, socket: &Arc<Socket>, flags: i32) -> Option<Errno> {
     match socket.kind {
         Kind::Datagram => super::datagram::refusal(socket),
-        Kind::Stream => send(fd, socket, &Buffers::none(), flags)?.err(),
+        Kind::Stream => send(fd, socket, &Buffers::none(), flags, &Asked::default())?.err(),
     }
 }
 

@@ -4,15 +4,21 @@
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::create::{hand_over, hook, kernel_socket, replace};
-use super::{Family, Kind, Socket, Stage, away, table};
+use super::{Family, Kind, Socket, Stage, address, away, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
 use crate::driver::{self, Passed, Question, Service, count_passed};
+use crate::sys::wait::{borrow, poll_for};
+
+/// How often, and after which pauses, the port of a socket that goes over is asked for.
+const PORT_TRIES: u32 = 100;
+const PORT_PAUSE: Duration = Duration::from_millis(2);
 
 /// The user was told that there is no keeper any more.
 static TOLD: AtomicBool = AtomicBool::new(false);
@@ -80,6 +86,31 @@ pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     state.connect_unconfirmed = false;
     socket.named.store(false, Ordering::Relaxed);
     Ok(())
+}
+
+/// Whether a socket of a keeper's may go over to the kernel: one that neither has a peer nor listens.
+pub(super) fn may_go_over(socket: &Socket) -> bool {
+    let state = socket.state();
+    let idle = state.stage == Stage::Idle;
+    driver::service() == Service::Keeper && state.away.is_some() && idle
+}
+
+/// Lets the kernel serve a socket that was bound, for a destination that only the kernel reaches. It has
+/// the same address there.
+pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
+    let fd = *table::numbers_of(socket).first().ok_or(Errno::BADF)?;
+    leave(socket, Passed::Destination)?;
+    let Some(local) = socket.state().local else {
+        return Ok(());
+    };
+    for _ in 0..PORT_TRIES {
+        match rustix::net::bind(borrow(fd), &address::in_family(local, socket.family)) {
+            // The keeper is about to see that the socket is gone from there.
+            Err(Errno::ADDRINUSE) => poll_for(&mut [], Some(PORT_PAUSE), None)?,
+            result => return result,
+        };
+    }
+    Err(Errno::ADDRINUSE)
 }
 
 /// The kernel serves it.

@@ -219,9 +219,20 @@ impl Stack {
         self.interface.is_local(address)
     }
 
+    /// Whether `address` means all hosts of a network we are in.
+    pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.interface.is_broadcast(address)
+    }
+
+    /// The address of ours to show to a host at `address` on the link.
+    pub fn source_towards(&self, address: Ipv4Addr) -> Ipv4Addr {
+        self.interface.source_towards(address)
+    }
+
     /// Whether packets to `address`, that a socket is bound to, may come from the link.
     pub fn faces_link(&self, address: Ipv4Addr) -> bool {
-        address.is_unspecified() || self.interface.is_ours(address)
+        let ours = address.is_unspecified() || self.interface.is_ours(address);
+        ours || self.interface.is_broadcast(address)
     }
 
     /// The addresses.

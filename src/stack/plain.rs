@@ -55,6 +55,12 @@ impl<T> Maybe<T> {
     pub(super) const NONE: Self = Self(u64::MAX, PhantomData);
 }
 
+impl<T> Default for Maybe<T> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl<T: Word> Maybe<T> {
     pub(super) fn some(value: T) -> Self {
         Self(value.to_word(), PhantomData)

@@ -6,6 +6,7 @@ use super::Stack;
 use super::error::Error;
 use super::ids::{Kind, SocketId};
 use super::routes::RouteDecision;
+use super::sendings::Stamps;
 use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus};
 use super::time::Instant;
 
@@ -72,6 +73,12 @@ impl Stack {
         more: bool,
     ) -> Result<usize, Error> {
         self.tcp.send(now, id, data, more, &mut self.pool)
+    }
+
+    /// A call has sent something: of its last byte is to be told what `stamps` say, or else the socket's
+    /// options; see [`poll_sending`](Self::poll_sending).
+    pub fn tcp_stamp(&mut self, id: SocketId, stamps: Option<Stamps>) {
+        self.tcp.stamp(id, stamps);
     }
 
     /// SEND with the URGENT flag (MSG_OOB). Errors as [`tcp_send`](Self::tcp_send).

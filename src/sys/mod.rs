@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod cancel;
 pub mod clock;
 pub mod copies;
+pub mod datagram;
 pub mod descriptor;
 pub mod ethtool;
 pub mod file;

@@ -1,7 +1,6 @@
 //! Socket pairs: the descriptor the program holds, and the end the stack holds.
 
 use core::mem::MaybeUninit;
-use core::net::{SocketAddr, SocketAddrV4};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -181,23 +180,4 @@ pub fn take(end: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
 /// Tells the program that no more bytes will come.
 pub fn finish(end: impl AsFd) -> Result<(), Errno> {
     shutdown(end, Shutdown::Write)
-}
-
-/// Receives a datagram from a kernel socket without waiting: its length and its sender, which may be
-/// mapped to IPv6 (RFC 4291 section 2.5.5.2). What comes by IPv6 is passed over.
-pub fn take_from(socket: impl AsFd, buffer: &mut [u8]) -> Option<(usize, SocketAddrV4)> {
-    loop {
-        let (len, _, from) =
-            rustix::net::recvfrom(socket.as_fd(), &mut *buffer, RecvFlags::DONTWAIT).ok()?;
-        let from = match SocketAddr::try_from(from?).ok()? {
-            SocketAddr::V4(from) => Some(from),
-            SocketAddr::V6(from) => {
-                let address = from.ip().to_ipv4_mapped();
-                address.map(|address| SocketAddrV4::new(address, from.port()))
-            }
-        };
-        if let Some(from) = from {
-            return Some((len, from));
-        }
-    }
 }

@@ -5,7 +5,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall1, syscall2, syscall3, syscall5};
 
-fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
+/// A call's result.
+pub(super) fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
     result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
 }
 
@@ -239,7 +240,8 @@ fn receive_parts(fd: RawFd, parts: &[libc::iovec], flags: i32) -> Result<usize, 
     })
 }
 
-fn message(parts: &[libc::iovec]) -> libc::msghdr {
+/// A message of these parts, without name and control messages.
+pub(super) fn message(parts: &[libc::iovec]) -> libc::msghdr {
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
     message.msg_iov = parts.as_ptr().cast_mut();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::lab::{Lab, Program, library, preloading, root};
+use crate::lab::{Lab, PEER, Program, TEST, library, preloading, root};
 
 /// A `#[test]` for each program, so that one can be run and read about by its name; and the list of them.
 macro_rules! c_tests {
@@ -23,12 +23,24 @@ c_tests! {
     interruptions jumps limits listeners_elsewhere loopback marks messages moving_bytes names options options_connected
     options_effect options_matrix options_routing other_families poll_states raw_calls recv_flags send_flags
     shutdowns socket_flags socket_triples states_blocking states_ending states_open states_opening states_pairs
-    states_threads states_udp stdio_streams tcp_info threads times_of_sending transfers udp_basics udp_errors udp_joined
-    unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
+    states_threads states_udp stdio_streams tcp_info threads times_of_sending transfers udp_basics
+    udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events vectors vfork_first wakeups zerocopy
 }
 
 /// Those that also run with loopback in the stack.
 const WITHIN_THE_HOST: &[&str] = &["loopback"];
+
+/// Those that also run where the address is the stack's own.
+const ON_AN_OWN_ADDRESS: &[&str] = &[
+    "states_blocking",
+    "states_ending",
+    "states_open",
+    "states_opening",
+    "states_pairs",
+    "states_threads",
+    "states_udp",
+    "udp_broadcast",
+];
 
 #[test]
 fn every_program_is_in_the_list() {
@@ -67,6 +79,19 @@ fn prints_the_same_everywhere(name: &str) {
                 .env("SIDESTACK_LOOPBACK", "stack")
         });
         compare(name, "with SIDESTACK_LOOPBACK=stack", &expected, &inside);
+        lab.kernel_was_silent();
+    }
+
+    if ON_AN_OWN_ADDRESS.contains(&name) {
+        let lab = Lab::new();
+        lab.plain("ip address flush dev lab0").succeeds();
+        let own = printed(&lab, |lab| {
+            lab.sidestack(&program.display().to_string())
+                .env("SIDESTACK_INTERFACE", "lab0")
+                .env("SIDESTACK_ADDRESS", &format!("{TEST}/24"))
+                .env("SIDESTACK_GATEWAY", PEER)
+        });
+        compare(name, "with SIDESTACK_ADDRESS", &expected, &own);
         lab.kernel_was_silent();
     }
 

@@ -39,6 +39,16 @@ def bind(port, *options):
     print(attempt(lambda: stream(int(port), *(getattr(socket, option) for option in options))))
 
 
+def within(port):
+    """Binds, and connects to a port of this host: whether the address stays."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        made = socket.socket(type=kind)
+        made.bind(("0.0.0.0", 0))
+        bound = made.getsockname()[1]
+        made.connect(("127.0.0.1", int(port)))
+        print(made.getsockname() == ("127.0.0.1", bound))
+
+
 def refused():
     """What takes a right, of a socket that the keeper has."""
     made = stream()

@@ -98,6 +98,25 @@ fn servers_are_served() {
     lab.kernel_was_silent();
 }
 
+/// A bound socket goes over to the kernel with its port, for what only the kernel reaches.
+#[test]
+fn servers_of_this_host_are_reached() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let dns = "dnsmasq -k -C /dev/null -R -h -u root --pid-file --address=/example.test/192.0.2.7";
+    let _dns = lab.plain(dns).serving_udp(53);
+    for transport in ["+notcp", "+tcp"] {
+        let dig = format!("dig @127.0.0.1 {transport} +short +tries=1 example.test");
+        assert_eq!(of(&lab, ADMITTED, &dig).succeeds().stdout(), "192.0.2.7");
+    }
+    let within = of(&lab, ADMITTED, &script("within 53")).succeeds();
+    assert_eq!(within.stdout(), "True\nTrue");
+    lab.kernel_was_silent();
+}
+
 #[test]
 fn the_interface_is_the_keepers_to_choose() {
     if !preloading() {

@@ -84,13 +84,10 @@ fn libuv_program(sources: &Path) -> PathBuf {
 const NOBODY: &str = "setpriv --reuid=nobody --regid=nogroup --clear-groups";
 const OF_SOCKETS: &str = "tcp|udp|poll|getsockname|connection|shutdown|ipc_|delayed_accept|multiple_listen|emfile|\
     watcher_cross|callback_order|close_fd|socket_buffer";
-const EXPLAINED_OF_LIBUV: &[(&str, &str)] = &[
-    ("udp_connect6", "IPv6 datagrams to a socket bound to ::"),
-    (
-        "tcp_close_accept",
-        "the lease of a closed listener still listens",
-    ),
-];
+const EXPLAINED_OF_LIBUV: &[(&str, &str)] = &[(
+    "tcp_close_accept",
+    "the lease of a closed listener still listens",
+)];
 
 #[test]
 fn those_of_libuv() {

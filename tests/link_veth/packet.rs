@@ -45,7 +45,7 @@ pub fn spec(address: Ipv4Addr, port: u16) -> FilterSpec {
     let mut ports = PortSet::default();
     ports.insert(port);
     FilterSpec {
-        addresses: vec![address],
+        destinations: vec![address],
         own_address: false,
         tcp_ports: ports.clone(),
         udp_ports: ports,

@@ -144,6 +144,83 @@ fn several_holes() {
     );
 }
 
+/// Four segments of 1,000 bytes, and no more to send.
+const FOUR: &str = "
+        ! send 4000
+        > . 1:1001(1000) ack 1
+        > . 1001:2001(1000) ack 1
+        > . 2001:3001(1000) ack 1
+        > P. 3001:4001(1000) ack 1
+";
+
+/// What fills a hole without having been sent again was overtaken: seen, and by how many segments.
+#[test]
+fn reordering_is_noted() {
+    run(&format!(
+        "{SACK}{FOUR}
+        < . 1:1(0) ack 1 win 65535 <sack 1001:3001>
+        = reordering 0 0
+        < . 1:1(0) ack 3001 win 65535
+        = reordering 1 3
+    "
+    ));
+}
+
+/// What one ACK tells of has come in any order: the ACK between may be lost.
+#[test]
+fn blocks_of_one_ack_have_no_order() {
+    run(&format!(
+        "{SACK}{FOUR}
+        < . 1:1(0) ack 1 win 65535 <sack 3001:4001 1001:2001>
+        = reordering 0 0
+    "
+    ));
+}
+
+/// What was sent again says nothing of the order.
+#[test]
+fn retransmission_is_no_reordering() {
+    run(&format!(
+        "{SACK}{FOUR}
+        < . 1:1(0) ack 1 win 65535 <sack 1001:4001>
+        > . 1:1001(1000) ack 1
+        < . 1:1(0) ack 4001 win 65535
+        = reordering 0 0
+    "
+    ));
+}
+
+/// RFC 2883: what arrived twice is reported below the ACK, or within another block.
+#[test]
+fn duplicates_are_counted() {
+    run(&format!(
+        "{SACK}{FOUR}
+        < . 1:1(0) ack 1001 win 65535 <sack 1:1001>
+        = duplicates 1
+        < . 1:1(0) ack 1001 win 65535 <sack 2001:3001 2001:4001>
+        = duplicates 2
+    "
+    ));
+}
+
+/// How often the timer ran out, how often for the first time in a row, and how long it took to get
+/// over that.
+#[test]
+fn timeouts_are_counted() {
+    established(
+        "
+        ! send 10
+        > P. 1:11(10) ack 1
+        +0.2 > P. 1:11(10) ack 1
+        +0.4 > P. 1:11(10) ack 1
+        = timeouts 2 1 0
+        +0.1
+        < . 1:1(0) ack 11 win 65535
+        = timeouts 2 1 500
+    ",
+    );
+}
+
 /// A retransmission that is lost is sent again when what was sent after it arrives.
 #[test]
 fn lost_retransmission() {

@@ -335,6 +335,7 @@ impl Script {
                 let more = name == "send_more";
                 let sent = self.tcp.send(now, open(), &data, more, pool);
                 assert_eq!(sent, Ok(count), "{text}");
+                self.tcp.stamp(open(), None);
             }
             "send_urgent" => {
                 let data = vec![0; count];
@@ -407,6 +408,16 @@ impl Script {
                     "cwnd" => status.cwnd.to_string(),
                     "fin_received" => status.fin_received.to_string(),
                     "mss" => status.mss.to_string(),
+                    "reordering" => {
+                        let tally = status.tally(self.now);
+                        format!("{} {}", tally.reorderings, tally.reordering)
+                    }
+                    "duplicates" => status.tally(self.now).duplicates.to_string(),
+                    "timeouts" => {
+                        let tally = status.tally(self.now);
+                        let count = (tally.timeouts, tally.timeout_recoveries);
+                        format!("{} {} {}", count.0, count.1, tally.timeout_time)
+                    }
                     _ => panic!("no such fact: {line}"),
                 }
             }

@@ -1,12 +1,13 @@
 //! Control messages (cmsg(3)): what is told with a received datagram, what is asked with a sent one.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use crate::driver::{self, Arrived};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
+use crate::sys::datagram::Route6;
 
 /// Bytes of a `struct cmsghdr`.
 const HEADER: usize = size_of::<libc::cmsghdr>();
@@ -105,18 +106,35 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
     let port = state.local.map_or(0, |local| local.port());
     drop(state);
     let engine = driver::lock();
-    let interface = engine.map_or(0, |engine| engine.interface_index());
-    told(&options, socket.family, arrived, interface, port)
+    let interface = engine.as_ref().map_or(0, |engine| engine.interface_index());
+    // Of a datagram to all, the address of ours to answer from.
+    let host = match (engine, arrived.from, arrived.to) {
+        (Some(engine), SocketAddr::V4(from), IpAddr::V4(to)) if engine.stack.is_broadcast(to) => {
+            engine.stack.source_towards(*from.ip())
+        }
+        (_, _, IpAddr::V4(to)) => to,
+        _ => Ipv4Addr::UNSPECIFIED,
+    };
+    let at = Place {
+        interface,
+        host,
+        port,
+    };
+    told(&options, socket.family, arrived, &at)
 }
 
-/// The messages about a datagram. `interface` is the driven one's index, `port` the socket's.
-fn told(
-    options: &Options,
-    family: Family,
-    arrived: &Arrived,
+/// Where a datagram has arrived.
+struct Place {
+    /// The driven interface's index.
     interface: u32,
+    /// The address of ours that it has reached.
+    host: Ipv4Addr,
+    /// The socket's port.
     port: u16,
-) -> Vec<Told> {
+}
+
+/// The messages about a datagram.
+fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec<Told> {
     let mut told = Vec::new();
     stamps(options, arrived.at, &mut told);
     let wanted = &options.ancillary;
@@ -135,23 +153,37 @@ fn told(
         let segment = i32::from(arrived.segment).to_ne_bytes();
         tell(SOL_UDP, UDP_GRO, &segment);
     }
-    let to = arrived.to.octets();
-    let interface = if arrived.to.is_loopback() {
-        LOOPBACK
-    } else {
-        interface
+    let interface = match arrived.interface {
+        0 if arrived.to.is_loopback() => LOOPBACK,
+        0 => at.interface,
+        known => known,
     };
     if wanted.packet_info6 && family == Family::Inet6 {
+        let to = match arrived.to {
+            IpAddr::V4(to) => to.to_ipv6_mapped(),
+            IpAddr::V6(to) => to,
+        };
         let mut info = [0; 20];
-        info[..16].copy_from_slice(&arrived.to.to_ipv6_mapped().octets());
+        info[..16].copy_from_slice(&to.octets());
         info[16..].copy_from_slice(&interface.to_ne_bytes());
         tell(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
     }
+    let IpAddr::V4(to) = arrived.to else {
+        if wanted.hop_limit {
+            let hops = i32::from(arrived.ttl).to_ne_bytes();
+            tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+        }
+        if wanted.traffic_class {
+            let class = i32::from(arrived.tos).to_ne_bytes();
+            tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+        }
+        return told;
+    };
     if wanted.packet_info {
         let mut info = [0; 12];
         info[..4].copy_from_slice(&interface.to_ne_bytes());
-        info[4..8].copy_from_slice(&to);
-        info[8..].copy_from_slice(&to);
+        info[4..8].copy_from_slice(&at.host.octets());
+        info[8..].copy_from_slice(&to.octets());
         tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
     }
     if wanted.time_to_live {
@@ -162,7 +194,7 @@ fn told(
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
     }
     if wanted.destination {
-        let (address, len) = address::write(SocketAddrV4::new(arrived.to, port), Family::Inet);
+        let (address, len) = address::write(SocketAddrV4::new(to, at.port), Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
     }
     told
@@ -191,6 +223,8 @@ pub struct Asked {
     pub source: Option<Ipv4Addr>,
     /// IP_PKTINFO: the interface to send by; 0: any.
     pub interface: u32,
+    /// IPV6_PKTINFO, IPV6_HOPLIMIT and IPV6_TCLASS of what leaves by IPv6.
+    pub route6: Route6,
     /// UDP_SEGMENT: bytes of payload to send in each datagram.
     pub segment: Option<u16>,
     /// SO_TIMESTAMPING: which times of sending are asked for.
@@ -296,16 +330,23 @@ impl Asked {
         Ok(())
     }
 
-    /// IPv6's, as far as they mean something for IPv4.
+    /// IPv6's: one means something for IPv4, too.
     fn take_ipv6(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
-        if name != libc::IPV6_PKTINFO {
-            return Ok(());
+        let number = data.try_into().map(i32::from_ne_bytes);
+        match (name, number) {
+            (libc::IPV6_PKTINFO, _) => {
+                let (address, index) = data.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
+                let index = index.try_into().map_err(|_| Errno::INVAL)?;
+                self.interface = u32::from_ne_bytes(index);
+                let address = Ipv6Addr::from(*address);
+                self.route6.source = Some((address, self.interface));
+                let mapped = address.to_ipv4_mapped();
+                self.source = mapped.filter(|ip| !ip.is_unspecified());
+            }
+            (libc::IPV6_HOPLIMIT, Ok(limit)) => self.route6.hop_limit = Some(limit),
+            (libc::IPV6_TCLASS, Ok(class)) => self.route6.traffic_class = Some(class),
+            _ => {}
         }
-        let (address, index) = data.split_first_chunk::<16>().ok_or(Errno::INVAL)?;
-        let index = index.try_into().map_err(|_| Errno::INVAL)?;
-        self.interface = u32::from_ne_bytes(index);
-        let address = core::net::Ipv6Addr::from(*address).to_ipv4_mapped();
-        self.source = address.filter(|ip| !ip.is_unspecified());
         Ok(())
     }
 }

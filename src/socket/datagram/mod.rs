@@ -134,7 +134,7 @@ pub fn connect(
             disconnect(engine, state)?;
             return Ok(Rest::Done);
         }
-        Given::V6 | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
+        Given::V6(_) | Given::AnyV6(_) => return leave(engine, socket, state, Passed::Inet6),
     };
     if remote.ip().is_broadcast() && !state.options.broadcast {
         return Err(Errno::ACCESS);
@@ -144,7 +144,10 @@ pub fn connect(
     };
     let datagram = opened(engine, socket, state)?;
     let port = state.local.map_or(0, |local| local.port());
-    let local = SocketAddrV4::new(local, port);
+    let bound = state.bound.map(|bound| *bound.ip());
+    // What means all hosts stays what the socket hears.
+    let to_all = bound.filter(|&ip| engine.stack.is_broadcast(ip));
+    let local = SocketAddrV4::new(to_all.unwrap_or(local), port);
     associate(engine, state, datagram, local, remote)?;
     if let Some(id) = state.endpoint {
         engine.say_anew(id);

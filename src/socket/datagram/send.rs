@@ -1,7 +1,7 @@
 //! Sending datagrams: sendto(2), sendmsg(2) and their kin.
 
-use core::net::SocketAddrV4;
-use rustix::fd::RawFd;
+use core::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -74,16 +74,17 @@ fn send_beside(
     to: Option<Given>,
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
-    let to = match to {
-        Some(Given::V4(to)) => to,
+    let to: SocketAddr = match to {
+        Some(Given::V4(to)) => to.into(),
         None | Some(Given::Unspecified) => {
             let known = socket.state().remote;
             match known.or_else(|| connect::peer(fd, socket)) {
-                Some(to) => to,
+                Some(to) => to.into(),
                 None => return Some(Err(Errno::DESTADDRREQ)),
             }
         }
-        Some(Given::V6 | Given::AnyV6(_)) => return Some(Err(Errno::NETUNREACH)),
+        Some(Given::V6(to)) => to.into(),
+        Some(Given::AnyV6(port)) => (Ipv6Addr::LOCALHOST, port).into(),
     };
     if data.len() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
@@ -91,7 +92,8 @@ fn send_beside(
     if to.port() == 0 {
         return Some(Err(Errno::INVAL));
     }
-    if to.ip().is_broadcast() && !socket.state().options.broadcast {
+    let broadcast = matches!(to, SocketAddr::V4(to) if to.ip().is_broadcast());
+    if broadcast && !socket.state().options.broadcast {
         return Some(Err(Errno::ACCESS));
     }
     let header = Departing { to: Some(to) }.encode();
@@ -121,8 +123,10 @@ impl Call<'_, '_> {
         }
         let to = match to {
             Some(Given::V4(to)) => to,
-            Some(Given::AnyV6(_) | Given::V6) => {
-                return leave(engine, self.socket, state, Passed::Inet6).map(|_| None);
+            Some(Given::V6(to)) => return self.send_inet6(engine, state, to),
+            Some(Given::AnyV6(port)) => {
+                let to = SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 0, 0);
+                return self.send_inet6(engine, state, to);
             }
             Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
         };
@@ -251,12 +255,37 @@ impl Call<'_, '_> {
         else {
             return to_kernel(engine, self.socket, state, Passed::Destination).map(|_| None);
         };
-        driver::count_passed(Passed::Datagram);
-        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-        match engine.ports.kernel_sockets(Protocol::Udp, port).first() {
-            Some(lease) => rustix::net::sendto(lease.fd(), &self.gathered(), flags, &to).map(Some),
-            None => Err(Errno::NETUNREACH),
+        let data = self.gathered();
+        let sent = engine.send_by_kernel(port, to.into(), &data, &self.asked.route6, 0);
+        sent.map(Some)
+    }
+
+    /// An IPv6 destination is the kernel's likewise: what answers it comes by the socket that holds our
+    /// port. Where that is none of IPv6's, the kernel serves the socket altogether.
+    fn send_inet6(
+        &self,
+        engine: &mut Engine,
+        state: &mut State,
+        to: SocketAddrV6,
+    ) -> Result<Option<usize>, Errno> {
+        let port = state.local.map_or(0, |local| local.port());
+        let Some(side) = engine.inet6_side(port) else {
+            return leave(engine, self.socket, state, Passed::Inet6).map(|_| None);
+        };
+        state.options.replay_inet6(side.fd().as_raw_fd());
+        let data = self.gathered();
+        let segment = usize::from(self.asked.segment.unwrap_or(state.options.segment));
+        let segment = if segment == 0 { data.len() } else { segment };
+        let flags = self.flags & (libc::MSG_MORE | libc::MSG_DONTROUTE | libc::MSG_CONFIRM);
+        let send =
+            |piece: &[u8]| engine.send_by_kernel(port, to.into(), piece, &self.asked.route6, flags);
+        if data.is_empty() {
+            send(&data)?;
         }
+        for piece in data.chunks(segment.max(1)) {
+            send(piece)?;
+        }
+        Ok(Some(data.len()))
     }
 }
 

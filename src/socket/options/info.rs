@@ -22,9 +22,17 @@ const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 
-/// Segments a connection begins with (RFC 6928), and reorderings it puts up with.
+/// Segments a connection begins with (RFC 6928), and reordering it reckons with from the start.
 const FIRST_WINDOW: u64 = 10;
 const REORDERING: u64 = 3;
+/// Linux's TCP_INFINITE_SSTHRESH.
+const NO_THRESHOLD: u64 = 0x7fff_ffff;
+/// Before the first round trip: the timeout (RFC 6298), and what Linux takes for the variation, in
+/// microseconds.
+const INITIAL_TIMEOUT: u64 = 1_000_000;
+const INITIAL_VARIATION: u64 = 250_000;
+/// Before there is a peer (RFC 9293 section 3.7.1).
+const DEFAULT_MSS: u64 = 536;
 /// How long an acknowledgment waits for data, in microseconds.
 const DELAYED_ACK: u64 = 40_000;
 
@@ -34,6 +42,10 @@ struct Info([u8; LEN]);
 impl Info {
     fn byte(&mut self, at: usize, value: u8) {
         self.0[at] = value;
+    }
+
+    fn short(&mut self, at: usize, value: u16) {
+        self.0[at..at + 2].copy_from_slice(&value.to_ne_bytes());
     }
 
     fn word(&mut self, at: usize, value: u64) {
@@ -52,6 +64,7 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
     info.word(80, FIRST_WINDOW);
     info.word(88, REORDERING);
     info.long(104, u64::MAX);
+    info.long(112, u64::MAX);
     match socket {
         Some(id) if id.kind == Kind::Listener => {
             info.byte(0, LISTEN);
@@ -71,14 +84,25 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
                     info.word(60, mtu as u64);
                 }
             }
-            None => info.byte(0, CLOSE),
+            None => fill_unopened(&mut info),
         },
         None if stage == Stage::Listening => info.byte(0, LISTEN),
         // Its owner does not answer: nothing more is known.
         None if engine.is_none() && stage == Stage::Connected => info.byte(0, ESTABLISHED),
-        None => info.byte(0, CLOSE),
+        None => fill_unopened(&mut info),
     }
     info.0.to_vec()
+}
+
+/// What a connection would begin with.
+fn fill_unopened(info: &mut Info) {
+    info.byte(0, CLOSE);
+    info.byte(7, 1);
+    info.word(8, INITIAL_TIMEOUT);
+    info.word(16, DEFAULT_MSS);
+    info.word(72, INITIAL_VARIATION);
+    info.word(76, NO_THRESHOLD);
+    info.word(148, u64::MAX);
 }
 
 fn state_number(state: State) -> u8 {
@@ -154,7 +178,6 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(72, micros(status.rttvar));
     info.word(76, slow_start_threshold(status));
     info.word(80, u64::from(status.cwnd) / mss);
-    info.word(88, REORDERING);
     info.word(100, u64::from(status.retransmits));
     let most = status.pacing_rate.unwrap_or(u64::MAX);
     info.long(104, pacing_rate(status).min(most));
@@ -164,10 +187,10 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(228, u64::from(status.snd_wnd));
 }
 
-/// In segments; Linux's TCP_INFINITE_SSTHRESH before the first loss.
+/// In segments; none before the first loss.
 fn slow_start_threshold(status: &TcpStatus) -> u64 {
     match status.ssthresh {
-        u32::MAX => 0x7fff_ffff,
+        u32::MAX => NO_THRESHOLD,
         bytes => u64::from(bytes / status.mss.max(1)),
     }
 }
@@ -223,6 +246,10 @@ fn fill_counts(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.long(200, tally.sent);
     info.long(208, tally.sent_again);
     info.word(216, u64::from(tally.duplicates));
+    info.word(88, u64::from(tally.reordering).max(REORDERING));
+    info.word(220, u64::from(tally.reorderings));
     info.word(224, u64::from(tally.out_of_order));
-    info.0[240..242].copy_from_slice(&tally.timeouts.to_ne_bytes());
+    info.short(240, tally.timeouts);
+    info.short(242, tally.timeout_recoveries);
+    info.word(244, u64::from(tally.timeout_time));
 }

@@ -190,6 +190,8 @@ pub(super) fn note(
         libc::IPPROTO_IPV6 => match name {
             libc::IPV6_V6ONLY => options.v6_only = on,
             libc::IPV6_RECVPKTINFO => options.ancillary.packet_info6 = on,
+            libc::IPV6_RECVHOPLIMIT => options.ancillary.hop_limit = on,
+            libc::IPV6_RECVTCLASS => options.ancillary.traffic_class = on,
             _ => {}
         },
         _ => {}

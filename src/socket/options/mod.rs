@@ -73,6 +73,10 @@ pub struct Ancillary {
     pub destination: bool,
     /// IPV6_RECVPKTINFO, of an AF_INET6 socket.
     pub packet_info6: bool,
+    /// IPV6_RECVHOPLIMIT.
+    pub hop_limit: bool,
+    /// IPV6_RECVTCLASS.
+    pub traffic_class: bool,
     /// SO_RXQ_OVFL.
     pub drops: bool,
     /// UDP_GRO.
@@ -243,6 +247,22 @@ impl Options {
     /// program was told then.
     pub fn replay(&self, kernel: RawFd) {
         for said in self.said.iter() {
+            let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
+        }
+    }
+
+    /// Tells a kernel socket by which IPv6 datagrams leave what was said of those.
+    pub fn replay_inet6(&self, kernel: RawFd) {
+        let sending = |said: &&Said| {
+            let receiving = [
+                libc::IPV6_V6ONLY,
+                libc::IPV6_RECVPKTINFO,
+                libc::IPV6_RECVHOPLIMIT,
+                libc::IPV6_RECVTCLASS,
+            ];
+            said.level == libc::IPPROTO_IPV6 && !receiving.contains(&said.name)
+        };
+        for said in self.said.iter().filter(sending) {
             let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
         }
     }

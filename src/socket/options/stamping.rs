@@ -93,6 +93,12 @@ impl Stamping {
         }
     }
 
+    /// What of a connection's next bytes is to be told. A control message may ask for `others`.
+    pub fn of_bytes(self, others: Option<u32>) -> Stamps {
+        let flags = others.unwrap_or(self.flags);
+        Self { flags, ..self }.stamps()
+    }
+
     /// What is to be told of the next datagram, with its key. A control message may ask for `others`.
     pub fn of_next(&mut self, others: Option<u32>) -> Option<(Stamps, u32)> {
         let asked = Self {

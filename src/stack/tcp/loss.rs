@@ -23,7 +23,7 @@ use crate::stack::wire::seq::Seq;
 const DUP_THRESH: u32 = 3;
 
 /// As many are counted.
-const MOST_DUP_ACKS: u32 = 1 << 15;
+const MOST_DUP_ACKS: u16 = 1 << 15;
 
 /// What the sender is doing about loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -43,11 +43,12 @@ pub(super) struct Loss {
     pub(super) phase: Phase,
     /// The next retransmission goes out whatever the window is.
     pub(super) force: bool,
-    _unused: [u8; 2],
+    /// Duplicate ACKs in a row, from a peer without SACK.
+    dup_acks: u16,
     /// What the peer SACKed; also with no SACK, where it stays empty.
     pub(super) sacked: Ranges,
-    /// Duplicate ACKs in a row, from a peer without SACK.
-    dup_acks: u32,
+    /// Beyond it nothing was ever sent again.
+    repeated_end: Seq,
     /// The phase ends when this is acknowledged.
     recovery_point: Seq,
     pub(super) rexmit: Seq,
@@ -62,9 +63,9 @@ impl Loss {
         Self {
             phase: Phase::Open,
             force: false,
-            _unused: [0; 2],
-            sacked: Ranges::new(),
             dup_acks: 0,
+            sacked: Ranges::new(),
+            repeated_end: iss,
             recovery_point: iss,
             rexmit: iss,
             lost_end: iss,
@@ -74,7 +75,12 @@ impl Loss {
 
     /// Whether this can be said of what lies between `una` and `nxt`.
     pub(super) fn is_sound(&self, una: Seq, nxt: Seq) -> bool {
-        let marks = [self.rexmit, self.lost_end, self.rexmit_mark];
+        let marks = [
+            self.rexmit,
+            self.lost_end,
+            self.rexmit_mark,
+            self.repeated_end,
+        ];
         self.sacked.is_sound(una, nxt)
             && self.dup_acks <= MOST_DUP_ACKS
             && marks.iter().all(|mark| mark.is_within(una, nxt))
@@ -83,7 +89,7 @@ impl Loss {
     /// Bytes thought to be on their way.
     pub(super) fn pipe(&self, una: Seq, nxt: Seq, mss: u32) -> u32 {
         let flight = nxt.since(una);
-        let arrived = self.sacked.total() + self.dup_acks * mss;
+        let arrived = self.sacked.total() + u32::from(self.dup_acks) * mss;
         flight.saturating_sub(arrived).saturating_sub(self.lost())
     }
 
@@ -113,6 +119,15 @@ impl Loss {
         self.sacked.insert(start, end).unwrap_or(0)
     }
 
+    /// How far in `[start, end)`, which has arrived, something comes late that was sent but once:
+    /// the bytes from there to the end of what had been SACKed.
+    pub(super) fn lateness(&self, start: Seq, end: Seq) -> Option<u32> {
+        let highest = self.sacked.as_slice().last()?.1;
+        let first = start.later(self.repeated_end);
+        let (late, _) = self.sacked.gap(first, end.earlier(highest))?;
+        Some(highest.since(late))
+    }
+
     /// An ACK that acknowledges nothing new came from a peer without SACK.
     pub(super) fn duplicate_ack(&mut self) {
         self.dup_acks = self.dup_acks.saturating_add(1).min(MOST_DUP_ACKS);
@@ -121,7 +136,7 @@ impl Loss {
     /// RFC 6675 section 4, IsLost: where more than two segments' worth beyond it was SACKed.
     /// Gives whether the oldest unacknowledged data is lost.
     pub(super) fn find_lost(&mut self, una: Seq, mss: u32) -> bool {
-        if self.dup_acks >= DUP_THRESH {
+        if u32::from(self.dup_acks) >= DUP_THRESH {
             return true;
         }
         let threshold = (DUP_THRESH - 1) * mss;
@@ -206,6 +221,7 @@ impl Loss {
         self.rexmit = self.rexmit.later(una);
         self.lost_end = self.lost_end.later(una);
         self.rexmit_mark = self.rexmit_mark.later(una);
+        self.repeated_end = self.repeated_end.later(una);
         match self.phase {
             Phase::Open => {
                 self.dup_acks = 0;
@@ -222,7 +238,9 @@ impl Loss {
             }
             Phase::Recovery if !sack => {
                 // RFC 6582 section 3.2: a partial acknowledgment shows the next hole.
-                self.dup_acks = self.dup_acks.saturating_sub(acked / mss.max(1));
+                self.dup_acks = self
+                    .dup_acks
+                    .saturating_sub((acked / mss.max(1)).min(MOST_DUP_ACKS.into()) as u16);
                 self.rexmit = una;
                 self.lost_end = (una + mss).earlier(nxt);
                 self.force = true;
@@ -235,6 +253,7 @@ impl Loss {
     /// `end` is how far something was just sent again.
     pub(super) fn retransmitted(&mut self, end: Seq, nxt: Seq) {
         self.rexmit = self.rexmit.later(end);
+        self.repeated_end = self.repeated_end.later(end);
         self.rexmit_mark = nxt;
         self.force = false;
     }

@@ -10,6 +10,8 @@ use crate::stack::wire::seq::Seq;
 
 /// Before the first measurement.
 pub(super) const INITIAL_RTO: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 /// The least margin above the smoothed round-trip time, Linux's TCP_RTO_MIN.
 const MIN_MARGIN: Duration = Duration::from_millis(200);
 /// Linux's TCP_RTO_MAX.
@@ -113,10 +115,12 @@ impl Rtt {
     /// An ACK echoed a timestamp that is `elapsed` old. It measures if that is from no earlier than
     /// the last retransmission. If it is from earlier, the ACK of the original may have been lost,
     /// and what looks like one round trip may be a timeout long.
+    ///
+    /// The echo is in whole milliseconds: it may seem one older than it is, less than one cannot be
+    /// told from one, and it says nothing of the smallest.
     pub(super) fn echoed(&mut self, elapsed: Duration, now: Instant) {
-        // The echo is in whole milliseconds and so may seem one older than it is.
-        if elapsed <= now.since(self.retransmitted_at) + Duration::from_millis(1) {
-            self.sample(elapsed);
+        if elapsed <= now.since(self.retransmitted_at) + MILLISECOND {
+            self.smooth(elapsed.max(MILLISECOND));
         }
     }
 
@@ -129,14 +133,14 @@ impl Rtt {
             .filter(|_| !ack.is_before(self.timed_end))?;
         self.timed = Maybe::NONE;
         let took = now.since(sent);
-        self.sample(took);
+        self.min = self.min.min(took.as_nanos() as u64);
+        self.smooth(took);
         Some(took)
     }
 
     /// One measurement (RFC 6298 section 2.2 and 2.3).
-    pub(super) fn sample(&mut self, rtt: Duration) {
+    fn smooth(&mut self, rtt: Duration) {
         let rtt = (rtt.as_nanos() as u64).max(1);
-        self.min = self.min.min(rtt);
         if self.srtt == 0 {
             self.srtt = rtt;
             self.rttvar = rtt / 2;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use super::Tcp;
 use super::tcb::Tcb;
 use crate::stack::ids::SocketId;
-use crate::stack::sendings::{self, Sending, Stage};
+use crate::stack::sendings::{self, Sending, Stage, Stamps};
 use crate::stack::wire::seq::Seq;
 
 /// Most calls of a connection that are waited for.
@@ -17,6 +17,7 @@ const MOST: usize = 64;
 #[derive(Clone, Copy)]
 struct Awaited {
     end: Seq,
+    stamps: Stamps,
     sent: bool,
 }
 
@@ -28,15 +29,13 @@ pub(super) struct Sendings {
 }
 
 impl Sendings {
-    /// The user has sent something.
-    pub(super) fn await_end(&mut self, tcb: &Tcb) {
-        if !tcb.options.stamps().any() {
-            return;
-        }
+    /// Of what the user has sent `stamps` are to be told.
+    fn await_end(&mut self, tcb: &Tcb, stamps: Stamps) {
         let awaited = self.awaited.entry(tcb.id.index).or_default();
         if awaited.len() < MOST {
             awaited.push_back(Awaited {
                 end: tcb.snd.end(),
+                stamps,
                 sent: false,
             });
         }
@@ -50,7 +49,6 @@ impl Sendings {
         let Some(awaited) = self.awaited.get_mut(&tcb.id.index) else {
             return;
         };
-        let stamps = tcb.options.stamps();
         let told = &mut self.told;
         let mut tell = |wanted: bool, stage, end: Seq| {
             if wanted {
@@ -65,15 +63,15 @@ impl Sendings {
         for held in awaited.iter_mut().filter(|held| !held.sent) {
             held.sent = !held.end.is_after(tcb.snd.nxt);
             if held.sent {
-                tell(stamps.scheduled, Stage::Scheduled, held.end);
-                tell(stamps.sent, Stage::Sent, held.end);
+                tell(held.stamps.scheduled, Stage::Scheduled, held.end);
+                tell(held.stamps.sent, Stage::Sent, held.end);
             }
         }
         while let Some(held) = awaited
             .front()
             .filter(|held| held.sent && !held.end.is_after(tcb.snd.una))
         {
-            tell(stamps.acknowledged, Stage::Acknowledged, held.end);
+            tell(held.stamps.acknowledged, Stage::Acknowledged, held.end);
             awaited.pop_front();
         }
     }
@@ -91,6 +89,19 @@ fn place(tcb: &Tcb, seq: Seq) -> u32 {
 }
 
 impl Tcp {
+    /// A call of the user's has sent something, of which is to be told what `stamps` say, or else the
+    /// socket's options.
+    pub fn stamp(&mut self, id: SocketId, stamps: Option<Stamps>) {
+        let Some(tcb) = self.connections.get(id.index).filter(|tcb| tcb.id == id) else {
+            return;
+        };
+        let stamps = stamps.unwrap_or_else(|| tcb.options.stamps());
+        if stamps.any() {
+            self.sendings.await_end(tcb, stamps);
+            self.sendings.look(tcb);
+        }
+    }
+
     /// Something of which a connection's user wants to know when it happened: just now.
     pub fn poll_sending(&mut self) -> Option<Sending> {
         self.sendings.told.poll()

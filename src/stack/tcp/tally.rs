@@ -5,6 +5,7 @@ use core::time::Duration;
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::segment::SegmentOut;
+use crate::stack::plain::Maybe;
 use crate::stack::time::Instant;
 
 /// What a sender with data waits for, as far as it is not the network.
@@ -48,10 +49,20 @@ pub struct Tally {
     pub duplicates: u32,
     /// Segments received out of order.
     pub out_of_order: u32,
+    /// Times that our segments turned out to have changed their order.
+    pub reorderings: u32,
+    /// How many segments one of them has come late by, at most.
+    pub reordering: u16,
     /// Retransmission timeouts.
     pub timeouts: u16,
+    /// Of those, the first in a row.
+    pub timeout_recoveries: u16,
     limit: Limit,
-    _unused: [u8; 5],
+    _unused: u8,
+    /// How long it took to recover from timeouts, in milliseconds.
+    pub timeout_time: u32,
+    /// Since when there is a timeout to recover from.
+    timed_out_since: Maybe<Instant>,
     /// Bytes acknowledged in the last round trip that was measured, a second.
     pub delivery_rate: u64,
     /// How long there was data to send, in nanoseconds.
@@ -65,12 +76,15 @@ pub struct Tally {
     acked_before: u64,
 }
 
+/// Linux's tcp_max_reordering.
+const MOST_REORDERING: u32 = 300;
+
 impl Tally {
     /// Whether there is room to count on.
     pub(super) fn is_sound(&self) -> bool {
         let counts = [self.acked, self.received, self.sent, self.sent_again];
         let times = [self.busy, self.window_limited, self.buffer_limited];
-        let small = [self.duplicates, self.out_of_order];
+        let small = [self.duplicates, self.out_of_order, self.reorderings];
         counts.iter().chain(&times).all(|&count| count < 1 << 62)
             && small.iter().all(|&count| count < 1 << 31)
     }
@@ -114,6 +128,31 @@ impl Tally {
         self.busy += passed;
         self.limited_since = now;
         self
+    }
+
+    /// A segment that was sent once has arrived after others that were sent later, up to `distance`
+    /// bytes beyond its start.
+    pub(super) fn reordered(&mut self, distance: u32, mss: u32) {
+        let segments = distance.div_ceil(mss.max(1)).min(MOST_REORDERING);
+        self.reordering = self.reordering.max(segments as u16);
+        self.reorderings = self.reorderings.saturating_add(1);
+    }
+
+    /// The retransmission timer ran out.
+    pub(super) fn timed_out(&mut self, now: Instant) {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timed_out_since.get().is_none() {
+            self.timed_out_since = Maybe::some(now);
+            self.timeout_recoveries = self.timeout_recoveries.saturating_add(1);
+        }
+    }
+
+    /// What the timeout held lost has arrived.
+    pub(super) fn recovered(&mut self, now: Instant) {
+        if let Some(since) = self.timed_out_since.take() {
+            let took = u32::try_from(now.since(since).as_millis()).unwrap_or(u32::MAX);
+            self.timeout_time = self.timeout_time.saturating_add(took);
+        }
     }
 
     /// A segment is sent whose round trip will be measured.

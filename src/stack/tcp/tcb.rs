@@ -297,6 +297,7 @@ impl Tcb {
             self.window.handshake_lost();
         }
         self.retries = 0;
+        self.tally.recovered(now);
         self.rtt.backoff = 0;
         self.deadlines.stop(Timer::Retransmit);
         self.marks.syn = false;

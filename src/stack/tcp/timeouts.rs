@@ -86,6 +86,7 @@ impl Tcb {
     fn repeat_syn(&mut self, cx: &mut Timeout<'_>, next: Duration) {
         cx.counters.count(Counter::Retransmissions);
         self.retransmits += 1;
+        self.tally.timed_out(cx.now);
         self.rtt.retransmitted(cx.now);
         self.marks.syn = true;
         let at = self.bounded_by_user_timeout(cx.now + next.min(Duration::from_secs(120)));
@@ -107,7 +108,7 @@ impl Tcb {
             self.window.timeout_again();
         }
         let again = self.retries > 0;
-        self.tally.timeouts = self.tally.timeouts.saturating_add(1);
+        self.tally.timed_out(cx.now);
         self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
         self.retries = self.retries.saturating_add(1);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);

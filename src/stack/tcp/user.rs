@@ -138,7 +138,6 @@ impl Tcp {
         tcb.snd.blocked = sent < data.len();
         if sent > 0 {
             tcb.tally.limited_by(now, Limit::Network);
-            self.sendings.await_end(tcb);
         }
         tcb.marks.output = true;
         self.settle(now, id.index, pool);

@@ -1,6 +1,6 @@
 //! Datagrams and ICMP errors that arrive.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddrV4;
 
 use super::OVERHEAD;
 use crate::stack::Stack;
@@ -66,27 +66,23 @@ impl Stack {
 
     /// A datagram that came by another way than the link, for a socket on `port`: the kernel's
     /// side of a shared port has received it.
-    pub fn udp_receive_local(&mut self, port: u16, from: SocketAddrV4, data: &[u8]) {
-        let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let datagram = Datagram {
-            from,
-            to: *local.ip(),
-            len: data.len(),
-            ttl: 64,
-            tos: 0,
-            segment: 0,
-            stamp: 0,
-            drops: 0,
-        };
-        match self.udp.find(local, from) {
-            Some(id) => self.deliver(id, &datagram, data, &mut NoSink),
+    pub fn udp_receive_local(&mut self, port: u16, datagram: &Datagram, data: &[u8]) {
+        let local = SocketAddrV4::new(datagram.to, port);
+        match self.udp.find(local, datagram.from) {
+            Some(id) => self.deliver(id, datagram, data, &mut NoSink),
             None => self.counters.drop(Drop::UdpNoSocket),
         }
     }
 
     /// Delivers a datagram, or those it was put together from, unless the socket takes it whole
     /// (UDP_GRO).
-    fn deliver(&mut self, id: SocketId, datagram: &Datagram, data: &[u8], sink: &mut dyn Sink) {
+    pub(super) fn deliver(
+        &mut self,
+        id: SocketId,
+        datagram: &Datagram,
+        data: &[u8],
+        sink: &mut dyn Sink,
+    ) {
         let segment = usize::from(datagram.segment);
         let joins = |socket: &super::Socket| socket.options.receive_joined;
         let whole = segment == 0 || self.udp.get(id).is_some_and(joins);

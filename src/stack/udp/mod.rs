@@ -19,7 +19,7 @@ mod user;
 
 pub use self::options::{PathMtuDiscovery, UdpOptions, UdpStatus};
 
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hash};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{HashMap, VecDeque};
 
@@ -163,16 +163,38 @@ impl Udp {
         let score = |id: SocketId| self.get(id)?.score(local, remote);
         let candidates = self.with_port(local.port());
         let best = candidates.iter().filter_map(|&id| score(id)).max()?;
-        let mut fitting = candidates.iter().filter(|&&id| score(id) == Some(best));
-        let youngest = *fitting.clone().next_back()?;
+        let fitting = candidates.iter().copied();
+        self.choose(fitting.filter(|&id| score(id) == Some(best)), &remote)
+    }
+
+    /// Of the sockets without a peer that are bound to all addresses, and for which `fits` holds, the
+    /// one that `remote`'s datagrams are for.
+    fn find_everywhere(
+        &self,
+        port: u16,
+        remote: &impl Hash,
+        fits: impl Fn(SocketId) -> bool,
+    ) -> Option<SocketId> {
+        let everywhere = |id: &SocketId| {
+            let socket = self.get(*id);
+            socket.is_some_and(|held| held.local.ip().is_unspecified() && held.remote.is_none())
+        };
+        let candidates = self.with_port(port).iter().copied().filter(everywhere);
+        self.choose(candidates.filter(|&id| fits(id)), remote)
+    }
+
+    fn choose(
+        &self,
+        mut fitting: impl DoubleEndedIterator<Item = SocketId> + Clone,
+        remote: &impl Hash,
+    ) -> Option<SocketId> {
+        let youngest = fitting.clone().next_back()?;
         let count = fitting.clone().count();
         let shared = count > 1 && self.get(youngest)?.options.reuse_port;
         if !shared {
             return Some(youngest);
         }
-        fitting
-            .nth(self.keyed.hash_one(remote) as usize % count)
-            .copied()
+        fitting.nth(self.keyed.hash_one(remote) as usize % count)
     }
 
     /// The addresses of sockets without a peer that share a port (SO_REUSEPORT).
@@ -252,14 +274,5 @@ impl Udp {
         };
         let ids = self.with_port(local.port()).iter();
         ids.copied().filter(fits).collect()
-    }
-}
-
-/// The source address for a socket bound to `bound`, given that of the route.
-fn source(bound: SocketAddrV4, route: Ipv4Addr) -> Ipv4Addr {
-    if bound.ip().is_unspecified() {
-        route
-    } else {
-        *bound.ip()
     }
 }

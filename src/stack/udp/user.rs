@@ -1,8 +1,9 @@
 //! The user calls of UDP.
 
+use core::hash::Hash;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use super::{PathMtuDiscovery, UdpOptions, UdpStatus, source};
+use super::{PathMtuDiscovery, UdpOptions, UdpStatus};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -11,7 +12,7 @@ use crate::stack::outbox::{Frame, Owner};
 use crate::stack::reports::Report;
 use crate::stack::routes::RouteDecision;
 use crate::stack::sendings::Stamped;
-use crate::stack::sink::Datagram;
+use crate::stack::sink::{Datagram, NoSink};
 use crate::stack::time::Instant;
 use crate::stack::transmit::Offload;
 use crate::stack::wire::checksum::Sum;
@@ -55,7 +56,7 @@ impl Stack {
     }
 
     /// Associates a socket with a remote one, or dissolves that (connect(2)). An unspecified local
-    /// address becomes the route's.
+    /// address becomes the route's; one that means all hosts stays, and receives as before.
     ///
     /// Errors: `Invalid` for a stale handle, `NetworkUnreachable` without a route of the stack's,
     /// `Access` for a broadcast address without SO_BROADCAST.
@@ -70,7 +71,9 @@ impl Stack {
             else {
                 return Err(Error::NetworkUnreachable);
             };
-            local.set_ip(source(socket.bound, route));
+            if local.ip().is_unspecified() {
+                local.set_ip(route);
+            }
         }
         if let Some(socket) = self.udp.get_mut(id) {
             socket.local = local;
@@ -103,9 +106,30 @@ impl Stack {
         };
         if pushed {
             self.counters.udp_sent += 1;
+            if self.interface.is_broadcast(*to.ip()) {
+                self.hear_oneself(&outgoing);
+            }
             Ok(())
         } else {
             Err(Error::NoBuffers)
+        }
+    }
+
+    /// What is sent to all hosts is for this one, too.
+    fn hear_oneself(&mut self, outgoing: &Outgoing<'_>) {
+        let datagram = Datagram {
+            from: outgoing.from,
+            to: *outgoing.to.ip(),
+            len: outgoing.len,
+            ttl: outgoing.options.ttl,
+            tos: outgoing.options.tos,
+            segment: 0,
+            stamp: 0,
+            drops: 0,
+        };
+        let data = outgoing.data.concat();
+        for id in self.udp.find_all(outgoing.to, outgoing.from) {
+            self.deliver(id, &datagram, &data, &mut NoSink);
         }
     }
 
@@ -118,6 +142,9 @@ impl Stack {
     ) -> Result<Outgoing<'a>, Error> {
         let broadcast = self.interface.is_broadcast(*to.ip());
         let decision = self.interface.route(*to.ip());
+        let local = self.udp.get(id).map(|socket| *socket.local.ip());
+        let bound_to_all =
+            local.is_some_and(|ip| ip.is_unspecified() || self.interface.is_broadcast(ip));
         let socket = self.udp.get_mut(id).ok_or(Error::Invalid)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
@@ -164,7 +191,10 @@ impl Stack {
         Ok(Outgoing {
             id,
             options: socket.options,
-            from: SocketAddrV4::new(source(socket.local, route), socket.local.port()),
+            from: match bound_to_all {
+                true => SocketAddrV4::new(route, socket.local.port()),
+                false => socket.local,
+            },
             to,
             next_hop,
             mtu,
@@ -320,6 +350,17 @@ impl Stack {
         if let Some(socket) = self.udp.get_mut(id) {
             socket.set_options(&limits, options);
         }
+    }
+
+    /// Of the sockets without a peer that are bound to all addresses, and for which `fits` holds, the
+    /// one that the datagrams of a peer are for: IPv6's, say.
+    pub fn udp_on_all_addresses(
+        &self,
+        port: u16,
+        peer: &impl Hash,
+        fits: impl Fn(SocketId) -> bool,
+    ) -> Option<SocketId> {
+        self.udp.find_everywhere(port, peer, fits)
     }
 
     /// All UDP sockets, in no order.

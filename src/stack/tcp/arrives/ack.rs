@@ -98,19 +98,41 @@ impl Tcb {
         }
         let mut news = 0;
         let first = self.snd.una.later(segment.repr.ack);
-        let reported = segment.repr.options.sack.as_slice().first();
-        if reported.is_some_and(|block| !block.1.is_after(segment.repr.ack)) {
-            self.tally.duplicates += 1;
+        self.count_duplicates(segment);
+        let nxt = self.snd.nxt;
+        let blocks = segment.repr.options.sack.as_slice().iter();
+        let blocks = blocks.copied().filter(|(left, right)| {
+            let sane = left.is_before(*right);
+            sane && left.is_within(first, nxt) && right.is_within(first, nxt)
+        });
+        // Those of one ACK have no order among them.
+        let late = blocks
+            .clone()
+            .map(|(left, right)| self.loss.lateness(left, right));
+        let late = late.fold(self.loss.lateness(self.snd.una, first), Option::max);
+        if let Some(distance) = late {
+            self.tally.reordered(distance, self.snd.mss);
         }
-        for &(left, right) in segment.repr.options.sack.as_slice() {
-            let sane = left.is_before(right)
-                && left.is_within(first, self.snd.nxt)
-                && right.is_within(first, self.snd.nxt);
-            if sane {
-                news += self.loss.sack(left, right);
-            }
+        for (left, right) in blocks {
+            news += self.loss.sack(left, right);
         }
         news
+    }
+
+    /// RFC 2883 section 4: the first block tells of a duplicate if it lies below the ACK, or in the
+    /// second.
+    fn count_duplicates(&mut self, segment: &Segment<'_>) {
+        let blocks = segment.repr.options.sack.as_slice();
+        let Some((&(left, right), others)) = blocks.split_first() else {
+            return;
+        };
+        let within = |&(start, end): &(Seq, Seq)| !left.is_before(start) && !right.is_after(end);
+        if left.is_before(right)
+            && (!right.is_after(segment.repr.ack) || others.first().is_some_and(within))
+        {
+            let segments = right.since(left).div_ceil(self.snd.mss);
+            self.tally.duplicates = self.tally.duplicates.saturating_add(segments);
+        }
     }
 
     /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))": the segment is not
@@ -155,6 +177,9 @@ impl Tcb {
             let srtt = self.rtt.smoothed().unwrap_or_default();
             let now = cx.now;
             self.window.acknowledged(Acked { now, bytes, srtt });
+        }
+        if self.loss.phase != Phase::Timeout {
+            self.tally.recovered(cx.now);
         }
         self.snd
             .tune(self.window.cwnd(), self.options.send_buffer.get().is_some());

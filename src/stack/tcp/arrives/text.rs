@@ -144,7 +144,8 @@ impl Tcb {
     fn take_out_of_order(&mut self, cx: &mut Arrival<'_>, text: &Text<'_>) {
         let end = text.seq + text.bytes.len() as u32;
         cx.counters.count(Counter::OutOfOrder);
-        self.tally.out_of_order += 1;
+        let segments = (text.bytes.len() as u32).div_ceil(self.rcv.mss);
+        self.tally.out_of_order = self.tally.out_of_order.saturating_add(segments);
         // RFC 5681 section 4.2: "a TCP receiver SHOULD send an immediate duplicate ACK when an
         // out-of-order segment arrives."
         self.acknowledge_now();

@@ -1,0 +1,116 @@
+//! Datagrams of UDP ports that the kernel's sockets of them carry: what is within the host, and what
+//! is IPv6's.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use super::Engine;
+use super::endpoint::Endpoints;
+use super::envelope::Arrived;
+use super::passed::{Passed, count_passed};
+use crate::control::ephemeral::Protocol;
+use crate::control::lease::Lease;
+use crate::stack::Stack;
+use crate::stack::sink::Datagram;
+use crate::sys::datagram::{self, Route6, Taken};
+use crate::sys::{clock, pair};
+
+/// The longest datagram, in bytes.
+const LONGEST: usize = 65_536;
+
+impl Engine {
+    /// A kernel socket of a port has datagrams.
+    pub(super) fn receive_from_kernel(&mut self, port: u16) {
+        let mut buffer = vec![0; LONGEST];
+        for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
+            while let Some(taken) = datagram::take(lease.fd(), &mut buffer) {
+                let data = &buffer[..taken.len];
+                match taken.from {
+                    SocketAddr::V4(from) => {
+                        let datagram = arrival(&taken, from);
+                        self.stack.udp_receive_local(port, &datagram, data);
+                    }
+                    SocketAddr::V6(_) => {
+                        give_inet6(&mut self.endpoints, &self.stack, port, &taken, data);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends by the kernel socket that holds the port, so that the answer finds it.
+    ///
+    /// # Errors
+    /// ENETUNREACH: none does that has to do with the address's family. What sendmsg(2) says.
+    pub fn send_by_kernel(
+        &self,
+        port: u16,
+        to: SocketAddr,
+        payload: &[u8],
+        route: &Route6,
+        flags: i32,
+    ) -> Result<usize, Errno> {
+        count_passed(Passed::Datagram);
+        let mut leases = self.ports.kernel_sockets(Protocol::Udp, port).iter();
+        match to {
+            SocketAddr::V4(to) => {
+                let lease = leases.next().ok_or(Errno::NETUNREACH)?;
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                rustix::net::sendto(lease.fd(), payload, flags, &to)
+            }
+            SocketAddr::V6(to) => {
+                let lease = leases.find(|lease| lease.is_inet6());
+                let lease = lease.ok_or(Errno::NETUNREACH)?;
+                datagram::give(lease.fd(), payload, to, route, flags)
+            }
+        }
+    }
+
+    /// The kernel socket by which a port speaks IPv6.
+    pub fn inet6_side(&self, port: u16) -> Option<&Lease> {
+        let mut leases = self.ports.kernel_sockets(Protocol::Udp, port).iter();
+        leases.find(|lease| lease.is_inet6())
+    }
+}
+
+/// What the stack is told of a datagram that came by IPv4.
+fn arrival(taken: &Taken, from: SocketAddrV4) -> Datagram {
+    Datagram {
+        from,
+        to: match taken.to {
+            Some(IpAddr::V4(to)) => to,
+            _ => Ipv4Addr::LOCALHOST,
+        },
+        len: taken.len,
+        ttl: taken.ttl,
+        tos: taken.tos,
+        segment: 0,
+        stamp: 0,
+        drops: 0,
+    }
+}
+
+/// Gives a datagram that came by IPv6 to the socket it is for. What its pair has no room for is lost,
+/// as in a receive buffer that is full.
+fn give_inet6(endpoints: &mut Endpoints, stack: &Stack, port: u16, taken: &Taken, data: &[u8]) {
+    let header = Arrived {
+        interface: taken.interface,
+        ttl: taken.ttl,
+        tos: taken.tos,
+        at: clock::realtime(),
+        ..Arrived::between(taken.from, taken.to.unwrap_or(Ipv6Addr::UNSPECIFIED.into()))
+    };
+    let hears = |socket| {
+        let endpoint = endpoints.of_socket(socket).and_then(|id| endpoints.get(id));
+        endpoint.is_some_and(|endpoint| endpoint.inet6 && !endpoint.read_finished)
+    };
+    let socket = stack.udp_on_all_addresses(port, &taken.from, hears);
+    let id = socket.and_then(|socket| endpoints.of_socket(socket));
+    if let Some(endpoint) = id.and_then(|id| endpoints.get_mut(id))
+        && let Some(end) = &endpoint.end
+        && pair::give_message(end, &header.encode(), data).is_ok()
+    {
+        endpoint.unread = true;
+    }
+}
