@@ -9,7 +9,7 @@ use crate::book;
 use crate::chance::Chance;
 use crate::harm::{Harm, Victims};
 use crate::judge::Judge;
-use crate::lab::{Lab, Running, Side};
+use crate::lab::{Lab, Running, Side, preloading};
 use crate::left::{self, Before};
 use crate::processes::{members, signal};
 use crate::program::{self, Cast};
@@ -39,7 +39,10 @@ pub(crate) fn run(seed: u64) {
     drop(server);
     end_all(&lab);
     left::nothing_runs(&lab);
-    if !harm.keeper_killed && harm.killed.iter().all(|killed| killed.side == Side::Peer) {
+    if preloading()
+        && !harm.keeper_killed
+        && harm.killed.iter().all(|killed| killed.side == Side::Peer)
+    {
         assert_eq!(
             lab.kernel_sent(),
             0,
