@@ -54,8 +54,10 @@ impl Judge<'_> {
                 tally.wrong.push(format!("{why}: {number}, {connection:?}"));
             }
         }
+        let most = 1 + self.harm.executors.len();
         let too_many = |(pid, resets): (&u32, &usize)| {
-            (*resets > 1).then(|| format!("{resets} connections of {pid} were reset by its death"))
+            (*resets > most)
+                .then(|| format!("{resets} connections of {pid} were reset by its death"))
         };
         tally.wrong.extend(tally.resets.iter().filter_map(too_many));
         tally
@@ -131,12 +133,9 @@ impl Judge<'_> {
             return Err("other bytes came than were sent".to_owned());
         }
         // Without a keeper nobody is there to tell the peer.
-        if struck
-            .iter()
-            .copied()
-            .chain(owner)
-            .any(|killed| !killed.kept)
-        {
+        let executors = self.harm.executors.iter().filter(|_| owner.is_some());
+        let mut dead = struck.iter().copied().chain(owner).chain(executors);
+        if dead.any(|killed| !killed.kept) {
             return Ok(());
         }
         if struck.is_empty() {

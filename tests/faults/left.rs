@@ -66,7 +66,11 @@ pub(crate) fn nothing_runs(lab: &Lab) {
     }
     within(20, || match &lab.processes(Side::Test)[..] {
         [] => Ok(()),
-        left => Err(format!("processes are left: {left:?}, {}", sockets(lab))),
+        _ => Err(format!(
+            "processes are left: {} {}",
+            processes::described(lab),
+            sockets(lab)
+        )),
     });
     // What was passed on and never taken the kernel finds some time after.
     within(20, || {

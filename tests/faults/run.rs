@@ -11,7 +11,7 @@ use crate::harm::{Harm, Victims};
 use crate::judge::Judge;
 use crate::lab::{Lab, Running, Side, preloading};
 use crate::left::{self, Before};
-use crate::processes::{members, signal};
+use crate::processes::{self, members, signal};
 use crate::program::{self, Cast};
 
 pub(crate) fn run(seed: u64) {
@@ -106,8 +106,9 @@ fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) {
     );
     assert!(
         tally.wrong.is_empty(),
-        "seed {seed}: {cast:?} {harm:?}\n{}",
-        tally.wrong.join("\n")
+        "seed {seed}: {cast:?} {harm:?}\n{}\n{}",
+        tally.wrong.join("\n"),
+        processes::described(lab)
     );
     assert!(tally.bytes > 0, "seed {seed}: nothing came");
 }
