@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::account::{Account, Fate};
 use crate::book::{Entry, How, Kind};
 use crate::harm::{Harm, Killed};
 use crate::program::Cast;
@@ -32,7 +33,7 @@ const LATE: u64 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) hows: BTreeMap<How, usize>,
-    pub(crate) bytes: u64,
+    pub(crate) account: Account,
     pub(crate) wrong: Vec<String>,
     /// Connections that were reset because their stack was killed just when it changed them, by process.
     resets: BTreeMap<u32, usize>,
@@ -41,17 +42,23 @@ pub(crate) struct Tally {
 impl Judge<'_> {
     pub(crate) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
+        tally.account.runs = 1;
         for (number, asked) in &self.asked {
             let connection = Connection {
                 asked: *asked,
                 served: self.served.get(number).copied(),
             };
             *tally.hows.entry(asked.how).or_default() += 1;
-            tally.bytes += asked.received;
-            if let Err(why) = self.judge(&connection, &mut tally.resets)
-                && tally.wrong.len() < SHOWN
-            {
-                tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+            let served = connection.served.map_or(0, |served| served.received);
+            tally.account.received += asked.received + served;
+            match self.judge(&connection, &mut tally) {
+                Ok(fate) => *tally.account.fates.entry(fate).or_default() += 1,
+                Err(why) => {
+                    tally.account.wrong += 1;
+                    if tally.wrong.len() < SHOWN {
+                        tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+                    }
+                }
             }
         }
         let most = 1 + self.harm.executors.len();
@@ -121,11 +128,7 @@ impl Judge<'_> {
         (rest.len() >= workers).then_some(last.unwrap_or(first.at))
     }
 
-    fn judge(
-        &self,
-        connection: &Connection,
-        resets: &mut BTreeMap<u32, usize>,
-    ) -> Result<(), String> {
+    fn judge(&self, connection: &Connection, tally: &mut Tally) -> Result<Fate, String> {
         let Connection { asked, served } = connection;
         let struck = self.struck(connection);
         let owner = self.lost_owner(connection);
@@ -136,10 +139,10 @@ impl Judge<'_> {
         let executors = self.harm.executors.iter().filter(|_| owner.is_some());
         let mut dead = struck.iter().copied().chain(owner).chain(executors);
         if dead.any(|killed| !killed.kept) {
-            return Ok(());
+            return Ok(Fate::Orphaned);
         }
         if struck.is_empty() {
-            return self.should_live(connection, owner, resets);
+            return self.should_live(connection, owner, tally);
         }
         let hangs = |entry: &Entry| match entry.how {
             How::Hung => true,
@@ -150,7 +153,7 @@ impl Judge<'_> {
         if !lost && (hangs(asked) || served.as_ref().is_some_and(hangs)) {
             return Err("a peer was left hanging".to_owned());
         }
-        self.was_delivered(connection, owner, resets)
+        self.was_delivered(connection, owner, tally)
     }
 
     /// A reset is not sent again to a peer that is silent.
@@ -162,8 +165,8 @@ impl Judge<'_> {
         &self,
         connection: &Connection,
         owner: Option<&Killed>,
-        resets: &mut BTreeMap<u32, usize>,
-    ) -> Result<(), String> {
+        tally: &mut Tally,
+    ) -> Result<Fate, String> {
         let Connection { asked, served } = connection;
         let apart = |(from, to): &(u64, u64)| asked.began <= *to && *from <= asked.ended;
         let server_gone =
@@ -171,20 +174,19 @@ impl Judge<'_> {
         // A program that had nothing left for a connection has closed it.
         let dropped = self.harm.exhausted
             && served.is_none_or(|served| matches!(served.how, How::Dropped | How::Open));
-        let may = match asked.how {
-            How::Lived => true,
+        let turned_away = match asked.how {
+            How::Lived => return Ok(Fate::Lived),
             How::Refused => server_gone,
-            How::Reset | How::Ended => {
-                server_gone || dropped || owner.is_some_and(|owner| note(resets, owner))
-            }
+            How::Reset | How::Ended => server_gone || dropped,
             How::Unreached => self.harm.apart.iter().any(apart),
             How::Dropped => self.harm.exhausted,
             How::Hung => dropped && self.resets_get_lost(),
             How::Open => false,
         };
-        match may {
-            true => Ok(()),
-            false => Err("it should have lived".to_owned()),
+        match (asked.how, owner) {
+            _ if turned_away => Ok(Fate::TurnedAway),
+            (How::Reset | How::Ended, Some(owner)) => Ok(tally.reset_with(owner)),
+            _ => Err("it should have lived".to_owned()),
         }
     }
 
@@ -206,20 +208,30 @@ impl Judge<'_> {
         &self,
         connection: &Connection,
         owner: Option<&Killed>,
-        resets: &mut BTreeMap<u32, usize>,
-    ) -> Result<(), String> {
-        let Some((from, to)) = self.delivery(connection) else {
-            return Ok(());
+        tally: &mut Tally,
+    ) -> Result<Fate, String> {
+        let delivery = self.delivery(connection);
+        let Some((from, to)) = delivery.filter(|(from, _)| self.killed(from.pid).is_some()) else {
+            return Ok(Fate::Ended);
         };
-        if self.killed(from.pid).is_none() {
-            return Ok(());
+        if to.how == How::Reset {
+            let fate = owner.map(|owner| tally.reset_with(owner));
+            return fate.ok_or("what was sent is lost".to_owned());
         }
-        match to.how {
-            How::Reset if owner.is_some_and(|owner| note(resets, owner)) => Ok(()),
-            How::Reset => Err("what was sent is lost".to_owned()),
-            _ if to.received < from.sent => Err("not all that was sent has come".to_owned()),
-            _ => Ok(()),
+        tally.account.left += from.sent;
+        tally.account.delivered += to.received.min(from.sent);
+        match to.received < from.sent {
+            true => Err("not all that was sent has come".to_owned()),
+            false => Ok(Fate::Ended),
         }
+    }
+}
+
+impl Tally {
+    /// Counts a connection that was reset because its stack was killed.
+    fn reset_with(&mut self, owner: &Killed) -> Fate {
+        *self.resets.entry(owner.pid).or_default() += 1;
+        Fate::Reset
     }
 }
 
@@ -229,10 +241,4 @@ fn lasted(entry: &Entry) -> u64 {
         0 => u64::MAX,
         ended => ended,
     }
-}
-
-/// Counts a connection that was reset because its stack was killed. True.
-fn note(resets: &mut BTreeMap<u32, usize>, owner: &Killed) -> bool {
-    *resets.entry(owner.pid).or_default() += 1;
-    true
 }
