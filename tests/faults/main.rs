@@ -9,6 +9,9 @@
 //! - no byte is another than was sent;
 //! - no descriptor, process, port or memory is left (left.rs).
 //!
+//! The death of a process that only has a connection's stack is none of the connection's, but for the one that is just
+//! under change. In the end there is an account of all runs (account.rs).
+//!
 //! `FAULT_SEEDS=100` runs so many seeds, `FAULT_SEEDS=7..8` one that failed; `FAULT_JOBS` says how many at a time,
 //! `FAULT_KINDS=Stop,Flap` what alone may befall them.
 //! Processes run as they like, so a seed that has failed may have to be tried several times.
