@@ -12,3 +12,6 @@ mod memory;
 mod socket;
 mod stack;
 mod sys;
+
+#[global_allocator]
+static HEAP: sys::heap::Heap = sys::heap::Heap;

@@ -3,12 +3,12 @@
 use core::ffi::c_int;
 use core::time::Duration;
 
-use super::border::{answer, read, serve, values};
+use super::border::{answer, read, serve, set_errno, values};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
-use crate::sys::raw;
 use crate::sys::wait::SignalMask;
+use crate::sys::{heap, raw};
 
 /// Most events the kernel takes room for.
 const MOST: usize = i32::MAX as usize / size_of::<libc::epoll_event>();
@@ -21,6 +21,13 @@ pub unsafe extern "C-unwind" fn epoll_ctl(
     fd: c_int,
     event: *mut libc::epoll_event,
 ) -> c_int {
+    if operation != libc::EPOLL_CTL_DEL
+        && table::is_ours(fd)
+        && let Err(errno) = heap::room()
+    {
+        set_errno(errno);
+        return -1;
+    }
     // SAFETY: the program's own arguments.
     let outcome = unsafe { next::EPOLL_CTL.get()(set, operation, fd, event) };
     if outcome == 0 && table::is_epoll(fd) {
@@ -120,7 +127,7 @@ pub unsafe extern "C-unwind" fn epoll_pwait2(
         // SAFETY: the program's own arguments.
         Some(epoll_pwait2) => unsafe { epoll_pwait2(set, events, most, timeout, mask) },
         None => {
-            super::border::set_errno(rustix::io::Errno::NOSYS);
+            set_errno(rustix::io::Errno::NOSYS);
             -1
         }
     };

@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
+use rustix::io::Errno;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
@@ -14,11 +15,21 @@ use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
+use crate::sys::heap;
 
 /// How long, in nanoseconds, frames may wait while the program finds other things to do.
 const BEHIND: u64 = 200_000;
 
 impl Engine {
+    /// Sees to it that there is memory for one more socket. ENOMEM.
+    pub fn make_room(&mut self) -> Result<(), Errno> {
+        heap::room()?;
+        match self.endpoints.make_room() && self.ports.make_room() {
+            true => Ok(()),
+            false => Err(Errno::NOMEM),
+        }
+    }
+
     /// Whether `address` is one the stack serves.
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
         self.stack.is_local(address)

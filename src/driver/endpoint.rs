@@ -274,6 +274,12 @@ const UNKNOWN: u32 = 1 << 30;
 const MOST: usize = 1 << 20;
 
 impl Endpoints {
+    /// Whether one more has room.
+    pub(super) fn make_room(&mut self) -> bool {
+        let mut by_socket = self.by_socket.iter_mut();
+        self.slots.try_reserve(1).is_ok() && by_socket.all(|table| table.try_reserve(1).is_ok())
+    }
+
     /// Puts `endpoint` into the table.
     pub fn insert(&mut self, mut endpoint: Endpoint) -> EndpointId {
         endpoint.born = self.forks;

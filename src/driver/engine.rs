@@ -28,6 +28,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::sys::clock;
+use crate::sys::heap;
 use crate::sys::wait::{Set, no_event};
 use crate::sys::wake::{Bell, Timer};
 
@@ -338,6 +339,7 @@ impl Engine {
     /// Takes frames from the link; how many.
     fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) -> usize {
         let now = self.now();
+        self.stack.tcp_set_short(heap::is_short());
         self.link.advance(now.as_nanos());
         let mut unflushed = 0;
         let mut drained = 0;

@@ -16,6 +16,11 @@ pub(super) struct Holder {
 }
 
 impl Ports {
+    /// Whether one more holder has room.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.holders.try_reserve(1).is_ok()
+    }
+
     /// Another use of a port that is held: an accepted connection's, which inherits from the
     /// listener.
     pub fn share(&mut self, protocol: Protocol, port: u16) -> Option<Lease> {

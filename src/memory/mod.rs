@@ -20,10 +20,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
+use rustix::process::{Resource, getrlimit};
 
 use crate::sys::descriptor;
 
-/// Sizes to try, in bytes, largest first: address space may be limited (RLIMIT_AS).
+/// Sizes to try, in bytes, largest first: address space and files may be limited (RLIMIT_AS, RLIMIT_FSIZE).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];
 
 /// What nobody may change about a file.
@@ -63,8 +64,10 @@ impl Region {
     pub fn new() -> Result<Self, Errno> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = memfd_create("sidestack", flags).and_then(descriptor::high)?;
-        let mut last = Errno::NOMEM;
-        for size in SIZES {
+        // A file that is made longer than RLIMIT_FSIZE ends the program (SIGXFSZ).
+        let longest = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let mut last = Errno::FBIG;
+        for size in SIZES.into_iter().filter(|&size| size as u64 <= longest) {
             match ftruncate(&file, size as u64).and_then(|()| map(&file, size)) {
                 Ok(bytes) => {
                     fcntl_add_seals(&file, SEALS)?;

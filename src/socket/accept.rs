@@ -10,6 +10,7 @@ use super::waiting::{deadline, resume};
 use super::{Kind, Socket, Stage, away, lifecycle, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
+use crate::sys::heap;
 use crate::sys::pair::{self, Received};
 use crate::sys::wait::{borrow, entry};
 
@@ -32,6 +33,10 @@ pub struct Flags {
 
 /// accept4(2) on a listener of ours. `None`: not ours to serve.
 pub fn accept(fd: RawFd, socket: &Arc<Socket>, flags: Flags) -> Option<Result<Accepted, Errno>> {
+    // Before it waits, as Linux makes the new socket's file.
+    if let Err(errno) = heap::room() {
+        return Some(Err(errno));
+    }
     let engine = driver::lock();
     let endpoint = socket.state().endpoint;
     if let (Some(mut engine), Some(id)) = (engine, endpoint) {
@@ -197,7 +202,8 @@ fn take(
         return None;
     }
     // Before anything is taken from the queue: without a number for it, it stays there.
-    let made = pair::make(false, flags.nonblocking, flags.close_on_exec);
+    let made = engine.make_room();
+    let made = made.and_then(|()| pair::make(false, flags.nonblocking, flags.close_on_exec));
     let made = made.and_then(|pair| match may_have(&pair.program) {
         true => Ok(pair),
         false => Err(Errno::MFILE),

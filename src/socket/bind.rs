@@ -11,6 +11,7 @@ use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
+use crate::sys::heap;
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,7 @@ pub(super) fn take_port(
     state: &State,
     local: SocketAddrV4,
 ) -> Result<Lease, Errno> {
+    heap::room()?;
     let wish = wish(engine, socket, state);
     let engine = &mut *engine;
     let protocol = protocol(socket.kind);
@@ -249,6 +251,7 @@ pub(super) fn listen_in(
         (Stage::Idle, Some(Role::Undecided)) => {}
         _ => return Err(Errno::INVAL),
     }
+    heap::room()?;
     let local = state
         .local
         .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));

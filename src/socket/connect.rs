@@ -16,8 +16,8 @@ use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Question, Ro
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::routes::RouteDecision;
-use crate::sys::raw;
 use crate::sys::wait::entry;
+use crate::sys::{heap, raw};
 
 /// connect(2).
 pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
@@ -298,6 +298,7 @@ fn open(
         return Err(Errno::NETUNREACH);
     }
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    heap::room()?;
     let lease = client_port(engine, socket, state, ip, remote)?;
     let local = SocketAddrV4::new(ip, lease.port());
     let now = engine.now();

@@ -19,6 +19,7 @@ pub fn create(
 ) -> Result<RawFd, Errno> {
     hook();
     let mut engine = driver::lock().ok_or(Errno::NETDOWN)?;
+    engine.make_room()?;
     let pair = pair::make(kind == Kind::Datagram, nonblocking, close_on_exec)?;
     let program = admit(pair.program)?;
     let socket = Socket::new(family, kind, nonblocking, None);

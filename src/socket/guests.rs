@@ -22,6 +22,7 @@ pub(super) fn make(
     wanted: &Create,
     user: u32,
 ) -> Result<Option<(EndpointId, OwnedFd)>, Errno> {
+    engine.make_room()?;
     let family = match wanted.inet6 {
         true => Family::Inet6,
         false => Family::Inet,

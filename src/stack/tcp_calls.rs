@@ -33,6 +33,11 @@ impl Stack {
             .connect(now, local, remote, options, &mut self.pool)
     }
 
+    /// Says that there is no memory for what stays: no connection is made, until it is said that there is.
+    pub const fn tcp_set_short(&mut self, short: bool) {
+        self.tcp.set_short(short);
+    }
+
     /// Whether no connection, in TIME-WAIT or otherwise, has these ends.
     pub fn tcp_tuple_free(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         self.tcp.tuple_free(local, remote)

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use syscalls::{Sysno, syscall3, syscall4};
 
 use super::{descriptor, raw, signal};
@@ -146,6 +147,7 @@ extern "C" fn middleman(order: *mut c_void) -> c_int {
 extern "C" fn orphan(order: *mut c_void) -> c_int {
     // SAFETY: as in `middleman`.
     let order = unsafe { &*order.cast::<Order>() };
+    raise_limits();
     if let Err(errno) = arrange_descriptors(order.given) {
         return order.fail(errno);
     }
@@ -161,6 +163,21 @@ extern "C" fn orphan(order: *mut c_void) -> c_int {
     match executed {
         Ok(_) => 0,
         Err(errno) => order.fail(Errno::from_raw_os_error(errno.into_raw())),
+    }
+}
+
+/// The new program is there for others, too: as much memory as this one's program has left itself is none of its.
+fn raise_limits() {
+    for resource in [Resource::As, Resource::Data] {
+        let Rlimit { maximum, .. } = getrlimit(resource);
+        // It is no more than what is allowed.
+        let _ = setrlimit(
+            resource,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
     }
 }
 

@@ -239,3 +239,16 @@ fn a_program_with_little_address_space_is_served_all_the_same() {
     let fetch = lab.sidestack(&format!("curl -sS http://{PEER}/{}", file.name));
     assert_eq!(fetch.under("prlimit --as=134217728").sha256(), file.sha256);
 }
+
+#[test]
+fn a_limit_on_the_size_of_files_ends_no_program() {
+    let lab = Lab::with_plain_programs();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    for (limit, served) in [("20000000", true), ("1000000", false)] {
+        let fetch = lab.sidestack(&format!("curl -sS http://{PEER}/{}", file.name));
+        let fetch = fetch.under(&format!("prlimit --fsize={limit}")).succeeds();
+        let says = fetch.stderr.contains("cannot make the memory file");
+        assert_eq!(says, preloading() && !served, "{fetch}");
+    }
+}

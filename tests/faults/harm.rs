@@ -8,7 +8,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::chance::Chance;
 use crate::lab::{Lab, PEER, Side, TEST};
-use crate::processes::{hard_limit, is_kept, keeper, members, memory, signal};
+use crate::processes::{
+    executors, hard_limit, is_family, is_kept, keeper, members, memory, signal,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -18,6 +20,8 @@ pub(crate) enum Fault {
     KillWithKeeper,
     KillPeer,
     KillKeeper,
+    /// To the first one, and then to who goes on with what that had.
+    KillExecutor,
     Stop,
     StopPeer,
     Flap,
@@ -25,15 +29,18 @@ pub(crate) enum Fault {
     Address,
     Mtu,
     Descriptors,
+    /// Address space, and what may be written of it; the program takes what it has left of either.
     Memory,
+    Data,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 15] = [
     Fault::KillFirst,
     Fault::KillOther,
     Fault::KillWithKeeper,
     Fault::KillPeer,
     Fault::KillKeeper,
+    Fault::KillExecutor,
     Fault::Stop,
     Fault::StopPeer,
     Fault::Flap,
@@ -42,13 +49,15 @@ const FAULTS: [Fault; 13] = [
     Fault::Mtu,
     Fault::Descriptors,
     Fault::Memory,
+    Fault::Data,
 ];
 
-/// All, or those of FAULT_KINDS.
+/// All, or those of FAULT_KINDS, which alone has executors killed.
 fn kinds() -> Vec<Fault> {
     let mut kinds = FAULTS.to_vec();
-    if let Ok(said) = std::env::var("FAULT_KINDS") {
-        kinds.retain(|kind| said.split(',').any(|name| name == format!("{kind:?}")));
+    match std::env::var("FAULT_KINDS") {
+        Ok(said) => kinds.retain(|kind| said.split(',').any(|name| name == format!("{kind:?}"))),
+        Err(_) => kinds.retain(|kind| *kind != Fault::KillExecutor),
     }
     kinds
 }
@@ -69,6 +78,8 @@ pub(crate) struct Killed {
 pub(crate) struct Harm {
     pub(crate) faults: Vec<Fault>,
     pub(crate) killed: Vec<Killed>,
+    /// Those who went on with what others had.
+    pub(crate) executors: Vec<Killed>,
     /// When there was no way between the two, in monotonic milliseconds.
     pub(crate) apart: Vec<(u64, u64)>,
     pub(crate) exhausted: bool,
@@ -99,6 +110,7 @@ impl Victims<'_> {
             Fault::KillOther => self.kill_other(harm, chance, Side::Test),
             Fault::KillPeer => self.kill_other(harm, chance, Side::Peer),
             Fault::KillKeeper => self.kill_keeper(harm, chance),
+            Fault::KillExecutor => self.kill_executor(harm, chance),
             Fault::KillWithKeeper => {
                 let program_first = chance.one_in(2);
                 if program_first {
@@ -118,19 +130,22 @@ impl Victims<'_> {
             Fault::Mtu => self.change_mtu(chance),
             Fault::Descriptors => self.exhaust(harm, chance, Resource::Nofile),
             Fault::Memory => self.exhaust(harm, chance, Resource::As),
+            Fault::Data => self.exhaust(harm, chance, Resource::Data),
         }
     }
 
     fn kill(&self, harm: &mut Harm, pid: u32, side: Side) {
-        let kept = side == Side::Peer || is_kept(self.lab, pid);
-        let at = now();
-        if signal(pid, Signal::KILL) {
-            harm.killed.push(Killed {
-                pid,
-                at,
-                kept,
-                side,
-            });
+        // Who has no stack needs no keeper.
+        let kept = side == Side::Peer || is_kept(self.lab, pid).unwrap_or(true);
+        harm.killed.extend(killed(pid, side, kept));
+    }
+
+    fn kill_executor(&self, harm: &mut Harm, chance: &mut Chance) {
+        self.kill(harm, self.ours, Side::Test);
+        chance.nap(1, 200);
+        if let Some(pid) = chance.of(&executors(self.lab)) {
+            let kept = is_kept(self.lab, pid) == Some(true);
+            harm.executors.extend(killed(pid, Side::Test, kept));
         }
     }
 
@@ -233,8 +248,12 @@ impl Victims<'_> {
             // It has the lowest of these.
             Resource::Nofile => chance.between(8, 40),
             _ => {
-                let now = memory(self.ours, "VmSize:").unwrap_or(0);
-                (now + chance.between(0, 600).saturating_sub(300)) * 1024
+                let name = match what {
+                    Resource::As => "VmSize:",
+                    _ => "VmData:",
+                };
+                let now = memory(self.ours, name).unwrap_or(0);
+                (now + chance.between(0, 600)).saturating_sub(300) * 1024
             }
         };
         let Some(pid) = Pid::from_raw(self.ours as i32) else {
@@ -246,7 +265,14 @@ impl Victims<'_> {
         };
         // An error is that it is dead.
         if let Ok(before) = prlimit(Some(pid), what, limit) {
+            let takes_all = what != Resource::Nofile && is_family(self.ours);
+            if takes_all {
+                signal(self.ours, Signal::USR1);
+            }
             chance.nap(1, 600);
+            if takes_all {
+                signal(self.ours, Signal::USR2);
+            }
             let _ = prlimit(Some(pid), what, before);
         }
     }
@@ -267,4 +293,15 @@ impl Victims<'_> {
         );
         sleep(Duration::from_millis(1));
     }
+}
+
+/// Kills a process. `None`: there was nobody.
+fn killed(pid: u32, side: Side, kept: bool) -> Option<Killed> {
+    let at = now();
+    signal(pid, Signal::KILL).then_some(Killed {
+        pid,
+        at,
+        kept,
+        side,
+    })
 }

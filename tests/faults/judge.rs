@@ -1,10 +1,10 @@
 //! What must have become of each connection, given what has befallen its processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use crate::account::{Account, Fate};
 use crate::book::{Entry, How, Kind};
 use crate::harm::{Harm, Killed};
-use crate::lab::Side;
 use crate::program::Cast;
 
 /// A connection as its client and its server knew it.
@@ -33,7 +33,7 @@ const LATE: u64 = 500;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) hows: BTreeMap<How, usize>,
-    pub(crate) bytes: u64,
+    pub(crate) account: Account,
     pub(crate) wrong: Vec<String>,
     /// Connections that were reset because their stack was killed just when it changed them, by process.
     resets: BTreeMap<u32, usize>,
@@ -42,21 +42,29 @@ pub(crate) struct Tally {
 impl Judge<'_> {
     pub(crate) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
+        tally.account.runs = 1;
         for (number, asked) in &self.asked {
             let connection = Connection {
                 asked: *asked,
                 served: self.served.get(number).copied(),
             };
             *tally.hows.entry(asked.how).or_default() += 1;
-            tally.bytes += asked.received;
-            if let Err(why) = self.judge(&connection, &mut tally.resets)
-                && tally.wrong.len() < SHOWN
-            {
-                tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+            let served = connection.served.map_or(0, |served| served.received);
+            tally.account.received += asked.received + served;
+            match self.judge(&connection, &mut tally) {
+                Ok(fate) => *tally.account.fates.entry(fate).or_default() += 1,
+                Err(why) => {
+                    tally.account.wrong += 1;
+                    if tally.wrong.len() < SHOWN {
+                        tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+                    }
+                }
             }
         }
+        let most = 1 + self.harm.executors.len();
         let too_many = |(pid, resets): (&u32, &usize)| {
-            (*resets > 1).then(|| format!("{resets} connections of {pid} were reset by its death"))
+            (*resets > most)
+                .then(|| format!("{resets} connections of {pid} were reset by its death"))
         };
         tally.wrong.extend(tally.resets.iter().filter_map(too_many));
         tally
@@ -74,61 +82,78 @@ impl Judge<'_> {
         }
     }
 
-    /// Those of the processes it is about that were killed.
+    /// Those who had the connection, or may have had it, and were killed.
     fn struck(&self, connection: &Connection) -> Vec<&Killed> {
-        let asked = &connection.asked;
-        let ended = if asked.ended == 0 {
-            u64::MAX
-        } else {
-            asked.ended
+        let Connection { asked, served } = connection;
+        let while_it_was = |killed: &Killed| {
+            // Who hands connections on may learn of a death late.
+            (asked.began.saturating_sub(LATE)..=lasted(asked)).contains(&killed.at)
         };
-        // Who hands connections on may learn of a death late.
-        let while_it_was =
-            |killed: &&Killed| (asked.began.saturating_sub(LATE)..=ended).contains(&killed.at);
-        let mut pids = BTreeSet::from([asked.pid, asked.maker, self.owner(connection)]);
-        pids.extend(connection.served.map(|served| served.pid));
-        let servers = if self.cast.serves {
-            Side::Test
-        } else {
-            Side::Peer
+        let had = |killed: &&Killed| match served {
+            Some(served) => killed.pid == asked.pid || killed.pid == served.pid,
+            // Who has accepted a connection that nobody has greeted is not known.
+            None => {
+                let may_serve = killed.side == self.cast.servers() && self.accepts(killed.pid);
+                killed.pid == asked.pid || may_serve && while_it_was(killed)
+            }
         };
-        // Who has accepted a connection that nobody has greeted is not known.
-        let unknown = connection.served.is_none();
-        let killed = self.harm.killed.iter();
-        let about = |killed: &&Killed| {
-            pids.contains(&killed.pid) || unknown && killed.side == servers && while_it_was(killed)
-        };
-        killed.filter(about).collect()
+        self.harm.killed.iter().filter(had).collect()
     }
 
-    fn judge(
-        &self,
-        connection: &Connection,
-        resets: &mut BTreeMap<u32, usize>,
-    ) -> Result<(), String> {
-        let Connection { asked, served, .. } = connection;
+    /// Whether the process may have a connection that it was not given by its parent.
+    fn accepts(&self, pid: u32) -> bool {
+        pid != self.server || self.cast.model.first_accepts()
+    }
+
+    /// The process that has the stack of the connection, if it was killed before that had ended.
+    fn lost_owner(&self, connection: &Connection) -> Option<&Killed> {
+        let killed = self.killed(self.owner(connection))?;
+        (killed.at <= lasted(&connection.asked)).then_some(killed)
+    }
+
+    /// When nobody was there any more who accepts.
+    fn server_gone(&self) -> Option<u64> {
+        let first = self.killed(self.server)?;
+        let Some(workers) = self.cast.model.workers() else {
+            return Some(first.at);
+        };
+        // Who was killed just before is not replaced.
+        let rest = |killed: &&Killed| {
+            killed.pid != self.server
+                && killed.side == self.cast.servers()
+                && killed.at + LATE > first.at
+        };
+        let rest: Vec<_> = self.harm.killed.iter().filter(rest).collect();
+        let last = rest.iter().map(|killed| killed.at).max();
+        (rest.len() >= workers).then_some(last.unwrap_or(first.at))
+    }
+
+    fn judge(&self, connection: &Connection, tally: &mut Tally) -> Result<Fate, String> {
+        let Connection { asked, served } = connection;
         let struck = self.struck(connection);
+        let owner = self.lost_owner(connection);
         if asked.wrong > 0 || served.is_some_and(|served| served.wrong > 0) {
             return Err("other bytes came than were sent".to_owned());
         }
-        if struck.is_empty() {
-            return self.should_live(connection);
-        }
         // Without a keeper nobody is there to tell the peer.
-        let orphaned = struck.iter().any(|killed| !killed.kept);
+        let executors = self.harm.executors.iter().filter(|_| owner.is_some());
+        let mut dead = struck.iter().copied().chain(owner).chain(executors);
+        if dead.any(|killed| !killed.kept) {
+            return Ok(Fate::Orphaned);
+        }
+        if struck.is_empty() {
+            return self.should_live(connection, owner, tally);
+        }
         let hangs = |entry: &Entry| match entry.how {
             How::Hung => true,
             How::Open => self.killed(entry.pid).is_none(),
             _ => false,
         };
         let lost = self.resets_get_lost() && self.delivery(connection).is_none();
-        if !orphaned && !lost && (hangs(asked) || served.as_ref().is_some_and(hangs)) {
+        if !lost && (hangs(asked) || served.as_ref().is_some_and(hangs)) {
             return Err("a peer was left hanging".to_owned());
         }
-        match orphaned {
-            true => Ok(()),
-            false => self.was_delivered(connection, resets),
-        }
+        self.was_delivered(connection, owner, tally)
     }
 
     /// A reset is not sent again to a peer that is silent.
@@ -136,17 +161,21 @@ impl Judge<'_> {
         self.cast.impaired || !self.harm.apart.is_empty()
     }
 
-    fn should_live(&self, connection: &Connection) -> Result<(), String> {
-        let Connection { asked, served, .. } = connection;
+    fn should_live(
+        &self,
+        connection: &Connection,
+        owner: Option<&Killed>,
+        tally: &mut Tally,
+    ) -> Result<Fate, String> {
+        let Connection { asked, served } = connection;
         let apart = |(from, to): &(u64, u64)| asked.began <= *to && *from <= asked.ended;
-        let server_gone = self
-            .killed(self.server)
-            .is_some_and(|killed| killed.at <= asked.ended);
+        let server_gone =
+            served.is_none() && self.server_gone().is_some_and(|at| at <= asked.ended);
         // A program that had nothing left for a connection has closed it.
         let dropped = self.harm.exhausted
             && served.is_none_or(|served| matches!(served.how, How::Dropped | How::Open));
-        let may = match asked.how {
-            How::Lived => true,
+        let turned_away = match asked.how {
+            How::Lived => return Ok(Fate::Lived),
             How::Refused => server_gone,
             How::Reset | How::Ended => server_gone || dropped,
             How::Unreached => self.harm.apart.iter().any(apart),
@@ -154,15 +183,16 @@ impl Judge<'_> {
             How::Hung => dropped && self.resets_get_lost(),
             How::Open => false,
         };
-        match may {
-            true => Ok(()),
-            false => Err("it should have lived".to_owned()),
+        match (asked.how, owner) {
+            _ if turned_away => Ok(Fate::TurnedAway),
+            (How::Reset | How::Ended, Some(owner)) => Ok(tally.reset_with(owner)),
+            _ => Err("it should have lived".to_owned()),
         }
     }
 
     /// The one who sends to the other, where a kernel would deliver all of it though the one was killed.
     fn delivery<'c>(&self, connection: &'c Connection) -> Option<(&'c Entry, &'c Entry)> {
-        let Connection { asked, served, .. } = connection;
+        let Connection { asked, served } = connection;
         let served = served.as_ref()?;
         let (from, to) = match asked.kind {
             Kind::Pull => (served, asked),
@@ -170,33 +200,45 @@ impl Judge<'_> {
             // There are bytes that nobody has read, so the connection may be reset.
             Kind::Echo | Kind::Http => return None,
         };
-        // What other processes have written is not yet known when the process that drives is killed.
-        let owner = self.owner(connection);
-        let of_others = self.killed(owner).is_some() && from.pid != owner;
-        (self.killed(to.pid).is_none() && !of_others).then_some((from, to))
+        self.killed(to.pid).is_none().then_some((from, to))
     }
 
     /// What `send` had accepted of a killed process has come, as far as it is known.
     fn was_delivered(
         &self,
         connection: &Connection,
-        resets: &mut BTreeMap<u32, usize>,
-    ) -> Result<(), String> {
-        let Some((from, to)) = self.delivery(connection) else {
-            return Ok(());
+        owner: Option<&Killed>,
+        tally: &mut Tally,
+    ) -> Result<Fate, String> {
+        let delivery = self.delivery(connection);
+        let Some((from, to)) = delivery.filter(|(from, _)| self.killed(from.pid).is_some()) else {
+            return Ok(Fate::Ended);
         };
-        if self.killed(from.pid).is_none() {
-            return Ok(());
+        if to.how == How::Reset {
+            let fate = owner.map(|owner| tally.reset_with(owner));
+            return fate.ok_or("what was sent is lost".to_owned());
         }
-        let owner = self.owner(connection);
-        match to.how {
-            How::Reset if from.pid == owner => {
-                *resets.entry(owner).or_default() += 1;
-                Ok(())
-            }
-            How::Reset => Err("what was sent is lost".to_owned()),
-            _ if to.received < from.sent => Err("not all that was sent has come".to_owned()),
-            _ => Ok(()),
+        tally.account.left += from.sent;
+        tally.account.delivered += to.received.min(from.sent);
+        match to.received < from.sent {
+            true => Err("not all that was sent has come".to_owned()),
+            false => Ok(Fate::Ended),
         }
+    }
+}
+
+impl Tally {
+    /// Counts a connection that was reset because its stack was killed.
+    fn reset_with(&mut self, owner: &Killed) -> Fate {
+        *self.resets.entry(owner.pid).or_default() += 1;
+        Fate::Reset
+    }
+}
+
+/// When it ended, in monotonic milliseconds.
+fn lasted(entry: &Entry) -> u64 {
+    match entry.ended {
+        0 => u64::MAX,
+        ended => ended,
     }
 }

@@ -61,12 +61,19 @@ fn within(seconds: u64, check: impl Fn() -> Result<(), String>) {
 pub(crate) fn nothing_runs(lab: &Lab) {
     // A peer whose reset was lost is waited for in FIN-WAIT-2.
     within(80, || only_time_wait(lab));
-    if let Some(keeper) = processes::keeper(lab) {
-        processes::signal(keeper, Signal::TERM);
-    }
     within(20, || match &lab.processes(Side::Test)[..] {
         [] => Ok(()),
-        left => Err(format!("processes are left: {left:?}, {}", sockets(lab))),
+        _ => {
+            // An executor that looked for a keeper just now may have started another one.
+            if let Some(keeper) = processes::keeper(lab) {
+                processes::signal(keeper, Signal::TERM);
+            }
+            Err(format!(
+                "processes are left: {} {}",
+                processes::described(lab),
+                sockets(lab)
+            ))
+        }
     });
     // What was passed on and never taken the kernel finds some time after.
     within(20, || {

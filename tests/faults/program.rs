@@ -30,6 +30,22 @@ pub(crate) enum Model {
     Nginx,
 }
 
+impl Model {
+    /// Whether the first process accepts.
+    pub(crate) fn first_accepts(self) -> bool {
+        self.workers().is_none()
+    }
+
+    /// How many others accept in its place.
+    pub(crate) fn workers(self) -> Option<usize> {
+        match self {
+            Model::Prefork => Some(3),
+            Model::Nginx => Some(2),
+            _ => None,
+        }
+    }
+}
+
 const MODELS: [Model; 7] = [
     Model::Threads,
     Model::Forking,
@@ -64,6 +80,11 @@ impl Cast {
             model: chance.of(models).expect("there are some"),
             impaired: chance.one_in(3),
         }
+    }
+
+    /// The side that serves.
+    pub(crate) fn servers(&self) -> Side {
+        if self.serves { Side::Test } else { Side::Peer }
     }
 
     pub(crate) fn port(&self) -> u16 {

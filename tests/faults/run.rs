@@ -1,20 +1,22 @@
 //! One run.
 
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::account::Account;
 use crate::book;
 use crate::chance::Chance;
 use crate::harm::{Harm, Victims};
-use crate::judge::Judge;
-use crate::lab::{Lab, Running, Side};
+use crate::judge::{Judge, Tally};
+use crate::lab::{Lab, Running, Side, preloading};
 use crate::left::{self, Before};
-use crate::processes::{members, signal};
+use crate::processes::{self, members, signal};
 use crate::program::{self, Cast};
 
-pub(crate) fn run(seed: u64) {
+pub(crate) fn run(seed: u64, account: &Mutex<Account>) {
     let mut chance = Chance::new(seed);
     let cast = Cast::of(&mut chance);
     // Where a server was killed, the kernel is to say that nobody is there.
@@ -34,12 +36,20 @@ pub(crate) fn run(seed: u64) {
     if harm.killed.iter().all(|killed| killed.pid != server.pid()) {
         server.still_runs();
     }
-    judge(seed, &lab, cast, &harm, server.pid());
+    let tally = judge(seed, &lab, cast, &harm, server.pid());
+    account
+        .lock()
+        .expect("nobody fails with it")
+        .add(&tally.account);
+    check(seed, &lab, cast, &harm, &tally);
     let server = survives(&harm, server, &before);
     drop(server);
     end_all(&lab);
     left::nothing_runs(&lab);
-    if !harm.keeper_killed && harm.killed.iter().all(|killed| killed.side == Side::Peer) {
+    if preloading()
+        && !harm.keeper_killed
+        && harm.killed.iter().all(|killed| killed.side == Side::Peer)
+    {
         assert_eq!(
             lab.kernel_sent(),
             0,
@@ -84,7 +94,7 @@ fn is_client(pid: u32) -> bool {
     words.split(|byte| *byte == 0).any(|word| word == b"client")
 }
 
-fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) {
+fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) -> Tally {
     // Servers have a moment to learn of the end of the last connections.
     sleep(Duration::from_millis(200));
     let judge = Judge {
@@ -99,14 +109,19 @@ fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) {
         "seed {seed}: {cast:?} {:?}: {:?}, {} MB",
         harm.faults,
         tally.hows,
-        tally.bytes / 1_000_000
+        tally.account.received / 1_000_000
     );
+    tally
+}
+
+fn check(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, tally: &Tally) {
     assert!(
         tally.wrong.is_empty(),
-        "seed {seed}: {cast:?} {harm:?}\n{}",
-        tally.wrong.join("\n")
+        "seed {seed}: {cast:?} {harm:?}\n{}\n{}",
+        tally.wrong.join("\n"),
+        processes::described(lab)
     );
-    assert!(tally.bytes > 0, "seed {seed}: nothing came");
+    assert!(tally.account.received > 0, "seed {seed}: nothing came");
 }
 
 /// Fails unless a server that was not killed is there, with no more than it had before.

@@ -26,6 +26,7 @@ use rustix::io::Errno;
 use self::sockets::Row;
 use super::Engine;
 use crate::control::log;
+use crate::sys::heap;
 use crate::sys::local::{self, Sort};
 use crate::sys::wait::Set;
 use crate::sys::{pair, raw, words};
@@ -201,6 +202,7 @@ impl Engine {
     /// The beginning of the answer, and what is left to be listed.
     fn begin_answer(&mut self, request: &[u8]) -> (Vec<u8>, Vec<Row>) {
         match request {
+            _ if heap::is_short() => (b"error: no memory is left\n".into(), Vec::new()),
             b"ss" => (sockets::HEADER.into(), self.rows()),
             b"stat" => (self.counters().into_bytes(), Vec::new()),
             _ => (b"error: the requests are ss and stat\n".into(), Vec::new()),

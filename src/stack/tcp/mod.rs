@@ -113,6 +113,8 @@ pub struct Tcp {
     saved_syns: SavedSyns,
     sendings: Sendings,
     counters: Counters,
+    /// See [`Tcp::set_short`].
+    short: bool,
 }
 
 impl Tcp {
@@ -150,7 +152,25 @@ impl Tcp {
             saved_syns: SavedSyns::default(),
             sendings: Sendings::default(),
             counters: Counters::default(),
+            short: false,
         }
+    }
+
+    /// There is no memory for what stays, so there are no new connections, until it is said that there is.
+    pub const fn set_short(&mut self, short: bool) {
+        self.short = short;
+    }
+
+    /// Whether one more connection can be had. Counts that it cannot.
+    pub(super) fn has_room(&mut self) -> bool {
+        let room = !self.short
+            && self.connections.len() < self.config.limits.max_connections
+            && self.tables.make_room()
+            && self.timers.make_room();
+        if !room {
+            self.counters.count(Counter::TableFull);
+        }
+        room
     }
 
     /// What happened so far.

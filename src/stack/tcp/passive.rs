@@ -74,23 +74,29 @@ impl Tcp {
     ) {
         let local = SocketAddrV4::new(ip.destination, segment.repr.destination_port);
         let remote = SocketAddrV4::new(ip.source, segment.repr.source_port);
-        let limits = &self.config.limits;
+        let syn_backlog = self.config.limits.max_syn_backlog;
         let Some(listener) = self.listeners.get_mut(listener_index) else {
             return;
         };
-        let most_half_open = listener.backlog.max(8).min(limits.max_syn_backlog);
+        let most_half_open = listener.backlog.max(8).min(syn_backlog);
         let full = if !listener.has_room() {
             Some(Counter::AcceptQueueFull)
         } else if listener.half_open >= most_half_open {
             Some(Counter::SynQueueFull)
-        } else if self.connections.len() >= limits.max_connections {
-            Some(Counter::TableFull)
         } else {
             None
         };
         if let Some(reason) = full {
             listener.drops += 1;
             self.counters.count(reason);
+            return;
+        }
+        let has_room = self.has_room();
+        let Some(listener) = self.listeners.get_mut(listener_index) else {
+            return;
+        };
+        if !has_room {
+            listener.drops += 1;
             return;
         }
         listener.half_open += 1;

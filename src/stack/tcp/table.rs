@@ -50,6 +50,11 @@ impl Tables {
         self.tuples.get(&tuple).copied()
     }
 
+    /// Whether one more tuple has room.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.tuples.try_reserve(1).is_ok()
+    }
+
     pub(super) fn insert(&mut self, tuple: Tuple, holder: Holder) {
         self.tuples.insert(tuple, holder);
     }

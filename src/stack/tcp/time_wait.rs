@@ -177,6 +177,7 @@ impl TimeWaits {
     /// Takes what is left of `tcb`; gives its index and the last ACK. `None`: there
     /// is no room.
     pub(super) fn insert(&mut self, now: Instant, tcb: &mut Tcb) -> Option<(u32, Reply)> {
+        self.expiry.try_reserve(1).ok()?;
         let expires = now + LENGTH;
         let window = tcb.rcv.advertise(tcb.rcv.nxt);
         let mut generation = 0;

@@ -104,6 +104,11 @@ impl TimerHeap {
         self.heap.first().map(|entry| entry.0)
     }
 
+    /// Whether one more entry has room.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.heap.try_reserve(1).is_ok()
+    }
+
     /// Makes `index` come up at `at` at the latest.
     pub(super) fn arm(&mut self, index: u32, at: Instant) {
         if self.position.len() <= index as usize {

@@ -21,7 +21,7 @@ impl Tcp {
     /// Active OPEN.
     ///
     /// Errors: `AddressNotAvailable` if the pair of addresses is taken, `NetworkUnreachable` if
-    /// `remote` can have no TCP, `NoBuffers` if there are too many connections.
+    /// `remote` can have no TCP, `NoBuffers` if there is no room for one more.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -33,8 +33,7 @@ impl Tcp {
         if !super::is_unicast(*remote.ip()) {
             return Err(Error::NetworkUnreachable);
         }
-        if self.connections.len() >= self.config.limits.max_connections {
-            self.counters.count(Counter::TableFull);
+        if !self.has_room() {
             return Err(Error::NoBuffers);
         }
         let mut isn_floor = None;

@@ -111,7 +111,8 @@ impl Stack {
         if socket.datagrams.is_empty() && sink.deliver_datagram(id, &datagram, data) {
             return;
         }
-        let room = socket.charge() + OVERHEAD <= socket.receive_buffer;
+        let room = socket.charge() + OVERHEAD <= socket.receive_buffer
+            && socket.datagrams.try_reserve(1).is_ok();
         if !room || !socket.payloads.append_all(&mut self.pool, &[data]) {
             socket.drops += 1;
             return self.counters.drop(Drop::UdpQueueFull);

@@ -42,7 +42,8 @@ def serve_and_close(book, connection):
         serve(book, connection)
 
 
-def work(book, way):
+def work(book, way, listener):
+    listener.close()
     while True:
         _, descriptors, _, _ = socket.recv_fds(way, 1, 1)
         if not descriptors:
@@ -52,9 +53,9 @@ def work(book, way):
         threading.Thread(target=serve_and_close, args=(book, connection), daemon=True).start()
 
 
-def start(context, book):
+def start(context, book, listener):
     ours, theirs = socket.socketpair()
-    process = context.Process(target=work, args=(book, theirs), daemon=True)
+    process = context.Process(target=work, args=(book, theirs, listener), daemon=True)
     process.start()
     theirs.close()
     return process, ours
@@ -65,11 +66,11 @@ def main():
         book = mmap.mmap(file.fileno(), 0)
     context = multiprocessing.get_context("fork")
     listener = socket.create_server(("0.0.0.0", int(sys.argv[2])), backlog=128)
-    workers = [start(context, book) for _ in range(2)]
+    workers = [start(context, book, listener) for _ in range(2)]
     turn = 0
     while True:
         # A worker that is started has no connection of its parent's.
-        workers = [worker if worker[0].is_alive() else start(context, book) for worker in workers]
+        workers = [worker if worker[0].is_alive() else start(context, book, listener) for worker in workers]
         turn += 1
         try:
             connection, _ = listener.accept()

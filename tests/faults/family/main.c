@@ -198,6 +198,40 @@ static void serve_by(const char *model)
 	keep(handing_worker);
 }
 
+/* Takes all memory there is on SIGUSR1, and gives it back on SIGUSR2. */
+static void *hog(void *unused)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	for (void **pieces = NULL, **piece; sigwait(&set, &number) == 0;) {
+		for (size_t size = 1 << 16; number == SIGUSR1 && size >= 16; size /= 2)
+			for (; (piece = malloc(size)) != NULL; pieces = piece)
+				*piece = pieces;
+		for (; number == SIGUSR2 && pieces; pieces = piece) {
+			piece = *pieces;
+			free(pieces);
+		}
+	}
+	return unused;
+}
+
+/* Nobody else is to see the signals. */
+static void start_hog(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (!spawn(hog, NULL))
+		exit(6);
+}
+
 int main(int count, char **words)
 {
 	if (count < 3)
@@ -209,6 +243,7 @@ int main(int count, char **words)
 		serve(book, 0);
 		return 0;
 	}
+	start_hog();
 	if (strcmp(words[2], "client") == 0)
 		return client(book, words + 3);
 	listen_at(atoi(words[3]));
