@@ -188,9 +188,13 @@ impl Ports {
         let covered = held.is_some_and(|held| held.covers(*local.ip()));
         let kernel = match &mut self.source {
             Source::Kernel(..) if covered => None,
-            Source::Kernel(ephemeral, _) => {
+            Source::Kernel(ephemeral, interface) => {
                 ephemeral.give_up(protocol, local.port());
-                Some(lease_in_time(protocol, local, wish)?)
+                let mut kernel = lease_in_time(protocol, local, wish)?;
+                if protocol == Protocol::Tcp && interface.is_some() {
+                    kernel.drop_ahead(*interface);
+                }
+                Some(kernel)
             }
             Source::Own { .. } if local.port() == 0 => {
                 return self.choose(stack, protocol, *local.ip(), wish);
