@@ -79,6 +79,7 @@ pub use engine::Engine;
 pub use errors::Entry;
 pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
+pub use guests::Asker;
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
 pub use notice::Watcher;

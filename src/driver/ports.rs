@@ -92,6 +92,8 @@ pub struct Wish {
     pub inet6: Option<control::lease::Inet6>,
     /// Whose it is, where a keeper asks for another user.
     pub user: Option<u32>,
+    /// Who may not have ports below ip_unprivileged_port_start.
+    pub unprivileged: bool,
 }
 
 impl Wish {
@@ -158,6 +160,11 @@ impl Ports {
         }
     }
 
+    /// net.ipv4.ip_unprivileged_port_start.
+    pub(super) fn unprivileged(&self) -> u16 {
+        self.unprivileged
+    }
+
     /// Whether the kernel has a part in every port.
     pub fn shares_with_kernel(&self) -> bool {
         matches!(self.source, Source::Kernel(..))
@@ -174,8 +181,7 @@ impl Ports {
     ) -> Result<Lease, Errno> {
         self.forget_past(stack);
         // The kernel looks at the rights of this process, which are not those of its guests.
-        let guest = wish.user.is_some_and(|user| user != 0);
-        if guest && (1..self.unprivileged).contains(&local.port()) {
+        if wish.unprivileged && (1..self.unprivileged).contains(&local.port()) {
             return Err(Errno::ACCESS);
         }
         let used = wish.to_use(*local.ip());

@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod clock;
 pub mod copies;
 pub mod descriptor;
+pub mod environment;
 pub mod ethtool;
 pub mod file;
 pub mod filter;
