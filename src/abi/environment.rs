@@ -1,35 +1,34 @@
 //! The environment of a program that inherits sockets of ours.
 //!
-//! Servers that start programs on their sockets (nginx its successor, inetd its services) often make a new environment
-//! for them of what they know. Without the library the program would find a unix socket where an Internet socket should
-//! be, so what the user set for this program goes with the sockets. An environment that is this program's own, or that
-//! says something of LD_PRELOAD itself, is left alone.
+//! Servers that start programs on their sockets (nginx its successor, Dovecot all it consists of, inetd its services)
+//! often make a new environment for them of what they know. Without the library the program would find a unix socket where
+//! an Internet socket should be, so what the user set for this program goes with the sockets, unless the environment means
+//! to be without it ([`lost`]).
 
-use core::ffi::c_char;
+use core::ffi::{CStr, c_char};
 use core::{iter, ptr};
 use rustix::io::Errno;
 
 use super::border::read;
 use super::programs::Strings;
 use crate::socket::away;
-use crate::sys::process;
+use crate::sys::environment::lost;
 
-/// The loader's variable (ld.so(8)), and its end.
-const PRELOAD: &[u8] = b"LD_PRELOAD=";
-/// How the names of the library's own begin.
-const OURS: &[u8] = b"SIDESTACK_";
 /// How many entries are gathered without the heap: a child of vfork(2) would leak there.
 const FEW: usize = 512;
 
 /// Calls `start` with the environment for a program that was given `environment`.
 pub(super) fn for_inheritor<T>(environment: Strings, start: impl FnOnce(Strings) -> T) -> T {
-    let own = process::environ();
-    if environment == own || is_complete(environment).unwrap_or(true) || !away::leaves_any() {
+    let lost = lost(|prefix| {
+        // EFAULT: the kernel will say so, too.
+        let mut entries = entries(environment);
+        entries.any(|entry| entry.map_or(true, |entry| begins(entry, prefix)))
+    });
+    if lost.clone().next().is_none() || !away::leaves_any() {
         return start(environment);
     }
-    let ours = entries(own).map_while(Result::ok);
-    let ours = ours.filter(|&entry| begins(entry, PRELOAD) || begins(entry, OURS));
-    let all = entries(environment).map_while(Result::ok).chain(ours);
+    let lost = lost.map(CStr::as_ptr);
+    let all = entries(environment).map_while(Result::ok).chain(lost);
     let mut few = [ptr::null(); FEW];
     if all.clone().count() < FEW {
         few.iter_mut().zip(all).for_each(|(to, entry)| *to = entry);
@@ -38,16 +37,6 @@ pub(super) fn for_inheritor<T>(environment: Strings, start: impl FnOnce(Strings)
         let many: Vec<_> = all.chain(iter::once(ptr::null())).collect();
         start(many.as_ptr())
     }
-}
-
-/// Whether it says something of LD_PRELOAD. EFAULT: the kernel will say so, too.
-fn is_complete(environment: Strings) -> Result<bool, Errno> {
-    for entry in entries(environment) {
-        if begins(entry?, PRELOAD) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The entries up to the null. EFAULT: there is no memory where the next should be, nor any after it.

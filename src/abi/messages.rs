@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::border::{bytes, read, serve, values, write};
-use super::streams::{MOST_PARTS, destination, iovecs, receive_parts, send_parts};
-use super::{control, next};
+use super::streams::{MOST_PARTS, destination, iovecs, name, receive_parts, send_parts};
+use super::{control, next, sockets};
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
 use crate::sys::clock;
 
@@ -31,8 +31,12 @@ unsafe fn send_message(
         None
     } else {
         // SAFETY: the program's own message.
-        unsafe { destination(socket, message.msg_name.cast(), message.msg_namelen) }?
+        unsafe { name(message.msg_name.cast(), message.msg_namelen) }?
     };
+    if !sockets::open_first(fd, socket, to, flags)? {
+        return Ok(None);
+    }
+    let to = destination(socket, to)?;
     // SAFETY: the program's own message.
     let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
     // SAFETY: the program's own message.

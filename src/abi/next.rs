@@ -237,10 +237,6 @@ type Spawn = unsafe extern "C-unwind" fn(
 
 pub static EXECVE: Next<unsafe extern "C-unwind" fn(*const c_char, Strings, Strings) -> c_int> =
     Next::new(c"execve");
-pub static EXECV: Next<unsafe extern "C-unwind" fn(*const c_char, Strings) -> c_int> =
-    Next::new(c"execv");
-pub static EXECVP: Next<unsafe extern "C-unwind" fn(*const c_char, Strings) -> c_int> =
-    Next::new(c"execvp");
 pub static EXECVPE: Next<unsafe extern "C-unwind" fn(*const c_char, Strings, Strings) -> c_int> =
     Next::new(c"execvpe");
 pub static FEXECVE: Next<unsafe extern "C-unwind" fn(c_int, Strings, Strings) -> c_int> =

@@ -13,6 +13,7 @@ use super::{descriptors, next, process};
 use crate::driver;
 use crate::socket::away;
 use crate::sys::descriptor;
+use crate::sys::environment::environ;
 use crate::sys::process::is_vfork_child;
 
 pub(super) type Strings = *const *const c_char;
@@ -55,17 +56,15 @@ pub unsafe extern "C-unwind" fn execve(
 /// execv(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn execv(path: *const c_char, arguments: Strings) -> c_int {
-    before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECV.get()(path, arguments) }
+    unsafe { execve(path, arguments, environ()) }
 }
 
 /// execvp(3).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn execvp(file: *const c_char, arguments: Strings) -> c_int {
-    before_exec();
     // SAFETY: the program's own arguments.
-    unsafe { next::EXECVP.get()(file, arguments) }
+    unsafe { execvpe(file, arguments, environ()) }
 }
 
 /// execvpe(3).

@@ -2,6 +2,7 @@
 
 use core::ffi::c_int;
 use rustix::io::Errno;
+use std::sync::Arc;
 
 use super::border::{answer, bytes, give_address, result, serve};
 use super::next;
@@ -10,7 +11,7 @@ use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours};
 use crate::socket::bind::Rest;
 use crate::socket::{
-    Family, Kind, address, bind as binding, connect as connecting, create, served, table,
+    Family, Kind, Socket, address, bind as binding, connect as connecting, create, served, table,
 };
 
 /// Longest address accepted (`struct sockaddr_storage`).
@@ -139,11 +140,37 @@ pub unsafe extern "C-unwind" fn connect(
         // SAFETY: the program's own arguments.
         let address = unsafe { given_address(address, len) }?;
         create::claim(fd, &socket, || Some(First::Remote(address.to_vec())))?;
-        match connecting::connect(fd, &socket, address)? {
+        match connecting::connect(fd, &socket, address, !socket.nonblocking())? {
             Rest::Done => Ok(Some(0)),
             Rest::Kernel => Ok(None),
         }
     })
+}
+
+/// What MSG_FASTOPEN (tcp(7)) asks for before anything is sent: a connection. The bytes follow the handshake, as where the
+/// kernel has no cookie of the peer's. False: the call is the kernel's to make.
+pub(super) fn open_first(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    to: Option<&[u8]>,
+    flags: c_int,
+) -> Result<bool, Errno> {
+    if flags & libc::MSG_FASTOPEN == 0 || socket.kind != Kind::Stream {
+        return Ok(true);
+    }
+    let Some(to) = to else {
+        return Err(match socket.is_idle() {
+            true => Errno::INVAL,
+            false => Errno::ISCONN,
+        });
+    };
+    if to.starts_with(&(libc::AF_UNSPEC as libc::sa_family_t).to_ne_bytes()) {
+        return Err(Errno::OPNOTSUPP);
+    }
+    create::claim(fd, socket, || Some(First::Remote(to.to_vec())))?;
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let rest = connecting::connect(fd, socket, to, waits)?;
+    Ok(matches!(rest, Rest::Done))
 }
 
 /// accept(2).

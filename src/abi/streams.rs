@@ -131,6 +131,9 @@ pub unsafe extern "C-unwind" fn send(
         return by_kernel();
     };
     serve(by_kernel, move || {
+        if !sockets::open_first(fd, &socket, None, flags)? {
+            return Ok(None);
+        }
         // SAFETY: the program's own buffer.
         let sent = unsafe {
             send_parts(
@@ -163,7 +166,11 @@ pub unsafe extern "C-unwind" fn sendto(
     };
     serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
-        let to = unsafe { destination(&socket, to, to_len) }?;
+        let to = unsafe { name(to, to_len) }?;
+        if !sockets::open_first(fd, &socket, to, flags)? {
+            return Ok(None);
+        }
+        let to = destination(&socket, to)?;
         // SAFETY: the program's own buffer.
         let sent = unsafe {
             send_parts(
@@ -179,23 +186,26 @@ pub unsafe extern "C-unwind" fn sendto(
     })
 }
 
-/// The destination of a datagram. A connection's is read, and ignored, as on Linux.
+/// The name given to sendto(2) or sendmsg(2), if one was.
 ///
 /// # Safety
-/// As the program promises for sendto(2) and sendmsg(2).
-pub(super) unsafe fn destination(
-    socket: &Socket,
+/// As the program promises for these calls.
+pub(super) unsafe fn name<'a>(
     to: *const libc::sockaddr,
     len: libc::socklen_t,
-) -> Result<Option<Given>, Errno> {
+) -> Result<Option<&'a [u8]>, Errno> {
     if to.is_null() {
         return Ok(None);
     }
     // SAFETY: the caller's promise.
-    let bytes = unsafe { sockets::given_address(to, len) }?;
-    match socket.kind {
-        Kind::Stream => Ok(None),
-        Kind::Datagram => address::read_destination(bytes, socket.family),
+    unsafe { sockets::given_address(to, len) }.map(Some)
+}
+
+/// The destination of a datagram. A connection's is ignored, as on Linux.
+pub(super) fn destination(socket: &Socket, name: Option<&[u8]>) -> Result<Option<Given>, Errno> {
+    match (socket.kind, name) {
+        (Kind::Datagram, Some(name)) => address::read_destination(name, socket.family),
+        _ => Ok(None),
     }
 }
 

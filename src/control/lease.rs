@@ -170,14 +170,23 @@ impl Lease {
         })
     }
 
-    /// UDP: drops what arrives on the interface from now on, or everything (`None`).
+    /// Drops what arrives on the interface from now on, or everything (`None`).
     ///
     /// # Errors
-    /// ENOMEM: the kernel has no room for the filter.
+    /// ENOMEM: the kernel has no room for the filter. EPERM: TCP, and the kernel keeps filters for
+    /// CAP_NET_ADMIN.
     pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
         filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
-        self.silence = Silence::Filter;
+        self.silence = Silence::Filter(interface_index);
         Ok(())
+    }
+
+    /// TCP: what [`Self::listen_dropped`] will drop is dropped from now on, if the kernel lets this
+    /// process have it so. It may not any more once it listens: servers bind as root, and give up
+    /// their rights before they listen.
+    pub fn drop_ahead(&mut self, interface_index: Option<u32>) {
+        // Else `listen_dropped` finds another way.
+        let _ = self.drop_arrivals(interface_index);
     }
 
     /// TCP: listens, and drops nothing.
@@ -203,6 +212,9 @@ impl Lease {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         match self.silence {
             Silence::Sink { interface, .. } if Some(interface) == interface_index => {
+                return net::listen(&self.fd, backlog);
+            }
+            Silence::Filter(interface) if interface == interface_index => {
                 return net::listen(&self.fd, backlog);
             }
             // It would be in the way of the next one.

@@ -28,6 +28,7 @@ mod interfaces;
 pub mod lease;
 pub mod limits;
 pub mod log;
+pub mod low_ports;
 pub mod mirror;
 pub mod ports;
 pub mod routes;

@@ -2,12 +2,14 @@
 //!
 //! A socket filter on the lease drops it. But on newer kernels (6.18.44, measured) a filter on a TCP
 //! socket takes CAP_NET_ADMIN, which most who have CAP_NET_RAW do not have, root in a container
-//! among them. For them an MD5 signature does the same: TCP drops without an answer what is not signed, and nobody
+//! among them. So the filter is there from bind(2) on, as servers bind as root and listen as somebody else. For those
+//! who never may, an MD5 signature does the same: TCP drops without an answer what is not signed, and nobody
 //! knows the key. But a key cannot tell interfaces apart, so a lease whose other clients are to be
 //! served gets a *sink* beside it: a second listener on the port, bound to the driven interface,
 //! which the kernel prefers for what arrives there. To the kernel, what the host sends to its own
 //! address on that interface arrives there, too; so such clients are dropped where a filter would
-//! have let them pass.
+//! have let them pass. Where there can be no sink, since the process has changed its user since it bound the port,
+//! the lease has the signature, and serves no other clients.
 
 use std::net::SocketAddrV4;
 
@@ -23,9 +25,13 @@ use crate::sys::{descriptor, filter, option, signature};
 #[derive(Debug)]
 pub(super) enum Silence {
     Nothing,
-    Filter,
+    /// Of what arrives on the interface, or of everything.
+    Filter(Option<u32>),
     Signature,
-    Sink { listener: OwnedFd, interface: u32 },
+    Sink {
+        listener: OwnedFd,
+        interface: u32,
+    },
 }
 
 /// The lease to be silenced.
@@ -49,7 +55,7 @@ impl Listener<'_> {
         match filter::attach(self.fd, &drop_filter(interface)) {
             Ok(()) => {
                 net::listen(self.fd, backlog)?;
-                Ok(Silence::Filter)
+                Ok(Silence::Filter(interface))
             }
             Err(Errno::PERM) => self.listen_without_filter(interface, backlog),
             Err(error) => Err(error),
@@ -59,14 +65,23 @@ impl Listener<'_> {
     fn listen_without_filter(self, interface: Option<u32>, backlog: i32) -> Result<Silence, Errno> {
         match interface {
             Some(interface) if self.device != Some(interface) => {
-                self.listen_beside_sink(interface, backlog)
+                match self.listen_beside_sink(interface, backlog) {
+                    // A sink of another user than the lease's, since the process has changed its own.
+                    Err(Errno::ADDRINUSE) => self.listen_signed(backlog),
+                    result => result,
+                }
             }
-            _ => {
-                signature::require(self.fd, self.inet6, &key()?)?;
-                net::listen(self.fd, backlog)?;
-                Ok(Silence::Signature)
-            }
+            _ => self.listen_signed(backlog),
         }
+    }
+
+    /// Drops everything, wherever it comes from.
+    fn listen_signed(self, backlog: i32) -> Result<Silence, Errno> {
+        signature::require(self.fd, self.inet6, &key()?)?;
+        net::listen(self.fd, backlog).inspect_err(|_| {
+            Silence::Signature.end(self.fd, self.inet6);
+        })?;
+        Ok(Silence::Signature)
     }
 
     /// The kernel has two listeners on a port if both say SO_REUSEPORT while the second binds, and
@@ -111,7 +126,7 @@ impl Silence {
     pub(super) fn end(self, lease: BorrowedFd<'_>, inet6: bool) {
         // What could be said is that it is gone already, which is what is wanted.
         let _ = match self {
-            Self::Filter => filter::detach(lease),
+            Self::Filter(_) => filter::detach(lease),
             Self::Signature => signature::require(lease, inet6, &[]),
             Self::Nothing | Self::Sink { .. } => Ok(()),
         };

@@ -1,7 +1,7 @@
 //! Doors: where other processes come with a request.
 //!
 //! A listener with an abstract name and those who have connected to it, in an epoll set of their
-//! own, which is readable when there is something to do. A request is one message, a descriptor may
+//! own, which is readable when there is something to do. A request is one message, descriptors may
 //! come with it, and the connection is good for one.
 //!
 //! 1. Nobody is waited for. Who has connected and not asked yet is kept in a list that is bounded for
@@ -52,7 +52,7 @@ pub(super) struct Visit {
     /// What is asked.
     pub(super) message: Vec<u8>,
     /// What came with it.
-    pub(super) descriptor: Option<OwnedFd>,
+    pub(super) descriptors: Vec<OwnedFd>,
 }
 
 impl Door {
@@ -136,13 +136,13 @@ impl Door {
             user, connection, ..
         } = self.dismiss(at);
         let mut message = vec![0; longest];
-        let (count, descriptor) = pair::take_message(&connection, &mut message, true).ok()?;
+        let (count, descriptors) = pair::take_descriptors(&connection, &mut message).ok()?;
         message.truncate(count);
         Some(Visit {
             user,
             client: connection,
             message,
-            descriptor,
+            descriptors,
         })
     }
 }

@@ -26,6 +26,15 @@ const RATION: usize = 16 * 1024;
 /// How often memory is counted while there is little of it, in nanoseconds.
 const RATIONING: u64 = 50_000_000;
 
+/// Who asks for a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The user.
+    pub user: u32,
+    /// He has shown that he may have ports below ip_unprivileged_port_start.
+    pub low_ports: bool,
+}
+
 /// Whose a socket is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guest {
@@ -33,6 +42,8 @@ pub(super) struct Guest {
     pub(super) user: u32,
     /// The program's descriptor's SO_COOKIE.
     pub(super) cookie: u64,
+    /// As [`Asker`] has it.
+    pub(super) low_ports: bool,
 }
 
 /// The guests of an engine.
@@ -105,13 +116,24 @@ impl Endpoints {
 
 impl Engine {
     /// Makes `id` a guest's, whose descriptor is `program`. EMFILE, ENOBUFS: he has as much as he may.
-    pub fn welcome(&mut self, id: EndpointId, user: u32, program: impl AsFd) -> Result<(), Errno> {
+    pub fn welcome(
+        &mut self,
+        id: EndpointId,
+        asker: Asker,
+        program: impl AsFd,
+    ) -> Result<(), Errno> {
+        let Asker { user, low_ports } = asker;
         let cookie = local::cookie(program)?;
         self.endpoints.guests.check_room(user)?;
         let endpoint = self.endpoints.get_mut(id).ok_or(Errno::NOTSOCK)?;
-        endpoint.guest = Some(Guest { user, cookie });
+        let guest = Guest {
+            user,
+            cookie,
+            low_ports,
+        };
+        endpoint.guest = Some(guest);
         self.share(id);
-        self.endpoints.guests.enter(id, Guest { user, cookie });
+        self.endpoints.guests.enter(id, guest);
         Ok(())
     }
 
@@ -119,6 +141,12 @@ impl Engine {
     pub fn guest(&self, id: EndpointId) -> Option<u32> {
         let endpoint = self.endpoints.get(id)?;
         endpoint.guest.map(|guest| guest.user)
+    }
+
+    /// Whether ports below ip_unprivileged_port_start are for somebody else to have.
+    pub fn is_unprivileged(&self, id: EndpointId) -> bool {
+        let guest = self.endpoints.get(id).and_then(|endpoint| endpoint.guest);
+        guest.is_some_and(|guest| guest.user != 0 && !guest.low_ports)
     }
 
     /// Whether the guest whose socket `id` is may have one more.

@@ -6,12 +6,12 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, OwnedFd, RawFd};
 use rustix::net::sockopt;
 
-use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Handed, Role};
 use super::engine::TOKEN_LEASE;
 use super::passed::{Passed, count_passed};
 use super::ports::Lease;
 use super::settle::STREAM_EVENTS;
+use super::{Asker, Engine};
 use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
 use crate::sys::{pair, raw};
@@ -130,8 +130,12 @@ impl Engine {
                 held.record = record;
             }
             if let Some(user) = self.guest(id) {
+                let asker = Asker {
+                    user,
+                    low_ports: false,
+                };
                 // There is room; what has no cookie is as good as refused.
-                let _ = self.welcome(adopted, user, &made.program);
+                let _ = self.welcome(adopted, asker, &made.program);
             }
             if self.endpoints.get(id).is_some_and(Endpoint::is_shared) {
                 self.endpoints.uncopied.push(adopted);

@@ -81,6 +81,7 @@ pub use envelope::{Arrived, Departing};
 pub use errors::Entry;
 pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, ask, on_question};
+pub use guests::Asker;
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
 pub use notice::Watcher;

@@ -91,6 +91,8 @@ pub struct Wish {
     pub inet6: Option<control::lease::Inet6>,
     /// Whose it is, where a keeper asks for another user.
     pub user: Option<u32>,
+    /// Who may not have ports below ip_unprivileged_port_start.
+    pub unprivileged: bool,
 }
 
 impl Wish {
@@ -157,6 +159,11 @@ impl Ports {
         }
     }
 
+    /// net.ipv4.ip_unprivileged_port_start.
+    pub(super) fn unprivileged(&self) -> u16 {
+        self.unprivileged
+    }
+
     /// Whether the kernel has a part in every port.
     pub fn shares_with_kernel(&self) -> bool {
         matches!(self.source, Source::Kernel(..))
@@ -173,8 +180,7 @@ impl Ports {
     ) -> Result<Lease, Errno> {
         self.forget_past(stack);
         // The kernel looks at the rights of this process, which are not those of its guests.
-        let guest = wish.user.is_some_and(|user| user != 0);
-        if guest && (1..self.unprivileged).contains(&local.port()) {
+        if wish.unprivileged && (1..self.unprivileged).contains(&local.port()) {
             return Err(Errno::ACCESS);
         }
         let used = wish.to_use(*local.ip());
@@ -187,9 +193,13 @@ impl Ports {
         let covered = held.is_some_and(|held| held.covers(*local.ip()));
         let kernel = match &mut self.source {
             Source::Kernel(..) if covered => None,
-            Source::Kernel(ephemeral, _) => {
+            Source::Kernel(ephemeral, interface) => {
                 ephemeral.give_up(protocol, local.port());
-                Some(lease_in_time(protocol, local, wish)?)
+                let mut kernel = lease_in_time(protocol, local, wish)?;
+                if protocol == Protocol::Tcp && interface.is_some() {
+                    kernel.drop_ahead(*interface);
+                }
+                Some(kernel)
             }
             Source::Own { .. } if local.port() == 0 => {
                 return self.choose(stack, protocol, *local.ip(), wish);

@@ -267,7 +267,7 @@ fn assemble(
 
 /// The environment, without std's lock on it: the program may be changing it.
 fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
-    crate::sys::process::environment()
+    crate::sys::environment::variables()
         .into_iter()
         .filter(|(name, _)| name.starts_with(b"SIDESTACK_"))
         .collect()

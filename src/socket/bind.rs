@@ -34,6 +34,7 @@ pub(super) fn protocol(kind: Kind) -> Protocol {
 pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
     Wish {
         user: state.endpoint.and_then(|id| engine.guest(id)),
+        unprivileged: state.endpoint.is_some_and(|id| engine.is_unprivileged(id)),
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,

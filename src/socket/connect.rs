@@ -19,13 +19,18 @@ use crate::stack::routes::RouteDecision;
 use crate::sys::wait::entry;
 use crate::sys::{heap, raw};
 
-/// connect(2).
-pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+/// connect(2); `waits`: to the end of the handshake.
+pub fn connect(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    address: &[u8],
+    waits: bool,
+) -> Result<Rest, Errno> {
     let engine = driver::lock();
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
         drop(state);
-        return connect_beside(fd, socket, address);
+        return connect_beside(fd, socket, address, waits);
     };
     let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
@@ -59,7 +64,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, 
         None => to_kernel(&mut engine, socket, &mut state, Passed::Destination),
         Some(Way { local, remote }) => {
             let id = open(&mut engine, socket, &mut state, local, remote)?;
-            if socket.nonblocking() {
+            if !waits {
                 engine.stuff(id);
                 engine.finish_pass();
                 return Err(Errno::INPROGRESS);
@@ -82,7 +87,12 @@ pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Famil
 
 /// connect(2) of a socket whose stack is in another process: that process connects it, and this one
 /// waits.
-fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+fn connect_beside(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    address: &[u8],
+    waits: bool,
+) -> Result<Rest, Errno> {
     let given = address::read(address, family_of(socket, &socket.state(), address))?;
     if socket.kind == Kind::Stream && given == Given::Unspecified && may_start_over(socket) {
         return start_over(socket).map(|()| Rest::Done);
@@ -101,7 +111,7 @@ fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Res
         return answer.map(|_| Rest::Done);
     }
     match answer {
-        Err(Errno::INPROGRESS) => begun_beside(fd, socket),
+        Err(Errno::INPROGRESS) => begun_beside(fd, socket, waits),
         Err(Errno::ISCONN) if core::mem::take(&mut socket.state().connect_unconfirmed) => {
             Ok(Rest::Done)
         }
@@ -114,11 +124,11 @@ fn connect_beside(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Res
 }
 
 /// The other process has begun to connect it: waits for the end, if the call may wait.
-fn begun_beside(fd: RawFd, socket: &Arc<Socket>) -> Result<Rest, Errno> {
+fn begun_beside(fd: RawFd, socket: &Arc<Socket>, waits: bool) -> Result<Rest, Errno> {
     let mut state = socket.state();
     // It has an address now.
     state.stage = Stage::Connected;
-    if socket.nonblocking() {
+    if !waits {
         state.connect_unconfirmed = true;
         return Err(Errno::INPROGRESS);
     }

@@ -7,7 +7,7 @@ use super::address::{self, Given};
 use super::bind::{self, Place, protocol};
 use super::{Family, Kind, Socket, State, connect, create, datagram};
 use crate::driver::keeper::{self, Create, First, Plan};
-use crate::driver::{EndpointId, Engine};
+use crate::driver::{Asker, EndpointId, Engine};
 use crate::sys::pair;
 
 /// Is the keeper of `plan` until a signal ends it; the process's exit status.
@@ -16,11 +16,11 @@ pub fn keep(plan: Plan) -> i32 {
     keeper::run(plan)
 }
 
-/// Makes the socket that `user` wants.
+/// Makes the socket that is wanted.
 pub(super) fn make(
     engine: &mut Engine,
     wanted: &Create,
-    user: u32,
+    asker: Asker,
 ) -> Result<Option<(EndpointId, OwnedFd)>, Errno> {
     engine.make_room()?;
     let family = match wanted.inet6 {
@@ -42,7 +42,7 @@ pub(super) fn make(
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
     // Whoever has it may close it before it comes farther.
     engine.watch_end(id);
-    let opened = engine.welcome(id, user, &pair.program).and_then(|()| {
+    let opened = engine.welcome(id, asker, &pair.program).and_then(|()| {
         match (kind, &wanted.first) {
             // Its datagrams come through the pair from now on.
             (Kind::Datagram, First::Remote(_)) => {

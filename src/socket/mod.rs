@@ -217,6 +217,11 @@ impl Socket {
         self.nonblocking.load(Ordering::Relaxed)
     }
 
+    /// Whether it neither listens nor has begun to connect.
+    pub fn is_idle(&self) -> bool {
+        self.state().stage == Stage::Idle
+    }
+
     /// When the last datagram that was received arrived, in nanoseconds since 1970 (SIOCGSTAMP).
     /// ENOENT: none was.
     pub fn last_arrival(&self) -> Result<u64, Errno> {

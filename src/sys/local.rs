@@ -12,6 +12,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::wait::borrow;
 use super::{descriptor, option};
 
+/// Of asm-generic/socket.h.
+const SO_NETNS_COOKIE: i32 = 71;
+
 /// What is said on a socket: bytes, or messages that keep their bounds.
 #[derive(Clone, Copy)]
 pub enum Sort {
@@ -144,16 +147,20 @@ fn peer(stream: impl AsFd) -> Result<Credentials, Errno> {
 /// # Errors
 /// What getsockopt(2) says.
 pub fn cookie(socket: impl AsFd) -> Result<u64, Errno> {
+    cookie_of(socket, libc::SO_COOKIE)
+}
+
+/// Whether a socket is of this thread's network namespace (SO_NETNS_COOKIE; not before Linux 5.14).
+pub fn is_of_own_namespace(socket: impl AsFd) -> bool {
+    let own = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None);
+    let namespace = own.and_then(|own| cookie_of(own, SO_NETNS_COOKIE));
+    namespace.is_ok_and(|namespace| cookie_of(socket, SO_NETNS_COOKIE) == Ok(namespace))
+}
+
+fn cookie_of(socket: impl AsFd, name: i32) -> Result<u64, Errno> {
     let mut cookie = 0u64;
-    // SAFETY: the option is one 64-bit integer.
-    unsafe {
-        option::get(
-            socket.as_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_COOKIE,
-            &mut cookie,
-        )
-    }?;
+    // SAFETY: either option is one 64-bit integer.
+    unsafe { option::get(socket.as_fd(), libc::SOL_SOCKET, name, &mut cookie) }?;
     Ok(cookie)
 }
 

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod copies;
 pub mod datagram;
 pub mod descriptor;
+pub mod environment;
 pub mod ethtool;
 pub mod file;
 pub mod filter;

@@ -154,33 +154,3 @@ pub fn program_name() -> String {
         .and_then(|path| path.rsplit('/').next().map(str::to_owned))
         .unwrap_or_default()
 }
-
-unsafe extern "C" {
-    /// The environment (environ(7)).
-    #[link_name = "environ"]
-    static ENVIRON: *const *const libc::c_char;
-}
-
-/// The environment as it is in memory: null, or pointers to strings and a null.
-pub fn environ() -> *const *const libc::c_char {
-    // SAFETY: a word, read as getenv(3) reads it.
-    unsafe { ENVIRON }
-}
-
-/// The environment's names and values.
-pub fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut entry = environ();
-    // SAFETY: environ is a null-terminated array of C strings or null; a program that changes it
-    // in another thread at this moment races with every getenv(3) too.
-    unsafe {
-        while !entry.is_null() && !(*entry).is_null() {
-            let bytes = CStr::from_ptr(*entry).to_bytes();
-            if let Some(at) = bytes.iter().position(|&byte| byte == b'=') {
-                found.push((bytes[..at].to_vec(), bytes[at + 1..].to_vec()));
-            }
-            entry = entry.add(1);
-        }
-    }
-    found
-}

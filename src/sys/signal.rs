@@ -7,6 +7,10 @@ use syscalls::{Sysno, syscall4};
 /// A set of signals as the kernel has it: one bit each.
 pub(super) type Set = u64;
 
+/// All signals but the two that are the C library's own (nptl(7)): setuid(2) and its kin wait until each thread of the
+/// process has taken the second of them. pthread_create(3) lets them in only for the first thread.
+const ALL: Set = !(0b11 << (32 - 1));
+
 fn mask(how: i32, new: Set) -> Set {
     let mut old: Set = 0;
     // SAFETY: the kernel reads and writes one 8-byte set each, both alive across the call.
@@ -32,10 +36,10 @@ pub(super) fn unblock(set: Set) {
     mask(libc::SIG_UNBLOCK, set);
 }
 
-/// Runs `work` with every signal blocked, so that a thread it starts never runs the program's
+/// Runs `work` with every signal of the program's blocked, so that a thread it starts never runs the program's
 /// handlers.
 pub fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
-    let old = mask(libc::SIG_SETMASK, Set::MAX);
+    let old = mask(libc::SIG_SETMASK, ALL);
     let result = work();
     mask(libc::SIG_SETMASK, old);
     result

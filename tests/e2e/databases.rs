@@ -106,6 +106,34 @@ fn postgres_survives_the_death_of_a_backend() {
     lab.kernel_was_silent();
 }
 
+#[test]
+fn mariadb_under_its_benchmark() {
+    let lab = Lab::new();
+    lab.plain("chmod 755 .").succeeds();
+    lab.plain("install -d -o mysql mariadb").succeeds();
+    let own = lab.path("mariadb");
+    let own = own.display();
+    lab.plain(&format!(
+        "mariadb-install-db --no-defaults --user=mysql --datadir={own}"
+    ))
+    .within(60)
+    .succeeds();
+    let server = format!(
+        "mariadbd --no-defaults --user=mysql --datadir={own} --socket={own}/socket --skip-grant-tables \
+         --skip-name-resolve --bind-address=0.0.0.0"
+    );
+    let mut server = lab.sidestack(&server).within(30).serving_tcp(3306);
+    let client = |program: &str| lab.peer(&format!("{program} --protocol=tcp -h {TEST}"));
+    client("mariadb-slap --no-defaults -a -c 20 -i 2 --number-of-queries=1000")
+        .within(60)
+        .succeeds();
+    let rows = "mariadb --no-defaults -N -e 'select repeat(1, 1000) from seq_1_to_5000' test";
+    let rows = client(rows).within(30).succeeds().stdout();
+    assert_eq!(rows.lines().filter(|line| line.len() == 1000).count(), 5000);
+    server.still_runs();
+    lab.kernel_was_silent();
+}
+
 /// A Redis server at the port with a directory of its own.
 fn redis(lab: &Lab, port: u16, more: &str) -> String {
     let own = lab.path(&format!("redis{port}"));

@@ -204,6 +204,44 @@ fn guests_have_no_rights_of_the_keeper() {
     );
 }
 
+/// It gives up all rights but that to port 53 before its first socket.
+#[test]
+fn named_is_served() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.plain("install -d -o bind named").succeeds();
+    lab.plain("chmod 755 .").succeeds();
+    let own = lab.path("named");
+    let own = own.display();
+    let configuration = lab.file(
+        "named.conf",
+        &format!(
+            "options {{ directory \"{own}\"; pid-file none; session-keyfile none; recursion no;
+             dnssec-validation no; listen-on-v6 {{ none; }}; }};
+             controls {{ }};
+             zone \"example.org\" {{ type master; file \"{own}/zone\"; }};\n"
+        ),
+    );
+    let zone = "$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n@ IN NS ns\nns IN A 10.23.7.2\nwww IN A 192.0.2.7\n";
+    lab.file("named/zone", zone);
+    let _keeper = keeper(&lab, "--allow-user bind");
+    let named = lab.sidestack(&format!("named -g -u bind -c {configuration}"));
+    let mut named = named.start();
+    named.prints("all zones loaded");
+    for transport in ["+notcp", "+tcp"] {
+        let dig = format!("dig @{TEST} {transport} +short +tries=1 www.example.org");
+        assert_eq!(
+            lab.peer(&dig).succeeds().stdout(),
+            "192.0.2.7",
+            "{transport}"
+        );
+    }
+    named.still_runs();
+    lab.kernel_was_silent();
+}
+
 #[test]
 fn ports_are_shared_within_one_user_only() {
     if !preloading() {

@@ -1,7 +1,7 @@
 //! Servers on our stack, clients on the peer's kernel.
 
 use crate::lab::payload::{self, GIB, KIB, MIB};
-use crate::lab::{Lab, TEST, root};
+use crate::lab::{Lab, PEER, TEST, root};
 use crate::web::nginx;
 
 #[test]
@@ -194,6 +194,33 @@ fn ncat_receives_and_sends_a_file() {
             .sha256(),
         file.sha256
     );
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn unbound_asks_and_answers() {
+    let lab = Lab::new();
+    let dns = "dnsmasq -k -C /dev/null -R -h -u root --pid-file --address=/example.org/192.0.2.7";
+    let _dns = lab.peer(dns).serving_udp(53);
+    let configuration = lab.file(
+        "unbound.conf",
+        &format!(
+            "server:\n interface: 0.0.0.0\n access-control: 0.0.0.0/0 allow\n do-daemonize: no\n chroot: \"\"\n\
+             \x20username: unbound\n pidfile: \"\"\n use-syslog: no\n module-config: iterator\n\
+             remote-control:\n control-enable: no\nforward-zone:\n name: .\n forward-addr: {PEER}\n"
+        ),
+    );
+    let server = lab.sidestack(&format!("unbound -d -c {configuration}"));
+    let mut server = server.serving_udp(53);
+    for (name, transport) in [("one", "+notcp"), ("two", "+tcp")] {
+        let dig = format!("dig @{TEST} {transport} +short +tries=2 {name}.example.org");
+        assert_eq!(
+            lab.peer(&dig).succeeds().stdout(),
+            "192.0.2.7",
+            "{transport}"
+        );
+    }
+    server.still_runs();
     lab.kernel_was_silent();
 }
 

@@ -133,6 +133,29 @@ fn rsync_daemon_sends_and_takes() {
     lab.kernel_was_silent();
 }
 
+#[test]
+fn mosquitto_passes_messages_on() {
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    let configuration = lab.file(
+        "mosquitto.conf",
+        "listener 1883 0.0.0.0\nallow_anonymous true\nuser root\n",
+    );
+    let server = lab.sidestack(&format!("mosquitto -c {configuration}"));
+    let mut server = server.serving_tcp(1883);
+    let publish = format!(
+        "mosquitto_pub -h {TEST} -r -q 1 -t lab -f {}",
+        file.path.display()
+    );
+    lab.peer(&publish).succeeds();
+    for _ in 0..3 {
+        let subscribe = format!("mosquitto_sub -h {TEST} -t lab -C 1 -N");
+        assert_eq!(lab.peer(&subscribe).sha256(), file.sha256);
+    }
+    server.still_runs();
+    lab.kernel_was_silent();
+}
+
 /// A script of ours that listens at port 7000, echoes each connection to its end, and does so in
 /// other processes than the one that listens.
 fn echoes(command: &str, script: &str) {

@@ -16,7 +16,7 @@ use super::words::QUESTION;
 use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
-use crate::sys::{clock, pair, process, spawn, words};
+use crate::sys::{clock, environment, pair, process, spawn, words};
 
 /// Connections that may wait for a keeper that has yet to start.
 const BACKLOG: i32 = 128;
@@ -131,7 +131,7 @@ fn start(name: &str, listener: OwnedFd) -> Result<(), Missing> {
 }
 
 fn passed_on() -> Vec<CString> {
-    let environment = process::environment().into_iter();
+    let environment = environment::variables().into_iter();
     environment
         .filter(|(name, _)| PASSED_ON.contains(&name.as_slice()))
         .filter_map(|(name, value)| CString::new([&name[..], b"=", &value].concat()).ok())

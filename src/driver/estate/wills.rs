@@ -26,7 +26,7 @@ use super::words::{LONGEST, QUESTION, REVOCATION, STARTED};
 use crate::control::log;
 use crate::control::settings::Settings;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
-use crate::sys::{clock, local, pair, process, signal, words};
+use crate::sys::{clock, environment, local, pair, process, signal, words};
 
 /// How long it stays without anything to do.
 const IDLE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ const LISTENER: u64 = 0;
 
 /// Is the keeper, listening on this descriptor, as long as one is needed; the process's exit status.
 pub fn keep(listener: OwnedFd) -> i32 {
-    let variables = process::environment();
+    let variables = environment::variables();
     if let Ok(loaded) = Settings::load(variables, "") {
         // Without the file there is nobody to tell.
         let _ = log::configure(loaded.settings.log, loaded.settings.log_file.as_deref());

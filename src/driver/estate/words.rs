@@ -226,7 +226,11 @@ impl Legacy {
         Some(Self::End(EndOf {
             endpoint: EndpointId { index, generation },
             left,
-            guest: is_guest.then_some(Guest { user, cookie }),
+            guest: is_guest.then_some(Guest {
+                user,
+                cookie,
+                low_ports: false,
+            }),
             text: text.to_vec(),
         }))
     }

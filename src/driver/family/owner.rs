@@ -56,7 +56,7 @@ impl Engine {
             if keeper::serve_forked(self, &visit) {
                 continue;
             }
-            let Some(fd) = &visit.descriptor else {
+            let Some(fd) = visit.descriptors.first() else {
                 continue;
             };
             let answer = self.answer(&visit.message, fd);

@@ -1,13 +1,15 @@
 //! The side of a program whose process may not open a packet socket.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::super::family::{Name, await_answer, desk, reach};
 use super::super::lifeline::{self, Parent};
 use super::name_of;
 use super::words::{Create, LONGEST, Reply, Request};
+use crate::control::limits::Limits;
+use crate::control::low_ports;
 use crate::sys::wait::borrow;
 use crate::sys::{clock, local, pair};
 
@@ -91,9 +93,17 @@ pub fn ask(wanted: Create) -> Result<Option<Served>, Errno> {
     }
 }
 
+/// What shows the right to the port that is asked for, if it is one that takes a right.
+fn shown_for(request: &Request) -> Option<OwnedFd> {
+    let port = request.bound_port()?;
+    let start = Limits::read().ip_unprivileged_port_start;
+    (port < start).then(|| low_ports::show(start)).flatten()
+}
+
 /// One request and its answer. `None`: nobody answers who may be asked.
 fn converse(host: Host, request: &Request) -> Option<(Reply, Option<OwnedFd>)> {
     let message = request.encode();
+    let shown = shown_for(request);
     let deadline = clock::monotonic().saturating_add(PATIENCE);
     // Where too many of one user's clients wait, the oldest is dismissed unheard.
     while clock::monotonic() < deadline {
@@ -102,9 +112,15 @@ fn converse(host: Host, request: &Request) -> Option<(Reply, Option<OwnedFd>)> {
         if !local::peer_user(&door).is_ok_and(|user| host.may_be(user)) {
             return None;
         }
-        let asked = match host {
-            Host::Keeper(_) => pair::give(&door, &message),
-            Host::Parent(parent) => pair::give_descriptor(&door, &message, borrow(parent.lifeline)),
+        let line = match host {
+            Host::Keeper(_) => None,
+            Host::Parent(parent) => Some(borrow(parent.lifeline)),
+        };
+        let shown = shown.as_ref().map(AsFd::as_fd);
+        let with: Vec<_> = line.into_iter().chain(shown).collect();
+        let asked = match with.is_empty() {
+            true => pair::give(&door, &message),
+            false => pair::give_descriptors(&door, &message, &with),
         };
         if asked.is_ok() {
             await_answer(&door, deadline)?;

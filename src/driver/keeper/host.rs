@@ -6,14 +6,14 @@ use rustix::io::Errno;
 
 use super::super::door::Visit;
 use super::super::family::Name;
-use super::super::{EndpointId, Engine};
+use super::super::{Asker, EndpointId, Engine};
 use super::words::{Create, Reply, Request};
+use crate::control::low_ports;
 use crate::sys::pair;
 
-/// Makes the socket that a user wants: its endpoint and the program's descriptor. `None`: only the
+/// Makes the socket that somebody wants: its endpoint and the program's descriptor. `None`: only the
 /// kernel can serve its first address.
-pub type Creator =
-    fn(&mut Engine, &Create, user: u32) -> Result<Option<(EndpointId, OwnedFd)>, Errno>;
+pub type Creator = fn(&mut Engine, &Create, Asker) -> Result<Option<(EndpointId, OwnedFd)>, Errno>;
 
 static CREATOR: OnceCell<Creator> = OnceCell::new();
 
@@ -26,8 +26,13 @@ pub fn on_create(creator: Creator) {
 /// A request's answer, and the descriptor that goes with it.
 pub(super) type Answer = (Reply, Option<OwnedFd>);
 
-/// Answers one who may be served.
-pub(super) fn answer(engine: &mut Engine, user: u32, request: &Request) -> Result<Answer, Errno> {
+/// Answers one who may be served; `shown`: what shows his right to low ports.
+pub(super) fn answer(
+    engine: &mut Engine,
+    visit: &Visit,
+    shown: Option<&OwnedFd>,
+    request: &Request,
+) -> Result<Answer, Errno> {
     match request {
         Request::Hello { interface } => {
             if !interface.is_empty() && !engine.is_driven(interface.as_bytes()) {
@@ -37,7 +42,12 @@ pub(super) fn answer(engine: &mut Engine, user: u32, request: &Request) -> Resul
         }
         Request::Create(wanted) => {
             let creator = CREATOR.get().ok_or(Errno::OPNOTSUPP)?;
-            let made = creator(engine, wanted, user)?;
+            let start = engine.ports.unprivileged();
+            let asker = Asker {
+                user: visit.user,
+                low_ports: shown.is_some_and(|shown| low_ports::is_shown(shown, start)),
+            };
+            let made = creator(engine, wanted, asker)?;
             engine.finish_pass();
             Ok(match made {
                 None => (Reply::Kernel, None),
@@ -67,9 +77,9 @@ pub(in crate::driver) fn serve_forked(engine: &mut Engine, visit: &Visit) -> boo
     let Some(request) = Request::decode(&visit.message) else {
         return false;
     };
-    let line = visit.descriptor.as_ref();
+    let line = visit.descriptors.first();
     let answer = match line.is_some_and(|line| engine.is_lifeline(line)) {
-        true => self::answer(engine, visit.user, &request),
+        true => self::answer(engine, visit, visit.descriptors.get(1), &request),
         false => Err(Errno::ACCESS),
     };
     reply(visit, answer);

@@ -144,7 +144,7 @@ impl Keeper {
             return;
         };
         let answer = match self.plan.admits(visit.user) {
-            true => host::answer(engine, visit.user, &request),
+            true => host::answer(engine, visit, visit.descriptors.first(), &request),
             false => Err(Errno::ACCESS),
         };
         host::reply(visit, answer);

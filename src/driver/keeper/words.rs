@@ -64,6 +64,20 @@ pub enum Reply {
 }
 
 impl Request {
+    /// The port that a socket is wanted for, if it is to be bound to one.
+    pub(super) fn bound_port(&self) -> Option<u16> {
+        let Self::Create(Create {
+            first: First::Local(address),
+            ..
+        }) = self
+        else {
+            return None;
+        };
+        // In `struct sockaddr_in` and `struct sockaddr_in6` alike.
+        let port = address.get(2..4)?.try_into().ok()?;
+        Some(u16::from_be_bytes(port)).filter(|&port| port != 0)
+    }
+
     /// The message.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
