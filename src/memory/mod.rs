@@ -14,7 +14,6 @@
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use rustix::fd::OwnedFd;
 use rustix::fs::{
     MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
 };
@@ -22,6 +21,7 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 
 use crate::sys::descriptor;
+use crate::sys::owned::OwnedFd;
 
 /// Sizes to try, in bytes, largest first: address space may be limited (RLIMIT_AS).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];

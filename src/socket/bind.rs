@@ -1,7 +1,7 @@
 //! bind(2) and listen(2).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
+use crate::sys::owned::OwnedFd;
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! socket(2), and changing what is behind a descriptor.
 
 use core::sync::atomic::Ordering;
-use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Once};
 
 use super::{Family, Kind, Registration, Socket, State, table};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Role, Service};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, pair, raw};
 
 /// Makes an undecided socket; its descriptor.

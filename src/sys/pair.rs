@@ -1,8 +1,9 @@
 //! Socket pairs: the descriptor the program holds, and the end the stack holds.
 
+use super::owned::OwnedFd;
 use core::mem::MaybeUninit;
 use core::net::{SocketAddr, SocketAddrV4};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -49,6 +50,7 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
     if !close_on_exec && descriptor::floor() == 0 {
         rustix::io::fcntl_setfd(&stack, rustix::io::FdFlags::CLOEXEC)?;
     }
+    let program = program.into();
     Ok(Pair { program, stack })
 }
 
@@ -80,7 +82,7 @@ pub fn take_message(
     let parts = &mut [IoSliceMut::new(message)];
     let count = recvmsg(end, parts, &mut control, flags)?.bytes;
     let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next().map(OwnedFd::from),
         _ => None,
     });
     Ok((count, descriptor))
@@ -158,7 +160,7 @@ pub fn take_descriptors(
     let mut taken = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            taken.extend(descriptors);
+            taken.extend(descriptors.map(OwnedFd::from));
         }
     }
     Ok((count, taken))

@@ -1,13 +1,13 @@
 //! The side of a program whose process may not open a packet socket.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::super::family::{Name, await_answer, desk, reach};
 use super::super::lifeline::{self, Parent};
 use super::name_of;
 use super::words::{Create, LONGEST, Reply, Request};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
 use crate::sys::{clock, local, pair};
 
