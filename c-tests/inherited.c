@@ -280,10 +280,71 @@ static void passed(void)
 	say("the peer hears the end: %s", peer_says("drain %d", h));
 }
 
+/* What has no address yet: whoever has it gives it one. */
+static int takes_up(const char *who)
+{
+	struct sockaddr_in a = address(TEST, 6400);
+
+	names(who, RECEIVED);
+	options(who, RECEIVED);
+	say("%s: bind %s", who, ok(bind(RECEIVED, SA(a), sizeof a)));
+	say("%s: listen %s", who, ok(listen(RECEIVED, 5)));
+	names(who, RECEIVED);
+	fflush(stdout);
+	return 0;
+}
+
+static int fresh(void)
+{
+	int fd = tcp();
+
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	return fd;
+}
+
+static void fresh_executed(const char *self)
+{
+	int fd = fresh(), status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd, RECEIVED);
+		execv(self, (char *const[]){ (char *)self, "takes up", "executed", NULL });
+		_exit(127);
+	}
+	waitpid(pid, &status, 0);
+	close(fd);
+}
+
+static void fresh_passed(void)
+{
+	int pair[2], fd, status;
+	pid_t pid;
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		fd = take_passed(pair[1]);
+		dup2(fd, RECEIVED);
+		_exit(takes_up("passed"));
+	}
+	fd = fresh();
+	pass(pair[0], fd);
+	waitpid(pid, &status, 0);
+	names("parent", fd);
+	close(fd);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 2 && strcmp(arguments[1], "second") == 0)
 		return second(arguments[2]);
+	if (count > 2 && strcmp(arguments[1], "takes up") == 0)
+		return takes_up(arguments[2]);
 	one_connection();
 	alone(meets_reset);
 	alone(asks_after_reset);
@@ -292,4 +353,6 @@ int main(int count, char **arguments)
 	executed(arguments[0], fork, "executed");
 	executed(arguments[0], vfork, "executed by vfork");
 	passed();
+	fresh_executed(arguments[0]);
+	fresh_passed();
 }

@@ -1,7 +1,9 @@
 /* RLIMIT_NOFILE, lowered for good before the first socket: what it says, and how far it goes. */
 #include "check.h"
 
+#include <linux/capability.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 
 #define LIMIT 400
 
@@ -48,6 +50,9 @@ static void all_numbers(void)
 	while (n < LIMIT - 1 && (fds[n] = socket(AF_INET, SOCK_STREAM, 0)) >= 0)
 		n++;
 	say("sockets: %d, then %s", n, name_of(errno));
+	errno = EMFILE;
+	perror("no number is left");
+	say("after perror: %s", name_of(errno));
 	say("dup: %s", result(dup(0)));
 	say("dup2 to the limit: %s", ok(dup2(0, LIMIT)));
 	say("F_DUPFD from the last: %s", result(fcntl(0, F_DUPFD, LIMIT - 1)));
@@ -94,6 +99,38 @@ static void accepting(void)
 	peer("close %d", second);
 }
 
+/* Gives up the right to raise a hard limit. */
+static void confine(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct sets[2];
+
+	syscall(SYS_capget, &header, sets);
+	sets[0].effective &= ~(1u << CAP_SYS_RESOURCE);
+	sets[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
+	say("confined: %s", ok(syscall(SYS_capset, &header, sets)));
+}
+
+/* With no room above the program's numbers: it can close whatever it opens, once its sockets are gone, too. */
+static void close_what_was_opened(void)
+{
+	int fds[LIMIT], handles[LIMIT / 8], n = 0, refused = 0;
+
+	confine();
+	for (; n < LIMIT / 8; n++)
+		fds[n] = connected(&handles[n]);
+	while (n > 0) {
+		close(fds[--n]);
+		peer("close %d", handles[n]);
+	}
+	while (n < LIMIT && (fds[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	say("no more: %s", name_of(errno));
+	while (n > 0)
+		refused += close(fds[--n]) != 0;
+	say("not closed: %d", refused);
+}
+
 int main(int count, char **arguments)
 {
 	int status;
@@ -103,6 +140,10 @@ int main(int count, char **arguments)
 	if (count > 1 && strcmp(arguments[1], "spawned") == 0) {
 		/* (Of the hard one, see LD_PRELOAD.md.) */
 		say("spawned: %ld", sysconf(_SC_OPEN_MAX));
+		return 0;
+	}
+	if (count > 1 && strcmp(arguments[1], "confined") == 0) {
+		close_what_was_opened();
 		return 0;
 	}
 	if (count > 1) {
@@ -126,4 +167,7 @@ int main(int count, char **arguments)
 	limit("further");
 	posix_spawn(&child, arguments[0], NULL, NULL, spawned, environ);
 	waitpid(child, &status, 0);
+	fflush(stdout);
+	execl(arguments[0], arguments[0], "confined", NULL);
+	die("execl");
 }

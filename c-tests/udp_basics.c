@@ -153,6 +153,34 @@ static void blocking(int h)
 	close(fd);
 }
 
+/* Two that share a port join a group of loopback's: they go on sharing it. */
+static void a_group(void)
+{
+	struct ip_mreq group = { address("225.0.0.250", 0).sin_addr, address("127.0.0.1", 0).sin_addr };
+	struct timeval limit = { 2, 0 };
+	int fds[2], port = 0;
+	struct sockaddr_in a;
+	char b[10];
+
+	for (int i = 0; i < 2; i++) {
+		fds[i] = udp();
+		set_int(fds[i], SOL_SOCKET, SO_REUSEADDR, 1);
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+		port = port_of(bound(fds[i], "0.0.0.0", port));
+	}
+	for (int i = 0; i < 2; i++) {
+		say("joined: %s", ok(setsockopt(fds[i], IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group)));
+		say("the same port: %d", port_of(fds[i]) == port);
+	}
+	setsockopt(fds[0], IPPROTO_IP, IP_MULTICAST_IF, &group.imr_interface, sizeof group.imr_interface);
+	a = address("225.0.0.250", port);
+	say("to the group: %s", result(sendto(fds[0], "abc", 3, 0, SA(a), sizeof a)));
+	for (int i = 0; i < 2; i++) {
+		say("received: %s", result(recv(fds[i], b, sizeof b, 0)));
+		close(fds[i]);
+	}
+}
+
 int main(void)
 {
 	int h = peer("udp 7000");
@@ -161,4 +189,5 @@ int main(void)
 	connections(h);
 	sizes(h);
 	blocking(h);
+	a_group();
 }

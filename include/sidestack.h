@@ -266,6 +266,12 @@ int ppoll(struct pollfd *fds,
           const sigset_t *mask);
 
 /**
+ * perror(3), which makes a copy of the descriptor of standard error if it can, and changes errno by that. A program that
+ * tells of EMFILE, and then looks at errno, relies on there being no number for the copy.
+ */
+void perror(const char *text);
+
+/**
  * select(2).
  */
 int select(int count,

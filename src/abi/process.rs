@@ -1,7 +1,7 @@
 //! What a process's limits and its end have to do with sockets: getrlimit(2), setrlimit(2),
-//! sysconf(3), _exit(2), and the library's own beginning and end.
+//! sysconf(3), perror(3), _exit(2), and the library's own beginning and end.
 
-use core::ffi::{c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 
 use super::border::{answer, read, result, write};
 use super::next;
@@ -91,6 +91,14 @@ pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc
             _ => result(judged_by_kernel()),
         }
     })
+}
+
+/// perror(3), which makes a copy of the descriptor of standard error if it can, and changes errno by that. A program that
+/// tells of EMFILE, and then looks at errno, relies on there being no number for the copy.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn perror(text: *const c_char) {
+    // SAFETY: the program's own pointer.
+    descriptor::with_program_limit(|| unsafe { next::PERROR.get()(text) });
 }
 
 /// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).

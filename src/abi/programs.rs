@@ -33,6 +33,7 @@ fn before_exec() {
         return;
     }
     answer(|| {
+        away::leave_fresh();
         driver::before_exec();
         away::set_out_by_exec();
         Ok(0)

@@ -10,7 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
@@ -19,6 +19,7 @@ use super::ephemeral::Protocol;
 use super::silence::{Listener, Silence};
 use super::vault::Deposit;
 use crate::sys::filter::{self, Instruction};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{datagram, descriptor, option};
 
 /// Of linux/in.h.

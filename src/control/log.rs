@@ -8,10 +8,11 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::fmt::Write;
 
 use once_cell::sync::OnceCell;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use crate::sys::file;
+use crate::sys::owned::OwnedFd;
 
 /// How much is said; each level includes those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,10 +7,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
+use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, local};
 
 /// The address.

@@ -13,12 +13,13 @@
 
 use std::net::SocketAddrV4;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::lease::{drop_filter, is_owned};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, filter, option, signature};
 
 /// What drops a lease's arrivals.

@@ -17,13 +17,14 @@
 
 use std::net::SocketAddrV4;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::lease::is_owned;
 use super::silence::key;
+use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, local, option, signature};
 
 /// Of linux/tcp.h.

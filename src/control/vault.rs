@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use std::net::SocketAddr;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
 
@@ -23,6 +23,7 @@ use super::ephemeral::Protocol;
 use super::lease::Lease;
 use crate::sys::copies::Copies;
 use crate::sys::option;
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
 
 /// Most copies that are believed to be in one vault.

@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use super::seat::Seat;
@@ -13,6 +13,7 @@ use super::{Engine, estate, lock};
 use crate::control::cutoff::CutOff;
 use crate::control::log;
 use crate::link::PacketSocket;
+use crate::sys::owned::OwnedFd;
 use crate::sys::process::least_stack;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{signal, words};

@@ -9,10 +9,11 @@
 //! 2. A look at the door takes a bounded number of events.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::sys::local::{self, Sort};
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 use crate::sys::wait::{Set, no_event};
 

@@ -4,12 +4,13 @@ use core::any::Any;
 use core::net::SocketAddrV4;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{OwnedFd, RawFd};
+use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::sys::owned::OwnedFd;
 
 /// An endpoint's name: a place in the engine's table and how often it was reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{OwnedFd, RawFd};
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 
@@ -29,6 +29,7 @@ use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
 use crate::sys::clock;
 use crate::sys::heap;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, no_event};
 use crate::sys::wake::{Bell, Timer};
 

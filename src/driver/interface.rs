@@ -1,6 +1,6 @@
 //! The interface that is driven, and the link through it; or none.
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::refusal::{Obstacle, explain_packet_socket};
@@ -10,6 +10,7 @@ use crate::control::mirror::{Facts, Interface, Mirror, MirrorError};
 use crate::control::ports::PortSet;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::link::{Capture, Impair, Impairments, Link, Nothing, PacketSocket};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{packet, words};
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).

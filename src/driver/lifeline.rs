@@ -12,7 +12,7 @@
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -22,6 +22,7 @@ use super::engine::TOKEN_LIFELINE;
 use crate::sys::descriptor;
 use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
+use crate::sys::owned::OwnedFd;
 
 /// Forked processes that are watched at a time, where our descriptors do not lie among the program's
 /// own numbers, and where they do.

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, RawFd};
 use rustix::net::sockopt;
 
 use super::endpoint::{Endpoint, EndpointId, Handed, Role};
@@ -14,6 +14,7 @@ use super::settle::STREAM_EVENTS;
 use super::{Asker, Engine};
 use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
+use crate::sys::owned::OwnedFd;
 use crate::sys::{pair, raw};
 
 /// Connections in a listener's pair at a time: one tells readiness, the rest wait in the accept

@@ -16,7 +16,7 @@
 //! 3. Anybody may take such a name. All he gets by that are segments that go unanswered.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::collections::HashMap;
 
@@ -25,6 +25,7 @@ use super::engine::TOKEN_WAKE;
 use crate::control::stand_in::{Ends, StandIn, stand_in};
 use crate::stack::Stack;
 use crate::sys::local::{self, Sort};
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 
 /// The tokens of other processes' names: this plus the port. (See those of the engine's.)

@@ -27,10 +27,12 @@ pub enum Passed {
     Unanswered,
     /// Given an option that only the kernel has (filters, keys, multicast, another interface).
     Option,
+    /// Without an address yet when it went to another program.
+    Fresh,
 }
 
 impl Passed {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Protocol,
         Self::Refused,
         Self::SignalHandler,
@@ -41,6 +43,7 @@ impl Passed {
         Self::Loopback,
         Self::Unanswered,
         Self::Option,
+        Self::Fresh,
     ];
 
     const fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Passed {
             Self::LocalAddress => "local_address",
             Self::Destination => "destination",
             Self::Option => "option",
+            Self::Fresh => "fresh",
             Self::Datagram => "datagram",
             Self::Loopback => "loopback",
             Self::Unanswered => "unanswered",

@@ -24,6 +24,7 @@ use crate::control::ports::PortSet;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 use crate::stack::sharing::Sharing;
+use crate::sys::owned::OwnedFd;
 use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
@@ -383,11 +384,7 @@ impl Ports {
 
     /// Takes the kernel's socket out of a port that this use alone has, so that it becomes the
     /// program's descriptor; the use ends.
-    pub fn take_kernel_socket(
-        &mut self,
-        stack: &mut Stack,
-        lease: Lease,
-    ) -> Option<rustix::fd::OwnedFd> {
+    pub fn take_kernel_socket(&mut self, stack: &mut Stack, lease: Lease) -> Option<OwnedFd> {
         let key = (lease.protocol, lease.port);
         let socket = match self.held.get_mut(&key) {
             Some(held) if held.uses.is_single() => {

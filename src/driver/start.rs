@@ -3,7 +3,6 @@
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use once_cell::sync::OnceCell;
-use rustix::fd::OwnedFd;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::Arc;
 
@@ -30,6 +29,7 @@ use crate::stack::config::Config;
 use crate::stack::layout::Memory;
 use crate::stack::tcp::Restored;
 use crate::stack::time::Instant;
+use crate::sys::owned::OwnedFd;
 use crate::sys::process::is_secure;
 use crate::sys::{clock, descriptor, handlers, words};
 

@@ -14,12 +14,13 @@ use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPa
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Frame, Link, Received, Statistics};
 use crate::sys::file;
+use crate::sys::owned::OwnedFd;
 
 /// Bytes gathered before they are written without waiting for the pass to end.
 const GATHERED: usize = 256 << 10;

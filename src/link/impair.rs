@@ -10,11 +10,12 @@
 //! 3. A super-packet meets one fate as a whole. For the fate of single segments the stack must
 //!    transmit none, and the interface receive none (`ethtool -K IF gro off`).
 
+use crate::sys::owned::OwnedFd;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 

@@ -27,7 +27,8 @@ pub use impairments::Impairments;
 pub use nothing::Nothing;
 pub use packet::PacketSocket;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use crate::sys::owned::OwnedFd;
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 /// Most payload slices a frame may have.

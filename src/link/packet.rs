@@ -3,13 +3,14 @@
 use core::mem::replace;
 
 use arrayvec::ArrayVec;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::{self, Errno, IoSlice, IoSliceMut};
 use rustix::net::{self, MMsgHdr, SendAncillaryBuffer, SendFlags, sockopt};
 
 use super::{Checksum, Frame, Link, MAX_SLICES, Offload, Received, Statistics, Treatment};
 use crate::sys::descriptor;
 use crate::sys::filter::{self, Instruction};
+use crate::sys::owned::OwnedFd;
 use crate::sys::packet::{self, VnetHeader};
 use crate::sys::ring::{self, Ring, Slot};
 

@@ -14,7 +14,6 @@
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use rustix::fd::OwnedFd;
 use rustix::fs::{
     MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
 };
@@ -23,6 +22,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use rustix::process::{Resource, getrlimit};
 
 use crate::sys::descriptor;
+use crate::sys::owned::OwnedFd;
 
 /// Sizes to try, in bytes, largest first: address space and files may be limited (RLIMIT_AS, RLIMIT_FSIZE).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];

@@ -1,7 +1,7 @@
 //! accept(2) and accept4(2).
 
 use core::net::SocketAddrV4;
-use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::{Kind, Socket, Stage, away, lifecycle, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::heap;
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, Received};
 use crate::sys::wait::{borrow, entry};
 

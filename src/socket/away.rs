@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::resume;
-use super::{Family, Kind, Socket, Stage, answers, table};
+use super::{Family, Kind, Socket, Stage, answers, create, table};
 use crate::driver::{self, Answer, Description, Interruption, Name, Question};
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{cancel, handlers, process, raw, signal};
@@ -123,7 +123,7 @@ pub(super) fn meet(fd: RawFd) -> Option<Arc<Socket>> {
     } else {
         introduce(fd, name)?
     };
-    super::create::hook();
+    create::hook();
     socket.named.store(true, Ordering::Relaxed);
     table::insert(fd, socket.clone());
     Some(socket)
@@ -171,7 +171,7 @@ pub fn set_out(fd: RawFd, socket: &Socket) {
         engine: driver::engine_id(),
         endpoint,
     });
-    // What has no address yet becomes the socket of whoever uses it first.
+    // What has no address yet is nobody's: see `create::leave_if_fresh`.
     let fresh = state.stage == Stage::Idle && state.local.is_none();
     match own.or(state.away) {
         Some(name) if !fresh && name.give(fd) => state.options.limit_waits(fd),
@@ -194,6 +194,15 @@ pub fn set_all_out() {
     driver::note_set_out();
 }
 
+/// This process is about to become another program, which inherits what is not close-on-exec.
+pub fn leave_fresh() {
+    for (fd, socket) in table::all() {
+        if is_inherited(fd) {
+            create::leave_if_fresh(&socket);
+        }
+    }
+}
+
 /// This process, or a vfork(2) child of it, is about to become another program, to which those
 /// sockets go that are not close-on-exec.
 pub fn set_out_by_exec() {
@@ -201,9 +210,8 @@ pub fn set_out_by_exec() {
     for (fd, socket) in table::all() {
         set_out(fd, &socket);
         if driver::is_held() && socket.away().is_some() {
-            let flags = raw::fcntl(fd, libc::F_GETFD, 0).unwrap_or(0);
-            let stays = flags & libc::FD_CLOEXEC as usize != 0;
-            shared &= stays || matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
+            shared &=
+                !is_inherited(fd) || matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
         }
     }
     driver::note_set_out();
@@ -212,10 +220,12 @@ pub fn set_out_by_exec() {
 
 /// Whether a program that takes this one's place inherits any socket of ours.
 pub fn leaves_any() -> bool {
-    let stays = |fd| {
-        raw::fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize == 0)
-    };
-    table::all().iter().any(|(fd, _)| stays(*fd))
+    table::all().iter().any(|(fd, _)| is_inherited(*fd))
+}
+
+/// Whether an executed program has the descriptor.
+fn is_inherited(fd: RawFd) -> bool {
+    raw::fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize == 0)
 }
 
 /// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`

@@ -1,7 +1,7 @@
 //! bind(2) and listen(2).
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
 use crate::sys::heap;
+use crate::sys::owned::OwnedFd;
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +143,15 @@ pub(super) fn bind_in(
 
 /// Whether the kernel has the address. EADDRNOTAVAIL. As on Linux, that comes before all else.
 fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
+    bound_by_kernel(socket, state, SocketAddrV4::new(ip, 0)).map(drop)
+}
+
+/// A kernel socket with the socket's options, bound there.
+fn bound_by_kernel(socket: &Socket, state: &State, local: SocketAddrV4) -> Result<OwnedFd, Errno> {
     let kernel = kernel_socket(socket)?;
     state.options.replay(kernel.as_raw_fd());
-    let any_port = SocketAddrV4::new(ip, 0);
-    rustix::net::bind(&kernel, &address::in_family(any_port, socket.family))
+    rustix::net::bind(&kernel, &address::in_family(local, socket.family))?;
+    Ok(kernel)
 }
 
 /// Whether the socket has no port, and no connection: what has ended keeps only a port that was asked
@@ -188,22 +194,26 @@ pub(super) fn take_port(
     Ok(lease)
 }
 
-/// Lets the kernel serve the socket. A port that was leased for it goes with it.
+/// Lets the kernel serve the socket. A port that was leased for it goes with it, or is shared with those it was shared
+/// with.
 pub(super) fn to_kernel(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
     why: Passed,
 ) -> Result<Rest, Errno> {
-    let leased = match state.lease.take() {
+    let kernel = match state.lease.take() {
         Some(lease) => {
+            let ip = state
+                .local
+                .map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
+            let bound = SocketAddrV4::new(ip, lease.port());
             let engine = &mut *engine;
-            engine.ports.take_kernel_socket(&mut engine.stack, lease)
+            match engine.ports.take_kernel_socket(&mut engine.stack, lease) {
+                Some(kernel) => kernel,
+                None => bound_by_kernel(socket, state, bound)?,
+            }
         }
-        None => None,
-    };
-    let kernel: OwnedFd = match leased {
-        Some(kernel) => kernel,
         None => kernel_socket(socket)?,
     };
     become_kernel(engine, socket, state, &kernel)?;

@@ -1,13 +1,14 @@
 //! socket(2), and changing what is behind a descriptor.
 
 use core::sync::atomic::Ordering;
-use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Once};
 
-use super::{Family, Kind, Registration, Socket, State, table};
+use super::{Family, Kind, Registration, Socket, Stage, State, table};
 use crate::driver::keeper::First;
-use crate::driver::{self, Endpoint, Engine, Role, Service};
+use crate::driver::{self, Endpoint, Engine, Passed, Role, Service};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, pair, raw};
 
 /// Makes an undecided socket; its descriptor.
@@ -79,6 +80,25 @@ pub fn become_kernel(
         engine.forget(id);
     }
     Ok(())
+}
+
+/// A socket is about to reach another program. What has no address yet is the kernel's from now on: so it is the same
+/// socket there, whoever gives it one.
+pub(super) fn leave_if_fresh(socket: &Arc<Socket>) {
+    let engine = driver::lock();
+    let mut state = socket.state();
+    let served = state.endpoint.is_some() || state.away.is_some();
+    if !served || state.stage != Stage::Idle || state.local.is_some() {
+        return;
+    }
+    let left = match engine {
+        Some(mut engine) => kernel_socket(socket)
+            .and_then(|kernel| become_kernel(&mut engine, socket, &mut state, &kernel)),
+        None => hand_over(socket, &state),
+    };
+    if left.is_ok() {
+        driver::count_passed(Passed::Fresh);
+    }
 }
 
 /// Gives the socket a fresh pair under the same numbers: after a connection has failed, the

@@ -1,6 +1,5 @@
 //! Sockets that a keeper makes for processes which may not have a stack of their own.
 
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::address::{self, Given};
@@ -8,6 +7,7 @@ use super::bind::{self, Place, protocol};
 use super::{Family, Kind, Socket, State, connect, create, datagram};
 use crate::driver::keeper::{self, Create, First, Plan};
 use crate::driver::{Asker, EndpointId, Engine};
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 
 /// Is the keeper of `plan` until a signal ends it; the process's exit status.

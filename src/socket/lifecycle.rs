@@ -4,7 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Kind, Socket, Stage, State, away, connect, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -135,6 +135,7 @@ pub fn signals_events(socket: &Arc<Socket>) {
 
 /// The descriptor is being passed to another process (SCM_RIGHTS).
 pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
+    create::leave_if_fresh(socket);
     written_elsewhere(socket);
     away::set_out(fd, socket);
     if driver::is_held() {

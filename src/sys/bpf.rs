@@ -1,8 +1,9 @@
 //! Extended BPF (bpf(2)): a program at an interface's ingress, and the table it reads.
 
+use super::owned::OwnedFd;
 use core::mem::size_of;
 
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall3};
 

@@ -13,10 +13,11 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
+use super::owned::OwnedFd;
 use super::pair::{self, MOST_DESCRIPTORS};
 
 /// Messages in the queue from which on it is worth renewing.

@@ -1,8 +1,9 @@
 //! Keeping our descriptors out of the program's way.
 
 use super::lock::{self, Mutex};
+use super::owned::OwnedFd;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -18,6 +19,17 @@ static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
 /// Whether our region lies above the program's numbers: the real soft limit was raised for it.
 static APART: AtomicBool = AtomicBool::new(false);
 
+/// The real soft limit while threads are in `with_program_limit`.
+struct Lowered {
+    threads: u32,
+    from: u64,
+}
+
+static LOWERED: Mutex<Lowered> = Mutex::new(Lowered {
+    threads: 0,
+    from: 0,
+});
+
 /// Frees what another thread had locked at the fork.
 ///
 /// # Safety
@@ -25,6 +37,8 @@ static APART: AtomicBool = AtomicBool::new(false);
 pub unsafe fn free_lock() {
     // SAFETY: as the caller says.
     unsafe { lock::free(&PROGRAM_LIMIT) };
+    // SAFETY: as the caller says.
+    unsafe { lock::free(&LOWERED) };
 }
 
 /// Limits on descriptors (RLIMIT_NOFILE).
@@ -122,6 +136,7 @@ pub fn lower(wanted: ProgramLimit) -> bool {
 
 /// The process gives our region up, but may set one apart again.
 pub fn leave_region() {
+    LOWERED.lock().threads = 0;
     if APART.swap(false, Ordering::Relaxed)
         && let Some(limit) = program_limit()
     {
@@ -138,22 +153,41 @@ pub fn restore_limit() {
     }
 }
 
-/// Runs `work`, which starts a program, with the soft limit the program believes in: that is what
-/// its children should see.
+/// Runs `work` under the soft limit the program believes in: it starts a program, whose children should see that, or
+/// makes descriptors inside the C library.
 pub fn with_program_limit<T>(work: impl FnOnce() -> T) -> T {
-    let limit = program_limit().filter(|_| is_apart());
-    let Some(limit) = limit else {
+    let Some(limit) = program_limit().filter(|_| is_apart()) else {
         return work();
     };
-    let raised = getrlimit(Resource::Nofile);
-    let lowered = Rlimit {
-        current: Some(limit.soft),
-        maximum: raised.maximum,
-    };
-    let _ = setrlimit(Resource::Nofile, lowered);
-    let result = work();
-    let _ = setrlimit(Resource::Nofile, raised);
-    result
+    let _meanwhile = Meanwhile::lowered(limit.soft);
+    work()
+}
+
+/// A thread in `with_program_limit`. The first one lowers the limit, the last one raises it again.
+struct Meanwhile;
+
+impl Meanwhile {
+    fn lowered(soft: u64) -> Self {
+        let mut lowered = LOWERED.lock();
+        lowered.threads += 1;
+        if lowered.threads == 1 {
+            let real = real_limit();
+            lowered.from = real.soft;
+            set_limit(soft, real.hard);
+        }
+        Self
+    }
+}
+
+impl Drop for Meanwhile {
+    fn drop(&mut self) {
+        let mut lowered = LOWERED.lock();
+        // None is left in a process that was forked meanwhile, and has given our region up.
+        if lowered.threads == 1 {
+            set_limit(lowered.from, real_limit().hard);
+        }
+        lowered.threads = lowered.threads.saturating_sub(1);
+    }
 }
 
 /// In a vfork(2) child, whose limits are its own but whose memory is not: puts the real limits to
@@ -171,7 +205,7 @@ pub fn floor() -> u32 {
 
 /// Numbers below this are told one by one whether they are ours.
 const TOLD: usize = 1 << 20;
-/// A bit for each number we have moved a descriptor of ours to.
+/// A bit for each number that a descriptor of ours in our region has.
 static OURS: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
 
 /// Whether the program must leave `fd` alone: what we have put into our region. (The program may
@@ -191,6 +225,15 @@ pub fn is_ours(fd: RawFd) -> bool {
 fn mark_ours(fd: RawFd) {
     if let Some(word) = OURS.get(fd as usize / 64) {
         word.fetch_or(1 << (fd as usize % 64), Ordering::Relaxed);
+    }
+}
+
+/// The descriptor is about to be closed, or given away.
+pub(super) fn forget(fd: RawFd) {
+    let bit = 1 << (fd as usize % 64);
+    let word = OURS.get(fd as usize / 64);
+    if let Some(word) = word.filter(|word| word.load(Ordering::Relaxed) & bit != 0) {
+        word.fetch_and(!bit, Ordering::Relaxed);
     }
 }
 
@@ -252,7 +295,8 @@ pub fn close_from(first: u32) {
 
 /// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
 /// where it is.
-pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+pub fn high(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
+    let fd = fd.into();
     let floor = floor();
     if floor == 0 {
         return Ok(fd);
@@ -276,7 +320,7 @@ pub fn high(fd: OwnedFd) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// EMFILE, EINVAL: the region is full, or out of reach for a moment.
 pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let copy = fcntl_dupfd_cloexec(fd, floor() as RawFd)?;
+    let copy = OwnedFd::from(fcntl_dupfd_cloexec(fd, floor() as RawFd)?);
     mark_ours(copy.as_raw_fd());
     Ok(copy)
 }

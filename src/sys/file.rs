@@ -1,7 +1,8 @@
 //! Whole files in, appended bytes out.
 
+use super::owned::OwnedFd;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::fd::{BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{BorrowedFd, RawFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 

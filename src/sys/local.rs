@@ -1,7 +1,8 @@
 //! Sockets with an abstract name (unix(7)): listeners, those who connect to them, and names that
 //! ends of pairs are given.
 
-use rustix::fd::{AsFd, OwnedFd, RawFd};
+use super::owned::OwnedFd;
+use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
@@ -124,7 +125,9 @@ pub fn peer_user(stream: impl AsFd) -> Result<u32, Errno> {
 /// descriptor is left.
 pub fn peer_process(stream: impl AsFd) -> Option<OwnedFd> {
     let process = Pid::from_raw(peer(stream).ok()?.process)?;
-    pidfd_open(process, PidfdFlags::empty()).ok()
+    pidfd_open(process, PidfdFlags::empty())
+        .ok()
+        .map(OwnedFd::from)
 }
 
 fn peer(stream: impl AsFd) -> Result<Credentials, Errno> {

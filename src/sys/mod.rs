@@ -21,6 +21,7 @@ pub mod local;
 pub mod lock;
 pub mod netlink;
 pub mod option;
+pub mod owned;
 pub mod packet;
 pub mod pair;
 pub mod process;

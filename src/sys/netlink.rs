@@ -1,6 +1,7 @@
 //! rtnetlink sockets (netlink(7), rtnetlink(7)): bytes in and out, nothing parsed.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use super::owned::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{self, Timeout};

@@ -1,9 +1,10 @@
 //! AF_PACKET system calls (packet(7)) and the virtio-net header that carries offloads.
 
+use super::owned::OwnedFd;
 use core::mem::{offset_of, size_of};
 
 use arrayvec::ArrayVec;
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{Errno, IoSlice};
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};

@@ -1,7 +1,8 @@
 //! Socket pairs: the descriptor the program holds, and the end the stack holds.
 
+use super::owned::OwnedFd;
 use core::mem::MaybeUninit;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -48,6 +49,7 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
     if !close_on_exec && descriptor::floor() == 0 {
         rustix::io::fcntl_setfd(&stack, rustix::io::FdFlags::CLOEXEC)?;
     }
+    let program = program.into();
     Ok(Pair { program, stack })
 }
 
@@ -79,7 +81,7 @@ pub fn take_message(
     let parts = &mut [IoSliceMut::new(message)];
     let count = recvmsg(end, parts, &mut control, flags)?.bytes;
     let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next().map(OwnedFd::from),
         _ => None,
     });
     Ok((count, descriptor))
@@ -157,7 +159,7 @@ pub fn take_descriptors(
     let mut taken = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            taken.extend(descriptors);
+            taken.extend(descriptors.map(OwnedFd::from));
         }
     }
     Ok((count, taken))

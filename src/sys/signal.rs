@@ -1,6 +1,7 @@
 //! Signals: masks, what is to be done on them, and what an interrupted call should do.
 
-use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use super::owned::OwnedFd;
+use rustix::fd::{FromRawFd, RawFd};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall4};
 

@@ -1,8 +1,9 @@
 //! Waiting for descriptors.
 
+use super::owned::OwnedFd;
 use core::time::Duration;
 use rustix::event::{Timespec, epoll};
-use rustix::fd::{AsFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall5};
 

@@ -1,7 +1,5 @@
 //! A run: a process with a stack dies on the way, and what it left is taken over.
 
-use rustix::fd::OwnedFd;
-
 use crate::app::{App, Stream};
 use crate::memory::Region;
 use crate::peer::Peer;
@@ -9,6 +7,7 @@ use crate::process::{self, Process, Task, TurnEnd};
 use crate::stack::random::Random;
 use crate::stack::tcp::Restored;
 use crate::support::host::{Host, PEER, US, hardware};
+use crate::sys::owned::OwnedFd;
 
 /// What becomes of the connections of a process that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub(crate) struct Run {
 /// Maps the memory file.
 fn open(file: &OwnedFd) -> &'static mut [u8] {
     let file = rustix::io::dup(file).expect("a descriptor");
-    let region = Region::open(file).expect("a memory file");
+    let region = Region::open(file.into()).expect("a memory file");
     region.into_parts().1
 }
 

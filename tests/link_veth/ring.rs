@@ -276,7 +276,7 @@ fn what_arrived_is_found_by_who_goes_on() {
     let copy = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 0).expect("a copy");
     let plain = copy(sockets.right.plain_fd());
     let successor = copy(sockets.right.successor_fd().expect("the one with the ring"));
-    let mut heir = PacketSocket::adopt_both(plain, successor).expect("the ring");
+    let mut heir = PacketSocket::adopt_both(plain.into(), successor.into()).expect("the ring");
     for wanted in [2, 3, 4] {
         let received = receive(&mut heir, &mut buffer).expect("a frame that had arrived");
         assert_eq!(received.bytes.last(), Some(&wanted));

@@ -8,7 +8,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Shutdown, SocketFlags, SocketType, bind, connect, shutdown, socket_with, sockopt,
@@ -68,9 +67,9 @@ fn soon(holds: impl Fn() -> bool) {
 fn copies(mut lease: Lease) -> Vec<LeaseCopy> {
     let vault = Arc::new(Vault::new().expect("vault"));
     vault.fill([&mut lease].into_iter()).expect("fill");
-    let end: OwnedFd = vault.end().try_clone_to_owned().expect("end");
+    let end = vault.end().try_clone_to_owned().expect("end");
     vault.forsake();
-    LeaseCopy::take(&end)
+    LeaseCopy::take(&end.into())
 }
 
 /// Those of one that listens.

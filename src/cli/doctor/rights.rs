@@ -1,12 +1,13 @@
 //! Rights: CAP_NET_RAW, and what it opens.
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Finding, keeper};
 use crate::cli::os_error;
 use crate::control::settings::Settings;
 use crate::sys::filter::{self, Instruction};
+use crate::sys::owned::OwnedFd;
 use crate::sys::packet;
 
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {

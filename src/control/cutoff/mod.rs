@@ -26,13 +26,14 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
 use super::ephemeral::Protocol;
 use super::ports::block_of;
 use crate::sys::bpf;
 use crate::sys::lock::Mutex;
+use crate::sys::owned::OwnedFd;
 
 /// Words of the table: a bit a port, TCP's before UDP's.
 const WORDS: u32 = 2 * WORDS_OF_ONE;

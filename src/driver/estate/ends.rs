@@ -16,7 +16,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeSet;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::words::{EndOf, Left, Legacy};
@@ -25,6 +25,7 @@ use crate::driver::endpoint::{Endpoint, EndpointId, Role};
 use crate::driver::{Account, Engine, HOOKS, Hooks};
 use crate::stack::ids::Kind;
 use crate::sys::copies::Copies;
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, MOST_DESCRIPTORS};
 use crate::sys::words;
 

@@ -12,7 +12,7 @@
 //!    connections that the stack knows are answered. The port of a listener that goes on is held like any process's.
 
 use core::time::Duration;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::ends;
@@ -30,6 +30,7 @@ use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
 use crate::memory::Region;
 use crate::stack::tcp::Restored;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{borrow, entry, poll_for};
 use crate::sys::{clock, descriptor, local, option, pair, process, words};
 

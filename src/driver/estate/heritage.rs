@@ -1,6 +1,5 @@
 //! What an executor takes up of a dead process: sockets that other processes still have.
 
-use rustix::fd::OwnedFd;
 use std::collections::{BTreeMap, HashSet};
 
 use super::words::{EndOf, Left, Legacy};
@@ -11,6 +10,7 @@ use crate::driver::filler::FILLER;
 use crate::driver::{Engine, HOOKS};
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Restored, State};
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 
 /// An end that was taken up.

@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use core::time::Duration;
 use std::ffi::CString;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 
@@ -16,6 +16,7 @@ use super::words::QUESTION;
 use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
+use crate::sys::owned::OwnedFd;
 use crate::sys::{clock, environment, pair, process, spawn, words};
 
 /// Connections that may wait for a keeper that has yet to start.

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::control::vault::Vault;
 use crate::driver::engine::TOKEN_KEEPER;
 use crate::driver::{Engine, Guard, lock};
 use crate::sys::copies::Copies;
+use crate::sys::owned::OwnedFd;
 use crate::sys::process::Confinement;
 use crate::sys::{pair, words};
 

@@ -16,7 +16,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ use super::executor::Estate;
 use super::words::{LONGEST, QUESTION, REVOCATION, STARTED};
 use crate::control::log;
 use crate::control::settings::Settings;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
 use crate::sys::{clock, environment, local, pair, process, signal, words};
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::super::passed::{Passed, count_passed};
@@ -10,6 +10,7 @@ use super::name::desk;
 use super::words::{self, Answer, Question};
 use super::{LONGEST, Name};
 use crate::sys::local::{self, Sort};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{borrow, entry, poll_for};
 use crate::sys::{clock, pair};
 

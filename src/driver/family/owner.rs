@@ -2,7 +2,7 @@
 
 use once_cell::sync::OnceCell;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::super::Engine;
@@ -14,6 +14,7 @@ use super::name::desk;
 use super::words::{Answer, Question, encode};
 use super::{LONGEST, Name};
 use crate::control::log;
+use crate::sys::owned::OwnedFd;
 use crate::sys::{local, pair, words};
 
 /// Answers a question about an endpoint, of which the descriptor is a program's.

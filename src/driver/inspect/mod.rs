@@ -20,7 +20,6 @@ mod sockets;
 
 use core::mem;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use self::sockets::Row;
@@ -28,6 +27,7 @@ use super::Engine;
 use crate::control::log;
 use crate::sys::heap;
 use crate::sys::local::{self, Sort};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::Set;
 use crate::sys::{pair, raw, words};
 

@@ -1,7 +1,7 @@
 //! The side of a program whose process may not open a packet socket.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::super::family::{Name, await_answer, desk, reach};
@@ -10,6 +10,7 @@ use super::name_of;
 use super::words::{Create, LONGEST, Reply, Request};
 use crate::control::limits::Limits;
 use crate::control::low_ports;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
 use crate::sys::{clock, local, pair};
 

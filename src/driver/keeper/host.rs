@@ -1,7 +1,7 @@
 //! The side that makes sockets for others: a keeper, and any process for those forked from it.
 
 use once_cell::sync::OnceCell;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::super::door::Visit;
@@ -9,6 +9,7 @@ use super::super::family::Name;
 use super::super::{Asker, EndpointId, Engine};
 use super::words::{Create, Reply, Request};
 use crate::control::low_ports;
+use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 
 /// Makes the socket that somebody wants: its endpoint and the program's descriptor. `None`: only the

@@ -48,13 +48,14 @@ pub(super) use host::serve_forked;
 pub use plan::Plan;
 pub use words::{Create, First};
 
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
 use super::door::{Door, Visit};
 use super::seat::Seat;
 use super::{Engine, Guard, estate, lock, process, start};
 use crate::control::log;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::entry;
 use crate::sys::{local, signal, words as errors};
 use words::{LONGEST, Request};

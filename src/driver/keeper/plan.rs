@@ -1,8 +1,9 @@
 //! What a keeper was started with.
 
-use rustix::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{FromRawFd, RawFd};
 
 use crate::sys::local;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
 
 /// What the command line says.

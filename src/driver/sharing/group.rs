@@ -2,11 +2,11 @@
 
 use core::net::Ipv4Addr;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::list::{self, ADDRESS, KEY, MOST, MOST_SOCKETS};
 use crate::stack::sharing::Sharing;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::Set;
 use crate::sys::{local, pair};
 

@@ -4,13 +4,14 @@
 //! lives for one call. So an option behaves as on the kernel we run on, down to privileges and
 //! short lengths, without a copy of the kernel's rules here.
 
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::AsRawFd;
 use rustix::io::Errno;
 
 use super::{Options, Stamp};
 use crate::socket::create::kernel_socket;
 use crate::socket::{Socket, Stage};
 use crate::stack::tcp::Congestion;
+use crate::sys::owned::OwnedFd;
 use crate::sys::raw;
 
 /// TCP_MD5SIG_EXT, TCP_AO_ADD_KEY, TCP_AO_DEL_KEY, TCP_AO_INFO, TCP_AO_REPAIR of linux/tcp.h.
