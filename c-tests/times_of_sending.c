@@ -35,10 +35,21 @@ static void take(const char *what, int fd)
 		const struct sock_extended_err *e = (const void *)CMSG_DATA(c);
 
 		say("  message %d %d of %zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
-		if (c->cmsg_level == SOL_SOCKET)
+		if (c->cmsg_level == SOL_SOCKET) {
 			say("  lately: %d", lately((const void *)CMSG_DATA(c)));
-		else if (c->cmsg_type == IP_RECVERR)
+		} else if (c->cmsg_type == IP_RECVERR) {
+			const struct sockaddr_in *offender = (const void *)SO_EE_OFFENDER(e);
+
 			say("  %s, origin %d, %s, key %u", name_of(e->ee_errno), e->ee_origin, kind_of(e->ee_info), e->ee_data);
+			say("  offender %d %s", offender->sin_family, inet_ntoa(offender->sin_addr));
+		} else if (c->cmsg_type == IP_PKTINFO) {
+			const struct in_pktinfo *info = (const void *)CMSG_DATA(c);
+
+			say("  to %s", inet_ntoa(info->ipi_addr));
+			say("  from %s, by an interface: %d", inet_ntoa(info->ipi_spec_dst), info->ipi_ifindex > 1);
+		} else {
+			say("  %d", *(const int *)(const void *)CMSG_DATA(c));
+		}
 	}
 }
 
@@ -69,7 +80,15 @@ static void datagrams(void)
 	say("send: %s", result(send(fd, "hello", 5, 0)));
 	wait_for(fd, POLLERR);
 	take("queue", fd);
-	say("without keys: %s", ask(fd, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY));
+	set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
+	set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
+	say("with what is told of datagrams: %s", ask(fd, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
+								 SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_CMSG));
+	say("send: %s", result(send(fd, "hello", 5, 0)));
+	wait_for(fd, POLLERR);
+	take("queue", fd);
+	say("without keys: %s", ask(fd, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY |
+					SOF_TIMESTAMPING_OPT_CMSG));
 	say("send: %s", result(send(fd, "hello", 5, 0)));
 	wait_for(fd, POLLERR);
 	take("queue", fd);

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use rustix::io::Errno;
 
-use super::datagram::{Told, stamp, tell};
+use super::datagram::{Told, stamp, tell, tell_of_sent};
 use super::{Family, Kind, Socket, address, errno};
 use crate::driver::{self, Arrived, Entry};
 use crate::stack::reports::{Origin, Report};
@@ -83,6 +83,10 @@ fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> T
     if stamping.tells() {
         told.push(stamp(stamping.name, at));
     }
+    let asked = stamping.tells_of_packets() && socket.kind == Kind::Datagram;
+    let about = asked.then(|| tell_of_sent(socket, packet)).flatten();
+    let offender = about.as_ref().map(|(source, _)| *source);
+    told.extend(about.into_iter().flat_map(|(_, told)| told));
     let extended = Extended {
         errno: Errno::NOMSG.raw_os_error().unsigned_abs(),
         origin: ORIGIN_TIMESTAMPING,
@@ -94,7 +98,7 @@ fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> T
             Stage::Acknowledged => 2,
         },
         data: stamping.key_of(sending, socket.kind == Kind::Stream),
-        offender: None,
+        offender,
     };
     told.push(extended.message(socket.family));
     Taken {

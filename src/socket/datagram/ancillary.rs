@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::driver::{self, Arrived};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
+use crate::stack::wire::{ethernet, ipv4};
 use crate::sys::datagram::Route6;
 
 /// Bytes of a `struct cmsghdr`.
@@ -123,6 +124,28 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
     told(&options, socket.family, arrived, &at)
 }
 
+/// What the program has asked to be told, of a datagram of its own that has left in `frame`; with the
+/// address it was sent from. `None`: that is no frame.
+pub fn tell_of_sent(socket: &Socket, frame: &[u8]) -> Option<(Ipv4Addr, Vec<Told>)> {
+    let (ip, _) = ipv4::parse(frame.get(ethernet::HEADER_LEN..)?).ok()?;
+    let state = socket.state();
+    let options = state.options.clone();
+    let local = state.local;
+    drop(state);
+    let arrived = Arrived {
+        ttl: ip.ttl,
+        tos: ip.tos,
+        ..Arrived::between((ip.source, 0).into(), ip.destination.into())
+    };
+    let engine = driver::lock();
+    let at = Place {
+        interface: engine.map_or(0, |engine| engine.interface_index()),
+        host: ip.source,
+        port: local.map_or(0, |local| local.port()),
+    };
+    Some((ip.source, told(&options, socket.family, &arrived, &at)))
+}
+
 /// Where a datagram has arrived.
 struct Place {
     /// The driven interface's index.
@@ -136,7 +159,9 @@ struct Place {
 /// The messages about a datagram.
 fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec<Told> {
     let mut told = Vec::new();
-    stamps(options, arrived.at, &mut told);
+    if arrived.at != 0 {
+        stamps(options, arrived.at, &mut told);
+    }
     let wanted = &options.ancillary;
     let mut tell = |level, kind, data: &[u8]| {
         told.push(Told {

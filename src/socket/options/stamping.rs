@@ -84,6 +84,11 @@ impl Stamping {
         !self.has(libc::SOF_TIMESTAMPING_OPT_TSONLY)
     }
 
+    /// Whether what was asked to be told of datagrams is told of those, too.
+    pub fn tells_of_packets(self) -> bool {
+        self.gives_packets() && self.has(libc::SOF_TIMESTAMPING_OPT_CMSG)
+    }
+
     /// What of sending is to be told.
     pub fn stamps(self) -> Stamps {
         Stamps {
