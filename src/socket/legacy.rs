@@ -84,6 +84,7 @@ pub(super) fn revive(engine: &mut Engine, id: EndpointId, text: &[u8]) {
         true => Kind::Datagram,
         false => Kind::Stream,
     };
+    endpoint.inet6 = family == Family::Inet6;
     let socket = Socket::new(family, kind, true, Some(id));
     endpoint.record = Some(socket.clone());
     let mut state = socket.state();
