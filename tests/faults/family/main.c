@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 enum { WORKERS = 3 };
+/* Of a worker, the only descriptor that it begins with. */
+enum { WAY = 3 };
 
 static struct book *book;
 static char **program;
@@ -157,12 +159,11 @@ static int handing_worker(int number)
 	pid_t child = fork();
 
 	if (child == 0) {
-		close(listener);
-		for (int i = 0; i < WORKERS; i++)
-			if (ways[i])
-				close(ways[i]);
+		/* Also a connection that the thread beside was about to hand on: it would be held open here. */
+		dup2(pair[1], WAY);
+		closefrom(WAY + 1);
 		for (;;) {
-			int fd = handed(pair[1]);
+			int fd = handed(WAY);
 
 			if (fd >= 0)
 				in_thread(fd);
