@@ -18,6 +18,9 @@ fn main() {
     println!("cargo:rerun-if-changed=include/sidestack.h");
     // So that a program linked with it and one that has it preloaded mean the same library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsidestack.so");
+    // What the library says of itself means itself, whatever the program defines (Erlang its own sigaction, in terms of
+    // the next one).
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The header is checked in: a build that cannot write it (read-only sources) is a good build, and
     // an ABI that cannot be parsed is the compiler's to complain about.

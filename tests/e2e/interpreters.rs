@@ -36,3 +36,18 @@ fn gunicorn_serves() {
     );
     serves(&lab, &command);
 }
+
+/// Its virtual machine has a sigaction(2) of its own, before the next one.
+#[test]
+fn erlang_serves() {
+    let lab = Lab::new();
+    let echo = "{ok, L} = gen_tcp:listen(8080, [binary, {active, false}, {reuseaddr, true}, {ip, {0, 0, 0, 0}}]),
+        Serve = fun(F) -> {ok, S} = gen_tcp:accept(L), {ok, {{A, B, C, D}, _}} = inet:peername(S),
+            {ok, _} = gen_tcp:recv(S, 0),
+            gen_tcp:send(S, io_lib:format(\"HTTP/1.0 200 OK\\r\\n\\r\\na client at ~p.~p.~p.~p\", [A, B, C, D])),
+            gen_tcp:close(S), F(F) end, Serve(Serve).";
+    serves(
+        &lab,
+        &format!("erl -noshell -eval '{}'", echo.replace('\n', " ")),
+    );
+}
