@@ -98,6 +98,7 @@ impl Estate {
         kept.extend(self.descriptors());
         kept.extend(log::descriptor());
         descriptor::close_all_but(&kept);
+        log::leave_standard_error();
         match Executor::begin(self) {
             Ok(mut executor) => executor.carry_on(keeper),
             Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
