@@ -24,7 +24,6 @@ use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::interface;
-use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
@@ -110,7 +109,6 @@ impl Estate {
 struct Executor {
     engine: Guard,
     leases: Leases,
-    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
@@ -146,7 +144,7 @@ impl Executor {
         let mut leases = Leases::new(engine.take_up_leases(&found, &taken, copies));
         // The packet socket may have been succeeded by one with a ring, and admit nothing since.
         engine.refilter();
-        let orphans = leases.leave(&mut engine);
+        leases.leave(&mut engine);
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));
         }
@@ -155,7 +153,6 @@ impl Executor {
             patient_until: engine.time + nanoseconds(PATIENCE),
             engine: take_in(engine),
             leases,
-            orphans,
         })
     }
 
@@ -188,7 +185,6 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
-        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }
