@@ -133,8 +133,10 @@ impl Executor {
         }
         engine.time = clock::monotonic();
         engine.seat = Seat::Background;
-        // What had come before the process died: many a peer may have closed.
-        engine.take_arrived();
+        // What had come before the process died: many a peer may have closed. Datagrams wait for their sockets.
+        if !left.iter().any(|(what, _)| what.is_of_datagrams()) {
+            engine.take_arrived();
+        }
         let taken = engine.take_up_ends(&found, left);
         if own_address && taken.is_empty() {
             // Another process may have the address by now.

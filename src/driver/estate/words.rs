@@ -182,6 +182,11 @@ impl Legacy {
     /// Bytes of the longest.
     pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
 
+    /// Whether it is of a UDP socket.
+    pub(super) fn is_of_datagrams(&self) -> bool {
+        matches!(self, Self::End(end) if matches!(end.left, Left::Bound(Protocol::Udp, _)))
+    }
+
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (words, cookie, text) = match self {
