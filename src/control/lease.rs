@@ -260,7 +260,7 @@ impl Lease {
     pub(super) const MOST_SOCKETS: usize = 2;
 
     /// The kernel's sockets that make it up.
-    pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let sink = match &self.silence {
             Silence::Sink { listener, .. } => Some(listener.as_fd()),
             _ => None,

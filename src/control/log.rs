@@ -4,7 +4,7 @@
 //! it at once, so logging neither blocks the program nor raises SIGPIPE in it.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::fmt::Write;
 
 use once_cell::sync::OnceCell;
@@ -35,6 +35,8 @@ pub enum Level {
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
 static FILE: OnceCell<OwnedFd> = OnceCell::new();
+/// There is no standard error: its number may be any descriptor's.
+static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// Sets how much is said, and from the first time on that a file is given, where.
 ///
@@ -51,6 +53,11 @@ pub fn configure(level: Level, path: Option<&str>) -> Result<(), Errno> {
 /// Where it goes, if to a file.
 pub fn descriptor() -> Option<RawFd> {
     FILE.get().map(AsRawFd::as_raw_fd)
+}
+
+/// This process has closed its standard error: from now on lines go to a file or nowhere.
+pub fn leave_standard_error() {
+    ALONE.store(true, Ordering::Relaxed);
 }
 
 /// Is this level said? To spare the making of long messages.
@@ -89,6 +96,7 @@ fn line(level: Level, name: &str, message: &dyn fmt::Display) {
     // A line that cannot be written is lost: there is nobody to tell.
     let _ = match FILE.get() {
         Some(fd) => file::write_all(fd.as_fd(), text.as_bytes()),
+        None if ALONE.load(Ordering::Relaxed) => return,
         None => file::write_if_ready(file::standard_error(), text.as_bytes()),
     };
 }

@@ -33,7 +33,19 @@ const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
 /// A kernel socket in the place of a connection; see the module.
 #[derive(Debug)]
 pub struct StandIn {
-    _socket: OwnedFd,
+    socket: OwnedFd,
+}
+
+impl StandIn {
+    /// One that a dead process has left.
+    pub fn of_copy(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// The socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 /// Both ends of a connection, ours first.
@@ -102,6 +114,6 @@ impl Manner {
         sockopt::set_socket_reuseport(&socket, self.reuse_port)?;
         // INPROGRESS: the kernel has not put it off, and would soon speak there.
         net::connect(&socket, &remote)?;
-        Ok(StandIn { _socket: socket })
+        Ok(StandIn { socket })
     }
 }

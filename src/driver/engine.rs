@@ -12,7 +12,7 @@ use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
-use super::orphans::TOKEN_ORPHANS;
+use super::orphans::{Orphans, TOKEN_ORPHANS};
 use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
@@ -159,6 +159,8 @@ pub struct Engine {
     pub(super) desk: Option<Door>,
     /// Processes that share ports with this one.
     pub(super) groups: Groups,
+    /// Connections of this process on ports that it has given back.
+    pub(super) orphans: Orphans,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
     /// What a keeper has, for the case that the process is killed.
@@ -235,6 +237,7 @@ impl Engine {
             window: None,
             desk: None,
             groups: Groups::default(),
+            orphans: Orphans::default(),
             lifelines: Lifelines::default(),
             will: Will::new(),
         };
@@ -322,6 +325,7 @@ impl Engine {
                 break;
             }
         }
+        self.give_back_unlistened();
         if self.lacks_copies() {
             self.copy_ends();
         }

@@ -16,6 +16,7 @@ use super::estate::serve_alone;
 use super::lifeline;
 use super::seat::Seat;
 use super::{Guard, lock, process};
+use crate::control::log;
 use crate::memory;
 use crate::sys::process::{end, fork_detached};
 use crate::sys::{descriptor, signal};
@@ -53,6 +54,7 @@ fn serve(guard: &mut Guard) -> ! {
     // the engine's lock.
     unsafe { process::free_locks() };
     descriptor::close_all_but_ours();
+    log::leave_standard_error();
     lifeline::release();
     guard.forget_programs();
     guard.reopen_window();

@@ -15,6 +15,13 @@ pub(super) struct Holder {
     addresses: Option<(SocketAddrV4, SocketAddrV4)>,
 }
 
+impl Holder {
+    /// Whether it is a use of this port.
+    pub(super) fn is_on(&self, protocol: Protocol, port: u16) -> bool {
+        (self.lease.protocol, self.lease.port) == (protocol, port)
+    }
+}
+
 impl Ports {
     /// Whether one more holder has room.
     pub(super) fn make_room(&mut self) -> bool {

@@ -21,7 +21,7 @@
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
 //! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
 //! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
-//! several, and [`orphans`] has connections on ports that are given back. [`inspect`] answers `sidestack ss`.
+//! several, and [`orphans`] has connections on ports that are given back, as they are once [`unlistened`]. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -71,6 +71,7 @@ mod settle;
 mod sharing;
 mod sleepers;
 mod start;
+mod unlistened;
 mod urgent;
 mod uses;
 

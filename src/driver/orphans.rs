@@ -16,12 +16,13 @@
 //! 3. Anybody may take such a name. All he gets by that are segments that go unanswered.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use std::collections::HashMap;
 
 use super::Engine;
 use super::engine::TOKEN_WAKE;
+use crate::control::ephemeral::Protocol;
 use crate::control::stand_in::{Ends, StandIn, stand_in};
 use crate::stack::Stack;
 use crate::sys::local::{self, Sort};
@@ -45,14 +46,17 @@ const BACKLOG: i32 = 128;
 #[derive(Default)]
 pub(super) struct Orphans {
     on: HashMap<u16, OnPort>,
+    /// Of whose stand-ins no copy was made for who goes on when this process is killed.
+    pub(super) uncopied: Vec<Ends>,
     /// Connections of the stack when it was looked last which have ended.
     connections: usize,
 }
 
+#[derive(Default)]
 struct OnPort {
-    _name: OwnedFd,
+    name: Option<OwnedFd>,
     connections: Vec<Ends>,
-    stand_ins: Vec<(Ends, StandIn)>,
+    stand_ins: HashMap<Ends, StandIn>,
 }
 
 impl Orphans {
@@ -68,8 +72,12 @@ impl Orphans {
         port: u16,
         leases: &[BorrowedFd<'_>],
     ) -> Result<(), Errno> {
-        let (closed, open): (Vec<_>, Vec<_>) =
-            stack.tcp_ends_on(port).partition(|&(_, closed)| closed);
+        let is_covered = |ends: &Ends| self.stand_in_of(ends).is_some();
+        // What turns round in the stack the kernel does not see.
+        let (closed, open): (Vec<_>, Vec<_>) = stack
+            .tcp_ends_on(port)
+            .filter(|(ends, _)| !stack.is_local(*ends.1.ip()) && !is_covered(ends))
+            .partition(|&(_, closed)| closed);
         let closed: Vec<Ends> = closed.into_iter().map(|(ends, _)| ends).collect();
         let mut connections: Vec<Ends> = open.into_iter().map(|(ends, _)| ends).collect();
         if connections.is_empty() && closed.is_empty() {
@@ -78,38 +86,94 @@ impl Orphans {
         if self.len() + connections.len() > MOST_ORPHANS {
             return Err(Errno::MFILE);
         }
-        let name = listen(interface, port)?;
+        let name = match self.on.contains_key(&port) {
+            true => None,
+            false => Some(listen(interface, port)?),
+        };
         let covered = closed.iter().take(MOST_FOR_CLOSED).chain(&connections);
         let stand_ins = stand_in(leases, covered.copied())?;
+        self.uncopied
+            .extend(stand_ins.iter().map(|(ends, _)| *ends));
         connections.extend(closed);
-        self.on.insert(
-            port,
-            OnPort {
-                _name: name,
-                connections,
-                stand_ins,
-            },
-        );
+        self.enter(port, name, connections, stand_ins);
         Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        port: u16,
+        name: Option<OwnedFd>,
+        connections: Vec<Ends>,
+        stand_ins: Vec<(Ends, StandIn)>,
+    ) {
+        let on = self.on.entry(port).or_default();
+        on.connections.extend(connections);
+        on.name = on.name.take().or(name);
+        on.stand_ins.extend(stand_ins);
+    }
+
+    /// Those of a dead process are this one's, as far as it goes on with the connections.
+    pub(super) fn take_up(
+        &mut self,
+        stack: &mut Stack,
+        interface: u32,
+        left: Vec<(Ends, OwnedFd)>,
+    ) {
+        for ((local, remote), socket) in left {
+            let port = local.port();
+            if stack.tcp_is_between(local, remote) {
+                // Where no name is left, a next server on the stack may reset them.
+                let name = match self.on.contains_key(&port) {
+                    true => None,
+                    false => listen(interface, port).ok(),
+                };
+                let stand_in = StandIn::of_copy(socket);
+                let ends = (local, remote);
+                self.enter(port, name, vec![ends], vec![(ends, stand_in)]);
+                stack.leave_connections(port, true);
+            }
+        }
+    }
+
+    /// Under the name that a dead process had for a port, whoever is connected finds that this one's connections go on.
+    pub(super) fn take_up_name(&mut self, port: u16, name: OwnedFd) {
+        self.enter(port, Some(name), Vec::new(), Vec::new());
+    }
+
+    /// Where those connect who have a port of which this process has orphans.
+    pub(super) fn name_of(&self, port: u16) -> Option<BorrowedFd<'_>> {
+        Some(self.on.get(&port)?.name.as_ref()?.as_fd())
+    }
+
+    /// All stand-ins.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Ends, &StandIn)> {
+        self.on.values().flat_map(|on| &on.stand_ins)
+    }
+
+    /// The stand-in of a connection.
+    pub(super) fn stand_in_of(&self, ends: &Ends) -> Option<&StandIn> {
+        self.on.get(&ends.0.port())?.stand_ins.get(ends)
     }
 
     fn len(&self) -> usize {
         self.on.values().map(|on| on.stand_ins.len()).sum()
     }
 
-    /// Takes away what stood for connections that have ended.
-    pub(super) fn forget_ended(&mut self, stack: &Stack) {
+    /// Takes away what stood for connections that have ended; whether there was any.
+    pub(super) fn forget_ended(&mut self, stack: &Stack) -> bool {
         let connections = stack.tcp_connection_count();
-        if self.connections == connections {
-            return;
+        if self.on.is_empty() || self.connections == connections {
+            return false;
         }
         self.connections = connections;
+        let before = self.len();
         self.on.retain(|_, on| {
             let goes_on = |&(local, remote): &Ends| stack.tcp_is_between(local, remote);
-            on.stand_ins.retain(|(ends, _)| goes_on(ends));
+            on.stand_ins.retain(|ends, _| goes_on(ends));
             on.connections.retain(goes_on);
             !on.connections.is_empty()
         });
+        self.len() < before
     }
 }
 
@@ -138,17 +202,18 @@ impl Engine {
     /// A TCP port was bound: another process may have orphans there.
     pub fn look_for_orphans(&mut self, port: u16) {
         let interface = self.interface_index();
-        if !self.ports.shares_with_kernel()
-            || interface == 0
-            || self.groups.others.0.contains_key(&port)
-        {
+        if !self.ports.shares_with_kernel() || interface == 0 {
             return;
+        }
+        if self.groups.others.0.contains_key(&port) {
+            return self.stack.leave_connections(port, true);
         }
         let reach = |number| {
             let name = name(interface, port, number);
             local::connect_to(Sort::Messages, name.as_bytes()).ok()
         };
         let lines: Vec<_> = (0..MOST).filter_map(reach).collect();
+        self.stack.leave_connections(port, !lines.is_empty());
         if lines.is_empty() {
             return;
         }
@@ -159,7 +224,6 @@ impl Engine {
                 .add(line, TOKEN_ORPHANS + u64::from(port), EventFlags::IN);
         }
         self.groups.others.0.insert(port, lines);
-        self.stack.leave_connections(port, true);
     }
 
     /// Some of another process's orphans are gone.
@@ -178,7 +242,8 @@ impl Engine {
         });
         if lines.is_empty() {
             self.groups.others.0.remove(&port);
-            self.stack.leave_connections(port, false);
+            let here = self.ports.kernel_sockets(Protocol::Tcp, port).is_empty();
+            self.stack.leave_connections(port, here);
         }
     }
 }

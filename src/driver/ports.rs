@@ -66,7 +66,7 @@ pub(super) struct Held {
     /// The kernel sockets that hold it.
     pub(super) kernel: Vec<control::lease::Lease>,
     /// How many of them, from the front, are watched for loopback clients or datagrams.
-    watched: usize,
+    pub(super) watched: usize,
 }
 
 impl Held {
@@ -140,6 +140,8 @@ pub struct Ports {
     unprivileged: u16,
     /// Ports that a socket with SO_REUSEPORT has left.
     pub(super) left: Vec<(Protocol, u16)>,
+    /// TCP ports that a listener has left to its connections.
+    pub(super) unlistened: Vec<u16>,
 }
 
 impl Ports {
@@ -157,6 +159,7 @@ impl Ports {
             tcp: false,
             unprivileged,
             left: Vec::new(),
+            unlistened: Vec::new(),
         }
     }
 
@@ -409,6 +412,8 @@ impl Ports {
         }
         if held.uses.is_empty() {
             self.held.remove(&key);
+        } else if lease.used.listening {
+            self.unlistened.push(lease.port);
         }
         if lease.used.reuse_port {
             self.left.push(key);

@@ -53,6 +53,16 @@ impl Uses {
         matches!(self.0[..], [(_, 1)])
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().map(|&(_, count)| count as usize).sum()
+    }
+
+    /// Whether all are so.
+    pub(super) fn all(&self, are: impl Fn(&Use) -> bool) -> bool {
+        self.0.iter().all(|(held, _)| are(held))
+    }
+
     pub(super) fn add(&mut self, added: Use) {
         match self.0.iter_mut().find(|(held, _)| *held == added) {
             Some((_, count)) => *count += 1,

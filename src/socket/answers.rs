@@ -104,6 +104,10 @@ fn connect_in(
     address: &[u8],
 ) -> Result<(), Errno> {
     let given = address::read(address, connect::family_of(socket, state, address))?;
+    if state.stage == Stage::Listening {
+        // As on Linux, what the socket is decides before who could serve the peer.
+        return Err(Errno::ISCONN);
+    }
     if let Given::V4(remote) = given {
         let way = connect::decide(engine, protocol(socket.kind), state, remote)?;
         way.ok_or(Errno::NETUNREACH)?;

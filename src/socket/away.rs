@@ -51,6 +51,16 @@ pub fn refresh(fd: RawFd, socket: &Socket) {
     }
 }
 
+/// Whether a TCP socket of another process's stack is, or has been, connected. The pair of one that is not would take
+/// what is written, and that of a listener carries connections.
+pub(super) fn is_connected(fd: RawFd, socket: &Socket) -> bool {
+    if socket.state().stage == Stage::Idle {
+        // Another process may have connected it.
+        refresh(fd, socket);
+    }
+    !matches!(socket.state().stage, Stage::Idle | Stage::Listening)
+}
+
 fn remember(socket: &Socket, described: &Description) {
     let mut state = socket.state();
     state.local = described.local;

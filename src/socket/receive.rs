@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, Stage, away, errno, table, urgent};
+use super::{Kind, Socket, away, errno, table, urgent};
 use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
@@ -83,8 +83,7 @@ fn receive_beside(
     if flags & libc::MSG_ERRQUEUE != 0 {
         return Some(Err(Errno::AGAIN));
     }
-    if socket.state().stage == Stage::Listening {
-        // Its pair carries connections.
+    if !away::is_connected(fd, socket) {
         return Some(Err(Errno::NOTCONN));
     }
     let got = if flags & libc::MSG_TRUNC != 0 {

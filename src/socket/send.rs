@@ -111,6 +111,9 @@ fn send_beside(
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
+    if !away::is_connected(fd, socket) {
+        return Some(with_signal(Err(Errno::PIPE), flags));
+    }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
     let plain = flags == 0;
     let result = if plain {

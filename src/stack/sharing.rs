@@ -120,6 +120,7 @@ impl SharedPorts {
         self.ports.remove(&(protocol, port));
         if protocol == Protocol::Tcp {
             self.met.remove(&port);
+            self.left.remove(&port);
         }
     }
 }

@@ -5,6 +5,7 @@ orphans.py forking PORT             listens, and forks a child for each connecti
 orphans.py talk ADDRESS PORT GO     has something echoed again and again until GO is there
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
+orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
 orphans.py datagrams PORT HOW       has another process send datagrams back, which has the socket by fork, exec or passed
 orphans.py joined ADDRESS PORT GO   has a child talk by a UDP socket that it has connected
@@ -124,6 +125,18 @@ match how:
                     connection.sendall(data)
                 os._exit(0)
             connection.close()
+    case "leaves":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        say("listening")
+        connection, _ = listener.accept()
+        listener.close()
+        say("left")
+        if os.fork() == 0:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            os._exit(0)
+        connection.close()
+        time.sleep(60)
     case "output":
         connection = socket.create_connection((words[0], int(words[1])))
         subprocess.Popen(["cat", words[2]], stdout=connection)

@@ -311,6 +311,37 @@ fn a_port_that_was_only_bound_is_dialed_from_when_its_binder_is_killed() {
     lab.kernel_was_silent();
 }
 
+#[test]
+fn a_port_whose_listener_is_closed_is_the_next_servers() {
+    for next_is_ours in [true, false] {
+        let lab = Lab::with_plain_programs();
+        let go = lab.path("go").display().to_string();
+        let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+        let leaves = lab.sidestack(&script("orphans.py leaves 7000"));
+        let mut server = leaves.serving_tcp(7000);
+        let mut first = lab.peer(&talk).within(60).start();
+        first.prints("echoed");
+        server.prints("left");
+        let serve = script("orphans.py forking 7000");
+        let next = match next_is_ours {
+            true => lab.sidestack(&serve),
+            false => lab.plain(&serve),
+        };
+        let mut next = next.start();
+        next.prints("listening");
+        let mut second = lab.peer(&talk).within(60).start();
+        second.prints("echoed");
+        is_kept(&lab, server.pid());
+        server.kill("KILL");
+        // The first connection goes on elsewhere, and the second where it was.
+        sleep(Duration::from_millis(300));
+        lab.file("go", "go");
+        for client in [first, second] {
+            assert!(client.finish().success().stdout().ends_with("lived"));
+        }
+    }
+}
+
 /// The keeper, which is none of the `dead`.
 fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);

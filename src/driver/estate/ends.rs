@@ -13,6 +13,7 @@
 //! 3. What is put in later about the same endpoint is what counts.
 //! 4. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
+use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeSet;
 
@@ -64,6 +65,15 @@ fn put(queue: &Copies, copies: &[Copied<'_>]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Of what there is to be a copy.
+struct Missing {
+    ends: Vec<EndpointId>,
+    /// Forks, of their lifelines.
+    lines: Vec<u32>,
+    /// Connections, of what stands for them.
+    orphans: Vec<(SocketAddrV4, SocketAddrV4)>,
+}
+
 /// Puts `copies` in place of all that are there.
 fn renew(queue: &Copies, copies: &[Copied<'_>]) -> Result<(), Errno> {
     queue.renew(|| put(queue, copies))
@@ -90,6 +100,7 @@ impl Engine {
     pub(in crate::driver) fn lacks_copies(&self) -> bool {
         let endpoints = &self.endpoints;
         !endpoints.uncopied.is_empty()
+            || !self.orphans.uncopied.is_empty()
             || endpoints.recalled
             || self.lacks_successor()
             || SET_OUT.load(Ordering::Relaxed)
@@ -107,6 +118,7 @@ impl Engine {
         }
         let missing = core::mem::take(&mut self.endpoints.uncopied);
         let lines = core::mem::take(&mut self.lifelines.uncopied);
+        let orphans = core::mem::take(&mut self.orphans.uncopied);
         let recalled = core::mem::take(&mut self.endpoints.recalled) || self.lacks_successor();
         let is_deposited = self.will.is_deposited();
         let held = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_worth_a_copy);
@@ -117,7 +129,12 @@ impl Engine {
         if recalled || is_deposited && ends.is_worth_renewing() {
             self.copy_all_ends();
         } else if is_deposited {
-            self.copy_these(missing, lines, false);
+            let missing = Missing {
+                ends: missing,
+                lines,
+                orphans,
+            };
+            self.copy_these(missing, false);
         }
     }
 
@@ -150,23 +167,29 @@ impl Engine {
     pub(super) fn copy_all_ends(&mut self) {
         self.endpoints.uncopied.clear();
         self.lifelines.uncopied.clear();
+        self.orphans.uncopied.clear();
         let ids: Vec<_> = self.endpoints.ids().collect();
         for &id in &ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = false;
             }
         }
-        self.copy_these(ids, self.lifelines.numbers(), true);
+        let all = Missing {
+            ends: ids,
+            lines: self.lifelines.numbers(),
+            orphans: self.orphans.all().map(|held| *held.0).collect(),
+        };
+        self.copy_these(all, true);
     }
 
     /// `all`: in place of what is there.
-    fn copy_these(&mut self, ids: Vec<EndpointId>, lines: Vec<u32>, all: bool) {
+    fn copy_these(&mut self, missing: Missing, all: bool) {
         let Some(ends) = &self.will.ends else {
             return;
         };
         let hooks = HOOKS.lock().clone();
         let (mut copies, mut copied, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for id in ids {
+        for id in missing.ends {
             let Some(endpoint) = self.endpoints.get(id).filter(|held| is_worth_a_copy(held)) else {
                 continue;
             };
@@ -187,9 +210,20 @@ impl Engine {
             copies.push((legacy.encode(), end.as_fd()));
             copied.push(id);
         }
-        for line in lines {
+        for line in missing.lines {
             if let Some(end) = self.lifelines.end_of(line) {
                 copies.push((Legacy::Lifeline(line).encode(), end));
+            }
+        }
+        let ports: BTreeSet<u16> = missing.orphans.iter().map(|ends| ends.0.port()).collect();
+        for port in ports {
+            if let Some(name) = self.orphans.name_of(port) {
+                copies.push((Legacy::Name(port).encode(), name));
+            }
+        }
+        for ends in missing.orphans {
+            if let Some(held) = self.orphans.stand_in_of(&ends) {
+                copies.push((Legacy::StandIn(ends).encode(), held.fd()));
             }
         }
         let put = if all {

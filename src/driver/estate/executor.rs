@@ -24,7 +24,6 @@ use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
 use crate::driver::interface;
-use crate::driver::orphans::Orphans;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
@@ -98,6 +97,7 @@ impl Estate {
         kept.extend(self.descriptors());
         kept.extend(log::descriptor());
         descriptor::close_all_but(&kept);
+        log::leave_standard_error();
         match Executor::begin(self) {
             Ok(mut executor) => executor.carry_on(keeper),
             Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
@@ -109,7 +109,6 @@ impl Estate {
 struct Executor {
     engine: Guard,
     leases: Leases,
-    orphans: Orphans,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
@@ -134,8 +133,10 @@ impl Executor {
         }
         engine.time = clock::monotonic();
         engine.seat = Seat::Background;
-        // What had come before the process died: many a peer may have closed.
-        engine.take_arrived();
+        // What had come before the process died: many a peer may have closed. Datagrams wait for their sockets.
+        if !left.iter().any(|(what, _)| what.is_of_datagrams()) {
+            engine.take_arrived();
+        }
         let taken = engine.take_up_ends(&found, left);
         if own_address && taken.is_empty() {
             // Another process may have the address by now.
@@ -145,7 +146,7 @@ impl Executor {
         let mut leases = Leases::new(engine.take_up_leases(&found, &taken, copies));
         // The packet socket may have been succeeded by one with a ring, and admit nothing since.
         engine.refilter();
-        let orphans = leases.leave(&mut engine);
+        leases.leave(&mut engine);
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));
         }
@@ -154,7 +155,6 @@ impl Executor {
             patient_until: engine.time + nanoseconds(PATIENCE),
             engine: take_in(engine),
             leases,
-            orphans,
         })
     }
 
@@ -187,7 +187,6 @@ impl Executor {
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
-        self.orphans.forget_ended(&self.engine.stack);
         if self.leases.chosen.is_empty() {
             return true;
         }

@@ -32,8 +32,11 @@ impl Engine {
         // What was said last counts.
         let mut by_place = BTreeMap::new();
         let mut lines = BTreeMap::new();
+        let (mut names, mut stand_ins) = (BTreeMap::new(), Vec::new());
         for (legacy, end) in ends {
             match legacy {
+                Legacy::Name(port) => drop(names.insert(port, end)),
+                Legacy::StandIn(ends) => stand_ins.push((ends, end)),
                 Legacy::Lifeline(number) => drop(lines.insert(number, end)),
                 Legacy::Successor => {}
                 Legacy::End(legacy) => {
@@ -42,6 +45,11 @@ impl Engine {
                 }
             }
         }
+        let interface = self.interface_index();
+        for (port, name) in names {
+            self.orphans.take_up_name(port, name);
+        }
+        self.orphans.take_up(&mut self.stack, interface, stand_ins);
         for (number, line) in lines {
             self.watch_line(number, line);
         }
@@ -100,6 +108,8 @@ impl Engine {
         let in_flight = usize::from(!pair::is_drained(&end));
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
+        // What was passed to the pair may have been read or not.
+        endpoint.unread = !matches!(role, Role::Listener(_));
         match (role, legacy.left) {
             (Role::Listener(_), _) if endpoint.hung_up() => return None,
             (Role::Listener(_), _) => {

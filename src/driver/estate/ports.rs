@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::control::log;
 use crate::control::vault::LeaseCopy;
 use crate::driver::Engine;
-use crate::driver::orphans::Orphans;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
 use crate::sys::words;
@@ -41,13 +40,15 @@ impl Leases {
 
     /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
     /// does not allow that for is held.
-    pub(super) fn leave(&mut self, engine: &mut Engine) -> Orphans {
+    pub(super) fn leave(&mut self, engine: &mut Engine) {
         let interface = engine.interface_index();
-        let mut orphans = Orphans::default();
         for port in self.ports() {
             let copies = self.copies(port);
             let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
-            match orphans.cover(&engine.stack, interface, port, &sockets) {
+            match engine
+                .orphans
+                .cover(&engine.stack, interface, port, &sockets)
+            {
                 Ok(()) => self.give_back(engine, port),
                 Err(errno) => {
                     log::info(format_args!(
@@ -60,7 +61,6 @@ impl Leases {
                 }
             }
         }
-        orphans
     }
 
     /// Gives one back.

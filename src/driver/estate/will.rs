@@ -110,6 +110,11 @@ impl Engine {
         something && mirror.is_some_and(|mirror| !mirror.facts().interface.loopback)
     }
 
+    /// Whether a keeper has all that it takes to go on.
+    pub(in crate::driver) fn is_will_complete(&self) -> bool {
+        self.will.is_deposited() && !self.vault_lacks_something()
+    }
+
     fn vault_lacks_something(&self) -> bool {
         let vault = self.will.vault.as_ref();
         vault.is_some_and(|vault| vault.is_stale())

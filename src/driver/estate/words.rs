@@ -9,6 +9,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::control::ephemeral::Protocol;
 use crate::control::settings::{Address, Loopback, Settings};
+use crate::control::stand_in::Ends;
 use crate::driver::endpoint::EndpointId;
 use crate::driver::guests::Guest;
 use crate::stack::ids::{Kind, SocketId};
@@ -102,6 +103,10 @@ pub(super) enum Legacy {
     Lifeline(u32),
     /// The packet socket that has succeeded the one that came with the will.
     Successor,
+    /// What stands for a connection on a port that was given back.
+    StandIn(Ends),
+    /// What others are connected to who have such a port.
+    Name(u16),
 }
 
 /// What there is to know of an end.
@@ -129,6 +134,8 @@ const LISTENER: u32 = 2;
 const BOUND: u32 = 3;
 const DATAGRAM: u32 = 4;
 const SUCCESSOR: u32 = 5;
+const STAND_IN: u32 = 6;
+const NAME: u32 = 7;
 
 impl Left {
     /// What kind of thing it is, and two words about it.
@@ -175,11 +182,22 @@ impl Legacy {
     /// Bytes of the longest.
     pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
 
+    /// Whether it is of a UDP socket.
+    pub(super) fn is_of_datagrams(&self) -> bool {
+        matches!(self, Self::End(end) if matches!(end.left, Left::Bound(Protocol::Udp, _)))
+    }
+
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (words, cookie, text) = match self {
+            Self::Name(port) => ([NAME, u32::from(*port), 0, 0, 0, 0, 0], 0, &[][..]),
             Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
             Self::Successor => ([SUCCESSOR, 0, 0, 0, 0, 0, 0], 0, &[][..]),
+            Self::StandIn((local, remote)) => {
+                let [[a, b], [c, d]] =
+                    [local, remote].map(|end| [end.ip().to_bits(), u32::from(end.port())]);
+                ([STAND_IN, a, b, c, d, 0, 0], 0, &[][..])
+            }
             Self::End(end) => {
                 let [kind, first, second] = end.left.encode();
                 let text = Some(&end.text[..]).filter(|text| text.len() <= Self::TEXT);
@@ -213,13 +231,17 @@ impl Legacy {
         });
         let mut next = || words.next().unwrap_or(0);
         let (kind, index, generation) = (next(), next(), next());
-        let left = Left::decode([kind, next(), next()]);
+        let (first, second) = (next(), next());
+        let left = Left::decode([kind, first, second]);
         let (is_guest, user, len) = (next() != 0, next(), next());
         let (text, rest) = rest.split_at_checked(len as usize)?;
         *bytes = rest;
+        let end = |ip, port| SocketAddrV4::new(Ipv4Addr::from_bits(ip), port as u16);
         match kind {
             LIFELINE => return Some(Self::Lifeline(index)),
             SUCCESSOR => return Some(Self::Successor),
+            NAME => return Some(Self::Name(index as u16)),
+            STAND_IN => return Some(Self::StandIn((end(index, generation), end(first, second)))),
             _ => {}
         }
         let cookie = u64::from_ne_bytes(*cookie);

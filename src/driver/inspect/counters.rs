@@ -52,7 +52,7 @@ impl Engine {
         };
         lines.put("driven_by", driver);
         lines.put("forked_processes", self.lifelines.len());
-        lines.put("keeper", u8::from(self.will.is_deposited()));
+        lines.put("keeper", u8::from(self.is_will_complete()));
         let [thread, background] = self.passes;
         lines.put("passes_thread", thread);
         lines.put("passes_background", background);
