@@ -115,7 +115,8 @@ pub struct Engine {
     pub(super) background_runs: bool,
     /// The memory file.
     pub(super) memory: OwnedFd,
-    frame: Box<[u8]>,
+    /// Where a frame is taken to, and what is moved by the way: a program's threads may have little stack.
+    pub(super) frame: Box<[u8]>,
     pub(super) batch: Box<[Transmit; BATCH]>,
     /// Drains in a row, each after a sleep, that found one frame only.
     lone: u32,

@@ -62,7 +62,7 @@ impl Engine {
         };
         let connection = endpoint.socket();
         let Some(end) = &endpoint.end else { return };
-        let mut buffer = [0; MOVE];
+        let buffer = &mut self.frame[..MOVE];
         while endpoint.filler > 0 {
             if let Some(connection) = connection {
                 self.stack.tcp_begin_passing(connection);

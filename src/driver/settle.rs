@@ -297,8 +297,8 @@ impl Engine {
     /// Moves bytes of the program's from the pair into the send queue, and passes on what follows
     /// them: shutdown, close, reset.
     pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
-        let mut buffer = [0; MOVE];
         loop {
+            let buffer = &mut self.frame[..MOVE];
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 return;
             };

@@ -21,8 +21,8 @@ const RECEIVE_QUEUE: usize = 8 << 20;
 /// Bytes of frames that may wait to be transmitted.
 const TRANSMIT_QUEUE: usize = 2 << 20;
 
-/// Frames to a system call. More gains nothing measurable.
-const BATCH: usize = 32;
+/// Frames to a system call. More gains nothing measurable, and takes stack.
+const BATCH: usize = 16;
 
 /// The highest priority that anybody may have (socket(7)).
 const FREE_PRIORITY: u32 = 6;

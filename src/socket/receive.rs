@@ -372,6 +372,7 @@ impl Call<'_, '_> {
         }
     }
 
+    #[inline(never)] // As `raw::discard`.
     fn peek_queue(
         &self,
         engine: &mut Engine,

@@ -313,8 +313,9 @@ unsafe fn stream_call(
 }
 
 /// Receives up to `most` bytes without waiting and throws them away.
+#[inline(never)] // Its buffer would be on the stack of every call that may come here.
 pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
-    let mut buffer = [0u8; 16 * 1024];
+    let mut buffer = [0u8; 4 * 1024];
     let part = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len().min(most),
