@@ -199,7 +199,8 @@ impl Ports {
             Source::Kernel(..) if covered => None,
             Source::Kernel(ephemeral, interface) => {
                 ephemeral.give_up(protocol, local.port());
-                let mut kernel = lease_in_time(protocol, local, wish)?;
+                let taken = |port| self.held.contains_key(&(protocol, port));
+                let mut kernel = lease_of_untaken(protocol, local, wish, taken)?;
                 if protocol == Protocol::Tcp && interface.is_some() {
                     kernel.drop_ahead(*interface);
                 }
@@ -441,6 +442,28 @@ pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protoco
 }
 
 /// The same, though a process that had the port may just have died.
+/// Most ports in a row that the kernel may have chosen in vain.
+const CHOICES: usize = 64;
+
+/// A lease of a port that is not `taken` if the kernel is to choose: it knows nothing of connections whose port went
+/// back to it.
+fn lease_of_untaken(
+    protocol: Protocol,
+    local: SocketAddrV4,
+    wish: &Wish,
+    taken: impl Fn(u16) -> bool,
+) -> Result<control::lease::Lease, Errno> {
+    // Held meanwhile, so that it chooses others.
+    let mut in_vain = Vec::new();
+    loop {
+        let lease = lease_in_time(protocol, local, wish)?;
+        if local.port() != 0 || !taken(lease.port()) || in_vain.len() == CHOICES {
+            return Ok(lease);
+        }
+        in_vain.push(lease);
+    }
+}
+
 fn lease_in_time(
     protocol: Protocol,
     local: SocketAddrV4,

@@ -5,6 +5,8 @@ ports.py keep ADDRESS PORT MANY GO  connects many times with little room to rece
                                     end, and says of each how much it was and how it ended
 ports.py answer PORT                listens, as soon as the port can be had within ten seconds; answers each client
 ports.py ask ADDRESS PORT           asks it
+ports.py choose                     accepts a client at 40001, answers, closes both sockets; then listens on ports of the
+                                    kernel's choice as long as there are some
 """
 import errno
 import os
@@ -94,3 +96,20 @@ match how:
         client = socket.create_connection((words[0], int(words[1])), timeout=20)
         client.sendall(b"well")
         say(client.recv(100).decode())
+        client.recv(1)  # The server closes first, and has the TIME-WAIT.
+    case "choose":
+        listener = socket.create_server(("0.0.0.0", 40001))
+        say("listening")
+        client = listener.accept()[0]
+        listener.close()
+        client.sendall(client.recv(100).upper())
+        client.close()
+        time.sleep(0.2)
+        kept = []
+        try:
+            while True:
+                kept.append(socket.socket())
+                kept[-1].bind(("0.0.0.0", 0))
+                kept[-1].listen()
+        except OSError as error:
+            say(f"{len(kept) - 1} listen, then {errno.errorcode[error.errno]}")

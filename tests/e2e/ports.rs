@@ -91,3 +91,25 @@ fn the_next_server_may_be_on_the_stack() {
         starts_beside(&lab, 3, server, next);
     }
 }
+
+/// The kernel, which knows nothing of a connection in TIME-WAIT, is not to choose its port again.
+#[test]
+fn a_port_that_is_chosen_is_nobodys() {
+    let said = [false, true].map(|ours| {
+        let lab = Lab::with_plain_programs();
+        lab.plain("sysctl -qw 'net.ipv4.ip_local_port_range=40001 40004'")
+            .succeeds();
+        let choose = ports("choose");
+        let program = if ours {
+            lab.sidestack(&choose)
+        } else {
+            lab.plain(&choose)
+        };
+        let mut program = program.within(30).serving_tcp(40001);
+        let asked = lab.peer(&ports(&format!("ask {TEST} 40001"))).succeeds();
+        assert_eq!(asked.stdout(), "WELL");
+        program.prints("listen, then");
+        program.stop().stdout()
+    });
+    assert_eq!(said[0], said[1]);
+}
