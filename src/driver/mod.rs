@@ -57,6 +57,7 @@ mod inspect;
 mod interface;
 pub mod keeper;
 mod kernel_side;
+mod leasing;
 mod lifeline;
 mod listeners;
 mod notice;

@@ -10,15 +10,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::choice::{Parity, pick};
-use super::estate;
 use super::holders::Holder;
+use super::leasing::{lease_of_untaken, may_bind};
 use super::uses::{Use, Uses};
 use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
-use crate::control::lease::KernelAddress;
-use crate::control::lease::LeaseOptions;
 use crate::control::log;
 use crate::control::ports::PortSet;
 use crate::stack::Stack;
@@ -29,9 +27,6 @@ use crate::sys::words;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
 const KERNEL_BACKLOG: u32 = 4096;
-
-/// First port that needs no privilege on any system (ip_unprivileged_port_start may be lower).
-const UNPRIVILEGED: u16 = 1024;
 
 /// One use of a port: whoever has it may let the stack use the port, and must hand it on
 /// ([`Ports::hold`]) or give it back ([`Ports::release`]).
@@ -438,77 +433,5 @@ pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protoco
     match protocol {
         Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
         Protocol::Udp => crate::stack::ports::Protocol::Udp,
-    }
-}
-
-/// The same, though a process that had the port may just have died.
-/// Most ports in a row that the kernel may have chosen in vain.
-const CHOICES: usize = 64;
-
-/// A lease of a port that is not `taken` if the kernel is to choose: it knows nothing of connections whose port went
-/// back to it.
-fn lease_of_untaken(
-    protocol: Protocol,
-    local: SocketAddrV4,
-    wish: &Wish,
-    taken: impl Fn(u16) -> bool,
-) -> Result<control::lease::Lease, Errno> {
-    // Held meanwhile, so that it chooses others.
-    let mut in_vain = Vec::new();
-    loop {
-        let lease = lease_in_time(protocol, local, wish)?;
-        if local.port() != 0 || !taken(lease.port()) || in_vain.len() == CHOICES {
-            return Ok(lease);
-        }
-        in_vain.push(lease);
-    }
-}
-
-fn lease_in_time(
-    protocol: Protocol,
-    local: SocketAddrV4,
-    wish: &Wish,
-) -> Result<control::lease::Lease, Errno> {
-    match lease_from_kernel(protocol, local, wish) {
-        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp && estate::await_executors() => {
-            lease_from_kernel(protocol, local, wish)
-        }
-        leased => leased,
-    }
-}
-
-fn lease_from_kernel(
-    protocol: Protocol,
-    local: SocketAddrV4,
-    wish: &Wish,
-) -> Result<control::lease::Lease, Errno> {
-    let options = LeaseOptions {
-        reuse_address: wish.reuse_address,
-        reuse_port: wish.reuse_port,
-        owner: wish.user,
-        free_bind: wish.free_bind,
-        port_range: wish.port_range,
-        interface: None,
-    };
-    let address = KernelAddress {
-        local,
-        inet6: wish.inet6,
-    };
-    match protocol {
-        Protocol::Tcp => control::lease::Lease::tcp(address, &options),
-        Protocol::Udp => control::lease::Lease::udp(address, &options),
-    }
-}
-
-/// EACCES: the program may not have the port (capabilities(7), CAP_NET_BIND_SERVICE). The kernel is
-/// asked, with an address that is its own.
-fn may_bind(port: u16) -> Result<(), Errno> {
-    if port >= UNPRIVILEGED {
-        return Ok(());
-    }
-    let local = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    match lease_from_kernel(Protocol::Udp, local, &Wish::default()) {
-        Err(Errno::ACCESS) => Err(Errno::ACCESS),
-        _ => Ok(()),
     }
 }
