@@ -221,6 +221,20 @@ fn timeouts_are_counted() {
     );
 }
 
+/// The window grows while all is sent again, also where the peer's window had limited what was in flight.
+#[test]
+fn slow_start_after_a_timeout_within_a_small_window() {
+    run(&format!(
+        "{SACK}
+        < . 1:1(0) ack 1 win 4000{FOUR}
+        +0.2 > . 1:1001(1000) ack 1
+        < . 1:1(0) ack 1001 win 4000
+        > . 1001:2001(1000) ack 1
+        > . 2001:3001(1000) ack 1
+    "
+    ));
+}
+
 /// A retransmission that is lost is sent again when what was sent after it arrives.
 #[test]
 fn lost_retransmission() {

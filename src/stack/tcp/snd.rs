@@ -248,6 +248,12 @@ impl Snd {
         }
     }
 
+    /// After a timeout the congestion window is what limits, however little was in flight because the
+    /// peer offered no more: without that it would not grow before all was sent again.
+    pub(super) const fn limited_by_timeout(&mut self) {
+        self.limited_end = self.nxt;
+    }
+
     /// Takes `ack`, which is after `una` and not after `nxt`; gives how many bytes of data it
     /// acknowledges.
     pub(super) fn acknowledge(&mut self, pool: &mut Pool, ack: Seq) -> u32 {

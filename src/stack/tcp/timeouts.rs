@@ -110,6 +110,7 @@ impl Tcb {
         let again = self.retries > 0;
         self.tally.timed_out(cx.now);
         self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
+        self.snd.limited_by_timeout();
         self.retries = self.retries.saturating_add(1);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.rtt.retransmitted(cx.now);

@@ -91,6 +91,7 @@ impl Tcb {
             self.rtt.retransmitted(now);
             if self.state.is_synchronized() && self.snd.flight() > 0 {
                 self.loss.enter_timeout(una, nxt, true);
+                self.snd.limited_by_timeout();
                 self.window.timeout_again();
             }
         }
