@@ -87,8 +87,10 @@ impl Engine {
         let Some(successor) = self.successor.take() else {
             return;
         };
-        if let Err(errno) = self.link.succeed(successor) {
-            log::debug(format_args!("no receive ring: {}", words::of(errno)));
+        match self.link.succeed(successor) {
+            // What is left to others is to be this one, too.
+            Ok(()) => self.endpoints.recalled = true,
+            Err(errno) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
         }
         // Nobody will be told of what is left in the old socket.
         for _ in 0..MOST_LEFT {

@@ -102,13 +102,7 @@ impl Engine {
         !endpoints.uncopied.is_empty()
             || !self.orphans.uncopied.is_empty()
             || endpoints.recalled
-            || self.lacks_successor()
             || SET_OUT.load(Ordering::Relaxed)
-    }
-
-    fn lacks_successor(&self) -> bool {
-        let lacks = self.will.is_deposited() && !self.will.has_successor;
-        lacks && self.link.successor_fd().is_some()
     }
 
     /// Makes the copies that are missing, if a keeper is there to use them.
@@ -119,7 +113,7 @@ impl Engine {
         let missing = core::mem::take(&mut self.endpoints.uncopied);
         let lines = core::mem::take(&mut self.lifelines.uncopied);
         let orphans = core::mem::take(&mut self.orphans.uncopied);
-        let recalled = core::mem::take(&mut self.endpoints.recalled) || self.lacks_successor();
+        let recalled = core::mem::take(&mut self.endpoints.recalled);
         let is_deposited = self.will.is_deposited();
         let held = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_worth_a_copy);
         self.will.held_elsewhere |= missing.iter().any(held);
@@ -228,7 +222,6 @@ impl Engine {
         }
         let put = if all {
             let successor = self.link.successor_fd();
-            self.will.has_successor = successor.is_some();
             copies.extend(successor.map(|fd| (Legacy::Successor.encode(), fd)));
             renew(ends, &copies)
         } else {

@@ -36,8 +36,6 @@ pub(in crate::driver) struct Will {
     kit: Option<Kit>,
     pub(super) vault: Option<Arc<Vault>>,
     pub(super) ends: Option<Copies>,
-    /// The packet socket that has succeeded the one that was given lies there.
-    pub(super) has_successor: bool,
     /// Other processes have held sockets of this one's.
     pub(super) held_elsewhere: bool,
     /// Leases made when the vault was filled last.
@@ -68,7 +66,6 @@ impl Will {
             kit: None,
             vault: None,
             ends: None,
-            has_successor: false,
             held_elsewhere: false,
             filled_at: 0,
             timed: false,
