@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::fstat;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt;
 use rustix::time::Timespec;
@@ -214,27 +215,25 @@ fn an_error_does_not_part_long_frames_from_their_slots() {
     assert_eq!(short.bytes, sockets.datagram(b"hello"));
 }
 
-/// Whether a forked process would have a ring (proc_pid_smaps(5), "dc": do not copy).
-fn is_inherited() -> bool {
+/// Whether a forked process would have this socket's ring (proc_pid_smaps(5), "dc": do not copy).
+fn is_inherited(socket: &PacketSocket) -> bool {
+    let inode = fstat(socket.wait_fd()).expect("fstat").st_ino;
+    // The other tests' rings are in this process, too.
+    let name = format!("socket:[{inode}]");
     let maps = fs::read_to_string("/proc/self/smaps").expect("smaps");
-    let mut rest = maps.lines();
-    let mut any = false;
-    // The other tests' rings are there, too.
-    while rest.any(|line| line.contains("socket:[")) {
-        let flags = rest.find(|line| line.starts_with("VmFlags:"));
-        any |= !flags.expect("flags").contains(" dc");
-    }
-    any
+    let mut ring = maps.lines().skip_while(|line| !line.ends_with(&name));
+    let flags = ring.find(|line| line.starts_with("VmFlags:"));
+    !flags.expect("a ring").contains(" dc")
 }
 
 #[test]
 fn only_who_goes_on_with_the_link_has_the_ring() {
     let mut sockets = with_ring();
-    assert!(!is_inherited());
+    assert!(!is_inherited(&sockets.right));
     sockets.right.let_inherit(true).expect("advice");
-    assert!(is_inherited());
+    assert!(is_inherited(&sockets.right));
     sockets.right.let_inherit(false).expect("advice");
-    assert!(!is_inherited());
+    assert!(!is_inherited(&sockets.right));
 }
 
 /// Who cannot have the ring goes on by the socket that was set aside.
