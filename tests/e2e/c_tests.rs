@@ -254,14 +254,24 @@ fn shared_sources(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// An empty directory of this run's own.
+/// An empty directory of this run's own: another run beside it has another.
 fn binaries() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-tests");
-        // There is none the first time.
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).expect("the target directory is writable");
-        directory
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-tests");
+        let own = all.join(std::process::id().to_string());
+        fs::create_dir_all(&own).expect("the target directory is writable");
+        remove_ended(&all);
+        own
     })
+}
+
+/// Removes the directories of runs that are over, each of which has its process's number.
+fn remove_ended(all: &Path) {
+    for directory in fs::read_dir(all).expect("a readable directory").flatten() {
+        if !Path::new("/proc").join(directory.file_name()).exists() {
+            // Another run may remove it at the same time.
+            let _ = fs::remove_dir_all(directory.path());
+        }
+    }
 }
