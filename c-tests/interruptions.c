@@ -157,15 +157,25 @@ static int opened(enum kind kind, int *h)
 	}
 }
 
-/* Fills all queues of the sockets to send to. Each round waits for what the peer's side still takes. */
-static void fill_up(void)
+static int takes_more(const struct one *one)
 {
 	static char b[100];
+	int more = 0;
 
-	for (int round = 0; round < 10; round++, nap(20))
+	while (one->call->kind == SENDS && send(one->fd, b, sizeof b, MSG_DONTWAIT) > 0)
+		more = 1;
+	return more;
+}
+
+/* Fills all queues of the sockets to send to, until none takes any more, also after its first probe of the window. */
+static void fill_up(void)
+{
+	for (int calm = 0, rounds = 0; calm < 15 && rounds < 500; rounds++, nap(20)) {
+		calm++;
 		for (int i = 0; i < count; i++)
-			while (ones[i].call->kind == SENDS && send(ones[i].fd, b, sizeof b, MSG_DONTWAIT) > 0)
-				;
+			if (takes_more(&ones[i]))
+				calm = 0;
+	}
 }
 
 static void prepare(const struct call *call, int restarts, int limited)
