@@ -14,15 +14,18 @@ const PAGE: usize = 4096;
 const USER_END: usize = 0x7fff_ffff_f000;
 /// No program's memory starts below this (vm.mmap_min_addr).
 const USER_START: usize = 0x1000;
-/// Pages remembered per thread.
-const REMEMBERED: usize = 64;
+/// Sets of pages remembered per thread.
+const SETS: usize = 64;
+/// Pages of one set: two that a loop of calls uses do not drive each other out.
+const WAYS: usize = 2;
 
 const MADV_POPULATE_READ: usize = 22;
 const MADV_POPULATE_WRITE: usize = 23;
 
 thread_local! {
-    /// Pages found usable: address, with the lowest bit set if writable.
-    static GOOD: [Cell<usize>; REMEMBERED] = const { [const { Cell::new(0) }; REMEMBERED] };
+    /// Pages found usable: address, with the lowest bit set if writable; in each set, the latest first.
+    static GOOD: [[Cell<usize>; WAYS]; SETS] =
+        const { [const { [const { Cell::new(0) }; WAYS] }; SETS] };
 }
 
 /// What the kernel would do with the memory.
@@ -52,16 +55,16 @@ pub fn check(address: usize, len: usize, access: Access) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Where a page is remembered: neighbouring pages and pages at like offsets fall apart.
-fn slot_of(page: usize) -> usize {
-    ((page / PAGE) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 48 & (REMEMBERED - 1)
+/// The set a page is remembered in: neighbouring pages and pages at like offsets fall apart.
+fn set_of(page: usize) -> usize {
+    ((page / PAGE) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 48 & (SETS - 1)
 }
 
 fn check_page(page: usize, access: Access) -> Result<(), Errno> {
     GOOD.with(|good| {
-        let slot = &good[slot_of(page)];
-        let held = slot.get();
-        if held & !1 == page && (access == Access::Read || held & 1 == 1) {
+        let [latest, before] = &good[set_of(page)];
+        let is_good = |held: usize| held & !1 == page && (access == Access::Read || held & 1 == 1);
+        if is_good(latest.get()) || is_good(before.get()) {
             return Ok(());
         }
         let (advice, mark) = match access {
@@ -73,7 +76,7 @@ fn check_page(page: usize, access: Access) -> Result<(), Errno> {
             Err(syscalls::Errno::ENOMEM | syscalls::Errno::EFAULT) => Err(Errno::FAULT),
             // Kernels before 5.14 do not know the advice: taken on trust.
             _ => {
-                slot.set(mark);
+                before.set(latest.replace(mark));
                 Ok(())
             }
         }
