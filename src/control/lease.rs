@@ -132,7 +132,10 @@ impl Lease {
                 net::bind(&fd, &SocketAddrV6::new(ip, local.port(), 0, 0))?;
             }
         }
-        let port = SocketAddr::try_from(net::getsockname(&fd)?)?.port();
+        let port = match local.port() {
+            0 => SocketAddr::try_from(net::getsockname(&fd)?)?.port(),
+            asked => asked,
+        };
         Ok(Self {
             cut: None,
             deposit: None,
