@@ -8,10 +8,9 @@ use crate::driver::{self, Arrived};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
 use crate::stack::wire::{ethernet, ipv4};
+use crate::sys::cmsg;
 use crate::sys::datagram::Route6;
 
-/// Bytes of a `struct cmsghdr`.
-const HEADER: usize = size_of::<libc::cmsghdr>();
 /// Index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 /// SOL_UDP, UDP_SEGMENT and UDP_GRO of linux/udp.h.
@@ -262,38 +261,19 @@ pub struct Asked {
 pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
     let mut asked = Asked::default();
     let mut rest = control;
-    while let Some(header) = rest.first_chunk::<HEADER>() {
-        let [
-            l0,
-            l1,
-            l2,
-            l3,
-            l4,
-            l5,
-            l6,
-            l7,
-            v0,
-            v1,
-            v2,
-            v3,
-            t0,
-            t1,
-            t2,
-            t3,
-        ] = *header;
-        let len = usize::from_ne_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
-        let level = i32::from_ne_bytes([v0, v1, v2, v3]);
-        let name = i32::from_ne_bytes([t0, t1, t2, t3]);
-        let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
+    while rest.len() >= cmsg::HEADER {
+        let (message, behind) = cmsg::first(rest).ok_or(Errno::INVAL)?;
+        rest = behind;
+        let cmsg::Message { level, kind, data } = message;
         match (level, socket.kind) {
-            (libc::SOL_SOCKET, _) => asked.take_socket(socket, name, data)?,
-            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(name, data)?,
+            (libc::SOL_SOCKET, _) => asked.take_socket(socket, kind, data)?,
+            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(kind, data)?,
             (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family == Family::Inet6 => {
-                asked.take_ipv6(name, data)?;
+                asked.take_ipv6(kind, data)?;
             }
             (SOL_UDP, Kind::Datagram) => {
                 let segment = data.try_into().map_err(|_| Errno::INVAL)?;
-                if name != UDP_SEGMENT {
+                if kind != UDP_SEGMENT {
                     return Err(Errno::INVAL);
                 }
                 asked.segment = Some(u16::from_ne_bytes(segment));
@@ -301,9 +281,6 @@ pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
             // As on Linux, whatever else there is.
             _ => {}
         }
-        rest = rest
-            .get(len.next_multiple_of(size_of::<usize>())..)
-            .unwrap_or(&[]);
     }
     Ok(asked)
 }
