@@ -224,7 +224,7 @@ impl Options {
         }
     }
 
-    /// Writes the options, four-byte aligned, into `bytes`, which is exactly [`Options::len`] long.
+    /// Writes the options, four-byte aligned, into `bytes`, which is exactly [`Options::wire_len`] long.
     fn emit(&self, bytes: &mut [u8]) {
         let mut rest = bytes;
         if let Some(mss) = self.mss {
