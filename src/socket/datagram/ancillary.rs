@@ -192,24 +192,29 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
         info[16..].copy_from_slice(&interface.to_ne_bytes());
         tell(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
     }
-    let IpAddr::V4(to) = arrived.to else {
-        if wanted.hop_limit {
-            let hops = i32::from(arrived.ttl).to_ne_bytes();
-            tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+    match arrived.to {
+        IpAddr::V4(to) => {
+            if wanted.packet_info {
+                let mut info = [0; 12];
+                info[..4].copy_from_slice(&interface.to_ne_bytes());
+                info[4..8].copy_from_slice(&at.host.octets());
+                info[8..].copy_from_slice(&to.octets());
+                tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            of_header4(wanted, arrived, SocketAddrV4::new(to, at.port), tell);
         }
-        if wanted.traffic_class {
-            let class = i32::from(arrived.tos).to_ne_bytes();
-            tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
-        }
-        return told;
-    };
-    if wanted.packet_info {
-        let mut info = [0; 12];
-        info[..4].copy_from_slice(&interface.to_ne_bytes());
-        info[4..8].copy_from_slice(&at.host.octets());
-        info[8..].copy_from_slice(&to.octets());
-        tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        IpAddr::V6(_) => of_header6(wanted, arrived, tell),
     }
+    told
+}
+
+/// What of an IPv4 header is told, which says that the datagram was for `to`.
+fn of_header4(
+    wanted: &Ancillary,
+    arrived: &Arrived,
+    to: SocketAddrV4,
+    mut tell: impl FnMut(i32, i32, &[u8]),
+) {
     if wanted.time_to_live {
         let ttl = i32::from(arrived.ttl).to_ne_bytes();
         tell(libc::IPPROTO_IP, libc::IP_TTL, &ttl);
@@ -218,10 +223,21 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
     }
     if wanted.destination {
-        let (address, len) = address::write(SocketAddrV4::new(to, at.port), Family::Inet);
+        let (address, len) = address::write(to, Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
     }
-    told
+}
+
+/// What of an IPv6 header is told.
+fn of_header6(wanted: &Ancillary, arrived: &Arrived, mut tell: impl FnMut(i32, i32, &[u8])) {
+    if wanted.hop_limit {
+        let hops = i32::from(arrived.ttl).to_ne_bytes();
+        tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+    }
+    if wanted.traffic_class {
+        let class = i32::from(arrived.tos).to_ne_bytes();
+        tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+    }
 }
 
 /// A `struct timeval` or `timespec`: seconds, and what is left in units of `unit` nanoseconds.
