@@ -82,7 +82,53 @@ static void addresses(void)
 		fd = udp();
 		say("udp sendto, length %d: %s", lengths[i], result(sendto(fd, "x", 1, 0, (void *)b, lengths[i])));
 		close(fd);
+		memset(b, 0, sizeof b);
+		fd = tcp();
+		say("bind of AF_UNSPEC, length %d: %s", lengths[i], ok(bind(fd, (void *)b, lengths[i])));
+		close(fd);
+		fd = socket(AF_INET6, SOCK_STREAM, 0);
+		say("the same of AF_INET6: %s", ok(bind(fd, (void *)b, lengths[i])));
+		close(fd);
 	}
+}
+
+static void timeouts(void)
+{
+	struct timespec bad = { -1, 0 }, worse = { 0, 1000000000 };
+	char b[4];
+	struct iovec vector = { b, sizeof b };
+	struct mmsghdr messages = { .msg_hdr = { .msg_iov = &vector, .msg_iovlen = 1 } };
+	int fd = bound(udp(), TEST, 0);
+
+	say("recvmmsg, timeout nowhere: %s", result(recvmmsg(fd, &messages, 1, MSG_DONTWAIT, bad_pointer)));
+	say("recvmmsg, negative timeout: %s", result(recvmmsg(fd, &messages, 1, MSG_DONTWAIT, &bad)));
+	say("recvmmsg, too many nanoseconds: %s", result(recvmmsg(fd, &messages, 1, MSG_DONTWAIT, &worse)));
+	close(fd);
+}
+
+/* Descriptors that are passed on with lengths that nobody may give. */
+static void control(void)
+{
+	static const size_t lengths[] = { 0, 1, CMSG_LEN(0), CMSG_LEN(8), 1 << 20, SIZE_MAX - 7, SIZE_MAX };
+	int fds[2], fd = tcp();
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds))
+		die("socketpair");
+	for (unsigned i = 0; i < COUNT(lengths); i++) {
+		size_t c[CMSG_SPACE(sizeof fd) / sizeof(size_t)];
+		struct iovec vector = { "x", 1 };
+		struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = c, .msg_controllen = sizeof c };
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+		header->cmsg_len = lengths[i];
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(header), &fd, sizeof fd);
+		say("SCM_RIGHTS, length %zd: %s", (ssize_t)lengths[i], result(sendmsg(fds[0], &message, 0)));
+	}
+	close(fds[0]);
+	close(fds[1]);
+	close(fd);
 }
 
 int main(void)
@@ -101,4 +147,6 @@ int main(void)
 	say("select of a bad pointer: %s", result(select(3, bad_pointer, NULL, NULL, NULL)));
 	connection();
 	addresses();
+	timeouts();
+	control();
 }

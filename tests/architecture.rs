@@ -18,9 +18,9 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ),
     ("driver", &["stack", "link", "control", "memory", "sys"]),
     ("stack", &[]),
-    ("link", &["stack", "sys"]),
-    ("control", &["stack", "sys"]),
-    ("memory", &["stack", "sys"]),
+    ("link", &["sys"]),
+    ("control", &["sys"]),
+    ("memory", &["sys"]),
     ("sys", &[]),
 ];
 

@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, id};
+use std::process::{Command, Output, Stdio, id};
 use std::thread;
 
 fn sidestack(arguments: &[&str]) -> Output {
@@ -54,6 +54,9 @@ fn says_its_version_and_how_to_use_it() {
     let version = format!("sidestack {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(out(&sidestack(&["--version"])), version);
     let help = out(&sidestack(&["--help"]));
+    assert_eq!(out(&sidestack(&["help"])), help);
+    let of_run = out(&sidestack(&["run", "--help"]));
+    assert_eq!(out(&sidestack(&["help", "run"])), of_run);
     for word in [
         "run",
         "pcap",
@@ -65,7 +68,7 @@ fn says_its_version_and_how_to_use_it() {
     ] {
         assert!(help.contains(word), "{word} in {help}");
     }
-    assert!(out(&sidestack(&["run", "--help"])).contains("--congestion"));
+    assert!(of_run.contains("--congestion"));
 }
 
 #[test]
@@ -199,6 +202,8 @@ fn refuses_wrong_words() {
     assert_refused(&sidestack(&["run", "--frob", "true"]), 2, "--frob");
     assert_refused(&sidestack(&["run", "--interface"]), 2, "--interface");
     assert_refused(&sidestack(&["run"]), 2, "no program to run");
+    let unknown = ["help", "frobnicate"];
+    assert_refused(&sidestack(&unknown), 2, "no command 'frobnicate'");
     assert_refused(&sidestack(&["ss", "--pid", "x"]), 2, "x");
     assert_refused(&sidestack(&["doctor", "true"]), 2, "true");
     assert_refused(&sidestack(&["keeper", "--sockets", "many"]), 2, "many");
@@ -296,6 +301,39 @@ fn ss_prints_what_a_process_answers_in_columns() {
         !text.contains('\x1b'),
         "control characters do not reach the terminal"
     );
+}
+
+/// Listens under the name of a process with a stack, and answers without end.
+const BABBLER: &str = "
+import os, socket, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind('\\0sidestack/%d' % os.getpid())
+listener.listen()
+print('listening', flush=True)
+client, _ = listener.accept()
+while True:
+    client.send(b'x')
+    time.sleep(0.1)
+";
+
+#[test]
+fn stat_does_not_listen_for_ever() {
+    let mut babbler = Command::new("python3")
+        .args(["-c", BABBLER])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("python runs");
+    let mut line = String::new();
+    let stdout = babbler.stdout.take().expect("it is piped");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("a listener");
+    let output = sidestack(&["stat", "--pid", &babbler.id().to_string()]);
+    // It ends by EPIPE, too.
+    let _ = babbler.kill();
+    babbler.wait().expect("it ends");
+    assert_refused(&output, 1, "its answer does not end");
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! The documents name what there is: options, variables, exported calls; and their links lead somewhere.
+//! The documents name what there is: options, variables, exported calls, files, dependencies; and their links lead
+//! somewhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -56,16 +58,59 @@ fn every_exported_call_is_explained() {
     assert!(missing.is_empty(), "not in LD_PRELOAD.md: {missing:?}");
 }
 
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "LD_PRELOAD.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "COMPLIANCE.md",
+];
+
+/// What the documents name files of.
+const FOLDERS: [&str; 6] = [
+    "src/", "tests/", "c-tests/", "include/", "scripts/", "share/",
+];
+
+#[test]
+fn every_file_that_is_named_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_of_a_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    for name in DOCUMENTS {
+        let text = document(name);
+        let words = text.split(|c| !is_of_a_path(c));
+        for path in words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder))) {
+            let path = path.trim_end_matches('.');
+            assert!(root.join(path).exists(), "{path} in {name}");
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = document("Cargo.toml");
+    let depends = manifest
+        .split("\n[")
+        .filter(|section| section.contains("dependencies]\n"))
+        .flat_map(|section| section.lines().skip(1))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name);
+    let architecture = document("ARCHITECTURE.md");
+    let (_, table) = architecture
+        .split_once("| crate | why |")
+        .expect("the table of dependencies");
+    let explained = table
+        .lines()
+        .skip(2)
+        .map_while(|row| row.strip_prefix("| ")?.split(" |").next())
+        .flat_map(|names| names.split(", "));
+    let (depends, explained): (BTreeSet<_>, BTreeSet<_>) = (depends.collect(), explained.collect());
+    assert_eq!(depends, explained);
+}
+
 #[test]
 fn every_link_leads_to_a_file() {
-    for name in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "LD_PRELOAD.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "COMPLIANCE.md",
-    ] {
+    for name in DOCUMENTS {
         let text = document(name);
         for link in text
             .split("](")

@@ -103,7 +103,7 @@ fn errors_name_the_value_and_what_was_expected() {
             "ADDRESS",
             "10.0.0.5",
             "unknown value \"10.0.0.5\" for SIDESTACK_ADDRESS; \
-             expected host, dhcp, or IPv4 addresses with prefix such as 10.0.0.5/24",
+             expected host, or IPv4 addresses with prefix such as 10.0.0.5/24",
         ),
         (
             "ADDRESS",

@@ -2,7 +2,9 @@
 //! where no hook sees it: isfdtype(3), sockatmark(3).
 
 use core::ffi::{c_int, c_long, c_uint, c_void};
+use rustix::io::Errno;
 
+use super::border::fail;
 use super::next;
 use super::{descriptors, messages, poll, process, select, signals, sockets, streams};
 use crate::socket::table;
@@ -159,9 +161,6 @@ pub unsafe extern "C-unwind" fn isfdtype(fd: c_int, kind: c_int) -> c_int {
     match next::ISFDTYPE.find() {
         // SAFETY: integers only.
         Some(isfdtype) => unsafe { isfdtype(fd, kind) },
-        None => {
-            super::border::set_errno(rustix::io::Errno::NOSYS);
-            -1
-        }
+        None => fail(Errno::NOSYS),
     }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::socket::report::{self, Statistics};
 
-use super::border::{fail, success, values};
+use super::border::{answer, values};
 
 /// The version as what(1) finds it in the file, from where `sidestack doctor` reads it.
 #[used]
@@ -29,10 +29,7 @@ pub extern "C" fn sidestack_version() -> *const c_char {
 /// (or it is no socket), -1 with errno EBADF if it is not open.
 #[unsafe(no_mangle)]
 pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
-    match report::is_ours(fd) {
-        Ok(ours) => c_int::from(ours),
-        Err(errno) => fail(errno),
-    }
+    answer(|| report::is_ours(fd).map(c_int::from))
 }
 
 /// Why the kernel serves this descriptor.
@@ -47,22 +44,17 @@ pub extern "C" fn sidestack_is_ours(fd: c_int) -> c_int {
 /// `buffer` has room for `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size: usize) -> c_int {
-    let reason = match report::why_not(fd) {
-        Ok(reason) => reason.unwrap_or(""),
-        Err(errno) => return fail(errno),
-    };
-    if size > 0 {
-        let count = reason.len().min(size - 1);
-        // SAFETY: the caller gives `size` bytes at `buffer`, of which at most those are asked for.
-        match unsafe { values(buffer.cast::<u8>(), count + 1) } {
-            Ok(bytes) => {
-                bytes[..count].copy_from_slice(&reason.as_bytes()[..count]);
-                bytes[count] = 0;
-            }
-            Err(errno) => return fail(errno),
+    answer(|| {
+        let reason = report::why_not(fd)?.unwrap_or("");
+        if size > 0 {
+            let count = reason.len().min(size - 1);
+            // SAFETY: the caller gives `size` bytes at `buffer`, of which at most those are asked for.
+            let bytes = unsafe { values(buffer.cast::<u8>(), count + 1) }?;
+            bytes[..count].copy_from_slice(&reason.as_bytes()[..count]);
+            bytes[count] = 0;
         }
-    }
-    c_int::try_from(reason.len()).unwrap_or(c_int::MAX)
+        Ok(c_int::try_from(reason.len()).unwrap_or(c_int::MAX))
+    })
 }
 
 /// The counters of this process's stack.
@@ -76,18 +68,16 @@ pub unsafe extern "C" fn sidestack_why_not(fd: c_int, buffer: *mut c_char, size:
 /// `out` has room for `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sidestack_statistics(out: *mut Statistics, size: usize) -> c_int {
-    if size == 0 || !size.is_multiple_of(size_of::<u64>()) {
-        return fail(Errno::INVAL);
-    }
-    let statistics = report::statistics();
-    let known = size.min(size_of::<Statistics>());
-    // SAFETY: the caller gives `size` bytes at `out`.
-    match unsafe { values(out.cast::<u8>(), size) } {
-        Ok(bytes) => {
-            bytes[..known].copy_from_slice(&statistics.bytes()[..known]);
-            bytes[known..].fill(0);
-            success(0)
+    answer(|| {
+        if size == 0 || !size.is_multiple_of(size_of::<u64>()) {
+            return Err(Errno::INVAL);
         }
-        Err(errno) => fail(errno),
-    }
+        let statistics = report::statistics().bytes();
+        let known = size.min(statistics.len());
+        // SAFETY: the caller gives `size` bytes at `out`.
+        let bytes = unsafe { values(out.cast::<u8>(), size) }?;
+        bytes[..known].copy_from_slice(&statistics[..known]);
+        bytes[known..].fill(0);
+        Ok(0)
+    })
 }

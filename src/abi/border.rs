@@ -23,7 +23,7 @@ impl Outcome for isize {
 }
 
 /// Sets errno(3).
-pub fn set_errno(errno: Errno) {
+fn set_errno(errno: Errno) {
     // SAFETY: the calling thread's errno is always writable.
     unsafe { *libc::__errno_location() = errno.raw_os_error() };
 }
@@ -46,12 +46,15 @@ fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     })
 }
 
+/// Says that a call has failed: sets errno, gives -1.
+pub fn fail<T: Outcome>(errno: Errno) -> T {
+    set_errno(errno);
+    T::FAILED
+}
+
 /// Runs the body of an exported function: an error becomes -1 and errno, a panic EIO.
 pub fn answer<T: Outcome>(body: impl FnOnce() -> Result<T, Errno>) -> T {
-    caught(body).unwrap_or_else(|errno| {
-        set_errno(errno);
-        T::FAILED
-    })
+    caught(body).unwrap_or_else(fail)
 }
 
 /// The same of a function that may wait, and so is a cancellation point (pthreads(7)): the thread
@@ -68,8 +71,7 @@ pub fn serve<T: Outcome>(
             if errno == Errno::INTR {
                 cancel::point();
             }
-            set_errno(errno);
-            T::FAILED
+            fail(errno)
         }
     }
 }
@@ -152,15 +154,4 @@ pub unsafe fn give_address(
     target.copy_from_slice(&bytes[..count]);
     // SAFETY: read above.
     unsafe { write(len, bytes.len() as libc::socklen_t) }
-}
-
-/// Sets errno and gives -1.
-pub fn fail(errno: Errno) -> i32 {
-    set_errno(errno);
-    -1
-}
-
-/// Gives what a successful call gives.
-pub fn success(value: i32) -> i32 {
-    value
 }

@@ -1,14 +1,10 @@
 //! Control messages for the program (cmsg(3)), laid out as the kernel's put_cmsg does.
 
-use core::mem::size_of;
 use rustix::io::Errno;
 
 use super::border::values;
 use crate::socket::datagram::Told;
-
-/// Bytes of a `struct cmsghdr`, and how messages are aligned.
-const HEADER: usize = size_of::<libc::cmsghdr>();
-const ALIGN: usize = size_of::<usize>();
+use crate::sys::cmsg::{self, ALIGN, HEADER};
 
 /// Writes `told` to the message's control buffer as far as it fits (MSG_CTRUNC), and says how much
 /// of it is used.
@@ -32,9 +28,7 @@ pub(super) unsafe fn give(message: &mut libc::msghdr, told: &[Told]) -> Result<(
         }
         let len = whole.min(left);
         let mut bytes = Vec::with_capacity(whole);
-        bytes.extend_from_slice(&len.to_ne_bytes());
-        bytes.extend_from_slice(&told.level.to_ne_bytes());
-        bytes.extend_from_slice(&told.kind.to_ne_bytes());
+        bytes.extend_from_slice(&cmsg::header(len, told.level, told.kind));
         bytes.extend_from_slice(&told.data);
         let start = message.msg_control.cast::<u8>().wrapping_add(used);
         // SAFETY: the program's own buffer, of which `left` bytes follow.

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_uint, c_ulong};
 use rustix::io::Errno;
 
-use super::border::{answer, read, result, set_errno, write};
+use super::border::{answer, fail, read, result, write};
 use super::next;
 use crate::socket::{Kind, away, lifecycle, queues, table, urgent};
 use crate::sys::{descriptor, process};
@@ -13,7 +13,7 @@ use crate::sys::{descriptor, process};
 pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     if descriptor::is_ours(fd) {
         // Ours, and none of the program's business: to it, the number is not open.
-        return fails_with(Errno::BADF);
+        return fail(Errno::BADF);
     }
     // SAFETY: an integer only.
     let by_kernel = || unsafe { next::CLOSE.get()(fd) };
@@ -21,8 +21,13 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
         table::forget_epoll(fd);
         return by_kernel();
     }
+    closing(fd, by_kernel)
+}
+
+/// Runs `close`, which closes a descriptor of a socket of ours.
+fn closing<T>(fd: c_int, close: impl FnOnce() -> T) -> T {
     let socket = lifecycle::closing(fd);
-    let outcome = by_kernel();
+    let outcome = close();
     if let Some(socket) = socket {
         answer(|| {
             lifecycle::closed(&socket);
@@ -57,8 +62,7 @@ pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: 
 /// close_range(2) of what is not ours.
 fn close_theirs(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     let Some(close_range) = next::CLOSE_RANGE.find() else {
-        set_errno(Errno::NOSYS);
-        return -1;
+        return fail(Errno::NOSYS);
     };
     if first > last {
         // SAFETY: integers only; the kernel refuses.
@@ -79,17 +83,12 @@ pub unsafe extern "C-unwind" fn closefrom(first: c_int) {
     unsafe { close_range(first.max(0) as c_uint, c_uint::MAX, 0) };
 }
 
-fn fails_with(errno: Errno) -> c_int {
-    set_errno(errno);
-    -1
-}
-
 /// Enters what dup(2) and its kin gave, within the program's limit. EMFILE.
 fn duplicated(old: c_int, new: c_int) -> c_int {
     if new >= 0 && descriptor::is_beyond_limit(new) {
         // SAFETY: nobody else knows of the number, which was just made.
         unsafe { next::CLOSE.get()(new) };
-        return fails_with(Errno::MFILE);
+        return fail(Errno::MFILE);
     }
     let concerns_us = || table::get(old).is_some() || table::is_ours(new);
     if new >= 0 && new != old && concerns_us() {
@@ -116,7 +115,7 @@ pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
     if descriptor::is_beyond_limit(new) {
-        return fails_with(Errno::BADF);
+        return fail(Errno::BADF);
     }
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP2.get()(old, new) })
@@ -126,7 +125,7 @@ pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
     if descriptor::is_beyond_limit(new) {
-        return fails_with(Errno::BADF);
+        return fail(Errno::BADF);
     }
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP3.get()(old, new, flags) })
@@ -248,19 +247,10 @@ pub unsafe extern "C-unwind" fn fdopen(fd: c_int, mode: *const c_char) -> *mut l
 fn closing_stream<T>(stream: *mut libc::FILE, close: impl FnOnce() -> T) -> T {
     // SAFETY: the program's own stream.
     let fd = unsafe { libc::fileno(stream) };
-    let socket = if table::is_ours(fd) {
-        lifecycle::closing(fd)
-    } else {
-        None
-    };
-    let outcome = close();
-    if let Some(socket) = socket {
-        answer(|| {
-            lifecycle::closed(&socket);
-            Ok(0)
-        });
+    match table::is_ours(fd) {
+        true => closing(fd, close),
+        false => close(),
     }
-    outcome
 }
 
 /// fclose(3).

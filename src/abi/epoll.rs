@@ -2,8 +2,9 @@
 
 use core::ffi::c_int;
 use core::time::Duration;
+use rustix::io::Errno;
 
-use super::border::{answer, read, serve, set_errno, values};
+use super::border::{answer, fail, read, serve, values};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
@@ -25,8 +26,7 @@ pub unsafe extern "C-unwind" fn epoll_ctl(
         && table::is_ours(fd)
         && let Err(errno) = heap::room()
     {
-        set_errno(errno);
-        return -1;
+        return fail(errno);
     }
     // SAFETY: the program's own arguments.
     let outcome = unsafe { next::EPOLL_CTL.get()(set, operation, fd, event) };
@@ -126,10 +126,7 @@ pub unsafe extern "C-unwind" fn epoll_pwait2(
     let by_kernel = || match next::EPOLL_PWAIT2.find() {
         // SAFETY: the program's own arguments.
         Some(epoll_pwait2) => unsafe { epoll_pwait2(set, events, most, timeout, mask) },
-        None => {
-            set_errno(rustix::io::Errno::NOSYS);
-            -1
-        }
+        None => fail(Errno::NOSYS),
     };
     if !table::is_epoll(set) {
         return by_kernel();

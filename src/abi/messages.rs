@@ -1,15 +1,16 @@
 //! sendmsg(2), recvmsg(2), sendmmsg(2), recvmmsg(2).
 
 use core::ffi::{c_int, c_uint};
-use core::time::Duration;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::border::{bytes, read, serve, values, write};
+use super::poll::timeout_of;
 use super::streams::{MOST_PARTS, destination, iovecs, name, receive_parts, send_parts};
 use super::{control, next, sockets};
+use crate::socket::waiting::deadline;
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
-use crate::sys::clock;
+use crate::sys::{clock, cmsg};
 
 /// Most descriptors that go with one message (SCM_MAX_FD).
 const MOST_PASSED: usize = 253;
@@ -116,28 +117,16 @@ unsafe fn note_arrived(message: *const libc::msghdr) {
 /// # Safety
 /// `message` is the program's.
 unsafe fn passed(message: &libc::msghdr) -> Vec<c_int> {
+    // SAFETY: the program's own control buffer, looked at here and not kept.
+    let control = unsafe { bytes(message.msg_control, message.msg_controllen) };
+    let mut rest = control.unwrap_or_default();
     let mut found = Vec::new();
-    let room = message.msg_controllen;
-    if room < size_of::<libc::cmsghdr>()
-        // SAFETY: looked at, not kept.
-        || unsafe { bytes(message.msg_control, room) }.is_err()
-    {
-        return found;
-    }
-    // SAFETY: the control buffer is there, and at least one header long.
-    let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !control.is_null() {
-        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR stay inside the control buffer.
-        unsafe {
-            let rights = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
-            if ((*control).cmsg_level, (*control).cmsg_type) == rights {
-                let header = libc::CMSG_LEN(0) as usize;
-                let count = (*control).cmsg_len.min(room).saturating_sub(header);
-                let data = libc::CMSG_DATA(control).cast::<c_int>();
-                let count = (count / size_of::<c_int>()).min(MOST_PASSED);
-                found.extend((0..count).map(|at| data.add(at).read_unaligned()));
-            }
-            control = libc::CMSG_NXTHDR(message, control);
+    while let Some((message, behind)) = cmsg::first(rest) {
+        rest = behind;
+        if (message.level, message.kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            let (numbers, _) = message.data.as_chunks();
+            let numbers = numbers.iter().take(MOST_PASSED);
+            found.extend(numbers.map(|number| c_int::from_ne_bytes(*number)));
         }
     }
     found
@@ -272,10 +261,7 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         // SAFETY: the program's own arguments.
         let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
         // SAFETY: the program's own timeout.
-        let deadline = match unsafe { timeout.as_ref() } {
-            Some(timeout) => Some(clock::monotonic() + duration(timeout)?.as_nanos() as u64),
-            None => None,
-        };
+        let deadline = deadline(unsafe { timeout_of(timeout) }?);
         // What is pending ends the call before it begins.
         if socket.kind == Kind::Stream
             && flags & libc::MSG_ERRQUEUE == 0
@@ -303,13 +289,4 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         }
         Ok(Some(messages.len() as c_int))
     })
-}
-
-/// A span of time as C has it. EINVAL.
-pub(super) fn duration(timespec: &libc::timespec) -> Result<Duration, Errno> {
-    let seconds = u64::try_from(timespec.tv_sec).map_err(|_| Errno::INVAL)?;
-    match u32::try_from(timespec.tv_nsec) {
-        Ok(nanoseconds @ 0..1_000_000_000) => Ok(Duration::new(seconds, nanoseconds)),
-        _ => Err(Errno::INVAL),
-    }
 }

@@ -5,7 +5,6 @@ use core::time::Duration;
 use rustix::io::Errno;
 
 use super::border::{read, serve, values};
-use super::messages::duration;
 use super::next;
 use crate::socket::{readiness, table};
 use crate::sys::wait::SignalMask;
@@ -63,7 +62,7 @@ pub(super) unsafe fn signal_mask(mask: *const libc::sigset_t) -> Result<Option<S
     unsafe { read(mask.cast::<SignalMask>()) }.map(Some)
 }
 
-/// A timeout the program points to; null means without end.
+/// A timeout the program points to; null means without end. EFAULT, EINVAL.
 ///
 /// # Safety
 /// `timeout` is the program's, or null.
@@ -72,7 +71,12 @@ pub(super) unsafe fn timeout_of(timeout: *const libc::timespec) -> Result<Option
         return Ok(None);
     }
     // SAFETY: the program's own timeout.
-    duration(&unsafe { read(timeout) }?).map(Some)
+    let timespec = unsafe { read(timeout) }?;
+    let seconds = u64::try_from(timespec.tv_sec).map_err(|_| Errno::INVAL)?;
+    match u32::try_from(timespec.tv_nsec) {
+        Ok(nanoseconds @ 0..1_000_000_000) => Ok(Some(Duration::new(seconds, nanoseconds))),
+        _ => Err(Errno::INVAL),
+    }
 }
 
 /// ppoll(2).

@@ -8,7 +8,7 @@ use super::next;
 use crate::driver;
 use crate::socket::table;
 use crate::sys::descriptor::{self, ProgramLimit};
-use crate::sys::{cancel, process};
+use crate::sys::{cancel, process, raw};
 
 type Resource = libc::__rlimit_resource_t;
 
@@ -109,7 +109,7 @@ pub unsafe extern "C-unwind" fn prlimit(
     new: *const libc::rlimit,
     old: *mut libc::rlimit,
 ) -> c_int {
-    let ours = process == 0 || process.unsigned_abs() == crate::sys::raw::process_id();
+    let ours = process == 0 || u32::try_from(process) == Ok(raw::process_id());
     if !ours || resource != libc::RLIMIT_NOFILE {
         // SAFETY: the program's own arguments.
         return unsafe { next::PRLIMIT.get()(process, resource, new, old) };

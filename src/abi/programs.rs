@@ -7,7 +7,7 @@
 use core::ffi::{c_char, c_int};
 use rustix::io::Errno;
 
-use super::border::{answer, set_errno};
+use super::border::{answer, fail};
 use super::environment::for_inheritor;
 use super::{descriptors, next, process};
 use crate::driver;
@@ -106,8 +106,7 @@ pub unsafe extern "C-unwind" fn execveat(
     flags: c_int,
 ) -> c_int {
     let Some(execveat) = next::EXECVEAT.find() else {
-        set_errno(Errno::NOSYS);
-        return -1;
+        return fail(Errno::NOSYS);
     };
     before_exec();
     // SAFETY: the program's own arguments.
@@ -186,8 +185,7 @@ pub(super) fn forked(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn _Fork() -> libc::pid_t {
     let Some(fork) = next::FORK_ONLY.find() else {
-        set_errno(Errno::NOSYS);
-        return -1;
+        return fail(Errno::NOSYS);
     };
     // SAFETY: takes nothing.
     forked(|| unsafe { fork() })

@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_long, c_uint};
 use core::ptr::with_exposed_provenance_mut as at;
 use rustix::io::Errno;
 
-use super::border::{read, set_errno};
+use super::border::{fail, read};
 use super::{
     descriptors, epoll, messages, names, poll, positioned, process, programs, select, sockets,
     streams, transfer,
@@ -46,8 +46,7 @@ unsafe fn by_kernel(number: c_long, [a, b, c, d, e, f]: Arguments) -> c_long {
     // SAFETY: the caller's promise.
     let value = unsafe { syscalls::raw::syscall6(number as usize, a, b, c, d, e, f) } as isize;
     if (-4095..0).contains(&value) {
-        set_errno(Errno::from_raw_os_error(-value as i32));
-        return -1;
+        return c_long::from(fail::<c_int>(Errno::from_raw_os_error(-value as i32)));
     }
     value as c_long
 }

@@ -60,10 +60,26 @@ fn parse_command(mut parser: Parser) -> Result<Command, lexopt::Error> {
         "ss" => parse_show(parser, Request::Sockets),
         "stat" => parse_show(parser, Request::Statistics { zeros: false }),
         "keeper" => parse_keeper(parser),
-        "help" => Ok(Command::Help(Topic::All)),
+        "help" => parse_help(parser),
         "probe" => Ok(Command::Probe),
-        _ => Err(format!("there is no command '{name}' (see sidestack --help)").into()),
+        _ => Err(no_command(&name).into()),
     }
+}
+
+fn parse_help(mut parser: Parser) -> Result<Command, lexopt::Error> {
+    let topic = match parser.next()? {
+        None => Topic::All,
+        Some(Arg::Value(name)) => {
+            let name = name.string()?;
+            Topic::of(&name).ok_or_else(|| no_command(&name))?
+        }
+        Some(other) => return Err(other.unexpected()),
+    };
+    Ok(Command::Help(topic))
+}
+
+fn no_command(name: &str) -> String {
+    format!("there is no command '{name}' (see sidestack --help)")
 }
 
 /// `run` and `pcap`: options, then the program and everything after it.

@@ -23,6 +23,18 @@ pub(crate) enum Topic {
 }
 
 impl Topic {
+    /// The topic of a command.
+    pub(crate) fn of(command: &str) -> Option<Self> {
+        match command {
+            "run" => Some(Topic::Run),
+            "pcap" => Some(Topic::Pcap),
+            "doctor" => Some(Topic::Doctor),
+            "ss" | "stat" => Some(Topic::Show),
+            "keeper" => Some(Topic::Keeper),
+            _ => None,
+        }
+    }
+
     /// The command in one line.
     pub(crate) fn usage(self) -> &'static str {
         match self {
@@ -46,7 +58,8 @@ Usage:
   sidestack ss [--pid PID]                         sockets of running programs
   sidestack stat [--pid PID] [--all]               counters of running programs
   sidestack keeper [OPTIONS]                       serve users who have no right of their own
-  sidestack --version | --help
+  sidestack help [COMMAND]                         this, or how to use a command
+  sidestack --version
 
 Options of run, pcap, doctor and keeper:
 ";

@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{refuse, say};
 use crate::command::peer_process;
@@ -37,10 +37,13 @@ pub(crate) enum Request {
 
 /// The name of the sockets without the pid, as /proc/net/unix shows it.
 const SHOWN_PREFIX: &str = "@sidestack/";
-/// Longest wait for the next piece of an answer.
+/// Longest wait for the next piece of an answer, and for all of it.
 const PATIENCE: Duration = Duration::from_secs(2);
+const WHOLE: Duration = Duration::from_secs(10);
 /// Longest answer taken: ten thousand sockets need about 2 MB.
-const MAX_ANSWER: u64 = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
+/// Bytes read of it at a time.
+const PIECE: usize = 64 << 10;
 
 /// Prints the answers of all processes, or of `pid`.
 pub(crate) fn print(request: Request, pid: Option<u32>) -> ExitCode {
@@ -107,8 +110,19 @@ fn converse(mut stream: UnixStream, request: Request) -> io::Result<Vec<u8>> {
         Request::Sockets => b"ss\n",
         Request::Statistics { .. } => b"stat\n",
     })?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    let end = Instant::now() + WHOLE;
+    let (mut answer, mut piece) = (Vec::new(), vec![0; PIECE]);
+    while answer.len() < MAX_ANSWER {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(_) if Instant::now() > end => {
+                return Err(io::Error::other("its answer does not end"));
+            }
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(answer)
 }
 

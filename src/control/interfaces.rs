@@ -142,7 +142,8 @@ impl Link {
             }
         };
         Ok(Interface {
-            takes_super_packets: ethtool::takes_super_packets(socket, &self.name).unwrap_or(true),
+            takes_super_packets: ethtool::does(socket, &self.name, ethtool::GET_TSO)
+                .unwrap_or(true),
             index: self.index,
             loopback: self.is_loopback(),
             name: self.name,

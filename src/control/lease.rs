@@ -3,9 +3,9 @@
 //! The kernel's own socket holds the port: it is bound, so nobody else gets the port, and with
 //! the errno and permissions of the real bind(2). What arrives for it on the driven interface is
 //! dropped by a socket filter (or what `silence` has in its place) before the kernel's TCP or UDP
-//! sees it; the stack sees it through its packet socket. A TCP socket must also *listen*: a port that is only bound would answer the
-//! peer with a reset. What arrives elsewhere (loopback) is the kernel's, and is handed on by
-//! [`Lease::accept`] or by reading [`Lease::fd`].
+//! sees it; the stack sees it through its packet socket. A TCP socket must also *listen*: a port
+//! that is only bound would answer the peer with a reset. What arrives elsewhere (loopback) is the
+//! kernel's, and is handed on by [`Lease::accept`] or by reading [`Lease::fd`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;

@@ -6,8 +6,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::fmt::Write;
+use std::sync::OnceLock;
 
-use once_cell::sync::OnceCell;
 use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
@@ -34,7 +34,7 @@ pub enum Level {
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Warn as u8);
-static FILE: OnceCell<OwnedFd> = OnceCell::new();
+static FILE: OnceLock<OwnedFd> = OnceLock::new();
 /// There is no standard error: its number may be any descriptor's.
 static ALONE: AtomicBool = AtomicBool::new(false);
 
@@ -44,8 +44,11 @@ static ALONE: AtomicBool = AtomicBool::new(false);
 /// What opening the file for appending says; lines go to standard error then.
 pub fn configure(level: Level, path: Option<&str>) -> Result<(), Errno> {
     LEVEL.store(level as u8, Ordering::Relaxed);
-    if let Some(path) = path {
-        FILE.get_or_try_init(|| file::append(path))?;
+    if let Some(path) = path
+        && FILE.get().is_none()
+    {
+        // Another thread's is as good.
+        let _ = FILE.set(file::append(path)?);
     }
     Ok(())
 }

@@ -286,7 +286,7 @@ fn parse_address(text: &str) -> Result<Address, Wrong> {
         .split(',')
         .map(|item| parse_cidr(item.trim()))
         .collect();
-    let expected = "host, dhcp, or IPv4 addresses with prefix such as 10.0.0.5/24";
+    let expected = "host, or IPv4 addresses with prefix such as 10.0.0.5/24";
     list.map(Address::Own).ok_or(if text.contains("::") {
         Wrong::NotBuilt("IPv6 is")
     } else {
@@ -329,7 +329,7 @@ fn parse_congestion(text: &str) -> Result<Congestion, Wrong> {
         "cubic" => Ok(Congestion::Cubic),
         "reno" => Ok(Congestion::Reno),
         "bbr" => Err(Wrong::NotBuilt("BBR is")),
-        _ => Err(Wrong::Expected("cubic, reno or bbr")),
+        _ => Err(Wrong::Expected("cubic or reno")),
     }
 }
 

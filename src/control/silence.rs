@@ -2,14 +2,15 @@
 //!
 //! A socket filter on the lease drops it. But on newer kernels (6.18.44, measured) a filter on a TCP
 //! socket takes CAP_NET_ADMIN, which most who have CAP_NET_RAW do not have, root in a container
-//! among them. So the filter is there from bind(2) on, as servers bind as root and listen as somebody else. For those
-//! who never may, an MD5 signature does the same: TCP drops without an answer what is not signed, and nobody
-//! knows the key. But a key cannot tell interfaces apart, so a lease whose other clients are to be
-//! served gets a *sink* beside it: a second listener on the port, bound to the driven interface,
-//! which the kernel prefers for what arrives there. To the kernel, what the host sends to its own
-//! address on that interface arrives there, too; so such clients are dropped where a filter would
-//! have let them pass. Where there can be no sink, since the process has changed its user since it bound the port,
-//! the lease has the signature, and serves no other clients.
+//! among them. So the filter is there from bind(2) on, as servers bind as root and listen as
+//! somebody else. For those who never may, an MD5 signature does the same: TCP drops without an
+//! answer what is not signed, and nobody knows the key. But a key cannot tell interfaces apart, so
+//! a lease whose other clients are to be served gets a *sink* beside it: a second listener on the
+//! port, bound to the driven interface, which the kernel prefers for what arrives there. To the
+//! kernel, what the host sends to its own address on that interface arrives there, too; so such
+//! clients are dropped where a filter would have let them pass. Where there can be no sink, since
+//! the process has changed its user since it bound the port, the lease has the signature, and
+//! serves no other clients.
 
 use std::net::SocketAddrV4;
 

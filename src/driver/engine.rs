@@ -6,6 +6,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 
+use super::convert::checksum;
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
@@ -17,7 +18,6 @@ use super::ports::Ports;
 use super::seat::{Ready, Seat};
 use super::sharing::Groups;
 use super::sleepers::Sleepers;
-use super::start::checksum;
 use crate::control::mirror::Mirror;
 use crate::control::settings::Settings;
 use crate::link::Link;

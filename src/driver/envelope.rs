@@ -174,7 +174,7 @@ fn read_address(bytes: &[u8; ADDRESS]) -> SocketAddr {
 }
 
 /// Takes the next bytes; zeros once there are none.
-fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     let Some((first, rest)) = bytes.split_first_chunk() else {
         return [0; N];
     };

@@ -15,13 +15,18 @@
 //! An [`endpoint`] is the stack's end of the pair whose other end is the program's descriptor.
 //! To [`settle`] it makes the one agree with the other: bytes, end of stream, errors, room to send.
 //! Two short cuts spare the pair: [`delivery`] copies from the frame to the call that waits,
-//! [`notice`] tells an epoll set's waiter directly. [`filler`] keeps a descriptor from being writable. [`urgent`] data has neither.
+//! [`notice`] tells an epoll set's waiter directly. [`filler`] keeps a descriptor from being
+//! writable. [`urgent`] data has neither. [`errors`] has the error queues of MSG_ERRQUEUE, and what
+//! shows POLLERR, which a pair cannot.
 //!
-//! [`errors`] has the error queues of MSG_ERRQUEUE, and what shows POLLERR, which a pair cannot.
+//! [`start`] builds the engine, or says why not; [`news`] of the interface, its addresses and routes
+//! change it. [`ports`] has the books of who uses which port, and what of it the kernel holds;
+//! [`sharing`] agrees with other processes on those of several, and [`orphans`] has connections on
+//! ports that are given back, as they are once [`unlistened`].
+//!
 //! [`family`] answers other processes that hold its sockets, who come to its [`door`]; a [`keeper`]
-//! serves processes that may not have a stack of their own. [`ports`] has the books of who uses
-//! which port, and what of it the kernel holds; [`sharing`] agrees with other processes on those of
-//! several, and [`orphans`] has connections on ports that are given back, as they are once [`unlistened`]. [`inspect`] answers `sidestack ss`.
+//! serves processes that may not have a stack of their own. [`estate`] is what goes on when a process
+//! is killed. [`inspect`] answers `sidestack ss`.
 //!
 //! 1. One lock ([`lock`]) guards the engine: stack, link, endpoints, ports, seat. It is not held
 //!    while waiting, but for a link that takes no more frames (2 ms at most), and across fork(2).
@@ -40,6 +45,7 @@ mod admitted;
 mod background;
 mod calls;
 mod choice;
+mod convert;
 mod datagrams;
 mod delivery;
 mod door;
@@ -60,6 +66,7 @@ mod kernel_side;
 mod leasing;
 mod lifeline;
 mod listeners;
+mod news;
 mod notice;
 mod orphans;
 mod output;
@@ -104,7 +111,7 @@ use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::wait::poll_for;
 
-/// What upper layers want done in a forked child, and where the engine is given up.
+/// What upper layers have to do and to say where only the driver knows that it is time.
 static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
 
 /// Hooks of an upper layer.
@@ -136,7 +143,7 @@ pub struct Account {
 }
 
 /// Has the hooks called from now on.
-pub fn on_fork(hooks: Hooks) {
+pub fn add_hooks(hooks: Hooks) {
     HOOKS.lock().push(hooks);
 }
 

@@ -3,8 +3,8 @@
 use core::time::Duration;
 use rustix::io::Errno;
 
+use super::convert::{offload, treatment};
 use super::engine::{BATCH, Engine};
-use super::start::{offload, treatment};
 use crate::control::mirror::Interface;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;

@@ -116,17 +116,10 @@ pub fn wait<T>(
                 if let Some(value) = ready(guard, direct.as_deref_mut()) {
                     break Ok(value);
                 }
-                match (handlers::ran(since), cancel::called()) {
-                    (_, Some(true)) => break Err(Interruption::Cancelled),
-                    (Some(restarts), _) => break Err(Interruption::Signal { restarts }),
-                    (None, Some(false)) => {}
-                    // By a handler that is not in our hands.
-                    (None, None) => {
-                        let restarts = signal::all_restart();
-                        break Err(Interruption::Signal { restarts });
-                    }
+                match interruption(since) {
+                    Some(interruption) => break Err(interruption),
+                    None => continue,
                 }
-                continue;
             }
             // The descriptors are the program's: whatever is wrong with them, its own call on
             // them says it best.
@@ -140,6 +133,19 @@ pub fn wait<T>(
         guard.leave_seat();
     }
     result
+}
+
+/// What has interrupted a wait whose thread had seen those handlers run before. `None`: nothing that ends it.
+fn interruption(since: handlers::Runs) -> Option<Interruption> {
+    match (handlers::ran(since), cancel::called()) {
+        (_, Some(true)) => Some(Interruption::Cancelled),
+        (Some(restarts), _) => Some(Interruption::Signal { restarts }),
+        (None, Some(false)) => None,
+        // By a handler that is not in our hands.
+        (None, None) => Some(Interruption::Signal {
+            restarts: signal::all_restart(),
+        }),
+    }
 }
 
 /// Which of the engine's own descriptors are ready.

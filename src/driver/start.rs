@@ -1,30 +1,25 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
-use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use once_cell::sync::OnceCell;
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::engine::{Engine, Parts, TOKEN_DESK};
-use super::interface::{self, FILTER_MAX};
+use super::interface;
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
 use super::refusal::{Obstacle, Refusal};
-use super::{ENGINE, Section, output, seat};
-use crate::control;
+use super::{ENGINE, Section, convert, news, output, seat};
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::limits::Limits;
 use crate::control::log;
-use crate::control::mirror::{Facts, Interface, Mirror, News};
-use crate::control::routes::own_routes;
+use crate::control::mirror::{Facts, Interface, Mirror};
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::link::Link;
 use crate::memory::Region;
 use crate::stack;
 use crate::stack::Stack;
-use crate::stack::address::Ipv4Cidr;
 use crate::stack::config::Config;
 use crate::stack::layout::Memory;
 use crate::stack::tcp::Restored;
@@ -44,7 +39,7 @@ const SERVED: u8 = 5;
 static ENGINE_ID: AtomicU64 = AtomicU64::new(0);
 static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
 /// Why the stack cannot serve, once that was found out.
-static REFUSAL: OnceCell<String> = OnceCell::new();
+static REFUSAL: OnceLock<String> = OnceLock::new();
 
 /// Whether the stack serves this process's new sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +236,7 @@ fn assemble(
     let now = Instant::from_nanos(clock::monotonic());
     let mut stack = make(config(&site.settings, &facts, &limits), now);
     stack.set_link_up(facts.interface.up);
-    configure(&mut stack, &site.settings, &facts);
+    news::configure(&mut stack, &site.settings, &facts);
     output::fit(&mut stack, &mut *site.link, &facts.interface);
     if site.settings.address == Address::Host {
         for (address, hardware) in site.mirror.neighbors().unwrap_or_default() {
@@ -261,7 +256,7 @@ fn assemble(
         mirror: Some(site.mirror),
         memory,
     };
-    Engine::new(parts, stack_limits(&limits))
+    Engine::new(parts, convert::limits(&limits))
         .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
 }
 
@@ -290,11 +285,8 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
         loopback: settings.loopback == Loopback::Stack,
         // An impairment is to meet frames, not bundles of them.
         super_packets: settings.impair.is_none(),
-        congestion: match settings.congestion {
-            control::settings::Congestion::Cubic => stack::config::Congestion::Cubic,
-            control::settings::Congestion::Reno => stack::config::Congestion::Reno,
-        },
-        limits: stack_limits(limits),
+        congestion: convert::congestion(settings.congestion),
+        limits: convert::limits(limits),
         secret: random(),
         seed: u64::from_ne_bytes(random()),
     }
@@ -302,30 +294,8 @@ fn config(settings: &Settings, facts: &Facts, limits: &Limits) -> Config {
 
 /// The system's limits, for sockets that have no engine.
 pub fn system_limits() -> &'static stack::config::Limits {
-    static LIMITS: OnceCell<stack::config::Limits> = OnceCell::new();
-    LIMITS.get_or_init(|| stack_limits(&Limits::read()))
-}
-
-fn stack_limits(limits: &Limits) -> stack::config::Limits {
-    let buffers = |buffers: &control::limits::Buffers| {
-        [
-            buffers.min as usize,
-            buffers.default as usize,
-            buffers.max as usize,
-        ]
-    };
-    stack::config::Limits {
-        somaxconn: limits.somaxconn,
-        max_syn_backlog: limits.tcp_max_syn_backlog,
-        max_time_wait: limits.tcp_max_tw_buckets as usize,
-        tcp_rmem: buffers(&limits.tcp_rmem),
-        tcp_wmem: buffers(&limits.tcp_wmem),
-        rmem_max: limits.rmem_max as usize,
-        wmem_max: limits.wmem_max as usize,
-        rmem_default: limits.rmem_default as usize,
-        wmem_default: limits.wmem_default as usize,
-        ..stack::config::Limits::default()
-    }
+    static LIMITS: OnceLock<stack::config::Limits> = OnceLock::new();
+    LIMITS.get_or_init(|| convert::limits(&Limits::read()))
 }
 
 fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
@@ -347,133 +317,5 @@ fn source(settings: &Settings, facts: &Facts, limits: &Limits) -> Source {
             range: (range.first, range.last),
             next: seed,
         },
-    }
-}
-
-/// Tells the stack its addresses and routes.
-fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
-    let (addresses, routes) = match &settings.address {
-        Address::Host => (facts.addresses.clone(), facts.routes.clone()),
-        Address::Own(addresses) => {
-            let mut routes = own_routes(addresses, settings.gateway);
-            // The host's own loopback is there besides.
-            routes.extend(
-                facts
-                    .routes
-                    .iter()
-                    .filter(|route| is_loopback(route))
-                    .copied(),
-            );
-            (addresses.clone(), routes)
-        }
-    };
-    stack.set_mtu(facts.interface.mtu as usize);
-    stack.set_hardware_address(facts.interface.hardware_address);
-    let addresses: Vec<Ipv4Cidr> = addresses
-        .iter()
-        .map(|cidr| Ipv4Cidr::new(cidr.address, cidr.prefix_len))
-        .collect();
-    stack.set_addresses(&addresses);
-    stack.set_routes(routes.iter().map(route).collect());
-}
-
-fn is_loopback(route: &control::routes::Route) -> bool {
-    route.destination.address.is_loopback()
-}
-
-fn route(route: &control::routes::Route) -> stack::routes::Route {
-    stack::routes::Route {
-        destination: Ipv4Cidr::new(route.destination.address, route.destination.prefix_len),
-        gateway: route.gateway,
-        source: route.source,
-        mtu: route.mtu.map(|mtu| mtu as usize),
-        metric: route.metric,
-        egress: match route.egress {
-            control::routes::Egress::Stack => stack::routes::Egress::Stack,
-            control::routes::Egress::Local => stack::routes::Egress::Local,
-            control::routes::Egress::Kernel => stack::routes::Egress::Kernel,
-            control::routes::Egress::Unreachable => stack::routes::Egress::Unreachable,
-        },
-    }
-}
-
-/// The stack's offload as the link names it.
-pub(super) fn offload(offload: stack::transmit::Offload) -> crate::link::Offload {
-    crate::link::Offload {
-        checksum_start: offload.checksum_start,
-        checksum_offset: offload.checksum_offset,
-        gso: offload.gso.map(|gso| crate::link::Gso {
-            size: gso.size,
-            header_len: gso.header_len,
-        }),
-    }
-}
-
-/// What goes with a frame, as the link names it.
-pub(super) const fn treatment(treatment: stack::transmit::Treatment) -> crate::link::Treatment {
-    crate::link::Treatment {
-        mark: treatment.mark,
-        priority: treatment.priority,
-    }
-}
-
-/// The link's checksum verdict as the stack names it.
-pub(super) fn checksum(checksum: crate::link::Checksum) -> stack::ethernet::Checksum {
-    match checksum {
-        crate::link::Checksum::Verify => stack::ethernet::Checksum::Verify,
-        crate::link::Checksum::Trusted => stack::ethernet::Checksum::Trusted,
-    }
-}
-
-impl Engine {
-    /// The kernel says that the interface, its addresses or its routes have changed.
-    pub(super) fn receive_news(&mut self) {
-        let Some(mirror) = &mut self.mirror else {
-            return;
-        };
-        let news: News = mirror.receive_news();
-        if !news.any() || mirror.refresh(news).is_err() {
-            return;
-        }
-        let facts = mirror.facts().clone();
-        self.stack.set_link_up(facts.interface.up);
-        configure(&mut self.stack, &self.settings, &facts);
-        output::fit(&mut self.stack, &mut *self.link, &facts.interface);
-        self.ports.refilter();
-        self.refilter();
-        let addresses = self.own_addresses();
-        self.ports.set_addresses(&addresses);
-    }
-
-    fn own_addresses(&self) -> Vec<Ipv4Addr> {
-        let addresses = self.stack.addresses().iter();
-        addresses.map(|cidr| cidr.address).collect()
-    }
-
-    /// Where packets for us are sent to.
-    fn destinations(&self) -> Vec<Ipv4Addr> {
-        let networks = self.stack.addresses().iter();
-        let to_all = networks.filter_map(|cidr| cidr.broadcast());
-        let mut destinations = self.own_addresses();
-        destinations.extend(to_all.chain([Ipv4Addr::BROADCAST]));
-        destinations
-    }
-
-    /// Brings the packet socket's filter up to date with ports and addresses.
-    pub fn refilter(&mut self) {
-        let destinations = self.destinations();
-        let Some(filter) = self.ports.changed_filter(&destinations) else {
-            return;
-        };
-        let fd = self.link.wait_fd();
-        let installed = filter.install(FILTER_MAX, |program| {
-            crate::sys::filter::attach(fd, program)
-        });
-        if let Err(errno) = installed {
-            log::error(format_args!(
-                "cannot set the packet filter: {}",
-                words::of(errno)
-            ));
-        }
     }
 }

@@ -171,29 +171,44 @@ fn take(
         // Another thread has closed it: the number may be somebody else's by now.
         return Some(Err(Errno::BADF));
     }
-    match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
-        Ok(Received {
-            descriptor: Some(program),
-            handed,
-        }) => {
-            if !may_have(&program) {
-                engine.put_back(id, &handed, &program);
-                return Some(Err(Errno::MFILE));
-            }
-            if let Some(listener) = engine.endpoints.get_mut(id) {
-                listener.in_flight = listener.in_flight.saturating_sub(1);
-                listener.offered = None;
-            }
-            let handed = driver::Handed::decode(&handed);
-            engine.leave_rest(id);
-            return Some(enter(engine, socket, handed, program, flags));
-        }
+    take_from_pair(engine, fd, socket, id, flags)
+        .or_else(|| take_from_queue(engine, socket, id, flags))
+}
+
+/// The connection in the listener's pair. `None`: there is none.
+fn take_from_pair(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Socket,
+    id: EndpointId,
+    flags: Flags,
+) -> Option<Result<Accepted, Errno>> {
+    let Received { descriptor, handed } =
+        pair::take_descriptor(borrow(fd), flags.close_on_exec).ok()?;
+    let Some(program) = descriptor else {
         // End of the stream: another thread has shut the listener down.
-        Ok(Received {
-            descriptor: None, ..
-        }) => return Some(Err(Errno::INVAL)),
-        Err(_) => {}
+        return Some(Err(Errno::INVAL));
+    };
+    if !may_have(&program) {
+        engine.put_back(id, &handed, &program);
+        return Some(Err(Errno::MFILE));
     }
+    if let Some(listener) = engine.endpoints.get_mut(id) {
+        listener.in_flight = listener.in_flight.saturating_sub(1);
+        listener.offered = None;
+    }
+    let handed = driver::Handed::decode(&handed);
+    engine.leave_rest(id);
+    Some(enter(engine, socket, handed, program, flags))
+}
+
+/// The next connection in the stack's accept queue. `None`: there is none.
+fn take_from_queue(
+    engine: &mut Engine,
+    socket: &Socket,
+    id: EndpointId,
+    flags: Flags,
+) -> Option<Result<Accepted, Errno>> {
     let Some(Role::Listener(listener)) = engine.endpoints.get(id).map(|endpoint| endpoint.role)
     else {
         return Some(Err(Errno::INVAL));

@@ -66,6 +66,21 @@ pub fn read_destination(bytes: &[u8], family: Family) -> Result<Option<Given>, E
     }
 }
 
+/// What AF_UNSPEC means to bind(2): old programs mean AF_INET's wildcard. EINVAL: too short; EAFNOSUPPORT.
+pub fn read_wildcard(bytes: &[u8], family: Family) -> Result<SocketAddrV4, Errno> {
+    let least = match family {
+        Family::Inet => LEN4,
+        Family::Inet6 => LEN6,
+    };
+    if bytes.len() < least {
+        return Err(Errno::INVAL);
+    }
+    let local = read_v4(bytes);
+    (family == Family::Inet && local.ip().is_unspecified())
+        .then_some(local)
+        .ok_or(Errno::AFNOSUPPORT)
+}
+
 /// Whether this is an address of AF_INET itself: UDP sockets of AF_INET6 connect to those too.
 pub fn is_v4(bytes: &[u8]) -> bool {
     let kind = bytes.first_chunk().map(|kind| u16::from_ne_bytes(*kind));

@@ -93,9 +93,7 @@ pub(super) fn place(
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
         Given::V6(_) => return Ok(Place::Kernel(Passed::Inet6)),
-        // An AF_UNSPEC wildcard counts as AF_INET (bind(2) of old programs).
-        Given::Unspecified if socket.family == Family::Inet => unspecified(address)?,
-        Given::Unspecified => return Err(Errno::AFNOSUPPORT),
+        Given::Unspecified => address::read_wildcard(address, socket.family)?,
     };
     // TCP speaks from another address than that, which the kernel would not leave to the stack.
     let speaks = socket.kind == Kind::Datagram || !engine.ports.shares_with_kernel();
@@ -167,13 +165,6 @@ fn may_bind(engine: &Engine, state: &State) -> bool {
     }
 }
 
-fn unspecified(address: &[u8]) -> Result<SocketAddrV4, Errno> {
-    let any = address[4..8] == [0; 4];
-    let port = u16::from_be_bytes([address[2], address[3]]);
-    any.then_some(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
-        .ok_or(Errno::AFNOSUPPORT)
-}
-
 /// Leases `local`'s port under the socket's options.
 pub(super) fn take_port(
     engine: &mut Engine,
@@ -183,7 +174,6 @@ pub(super) fn take_port(
 ) -> Result<Lease, Errno> {
     heap::room()?;
     let wish = wish(engine, socket, state);
-    let engine = &mut *engine;
     let protocol = protocol(socket.kind);
     let lease = engine
         .ports
@@ -208,7 +198,6 @@ pub(super) fn to_kernel(
                 .local
                 .map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
             let bound = SocketAddrV4::new(ip, lease.port());
-            let engine = &mut *engine;
             match engine.ports.take_kernel_socket(&mut engine.stack, lease) {
                 Some(kernel) => kernel,
                 None => bound_by_kernel(socket, state, bound)?,

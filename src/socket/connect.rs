@@ -326,7 +326,6 @@ fn open(
     let connection = match opened {
         Ok(connection) => connection,
         Err(errno) => {
-            let engine = &mut *engine;
             engine.ports.release(&mut engine.stack, lease);
             return Err(errno);
         }
@@ -359,7 +358,6 @@ fn client_port(
     if let Some(lease) = state.lease.take() {
         return Ok(lease);
     }
-    let engine = &mut *engine;
     if let Some(bound) = state.bound
         && bound.port() != 0
     {

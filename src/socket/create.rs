@@ -39,7 +39,7 @@ pub fn create(
 pub(super) fn hook() {
     static HOOKS: Once = Once::new();
     HOOKS.call_once(|| {
-        driver::on_fork(driver::Hooks {
+        driver::add_hooks(driver::Hooks {
             free: table::free,
             disowned: super::away::owned_elsewhere,
             is_set_out: super::legacy::is_set_out,

@@ -206,23 +206,10 @@ pub(super) fn shutdown_in(
             Ok(())
         }
         Some(Role::Connecting(_)) => connect::disconnect(engine, socket, state),
-        Some(Role::Connection(connection)) => {
-            if engine.is_closed(connection) {
-                Err(Errno::NOTCONN)
-            } else {
-                if writes {
-                    // Nothing is kept from being writable any more.
-                    engine.unstuff(id);
-                }
-                let _ = raw::shutdown(fd, how);
-                if let Some(endpoint) = engine.endpoints.get_mut(id) {
-                    endpoint.read_finished |= reads;
-                }
-                if writes {
-                    engine.look_at(id);
-                }
-                Ok(())
-            }
+        Some(Role::Connection(connection)) if engine.is_closed(connection) => Err(Errno::NOTCONN),
+        Some(Role::Connection(_)) => {
+            shut_connection(engine, fd, id, how);
+            Ok(())
         }
         _ => {
             // What arrives later is received all the same: the pair stays open for it.
@@ -236,6 +223,22 @@ pub(super) fn shutdown_in(
                 _ => Err(Errno::NOTCONN),
             }
         }
+    }
+}
+
+/// shutdown(2) of a connection: the pair's, whose end the stack sees.
+fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
+    let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
+    if writes {
+        // Nothing is kept from being writable any more.
+        engine.unstuff(id);
+    }
+    let _ = raw::shutdown(fd, how);
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.read_finished |= reads;
+    }
+    if writes {
+        engine.look_at(id);
     }
 }
 

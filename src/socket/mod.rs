@@ -45,7 +45,7 @@ pub mod send;
 pub mod served;
 pub mod table;
 pub mod urgent;
-mod waiting;
+pub mod waiting;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
@@ -157,9 +157,7 @@ impl State {
         let held = self.local.filter(|local| local.port() != 0);
         held.or(self.former).or(self.local)
     }
-}
 
-impl State {
     /// Whether nobody serves it yet: it has no endpoint here, and no address anywhere.
     pub(super) fn is_fresh(&self) -> bool {
         self.endpoint.is_none() && self.stage == Stage::Idle && self.local.is_none()

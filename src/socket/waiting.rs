@@ -8,7 +8,7 @@ use crate::driver::Interruption;
 use crate::sys::clock;
 
 /// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
-pub(super) fn deadline(timeout: Option<Duration>) -> Option<u64> {
+pub fn deadline(timeout: Option<Duration>) -> Option<u64> {
     let nanoseconds = u64::try_from(timeout?.as_nanos()).unwrap_or(u64::MAX);
     Some(clock::monotonic().saturating_add(nanoseconds))
 }

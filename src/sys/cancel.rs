@@ -13,8 +13,8 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 use core::time::Duration;
-use once_cell::sync::OnceCell;
 use rustix::io::Errno;
+use std::sync::OnceLock;
 use syscalls::{Sysno, syscall2, syscall3};
 
 use super::lock::Mutex;
@@ -58,7 +58,7 @@ thread_local! {
 }
 
 /// Whose destructor says that a thread ends.
-static ENDS: OnceCell<Option<libc::pthread_key_t>> = OnceCell::new();
+static ENDS: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
 
 fn ends() -> Option<libc::pthread_key_t> {
     *ENDS.get_or_init(|| {

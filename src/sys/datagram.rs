@@ -6,12 +6,9 @@ use rustix::io::Errno;
 use syscalls::{Sysno, syscall3};
 use zerocopy::IntoBytes;
 
-use super::option;
 use super::raw::{checked, message};
+use super::{cmsg, option};
 
-/// Bytes of a `struct cmsghdr`, and how messages are aligned.
-const HEADER: usize = size_of::<libc::cmsghdr>();
-const ALIGN: usize = size_of::<usize>();
 /// Bytes of a `struct sockaddr_in6`.
 const NAME: usize = 28;
 /// Room for all that [`tell`] asks for.
@@ -96,15 +93,15 @@ pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> Option<Taken> {
         tos: 0,
     };
     let mut rest = &control.as_bytes()[..message.msg_controllen.min(CONTROL)];
-    while let Some((level, kind, data, after)) = next(rest) {
-        taken.hear(level, kind, data);
-        rest = after;
+    while let Some((message, behind)) = cmsg::first(rest) {
+        taken.hear(message);
+        rest = behind;
     }
     Some(taken)
 }
 
 impl Taken {
-    fn hear(&mut self, level: i32, kind: i32, data: &[u8]) {
+    fn hear(&mut self, cmsg::Message { level, kind, data }: cmsg::Message<'_>) {
         let byte = data.first().copied().unwrap_or_default();
         match (level, kind) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
@@ -136,18 +133,6 @@ impl Taken {
 fn integer(data: &[u8]) -> Option<u8> {
     let bytes = data.first_chunk()?;
     u8::try_from(i32::from_ne_bytes(*bytes)).ok()
-}
-
-/// The first control message: its level, type and data, and what is behind it.
-fn next(control: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
-    let (len, rest) = control.split_first_chunk::<8>()?;
-    let (level, rest) = rest.split_first_chunk::<4>()?;
-    let (kind, _) = rest.split_first_chunk::<4>()?;
-    let len = usize::from_ne_bytes(*len);
-    let data = control.get(HEADER..len)?;
-    let after = control.get(len.next_multiple_of(ALIGN)..).unwrap_or(&[]);
-    let (level, kind) = (i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind));
-    Some((level, kind, data, after))
 }
 
 /// A `struct sockaddr_in` or `sockaddr_in6`.
@@ -215,13 +200,7 @@ pub fn give(
 impl Route6 {
     fn control(&self) -> Vec<u8> {
         let mut control = Vec::new();
-        let mut ask = |kind: i32, data: &[u8]| {
-            control.extend_from_slice(&(HEADER + data.len()).to_ne_bytes());
-            control.extend_from_slice(&libc::IPPROTO_IPV6.to_ne_bytes());
-            control.extend_from_slice(&kind.to_ne_bytes());
-            control.extend_from_slice(data);
-            control.resize(control.len().next_multiple_of(ALIGN), 0);
-        };
+        let mut ask = |kind, data: &[u8]| cmsg::push(&mut control, libc::IPPROTO_IPV6, kind, data);
         if let Some((source, interface)) = self.source {
             let mut info = [0; 20];
             info[..16].copy_from_slice(&source.octets());

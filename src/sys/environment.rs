@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use once_cell::sync::OnceCell;
+use std::sync::OnceLock;
 
 /// The loader's variable (ld.so(8)), and its end.
 pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
@@ -21,7 +21,7 @@ struct Begun {
     others: Box<[u8]>,
 }
 
-static BEGUN: OnceCell<Begun> = OnceCell::new();
+static BEGUN: OnceLock<Begun> = OnceLock::new();
 
 /// Called by the loader, before the program has a thread.
 #[used]

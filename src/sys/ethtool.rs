@@ -8,8 +8,8 @@ use syscalls::{Sysno, syscall};
 
 /// SIOCETHTOOL of linux/sockios.h.
 const SIOCETHTOOL: usize = 0x8946;
-/// ETHTOOL_GTSO of linux/ethtool.h.
-const GET_TSO: u32 = 0x1e;
+/// ETHTOOL_GTSO of linux/ethtool.h: TCP super-packets are taken whole, and cut up in hardware or passed on.
+pub const GET_TSO: u32 = 0x1e;
 
 /// `struct ethtool_value`.
 #[repr(C)]
@@ -26,16 +26,13 @@ struct Request {
     _unused: [usize; 2],
 }
 
-/// Whether the interface takes TCP super-packets whole: cuts them up in hardware, or passes them on.
-/// `socket` is any one of the interface's network namespace.
+/// Whether the interface does what `command` asks for (ETHTOOL_G*). `socket` is any one of the interface's network
+/// namespace.
 ///
 /// # Errors
 /// ENODEV: there is no such interface. EOPNOTSUPP: it does not tell.
-pub fn takes_super_packets(socket: BorrowedFd<'_>, interface: &str) -> Result<bool, Errno> {
-    let mut value = Value {
-        command: GET_TSO,
-        data: 0,
-    };
+pub fn does(socket: BorrowedFd<'_>, interface: &str, command: u32) -> Result<bool, Errno> {
+    let mut value = Value { command, data: 0 };
     let mut request = Request {
         name: [0; libc::IFNAMSIZ],
         value: &raw mut value,

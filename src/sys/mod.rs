@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod cancel;
 pub mod clock;
+pub mod cmsg;
 pub mod copies;
 pub mod datagram;
 pub mod descriptor;

@@ -1,6 +1,7 @@
 """What programs do that a keeper serves, a command each."""
 
 import array
+import ctypes
 import errno
 import os
 import socket
@@ -55,6 +56,17 @@ def refused():
     for option, value in [("SO_MARK", 7), ("SO_PRIORITY", 7), ("SO_PRIORITY", 6)]:
         number = getattr(socket, option)
         print(option, value, attempt(lambda: made.setsockopt(socket.SOL_SOCKET, number, value)))
+
+
+def short():
+    """Binds to an address that is too short, and to one that is not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        made = socket.socket(type=kind)
+        unspecified = struct.pack("=H", socket.AF_UNSPEC)
+        libc.bind(made.fileno(), unspecified, len(unspecified))
+        print(errno.errorcode[ctypes.get_errno()])
+    print(attempt(stream))
 
 
 def many(count, host, port):

@@ -263,6 +263,20 @@ fn ports_are_shared_within_one_user_only() {
     assert_eq!(binds(OTHER, 7001), "EADDRINUSE");
 }
 
+/// What a program passes goes to the keeper as it is.
+#[test]
+fn an_address_that_is_too_short_is_refused() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut keeper = keeper(&lab, "");
+    let short = of(&lab, ADMITTED, &script("short")).succeeds();
+    assert_eq!(short.stdout(), "EINVAL\nEINVAL\ndone");
+    keeper.still_runs();
+    lab.kernel_was_silent();
+}
+
 #[test]
 fn nobody_is_told_of_sockets_he_does_not_have() {
     if !preloading() {

@@ -2,13 +2,18 @@
 
 use std::fs;
 
+use rustix::fd::AsFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::Finding;
-use crate::command::offloads;
 use crate::control::mirror::{Facts, Interface, Mirror, MirrorError};
 use crate::control::routes::Egress;
 use crate::control::settings::{Address, Loopback, Settings};
+use crate::sys::ethtool::{self, GET_TSO};
+
+/// ETHTOOL_GGSO and ETHTOOL_GGRO of linux/ethtool.h: the kernel cuts TCP super-packets up late, and joins segments early.
+const GET_GSO: u32 = 0x23;
+const GET_GRO: u32 = 0x2b;
 
 /// What the findings are headed by.
 const WHAT: &str = "interface";
@@ -144,12 +149,12 @@ fn check_offloads(interface: &Interface) -> Finding {
     let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None) else {
         return Finding::warn(WHAT, "not known: no socket to ask with", "");
     };
-    let found = offloads(&socket, &interface.name);
-    let features = [("tso", found.tso), ("gso", found.gso), ("gro", found.gro)];
+    let is_off = |command| ethtool::does(socket.as_fd(), &interface.name, command) == Ok(false);
+    let features = [("tso", GET_TSO), ("gso", GET_GSO), ("gro", GET_GRO)];
     let off: Vec<&str> = features
-        .iter()
-        .filter(|(_, on)| *on == Some(false))
-        .map(|(feature, _)| *feature)
+        .into_iter()
+        .filter(|&(_, command)| is_off(command))
+        .map(|(feature, _)| feature)
         .collect();
     if off.is_empty() {
         return Finding::ok(WHAT, "tso, gso, gro on");

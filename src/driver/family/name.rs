@@ -4,6 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::super::endpoint::EndpointId;
+use super::super::envelope::take;
 use crate::sys::local;
 
 const SOCKET: &[u8] = b"sidestack/socket/";
@@ -50,29 +51,12 @@ impl Name {
 
     /// Reads it back.
     pub(in crate::driver) fn decode(bytes: &[u8; Self::LEN]) -> Self {
-        let [
-            e0,
-            e1,
-            e2,
-            e3,
-            e4,
-            e5,
-            e6,
-            e7,
-            i0,
-            i1,
-            i2,
-            i3,
-            g0,
-            g1,
-            g2,
-            g3,
-        ] = *bytes;
+        let mut rest = &bytes[..];
         Self {
-            engine: u64::from_ne_bytes([e0, e1, e2, e3, e4, e5, e6, e7]),
+            engine: u64::from_ne_bytes(take(&mut rest)),
             endpoint: EndpointId {
-                index: u32::from_ne_bytes([i0, i1, i2, i3]),
-                generation: u32::from_ne_bytes([g0, g1, g2, g3]),
+                index: u32::from_ne_bytes(take(&mut rest)),
+                generation: u32::from_ne_bytes(take(&mut rest)),
             },
         }
     }

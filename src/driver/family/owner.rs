@@ -1,9 +1,9 @@
 //! The side that has the engine.
 
-use once_cell::sync::OnceCell;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
+use std::sync::OnceLock;
 
 use super::super::Engine;
 use super::super::door::Door;
@@ -20,7 +20,7 @@ use crate::sys::{local, pair, words};
 /// Answers a question about an endpoint, of which the descriptor is a program's.
 pub type Answerer = fn(&mut Engine, EndpointId, RawFd, &Question) -> Answer;
 
-static ANSWERER: OnceCell<Answerer> = OnceCell::new();
+static ANSWERER: OnceLock<Answerer> = OnceLock::new();
 
 /// Has questions answered by `answerer`.
 pub fn on_question(answerer: Answerer) {

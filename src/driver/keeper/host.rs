@@ -1,8 +1,8 @@
 //! The side that makes sockets for others: a keeper, and any process for those forked from it.
 
-use once_cell::sync::OnceCell;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
+use std::sync::OnceLock;
 
 use super::super::door::Visit;
 use super::super::family::Name;
@@ -16,7 +16,7 @@ use crate::sys::pair;
 /// kernel can serve its first address.
 pub type Creator = fn(&mut Engine, &Create, Asker) -> Result<Option<(EndpointId, OwnedFd)>, Errno>;
 
-static CREATOR: OnceCell<Creator> = OnceCell::new();
+static CREATOR: OnceLock<Creator> = OnceLock::new();
 
 /// Has sockets for others made by `creator`.
 pub fn on_create(creator: Creator) {

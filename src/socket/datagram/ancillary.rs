@@ -8,10 +8,9 @@ use crate::driver::{self, Arrived};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, address, queues};
 use crate::stack::wire::{ethernet, ipv4};
+use crate::sys::cmsg;
 use crate::sys::datagram::Route6;
 
-/// Bytes of a `struct cmsghdr`.
-const HEADER: usize = size_of::<libc::cmsghdr>();
 /// Index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 /// SOL_UDP, UDP_SEGMENT and UDP_GRO of linux/udp.h.
@@ -193,24 +192,29 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
         info[16..].copy_from_slice(&interface.to_ne_bytes());
         tell(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
     }
-    let IpAddr::V4(to) = arrived.to else {
-        if wanted.hop_limit {
-            let hops = i32::from(arrived.ttl).to_ne_bytes();
-            tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+    match arrived.to {
+        IpAddr::V4(to) => {
+            if wanted.packet_info {
+                let mut info = [0; 12];
+                info[..4].copy_from_slice(&interface.to_ne_bytes());
+                info[4..8].copy_from_slice(&at.host.octets());
+                info[8..].copy_from_slice(&to.octets());
+                tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            of_header4(wanted, arrived, SocketAddrV4::new(to, at.port), tell);
         }
-        if wanted.traffic_class {
-            let class = i32::from(arrived.tos).to_ne_bytes();
-            tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
-        }
-        return told;
-    };
-    if wanted.packet_info {
-        let mut info = [0; 12];
-        info[..4].copy_from_slice(&interface.to_ne_bytes());
-        info[4..8].copy_from_slice(&at.host.octets());
-        info[8..].copy_from_slice(&to.octets());
-        tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        IpAddr::V6(_) => of_header6(wanted, arrived, tell),
     }
+    told
+}
+
+/// What of an IPv4 header is told, which says that the datagram was for `to`.
+fn of_header4(
+    wanted: &Ancillary,
+    arrived: &Arrived,
+    to: SocketAddrV4,
+    mut tell: impl FnMut(i32, i32, &[u8]),
+) {
     if wanted.time_to_live {
         let ttl = i32::from(arrived.ttl).to_ne_bytes();
         tell(libc::IPPROTO_IP, libc::IP_TTL, &ttl);
@@ -219,10 +223,21 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
     }
     if wanted.destination {
-        let (address, len) = address::write(SocketAddrV4::new(to, at.port), Family::Inet);
+        let (address, len) = address::write(to, Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
     }
-    told
+}
+
+/// What of an IPv6 header is told.
+fn of_header6(wanted: &Ancillary, arrived: &Arrived, mut tell: impl FnMut(i32, i32, &[u8])) {
+    if wanted.hop_limit {
+        let hops = i32::from(arrived.ttl).to_ne_bytes();
+        tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &hops);
+    }
+    if wanted.traffic_class {
+        let class = i32::from(arrived.tos).to_ne_bytes();
+        tell(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+    }
 }
 
 /// A `struct timeval` or `timespec`: seconds, and what is left in units of `unit` nanoseconds.
@@ -262,38 +277,19 @@ pub struct Asked {
 pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
     let mut asked = Asked::default();
     let mut rest = control;
-    while let Some(header) = rest.first_chunk::<HEADER>() {
-        let [
-            l0,
-            l1,
-            l2,
-            l3,
-            l4,
-            l5,
-            l6,
-            l7,
-            v0,
-            v1,
-            v2,
-            v3,
-            t0,
-            t1,
-            t2,
-            t3,
-        ] = *header;
-        let len = usize::from_ne_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
-        let level = i32::from_ne_bytes([v0, v1, v2, v3]);
-        let name = i32::from_ne_bytes([t0, t1, t2, t3]);
-        let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
+    while rest.len() >= cmsg::HEADER {
+        let (message, behind) = cmsg::first(rest).ok_or(Errno::INVAL)?;
+        rest = behind;
+        let cmsg::Message { level, kind, data } = message;
         match (level, socket.kind) {
-            (libc::SOL_SOCKET, _) => asked.take_socket(socket, name, data)?,
-            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(name, data)?,
+            (libc::SOL_SOCKET, _) => asked.take_socket(socket, kind, data)?,
+            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(kind, data)?,
             (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family == Family::Inet6 => {
-                asked.take_ipv6(name, data)?;
+                asked.take_ipv6(kind, data)?;
             }
             (SOL_UDP, Kind::Datagram) => {
                 let segment = data.try_into().map_err(|_| Errno::INVAL)?;
-                if name != UDP_SEGMENT {
+                if kind != UDP_SEGMENT {
                     return Err(Errno::INVAL);
                 }
                 asked.segment = Some(u16::from_ne_bytes(segment));
@@ -301,9 +297,6 @@ pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
             // As on Linux, whatever else there is.
             _ => {}
         }
-        rest = rest
-            .get(len.next_multiple_of(size_of::<usize>())..)
-            .unwrap_or(&[]);
     }
     Ok(asked)
 }

@@ -52,7 +52,6 @@ pub fn open(
             Ok(datagram)
         }
         Err(errno) => {
-            let engine = &mut *engine;
             engine.ports.release(&mut engine.stack, lease);
             Err(errno)
         }

@@ -36,8 +36,9 @@ fn write_u16(bytes: &mut [u8], field: Range<usize>, value: u16) {
 }
 
 fn read_u32(bytes: &[u8], field: Range<usize>) -> u32 {
-    u32::from(read_u16(bytes, field.start..field.start + 2)) << 16
-        | u32::from(read_u16(bytes, field.start + 2..field.end))
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[field]);
+    u32::from_be_bytes(word)
 }
 
 fn read_address(bytes: &[u8], field: Range<usize>) -> Ipv4Addr {

@@ -3,11 +3,24 @@
 use core::fmt;
 use core::ops::Range;
 
-use super::Malformed;
 pub use super::seq::Seq;
+use super::{Malformed, read_u16, read_u32, write_u16};
+
+mod field {
+    use core::ops::Range;
+    pub(super) const SOURCE_PORT: Range<usize> = 0..2;
+    pub(super) const DESTINATION_PORT: Range<usize> = 2..4;
+    pub(super) const SEQ: Range<usize> = 4..8;
+    pub(super) const ACK: Range<usize> = 8..12;
+    pub(super) const OFFSET: usize = 12;
+    pub(super) const OFFSET_AND_FLAGS: Range<usize> = 12..14;
+    pub(super) const WINDOW: Range<usize> = 14..16;
+    pub(super) const CHECKSUM: Range<usize> = 16..18;
+    pub(super) const URGENT: Range<usize> = 18..20;
+}
 
 /// Where the checksum is in the header.
-pub const CHECKSUM: Range<usize> = 16..18;
+pub const CHECKSUM: Range<usize> = field::CHECKSUM;
 
 /// Length in bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -121,6 +134,9 @@ pub struct Repr {
     pub options: Options,
 }
 
+/// All control bits of the header.
+const ALL_FLAGS: u16 = 0x1ff;
+
 const KIND_END: u8 = 0;
 const KIND_NOP: u8 = 1;
 const KIND_MSS: u8 = 2;
@@ -129,32 +145,24 @@ const KIND_SACK_PERMITTED: u8 = 4;
 const KIND_SACK: u8 = 5;
 const KIND_TIMESTAMPS: u8 = 8;
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
 /// Reads the header at the start of a segment; gives it and its length in bytes. The checksum is
 /// not looked at: it covers more than the header.
 pub fn parse(bytes: &[u8]) -> Result<(Repr, usize), Malformed> {
     if bytes.len() < HEADER_LEN {
         return Err(Malformed);
     }
-    let header_len = usize::from(bytes[12] >> 4) * 4;
+    let header_len = usize::from(bytes[field::OFFSET] >> 4) * 4;
     if header_len < HEADER_LEN || header_len > bytes.len() {
         return Err(Malformed);
     }
     let repr = Repr {
-        source_port: u16_at(bytes, 0),
-        destination_port: u16_at(bytes, 2),
-        seq: Seq(u32_at(bytes, 4)),
-        ack: Seq(u32_at(bytes, 8)),
-        flags: Flags(u16_at(bytes, 12) & 0x1ff),
-        window: u16_at(bytes, 14),
-        urgent: u16_at(bytes, 18),
+        source_port: read_u16(bytes, field::SOURCE_PORT),
+        destination_port: read_u16(bytes, field::DESTINATION_PORT),
+        seq: Seq(read_u32(bytes, field::SEQ)),
+        ack: Seq(read_u32(bytes, field::ACK)),
+        flags: Flags(read_u16(bytes, field::OFFSET_AND_FLAGS) & ALL_FLAGS),
+        window: read_u16(bytes, field::WINDOW),
+        urgent: read_u16(bytes, field::URGENT),
         options: parse_options(&bytes[HEADER_LEN..header_len]),
     };
     Ok((repr, header_len))
@@ -182,13 +190,13 @@ fn parse_options(mut bytes: &[u8]) -> Options {
 /// A known kind with a length it cannot have is skipped like an unknown one.
 fn parse_option(options: &mut Options, kind: u8, value: &[u8]) {
     match (kind, value.len()) {
-        (KIND_MSS, 2) => options.mss = Some(u16_at(value, 0)),
+        (KIND_MSS, 2) => options.mss = Some(read_u16(value, 0..2)),
         (KIND_WINDOW_SCALE, 1) => options.window_scale = Some(value[0]),
         (KIND_SACK_PERMITTED, 0) => options.sack_permitted = true,
         (KIND_TIMESTAMPS, 8) => {
             options.timestamps = Some(Timestamps {
-                value: u32_at(value, 0),
-                echo: u32_at(value, 4),
+                value: read_u32(value, 0..4),
+                echo: read_u32(value, 4..8),
             });
         }
         (KIND_SACK, len) if len % 8 == 0 => {
@@ -196,7 +204,7 @@ fn parse_option(options: &mut Options, kind: u8, value: &[u8]) {
             for block in value.chunks_exact(8) {
                 options
                     .sack
-                    .push(Seq(u32_at(block, 0)), Seq(u32_at(block, 4)));
+                    .push(Seq(read_u32(block, 0..4)), Seq(read_u32(block, 4..8)));
             }
         }
         _ => {}
@@ -224,7 +232,7 @@ impl Options {
         }
     }
 
-    /// Writes the options, four-byte aligned, into `bytes`, which is exactly [`Options::len`] long.
+    /// Writes the options, four-byte aligned, into `bytes`, which is exactly [`Options::wire_len`] long.
     fn emit(&self, bytes: &mut [u8]) {
         let mut rest = bytes;
         if let Some(mss) = self.mss {
@@ -277,15 +285,15 @@ impl Repr {
     /// [`Repr::header_len`] long.
     pub fn emit(&self, bytes: &mut [u8]) {
         let header_len = self.header_len();
-        let offset_and_flags = ((header_len / 4) as u16) << 12 | (self.flags.0 & 0x1ff);
-        bytes[0..2].copy_from_slice(&self.source_port.to_be_bytes());
-        bytes[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
-        bytes[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
-        bytes[12..14].copy_from_slice(&offset_and_flags.to_be_bytes());
-        bytes[14..16].copy_from_slice(&self.window.to_be_bytes());
-        bytes[16..18].fill(0);
-        bytes[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        let offset_and_flags = ((header_len / 4) as u16) << 12 | (self.flags.0 & ALL_FLAGS);
+        write_u16(bytes, field::SOURCE_PORT, self.source_port);
+        write_u16(bytes, field::DESTINATION_PORT, self.destination_port);
+        bytes[field::SEQ].copy_from_slice(&self.seq.0.to_be_bytes());
+        bytes[field::ACK].copy_from_slice(&self.ack.0.to_be_bytes());
+        write_u16(bytes, field::OFFSET_AND_FLAGS, offset_and_flags);
+        write_u16(bytes, field::WINDOW, self.window);
+        write_u16(bytes, field::CHECKSUM, 0);
+        write_u16(bytes, field::URGENT, self.urgent);
         self.options.emit(&mut bytes[HEADER_LEN..header_len]);
     }
 
