@@ -90,9 +90,13 @@ const char *epoll_flags(unsigned flags)
 
 /* ---- the peer */
 
+#define PEER_IN 300
+#define PEER_OUT 301
+
+static FILE *peer_in, *peer_out;
+
 static const char *ask(const char *format, va_list arguments)
 {
-	static FILE *peer_in, *peer_out;
 	static char reply[256];
 
 	if (!peer_in) {
@@ -103,8 +107,8 @@ static const char *ask(const char *format, va_list arguments)
 		if (connect(fd, SA(to), sizeof to))
 			die("connecting to the peer");
 		/* Above the numbers that the test's own sockets get. */
-		peer_in = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 300), "r");
-		peer_out = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 301), "w");
+		peer_in = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, PEER_IN), "r");
+		peer_out = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, PEER_OUT), "w");
 		close(fd);
 	}
 	vfprintf(peer_out, format, arguments);
@@ -124,6 +128,18 @@ const char *peer_says(const char *format, ...)
 	reply = ask(format, arguments);
 	va_end(arguments);
 	return reply;
+}
+
+void leave_peer(void)
+{
+	fcntl(PEER_IN, F_SETFD, 0);
+	fcntl(PEER_OUT, F_SETFD, 0);
+}
+
+void take_peer(void)
+{
+	peer_in = fdopen(PEER_IN, "r");
+	peer_out = fdopen(PEER_OUT, "w");
 }
 
 long peer(const char *format, ...)

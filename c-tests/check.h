@@ -63,6 +63,10 @@ void die(const char *what);            /* a failure of the test itself */
 long peer(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *peer_says(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the whole reply */
 
+/* The peer's handles end with the connection to it: a program that executes another leaves it that, which takes it. */
+void leave_peer(void);
+void take_peer(void);
+
 /* Addresses */
 struct sockaddr_in address(const char *ip, int port);
 int port_of(int fd);                   /* the local port */

@@ -178,18 +178,10 @@ static size_t gathered(const struct suite *suite, const struct call **calls, siz
 	return count;
 }
 
-void call_each(const struct suite *suite, const char *state)
+void call_in(const struct suite *suite, const char *state, struct scene *scenes, const struct call *const *calls, size_t count)
 {
-	static struct scene scenes[MOST];
-	struct scene *looked_at;
-	const struct call *calls[MOST - 1];
-	size_t count = gathered(suite, calls, MOST - 1);
-
-	/* The last one is for the looks. */
-	looked_at = &scenes[count];
-	lead(state, suite->steps, scenes, count + 1);
 	for (const struct call *call = suite->looks; call->name; call++)
-		say("%s | %s: %s", state, call->name, made(call, looked_at));
+		say("%s | %s: %s", state, call->name, made(call, &scenes[count]));
 	for (size_t i = 0; i < count; i++) {
 		const char *answer;
 
@@ -203,7 +195,17 @@ void call_each(const struct suite *suite, const char *state)
 	leave(scenes, count + 1);
 }
 
-static const struct call *call_named(const struct suite *suite, const char *name)
+void call_each(const struct suite *suite, const char *state)
+{
+	static struct scene scenes[MOST];
+	const struct call *calls[MOST - 1];
+	size_t count = gathered(suite, calls, MOST - 1);
+
+	lead(state, suite->steps, scenes, count + 1);
+	call_in(suite, state, scenes, calls, count);
+}
+
+const struct call *call_named(const struct suite *suite, const char *name)
 {
 	for (const struct call *const *table = suite->calls; *table; table++)
 		for (const struct call *call = *table; call->name; call++)

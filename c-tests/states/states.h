@@ -50,6 +50,9 @@ struct suite {
 	void (*prepare)(struct scene *);        /* before the call; NULL: nothing */
 };
 void call_each(const struct suite *, const char *state);
+/* The same in scenes that were led there, one for each call and one for the looks. */
+void call_in(const struct suite *, const char *state, struct scene *, const struct call *const *, size_t count);
+const struct call *call_named(const struct suite *, const char *name);
 /* A line for each ordered pair of the calls named. */
 void call_pairs(const struct suite *, const char *state, const char *const *names, size_t count);
 
@@ -69,6 +72,7 @@ int peer_accepts(void);                 /* a handle */
 int own_port(void);                     /* a port where we listen */
 int datagrams_have_passed(struct scene *);      /* all that the peer has sent before was received */
 int datagram_peer(void);                /* a UDP handle of the peer's */
+void know_datagram_peer(int handle);    /* that it was asked for by the program which has executed this one */
 extern const int datagram_peer_port;
 
 #endif

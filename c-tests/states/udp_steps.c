@@ -3,13 +3,18 @@
 
 const int datagram_peer_port = 7200;
 
+static int datagram_handle = -1;
+
 int datagram_peer(void)
 {
-	static int handle = -1;
+	if (datagram_handle < 0)
+		datagram_handle = peer("udp %d", datagram_peer_port);
+	return datagram_handle;
+}
 
-	if (handle < 0)
-		handle = peer("udp %d", datagram_peer_port);
-	return handle;
+void know_datagram_peer(int handle)
+{
+	datagram_handle = handle;
 }
 
 static void fresh(struct scene *s)

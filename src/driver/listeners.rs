@@ -76,11 +76,10 @@ impl Engine {
 
     fn accept_from_kernel(&mut self, port: u16) {
         let listener = self.listener_on(port);
-        let listener = listener.and_then(|id| self.endpoints.get(id));
-        let end = listener.and_then(|listener| listener.end.as_ref());
+        let mut listener = listener.and_then(|id| self.endpoints.get_mut(id));
         for lease in self.ports.kernel_sockets(Protocol::Tcp, port) {
             while let Ok(Some((client, _))) = lease.accept() {
-                let Some(end) = end else {
+                let Some(held) = listener.as_deref_mut() else {
                     // The lease listens on for what lives on the port. Nobody else does: a reset is
                     // the nearest to being refused.
                     let _ = sockopt::set_socket_linger(&client, Some(Duration::ZERO));
@@ -88,8 +87,12 @@ impl Engine {
                 };
                 count_passed(Passed::Loopback);
                 let message = Handed::default().encode();
-                // A full pair: the client is lost as with a full accept queue.
-                let _ = pair::give_descriptor(end, &message, client.as_fd());
+                if let Some(end) = &held.end {
+                    // A full pair: the client is lost as with a full accept queue.
+                    let _ = pair::give_descriptor(end, &message, client.as_fd());
+                }
+                // What is unread from now on need not be that.
+                held.offered = None;
             }
         }
     }

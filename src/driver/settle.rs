@@ -3,6 +3,7 @@
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 
 use super::endpoint::{Endpoint, EndpointId, Role};
 use super::{Engine, HOOKS};
@@ -382,8 +383,11 @@ impl Engine {
             hooks.iter().for_each(|hook| (hook.closed)(self, &record));
             return self.forget(id);
         }
-        // What other processes have accepted is not known here at once.
-        let offered = endpoint.offered.filter(|_| !endpoint.is_shared());
+        let mut offered = endpoint.offered;
+        if endpoint.is_shared() {
+            // Another process may have accepted it.
+            offered = offered.filter(|_| endpoint.was_left_unread());
+        }
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => {
                 // What other processes have written is sent before.
@@ -441,6 +445,12 @@ impl Endpoint {
         ) && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
     }
 
+    /// Whether something was unread in the program's end when that was closed; the kernel says so once.
+    fn was_left_unread(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|end| sockopt::socket_error(end) == Ok(Err(Errno::CONNRESET)))
+    }
+
     /// Whether closing the end now makes the program's one a reset one: something in it is unread.
     fn has_unread_end(&self) -> bool {
         self.end
@@ -452,7 +462,7 @@ impl Endpoint {
     pub fn take_error(&mut self) -> Option<Error> {
         // The pair has an error of its own for the same event.
         if self.error.is_some() && self.program >= 0 {
-            let _ = rustix::net::sockopt::socket_error(borrow(self.program));
+            let _ = sockopt::socket_error(borrow(self.program));
         }
         self.error.take()
     }
