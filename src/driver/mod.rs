@@ -89,7 +89,7 @@ pub use engine::Engine;
 pub use envelope::{Arrived, Departing};
 pub use errors::Entry;
 pub use estate::note_set_out;
-pub use family::{Answer, Description, Name, Question, ask, on_question};
+pub use family::{Answer, Description, Name, Question, ask};
 pub use guests::Asker;
 pub use heir::before_exec;
 pub use lifeline::{end_at_exec, is_held};
@@ -104,18 +104,22 @@ pub use urgent::Mark;
 use core::net::SocketAddrV4;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::OnceLock;
 
+use self::keeper::Create;
 use crate::control::ephemeral::Protocol;
 use crate::sys::clock;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::poll_for;
 
-/// What upper layers have to do and to say where only the driver knows that it is time.
-static HOOKS: Mutex<Vec<Hooks>> = Mutex::new(Vec::new());
+/// What the upper layer has to do and to say where only the driver knows that it is time.
+static HOOKS: OnceLock<&Hooks> = OnceLock::new();
 
-/// Hooks of an upper layer.
-#[derive(Clone, Copy)]
+/// Hooks of the upper layer.
 pub struct Hooks {
     /// Frees its locks in a forked child, whose only thread has none of them.
     pub free: unsafe fn(),
@@ -130,6 +134,11 @@ pub struct Hooks {
     /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
     /// state is locked.
     pub closed: fn(&mut Engine, &Record),
+    /// Answers a question about an endpoint, of which the descriptor is a program's.
+    pub answered: fn(&mut Engine, EndpointId, RawFd, &Question) -> Answer,
+    /// Makes the socket that another process wants: its endpoint and the program's descriptor. `None`: only
+    /// the kernel can serve its first address.
+    pub created: fn(&mut Engine, &Create, Asker) -> Result<Option<(EndpointId, OwnedFd)>, Errno>,
 }
 
 /// What an upper layer says of a socket to who goes on with it when this process is killed.
@@ -143,8 +152,9 @@ pub struct Account {
 }
 
 /// Has the hooks called from now on.
-pub fn add_hooks(hooks: Hooks) {
-    HOOKS.lock().push(hooks);
+pub fn set_hooks(hooks: &'static Hooks) {
+    // All calls name the same ones.
+    let _ = HOOKS.set(hooks);
 }
 
 static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);

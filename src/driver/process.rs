@@ -9,7 +9,6 @@ use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, Section, heir, lock, passed, start};
 use crate::stack::tcp::Counter;
-use crate::sys::lock as locks;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
 
 /// How long the end of the process waits at most for what was accepted by send(2) to be
@@ -101,10 +100,9 @@ pub extern "C" fn after_fork_child() {
 pub(super) unsafe fn free_locks() {
     // SAFETY: as the caller says.
     unsafe {
-        locks::free(&HOOKS);
         descriptor::free_lock();
         lifeline::free_lock();
-        for hooks in HOOKS.lock().iter() {
+        if let Some(hooks) = HOOKS.get() {
             (hooks.free)();
         }
     }
@@ -127,7 +125,7 @@ pub(super) fn disown(mut guard: Guard) {
     drop(guard);
     descriptor::leave_region();
     start::forget();
-    for hooks in HOOKS.lock().iter() {
+    if let Some(hooks) = HOOKS.get() {
         (hooks.disowned)(id);
     }
 }

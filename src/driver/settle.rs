@@ -379,8 +379,9 @@ impl Engine {
             return;
         };
         if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
-            let hooks = HOOKS.lock().clone();
-            hooks.iter().for_each(|hook| (hook.closed)(self, &record));
+            if let Some(hooks) = HOOKS.get() {
+                (hooks.closed)(self, &record);
+            }
             return self.forget(id);
         }
         let mut offered = endpoint.offered;

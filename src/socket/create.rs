@@ -3,11 +3,12 @@
 use core::sync::atomic::Ordering;
 use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
-use super::{Family, Kind, Registration, Socket, Stage, State, table};
+use super::{Family, Kind, Registration, Socket, Stage, State};
+use super::{answers, away, guests, legacy, lifecycle, table};
 use crate::driver::keeper::First;
-use crate::driver::{self, Endpoint, Engine, Passed, Role, Service};
+use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
 use crate::sys::{descriptor, pair, raw};
 
@@ -35,21 +36,19 @@ pub fn create(
     Ok(program)
 }
 
-/// Has the driver tell this layer of forks and of other processes' questions.
+/// Has the driver tell this layer what it has to do, and ask it on behalf of other processes.
 pub(super) fn hook() {
-    static HOOKS: Once = Once::new();
-    HOOKS.call_once(|| {
-        driver::add_hooks(driver::Hooks {
-            free: table::free,
-            disowned: super::away::owned_elsewhere,
-            is_set_out: super::legacy::is_set_out,
-            described: super::legacy::describe,
-            revived: super::legacy::revive,
-            closed: super::lifecycle::forgotten,
-        });
-        driver::on_question(super::answers::answer);
-        driver::keeper::on_create(super::guests::make);
-    });
+    static HOOKS: Hooks = Hooks {
+        free: table::free,
+        disowned: away::owned_elsewhere,
+        is_set_out: legacy::is_set_out,
+        described: legacy::describe,
+        revived: legacy::revive,
+        closed: lifecycle::forgotten,
+        answered: answers::answer,
+        created: guests::make,
+    };
+    driver::set_hooks(&HOOKS);
 }
 
 /// Whether the descriptor's number is one the program may have.

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::words::{EndOf, Left, Legacy};
 use crate::control::log;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
-use crate::driver::{Account, Engine, HOOKS, Hooks};
+use crate::driver::{Account, Engine, HOOKS};
 use crate::stack::ids::Kind;
 use crate::sys::copies::Copies;
 use crate::sys::owned::OwnedFd;
@@ -133,13 +133,13 @@ impl Engine {
     }
 
     fn note_all_set_out(&mut self) {
-        let hooks = HOOKS.lock().clone();
+        let Some(hooks) = HOOKS.get() else { return };
         let ids: Vec<_> = self.endpoints.ids().collect();
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id)
                 && !endpoint.set_out
                 && let Some(record) = &endpoint.record
-                && hooks.iter().any(|hook| (hook.is_set_out)(record))
+                && (hooks.is_set_out)(record)
             {
                 endpoint.set_out = true;
                 self.endpoints.uncopied.push(id);
@@ -181,14 +181,13 @@ impl Engine {
         let Some(ends) = &self.will.ends else {
             return;
         };
-        let hooks = HOOKS.lock().clone();
         let (mut copies, mut copied, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for id in missing.ends {
             let Some(endpoint) = self.endpoints.get(id).filter(|held| is_worth_a_copy(held)) else {
                 continue;
             };
             let Some(end) = &endpoint.end else { continue };
-            let Some(account) = described(&hooks, endpoint) else {
+            let Some(account) = described(endpoint) else {
                 later.push(id);
                 continue;
             };
@@ -277,9 +276,9 @@ fn left(endpoint: &Endpoint, account: &Account) -> Option<Left> {
 }
 
 /// What the upper layer wants to be known of it; `None`: it cannot say now.
-fn described(hooks: &[Hooks], endpoint: &Endpoint) -> Option<Account> {
-    match &endpoint.record {
-        Some(record) => hooks.iter().find_map(|hook| (hook.described)(record)),
-        None => Some(Account::default()),
+fn described(endpoint: &Endpoint) -> Option<Account> {
+    match (HOOKS.get(), &endpoint.record) {
+        (Some(hooks), Some(record)) => (hooks.described)(record),
+        _ => Some(Account::default()),
     }
 }

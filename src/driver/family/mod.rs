@@ -33,7 +33,6 @@ mod words;
 
 pub use asker::ask;
 pub use name::Name;
-pub use owner::on_question;
 pub use words::{Answer, Description, Question};
 
 pub(super) use asker::{await_answer, reach};

@@ -1,32 +1,20 @@
 //! The side that has the engine.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsRawFd, RawFd};
+use rustix::fd::AsRawFd;
 use rustix::io::Errno;
-use std::sync::OnceLock;
 
-use super::super::Engine;
 use super::super::door::Door;
 use super::super::endpoint::EndpointId;
 use super::super::engine::TOKEN_DESK;
 use super::super::keeper;
+use super::super::{Engine, HOOKS};
 use super::name::desk;
 use super::words::{Answer, Question, encode};
 use super::{LONGEST, Name};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
 use crate::sys::{local, pair, words};
-
-/// Answers a question about an endpoint, of which the descriptor is a program's.
-pub type Answerer = fn(&mut Engine, EndpointId, RawFd, &Question) -> Answer;
-
-static ANSWERER: OnceLock<Answerer> = OnceLock::new();
-
-/// Has questions answered by `answerer`.
-pub fn on_question(answerer: Answerer) {
-    // All calls name the same one.
-    let _ = ANSWERER.set(answerer);
-}
 
 impl Engine {
     /// Opens the desk; without it other processes make do with what a pair answers.
@@ -72,8 +60,8 @@ impl Engine {
             Some(id) => id,
             None => self.of_name(fd)?,
         };
-        let answerer = ANSWERER.get().ok_or(Errno::NOSYS)?;
-        answerer(self, id, fd.as_raw_fd(), &question)
+        let hooks = HOOKS.get().ok_or(Errno::NOSYS)?;
+        (hooks.answered)(self, id, fd.as_raw_fd(), &question)
     }
 
     /// The endpoint by whose name a descriptor goes. EACCES: it is not its to bear.

@@ -2,27 +2,14 @@
 
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use std::sync::OnceLock;
 
 use super::super::door::Visit;
 use super::super::family::Name;
-use super::super::{Asker, EndpointId, Engine};
-use super::words::{Create, Reply, Request};
+use super::super::{Asker, Engine, HOOKS};
+use super::words::{Reply, Request};
 use crate::control::low_ports;
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
-
-/// Makes the socket that somebody wants: its endpoint and the program's descriptor. `None`: only the
-/// kernel can serve its first address.
-pub type Creator = fn(&mut Engine, &Create, Asker) -> Result<Option<(EndpointId, OwnedFd)>, Errno>;
-
-static CREATOR: OnceLock<Creator> = OnceLock::new();
-
-/// Has sockets for others made by `creator`.
-pub fn on_create(creator: Creator) {
-    // All calls name the same one.
-    let _ = CREATOR.set(creator);
-}
 
 /// A request's answer, and the descriptor that goes with it.
 pub(super) type Answer = (Reply, Option<OwnedFd>);
@@ -42,13 +29,13 @@ pub(super) fn answer(
             Ok((Reply::Done, None))
         }
         Request::Create(wanted) => {
-            let creator = CREATOR.get().ok_or(Errno::OPNOTSUPP)?;
+            let hooks = HOOKS.get().ok_or(Errno::OPNOTSUPP)?;
             let start = engine.ports.unprivileged();
             let asker = Asker {
                 user: visit.user,
                 low_ports: shown.is_some_and(|shown| low_ports::is_shown(shown, start)),
             };
-            let made = creator(engine, wanted, asker)?;
+            let made = (hooks.created)(engine, wanted, asker)?;
             engine.finish_pass();
             Ok(match made {
                 None => (Reply::Kernel, None),

@@ -43,7 +43,6 @@ mod words;
 
 pub(super) use client::{Answered, greet};
 pub use client::{Served, ask};
-pub use host::on_create;
 pub(super) use host::serve_forked;
 pub use plan::Plan;
 pub use words::{Create, First};
