@@ -136,10 +136,12 @@ pub struct Hooks {
     pub closed: fn(&mut Engine, &Record),
     /// Answers a question about an endpoint, of which the descriptor is a program's.
     pub answered: fn(&mut Engine, EndpointId, RawFd, &Question) -> Answer,
-    /// Makes the socket that another process wants: its endpoint and the program's descriptor. `None`: only
-    /// the kernel can serve its first address.
-    pub created: fn(&mut Engine, &Create, Asker) -> Result<Option<(EndpointId, OwnedFd)>, Errno>,
+    /// Makes the socket that another process wants.
+    pub created: fn(&mut Engine, &Create, Asker) -> Result<Created, Errno>,
 }
+
+/// The endpoint and the program's descriptor. `None`: only the kernel can serve its first address.
+pub type Created = Option<(EndpointId, OwnedFd)>;
 
 /// What an upper layer says of a socket to who goes on with it when this process is killed.
 #[derive(Debug, Default)]

@@ -6,8 +6,7 @@ use super::address::{self, Given};
 use super::bind::{self, Place, protocol};
 use super::{Family, Kind, Socket, State, connect, create, datagram};
 use crate::driver::keeper::{self, Create, First, Plan};
-use crate::driver::{Asker, EndpointId, Engine};
-use crate::sys::owned::OwnedFd;
+use crate::driver::{Asker, Created, Engine};
 use crate::sys::pair;
 
 /// Is the keeper of `plan` until a signal ends it; the process's exit status.
@@ -17,11 +16,7 @@ pub fn keep(plan: Plan) -> i32 {
 }
 
 /// Makes the socket that is wanted.
-pub(super) fn make(
-    engine: &mut Engine,
-    wanted: &Create,
-    asker: Asker,
-) -> Result<Option<(EndpointId, OwnedFd)>, Errno> {
+pub(super) fn make(engine: &mut Engine, wanted: &Create, asker: Asker) -> Result<Created, Errno> {
     engine.make_room()?;
     let family = match wanted.inet6 {
         true => Family::Inet6,
