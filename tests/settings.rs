@@ -8,6 +8,7 @@ mod control;
 mod sys;
 
 use std::net::Ipv4Addr;
+use std::panic;
 
 use control::limits::{Buffers, Limits, PortRange};
 use control::log::Level;
@@ -318,7 +319,21 @@ fn log_lines_go_to_the_file() {
     control::log::warn(format_args!("port {}", 80));
     control::log::debug("not said");
     control::log::info("chosen");
+    panic_at_a_line();
     let text = std::fs::read_to_string(&path).expect("log");
     std::fs::remove_file(&path).expect("remove");
-    assert_eq!(text, "sidestack: warn: port 80\nsidestack: info: chosen\n");
+    let rest = text.strip_prefix("sidestack: warn: port 80\nsidestack: info: chosen\n");
+    let rest = rest.unwrap_or_else(|| panic!("{text}"));
+    assert!(rest.starts_with("sidestack: error: a defect, please report it: panicked at "));
+    assert!(rest.ends_with("on purpose\n"), "{rest}");
+    assert_eq!(rest.lines().count(), 1, "{rest}");
+}
+
+/// Panics where it is caught, as the library does.
+fn panic_at_a_line() {
+    let before = panic::take_hook();
+    control::log::take_panics();
+    let caught = panic::catch_unwind(|| panic!("on purpose"));
+    panic::set_hook(before);
+    assert!(caught.is_err());
 }

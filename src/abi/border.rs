@@ -3,7 +3,6 @@
 use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
-use crate::control::log;
 use crate::driver::GivenUp;
 use crate::sys::cancel;
 use crate::sys::user::{Access, check};
@@ -38,11 +37,12 @@ pub fn errno() -> Errno {
 /// meanwhile).
 fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        if panic.is::<GivenUp>() {
-            return Err(Errno::INTR);
-        }
-        log::error("a defect: a call failed where it never should (please report it)");
-        Err(Errno::IO)
+        // What panicked has been told by the hook.
+        Err(if panic.is::<GivenUp>() {
+            Errno::INTR
+        } else {
+            Errno::IO
+        })
     })
 }
 

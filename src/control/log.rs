@@ -53,6 +53,17 @@ pub fn configure(level: Level, path: Option<&str>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// From now on a panic is told as a line like all others: std would write several to the descriptor of
+/// standard error, whatever the program has there by then.
+pub fn take_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place_and_reason = panic.to_string().replace('\n', " ");
+        error(format_args!(
+            "a defect, please report it: {place_and_reason}"
+        ));
+    }));
+}
+
 /// Where it goes, if to a file.
 pub fn descriptor() -> Option<RawFd> {
     FILE.get().map(AsRawFd::as_raw_fd)

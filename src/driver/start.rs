@@ -157,6 +157,7 @@ fn build(variables: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, Refusal> {
     let loaded = Settings::load(variables, &program)
         .map_err(|error| Refusal::new(error.message, error.required))?;
     let settings = loaded.settings;
+    log::take_panics();
     if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {
         let words = words::of(errno);
         log::warn(format_args!(
