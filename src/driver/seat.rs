@@ -8,7 +8,7 @@ use super::delivery::Direct;
 use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
 use crate::sys::handlers::{self, Sleep};
-use crate::sys::wait::{SignalMask, entry, poll_for};
+use crate::sys::wait::{SignalMask, entry, poll_asleep};
 use crate::sys::{cancel, clock, signal};
 
 /// Who drives the stack.
@@ -294,7 +294,7 @@ fn poll_with<const OURS: usize>(
         *polled = entry(fd, libc::POLLIN);
     }
     rest.copy_from_slice(extra);
-    poll_for(fds, timeout, mask)?;
+    poll_asleep(fds, timeout, mask)?;
     for (to, from) in extra.iter_mut().zip(&fds[OURS..]) {
         to.revents = from.revents;
     }

@@ -7,7 +7,9 @@
 //!    see: the signal is sent anew, blocked, and let in when the section ends. A handler may leave by
 //!    longjmp(3), which would leave the lock taken for good;
 //! 2. a thread that sleeps in a wait of ours is made to give up what it holds meanwhile before the
-//!    handler runs, which may take long, wait itself, or never return;
+//!    handler runs, which may take long, wait itself, or never return. Back in the wait it does not
+//!    sleep: not either if the handler ran just before the system call, which then finds a descriptor
+//!    that is none ([`polling`]);
 //! 3. a call knows that a handler ran, also when it did so between two of the call's waits, and
 //!    whether that restarts calls (SA_RESTART).
 //!
@@ -18,6 +20,7 @@
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use rustix::io::Errno;
 use syscalls::{Sysno, syscall4};
 
 use super::raw;
@@ -37,6 +40,9 @@ const FAULTS: [c_int; 7] = [
 ];
 /// The C library's own: cancellation, setuid(2) of all threads.
 const INTERNAL: core::ops::RangeInclusive<c_int> = 32..=33;
+
+/// No descriptor has this number (fs.nr_open).
+const NOBODY: c_int = c_int::MAX;
 
 /// Whether handlers are ours by now.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -68,7 +74,24 @@ struct Thread {
     /// Signals that wait for the section's end.
     deferred: Cell<Set>,
     sleeps: Cell<Option<Sleep>>,
+    /// A handler has run since it began to.
+    is_hurried: Cell<bool>,
+    /// The first entry of the poll(2) that it sleeps in.
+    polled: Cell<*mut libc::pollfd>,
     runs: Cell<Runs>,
+}
+
+impl Thread {
+    /// The sleep ends, or does not begin.
+    fn hurry(&self) {
+        self.is_hurried.set(true);
+        compiler_fence(Ordering::SeqCst);
+        let first = self.polled.get();
+        if !first.is_null() {
+            // SAFETY: the thread itself is about to make the call, or in it, and the entry lives across that.
+            unsafe { (&raw mut (*first).fd).write_volatile(NOBODY) };
+        }
+    }
 }
 
 thread_local! {
@@ -77,6 +100,8 @@ thread_local! {
             in_section: Cell::new(false),
             deferred: Cell::new(0),
             sleeps: Cell::new(None),
+            is_hurried: Cell::new(false),
+            polled: Cell::new(core::ptr::null_mut()),
             runs: Cell::new(Runs { all: 0, ending: 0 }),
         }
     };
@@ -137,6 +162,9 @@ pub fn ran(since: Runs) -> Option<bool> {
 /// holds was given up.
 pub fn asleep<T>(how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
     THREAD.with(|thread| {
+        // A handler that sleeps itself may be on its way back to another call.
+        let hurried = thread.is_hurried.replace(false);
+        let polled = thread.polled.replace(core::ptr::null_mut());
         thread.sleeps.set(Some(how));
         leave();
         // Those that waited for the section's end have run.
@@ -144,7 +172,28 @@ pub fn asleep<T>(how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
         compiler_fence(Ordering::SeqCst);
         let kept = thread.sleeps.take().is_some();
         enter();
+        thread.is_hurried.set(hurried);
+        thread.polled.set(polled);
         result.filter(|_| kept)
+    })
+}
+
+/// Makes a call of poll(2) whose first entry is `first`, and which does not sleep if a handler runs before: then that entry
+/// is of a descriptor that is none. EINTR: one has run since the thread is [`asleep`].
+pub fn polling<T>(
+    first: *mut libc::pollfd,
+    poll: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    THREAD.with(|thread| {
+        thread.polled.set(first);
+        compiler_fence(Ordering::SeqCst);
+        let result = match thread.is_hurried.get() {
+            true => Err(Errno::INTR),
+            false => poll(),
+        };
+        compiler_fence(Ordering::SeqCst);
+        thread.polled.set(core::ptr::null_mut());
+        result
     })
 }
 
@@ -229,8 +278,9 @@ extern "C-unwind" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     }
     let at = signal as usize;
     let flags = FLAGS[at].load(Ordering::Relaxed);
-    THREAD.with(|thread| {
-        if let Some(how) = thread.sleeps.take() {
+    let slept = THREAD.with(|thread| {
+        let slept = thread.sleeps.take();
+        if let Some(how) = slept {
             give_up(how);
         }
         let Runs { all, ending } = thread.runs.get();
@@ -239,6 +289,7 @@ extern "C-unwind" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             all: all.wrapping_add(1),
             ending: ending.wrapping_add(u32::from(ends)),
         });
+        slept
     });
     if flags & RESET_HAND != 0
         && let Some(mut held) = action(signal)
@@ -251,6 +302,10 @@ extern "C-unwind" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     // SAFETY: a function the program has set as a handler; who takes one argument leaves the others.
     let handler: Handler = unsafe { core::mem::transmute(handler) };
     handler(signal, info, context);
+    if slept.is_some() {
+        // Only now: the handler may have slept itself.
+        THREAD.with(Thread::hurry);
+    }
 }
 
 /// Sends the signal anew, to be taken when the section ends; whether that can be done.

@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall5};
 
-use super::descriptor;
+use super::{descriptor, handlers};
 
 /// A set of signals as the kernel has it: one bit each.
 pub type SignalMask = u64;
@@ -37,6 +37,15 @@ pub fn poll_for(
         )
     };
     result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
+}
+
+/// The same for a thread that is [`asleep`](handlers::asleep): it does not sleep if a handler has run since.
+pub fn poll_asleep(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<&SignalMask>,
+) -> Result<usize, Errno> {
+    handlers::polling(fds.as_mut_ptr(), || poll_for(fds, timeout, mask))
 }
 
 /// An entry for [`poll_for`].
