@@ -8,8 +8,8 @@ use super::border::{read, serve, values, write};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
-use crate::sys::clock;
 use crate::sys::wait::{SignalMask, entry};
+use crate::sys::{clock, raw};
 
 /// Bits in a word of a set.
 const BITS: usize = usize::BITS as usize;
@@ -51,6 +51,36 @@ impl Set<'_> {
             words[fd / BITS] |= 1 << (fd % BITS);
         }
     }
+}
+
+/// How many descriptors the sets are about. Programs say getdtablesize(3), and mean FD_SETSIZE: the kernel knows by
+/// the length of its table of descriptors, which is ours, too. So what is behind an fd_set counts up to the last that
+/// is open, before the first that is not.
+///
+/// # Safety
+/// As the program promises for select(2).
+unsafe fn meant(count: c_int, sets: [*mut libc::fd_set; 3]) -> c_int {
+    let words = usize::try_from(count).unwrap_or(0).div_ceil(BITS);
+    let first = libc::FD_SETSIZE / BITS;
+    let mut known = first;
+    for at in first..words {
+        let mut named = 0;
+        for set in sets.iter().filter(|set| !set.is_null()) {
+            // SAFETY: it is only looked at if it is there; any bytes are a word.
+            match unsafe { read(set.cast::<usize>().wrapping_add(at)) } {
+                Ok(word) => named |= word,
+                Err(_) => return (known * BITS) as c_int,
+            }
+        }
+        let mut fds = (0..BITS).filter(|bit| named >> bit & 1 == 1);
+        if fds.any(|bit| raw::fcntl((at * BITS + bit) as c_int, libc::F_GETFD, 0).is_err()) {
+            break;
+        }
+        if named != 0 {
+            known = at + 1;
+        }
+    }
+    count.min((known * BITS) as c_int)
 }
 
 struct Sets<'a> {
@@ -154,6 +184,8 @@ pub unsafe extern "C-unwind" fn select(
     timeout: *mut libc::timeval,
 ) -> c_int {
     // SAFETY: the program's own arguments.
+    let count = unsafe { meant(count, [readable, writable, exceptional]) };
+    // SAFETY: the program's own arguments.
     let by_kernel =
         || unsafe { next::SELECT.get()(count, readable, writable, exceptional, timeout) };
     // SAFETY: the program's own arguments.
@@ -202,6 +234,8 @@ pub unsafe extern "C-unwind" fn pselect(
     timeout: *const libc::timespec,
     mask: *const libc::sigset_t,
 ) -> c_int {
+    // SAFETY: the program's own arguments.
+    let count = unsafe { meant(count, [readable, writable, exceptional]) };
     // SAFETY: the program's own arguments.
     let by_kernel =
         || unsafe { next::PSELECT.get()(count, readable, writable, exceptional, timeout, mask) };

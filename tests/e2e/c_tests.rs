@@ -25,7 +25,7 @@ c_tests! {
     send_flags shutdowns small_stacks socket_flags socket_triples states_blocking states_ending states_family
     states_open states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending
     transfers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events users
-    vectors vfork_first wakeups zerocopy
+    vectors vfork_first wakeups wide_select zerocopy
 }
 
 /// Those that also run with loopback in the stack.
