@@ -174,6 +174,29 @@ static void connection(void)
 	peer("close %d", h);
 }
 
+/* The packet comes along: with its headers, or, when it is acknowledged, what it carried. What leaves together is told
+ * of once. */
+static void with_packets(void)
+{
+	int h, fd = connected(&h);
+
+	say("TCP, with packets: %s", ask(fd, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK |
+						 SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID));
+	say("send: %s", result(send(fd, "hello", 5, 0)));
+	peer("recv %d 5", h);
+	nap(100);
+	for (int k = 0; k < 4; k++)
+		take("queue", fd);
+	say("two, of which the first waits: %s", result(send(fd, "hello", 5, MSG_MORE)));
+	say("send: %s", result(send(fd, "world!", 6, 0)));
+	peer("recv %d 11", h);
+	nap(100);
+	for (int k = 0; k < 4; k++)
+		take("queue", fd);
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	int fresh = tcp();
@@ -184,4 +207,5 @@ int main(void)
 	datagrams();
 	by_message();
 	connection();
+	with_packets();
 }

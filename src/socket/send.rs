@@ -12,6 +12,7 @@ use super::{Kind, Socket, away, errno, readiness, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::sendings::Stamps;
 use crate::sys::raw;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
@@ -46,10 +47,11 @@ pub fn send(
         timeout,
         data,
         flags,
+        stamps,
     };
     let result = call.run(&mut engine);
     if stamps.any()
-        && result.is_ok_and(|count| count > 0)
+        && result.is_ok_and(|count| count > 0 && count < data.len())
         && let Some(connection) = engine.endpoints.get(id).and_then(Endpoint::socket)
     {
         engine.stack.tcp_stamp(connection, Some(stamps));
@@ -142,6 +144,8 @@ struct Call<'a, 'b> {
     timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
+    /// What is to be told of the sending of the last byte.
+    stamps: Stamps,
 }
 
 impl Call<'_, '_> {
@@ -279,6 +283,9 @@ impl Call<'_, '_> {
                 Err(error) => return Err(errno::of(error)),
             }
         }
+        if self.stamps.any() && sent.get() == self.data.len() {
+            engine.stack.tcp_stamp(connection, Some(self.stamps));
+        }
         Ok(())
     }
 
@@ -290,6 +297,9 @@ impl Call<'_, '_> {
                 .stack
                 .tcp_send_urgent(now, connection, run)
                 .map_err(errno::of)?;
+        }
+        if self.stamps.any() {
+            engine.stack.tcp_stamp(connection, Some(self.stamps));
         }
         engine.finish_pass();
         Ok(sent)

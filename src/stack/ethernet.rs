@@ -126,7 +126,12 @@ impl Stack {
                 }
                 return true;
             }
-            match self.poll_tcp(now, out) {
+            let segment = self.poll_tcp(now, out);
+            if let Some(told) = self.tcp.take_told() {
+                let frame = self.copy_of(out);
+                self.tcp.sent_in(told, &frame, out.header_len);
+            }
+            match segment {
                 Segment::Ready => return true,
                 // Its neighbor is to be asked for.
                 Segment::Held => {}

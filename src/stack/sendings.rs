@@ -28,6 +28,15 @@ impl Stamps {
     pub fn any(self) -> bool {
         self.scheduled || self.sent || self.acknowledged
     }
+
+    /// What either asks for.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            scheduled: self.scheduled || other.scheduled,
+            sent: self.sent || other.sent,
+            acknowledged: self.acknowledged || other.acknowledged,
+        }
+    }
 }
 
 /// How far something has come.
@@ -50,7 +59,7 @@ pub struct Sending {
     pub stage: Stage,
     /// A datagram's key; of a connection, the place of the last byte in its stream.
     pub key: u32,
-    /// The frame of a datagram.
+    /// The frame it was sent in; of what is acknowledged, what that carried.
     pub frame: Vec<u8>,
 }
 
@@ -86,6 +95,14 @@ impl Sendings {
                 key: stamped.key,
                 frame: frame.to_vec(),
             });
+        }
+    }
+
+    /// What was told last of a socket was sent in this frame.
+    pub(super) fn frame_is(&mut self, socket: SocketId, frame: &[u8]) {
+        let last = self.0.iter_mut().rev();
+        for sending in last.take_while(|last| last.socket == socket && last.frame.is_empty()) {
+            sending.frame = frame.to_vec();
         }
     }
 

@@ -14,11 +14,12 @@ use crate::stack::wire::seq::Seq;
 const MOST: usize = 64;
 
 /// The end of what one call has sent.
-#[derive(Clone, Copy)]
 struct Awaited {
     end: Seq,
     stamps: Stamps,
     sent: bool,
+    /// What the segment with that end carried, if its acknowledgment is to be told of.
+    payload: Vec<u8>,
 }
 
 /// What connections wait for, by their index, and what has come of it.
@@ -26,6 +27,8 @@ struct Awaited {
 pub(super) struct Sendings {
     awaited: HashMap<u32, VecDeque<Awaited>>,
     told: sendings::Sendings,
+    /// The connection whose segment that was polled last is told of.
+    polled: Option<SocketId>,
 }
 
 impl Sendings {
@@ -37,11 +40,13 @@ impl Sendings {
                 end: tcb.snd.end(),
                 stamps,
                 sent: false,
+                payload: Vec::new(),
             });
         }
     }
 
-    /// The connection may have sent something, or something of it be acknowledged.
+    /// The connection may have sent a segment, or something of it be acknowledged. As on Linux, of what
+    /// leaves in one segment only the last end is told.
     pub(super) fn look(&mut self, tcb: &Tcb) {
         if self.awaited.is_empty() {
             return;
@@ -50,29 +55,45 @@ impl Sendings {
             return;
         };
         let told = &mut self.told;
-        let mut tell = |wanted: bool, stage, end: Seq| {
+        let mut tell = |wanted: bool, stage, end: Seq, frame| {
             if wanted {
                 told.push(Sending {
                     socket: tcb.id,
                     stage,
                     key: place(tcb, end).wrapping_sub(1),
-                    frame: Vec::new(),
+                    frame,
                 });
             }
         };
-        for held in awaited.iter_mut().filter(|held| !held.sent) {
-            held.sent = !held.end.is_after(tcb.snd.nxt);
-            if held.sent {
-                tell(held.stamps.scheduled, Stage::Scheduled, held.end);
-                tell(held.stamps.sent, Stage::Sent, held.end);
-            }
+        if let Some(last) = join_sent(awaited, tcb.snd.nxt) {
+            self.polled = Some(tcb.id);
+            tell(
+                last.stamps.scheduled,
+                Stage::Scheduled,
+                last.end,
+                Vec::new(),
+            );
+            tell(last.stamps.sent, Stage::Sent, last.end, Vec::new());
         }
-        while let Some(held) = awaited
-            .front()
-            .filter(|held| held.sent && !held.end.is_after(tcb.snd.una))
+        while let Some(held) =
+            awaited.pop_front_if(|held| held.sent && !held.end.is_after(tcb.snd.una))
         {
-            tell(held.stamps.acknowledged, Stage::Acknowledged, held.end);
-            awaited.pop_front();
+            tell(
+                held.stamps.acknowledged,
+                Stage::Acknowledged,
+                held.end,
+                held.payload,
+            );
+        }
+    }
+
+    /// What was sent just now, and is told of, is in this frame, behind `headers` bytes.
+    pub(super) fn frame_is(&mut self, id: SocketId, frame: &[u8], headers: usize) {
+        self.told.frame_is(id, frame);
+        let awaited = self.awaited.get_mut(&id.index);
+        let last = awaited.and_then(|awaited| awaited.iter_mut().rfind(|held| held.sent));
+        if let Some(last) = last.filter(|last| last.stamps.acknowledged) {
+            last.payload = frame.get(headers..).unwrap_or_default().to_vec();
         }
     }
 
@@ -81,6 +102,20 @@ impl Sendings {
             self.awaited.remove(&index);
         }
     }
+}
+
+/// Makes one of all ends that have been sent by now and were not before: the last, which asks for what
+/// each of them did.
+fn join_sent(awaited: &mut VecDeque<Awaited>, next: Seq) -> Option<&Awaited> {
+    let first = awaited.iter().position(|held| !held.sent)?;
+    let behind = awaited.iter().skip(first);
+    let count = behind.take_while(|held| !held.end.is_after(next)).count();
+    let stamps = awaited.drain(first..first + count.checked_sub(1)?);
+    let stamps = stamps.fold(Stamps::default(), |all, held| all.or(held.stamps));
+    let last = awaited.get_mut(first)?;
+    last.stamps = last.stamps.or(stamps);
+    last.sent = true;
+    Some(last)
 }
 
 /// How many bytes of the stream come before `seq`.
@@ -105,6 +140,16 @@ impl Tcp {
     /// Something of which a connection's user wants to know when it happened: just now.
     pub fn poll_sending(&mut self) -> Option<Sending> {
         self.sendings.told.poll()
+    }
+
+    /// The connection that has just sent a segment of which is told.
+    pub fn take_told(&mut self) -> Option<SocketId> {
+        self.sendings.polled.take()
+    }
+
+    /// The frame of that segment, and how long its headers are.
+    pub fn sent_in(&mut self, id: SocketId, frame: &[u8], headers: usize) {
+        self.sendings.frame_is(id, frame, headers);
     }
 
     /// How many bytes of a connection's stream are acknowledged, and how many there are.
