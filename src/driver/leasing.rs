@@ -7,7 +7,7 @@ use super::estate;
 use super::ports::Wish;
 use crate::control;
 use crate::control::ephemeral::Protocol;
-use crate::control::lease::{KernelAddress, LeaseOptions};
+use crate::control::lease::{Inet6, KernelAddress, LeaseOptions};
 
 /// First port that needs no privilege on any system (ip_unprivileged_port_start may be lower).
 const UNPRIVILEGED: u16 = 1024;
@@ -68,6 +68,24 @@ fn lease_from_kernel(
         Protocol::Tcp => control::lease::Lease::tcp(address, &options),
         Protocol::Udp => control::lease::Lease::udp(address, &options),
     }
+}
+
+/// Where the address is the stack's alone, the kernel has a part in the ports of UDP sockets of all addresses that speak
+/// IPv6, too: that.
+pub(super) fn inet6_side(
+    protocol: Protocol,
+    local: SocketAddrV4,
+    wish: &Wish,
+) -> Result<Option<control::lease::Lease>, Errno> {
+    let speaks = protocol == Protocol::Udp && wish.inet6 == Some(Inet6::Both);
+    if !speaks || !local.ip().is_unspecified() {
+        return Ok(None);
+    }
+    let wish = Wish {
+        inet6: Some(Inet6::Only),
+        ..*wish
+    };
+    lease_from_kernel(protocol, local, &wish).map(Some)
 }
 
 /// EACCES: the program may not have the port (capabilities(7), CAP_NET_BIND_SERVICE). The kernel is

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::choice::{Parity, pick};
 use super::holders::Holder;
-use super::leasing::{lease_of_untaken, may_bind};
+use super::leasing::{inet6_side, lease_of_untaken, may_bind};
 use super::uses::{Use, Uses};
 use crate::control;
 use crate::control::cutoff::CutOff;
@@ -206,7 +206,7 @@ impl Ports {
             }
             Source::Own { .. } => {
                 may_bind(local.port())?;
-                None
+                inet6_side(protocol, local, wish)?
             }
         };
         let port = kernel.as_ref().map_or(local.port(), |lease| lease.port());
@@ -262,7 +262,8 @@ impl Ports {
         let free = |port| !held.contains_key(&(protocol, port));
         let port = pick(*range, next, Parity::Odd, free);
         let port = port.ok_or(Errno::ADDRINUSE)?;
-        Ok(self.enter(stack, protocol, port, wish.to_use(local), None))
+        let kernel = inet6_side(protocol, SocketAddrV4::new(local, port), wish)?;
+        Ok(self.enter(stack, protocol, port, wish.to_use(local), kernel))
     }
 
     fn enter(

@@ -40,6 +40,7 @@ const ON_AN_OWN_ADDRESS: &[&str] = &[
     "states_pairs",
     "states_threads",
     "states_udp",
+    "udp_both_families",
     "udp_broadcast",
 ];
 
