@@ -44,6 +44,7 @@
 #define PEER "10.23.7.1"
 #define TEST "10.23.7.2"
 #define EVERYBODY "10.23.7.255"
+#define GROUP "239.23.7.1"
 #define ABSENT "10.23.7.99"
 #define BLACKHOLE 9
 #define UNREACHABLE 4000

@@ -18,6 +18,7 @@
  *   obstruct PORT         answers segments to PORT with ICMP host unreachable; 0 ends it
  *   udp PORT              to H PORT COUNT   sends a datagram to the test side
  *   broadcast H PORT COUNT  sends one to all hosts of the network
+ *   multicast H PORT COUNT  sends one to a group
  *   from H                one datagram: "RECEIVED HASH PORT"
  */
 #include "check.h"
@@ -260,6 +261,11 @@ static void answer(const char *line, char *to)
 	} else if (!strcmp(word, "broadcast")) {
 		set_int(a, SOL_SOCKET, SO_BROADCAST, 1);
 		do_to(a, EVERYBODY, b, c, to);
+	} else if (!strcmp(word, "multicast")) {
+		struct in_addr here = address(PEER, 0).sin_addr;
+
+		setsockopt(a, IPPROTO_IP, IP_MULTICAST_IF, &here, sizeof here);
+		do_to(a, GROUP, b, c, to);
 	} else if (!strcmp(word, "from")) {
 		do_from(a, to);
 	} else {

@@ -204,8 +204,9 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
                 Ok(0)
             });
         }
-        // Interface requests work on any socket of the family, not on a pair.
-        SIOCGIF_FIRST..=SIOCGIF_LAST => {
+        // What is about routes, interfaces and neighbours any socket of the family can be asked, not a
+        // pair.
+        SIOC_NETWORK_FIRST..=SIOC_NETWORK_LAST => {
             return answer(|| {
                 let kernel = crate::socket::create::kernel_socket(&socket)?;
                 let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
@@ -230,8 +231,9 @@ const SIOCOUTQNSD: c_ulong = queues::UNSENT as c_ulong;
 pub(super) const SIOCATMARK: c_ulong = 0x8905;
 const SIOCGSTAMP: c_ulong = 0x8906;
 const SIOCGSTAMPNS: c_ulong = 0x8907;
-const SIOCGIF_FIRST: c_ulong = 0x8910;
-const SIOCGIF_LAST: c_ulong = 0x8970;
+/// SIOCADDRT, the first of those, and the last of what protocols and devices call their own.
+const SIOC_NETWORK_FIRST: c_ulong = 0x890b;
+const SIOC_NETWORK_LAST: c_ulong = 0x89ff;
 
 /// fdopen(3).
 #[unsafe(no_mangle)]

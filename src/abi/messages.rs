@@ -12,6 +12,8 @@ use crate::socket::waiting::deadline;
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
 use crate::sys::{clock, cmsg};
 
+/// What only the kernel's own callers may say, of 32-bit programs (MSG_CMSG_COMPAT).
+const COMPAT: c_int = c_int::MIN;
 /// Most descriptors that go with one message (SCM_MAX_FD).
 const MOST_PASSED: usize = 253;
 
@@ -25,15 +27,20 @@ unsafe fn send_message(
     message: &libc::msghdr,
     flags: c_int,
 ) -> Result<Option<usize>, Errno> {
+    if flags & COMPAT != 0 {
+        return Err(Errno::INVAL);
+    }
+    let to = match room_for_name(message)? {
+        0 => None,
+        // SAFETY: the program's own message.
+        len => unsafe { name(message.msg_name.cast(), len) }?,
+    };
     if message.msg_iovlen > MOST_PARTS {
         return Err(Errno::MSGSIZE);
     }
-    let to = if message.msg_namelen == 0 {
-        None
-    } else {
-        // SAFETY: the program's own message.
-        unsafe { name(message.msg_name.cast(), message.msg_namelen) }?
-    };
+    if message.msg_controllen >= c_int::MAX as usize {
+        return Err(Errno::NOBUFS);
+    }
     if !sockets::open_first(fd, socket, to, flags)? {
         return Ok(None);
     }
@@ -162,6 +169,20 @@ pub unsafe extern "C-unwind" fn sendmmsg(
     })
 }
 
+/// The length of a message's name, or the room for one: as on Linux no more than any address has.
+/// EINVAL: it is negative.
+fn room_for_name(message: &libc::msghdr) -> Result<libc::socklen_t, Errno> {
+    if message.msg_name.is_null() {
+        return Ok(0);
+    }
+    if message.msg_namelen.cast_signed() < 0 {
+        return Err(Errno::INVAL);
+    }
+    Ok(message
+        .msg_namelen
+        .min(size_of::<libc::sockaddr_storage>() as libc::socklen_t))
+}
+
 /// Receives one message. `None`: make the call on the descriptor.
 ///
 /// # Safety
@@ -172,6 +193,10 @@ unsafe fn receive_message(
     message: &mut libc::msghdr,
     flags: c_int,
 ) -> Result<Option<usize>, Errno> {
+    if flags & COMPAT != 0 {
+        return Err(Errno::INVAL);
+    }
+    let room = room_for_name(message)?;
     if message.msg_iovlen > MOST_PARTS {
         return Err(Errno::MSGSIZE);
     }
@@ -184,7 +209,7 @@ unsafe fn receive_message(
     match got.name() {
         Some(name) if !message.msg_name.is_null() => {
             let (bytes, count) = address::write(name, socket.family);
-            let room = count.min(message.msg_namelen as usize);
+            let room = count.min(room as usize);
             // SAFETY: the program's own buffer for the name.
             unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);
             message.msg_namelen = count as libc::socklen_t;
@@ -271,22 +296,39 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         }
         let once = flags & libc::MSG_WAITFORONE != 0;
         let mut flags = flags & !libc::MSG_WAITFORONE;
-        for (at, message) in messages.iter_mut().enumerate() {
+        let (mut received, mut left) = (0, None);
+        for message in messages.iter_mut() {
             // SAFETY: the program's own message.
             let got = unsafe { receive_message(fd, &socket, &mut message.msg_hdr, flags) };
             match got {
                 Ok(Some(len)) => message.msg_len = len as c_uint,
-                Ok(None) if at == 0 => return Ok(None),
-                Err(errno) if at == 0 => return Err(errno),
-                _ => return Ok(Some(at as c_int)),
+                Ok(None) if received == 0 => return Ok(None),
+                Err(errno) if received == 0 => return Err(errno),
+                _ => break,
             }
-            if once && socket.kind == Kind::Datagram {
+            received += 1;
+            left = deadline.map(left_until);
+            if once {
                 flags |= libc::MSG_DONTWAIT;
             }
             if deadline.is_some_and(|deadline| deadline <= clock::monotonic()) {
-                return Ok(Some(at as c_int + 1));
+                break;
             }
         }
-        Ok(Some(messages.len() as c_int))
+        if let Some(left) = left {
+            // SAFETY: read above.
+            unsafe { write(timeout, left) }?;
+        }
+        Ok(Some(received))
     })
+}
+
+/// What is left of the time, as recvmmsg(2) says it.
+fn left_until(deadline: u64) -> libc::timespec {
+    const SECOND: u64 = 1_000_000_000;
+    let left = deadline.saturating_sub(clock::monotonic());
+    libc::timespec {
+        tv_sec: (left / SECOND) as libc::time_t,
+        tv_nsec: (left % SECOND) as libc::c_long,
+    }
 }

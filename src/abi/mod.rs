@@ -37,6 +37,7 @@ mod programs;
 mod select;
 mod signals;
 mod signatures;
+mod small_calls;
 mod sockets;
 mod streams;
 mod syscall;

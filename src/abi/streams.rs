@@ -11,7 +11,7 @@ use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
 use crate::socket::datagram::{Asked, Told};
 use crate::socket::{Kind, Socket, datagram, error_queue, receive, send as sending, table};
-use crate::sys::user::{Access, Buffers};
+use crate::sys::user::{Access, Buffers, MOST_MOVED, reachable};
 
 /// Most iovecs a call may have (UIO_MAXIOV).
 pub(super) const MOST_PARTS: usize = 1024;
@@ -53,7 +53,10 @@ pub(super) unsafe fn send_parts(
     // SAFETY: the caller's promise.
     let data = unsafe { Buffers::new(parts, Access::Read) }?;
     let sent = match socket.kind {
-        Kind::Stream => sending::send(fd, socket, &data, flags, asked),
+        Kind::Stream => {
+            data.begun()?;
+            sending::send(fd, socket, &data, flags, asked)
+        }
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     };
     sent.transpose()
@@ -89,6 +92,7 @@ pub(super) unsafe fn receive_parts(
         }));
     }
     if socket.kind == Kind::Stream {
+        data.begun()?;
         let got = receive::receive(fd, socket, &data, flags).transpose()?;
         return Ok(got.map(|count| Got {
             count,
@@ -98,6 +102,10 @@ pub(super) unsafe fn receive_parts(
         }));
     }
     let datagram = datagram::receive(fd, socket, &data, flags)?;
+    if datagram.len > data.len() {
+        // As on Linux, the datagram is lost.
+        data.whole()?;
+    }
     Ok(Some(Got {
         count: if flags & libc::MSG_TRUNC != 0 {
             datagram.len
@@ -113,7 +121,7 @@ pub(super) unsafe fn receive_parts(
 fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {
     [libc::iovec {
         iov_base: buffer.cast_mut(),
-        iov_len: len,
+        iov_len: len.min(MOST_MOVED),
     }]
 }
 
@@ -274,6 +282,7 @@ pub unsafe extern "C-unwind" fn read(fd: c_int, buffer: *mut c_void, len: usize)
         return 0;
     }
     serve(by_kernel, move || {
+        reachable(buffer as usize, len)?;
         // SAFETY: the program's own buffer.
         let got = unsafe { receive_parts(fd, &socket, &part(buffer, len), 0) }?;
         Ok(got.map(|got| got.count as isize))
@@ -289,6 +298,7 @@ pub unsafe extern "C-unwind" fn write(fd: c_int, buffer: *const c_void, len: usi
         return by_kernel();
     };
     serve(by_kernel, move || {
+        reachable(buffer as usize, len)?;
         // SAFETY: the program's own buffer.
         let sent =
             unsafe { send_parts(fd, &socket, &part(buffer, len), None, 0, &Asked::default()) }?;

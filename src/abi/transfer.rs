@@ -31,6 +31,9 @@ pub unsafe extern "C-unwind" fn sendfile(
         return by_kernel();
     };
     serve(by_kernel, move || {
+        if count > isize::MAX as usize {
+            return Err(Errno::INVAL);
+        }
         // A datagram is made of all that was asked for.
         let longest = match socket.kind {
             Kind::Stream => PIECE,
@@ -49,7 +52,11 @@ pub unsafe extern "C-unwind" fn sendfile(
         let mut sent = 0;
         while sent < count {
             let most = piece.len().min(count - sent);
-            let got = read_at(from, &mut piece[..most], at)?;
+            let got = read_at(from, &mut piece[..most], at).map_err(|errno| match errno {
+                // What has no bytes cannot be spliced from either.
+                Errno::ISDIR => Errno::INVAL,
+                errno => errno,
+            })?;
             if got == 0 {
                 break;
             }

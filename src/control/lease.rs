@@ -296,6 +296,12 @@ impl Lease {
         self.inet6
     }
 
+    /// SO_REUSEADDR, which also counts for a socket that is bound.
+    pub fn reuse_address(&self, on: bool) {
+        // One that cannot have it keeps the port to itself, as before.
+        let _ = sockopt::set_socket_reuseaddr(&self.fd, on);
+    }
+
     /// UDP: what is received by it tells where it was sent to, and how, from now on.
     pub fn tell_of_datagrams(&self) {
         if self.protocol == Protocol::Udp {
@@ -369,8 +375,9 @@ pub(super) fn is_owned(fd: &OwnedFd, owner: Option<u32>) -> bool {
     rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(owner)), None).is_ok()
 }
 
-/// Drops the IPv4 packets that arrive on the interface, or everything. (IPv6 is the kernel's, on
-/// the driven interface as well.)
+/// Drops the IPv4 packets that arrive on the interface for this host alone, or everything. (IPv6 is the
+/// kernel's, on the driven interface as well. So is multicast, whoever of this host joined the group.
+/// And what this host's kernel sends to many, and hears itself, no packet socket does.)
 pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
     let instruction = |code, jump_true, jump_false, operand| Instruction {
         code,
@@ -385,11 +392,15 @@ pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     let fact = |fact| (libc::SKF_AD_OFF + fact) as u32;
+    let (to_many, turned_round) = (libc::PACKET_MULTICAST, libc::PACKET_LOOPBACK);
     vec![
         instruction(load, 0, 0, fact(libc::SKF_AD_PROTOCOL)),
-        instruction(equal, 0, 3, libc::ETH_P_IP as u32),
+        instruction(equal, 0, 6, libc::ETH_P_IP as u32),
         instruction(load, 0, 0, fact(libc::SKF_AD_IFINDEX)),
-        instruction(equal, 0, 1, index),
+        instruction(equal, 0, 4, index),
+        instruction(load, 0, 0, fact(libc::SKF_AD_PKTTYPE)),
+        instruction(equal, 2, 0, u32::from(to_many)),
+        instruction(equal, 1, 0, u32::from(turned_round)),
         instruction(ret, 0, 0, 0),
         instruction(ret, 0, 0, u32::MAX),
     ]

@@ -1,8 +1,9 @@
 //! Uses of ports that last as long as a socket of the stack's, and through TIME-WAIT.
 
 use core::net::SocketAddrV4;
+use std::collections::HashMap;
 
-use super::ports::{Lease, Ports};
+use super::ports::{Held, Lease, Ports};
 use super::uses::Use;
 use crate::control::ephemeral::Protocol;
 use crate::stack::Stack;
@@ -69,6 +70,19 @@ impl Ports {
         self.holders.insert(connection, holder);
     }
 
+    /// SO_REUSEADDR was set on a socket of the stack's that has its port: it counts for who asks for the
+    /// port next.
+    pub fn reuse_held(&mut self, socket: SocketId, on: bool) {
+        if let Some(holder) = self.holders.get_mut(&socket) {
+            reuse(&mut self.held, &mut holder.lease, on);
+        }
+    }
+
+    /// The same of a socket that is only bound.
+    pub fn reuse_bound(&mut self, lease: &mut Lease, on: bool) {
+        reuse(&mut self.held, lease, on);
+    }
+
     /// Takes the use back from a socket that is about to be closed.
     pub fn take_back(&mut self, socket: SocketId) -> Option<Lease> {
         self.holders.remove(&socket).map(|holder| holder.lease)
@@ -99,5 +113,19 @@ impl Ports {
         {
             self.release(stack, lease);
         }
+    }
+}
+
+fn reuse(ports: &mut HashMap<(Protocol, u16), Held>, lease: &mut Lease, on: bool) {
+    let Some(held) = ports.get_mut(&(lease.protocol, lease.port)) else {
+        return;
+    };
+    if held.uses.remove(lease.used) {
+        lease.used.reuse_address = on;
+        held.uses.add(lease.used);
+    }
+    let all = held.uses.all(|used| used.reuse_address);
+    for kernel in &held.kernel {
+        kernel.reuse_address(all);
     }
 }

@@ -90,6 +90,14 @@ pub(super) fn place(
 ) -> Result<Place, Errno> {
     let given = address::read(address, socket.family)?;
     let local = match given {
+        // IPv4 alone, by a socket of IPv6's: the stack's are either for both.
+        Given::V4(local)
+            if local.ip().is_unspecified()
+                && socket.family == Family::Inet6
+                && engine.ports.shares_with_kernel() =>
+        {
+            return Ok(Place::Kernel(Passed::Inet6));
+        }
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
         Given::V6(_) => return Ok(Place::Kernel(Passed::Inet6)),
@@ -185,7 +193,7 @@ pub(super) fn take_port(
 }
 
 /// Lets the kernel serve the socket. A port that was leased for it goes with it, or is shared with those it was shared
-/// with.
+/// with; so does a datagram socket's peer.
 pub(super) fn to_kernel(
     engine: &mut Engine,
     socket: &Arc<Socket>,
@@ -205,6 +213,11 @@ pub(super) fn to_kernel(
         }
         None => kernel_socket(socket)?,
     };
+    if socket.kind == Kind::Datagram
+        && let Some(remote) = state.remote
+    {
+        rustix::net::connect(&kernel, &address::in_family(remote, socket.family))?;
+    }
     become_kernel(engine, socket, state, &kernel)?;
     driver::count_passed(why);
     Ok(Rest::Kernel)

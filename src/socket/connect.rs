@@ -57,6 +57,7 @@ pub fn connect(
         Stage::Idle => {}
     }
     let remote = match given? {
+        Given::V4(_) if state.options.v6_only => return Err(Errno::NETUNREACH),
         Given::V4(remote) => remote,
         _ => return to_kernel(&mut engine, socket, &mut state, Passed::Inet6),
     };

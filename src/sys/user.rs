@@ -7,7 +7,8 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 use rustix::io::Errno;
-use syscalls::{Sysno, syscall3};
+use std::borrow::Cow;
+use syscalls::{Sysno, syscall3, syscall4, syscall6};
 
 const PAGE: usize = 4096;
 /// End of user space on the machines we run on, and beyond it on smaller ones.
@@ -18,6 +19,10 @@ const USER_START: usize = 0x1000;
 const SETS: usize = 64;
 /// Pages of one set: two that a loop of calls uses do not drive each other out.
 const WAYS: usize = 2;
+/// Most bytes one call moves (read(2): MAX_RW_COUNT).
+pub const MOST_MOVED: usize = 0x7fff_f000;
+/// How far a buffer is looked at whose end is not usable: as far as the longest datagram reaches.
+const LOOKED_AT: usize = 64 * 1024;
 
 const MADV_POPULATE_READ: usize = 22;
 const MADV_POPULATE_WRITE: usize = 23;
@@ -37,6 +42,12 @@ pub enum Access {
     Write,
     /// Nothing: the length alone counts.
     None,
+}
+
+/// EFAULT: what reaches there is not a program's.
+pub fn reachable(address: usize, len: usize) -> Result<(), Errno> {
+    let end = address.checked_add(len).filter(|&end| end <= USER_END);
+    end.map(drop).ok_or(Errno::FAULT)
 }
 
 /// EFAULT unless `len` bytes at `address` look usable.
@@ -72,69 +83,155 @@ fn check_page(page: usize, access: Access) -> Result<(), Errno> {
             Access::Write => (MADV_POPULATE_WRITE, page | 1),
         };
         // SAFETY: populating a page changes no contents and fails cleanly where there is none.
-        match unsafe { syscall3(Sysno::madvise, page, PAGE, advice) } {
-            Err(syscalls::Errno::ENOMEM | syscalls::Errno::EFAULT) => Err(Errno::FAULT),
-            // Kernels before 5.14 do not know the advice: taken on trust.
-            _ => {
-                before.set(latest.replace(mark));
-                Ok(())
-            }
+        let good = match unsafe { syscall3(Sysno::madvise, page, PAGE, advice) } {
+            Ok(_) => true,
+            Err(syscalls::Errno::ENOMEM | syscalls::Errno::EFAULT) => false,
+            // The program may not touch it so, or it is a device's, or the kernel is from before 5.14.
+            Err(_) if access == Access::Write => is_writable(page),
+            Err(_) => is_readable(page),
+        };
+        if good {
+            before.set(latest.replace(mark));
         }
+        good.then_some(()).ok_or(Errno::FAULT)
     })
+}
+
+/// Whether the kernel reads there: it does before it finds that what is asked for is nothing.
+#[cold]
+fn is_readable(page: usize) -> bool {
+    const NOTHING: usize = usize::MAX;
+    // SAFETY: changes no signal mask.
+    let outcome = unsafe { syscall4(Sysno::rt_sigprocmask, NOTHING, page, 0, 8) };
+    outcome != Err(syscalls::Errno::EFAULT)
+}
+
+/// Whether the kernel writes there: it adds nothing to the first word, as one step (futex(2)).
+#[cold]
+fn is_writable(page: usize) -> bool {
+    const WAKE_OP_PRIVATE: usize = 5 | 128;
+    const ADD_NOTHING: usize = 1 << 28;
+    // SAFETY: changes nothing; at most it wakes somebody who looks again.
+    let outcome = unsafe { syscall6(Sysno::futex, page, WAKE_OP_PRIVATE, 0, 0, page, ADD_NOTHING) };
+    outcome != Err(syscalls::Errno::EFAULT)
+}
+
+/// How many of the `len` bytes at `address` are usable, from the first on.
+fn usable(address: usize, len: usize, access: Access) -> usize {
+    if check(address, len, access).is_ok() {
+        return len;
+    }
+    let most = len.min(LOOKED_AT);
+    let mut sound = 0;
+    while sound < most {
+        let Some(here) = address.checked_add(sound) else {
+            break;
+        };
+        let step = (PAGE - here % PAGE).min(most - sound);
+        if check(here, step, access).is_err() {
+            break;
+        }
+        sound += step;
+    }
+    sound
 }
 
 /// Buffers of the program's: what a vectored call reads from or writes to.
 ///
-/// 1. Each non-empty buffer was checked for the access its constructor names.
+/// 1. Each non-empty part was checked for the access its constructor names: what begins where it may be
+///    touched, and does not end so, counts as far as it may be.
 pub struct Buffers<'a> {
-    parts: &'a [libc::iovec],
+    parts: Cow<'a, [libc::iovec]>,
     len: usize,
+    asked: usize,
+    torn: bool,
     _program: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Buffers<'a> {
-    /// Checks `parts`. EFAULT: one is not usable; EINVAL: their lengths do not add up.
+    /// Checks `parts`. EINVAL: no length is so large; EFAULT: one reaches beyond a program's memory.
     ///
     /// # Safety
     /// The buffers must stay valid, and be touched by nobody else, as long as the call the program
     /// made is under way, which the program promises by making it.
     pub unsafe fn new(parts: &'a [libc::iovec], access: Access) -> Result<Self, Errno> {
-        let mut len = 0usize;
-        for part in parts {
-            len = len.checked_add(part.iov_len).ok_or(Errno::INVAL)?;
-            if len > isize::MAX as usize {
-                return Err(Errno::INVAL);
-            }
-            check(part.iov_base as usize, part.iov_len, access)?;
+        if parts.iter().any(|part| part.iov_len > isize::MAX as usize) {
+            return Err(Errno::INVAL);
         }
-        Ok(Self {
-            parts,
-            len,
+        for part in parts {
+            reachable(part.iov_base as usize, part.iov_len)?;
+        }
+        let asked = parts.iter().map(|part| part.iov_len).sum();
+        let mut buffers = Self {
+            parts: Cow::Borrowed(parts),
+            len: asked,
+            asked,
+            torn: false,
             _program: PhantomData,
-        })
+        };
+        for (at, part) in parts.iter().enumerate() {
+            let sound = usable(part.iov_base as usize, part.iov_len, access);
+            if sound < part.iov_len {
+                buffers.cut(parts, at, sound);
+                break;
+            }
+        }
+        Ok(buffers)
+    }
+
+    /// Of the part at `at` only `sound` bytes are usable: there the buffers end.
+    #[cold]
+    fn cut(&mut self, parts: &[libc::iovec], at: usize, sound: usize) {
+        let mut kept = parts[..at].to_vec();
+        self.torn = sound == 0;
+        if sound > 0 {
+            kept.push(libc::iovec {
+                iov_len: sound,
+                ..parts[at]
+            });
+        }
+        self.len = kept.iter().map(|part| part.iov_len).sum();
+        self.parts = Cow::Owned(kept);
     }
 
     /// No buffers.
     pub fn none() -> Self {
         Self {
-            parts: &[],
+            parts: Cow::Borrowed(&[]),
             len: 0,
+            asked: 0,
+            torn: false,
             _program: PhantomData,
         }
     }
 
-    /// Bytes in all buffers.
+    /// Bytes in all buffers, as far as they are usable.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// The program's own description of them.
-    pub fn parts(&self) -> &'a [libc::iovec] {
-        self.parts
+    /// Bytes in all buffers, as the program says.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// EFAULT: some of what the program speaks of is not usable.
+    pub fn whole(&self) -> Result<(), Errno> {
+        (self.len == self.asked).then_some(()).ok_or(Errno::FAULT)
+    }
+
+    /// EFAULT: one of the buffers is not even usable where it begins.
+    pub fn begun(&self) -> Result<(), Errno> {
+        (!self.torn).then_some(()).ok_or(Errno::FAULT)
+    }
+
+    /// A description of what is usable of them.
+    pub fn parts(&self) -> &[libc::iovec] {
+        &self.parts
     }
 
     /// The bytes from `offset` on, run by run.
-    pub fn runs(&self, offset: usize) -> impl Iterator<Item = &'a [u8]> {
+    pub fn runs(&self, offset: usize) -> impl Iterator<Item = &[u8]> {
         let mut skip = offset;
         self.parts.iter().filter_map(move |part| {
             let from = skip.min(part.iov_len);
@@ -156,7 +253,7 @@ impl<'a> Buffers<'a> {
     pub fn put(&self, offset: usize, data: &[u8]) -> usize {
         let mut skip = offset;
         let mut done = 0;
-        for part in self.parts {
+        for part in self.parts.iter() {
             let from = skip.min(part.iov_len);
             skip -= from;
             let count = (part.iov_len - from).min(data.len() - done);

@@ -128,6 +128,7 @@ pub fn connect(
     given: Given,
 ) -> Result<Rest, Errno> {
     let remote = match given {
+        Given::V4(_) if state.options.v6_only => return Err(Errno::NETUNREACH),
         Given::V4(remote) => remote,
         Given::Unspecified => {
             disconnect(engine, state)?;

@@ -86,11 +86,14 @@ fn send_beside(
         Some(Given::V6(to)) => to.into(),
         Some(Given::AnyV6(port)) => (Ipv6Addr::LOCALHOST, port).into(),
     };
-    if data.len() > LONGEST {
+    if data.asked() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
     if to.port() == 0 {
         return Some(Err(Errno::INVAL));
+    }
+    if let Err(errno) = data.whole() {
+        return Some(Err(errno));
     }
     let broadcast = matches!(to, SocketAddr::V4(to) if to.ip().is_broadcast());
     if broadcast && !socket.state().options.broadcast {
@@ -121,7 +124,9 @@ impl Call<'_, '_> {
         if let Some(held) = state.held.take() {
             return self.append(engine, state, held).map(Some);
         }
+        let connected = to.is_none();
         let to = match to {
+            Some(Given::V4(_)) if state.options.v6_only => return Err(Errno::NETUNREACH),
             Some(Given::V4(to)) => to,
             Some(Given::V6(to)) => return self.send_inet6(engine, state, to),
             Some(Given::AnyV6(port)) => {
@@ -130,7 +135,7 @@ impl Call<'_, '_> {
             }
             Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
         };
-        if self.data.len() > LONGEST {
+        if self.data.asked() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
         if to.port() == 0 {
@@ -144,9 +149,10 @@ impl Call<'_, '_> {
             return Err(Errno::PIPE);
         }
         let way = connect::decide(engine, Protocol::Udp, state, to)?;
-        if to.ip().is_broadcast() && !state.options.broadcast {
+        if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
         }
+        self.data.whole()?;
         let Some(Way { remote: to, .. }) = way else {
             return self.send_by_kernel(engine, state, to);
         };
@@ -198,9 +204,10 @@ impl Call<'_, '_> {
         state: &mut State,
         mut held: Held,
     ) -> Result<usize, Errno> {
-        if held.data.len() + self.data.len() > LONGEST {
+        if held.data.len() + self.data.asked() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
+        self.data.whole()?;
         self.data
             .runs(0)
             .for_each(|run| held.data.extend_from_slice(run));
@@ -269,6 +276,7 @@ impl Call<'_, '_> {
         to: SocketAddrV6,
     ) -> Result<Option<usize>, Errno> {
         let port = state.local.map_or(0, |local| local.port());
+        self.data.whole()?;
         let Some(side) = engine.inet6_side(port) else {
             return leave(engine, self.socket, state, Passed::Inet6).map(|_| None);
         };

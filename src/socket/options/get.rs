@@ -18,6 +18,8 @@ use crate::stack::tcp::Congestion;
 
 /// Room of the longest name TCP_CONGESTION gives, in bytes.
 const CONGESTION_NAME: usize = 16;
+/// `sizeof(struct ip6_mtuinfo)`.
+const MTU_INFO: i32 = 32;
 /// Segment size before a connection knows better (RFC 9293 section 3.7.1).
 const DEFAULT_SEGMENT: i32 = 536;
 
@@ -65,7 +67,14 @@ pub fn get_in(
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), state, name),
+        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) if asks_for_sources(name, room) => {
+            // Who joins a group is the kernel's.
+            Some(Err(Errno::ADDRNOTAVAIL))
+        }
         (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), state, name),
+        (libc::IPPROTO_IPV6, _) if socket.family == Family::Inet6 => {
+            get_inet6(engine.as_deref(), state, name, room)
+        }
         _ => None,
     };
     match ours {
@@ -308,13 +317,39 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::IP_TTL if options.time_to_live < 0 => int(64),
         libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
-        libc::IP_MTU => match state
-            .remote
-            .and_then(|remote| Some(engine?.stack.route(*remote.ip())))
-        {
-            Some(RouteDecision::Stack { mtu, .. }) => int(mtu as i32),
-            _ => Some(Err(Errno::NOTCONN)),
-        },
+        libc::IP_MTU => Some(path_mtu(engine, state)),
         _ => None,
+    }
+}
+
+/// IP_MSFILTER, and MCAST_MSFILTER of either family, with room for more than the kernel insists on.
+fn asks_for_sources(name: i32, room: i32) -> bool {
+    const IP_MSFILTER: i32 = 41;
+    const MCAST_MSFILTER: i32 = 48;
+    name == IP_MSFILTER && room >= 16 || name == MCAST_MSFILTER && room >= 144
+}
+
+/// Of an AF_INET6 socket, what depends on its having a peer.
+fn get_inet6(engine: Option<&Engine>, state: &State, name: i32, room: i32) -> Value {
+    match name {
+        libc::IPV6_MTU => Some(path_mtu(engine, state)),
+        libc::IPV6_PATHMTU if room < MTU_INFO => Some(Err(Errno::INVAL)),
+        // A struct ip6_mtuinfo, with an address that is not told.
+        libc::IPV6_PATHMTU => Some(path_mtu(engine, state).map(|mtu| {
+            let mut value = vec![0; size_of::<libc::sockaddr_in6>()];
+            value.extend(mtu);
+            value
+        })),
+        libc::IPV6_ADDRFORM if state.remote.is_some() => int(libc::AF_INET6),
+        _ => None,
+    }
+}
+
+/// ENOTCONN.
+fn path_mtu(engine: Option<&Engine>, state: &State) -> Result<Vec<u8>, Errno> {
+    let remote = state.remote.ok_or(Errno::NOTCONN)?;
+    match engine.map(|engine| engine.stack.route(*remote.ip())) {
+        Some(RouteDecision::Stack { mtu, .. }) => Ok((mtu as i32).to_ne_bytes().to_vec()),
+        _ => Err(Errno::NOTCONN),
     }
 }

@@ -178,6 +178,7 @@ pub(super) fn note(
             libc::IP_RECVTOS => options.ancillary.service = on,
             libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
             IP_LOCAL_PORT_RANGE => options.port_range = number.cast_unsigned(),
+            libc::IP_MULTICAST_ALL => options.all_groups = on,
             libc::IP_FREEBIND => options.free_bind = on,
             libc::IP_BIND_ADDRESS_NO_PORT => options.bind_no_port = on,
             _ => {}

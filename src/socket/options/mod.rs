@@ -100,6 +100,8 @@ pub struct Options {
     pub v6_only: bool,
     pub keep_alive: bool,
     pub broadcast: bool,
+    /// IP_MULTICAST_ALL.
+    pub all_groups: bool,
     pub urgent_inline: bool,
     pub no_check: bool,
     /// SO_DONTROUTE: to neighbors only.
@@ -176,6 +178,7 @@ impl Options {
             v6_only: false,
             keep_alive: false,
             broadcast: false,
+            all_groups: true,
             urgent_inline: false,
             no_check: false,
             on_link: false,
@@ -328,6 +331,7 @@ impl Options {
             tos: self.service,
             treatment: self.treatment(),
             broadcast: self.broadcast,
+            all_groups: self.all_groups,
             reuse_port: self.reuse_port,
             path_mtu_discovery: match self.mtu_discover {
                 libc::IP_PMTUDISC_DO => PathMtuDiscovery::Do,

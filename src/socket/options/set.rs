@@ -101,6 +101,14 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
         if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
             engine.forget_errors(id);
         }
+        if (level, name) == (libc::SOL_SOCKET, libc::SO_REUSEADDR) {
+            let (on, holder) = (state.options.reuse_address, engine.endpoints.get(id));
+            match (&mut state.lease, holder.and_then(Endpoint::socket)) {
+                (Some(lease), _) => engine.ports.reuse_bound(lease, on),
+                (None, Some(holder)) => engine.ports.reuse_held(holder, on),
+                (None, None) => {}
+            }
+        }
         if state.options.wants_times() {
             engine.stamp_arrivals();
         }

@@ -68,6 +68,16 @@ impl Stack {
     /// side of a shared port has received it.
     pub fn udp_receive_local(&mut self, port: u16, datagram: &Datagram, data: &[u8]) {
         let local = SocketAddrV4::new(datagram.to, port);
+        let to_group = datagram.to.is_multicast();
+        if to_group || self.interface.is_broadcast(datagram.to) {
+            for id in self.udp.find_all(local, datagram.from) {
+                let hears = |socket: &super::Socket| !to_group || socket.options.all_groups;
+                if self.udp.get(id).is_some_and(hears) {
+                    self.deliver(id, datagram, data, &mut NoSink);
+                }
+            }
+            return;
+        }
         match self.udp.find(local, datagram.from) {
             Some(id) => self.deliver(id, datagram, data, &mut NoSink),
             None => self.counters.drop(Drop::UdpNoSocket),

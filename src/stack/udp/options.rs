@@ -56,6 +56,8 @@ pub struct UdpOptions {
     pub treatment: Treatment,
     /// SO_BROADCAST.
     pub broadcast: bool,
+    /// IP_MULTICAST_ALL: hear what others of this host have joined.
+    pub all_groups: bool,
     /// SO_REUSEPORT: sockets with the same address share what arrives.
     pub reuse_port: bool,
     /// IP_MTU_DISCOVER.
@@ -79,6 +81,7 @@ impl Default for UdpOptions {
             tos: 0,
             treatment: Treatment::default(),
             broadcast: false,
+            all_groups: true,
             reuse_port: false,
             path_mtu_discovery: PathMtuDiscovery::Want,
             checksum: true,

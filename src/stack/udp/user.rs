@@ -155,7 +155,8 @@ impl Stack {
         if len > MAX_PAYLOAD {
             return Err(Error::MessageSize);
         }
-        if broadcast && !socket.options.broadcast {
+        // Who connected to all hosts was asked then.
+        if broadcast && !socket.options.broadcast && socket.remote != Some(to) {
             return Err(Error::Access);
         }
         let RouteDecision::Stack {

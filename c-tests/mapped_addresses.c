@@ -1,0 +1,105 @@
+/* AF_INET6 sockets and IPv4's addresses in IPv6's clothes: which are refused, what a connection tells of itself. */
+#include "check.h"
+
+static struct sockaddr_in6 address6(const char *ip, int port)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	if (inet_pton(AF_INET6, ip, &a.sin6_addr) != 1)
+		die(ip);
+	return a;
+}
+
+static void say_name(const char *what, int fd)
+{
+	struct sockaddr_in6 a;
+	socklen_t length = sizeof a;
+	char text[INET6_ADDRSTRLEN];
+
+	getsockname(fd, SA(a), &length);
+	say("%s: %s, a port: %d", what, inet_ntop(AF_INET6, &a.sin6_addr, text, sizeof text), a.sin6_port != 0);
+}
+
+static int fresh(int type)
+{
+	int fd = socket(AF_INET6, type, 0);
+
+	if (fd < 0)
+		die("socket");
+	return fd;
+}
+
+static void only_six(int type, int port)
+{
+	int fd = fresh(type), second = fresh(type);
+	struct sockaddr_in6 to = address6("::ffff:" PEER, port), here = address6("::ffff:" TEST, 0), any = address6("::", 0);
+
+	set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	set_int(second, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	say("connect: %s", ok(connect(fd, SA(to), sizeof to)));
+	say("sendto: %s", result(sendto(fd, "x", 1, MSG_NOSIGNAL, SA(to), sizeof to)));
+	say("bind: %s", ok(bind(second, SA(here), sizeof here)));
+	say("bind to all: %s", ok(bind(second, SA(any), sizeof any)));
+	say("connect: %s", ok(connect(second, SA(to), sizeof to)));
+	close(fd);
+	close(second);
+}
+
+static void only_four(int type)
+{
+	int fd = fresh(type), other = fresh(type);
+	struct sockaddr_in6 here = address6("::ffff:0.0.0.0", 0);
+
+	say("bind to all of IPv4's: %s", ok(bind(fd, SA(here), sizeof here)));
+	say_name("name", fd);
+	if (type == SOCK_STREAM) {
+		say("listen: %s", ok(listen(fd, 1)));
+		say_name("name", fd);
+	}
+	set_int(other, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	here = address6("::", port_of(fd));
+	say("another one to all of IPv6's: %s", ok(bind(other, SA(here), sizeof here)));
+	close(fd);
+	close(other);
+}
+
+static void option(const char *what, int fd, int name)
+{
+	unsigned char value[64];
+	socklen_t length = sizeof value;
+	int last;
+
+	memset(value, 0xee, sizeof value);
+	if (getsockopt(fd, IPPROTO_IPV6, name, value, &length)) {
+		say("%s: %s", what, name_of(errno));
+		return;
+	}
+	memcpy(&last, value + length - sizeof last, sizeof last);
+	say("%s: %d bytes, the last %d", what, length, last);
+}
+
+static void tells(const char *what, int fd)
+{
+	say("%s", what);
+	option("  IPV6_MTU", fd, IPV6_MTU);
+	option("  IPV6_PATHMTU", fd, IPV6_PATHMTU);
+	option("  IPV6_ADDRFORM", fd, IPV6_ADDRFORM);
+}
+
+int main(void)
+{
+	int listener = peer("listen 0 5"), port = peer("port %d", listener), fd;
+	struct sockaddr_in6 to = address6("::ffff:" PEER, port);
+
+	only_six(SOCK_STREAM, port);
+	only_six(SOCK_DGRAM, port);
+	only_four(SOCK_STREAM);
+	only_four(SOCK_DGRAM);
+	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+		fd = fresh(type);
+		tells("fresh", fd);
+		say("connect: %s", ok(connect(fd, SA(to), sizeof to)));
+		tells("connected", fd);
+		close(fd);
+	}
+}
