@@ -48,11 +48,14 @@ static void inherited(void)
 	set_int(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, 12345);
 	set_int(listener, IPPROTO_IP, IP_TTL, 33);
 	set_int(listener, IPPROTO_IP, IP_TOS, 16);
+	set_int(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 2);
+	set_int(listener, IPPROTO_TCP, TCP_FASTOPEN, 5);
 	setsockopt(listener, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 	nonblocking(listener);
 	bound(listener, "0.0.0.0", 0);
 	listen(listener, 5);
 	h = peer("connect %d", port_of(listener));
+	peer("send %d 1", h);
 	wait_for(listener, POLLIN);
 	fd = accept(listener, NULL, NULL);
 	memset(&linger, 0, sizeof linger);
@@ -63,6 +66,7 @@ static void inherited(void)
 	    get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT));
 	say("inherited: TTL %d, TOS %d, LINGER %d %d, F_GETFL %#x", get_int(fd, IPPROTO_IP, IP_TTL),
 	    get_int(fd, IPPROTO_IP, IP_TOS), linger.l_onoff, linger.l_linger, fcntl(fd, F_GETFL));
+	say("not: DEFER_ACCEPT %d, FASTOPEN %d", get_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), get_int(fd, IPPROTO_TCP, TCP_FASTOPEN));
 	peer("close %d", h);
 	close(fd);
 	close(listener);

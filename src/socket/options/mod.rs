@@ -222,12 +222,18 @@ impl Options {
         }
     }
 
-    /// What an accepted connection takes over from its listener.
+    /// What an accepted connection takes over from its listener: not what is about accepting.
     pub fn inherited(&self) -> Self {
+        const LOST: [(i32, i32); 3] = [
+            (libc::SOL_SOCKET, libc::SO_PRIORITY),
+            (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
+        ];
         let mut inherited = self.clone();
         inherited.peek_offset = -1;
         inherited.priority = 0;
-        let lost = |said: &Said| (said.level, said.name) == (libc::SOL_SOCKET, libc::SO_PRIORITY);
+        inherited.defer_accept = 0;
+        let lost = |said: &Said| LOST.contains(&(said.level, said.name));
         if inherited.said.iter().any(lost) {
             Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
         }
