@@ -78,3 +78,14 @@ fn a_service_that_is_not_preloaded_reads_and_writes() {
     assert_eq!(echoed, "through the pair");
     lab.kernel_was_silent();
 }
+
+#[test]
+fn a_port_is_free_once_the_last_process_has_closed_its_socket() {
+    let lab = Lab::new();
+    let heirs = u8::from(preloading());
+    for how in ["STREAM", "DGRAM"] {
+        let rebinds = lab.sidestack(&family(&format!("rebinds 7000 {how}")));
+        let said = rebinds.within(30).succeeds().stdout();
+        assert_eq!(said, format!("bound after {heirs}"), "{how}");
+    }
+}
