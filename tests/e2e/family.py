@@ -5,8 +5,10 @@ family.py activates PORT            executes itself with a listener as descripto
 family.py hands PORT HOW            has a worker process of multiprocessing (HOW: fork, spawn, forkserver) serve them
 family.py service                   serves standard input: tells what it is, then echoes
 family.py ask ADDRESS PORT          connects, and tells what it was told
+family.py bounces PORT              has a child send datagrams back, but for those of a flood, and waits for it
 family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a child's child has held, and whose heir is
                                     stopped meanwhile
+family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
 import os
@@ -102,6 +104,18 @@ def ask(address, port):
     print(told.decode().strip())
 
 
+def bounces(port):
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("0.0.0.0", port))
+        if os.fork() != 0:
+            os.wait()
+            return
+        while True:
+            data, sender = server.recvfrom(65536)
+            if data == b"back":
+                server.sendto(data, sender)
+
+
 def bound(port, how):
     made = socket.socket(type=getattr(socket, f"SOCK_{how}"))
     made.bind(("0.0.0.0", port))
@@ -149,6 +163,18 @@ def rebinds(port, how):
     print(f"bound after {len(stopped)}")
 
 
+def throw(address, port):
+    with socket.socket(type=socket.SOCK_DGRAM) as thrower:
+        thrower.settimeout(0.2)
+        for _ in range(100):
+            thrower.sendto(b"back", (address, port))
+            try:
+                print(thrower.recv(100).decode())
+                return
+            except TimeoutError:
+                pass
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["inetd", port, *program]:
@@ -163,5 +189,9 @@ if __name__ == "__main__":
             serve(socket.socket(fileno=0))
         case ["ask", address, port]:
             ask(address, int(port))
+        case ["bounces", port]:
+            bounces(int(port))
         case ["rebinds", port, how]:
             rebinds(int(port), how)
+        case ["throw", address, port]:
+            throw(address, int(port))
