@@ -99,6 +99,31 @@ static void accepting(void)
 	peer("close %d", second);
 }
 
+/* What is no socket is kept to the limit, too, and leaves no number for an accepted one. */
+static void with_files(void)
+{
+	int fds[LIMIT], n = 0, fd, h;
+	int server = nonblocking(listening(5001, 5));
+
+	h = peer("connect 5001");
+	wait_for(server, POLLIN);
+	while (n < LIMIT && (fds[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	say("files: %d, then %s", n, name_of(errno));
+	for (int i = 0; i < 2; i++)
+		say("accept: %s", result(accept(server, NULL, NULL)));
+	close(fds[--n]);
+	fd = accept(server, NULL, NULL);
+	say("one closed: %s, open: %s", fd >= 0 ? "accepted" : name_of(errno), result(open("/dev/null", O_RDONLY)));
+	close(fd);
+	fd = connected(&h);
+	say("connected instead: %s", result(send(fd, "abc", 3, 0)));
+	close(fd);
+	while (n > 0)
+		close(fds[--n]);
+	close(server);
+}
+
 /* Gives up the right to raise a hard limit. */
 static void confine(void)
 {
@@ -161,6 +186,10 @@ int main(int count, char **arguments)
 	all_numbers();
 	limit("with sockets");
 	accepting();
+	with_files();
+	say("lower yet: %s", lower(LIMIT / 2, LIMIT));
+	with_files();
+	say("back: %s", lower(LIMIT, LIMIT));
 	in_a_child(arguments[0], 0);
 	in_a_child(arguments[0], 1);
 	say("further: %s", lower(LIMIT - 1, LIMIT - 1));

@@ -117,8 +117,7 @@ impl Lease {
             None => AddressFamily::INET,
             Some(_) => AddressFamily::INET6,
         };
-        let fd = net::socket_with(family, kind, flags, None)?;
-        let fd = descriptor::high(fd)?;
+        let fd = descriptor::high(|| net::socket_with(family, kind, flags, None))?;
         set_options(&fd, options)?;
         let local = address.local;
         match address.inet6 {
@@ -316,12 +315,14 @@ impl Lease {
     /// # Errors
     /// Those of accept(2).
     pub fn accept(&self) -> Result<Option<(OwnedFd, SocketAddr)>, Errno> {
-        let (fd, peer) = match net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC) {
+        let accepted =
+            descriptor::with_room(|| net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC));
+        let (fd, peer) = match accepted {
             // ECONNABORTED, EPROTO: the client is gone again; the next call finds the next one.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => return Ok(None),
             result => result?,
         };
-        let fd = descriptor::high(fd)?;
+        let fd = descriptor::moved(fd)?;
         // A connection inherits its listener's filter. It only costs time here, so a failure to
         // take it off is none of the program's.
         let _ = filter::detach(fd.as_fd());

@@ -24,8 +24,8 @@ pub fn show(start: u16) -> Option<OwnedFd> {
     let highest = start.checked_sub(1)?;
     for port in (1..=highest).rev().take(TRIES.into()) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).ok()?;
-        let fd = descriptor::high(fd).ok()?;
+        let make = || net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+        let fd = descriptor::high(make).ok()?;
         match net::bind(&fd, &SocketAddrV4::new(SHOWN_AT, port)) {
             Ok(()) => return Some(fd),
             Err(Errno::ADDRINUSE) => {}

@@ -106,8 +106,8 @@ impl Listener<'_> {
     /// A listener that takes what arrives for the address on the interface, and drops it.
     fn sink(self, interface: u32) -> Result<OwnedFd, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        let fd = descriptor::high(fd)?;
+        let make = || net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+        let fd = descriptor::high(make)?;
         // If it cannot be, nor could the lease.
         let _ = is_owned(&fd, self.owner);
         let index = i32::try_from(interface).map_err(|_| Errno::NODEV)?;

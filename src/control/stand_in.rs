@@ -97,8 +97,8 @@ impl Manner {
 
     fn stand_in(&self, (local, remote): Ends) -> Result<StandIn, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        let socket = descriptor::high(socket)?;
+        let make = || net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+        let socket = descriptor::high(make)?;
         // If it cannot be, nor could the lease.
         let _ = is_owned(&socket, self.owner);
         let put_off = [libc::TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE];

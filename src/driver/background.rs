@@ -82,7 +82,8 @@ impl Engine {
         })
     }
 
-    /// Goes on by the link's successor. For an empty seat: nobody waits for the link.
+    /// Goes on by the link's successor. Nobody may wait for the link: the seat is empty, or the background thread's,
+    /// which does this.
     fn take_up_successor(&mut self) {
         let Some(successor) = self.successor.take() else {
             return;
@@ -94,11 +95,13 @@ impl Engine {
         }
         // Nobody will be told of what is left in the old socket.
         for _ in 0..MOST_LEFT {
-            self.glance(None);
+            let ready = self.ready_at_once();
+            self.pass(ready, None);
             if !self.link.has_frame() {
-                return;
+                break;
             }
         }
+        self.served_at = self.time;
     }
 
     fn lengthen_patrol(&mut self) {
@@ -143,6 +146,7 @@ fn run() {
                 if u128::from(guard.time.saturating_sub(seated_at)) > PATROL_MOST.as_nanos() {
                     guard.patrol_interval = PATROL;
                 }
+                guard.take_up_successor();
                 drive(guard);
             }
             Seat::Empty => {

@@ -39,6 +39,7 @@ pub(super) const TOKEN_CONTROL: u64 = TOKEN_WAKE + 1;
 pub(super) const TOKEN_ALARM: u64 = TOKEN_WAKE + 2;
 pub(super) const TOKEN_KEEPER: u64 = TOKEN_WAKE + 3;
 pub(super) const TOKEN_DESK: u64 = TOKEN_WAKE + 4;
+pub(super) const TOKEN_HEIR: u64 = TOKEN_WAKE + 5;
 /// The window's tokens: from this one on.
 pub(super) const TOKEN_WINDOW: u64 = TOKEN_WAKE + 16;
 const TOKEN_WINDOW_END: u64 = TOKEN_WINDOW + inspect::TOKENS;
@@ -158,6 +159,8 @@ pub struct Engine {
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
     pub(super) desk: Option<Door>,
+    /// Where an heir is asked to look.
+    pub(super) heirs_door: Option<Door>,
     /// Processes that share ports with this one.
     pub(super) groups: Groups,
     /// Connections of this process on ports that it has given back.
@@ -237,6 +240,7 @@ impl Engine {
             passes: [0; 2],
             window: None,
             desk: None,
+            heirs_door: None,
             groups: Groups::default(),
             orphans: Orphans::default(),
             lifelines: Lifelines::default(),
@@ -428,6 +432,7 @@ impl Engine {
             }
             TOKEN_WINDOW..TOKEN_WINDOW_END => self.serve_window(token - TOKEN_WINDOW),
             TOKEN_DESK => self.serve_desk(),
+            TOKEN_HEIR => self.serve_questions(),
             line if line >= TOKEN_LIFELINE => self.serve_lifeline((line - TOKEN_LIFELINE) as u32),
             orphans if orphans >= TOKEN_ORPHANS => self.serve_orphans(orphans - TOKEN_ORPHANS),
             group if group >= TOKEN_GROUP => self.serve_group(group - TOKEN_GROUP),

@@ -43,8 +43,12 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
     if guard.link.let_inherit(true).is_err() {
         return false;
     }
+    guard.open_to_questions();
     let forked = signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))));
     let _ = guard.link.let_inherit(false);
+    if !forked {
+        guard.heirs_door = None;
+    }
     forked
 }
 

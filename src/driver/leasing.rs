@@ -3,8 +3,8 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::io::Errno;
 
-use super::estate;
 use super::ports::Wish;
+use super::{estate, heirs};
 use crate::control;
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::{Inet6, KernelAddress, LeaseOptions};
@@ -40,11 +40,17 @@ fn lease_in_time(
     wish: &Wish,
 ) -> Result<control::lease::Lease, Errno> {
     match lease_from_kernel(protocol, local, wish) {
-        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp && estate::await_executors() => {
+        Err(Errno::ADDRINUSE) if is_worth_another_attempt(protocol) => {
             lease_from_kernel(protocol, local, wish)
         }
         leased => leased,
     }
+}
+
+/// Who goes on for a dead process is waited for: whoever has yet to begin, then whoever has yet to look.
+fn is_worth_another_attempt(protocol: Protocol) -> bool {
+    let begun = protocol == Protocol::Tcp && estate::await_executors();
+    heirs::await_heirs() || begun
 }
 
 fn lease_from_kernel(

@@ -134,9 +134,9 @@ impl Engine {
         if self.endpoints.is_empty() || self.lifelines.living.len() >= most {
             return;
         }
-        let ends = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
-        self.lifelines.fresh = ends
-            .and_then(|(read, write)| Ok((descriptor::high(read)?, descriptor::high(write)?)))
+        let make = || pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+        self.lifelines.fresh = descriptor::with_room(make)
+            .and_then(|(read, write)| Ok((descriptor::moved(read)?, descriptor::moved(write)?)))
             .ok();
     }
 

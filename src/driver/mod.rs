@@ -10,7 +10,8 @@
 //! Whoever waits, drives. The [`seat`] says who: the thread that waits in a call of ours takes it,
 //! moves the frames itself, and leaves it with what it came for. The [`background`] thread takes a
 //! seat that stays empty, so that acknowledgements, timers and descriptors used behind our back
-//! are served while the program computes. What outlives the process is served by an [`heir`].
+//! are served while the program computes. What outlives the process is served by an [`heir`]; who binds a port has
+//! [`heirs`] look whether it is free by now.
 //!
 //! An [`endpoint`] is the stack's end of the pair whose other end is the program's descriptor.
 //! To [`settle`] it makes the one agree with the other: bytes, end of stream, errors, room to send.
@@ -58,6 +59,7 @@ mod family;
 mod filler;
 mod guests;
 mod heir;
+mod heirs;
 mod holders;
 mod inspect;
 mod interface;

@@ -232,7 +232,7 @@ impl Engine {
 
     /// What a wait finds that need not be made, since the link is known to have frames. The pass looks
     /// at the ends if it has not for a while.
-    fn ready_at_once(&mut self) -> Ready {
+    pub(super) fn ready_at_once(&mut self) -> Ready {
         self.time = clock::monotonic();
         Ready {
             link: true,

@@ -63,7 +63,7 @@ impl Region {
     /// Makes the file and maps it.
     pub fn new() -> Result<Self, Errno> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = memfd_create("sidestack", flags).and_then(descriptor::high)?;
+        let file = descriptor::high(|| memfd_create("sidestack", flags))?;
         // A file that is made longer than RLIMIT_FSIZE ends the program (SIGXFSZ).
         let longest = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
         let mut last = Errno::FBIG;

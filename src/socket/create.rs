@@ -222,5 +222,5 @@ pub fn kernel_socket(socket: &Socket) -> Result<OwnedFd, Errno> {
         Kind::Stream => SocketType::STREAM,
         Kind::Datagram => SocketType::DGRAM,
     };
-    socket_with(family, kind, SocketFlags::CLOEXEC, None).and_then(descriptor::high)
+    descriptor::high(|| socket_with(family, kind, SocketFlags::CLOEXEC, None))
 }

@@ -204,8 +204,9 @@ impl Stack {
         }
     }
 
-    /// Sends frames that waited for the neighbor at `hardware`.
+    /// Sends frames that waited for the neighbor at `hardware`, and has TCP send what had no room among them.
     pub(super) fn send_waiting(&mut self, hardware: [u8; 6], waiting: Vec<neighbor::Waiting>) {
+        self.tcp.look_for_ways();
         for neighbor::Waiting { mut frame, payload } in waiting {
             self.write_ethernet(&mut frame.header, hardware, ethernet::IPV4);
             self.push_frame(frame, &[&payload]);

@@ -282,6 +282,7 @@ impl Stack {
     /// Replaces the routes. Networks of our addresses need routes, too.
     pub fn set_routes(&mut self, routes: Vec<Route>) {
         self.interface.routes.set(routes);
+        self.tcp.look_for_ways();
     }
 
     /// Where packets to `destination` go: by the longest prefix, then the lowest metric.

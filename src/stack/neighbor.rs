@@ -15,7 +15,7 @@
 //! 1. The table is bounded; a new neighbor takes the place of one used least lately among a few
 //!    picked at random, so strangers who make us answer cannot crowd out those we talk to.
 //! 2. Frames wait only for an `Incomplete` neighbor, a bounded number of bytes each and in all.
-//!    What does not fit is dropped, newest first.
+//!    What does not fit is dropped, newest first. TCP makes no segments that would not fit.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -153,8 +153,10 @@ impl Neighbors {
         };
         let neighbor = &mut self.entries[place];
         let cost = waiting.cost();
+        // One may be longer than all that wait.
+        let first = neighbor.waiting.is_empty();
         if neighbor.waiting.len() >= MAX_WAITING
-            || neighbor.waiting_bytes() + cost > MAX_WAITING_BYTES
+            || neighbor.waiting_bytes() + cost > MAX_WAITING_BYTES && !first
             || self.waiting_bytes + cost > MAX_WAITING_BYTES_TOTAL
         {
             return false;
@@ -162,6 +164,27 @@ impl Neighbors {
         neighbor.waiting.push(waiting);
         self.waiting_bytes += cost;
         true
+    }
+
+    /// The longest payload of a segment towards `address` that would not be lost here: while frames wait for its
+    /// answer, what has room beside them. None: not even a packet of `mtu` bytes has.
+    pub(crate) fn segment_room(&self, address: Ipv4Addr, mtu: usize) -> Option<u32> {
+        let unbounded = Some(u32::MAX);
+        if !self.has_waiting() {
+            return unbounded;
+        }
+        let Some(&place) = self.places.get(&address) else {
+            return unbounded;
+        };
+        let neighbor = &self.entries[place];
+        if !matches!(neighbor.state, State::Incomplete { .. }) {
+            return unbounded;
+        }
+        let own = MAX_WAITING_BYTES.saturating_sub(neighbor.waiting_bytes());
+        let all = MAX_WAITING_BYTES_TOTAL.saturating_sub(self.waiting_bytes);
+        let room = own.min(all).saturating_sub(size_of::<Waiting>());
+        let fits = neighbor.waiting.len() < MAX_WAITING && room >= mtu;
+        fits.then(|| u32::try_from(room).unwrap_or(u32::MAX))
     }
 
     /// Takes in that `address` answered from `hardware`, or that the kernel knows so. Returns the

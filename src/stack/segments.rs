@@ -123,17 +123,20 @@ impl Stack {
 
     /// Takes the next segment into `self.segment` and returns where it goes.
     fn poll_segment(&mut self, now: Instant) -> Option<RouteDecision> {
-        let interface = &self.interface;
+        let (interface, neighbors) = (&self.interface, &self.neighbors);
         let mut asked: Option<(Ipv4Addr, RouteDecision)> = None;
         let mut path = |remote| {
             let route = interface.route(remote);
             asked = Some((remote, route));
             match route {
-                // No packet is longer than IPv4 allows, whatever the path would take.
-                RouteDecision::Stack { mtu, .. } => Some(PathInfo {
-                    mtu: mtu.min(ipv4::MAX_LEN),
-                    longest: interface.longest_segment(mtu),
-                }),
+                RouteDecision::Stack { next_hop, mtu, .. } => {
+                    let longest = interface.longest_segment(mtu);
+                    Some(PathInfo {
+                        // No packet is longer than IPv4 allows, whatever the path would take.
+                        mtu: mtu.min(ipv4::MAX_LEN),
+                        longest: longest.min(neighbors.segment_room(next_hop, mtu)?),
+                    })
+                }
                 RouteDecision::Kernel | RouteDecision::Unreachable => None,
             }
         };

@@ -163,10 +163,12 @@ pub fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errn
 /// # Safety
 /// As [`bpf`].
 unsafe fn new_descriptor<T>(command: usize, attributes: &T) -> Result<OwnedFd, Errno> {
-    // SAFETY: the caller's promise.
-    let fd = unsafe { bpf(command, attributes) }?;
-    // SAFETY: the kernel made the descriptor just now, for us alone.
-    descriptor::high(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    descriptor::high(|| {
+        // SAFETY: the caller's promise.
+        let fd = unsafe { bpf(command, attributes) }?;
+        // SAFETY: the kernel made the descriptor just now, for us alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    })
 }
 
 /// # Safety

@@ -19,6 +19,21 @@ static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
 /// Whether our region lies above the program's numbers: the real soft limit was raised for it.
 static APART: AtomicBool = AtomicBool::new(false);
 
+/// The real soft limit that has room for our region.
+static RAISED: AtomicU64 = AtomicU64::new(0);
+
+/// The soft limit that the program had before it has lowered it, or at its first socket.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the real soft limit is the program's all the same: it has lowered it itself, and counts on that.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Held while the limit is not kept for a moment.
+static MOMENT: Mutex<()> = Mutex::new(());
+
+/// The lowest limit that is kept. Under a lower one waiting would fail: poll(2) takes no more entries than it.
+const LEAST_KEPT: u64 = 16;
+
 /// The real soft limit while threads are in `with_program_limit`.
 struct Lowered {
     threads: u32,
@@ -39,6 +54,8 @@ pub unsafe fn free_lock() {
     unsafe { lock::free(&PROGRAM_LIMIT) };
     // SAFETY: as the caller says.
     unsafe { lock::free(&LOWERED) };
+    // SAFETY: as the caller says.
+    unsafe { lock::free(&MOMENT) };
 }
 
 /// Limits on descriptors (RLIMIT_NOFILE).
@@ -65,6 +82,7 @@ fn real_limit() -> ProgramLimit {
 pub fn set_apart() {
     let mut believed = PROGRAM_LIMIT.lock();
     let real = real_limit();
+    BEGUN.fetch_max(real.soft, Ordering::Relaxed);
     let soft = real.soft.min(u64::from(u32::MAX / 4));
     let wanted = soft + REGION;
     // Beyond the hard limit only with CAP_SYS_RESOURCE.
@@ -77,9 +95,15 @@ pub fn set_apart() {
     .find(|&(raised, hard)| set_limit(raised, hard));
     APART.store(raised.is_some(), Ordering::Relaxed);
     let floor = match raised {
-        Some(_) => {
+        Some((raised, _)) => {
+            RAISED.store(raised, Ordering::Relaxed);
             let hard = believed.map_or(real.hard, |limit| limit.hard);
             *believed = Some(ProgramLimit { soft, hard });
+            let kept = is_to_be_kept(soft);
+            KEPT.store(kept, Ordering::Relaxed);
+            if kept {
+                set_limit(soft, real_limit().hard);
+            }
             soft
         }
         None => soft - soft / 4,
@@ -110,9 +134,38 @@ pub fn is_beyond_limit(fd: RawFd) -> bool {
     is_apart() && program_limit().is_some_and(|limit| u64::from(fd.unsigned_abs()) >= limit.soft)
 }
 
-/// The program changes its soft limit below our region, which the real one must not follow.
+/// Whether the real soft limit is to be this one of the program's.
+fn is_to_be_kept(soft: u64) -> bool {
+    (LEAST_KEPT..BEGUN.load(Ordering::Relaxed)).contains(&soft)
+}
+
+/// The program changes its soft limit below our region. The real one follows if that is a lower one than it has begun
+/// with: what opens files and no socket is then kept to it, too.
 pub fn set_program_limit(limit: ProgramLimit) {
+    let kept = is_to_be_kept(limit.soft);
     *PROGRAM_LIMIT.lock() = Some(limit);
+    if KEPT.swap(kept, Ordering::Relaxed) || kept {
+        let _moment = MOMENT.lock();
+        let soft = if kept {
+            limit.soft
+        } else {
+            RAISED.load(Ordering::Relaxed)
+        };
+        set_limit(soft, real_limit().hard);
+    }
+}
+
+/// Runs `work`, which makes descriptors of which not all are to stay among the program's numbers, with room for them.
+pub fn with_room<T>(work: impl FnOnce() -> T) -> T {
+    if !KEPT.load(Ordering::Relaxed) || !is_apart() {
+        return work();
+    }
+    let _moment = MOMENT.lock();
+    let real = real_limit();
+    set_limit(RAISED.load(Ordering::Relaxed), real.hard);
+    let made = work();
+    set_limit(real.soft, real.hard);
+    made
 }
 
 /// The program changes its limits where no region lies above them. A lower hard limit is only
@@ -122,6 +175,7 @@ pub fn lower(wanted: ProgramLimit) -> bool {
     let mut believed = PROGRAM_LIMIT.lock();
     let real = real_limit();
     let hard = believed.map_or(real.hard, |limit| limit.hard);
+    BEGUN.fetch_max(real.soft, Ordering::Relaxed);
     // A program that wants no descriptors at all confines itself, and means it.
     let only_believed = wanted.soft > 0 && wanted.hard <= hard && wanted.hard < real.hard;
     if only_believed && wanted.soft <= wanted.hard && set_limit(wanted.soft, real.hard) {
@@ -171,6 +225,7 @@ impl Meanwhile {
         let mut lowered = LOWERED.lock();
         lowered.threads += 1;
         if lowered.threads == 1 {
+            let _moment = MOMENT.lock();
             let real = real_limit();
             lowered.from = real.soft;
             set_limit(soft, real.hard);
@@ -184,6 +239,7 @@ impl Drop for Meanwhile {
         let mut lowered = LOWERED.lock();
         // None is left in a process that was forked meanwhile, and has given our region up.
         if lowered.threads == 1 {
+            let _moment = MOMENT.lock();
             set_limit(lowered.from, real_limit().hard);
         }
         lowered.threads = lowered.threads.saturating_sub(1);
@@ -293,9 +349,20 @@ pub fn close_from(first: u32) {
     close_run(first, u32::MAX);
 }
 
+/// What `make` makes, in our region.
+///
+/// # Errors
+/// Those of `make`, and of [`moved`].
+pub fn high<T: Into<OwnedFd>>(make: impl FnOnce() -> Result<T, Errno>) -> Result<OwnedFd, Errno> {
+    moved(with_room(make)?)
+}
+
 /// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
 /// where it is.
-pub fn high(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
     let fd = fd.into();
     let floor = floor();
     if floor == 0 {
@@ -320,7 +387,8 @@ pub fn high(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// EMFILE, EINVAL: the region is full, or out of reach for a moment.
 pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let copy = OwnedFd::from(fcntl_dupfd_cloexec(fd, floor() as RawFd)?);
+    let copy = with_room(|| fcntl_dupfd_cloexec(fd, floor() as RawFd))?;
+    let copy = OwnedFd::from(copy);
     mark_ours(copy.as_raw_fd());
     Ok(copy)
 }

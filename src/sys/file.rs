@@ -36,7 +36,7 @@ pub fn read(path: &str, limit: usize) -> Result<Vec<u8>, Errno> {
 /// What open(2) says.
 pub fn append(path: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-    descriptor::high(retry(|| fs::open(path, flags, Mode::RUSR | Mode::WUSR))?)
+    descriptor::high(|| retry(|| fs::open(path, flags, Mode::RUSR | Mode::WUSR)))
 }
 
 /// Writes all of `bytes`, in one call where the kernel takes them so.

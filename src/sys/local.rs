@@ -35,7 +35,7 @@ pub fn socket(sort: Sort) -> Result<OwnedFd, Errno> {
         Sort::Messages => SocketType::SEQPACKET,
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, kind, flags, None).and_then(descriptor::high)
+    descriptor::high(|| socket_with(AddressFamily::UNIX, kind, flags, None))
 }
 
 /// Listens under `name` in the network namespace of the calling thread.
@@ -99,7 +99,7 @@ pub fn name_of(fd: RawFd) -> Option<Vec<u8>> {
 /// EAGAIN: none is. What accept(2) says.
 pub fn accept(listener: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    accept_with(listener, flags).and_then(descriptor::high)
+    descriptor::high(|| accept_with(listener, flags))
 }
 
 /// `struct ucred` of sys/socket.h.

@@ -40,8 +40,8 @@ impl RouteSocket {
 
     fn open(flags: SocketFlags, groups: u32) -> Result<Self, Errno> {
         // No protocol is protocol 0, NETLINK_ROUTE.
-        let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-        let fd = descriptor::high(fd)?;
+        let make = || net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None);
+        let fd = descriptor::high(make)?;
         net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Self(fd))
     }

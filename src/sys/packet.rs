@@ -112,8 +112,7 @@ impl VnetHeader {
 /// EPERM: CAP_NET_RAW is missing. What socket(2) says.
 pub fn open() -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
-    descriptor::high(fd)
+    descriptor::high(|| net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None))
 }
 
 /// Puts a virtio-net header before each frame (PACKET_VNET_HDR).

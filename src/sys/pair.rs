@@ -42,10 +42,11 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
     let mut flags = SocketFlags::empty();
     flags.set(SocketFlags::NONBLOCK, nonblocking);
     flags.set(SocketFlags::CLOEXEC, close_on_exec);
-    let (program, stack) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
+    let made = descriptor::with_room(|| socketpair(AddressFamily::UNIX, kind, flags, None));
+    let (program, stack) = made?;
     // Moving the stack's end makes it close-on-exec; where there is no room to move it to, the
     // flag is set. No fork of this program's comes between: the engine's lock is held.
-    let stack = descriptor::high(stack)?;
+    let stack = descriptor::moved(stack)?;
     if !close_on_exec && descriptor::floor() == 0 {
         rustix::io::fcntl_setfd(&stack, rustix::io::FdFlags::CLOEXEC)?;
     }
@@ -56,8 +57,9 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
 /// Makes a pair that keeps message boundaries, of which both ends are our own.
 pub fn make_own() -> Result<(OwnedFd, OwnedFd), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    Ok((descriptor::high(one)?, descriptor::high(other)?))
+    let make = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+    let (one, other) = descriptor::with_room(make)?;
+    Ok((descriptor::moved(one)?, descriptor::moved(other)?))
 }
 
 /// Takes a descriptor that was handed over, without waiting. AGAIN: none is there.
@@ -79,7 +81,8 @@ pub fn take_message(
     let mut flags = RecvFlags::DONTWAIT;
     flags.set(RecvFlags::CMSG_CLOEXEC, close_on_exec);
     let parts = &mut [IoSliceMut::new(message)];
-    let count = recvmsg(end, parts, &mut control, flags)?.bytes;
+    let received = descriptor::with_room(|| recvmsg(end, parts, &mut control, flags));
+    let count = received?.bytes;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next().map(OwnedFd::from),
         _ => None,

@@ -71,9 +71,7 @@ pub struct Set(OwnedFd);
 impl Set {
     /// An empty set.
     pub fn new() -> Result<Self, Errno> {
-        epoll::create(epoll::CreateFlags::CLOEXEC)
-            .and_then(descriptor::high)
-            .map(Self)
+        descriptor::high(|| epoll::create(epoll::CreateFlags::CLOEXEC)).map(Self)
     }
 
     /// Watches `source`; `token` comes back with its events.

@@ -19,7 +19,7 @@ impl Bell {
     /// A silent bell.
     pub fn new() -> Result<Self, Errno> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        eventfd(0, flags).and_then(descriptor::high).map(Self)
+        descriptor::high(|| eventfd(0, flags)).map(Self)
     }
 
     /// Makes it readable. That it is so already is as good.
@@ -46,8 +46,7 @@ pub struct Timer(OwnedFd);
 impl Timer {
     /// A timer that is not running.
     pub fn new() -> Result<Self, Errno> {
-        timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)
-            .and_then(descriptor::high)
+        descriptor::high(|| timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC))
             .map(Self)
     }
 

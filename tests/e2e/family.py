@@ -5,11 +5,18 @@ family.py activates PORT            executes itself with a listener as descripto
 family.py hands PORT HOW            has a worker process of multiprocessing (HOW: fork, spawn, forkserver) serve them
 family.py service                   serves standard input: tells what it is, then echoes
 family.py ask ADDRESS PORT          connects, and tells what it was told
+family.py bounces PORT              has a child send datagrams back, but for those of a flood, and waits for it
+family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a child's child has held, and whose heir is
+                                    stopped meanwhile
+family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 
 
 def described(connection):
@@ -97,6 +104,77 @@ def ask(address, port):
     print(told.decode().strip())
 
 
+def bounces(port):
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("0.0.0.0", port))
+        if os.fork() != 0:
+            os.wait()
+            return
+        while True:
+            data, sender = server.recvfrom(65536)
+            if data == b"back":
+                server.sendto(data, sender)
+
+
+def bound(port, how):
+    made = socket.socket(type=getattr(socket, f"SOCK_{how}"))
+    made.bind(("0.0.0.0", port))
+    return made
+
+
+def holder(port, how, let_go):
+    """Binds the port, leaves the socket to a child that closes it on request, and ends."""
+    made = bound(port, how)
+    if os.fork() == 0:
+        os.read(let_go, 1)
+        made.close()
+    os._exit(0)
+
+
+def heirs(dead):
+    """Who has a stack. For a moment an heir has the name of the dead process yet, then none."""
+    found = [dead]
+    while dead in found or not found and "LD_PRELOAD" in os.environ:
+        time.sleep(0.001)
+        with open("/proc/net/unix") as names:
+            names = [line.rsplit("@sidestack/", 1)[1] for line in names if "@sidestack/" in line]
+        found = [int(name) for name in names if name.strip().isdigit()]
+    return found
+
+
+def rebinds(port, how):
+    (held, end), (let_go, lets_go) = os.pipe(), os.pipe()
+    maker = os.fork()
+    if maker == 0:
+        os.close(held)
+        os.close(lets_go)
+        holder(port, how, let_go)
+    os.close(end)
+    os.waitpid(maker, 0)
+    stopped = heirs(maker)
+    for heir in stopped:
+        os.kill(heir, signal.SIGSTOP)
+    os.close(lets_go)
+    os.read(held, 1)
+    timers = [threading.Timer(0.1, os.kill, (heir, signal.SIGCONT)) for heir in stopped]
+    for timer in timers:
+        timer.start()
+    bound(port, how)
+    print(f"bound after {len(stopped)}")
+
+
+def throw(address, port):
+    with socket.socket(type=socket.SOCK_DGRAM) as thrower:
+        thrower.settimeout(0.2)
+        for _ in range(100):
+            thrower.sendto(b"back", (address, port))
+            try:
+                print(thrower.recv(100).decode())
+                return
+            except TimeoutError:
+                pass
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["inetd", port, *program]:
@@ -111,3 +189,9 @@ if __name__ == "__main__":
             serve(socket.socket(fileno=0))
         case ["ask", address, port]:
             ask(address, int(port))
+        case ["bounces", port]:
+            bounces(int(port))
+        case ["rebinds", port, how]:
+            rebinds(int(port), how)
+        case ["throw", address, port]:
+            throw(address, int(port))

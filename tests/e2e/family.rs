@@ -1,5 +1,6 @@
 //! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
 
+use crate::keeper::{has_ring, keeper};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
 fn family(arguments: &str) -> String {
@@ -77,4 +78,27 @@ fn a_service_that_is_not_preloaded_reads_and_writes() {
         .stdout();
     assert_eq!(echoed, "through the pair");
     lab.kernel_was_silent();
+}
+
+#[test]
+fn a_parent_that_waits_for_its_child_receives_by_a_ring() {
+    let lab = Lab::new();
+    let mut parent = lab.sidestack(&family("bounces 7000")).serving_udp(7000);
+    let flood = lab.peer(&keeper(&format!("flood {TEST} 7000"))).start();
+    has_ring(&mut parent);
+    drop(flood);
+    let thrown = lab.peer(&family(&format!("throw {TEST} 7000"))).within(60);
+    assert_eq!(thrown.succeeds().stdout(), "back");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_port_is_free_once_the_last_process_has_closed_its_socket() {
+    let lab = Lab::new();
+    let heirs = u8::from(preloading());
+    for how in ["STREAM", "DGRAM"] {
+        let rebinds = lab.sidestack(&family(&format!("rebinds 7000 {how}")));
+        let said = rebinds.within(30).succeeds().stdout();
+        assert_eq!(said, format!("bound after {heirs}"), "{how}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
 
-fn keeper(arguments: &str) -> String {
+pub(crate) fn keeper(arguments: &str) -> String {
     let script = root().join("tests/e2e/keeper.py");
     format!("/usr/bin/python3 {} {arguments}", script.display())
 }
@@ -29,7 +29,7 @@ pub(crate) fn is_kept(lab: &Lab, program: &mut Running<'_>) {
 }
 
 /// Waits until the program receives by a ring, which it maps.
-fn has_ring(program: &mut Running<'_>) {
+pub(crate) fn has_ring(program: &mut Running<'_>) {
     let maps = format!("/proc/{}/maps", program.pid());
     let deadline = Instant::now() + Duration::from_secs(20);
     while preloading() && !fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("socket:[")) {

@@ -2,7 +2,7 @@
 
 orphans.py prefork PORT MANY        listens, forks many workers that accept and echo, and waits
 orphans.py forking PORT             listens, and forks a child for each connection, which echoes
-orphans.py talk ADDRESS PORT GO     has something echoed again and again until GO is there
+orphans.py talk ADDRESS PORT GO     has something echoed, and once more when GO is there
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
@@ -144,14 +144,12 @@ match how:
     case "talk":
         connection = socket.create_connection((words[0], int(words[1])))
         connection.settimeout(20)
-        times = 0
-        while not os.path.exists(words[2]):
+        for ready in "echoed", "echoed again":
             connection.sendall(b"again")
             assert connection.recv(5, socket.MSG_WAITALL) == b"again"
-            times += 1
-            if times == 1:
-                say("echoed")
-            time.sleep(0.01)
+            say(ready)
+            # In silence: of a connection that is being changed when a process is killed, bytes may be lost.
+            await_file(words[2])
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
         say("lived")

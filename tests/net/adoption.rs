@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::stack::counters::Drop;
 use crate::stack::layout::{Damage, Memory};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::wire::ethernet;
@@ -228,4 +229,39 @@ fn nobody_else_is_reset_on_a_port_that_may_be_shared() {
         host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, 77), b""));
         assert_eq!(sent(&mut host).len(), usize::from(!reuse_port));
     }
+}
+
+/// Accepts `many` connections of different clients, and sends `data` on each without letting it leave.
+fn spoken(host: &mut Host, many: u16, data: &[u8]) {
+    let options = TcpOptions::default();
+    let listener = host.stack.tcp_listen(SERVER, 64, &options).unwrap();
+    let mut accepted = Vec::new();
+    for client in (0..many).map(|n| CLIENT.port() + n) {
+        let mut syn = repr(Flags::SYN, 1000, 0);
+        (syn.source_port, syn.options.mss) = (client, Some(1460));
+        host.receive(&segment(PEER, US, &syn, b""));
+        let next = header(&host.frames()[0]).seq.0 + 1;
+        let mut ack = repr(Flags::ACK, 1001, next);
+        ack.source_port = client;
+        host.receive(&segment(PEER, US, &ack, b""));
+        accepted.push(host.stack.tcp_accept(listener).unwrap());
+    }
+    for id in accepted {
+        host.stack.tcp_send(host.now, id, data, false).unwrap();
+    }
+}
+
+#[test]
+fn what_has_no_room_while_the_neighbor_is_asked_for_is_sent_after() {
+    const MANY: u16 = 30;
+    let (region, mut host) = started();
+    spoken(&mut host, MANY, &[7; 10_000]);
+    let (mut host, _) = Host::restored(US, region.again(), host.now);
+    host.stack.tcp_close_all_but(host.now, |_| false);
+    assert_eq!(sent(&mut host), []);
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    let sent = sent(&mut host);
+    let bytes: usize = sent.iter().map(|segment| segment.2).sum();
+    assert_eq!(bytes, usize::from(MANY) * 10_000);
+    assert_eq!(host.drops(Drop::NeighborQueueFull), 0);
 }

@@ -149,6 +149,7 @@ impl Executor {
         leases.leave(&mut engine);
         if !taken.is_empty() {
             engine.ports.inherit(leases.pooled.drain(..));
+            engine.open_to_questions();
         }
         engine.revive(&taken);
         Ok(Self {

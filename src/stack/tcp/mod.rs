@@ -63,7 +63,7 @@ mod urgent;
 mod user;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 pub use self::arrives::Deliver;
 pub use self::config::{Config, TcpOptions};
@@ -107,6 +107,8 @@ pub struct Tcp {
     timers: TimerHeap,
     /// Connections that may have something to send.
     output: VecDeque<u32>,
+    /// Connections that had something to send and no way.
+    wayless: BTreeSet<u32>,
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
@@ -146,6 +148,7 @@ impl Tcp {
             tables: Tables::new(Keyed::new(&config.secret)),
             timers: TimerHeap::default(),
             output: VecDeque::new(),
+            wayless: BTreeSet::new(),
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
@@ -338,6 +341,7 @@ impl Tcp {
             tcb.poll(&cx, out)
         } else {
             tcb.wait_for_way(now);
+            self.wayless.insert(index);
             false
         };
         if sent {

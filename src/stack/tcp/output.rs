@@ -56,8 +56,8 @@ impl Tcb {
         }
     }
 
-    /// There is no way to the peer now, and nobody tells when there is one: what would have been sent
-    /// is tried again after a retransmission timeout, as by Linux.
+    /// There is no way to the peer now: what would have been sent is tried again after a retransmission timeout, as by
+    /// Linux, if nothing tells before of a way.
     pub(super) fn wait_for_way(&mut self, now: Instant) {
         if !matches!(self.state, State::Closed | State::TimeWait) {
             self.deadlines.arm(Timer::Pace, now + self.rtt.rto());

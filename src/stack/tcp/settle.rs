@@ -80,6 +80,16 @@ impl Tcp {
         self.list_dirty(index);
     }
 
+    /// There may be a way that was not: whoever had none tries again.
+    pub fn look_for_ways(&mut self) {
+        for index in core::mem::take(&mut self.wayless) {
+            if let Some(tcb) = self.connections.get_mut(index) {
+                tcb.marks.output = true;
+            }
+            self.list(index);
+        }
+    }
+
     /// Lists a connection whose outside may have changed.
     pub(super) fn list_dirty(&mut self, index: u32) {
         let Some(tcb) = self.connections.get_mut(index) else {
