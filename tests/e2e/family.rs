@@ -1,9 +1,17 @@
 //! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
 fn family(arguments: &str) -> String {
     let script = root().join("tests/e2e/family.py");
+    format!("/usr/bin/python3 {} {arguments}", script.display())
+}
+
+fn orphans(arguments: &str) -> String {
+    let script = root().join("tests/e2e/orphans.py");
     format!("/usr/bin/python3 {} {arguments}", script.display())
 }
 
@@ -77,4 +85,19 @@ fn a_service_that_is_not_preloaded_reads_and_writes() {
         .stdout();
     assert_eq!(echoed, "through the pair");
     lab.kernel_was_silent();
+}
+
+#[test]
+fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let exits = lab.sidestack(&orphans("exits 7000")).within(60);
+    let server = exits.serving_tcp(7000);
+    let talk = orphans(&format!("talk {TEST} 7000 {go}"));
+    let mut client = lab.peer(&talk).within(60).start();
+    client.prints("echoed");
+    server.finish().success();
+    sleep(Duration::from_millis(100));
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
 }

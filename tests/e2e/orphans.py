@@ -6,6 +6,7 @@ orphans.py talk ADDRESS PORT GO     has something echoed again and again until G
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
+orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
 orphans.py datagrams PORT HOW       has another process send datagrams back, which has the socket by fork, exec or passed
 orphans.py joined ADDRESS PORT GO   has a child talk by a UDP socket that it has connected
@@ -16,6 +17,7 @@ orphans.py dials PORT GO ADDRESS    binds a socket, with which a child connects 
 """
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -137,6 +139,16 @@ match how:
             os._exit(0)
         connection.close()
         time.sleep(60)
+    case "exits":
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        connection, _ = listener.accept()
+        listener.close()
+        if os.fork() == 0:
+            os.setsid()
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            os._exit(0)
     case "output":
         connection = socket.create_connection((words[0], int(words[1])))
         subprocess.Popen(["cat", words[2]], stdout=connection)
