@@ -55,6 +55,7 @@ fn serve(guard: &mut Guard) -> ! {
     // the engine's lock.
     unsafe { process::free_locks() };
     descriptor::close_all_but_ours();
+    guard.drop_search();
     log::leave_standard_error();
     lifeline::release();
     guard.forget_programs();

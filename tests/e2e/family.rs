@@ -101,3 +101,22 @@ fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
     lab.file("go", "go");
     assert!(client.finish().success().stdout().ends_with("lived"));
 }
+
+#[test]
+fn a_child_has_nothing_of_the_search_for_a_keeper() {
+    let lab = Lab::new();
+    // Without room for descriptors of its own, the stack has its numbers among the program's.
+    let confined = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
+    let forks = format!("{confined} {}", orphans("forks 7000 60"));
+    let mut server = lab.sidestack(&forks).start();
+    server.prints("children");
+    let said = server.printed();
+    let children = said.split_once("children ").expect("they are named").1;
+    for child in children.split_whitespace() {
+        let listed = std::fs::read_dir(format!("/proc/{child}/fd")).expect("it waits");
+        let links = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let links: Vec<_> = links.map(|link| link.display().to_string()).collect();
+        let sockets = links.iter().filter(|link| link.starts_with("socket:"));
+        assert_eq!(sockets.count(), 1, "{links:?}");
+    }
+}

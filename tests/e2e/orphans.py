@@ -7,6 +7,7 @@ orphans.py output ADDRESS PORT FILE connects, has a program that it executes wri
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
 orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
+orphans.py forks PORT MANY          listens, forks a child each millisecond, says which, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
 orphans.py datagrams PORT HOW       has another process send datagrams back, which has the socket by fork, exec or passed
 orphans.py joined ADDRESS PORT GO   has a child talk by a UDP socket that it has connected
@@ -149,6 +150,17 @@ match how:
             while data := connection.recv(65536):
                 connection.sendall(data)
             os._exit(0)
+    case "forks":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        children = []
+        for _ in range(int(words[1])):
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+            children.append(str(child))
+            time.sleep(0.001)
+        say(f"children {' '.join(children)}")
+        time.sleep(60)
     case "output":
         connection = socket.create_connection((words[0], int(words[1])))
         subprocess.Popen(["cat", words[2]], stdout=connection)
