@@ -46,6 +46,7 @@ pub extern "C" fn before_fork() {
         let mut slot = ENGINE.lock();
         if let Some(engine) = slot.as_deref_mut() {
             engine.settle_lagging();
+            // The child is going to write to the same descriptors, where this process does not see it.
             engine.prepare_lifeline();
         }
         core::mem::forget(slot);
@@ -66,8 +67,7 @@ pub extern "C" fn after_fork_parent() {
     }
     handlers::leave();
     if let Some(mut guard) = lock() {
-        // The child writes to the same descriptors now, where this process does not see it.
-        guard.watch_lifeline();
+        guard.leave_lifeline();
     }
 }
 

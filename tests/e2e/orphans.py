@@ -6,6 +6,7 @@ orphans.py talk ADDRESS PORT GO     has something echoed again and again until G
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
+orphans.py hands PORT GO            listens, accepts, and once GO is there hands the connection to a child and is killed
 orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
 orphans.py forks PORT MANY          listens, forks a child each millisecond, says which, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
@@ -140,6 +141,20 @@ match how:
             os._exit(0)
         connection.close()
         time.sleep(60)
+    case "hands":
+        here, there = socket.socketpair()
+        if os.fork() == 0:
+            here.close()
+            _, (number,), _, _ = socket.recv_fds(there, 1, 1)
+            connection = socket.socket(fileno=number)
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            os._exit(0)
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        connection, _ = listener.accept()
+        await_file(words[1])
+        socket.send_fds(here, [b"1"], [connection.fileno()])
+        os.kill(os.getpid(), signal.SIGKILL)
     case "exits":
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         listener = socket.create_server(("0.0.0.0", int(words[0])))
