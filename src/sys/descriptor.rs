@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 static FLOOR: AtomicU32 = AtomicU32::new(0);
 
 /// How many numbers the region holds.
-const REGION: u64 = 400_000;
+pub(super) const REGION: u64 = 400_000;
 
 /// What the program believes its limits are, where the real ones are higher.
 static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
