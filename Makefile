@@ -10,9 +10,10 @@ ONLY ?=
 # A test that hangs despite the ends of its own waits is ended after this many seconds.
 TIME_LIMIT ?= 1200
 
-# Fault runs, and how many at a time: make faults SEEDS=300; SEEDS=17..18 is one that failed.
+# Fault runs, how many at a time, and how often each: make faults SEEDS=300; SEEDS=17..18 TIMES=20 is one that failed.
 SEEDS ?= 100
 JOBS ?= 2
+TIMES ?= 1
 
 .PHONY: build test suites faults demo bench install clean
 
@@ -32,7 +33,7 @@ suites:
 
 faults:
 	scripts/needs test
-	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
+	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) FAULT_TIMES=$(TIMES) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
 
 demo:
 	scripts/needs demo

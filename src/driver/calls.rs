@@ -202,9 +202,13 @@ impl Engine {
         self.finish_pass();
     }
 
-    /// From now on the descriptor may be used for good where this process does not see it.
+    /// From now on the descriptor may be used for good where this process does not see it. That is also known to who goes
+    /// on when this process is killed.
     pub fn share(&mut self, id: EndpointId) {
         self.share_as(id, |endpoint| endpoint.unseen_writers = true);
+        if self.lacks_copies() {
+            self.copy_ends();
+        }
     }
 
     /// From now on signals may tell of the descriptor's events.

@@ -18,7 +18,8 @@ use super::seat::Seat;
 use super::{Guard, lock, process};
 use crate::control::log;
 use crate::memory;
-use crate::sys::process::{end, fork_detached};
+use crate::sys::fork::fork_detached;
+use crate::sys::process::end;
 use crate::sys::{descriptor, signal};
 
 /// The program is about to be replaced by another (execve(2)): leaves the engine to an heir, if
@@ -58,6 +59,7 @@ fn serve(guard: &mut Guard) -> ! {
     // the engine's lock.
     unsafe { process::free_locks() };
     descriptor::close_all_but_ours();
+    guard.drop_search();
     log::leave_standard_error();
     lifeline::release();
     guard.forget_programs();

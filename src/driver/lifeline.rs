@@ -52,8 +52,8 @@ pub(super) struct Parent {
 /// The lifelines this process watches.
 #[derive(Default)]
 pub(super) struct Lifelines {
-    /// Both ends, across a fork.
-    fresh: Option<(OwnedFd, OwnedFd)>,
+    /// The child's end, across a fork.
+    fresh: Option<OwnedFd>,
     /// Of each fork whose processes live: its number, and the read end.
     living: Vec<(u32, OwnedFd)>,
     /// The last fork that cannot be watched.
@@ -125,24 +125,45 @@ pub(super) unsafe fn free_lock() {
 }
 
 impl Engine {
-    /// Before a fork.
+    /// Before a fork: what exists is shared until the lifeline ends, which it soon does if none comes of it. Whoever goes
+    /// on when this process is killed knows of that before the child is there.
     pub(super) fn prepare_lifeline(&mut self) {
+        if self.endpoints.is_empty() {
+            return;
+        }
+        let number = self.endpoints.count_fork();
+        if let Some((read, write)) = self.make_line()
+            && self.watch_line(number, read)
+        {
+            self.lifelines.fresh = Some(write);
+            self.lifelines.uncopied.push(number);
+        } else {
+            self.lifelines.endless = number;
+        }
+        self.share_all(|endpoint| endpoint.forked = true);
+        self.copy_ends();
+    }
+
+    /// Both ends of another lifeline; `None`: there can be none.
+    fn make_line(&self) -> Option<(OwnedFd, OwnedFd)> {
         let most = match descriptor::is_apart() {
             true => MOST,
             false => MOST_AMONG,
         };
-        if self.endpoints.is_empty() || self.lifelines.living.len() >= most {
-            return;
+        if self.lifelines.living.len() >= most {
+            return None;
         }
         let make = || pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
-        self.lifelines.fresh = descriptor::with_room(make)
-            .and_then(|(read, write)| Ok((descriptor::moved(read)?, descriptor::moved(write)?)))
-            .ok();
+        let (read, write) = descriptor::with_room(make).ok()?;
+        Some((
+            descriptor::moved(read).ok()?,
+            descriptor::moved(write).ok()?,
+        ))
     }
 
     /// After it, in the child: the engine is about to be given up, the lifeline is kept.
     pub(super) fn hold_lifeline(&mut self) {
-        if let Some((_, write)) = self.lifelines.fresh.take()
+        if let Some(write) = self.lifelines.fresh.take()
             && rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).is_ok()
         {
             let parent = Parent {
@@ -163,20 +184,9 @@ impl Engine {
         })
     }
 
-    /// After it, in the parent: what existed is shared until the lifeline ends.
-    pub(super) fn watch_lifeline(&mut self) {
-        if self.endpoints.is_empty() {
-            return;
-        }
-        let number = self.endpoints.count_fork();
-        let fresh = self.lifelines.fresh.take();
-        if fresh.is_some_and(|(read, _)| self.watch_line(number, read)) {
-            self.lifelines.uncopied.push(number);
-        } else {
-            self.lifelines.endless = number;
-        }
-        self.share_all(|endpoint| endpoint.forked = true);
-        self.copy_ends();
+    /// After it, in the parent: the child alone holds the lifeline.
+    pub(super) fn leave_lifeline(&mut self) {
+        self.lifelines.fresh = None;
     }
 
     /// Watches a lifeline, which may be that of another process's fork; whether that can be.

@@ -143,6 +143,8 @@ impl Engine {
             }
             if self.endpoints.get(id).is_some_and(Endpoint::is_shared) {
                 self.endpoints.uncopied.push(adopted);
+                // Before another process may have it.
+                self.copy_ends();
             }
             let message = Handed {
                 endpoint: Some(adopted),

@@ -46,6 +46,7 @@ pub extern "C" fn before_fork() {
         let mut slot = ENGINE.lock();
         if let Some(engine) = slot.as_deref_mut() {
             engine.settle_lagging();
+            // The child is going to write to the same descriptors, where this process does not see it.
             engine.prepare_lifeline();
         }
         core::mem::forget(slot);
@@ -66,8 +67,7 @@ pub extern "C" fn after_fork_parent() {
     }
     handlers::leave();
     if let Some(mut guard) = lock() {
-        // The child writes to the same descriptors now, where this process does not see it.
-        guard.watch_lifeline();
+        guard.leave_lifeline();
     }
 }
 
@@ -90,7 +90,7 @@ pub extern "C" fn after_fork_child() {
     if let Some(engine) = slot.as_deref_mut() {
         engine.hold_lifeline();
     }
-    disown(Guard(slot, Section));
+    give_up(Guard(slot, Section), descriptor::close_ours_but);
 }
 
 /// Frees the locks that other threads had at the fork.
@@ -108,9 +108,14 @@ pub(super) unsafe fn free_locks() {
     }
 }
 
-/// Gives the engine up: another process serves it. Its descriptors are closed here; its memory is
-/// a copy that need not be walked through.
-pub(super) fn disown(mut guard: Guard) {
+/// Gives the engine up: another process serves it.
+pub(super) fn disown(guard: Guard) {
+    give_up(guard, descriptor::forget_ours);
+}
+
+/// Its descriptors are closed here; its memory is a copy that need not be walked through. `see_to_rest` does it with
+/// what is ours besides, but for the descriptors it is given.
+fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
@@ -119,7 +124,7 @@ pub(super) fn disown(mut guard: Guard) {
             core::mem::forget(engine);
         } else {
             drop(engine);
-            descriptor::forget_ours(&lifeline::held());
+            see_to_rest(&lifeline::held());
         }
     }
     drop(guard);

@@ -99,12 +99,9 @@ pub fn duplicated(old: RawFd, new: RawFd) {
     }
     let replaced = table::remove(new);
     if let Some(socket) = table::get(old) {
-        if new <= libc::STDERR_FILENO
-            && let Some(mut engine) = driver::lock()
-            && let Some(id) = socket.state().endpoint
-        {
+        if new <= libc::STDERR_FILENO {
             // Standard streams are written by stdio, where we do not see it.
-            engine.share(id);
+            written_elsewhere(&socket);
         }
         table::insert(new, socket);
     }
@@ -116,9 +113,12 @@ pub fn duplicated(old: RawFd, new: RawFd) {
 
 /// From now on somebody writes to the descriptor where we do not see it, as stdio does (fdopen(3)).
 pub fn written_elsewhere(socket: &Arc<Socket>) {
-    if let Some(mut engine) = driver::lock()
-        && let Some(id) = socket.state().endpoint
-    {
+    let Some(mut engine) = driver::lock() else {
+        return;
+    };
+    // What is said of the socket is read anew.
+    let endpoint = socket.state().endpoint;
+    if let Some(id) = endpoint {
         engine.share(id);
     }
 }

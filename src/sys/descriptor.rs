@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 static FLOOR: AtomicU32 = AtomicU32::new(0);
 
 /// How many numbers the region holds.
-const REGION: u64 = 400_000;
+pub(super) const REGION: u64 = 400_000;
 
 /// What the program believes its limits are, where the real ones are higher.
 static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
@@ -293,10 +293,31 @@ pub(super) fn forget(fd: RawFd) {
     }
 }
 
-/// Forgets which numbers are ours but those of `kept`: they were closed.
+/// Forgets which numbers are ours but those of `kept`: they were closed, or are in the hands of threads that close them.
 pub fn forget_ours(kept: &[RawFd]) {
-    for word in OURS.iter().filter(|word| word.load(Ordering::Relaxed) != 0) {
-        word.store(0, Ordering::Relaxed);
+    take_ours(kept, |_| ());
+}
+
+/// Closes what is still ours but for `kept`, in a forked process that has given up all it knew of: the rest was in the
+/// hands of threads that are not here.
+pub fn close_ours_but(kept: &[RawFd]) {
+    take_ours(kept, |number| {
+        close_run(number, number);
+    });
+}
+
+fn take_ours(kept: &[RawFd], mut take: impl FnMut(u32)) {
+    for (at, word) in OURS.iter().enumerate() {
+        // To read is to leave untouched memory what it is.
+        if word.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let ours = word.swap(0, Ordering::Relaxed);
+        let numbers = (0..64).filter(|bit| ours >> bit & 1 == 1);
+        let numbers = numbers.map(|bit| at as u32 * 64 + bit);
+        numbers
+            .filter(|&number| !kept.contains(&(number as RawFd)))
+            .for_each(&mut take);
     }
     kept.iter().for_each(|&fd| mark_ours(fd));
 }

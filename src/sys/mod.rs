@@ -16,6 +16,7 @@ pub mod environment;
 pub mod ethtool;
 pub mod file;
 pub mod filter;
+pub mod fork;
 pub mod handlers;
 pub mod heap;
 pub mod local;

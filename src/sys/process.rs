@@ -30,42 +30,6 @@ pub fn end(status: i32) -> ! {
     }
 }
 
-/// Runs `serve` in a process that is nobody's child, in a session of its own; whether it could be
-/// made. All signals are to be blocked.
-pub fn fork_detached(mut serve: impl FnMut()) -> bool {
-    // SAFETY: fork(2) copies the calling thread; the copies run only what follows here, and the
-    // library's own locks are the caller's.
-    let between = unsafe { libc::fork() };
-    if between < 0 {
-        return false;
-    }
-    if between == 0 {
-        let _ = rustix::process::setsid();
-        // SAFETY: as above.
-        match unsafe { libc::fork() } {
-            0 => {
-                note_id();
-                serve();
-                end(0)
-            }
-            heir => end(i32::from(heir < 0)),
-        }
-    }
-    let mut status = 0i32;
-    // SAFETY: the kernel writes one int to `status`, which lives across the call.
-    let waited = unsafe {
-        syscalls::syscall4(
-            Sysno::wait4,
-            between as usize,
-            &raw mut status as usize,
-            0,
-            0,
-        )
-    };
-    super::signal::forget_child();
-    waited.is_ok() && status == 0
-}
-
 /// How many bytes of a thread's stack the C library takes for itself and for the thread-local variables
 /// of the program and its libraries, which may be long.
 pub fn least_stack() -> usize {

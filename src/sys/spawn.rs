@@ -166,15 +166,23 @@ extern "C" fn orphan(order: *mut c_void) -> c_int {
     }
 }
 
-/// The new program is there for others, too: as much memory as this one's program has left itself is none of its.
+/// The new program is there for others, too: as little memory and as few descriptors as this one's program has left
+/// itself are none of its.
 fn raise_limits() {
-    for resource in [Resource::As, Resource::Data] {
-        let Rlimit { maximum, .. } = getrlimit(resource);
+    for (resource, enough) in [
+        (Resource::As, u64::MAX),
+        (Resource::Data, u64::MAX),
+        // A table of all that some systems allow would take megabytes.
+        (Resource::Nofile, descriptor::REGION),
+    ] {
+        let Rlimit { current, maximum } = getrlimit(resource);
+        let [soft, hard] = [current, maximum].map(|limit| limit.unwrap_or(u64::MAX));
+        let raised = soft.max(hard.min(enough));
         // It is no more than what is allowed.
         let _ = setrlimit(
             resource,
             Rlimit {
-                current: maximum,
+                current: (raised != u64::MAX).then_some(raised),
                 maximum,
             },
         );

@@ -1,10 +1,18 @@
 //! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::keeper::{has_ring, keeper};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
 fn family(arguments: &str) -> String {
     let script = root().join("tests/e2e/family.py");
+    format!("/usr/bin/python3 {} {arguments}", script.display())
+}
+
+fn orphans(arguments: &str) -> String {
+    let script = root().join("tests/e2e/orphans.py");
     format!("/usr/bin/python3 {} {arguments}", script.display())
 }
 
@@ -100,5 +108,39 @@ fn a_port_is_free_once_the_last_process_has_closed_its_socket() {
         let rebinds = lab.sidestack(&family(&format!("rebinds 7000 {how}")));
         let said = rebinds.within(30).succeeds().stdout();
         assert_eq!(said, format!("bound after {heirs}"), "{how}");
+    }
+}
+
+#[test]
+fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let exits = lab.sidestack(&orphans("exits 7000")).within(60);
+    let server = exits.serving_tcp(7000);
+    let talk = orphans(&format!("talk {TEST} 7000 {go}"));
+    let mut client = lab.peer(&talk).within(60).start();
+    client.prints("echoed");
+    server.finish().success();
+    sleep(Duration::from_millis(100));
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
+}
+
+#[test]
+fn a_child_has_nothing_of_the_search_for_a_keeper() {
+    let lab = Lab::new();
+    // Without room for descriptors of its own, the stack has its numbers among the program's.
+    let confined = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
+    let forks = format!("{confined} {}", orphans("forks 7000 60"));
+    let mut server = lab.sidestack(&forks).start();
+    server.prints("children");
+    let said = server.printed();
+    let children = said.split_once("children ").expect("they are named").1;
+    for child in children.split_whitespace() {
+        let listed = std::fs::read_dir(format!("/proc/{child}/fd")).expect("it waits");
+        let links = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let links: Vec<_> = links.map(|link| link.display().to_string()).collect();
+        let sockets = links.iter().filter(|link| link.starts_with("socket:"));
+        assert_eq!(sockets.count(), 1, "{links:?}");
     }
 }

@@ -6,6 +6,9 @@ orphans.py talk ADDRESS PORT GO     has something echoed, and once more when GO 
 orphans.py output ADDRESS PORT FILE connects, has a program that it executes write the file there, and waits
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
+orphans.py hands PORT GO            listens, accepts, and once GO is there hands the connection to a child and is killed
+orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
+orphans.py forks PORT MANY          listens, forks a child each millisecond, says which, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
 orphans.py datagrams PORT HOW       has another process send datagrams back, which has the socket by fork, exec or passed
 orphans.py joined ADDRESS PORT GO   has a child talk by a UDP socket that it has connected
@@ -16,6 +19,7 @@ orphans.py dials PORT GO ADDRESS    binds a socket, with which a child connects 
 """
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -136,6 +140,41 @@ match how:
                 connection.sendall(data)
             os._exit(0)
         connection.close()
+        time.sleep(60)
+    case "hands":
+        here, there = socket.socketpair()
+        if os.fork() == 0:
+            here.close()
+            _, (number,), _, _ = socket.recv_fds(there, 1, 1)
+            connection = socket.socket(fileno=number)
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            os._exit(0)
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        connection, _ = listener.accept()
+        await_file(words[1])
+        socket.send_fds(here, [b"1"], [connection.fileno()])
+        os.kill(os.getpid(), signal.SIGKILL)
+    case "exits":
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        connection, _ = listener.accept()
+        listener.close()
+        if os.fork() == 0:
+            os.setsid()
+            while data := connection.recv(65536):
+                connection.sendall(data)
+            os._exit(0)
+    case "forks":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        children = []
+        for _ in range(int(words[1])):
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+            children.append(str(child))
+            time.sleep(0.001)
+        say(f"children {' '.join(children)}")
         time.sleep(60)
     case "output":
         connection = socket.create_connection((words[0], int(words[1])))

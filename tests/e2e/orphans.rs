@@ -342,6 +342,43 @@ fn a_port_whose_listener_is_closed_is_the_next_servers() {
     }
 }
 
+#[test]
+fn a_keeper_has_more_descriptors_than_the_program_that_starts_it() {
+    let lab = Lab::with_plain_programs();
+    let go = lab.path("go").display().to_string();
+    let serve = lab.sidestack(&script("orphans.py forking 7000"));
+    let mut server = serve.serving_tcp(7000);
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let mut client = lab.peer(&talk).within(60).start();
+    client.prints("echoed");
+    is_kept(&lab, server.pid());
+    let few = format!("prlimit --pid {} --nofile=13:", server.pid());
+    lab.plain(&few).succeeds();
+    let first = keeper(&lab, &[]);
+    lab.plain(&format!("kill -9 {first}")).succeeds();
+    keeper(&lab, &[first]);
+    is_kept(&lab, server.pid());
+    server.kill("KILL");
+    sleep(Duration::from_millis(300));
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
+}
+
+#[test]
+fn a_connection_goes_on_whose_owner_is_killed_as_soon_as_it_is_passed_on() {
+    let lab = Lab::with_plain_programs();
+    let [hand, go] = ["hand", "go"].map(|name| lab.path(name).display().to_string());
+    let hands = lab.sidestack(&script(&format!("orphans.py hands 7000 {hand}")));
+    let server = hands.serving_tcp(7000);
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let mut client = lab.peer(&talk).within(60).start();
+    is_kept(&lab, server.pid());
+    lab.file("hand", "hand");
+    client.prints("echoed");
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
+}
+
 /// The keeper, which is none of the `dead`.
 fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);

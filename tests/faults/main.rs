@@ -14,7 +14,7 @@
 //!
 //! `FAULT_SEEDS=100` runs so many seeds, `FAULT_SEEDS=7..8` one that failed; `FAULT_JOBS` says how many at a time,
 //! `FAULT_KINDS=Stop,Flap` what alone may befall them.
-//! Processes run as they like, so a seed that has failed may have to be tried several times.
+//! Processes run as they like, so a seed that has failed may have to be tried several times: FAULT_TIMES.
 
 #[expect(
     dead_code,
@@ -47,6 +47,12 @@ use account::Account;
 /// Runs without FAULT_SEEDS.
 const FEW: u64 = 8;
 
+/// The seeds of all runs.
+fn runs() -> impl Iterator<Item = u64> + Send {
+    let times = std::env::var("FAULT_TIMES").map_or(1, |times| times.parse().expect("a number"));
+    std::iter::repeat_n(seeds(), times).flatten()
+}
+
 fn seeds() -> Range<u64> {
     let Ok(said) = std::env::var("FAULT_SEEDS") else {
         return 0..FEW;
@@ -64,7 +70,7 @@ fn jobs() -> usize {
 
 #[test]
 fn families_live_through_faults() {
-    let (left, failed) = (Mutex::new(seeds()), Mutex::new(Vec::new()));
+    let (left, failed) = (Mutex::new(runs()), Mutex::new(Vec::new()));
     let account = Mutex::new(Account::default());
     thread::scope(|scope| {
         for _ in 0..jobs() {
@@ -84,6 +90,6 @@ fn families_live_through_faults() {
     println!("left behind: no descriptor, memory, process, port or kernel socket");
 }
 
-fn next(left: &Mutex<Range<u64>>) -> Option<u64> {
+fn next(left: &Mutex<impl Iterator<Item = u64>>) -> Option<u64> {
     left.lock().expect("nobody fails with it").next()
 }

@@ -4,8 +4,8 @@
 //! on with the stack needs its end. So copies lie in a queue ([`Copies`]), each with what else is to be
 //! known ([`Legacy`]).
 //!
-//! 1. A copy is put in at the end of the pass in which the descriptor came into other hands, with all
-//!    others of that pass. No other socket has one, and costs anything.
+//! 1. A copy is put in before the descriptor comes into other hands: that of each connection before it is offered, those
+//!    of all before a fork. No other socket has one, and costs anything.
 //! 2. An end that is closed here while others have the program's end is to be closed there, too: the
 //!    program sees it by that. The queue is renewed then: all that are in use are put in anew, what is
 //!    before them is taken out. Copies of ends that nobody has any more do no harm, and go likewise

@@ -8,7 +8,7 @@ use core::ffi::CStr;
 use core::time::Duration;
 use std::ffi::CString;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 
@@ -17,7 +17,7 @@ use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
-use crate::sys::{clock, environment, pair, process, spawn, words};
+use crate::sys::{clock, environment, pair, process, raw, spawn, words};
 
 /// Connections that may wait for a keeper that has yet to start.
 const BACKLOG: i32 = 128;
@@ -59,23 +59,35 @@ impl Kit {
             listener: local::socket(Sort::Messages)?,
         })
     }
+
+    /// Closes what another process looks for a keeper with, which this one is a copy of.
+    pub(super) fn close_copies(&self) {
+        for fd in [&self.connection, &self.listener] {
+            let _ = raw::close(fd.as_raw_fd());
+        }
+    }
+
+    /// What is connected to the keeper, once it is reached.
+    pub(super) fn into_connection(self) -> OwnedFd {
+        self.connection
+    }
 }
 
-/// A connection to the keeper. Takes some milliseconds if it has to be started. No descriptor is made
+/// Connects to the keeper. Takes some milliseconds if it has to be started. No descriptor is made
 /// here: for a moment it would have the lowest free number, in a thread that the program does not
 /// know of.
-pub(super) fn reach(kit: Kit) -> Result<OwnedFd, Missing> {
+pub(super) fn reach(kit: &Kit) -> Result<(), Missing> {
     let name = name();
-    let connection = kit.connection;
-    if !connects(&connection, &name)? {
-        start(&name, kit.listener)?;
-        if !connects(&connection, &name)? {
+    let connection = &kit.connection;
+    if !connects(connection, &name)? {
+        start(&name, &kit.listener)?;
+        if !connects(connection, &name)? {
             return Err(Missing::Now);
         }
     }
     // The name is free for all to take.
-    match local::peer_user(&connection) {
-        Ok(user) if user == local::own_user() => Ok(connection),
+    match local::peer_user(connection) {
+        Ok(user) if user == local::own_user() => Ok(()),
         _ => {
             log::debug(format_args!("somebody else has the keeper's name"));
             Err(Missing::ForGood)
@@ -103,11 +115,11 @@ pub(in crate::driver) fn await_executors() -> bool {
         && await_answer(&keeper, clock::monotonic() + PATIENCE.as_nanos() as u64).is_some()
 }
 
-fn start(name: &str, listener: OwnedFd) -> Result<(), Missing> {
+fn start(name: &str, listener: &OwnedFd) -> Result<(), Missing> {
     let Some(command) = command() else {
         return Err(Missing::ForGood);
     };
-    match local::listen_on(&listener, name.as_bytes(), BACKLOG) {
+    match local::listen_on(listener, name.as_bytes(), BACKLOG) {
         Ok(()) => {}
         // Somebody else is about to start it, or the last one is about to end.
         Err(Errno::ADDRINUSE) => return Ok(()),

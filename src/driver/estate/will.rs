@@ -34,6 +34,8 @@ pub(in crate::driver) struct Will {
     state: State,
     /// What a keeper is looked for with.
     kit: Option<Kit>,
+    /// The same while a thread does.
+    search: Option<Arc<Kit>>,
     pub(super) vault: Option<Arc<Vault>>,
     pub(super) ends: Option<Copies>,
     /// Other processes have held sockets of this one's.
@@ -64,6 +66,7 @@ impl Will {
         Self {
             state: State::Needless,
             kit: None,
+            search: None,
             vault: None,
             ends: None,
             held_elsewhere: false,
@@ -144,7 +147,7 @@ impl Engine {
     }
 
     /// What to look for a keeper with, if that is to be done now. Sees to it that the vault is full.
-    fn seeks_keeper(&mut self) -> Option<Kit> {
+    fn seeks_keeper(&mut self) -> Option<Arc<Kit>> {
         self.will.timed = false;
         match self.will.state {
             State::Needless if self.will.kit.is_some() && self.has_something_to_leave() => {
@@ -156,7 +159,9 @@ impl Engine {
             State::Wanted(at) if at <= self.time => {
                 if !self.is_confined() {
                     // A program that makes no calls while its keeper is killed must do without the care.
-                    return self.will.kit.take().or_else(|| Kit::new().ok());
+                    let kit = self.will.kit.take().or_else(|| Kit::new().ok());
+                    self.will.search = kit.map(Arc::new);
+                    return self.will.search.clone();
                 }
                 log::debug(format_args!("the program has confined itself: no keeper"));
                 self.will.state = State::Hopeless;
@@ -166,6 +171,14 @@ impl Engine {
         None
     }
 
+    /// This process is a copy of one of which a thread may look for a keeper just now. Nobody does here.
+    pub(in crate::driver) fn drop_search(&mut self) {
+        if let Some(kit) = self.will.search.take() {
+            kit.close_copies();
+            core::mem::forget(kit);
+        }
+    }
+
     /// Whether the program has confined itself since it has the engine: it may not expect every system
     /// call of ours then, and might be killed for one.
     pub(in crate::driver) fn is_confined(&self) -> bool {
@@ -173,10 +186,13 @@ impl Engine {
     }
 
     /// A keeper was looked for.
-    fn found(&mut self, reached: Result<OwnedFd, Missing>) {
+    fn found(&mut self, kit: Arc<Kit>, reached: Result<(), Missing>) {
+        self.will.search = None;
         match reached {
-            Ok(connection) => {
-                if let Err(errno) = self.deposit_will(connection) {
+            Ok(()) => {
+                let connection = Arc::into_inner(kit).map(Kit::into_connection);
+                let deposited = connection.ok_or(Errno::NOTCONN);
+                if let Err(errno) = deposited.and_then(|found| self.deposit_will(found)) {
                     let words = words::of(errno);
                     log::debug(format_args!("the keeper takes nothing: {words}"));
                     self.seek_again();
@@ -290,9 +306,9 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
         return Some(guard);
     };
     drop(guard);
-    let reached = reach(kit);
+    let reached = reach(&kit);
     let mut guard = lock()?;
-    guard.found(reached);
+    guard.found(kit, reached);
     Some(guard)
 }
 
@@ -312,8 +328,8 @@ pub(in crate::driver) fn serve_alone(
     }
     guard.prepare_will();
     if let Some(kit) = guard.seeks_keeper() {
-        let reached = guard.unlocked(|| reach(kit));
-        guard.found(reached);
+        let reached = guard.unlocked(|| reach(&kit));
+        guard.found(kit, reached);
     }
     true
 }

@@ -25,9 +25,10 @@ use super::executor::Estate;
 use super::words::{LONGEST, QUESTION, REVOCATION, STARTED};
 use crate::control::log;
 use crate::control::settings::Settings;
+use crate::sys::fork::fork_detached;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
-use crate::sys::{clock, environment, local, pair, process, signal, words};
+use crate::sys::{clock, environment, local, pair, signal, words};
 
 /// How long it stays without anything to do.
 const IDLE: Duration = Duration::from_secs(60);
@@ -256,7 +257,7 @@ impl Keeper {
                 estate.execute(there.as_raw_fd());
             }
         };
-        if !signal::with_all_blocked(|| process::fork_detached(run)) {
+        if !signal::with_all_blocked(|| fork_detached(run)) {
             log::warn("what a process left is lost: no process can be made");
             return;
         }
