@@ -342,6 +342,24 @@ fn a_port_whose_listener_is_closed_is_the_next_servers() {
     }
 }
 
+/// Each closes its listener while its connection lives, and leaves that in TIME-WAIT.
+#[test]
+fn servers_of_one_connection_each_follow_one_another() {
+    let lab = Lab::new();
+    let file = payload::of(4 * MIB);
+    let serve = script(&format!("once.py 7000 {}", file.path.display()));
+    for name in ["first", "second", "third"] {
+        let mut server = lab.sidestack(&serve).start();
+        server.prints("listening");
+        is_kept(&lab, server.pid());
+        let fetch = format!("socat -u TCP4:{TEST}:7000 CREATE:{name}");
+        lab.peer(&fetch).succeeds();
+        server.finish().success();
+        assert_eq!(payload::sha256(&lab.path(name)), file.sha256, "{name}");
+    }
+    lab.kernel_was_silent();
+}
+
 /// The keeper, which is none of the `dead`.
 fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);
