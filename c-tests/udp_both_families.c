@@ -192,6 +192,51 @@ static void with_a_peer(int fd, int client)
 	say("recv: %s", result(recv(fd, b, sizeof b, MSG_DONTWAIT)));
 }
 
+static int reusing(int fd)
+{
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	return fd;
+}
+
+static int bound6(int port)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = reusing(socket6());
+
+	if (bind(fd, SA(any), sizeof any))
+		die("bind");
+	return fd;
+}
+
+/* Two sockets have the port, one of each family: who hears what comes by IPv4? */
+static void who_hears(const char *order, int four, int six)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6 };
+	int h = peer("udp 0"), port = port_of(four);
+
+	peer("to %d %d 5", h, port);
+	say("%s: %s", order, poll_flags(wait_for(four, POLLIN)));
+	say("  that of IPv6: %s", poll_flags(events_now(six)));
+	inet_pton(AF_INET6, "::ffff:" PEER, &to.sin6_addr);
+	to.sin6_port = htons(peer("port %d", h));
+	say("  connects: %s", ok(connect(six, SA(to), sizeof to)));
+	peer("to %d %d 5", h, port);
+	say("  that of IPv6: %s", poll_flags(wait_for(six, POLLIN)));
+	close(four);
+	close(six);
+	peer("close %d", h);
+}
+
+static void beside_one_of_ipv4(void)
+{
+	int four = bound(reusing(udp()), "0.0.0.0", 0), six = bound6(port_of(four));
+
+	who_hears("IPv4 came first", four, six);
+	six = bound6(0);
+	four = bound(reusing(udp()), "0.0.0.0", port6(six));
+	who_hears("IPv6 came first", four, six);
+}
+
 int main(void)
 {
 	int fd = server(), c = client(port6(fd));
@@ -210,4 +255,5 @@ int main(void)
 	with_a_peer(fd, c);
 	close(fd);
 	close(c);
+	beside_one_of_ipv4();
 }

@@ -238,22 +238,40 @@ fn refuses_missing_programs() {
     assert_refused(&run("/etc"), 126, "no regular file");
 }
 
-#[test]
-fn warns_of_static_programs_and_refuses_them_when_required() {
-    let (library, program) = (empty_library("static.so"), temporary("static"));
-    let source = temporary("static-program.c");
-    fs::write(&source, "int main(void) { return 3; }\n").expect("a writable directory");
+/// `run` warns of a program that is built of `source` and ends with status 3, and refuses it with
+/// `--required`; it says `why`.
+fn warns_and_refuses(name: &str, source: &str, options: &[&str], why: &str) {
+    let (library, program) = (empty_library(&format!("{name}.so")), temporary(name));
+    let file = temporary(&format!("{name}-program.c"));
+    fs::write(&file, source).expect("a writable directory");
     let status = Command::new("gcc")
-        .arg("-static")
+        .args(options)
         .arg("-o")
-        .args([&program, &source])
+        .args([&program, &file])
         .status();
     assert!(status.expect("gcc runs").success());
     let program = program.to_str().expect("a name in UTF-8");
     let output = sidestack(&["run", "--library", &library, program]);
-    assert_refused(&output, 3, "static program");
+    assert_refused(&output, 3, why);
     let output = sidestack(&["run", "--library", &library, "--required", program]);
-    assert_refused(&output, 125, "static program");
+    assert_refused(&output, 125, why);
+}
+
+#[test]
+fn warns_of_static_programs_and_refuses_them_when_required() {
+    let source = "int main(void) { return 3; }\n";
+    warns_and_refuses("static", source, &["-static"], "static program");
+}
+
+#[test]
+fn warns_of_programs_in_go_and_refuses_them_when_required() {
+    // What tells them is the note of Go's linker.
+    let source = r#"
+        __asm__(".section .note.go.buildid, \"a\", @note\n"
+                ".long 4, 5, 4\n .ascii \"Go\\0\\0\"\n .ascii \"lab/1\\0\\0\\0\"\n .text\n");
+        int main(void) { return 3; }
+    "#;
+    warns_and_refuses("go", source, &[], "Go program");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The program to run: where it is, and whether the loader will preload anything into it.
+//! The program to run: where it is, and whether preloading reaches its sockets.
 //!
 //! `LD_PRELOAD` is a service of the dynamic loader. It is not given to static programs (no loader
 //! runs), to programs of another machine type or C library, and to programs that gain rights by being
-//! executed (ld.so(8), secure-execution mode). Those run on the kernel, and the user is told before.
+//! executed (ld.so(8), secure-execution mode). It is given in vain to programs that do not make their
+//! calls by the C library, as Go's. Those run on the kernel, and the user is told before.
 
 use std::env;
 use std::ffi::OsStr;
@@ -25,6 +26,12 @@ const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
 /// `PT_INTERP` of elf(5): the segment that names the loader.
 const PT_INTERP: u32 = 3;
+/// `PT_NOTE`: a segment of notes.
+const PT_NOTE: u32 = 4;
+/// The note that Go's linker leaves: its owner and its type, as they lie in the file.
+const GO_BUILD_ID: Note<'static> = (b"Go\0\0", 4);
+/// Bytes of a segment looked at; notes and the loader's name are shorter.
+const MAX_SEGMENT: u64 = 4096;
 /// Program headers looked at; a real program has about a dozen.
 const MAX_PROGRAM_HEADERS: u16 = 256;
 
@@ -65,7 +72,7 @@ fn check_executable(path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Why the loader will not preload the library into this program; `None`: it will, as far as the
+/// Why preloading the library does not reach this program's sockets; `None`: it does, as far as the
 /// file tells.
 pub(crate) fn preload_obstacle(path: &Path) -> Option<String> {
     let shown = path.display();
@@ -90,6 +97,7 @@ fn preload_obstacle_of_binary(path: &Path) -> Option<String> {
 fn obstacle(image: &Image) -> Option<String> {
     match image {
         Image::Static => Some("is a static program: no loader runs that could preload".into()),
+        Image::Go => Some("is a Go program, which makes its sockets past the C library".into()),
         Image::Foreign => Some("is built for another kind of machine than the library".into()),
         Image::OtherLibc(loader) => Some(format!(
             "uses the loader {loader}, and the library is built for the GNU C library"
@@ -132,6 +140,8 @@ enum Image {
     Dynamic,
     /// Names no loader.
     Static,
+    /// Names the GNU loader, but Go's runtime makes its calls.
+    Go,
     /// ELF, but not of this command's class and machine.
     Foreign,
     /// Names another loader than the GNU one.
@@ -158,6 +168,7 @@ fn inspect(path: &Path) -> Image {
     }
     match loader(&file, &head) {
         None => Image::Static,
+        Some(_) if is_go(&file, &head) => Image::Go,
         Some(name) if name.contains("/ld-linux") => Image::Dynamic,
         Some(name) => Image::OtherLibc(name),
     }
@@ -191,23 +202,59 @@ fn script(line: &[u8]) -> Image {
     Image::Script(interpreter.into())
 }
 
-/// The loader that a 64-bit little-endian ELF file names in its PT_INTERP segment.
+/// The loader that an ELF file names in its PT_INTERP segment.
 fn loader(file: &File, head: &[u8]) -> Option<String> {
-    let table = u64::from_le_bytes(head[32..40].try_into().ok()?);
-    let entry_size = u16::from_le_bytes(head[54..56].try_into().ok()?);
-    let entries = u16::from_le_bytes(head[56..58].try_into().ok()?);
-    for index in 0..entries.min(MAX_PROGRAM_HEADERS) {
+    let segment = segments(file, head, PT_INTERP).next()?;
+    let name = segment.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// Whether Go's linker made an ELF file.
+fn is_go(file: &File, head: &[u8]) -> bool {
+    segments(file, head, PT_NOTE).any(|segment| {
+        let notes = std::iter::successors(note(&segment), |(_, rest)| note(rest));
+        let mut owners = notes.map(|(note, _)| note);
+        owners.any(|note| note == GO_BUILD_ID)
+    })
+}
+
+/// A note's owner and type (elf(5)).
+type Note<'a> = (&'a [u8], u32);
+
+/// The first of these notes, and what follows it.
+fn note(notes: &[u8]) -> Option<(Note<'_>, &[u8])> {
+    let word = |at: usize| Some(u32::from_le_bytes(notes.get(at..at + 4)?.try_into().ok()?));
+    let (owner, description, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+    let notes = &notes[12..];
+    let next = owner
+        .checked_next_multiple_of(4)?
+        .checked_add(description.checked_next_multiple_of(4)?)?;
+    Some(((notes.get(..owner)?, kind), notes.get(next..)?))
+}
+
+/// The segments of one kind in a 64-bit little-endian ELF file, as far as they can be read.
+fn segments(file: &File, head: &[u8], kind: u32) -> impl Iterator<Item = Vec<u8>> {
+    let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+    let table = u64_at(head, 32);
+    let (entry_size, entries) = (half(54), half(56).min(MAX_PROGRAM_HEADERS));
+    (0..entries).filter_map(move |index| {
         let mut entry = [0; 56];
         let offset = u64::from(index) * u64::from(entry_size);
         file.read_exact_at(&mut entry, table.checked_add(offset)?)
             .ok()?;
-        if entry[..4] == PT_INTERP.to_le_bytes() {
-            let offset = u64::from_le_bytes(entry[8..16].try_into().ok()?);
-            let mut name = [0; 256];
-            let length = file.read_at(&mut name, offset).ok()?;
-            let name = name[..length].split(|byte| *byte == 0).next()?;
-            return Some(String::from_utf8_lossy(name).into_owned());
+        if entry[..4] != kind.to_le_bytes() {
+            return None;
         }
-    }
-    None
+        let mut segment = vec![0; u64_at(&entry, 32).min(MAX_SEGMENT) as usize];
+        let length = file.read_at(&mut segment, u64_at(&entry, 8)).ok()?;
+        segment.truncate(length);
+        Some(segment)
+    })
+}
+
+/// `bytes` is longer than `at` by eight.
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
 }

@@ -187,7 +187,7 @@ impl Socket {
                 former: None,
                 remote: None,
                 lease: None,
-                options: Options::new(kind),
+                options: Options::new(family, kind),
                 connect_unconfirmed: false,
                 disconnects: 0,
                 held: None,

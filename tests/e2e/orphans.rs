@@ -379,6 +379,24 @@ fn a_connection_goes_on_whose_owner_is_killed_as_soon_as_it_is_passed_on() {
     assert!(client.finish().success().stdout().ends_with("lived"));
 }
 
+/// Each closes its listener while its connection lives, and leaves that in TIME-WAIT.
+#[test]
+fn servers_of_one_connection_each_follow_one_another() {
+    let lab = Lab::new();
+    let file = payload::of(4 * MIB);
+    let serve = script(&format!("once.py 7000 {}", file.path.display()));
+    for name in ["first", "second", "third"] {
+        let mut server = lab.sidestack(&serve).start();
+        server.prints("listening");
+        is_kept(&lab, server.pid());
+        let fetch = format!("socat -u TCP4:{TEST}:7000 CREATE:{name}");
+        lab.peer(&fetch).succeeds();
+        server.finish().success();
+        assert_eq!(payload::sha256(&lab.path(name)), file.sha256, "{name}");
+    }
+    lab.kernel_was_silent();
+}
+
 /// The keeper, which is none of the `dead`.
 fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -58,6 +58,28 @@ fn ncat_executes_for_each_connection() {
     lab.kernel_was_silent();
 }
 
+/// Its own datagram services are bound for both families, and take no mapped addresses.
+#[test]
+fn inetd_starts_services() {
+    let lab = Lab::new();
+    let (file, datagram) = (payload::of(4 * MIB), payload::of(KIB));
+    let cat = format!("/bin/cat cat {}", file.path.display());
+    let configuration = lab.file(
+        "inetd.conf",
+        &format!("7000 stream tcp nowait root {cat}\necho dgram udp wait root internal\n"),
+    );
+    let mut server = lab
+        .sidestack(&format!("inetd -i {configuration}"))
+        .serving_tcp(7000);
+    all_receive(&lab, 7000, &file.sha256);
+    let echoed = lab
+        .peer(&format!("socat -T 1 - UDP4:{TEST}:7"))
+        .input(&datagram.path);
+    assert_eq!(echoed.sha256(), datagram.sha256);
+    server.still_runs();
+    lab.kernel_was_silent();
+}
+
 /// A repository with one large file, and its address under `host`.
 fn repository(lab: &Lab) -> String {
     let file = payload::of(20 * MIB);

@@ -143,7 +143,9 @@ impl Executor {
             engine.stack.share_all_ports();
         }
         engine.close_what_nobody_has();
-        let mut leases = Leases::new(engine.take_up_leases(&found, &taken, copies));
+        let copies = engine.take_up_leases(&found, &taken, copies);
+        engine.leave_given_back(&found, &copies);
+        let mut leases = Leases::new(copies);
         // The packet socket may have been succeeded by one with a ring, and admit nothing since.
         engine.refilter();
         leases.leave(&mut engine);

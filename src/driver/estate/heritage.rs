@@ -186,6 +186,26 @@ impl Engine {
             .collect()
     }
 
+    /// Ports that the dead process had given back while its connections lived may be others' by now: what belongs to
+    /// none of these is not answered there. Those of `copies` are held.
+    pub(super) fn leave_given_back(&mut self, found: &Restored, copies: &[LeaseCopy]) {
+        if !self.ports.shares_with_kernel() {
+            return;
+        }
+        let connections = found.connections.iter().map(|held| held.local);
+        let time_waits = found.time_waits.iter().map(|&(local, _)| local);
+        let ports: HashSet<u16> = connections
+            .chain(time_waits)
+            .map(|local| local.port())
+            .collect();
+        let held: HashSet<u16> = copies.iter().map(|copy| copy.port).collect();
+        for &port in ports.difference(&held) {
+            if self.ports.kernel_sockets(Protocol::Tcp, port).is_empty() {
+                self.stack.leave_connections(port, true);
+            }
+        }
+    }
+
     fn hold_listener(&mut self, found: &Restored, socket: SocketId, user: Option<u32>) {
         let Some(local) = found.listener(socket) else {
             return;

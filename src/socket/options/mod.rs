@@ -30,7 +30,7 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::Kind;
+use super::{Family, Kind};
 use crate::stack::tcp::{Congestion, TcpOptions};
 use crate::stack::transmit::Treatment;
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
@@ -89,6 +89,7 @@ pub struct Ancillary {
 /// reads them back doubled).
 #[derive(Clone, Debug)]
 pub struct Options {
+    family: Family,
     kind: Kind,
     pub reuse_address: bool,
     pub reuse_port: bool,
@@ -167,8 +168,9 @@ pub struct Options {
 
 impl Options {
     /// Linux's defaults.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(family: Family, kind: Kind) -> Self {
         Self {
+            family,
             kind,
             reuse_address: false,
             reuse_port: false,
@@ -339,6 +341,7 @@ impl Options {
             broadcast: self.broadcast,
             all_groups: self.all_groups,
             reuse_port: self.reuse_port,
+            both_families: self.family == Family::Inet6,
             path_mtu_discovery: match self.mtu_discover {
                 libc::IP_PMTUDISC_DO => PathMtuDiscovery::Do,
                 libc::IP_PMTUDISC_PROBE => PathMtuDiscovery::Probe,

@@ -103,11 +103,12 @@ impl Socket {
         if !any_local && self.local.ip() != local.ip() {
             return None;
         }
-        match self.remote {
-            Some(ours) if ours != remote => None,
-            Some(_) => Some(3 - u8::from(any_local)),
-            None => Some(1 - u8::from(any_local)),
-        }
+        let connected = match self.remote {
+            Some(ours) if ours != remote => return None,
+            ours => ours.is_some(),
+        };
+        let of_one_family = !self.options.both_families;
+        Some(u8::from(connected) << 2 | u8::from(!any_local) << 1 | u8::from(of_one_family))
     }
 }
 

@@ -60,6 +60,8 @@ pub struct UdpOptions {
     pub all_groups: bool,
     /// SO_REUSEPORT: sockets with the same address share what arrives.
     pub reuse_port: bool,
+    /// The program's socket is one of IPv6's: what fits one of IPv4's as well is that one's.
+    pub both_families: bool,
     /// IP_MTU_DISCOVER.
     pub path_mtu_discovery: PathMtuDiscovery,
     /// Off with SO_NO_CHECK: then no checksum is sent.
@@ -83,6 +85,7 @@ impl Default for UdpOptions {
             broadcast: false,
             all_groups: true,
             reuse_port: false,
+            both_families: false,
             path_mtu_discovery: PathMtuDiscovery::Want,
             checksum: true,
             receive_errors: false,
