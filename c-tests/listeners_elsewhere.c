@@ -1,6 +1,6 @@
 /* Listeners whose connections are accepted by another process than the one that made them: one that was forked, one
- * that was executed, also with an environment of its own, one that received the descriptor; while their maker lives, and
- * when it is gone. */
+ * that was executed (after fork(2), with an environment of its own, and after vfork(2)), one that received the
+ * descriptor; while their maker lives, and when it is gone. */
 #include "check.h"
 
 #define RECEIVED 100 /* where an executed program finds its listener */
@@ -67,6 +67,20 @@ static void executed(const char *self)
 	wait_for_child(pid);
 	come(fd);
 	accept_all("its maker", fd);
+	close(fd);
+}
+
+/* As children are started, in their parent's memory until they execute. */
+static void started(const char *self)
+{
+	int fd = listening(6403, 5);
+	pid_t pid;
+
+	come(fd);
+	fflush(stdout);
+	if ((pid = vfork()) == 0)
+		become_second(self, fd, "started");
+	wait_for_child(pid);
 	close(fd);
 }
 
@@ -190,10 +204,12 @@ static void beside_its_own(void)
 int main(int count, char **arguments)
 {
 	if (count > 1) {
+		alarm(20);
 		accept_all(getenv("LISTENER") ? arguments[1] : "stranger", RECEIVED);
 		return 0;
 	}
 	executed(arguments[0]);
+	started(arguments[0]);
 	passed();
 	succeeded(arguments[0]);
 	beside_its_own();
