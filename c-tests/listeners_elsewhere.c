@@ -201,6 +201,42 @@ static void beside_its_own(void)
 	close(datagram.fd);
 }
 
+/* What a process closes that it has from its parent, and that it has just asked about, its epoll set forgets at once. */
+static void forgotten(void)
+{
+	struct epoll_event want = { .events = EPOLLIN | EPOLLOUT };
+	int fds[200], gone[2], set = epoll_create1(0), told = 0;
+	size_t i;
+	pid_t pid;
+	char b;
+
+	for (i = 0; i < COUNT(fds); i++)
+		fds[i] = bound(udp(), "0.0.0.0", 0);
+	if (pipe(gone))
+		die("pipe");
+	if ((pid = forked()) == 0) {
+		alarm(20);
+		close(gone[1]);
+		if (read(gone[0], &b, 1) != 0)
+			die("read");
+		for (i = 0; i < COUNT(fds); i++) {
+			epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &want);
+			set_int(fds[i], SOL_SOCKET, SO_BROADCAST, 1);
+			close(fds[i]);
+			told += epoll_wait(set, &want, 1, 0);
+		}
+		say("told of what it has closed: %d", told);
+		fflush(stdout);
+		_exit(0);
+	}
+	for (i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	close(gone[1]);
+	wait_for_child(pid);
+	close(gone[0]);
+	close(set);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1) {
@@ -213,4 +249,5 @@ int main(int count, char **arguments)
 	passed();
 	succeeded(arguments[0]);
 	beside_its_own();
+	forgotten();
 }
