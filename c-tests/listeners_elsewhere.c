@@ -1,6 +1,6 @@
 /* Listeners whose connections are accepted by another process than the one that made them: one that was forked, one
- * that was executed, also with an environment of its own, one that received the descriptor; while their maker lives, and
- * when it is gone. */
+ * that was executed (after fork(2), with an environment of its own, and after vfork(2)), one that received the
+ * descriptor; while their maker lives, and when it is gone. */
 #include "check.h"
 
 #define RECEIVED 100 /* where an executed program finds its listener */
@@ -67,6 +67,20 @@ static void executed(const char *self)
 	wait_for_child(pid);
 	come(fd);
 	accept_all("its maker", fd);
+	close(fd);
+}
+
+/* As children are started, in their parent's memory until they execute. */
+static void started(const char *self)
+{
+	int fd = listening(6403, 5);
+	pid_t pid;
+
+	come(fd);
+	fflush(stdout);
+	if ((pid = vfork()) == 0)
+		become_second(self, fd, "started");
+	wait_for_child(pid);
 	close(fd);
 }
 
@@ -187,14 +201,53 @@ static void beside_its_own(void)
 	close(datagram.fd);
 }
 
+/* What a process closes that it has from its parent, and that it has just asked about, its epoll set forgets at once. */
+static void forgotten(void)
+{
+	struct epoll_event want = { .events = EPOLLIN | EPOLLOUT };
+	int fds[200], gone[2], set = epoll_create1(0), told = 0;
+	size_t i;
+	pid_t pid;
+	char b;
+
+	for (i = 0; i < COUNT(fds); i++)
+		fds[i] = bound(udp(), "0.0.0.0", 0);
+	if (pipe(gone))
+		die("pipe");
+	if ((pid = forked()) == 0) {
+		alarm(20);
+		close(gone[1]);
+		if (read(gone[0], &b, 1) != 0)
+			die("read");
+		for (i = 0; i < COUNT(fds); i++) {
+			epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &want);
+			set_int(fds[i], SOL_SOCKET, SO_BROADCAST, 1);
+			close(fds[i]);
+			told += epoll_wait(set, &want, 1, 0);
+		}
+		say("told of what it has closed: %d", told);
+		fflush(stdout);
+		_exit(0);
+	}
+	for (i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	close(gone[1]);
+	wait_for_child(pid);
+	close(gone[0]);
+	close(set);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1) {
+		alarm(20);
 		accept_all(getenv("LISTENER") ? arguments[1] : "stranger", RECEIVED);
 		return 0;
 	}
 	executed(arguments[0]);
+	started(arguments[0]);
 	passed();
 	succeeded(arguments[0]);
 	beside_its_own();
+	forgotten();
 }

@@ -113,6 +113,36 @@ static void a_child_dials(int listener)
 	say("the child: %d", WEXITSTATUS(status));
 }
 
+/* A client that has reset its connection before it is accepted still has a name. */
+static void a_client_that_is_gone(int listener, int in_a_child)
+{
+	struct sockaddr_in a = address("127.0.0.1", 5000);
+	struct linger at_once = { 1, 0 };
+	socklen_t length = sizeof a;
+	pid_t pid = in_a_child ? fork() : 0;
+	char b[10];
+	int fd;
+
+	if (pid == 0) {
+		fd = tcp();
+		if (connect(fd, SA(a), sizeof a) < 0)
+			die("connect");
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+		close(fd);
+	}
+	if (in_a_child && pid == 0)
+		_exit(0);
+	if (in_a_child)
+		waitpid(pid, NULL, 0);
+	nap(50);
+	memset(&a, 0, sizeof a);
+	fd = accept(listener, SA(a), &length);
+	say("gone before it is accepted: %s", fd < 0 ? name_of(errno) : inet_ntoa(a.sin_addr));
+	say("its name then: %s", ok(getpeername(fd, SA(a), &length)));
+	say("recv: %s", result(recv(fd, b, 10, 0)));
+	close(fd);
+}
+
 static void a_peer_that_is_gone(void)
 {
 	int there = bound(udp(), "127.0.0.1", 5002), fd = udp();
@@ -148,6 +178,8 @@ int main(void)
 	served(listener);
 	to_oneself(listener);
 	a_child_dials(listener);
+	a_client_that_is_gone(listener, 1);
+	a_client_that_is_gone(listener, 0);
 	close(listener);
 	a_peer_that_is_gone();
 	fd = tcp();

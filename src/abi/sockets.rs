@@ -8,7 +8,7 @@ use super::border::{answer, bytes, give_address, result, serve};
 use super::next;
 use crate::driver::keeper::First;
 use crate::driver::{Passed, Service, count_passed, service};
-use crate::socket::accept::{Accepted, Flags, accept as accept_ours};
+use crate::socket::accept::{Accepted, Flags, accept as accept_ours, kernel_peer};
 use crate::socket::bind::Rest;
 use crate::socket::{
     Family, Kind, Socket, address, bind as binding, connect as connecting, create, served, table,
@@ -222,8 +222,10 @@ pub unsafe extern "C-unwind" fn accept4(
                 // SAFETY: the program's own arguments.
                 unsafe { give_address(&bytes[..count], address, len) }
             }
-            // SAFETY: the program's own arguments.
-            None => result(unsafe { next::GETPEERNAME.get()(made, address, len) }).map(drop),
+            None => kernel_peer(made, socket.family).and_then(|bytes| {
+                // SAFETY: the program's own arguments.
+                unsafe { give_address(&bytes, address, len) }
+            }),
         };
         // As on Linux, a connection whose address cannot be given is lost.
         if let Err(errno) = given {

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use super::create::{admit, may_have};
 use super::waiting::{deadline, resume};
-use super::{Kind, Socket, Stage, away, lifecycle, table, urgent};
+use super::{Family, Kind, Socket, Stage, away, lifecycle, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::heap;
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, Received};
+use crate::sys::raw;
 use crate::sys::wait::{borrow, entry};
 
 /// A socket that was accepted.
 pub struct Accepted {
     /// Its descriptor.
     pub fd: RawFd,
-    /// Its peer, unless it is a kernel socket (getpeername(2) knows then).
+    /// Its peer, unless it is a kernel socket (see [`kernel_peer`]).
     pub peer: Option<SocketAddrV4>,
 }
 
@@ -30,6 +31,16 @@ pub struct Flags {
     pub nonblocking: bool,
     /// SOCK_CLOEXEC.
     pub close_on_exec: bool,
+}
+
+/// The peer of a kernel socket that was accepted. (getpeername(2) does not know it any more of one that was reset since.)
+pub fn kernel_peer(fd: RawFd, family: Family) -> Result<Vec<u8>, Errno> {
+    let name = |room: usize| raw::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERNAME, room as i32);
+    let inet = || name(size_of::<libc::sockaddr_in>());
+    match family {
+        Family::Inet => inet(),
+        Family::Inet6 => name(size_of::<libc::sockaddr_in6>()).or_else(|_| inet()),
+    }
 }
 
 /// accept4(2) on a listener of ours. `None`: not ours to serve.

@@ -2,7 +2,7 @@
 //!
 //! See the driver's `family` for who answers, and how. Here is what this process does with it.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -189,10 +189,14 @@ pub fn set_out(fd: RawFd, socket: &Socket) {
     }
 }
 
-/// The same of the socket that this process has under a number.
+/// A child of vfork(2) has duplicated a socket's descriptor, to a number that no table knows.
+static DUPLICATED: AtomicBool = AtomicBool::new(false);
+
+/// The same of the socket that a child of vfork(2) has under a number, and duplicates.
 pub fn set_out_by(fd: RawFd) {
     if let Some(socket) = table::get(fd) {
         set_out(fd, &socket);
+        DUPLICATED.store(true, Ordering::Relaxed);
     }
 }
 
@@ -218,19 +222,22 @@ pub fn leave_fresh() {
 pub fn set_out_by_exec() {
     let mut shared = true;
     for (fd, socket) in table::all() {
+        if !is_inherited(fd) {
+            continue;
+        }
         set_out(fd, &socket);
         if driver::is_held() && socket.away().is_some() {
-            shared &=
-                !is_inherited(fd) || matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
+            shared &= matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
         }
     }
     driver::note_set_out();
     driver::end_at_exec(shared);
 }
 
-/// Whether a program that takes this one's place inherits any socket of ours.
+/// Whether a program that takes this one's place, or its vfork(2) child's, inherits any socket of ours.
 pub fn leaves_any() -> bool {
-    table::all().iter().any(|(fd, _)| is_inherited(*fd))
+    let duplicated = process::is_vfork_child() && DUPLICATED.swap(false, Ordering::Relaxed);
+    duplicated || table::all().iter().any(|(fd, _)| is_inherited(*fd))
 }
 
 /// Whether an executed program has the descriptor.

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::words::{EndOf, Left, Legacy};
 use crate::control::log;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
-use crate::driver::{Account, Engine, HOOKS};
+use crate::driver::{Account, Engine, HOOKS, lock};
 use crate::stack::ids::Kind;
 use crate::sys::copies::Copies;
 use crate::sys::owned::OwnedFd;
@@ -37,9 +37,12 @@ const MESSAGE: usize = 3600;
 /// memory (vfork(2)) and can say no more.
 static SET_OUT: AtomicBool = AtomicBool::new(false);
 
-/// Notes that.
+/// Notes that, for whoever drives to see to it now: nothing else may happen here before such a program accepts.
 pub fn note_set_out() {
     SET_OUT.store(true, Ordering::Relaxed);
+    if let Some(engine) = lock() {
+        engine.wake.ring();
+    }
 }
 
 /// What is said with a copy, and of what it is one.
@@ -142,7 +145,16 @@ impl Engine {
                 && (hooks.is_set_out)(record)
             {
                 endpoint.set_out = true;
+                let may_accept = match endpoint.role {
+                    Role::Listener(_) => true,
+                    Role::Undecided => endpoint.bound,
+                    _ => false,
+                };
                 self.endpoints.uncopied.push(id);
+                if may_accept {
+                    // In no other way will it show that a connection was taken.
+                    self.share(id);
+                }
             }
         }
     }

@@ -21,6 +21,7 @@
 //! 2. Who asks proves by the descriptor that the socket is his to ask about. The owner looks at its
 //!    name, and at who made the pair: that must be the owner's own user, or root. A keeper, which
 //!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
+//!    It closes the descriptor before it answers.
 //! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
 //! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
 //!    the pair's own.

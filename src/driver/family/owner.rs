@@ -49,6 +49,8 @@ impl Engine {
                 continue;
             };
             let answer = self.answer(&visit.message, fd);
+            // Who has asked may close it next, and his epoll sets tell of it as long as anybody has it.
+            drop(visit.descriptors);
             // Who does not take it has gone.
             let _ = pair::give(&visit.client, &encode(&answer));
         }
