@@ -62,7 +62,7 @@ impl Reply {
             tcb.local.get(),
             tcb.remote.get(),
             flags,
-            tcb.snd.nxt,
+            tcb.snd.acceptable_seq(),
             tcb.rcv.nxt,
         );
         reply.tos = tcb.options.tos;

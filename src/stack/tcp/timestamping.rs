@@ -45,6 +45,12 @@ impl Timestamping {
         }
     }
 
+    /// Whether `echo` is a timestamp that was sent since `first`, or none at all.
+    pub(super) fn is_ours(&self, echo: u32, first: Instant, now: Instant) -> bool {
+        let latest = self.value(now);
+        echo == 0 || latest.wrapping_sub(echo) <= latest.wrapping_sub(self.value(first))
+    }
+
     /// RFC 7323 section 5.3 R1 and section 5.5: whether `value` is older than TS.Recent, unless
     /// that is itself too old to say.
     pub(super) fn is_old(&self, value: u32, now: Instant) -> bool {

@@ -74,4 +74,9 @@ impl<'a> Segment<'a> {
     pub(super) fn end(&self) -> Seq {
         self.seq + self.len()
     }
+
+    /// The sequence number after its text and its FIN, the SYN apart.
+    pub(super) fn text_end(&self) -> Seq {
+        self.seq + self.payload.len() as u32 + u32::from(self.has(Flags::FIN))
+    }
 }
