@@ -22,6 +22,17 @@ pub(super) struct Timestamping {
 }
 
 impl Timestamping {
+    /// Those of a connection that begins, until the peer is known to have none.
+    pub(super) const fn new(now: Instant, offset: u32) -> Self {
+        Self {
+            enabled: true,
+            _unused: [0; 7],
+            offset,
+            recent: 0,
+            recent_at: now,
+        }
+    }
+
     /// TSval of a segment sent now.
     pub(super) const fn value(&self, now: Instant) -> u32 {
         now.as_millis_wrapping().wrapping_add(self.offset)

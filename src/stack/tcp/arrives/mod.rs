@@ -64,6 +64,11 @@ impl<'a> Segment<'a> {
         self.repr.flags.contains(flag)
     }
 
+    /// Whether it may be what completes a handshake.
+    pub(super) const fn is_last_ack(&self) -> bool {
+        self.has(Flags::ACK) && !self.has(Flags::SYN) && !self.has(Flags::RST)
+    }
+
     /// SEG.LEN: the sequence numbers it occupies.
     pub(super) fn len(&self) -> u32 {
         let controls = u32::from(self.has(Flags::SYN)) + u32::from(self.has(Flags::FIN));
