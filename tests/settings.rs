@@ -269,6 +269,7 @@ fn limits_are_read_or_keep_their_defaults() {
             "ipv4/tcp_wmem" => "nonsense",
             "core/somaxconn" => "17\n",
             "core/rmem_max" => "-1",
+            "ipv4/tcp_syncookies" => "0\n",
             "ipv4/ip_local_port_range" => "1000\t2000\n",
             "ipv4/ip_local_reserved_ports" => "1100,1200-1300,x\n",
             "ipv4/ip_default_ttl" => "0",
@@ -284,6 +285,7 @@ fn limits_are_read_or_keep_their_defaults() {
             max: 200_000,
         },
         somaxconn: 17,
+        tcp_syncookies: false,
         ip_local_port_range: range(1000, 2000),
         ip_local_reserved_ports: vec![range(1100, 1100), range(1200, 1300)],
         ..Limits::default()

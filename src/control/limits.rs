@@ -48,6 +48,8 @@ pub struct Limits {
     pub somaxconn: u32,
     /// net.ipv4.tcp_max_syn_backlog.
     pub tcp_max_syn_backlog: u32,
+    /// net.ipv4.tcp_syncookies.
+    pub tcp_syncookies: bool,
     /// net.ipv4.tcp_max_tw_buckets: connections in TIME_WAIT.
     pub tcp_max_tw_buckets: u32,
     /// net.ipv4.ip_local_port_range.
@@ -80,6 +82,7 @@ impl Default for Limits {
             wmem_max: 212_992,
             somaxconn: 4096,
             tcp_max_syn_backlog: 1024,
+            tcp_syncookies: true,
             tcp_max_tw_buckets: 65_536,
             ip_local_port_range: PortRange {
                 first: 32_768,
@@ -123,6 +126,7 @@ impl Limits {
             wmem_max: number("core/wmem_max", defaults.wmem_max),
             somaxconn: number("core/somaxconn", defaults.somaxconn),
             tcp_max_syn_backlog: number("ipv4/tcp_max_syn_backlog", defaults.tcp_max_syn_backlog),
+            tcp_syncookies: number("ipv4/tcp_syncookies", 1) != 0,
             tcp_max_tw_buckets: number("ipv4/tcp_max_tw_buckets", defaults.tcp_max_tw_buckets),
             ip_local_port_range: contents("ipv4/ip_local_port_range")
                 .and_then(|text| parse_port_range(&text))

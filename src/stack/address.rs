@@ -45,8 +45,9 @@ impl fmt::Display for Ipv4Cidr {
 }
 
 /// Whether `address` may be that of one host on a wire: RFC 1122 section 3.2.1.3 forbids the rest
-/// as a source.
+/// as a source. As Linux, what was reserved then (0.0.0.0/8 but for its first, 240.0.0.0/4) is not
+/// forbidden.
 pub(crate) fn is_unicast(address: Ipv4Addr) -> bool {
-    let first = address.octets()[0];
-    first != 0 && first != 127 && first < 224
+    let forbidden = address.is_unspecified() || address.is_loopback();
+    !(forbidden || address.is_multicast() || address.is_broadcast())
 }

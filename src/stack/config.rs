@@ -35,6 +35,8 @@ pub struct Limits {
     pub somaxconn: u32,
     /// Connections a listener may have in SYN-RECEIVED (net.ipv4.tcp_max_syn_backlog).
     pub max_syn_backlog: u32,
+    /// Whether SYNs beyond that are answered by cookies, else dropped (net.ipv4.tcp_syncookies).
+    pub syn_cookies: bool,
     /// Connections of all states but TIME-WAIT, half-open ones included.
     pub max_connections: usize,
     /// Connections in TIME-WAIT; beyond it the oldest go (net.ipv4.tcp_max_tw_buckets).
@@ -58,6 +60,7 @@ impl Default for Limits {
         Self {
             somaxconn: 4096,
             max_syn_backlog: 4096,
+            syn_cookies: true,
             max_connections: 1 << 20,
             max_time_wait: 65_536,
             tcp_rmem: [4096, 131_072, 6_291_456],

@@ -18,6 +18,8 @@ pub enum Drop {
     Ipv4Malformed,
     /// A wrong IPv4 header checksum.
     Ipv4Checksum,
+    /// A packet whose sender chose its route.
+    Ipv4SourceRoute,
     /// A source that no host on a wire may have (RFC 1122 section 3.2.1.3).
     Ipv4Martian,
     /// A destination that is no address of ours.
@@ -68,7 +70,7 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::EthernetMalformed,
         Self::EthernetNotOurs,
         Self::EthernetType,
@@ -76,6 +78,7 @@ impl Drop {
         Self::ArpConflict,
         Self::Ipv4Malformed,
         Self::Ipv4Checksum,
+        Self::Ipv4SourceRoute,
         Self::Ipv4Martian,
         Self::Ipv4NotOurs,
         Self::Ipv4Fragment,
@@ -111,6 +114,7 @@ impl Drop {
             Self::ArpConflict => "arp_conflict",
             Self::Ipv4Malformed => "ipv4_malformed",
             Self::Ipv4Checksum => "ipv4_checksum",
+            Self::Ipv4SourceRoute => "ipv4_source_route",
             Self::Ipv4Martian => "ipv4_martian",
             Self::Ipv4NotOurs => "ipv4_not_ours",
             Self::Ipv4Fragment => "ipv4_fragment",

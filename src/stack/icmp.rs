@@ -118,7 +118,7 @@ fn meaning(message: &icmpv4::Repr) -> Option<(Error, bool)> {
         Kind::Unreachable => match message.code {
             0 | 11 => Some((Error::NetworkUnreachable, false)),
             icmpv4::HOST_UNREACHABLE | 12 => Some((Error::HostUnreachable, false)),
-            2 => Some((Error::ProtocolUnreachable, true)),
+            icmpv4::PROTOCOL_UNREACHABLE => Some((Error::ProtocolUnreachable, true)),
             icmpv4::PORT_UNREACHABLE => Some((Error::ConnectionRefused, true)),
             icmpv4::FRAGMENTATION_NEEDED => Some((Error::MessageSize, true)),
             5 => Some((Error::NotSupported, false)),
@@ -224,9 +224,9 @@ impl Stack {
         self.send_icmp(arrival.now, &packet.ip, reply, &[data]);
     }
 
-    /// Says that no socket has the port of `packet`. RFC 1122 section 3.2.2: never about what was
-    /// sent to all, and never about a fragment but the first (which does not come this far).
-    pub(super) fn send_port_unreachable(&mut self, arrival: Arrival, packet: &Packet<'_>) {
+    /// Says that nobody takes `packet`, with the reason as `code`. RFC 1122 section 3.2.2: never about
+    /// what was sent to all, and never about a fragment but the first (which does not come this far).
+    pub(super) fn send_unreachable(&mut self, arrival: Arrival, packet: &Packet<'_>, code: u8) {
         if arrival.to_all {
             return;
         }
@@ -236,7 +236,7 @@ impl Stack {
         }
         let error = icmpv4::Repr {
             kind: Kind::Unreachable,
-            code: icmpv4::PORT_UNREACHABLE,
+            code,
             rest: 0,
         };
         let room = MAX_ERROR_LEN - ipv4::HEADER_LEN - icmpv4::HEADER_LEN - packet.header.len();

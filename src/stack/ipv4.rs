@@ -9,7 +9,7 @@ use super::ethernet::Arrival;
 use super::outbox::Frame;
 use super::sink::Sink;
 use super::time::Instant;
-use super::wire::{ethernet, ipv4};
+use super::wire::{ethernet, icmpv4, ipv4};
 
 /// Where the transport header is in the frames the stack sends.
 pub(super) const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
@@ -34,6 +34,12 @@ impl Stack {
         if !ipv4::checksum_ok(bytes, header_len) {
             return self.counters.drop(Drop::Ipv4Checksum);
         }
+        // As Linux (accept_source_route): with one, whoever likes can have answers to any source.
+        match ipv4::source_route(bytes, header_len) {
+            Ok(false) => {}
+            Ok(true) => return self.counters.drop(Drop::Ipv4SourceRoute),
+            Err(_) => return self.counters.drop(Drop::Ipv4Malformed),
+        }
         let broadcast = self.interface.is_broadcast(ip.destination);
         if let Err(reason) = self.check_addresses(&arrival, &ip, broadcast) {
             return self.counters.drop(reason);
@@ -54,7 +60,15 @@ impl Stack {
             ipv4::TCP => self.receive_tcp(arrival, &packet, sink),
             ipv4::UDP => self.receive_udp(arrival, &packet, sink),
             ipv4::ICMP => self.receive_icmp(arrival, &packet),
-            _ => self.counters.drop(Drop::Ipv4Protocol),
+            _ => self.receive_unknown_protocol(arrival, &packet),
+        }
+    }
+
+    /// RFC 1122 section 3.2.2.1, where no kernel says so.
+    fn receive_unknown_protocol(&mut self, arrival: Arrival, packet: &Packet<'_>) {
+        self.counters.drop(Drop::Ipv4Protocol);
+        if self.config.own_address {
+            self.send_unreachable(arrival, packet, icmpv4::PROTOCOL_UNREACHABLE);
         }
     }
 

@@ -36,8 +36,12 @@ impl PathMtus {
         }
     }
 
-    /// Takes in that packets to `destination` may have `mtu` bytes.
+    /// Takes in that packets to `destination` may have `mtu` bytes. As Linux, no more than is known: that
+    /// is for time to tell.
     pub(crate) fn learn(&mut self, now: Instant, destination: Ipv4Addr, mtu: usize) {
+        if self.get(destination).is_some_and(|known| known < mtu) {
+            return;
+        }
         if self.paths.len() >= MAX_PATHS {
             let victim = self.paths.keys().next().copied();
             victim.map(|address| self.paths.remove(&address));

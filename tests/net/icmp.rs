@@ -99,6 +99,21 @@ fn a_closed_port_is_unreachable_in_measure() {
 }
 
 #[test]
+fn a_protocol_nobody_has_is_unreachable() {
+    let mut host = Host::own();
+    let sctp = packet(PEER, US, 132, b"sctp");
+    host.receive(&sctp);
+    let frames = host.frames();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0][34..36], [3, 2]);
+    assert_eq!(frames[0][42..], sctp[14..], "the quote");
+    assert_eq!(host.drops(Drop::Ipv4Protocol), 1);
+    let mut host = Host::shared();
+    host.receive(&sctp);
+    assert!(host.sent().is_empty(), "that is the kernel's");
+}
+
+#[test]
 fn a_long_datagram_is_quoted_in_part() {
     let mut host = Host::own();
     host.receive(&datagram(at(PEER, 7), at(US, 4), &[7; 1400]));
@@ -240,6 +255,8 @@ fn the_paths_mtu_is_learned_for_ten_minutes() {
         .unwrap();
     host.receive(&icmp(ROUTER, Kind::Unreachable, 4, 60, quote(&frame)));
     assert_eq!(mtu(&host), 552, "not believed below");
+    host.receive(&icmp(ROUTER, Kind::Unreachable, 4, 1400, quote(&frame)));
+    assert_eq!(mtu(&host), 552, "an older message does not raise it");
     host.advance(Duration::from_secs(599));
     assert_eq!(mtu(&host), 552);
     host.advance(Duration::from_secs(2));

@@ -10,7 +10,7 @@ use crate::stack::routes::{Egress, RouteDecision};
 use crate::stack::sink::NoSink;
 use crate::stack::udp::UdpOptions;
 use crate::stack::wire::checksum;
-use crate::support::host::{FAR, Host, PEER, ROUTER, US, at, datagram, hardware, packet, route};
+use crate::support::host::{FAR, Host, PEER, ROUTER, US, at, datagram, hardware, route};
 
 /// A host with a UDP socket on port 9, and a datagram that reaches it.
 fn listening() -> (Host, crate::stack::ids::SocketId, Vec<u8>) {
@@ -97,15 +97,55 @@ fn a_wrong_header_checksum_is_dropped_even_if_the_link_vouches() {
     assert!(host.received(id).is_none());
 }
 
-#[test]
-fn options_are_passed_over() {
-    let (mut host, id, mut frame) = listening();
-    frame.splice(34..34, [1, 1, 1, 0]);
+/// The packet in `frame` with four bytes of options.
+fn with_options(frame: &[u8], options: [u8; 4]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame.splice(34..34, options);
     frame[14] = 0x46;
     frame[17] += 4;
     resum(&mut frame);
-    host.receive(&frame);
-    assert_eq!(host.received(id).unwrap(), b"hello");
+    frame
+}
+
+#[test]
+fn options_are_passed_over() {
+    let (mut host, id, frame) = listening();
+    for options in [[1, 1, 1, 0], [148, 4, 0, 0], [0, 7, 40, 4]] {
+        host.receive(&with_options(&frame, options));
+        assert_eq!(host.received(id).unwrap(), b"hello");
+    }
+}
+
+/// RFC 1122 section 3.2.1.8: options are as long as they say.
+#[test]
+fn options_that_contradict_themselves_are_malformed() {
+    let (mut host, id, frame) = listening();
+    for options in [[7, 40, 4, 0], [7, 1, 4, 0], [1, 1, 1, 7]] {
+        host.receive(&with_options(&frame, options));
+    }
+    assert_eq!(host.drops(Drop::Ipv4Malformed), 3);
+    assert!(host.received(id).is_none());
+}
+
+/// As Linux: nobody chooses the way of our answers.
+#[test]
+fn source_routes_are_dropped() {
+    let (mut host, id, frame) = listening();
+    for options in [[131, 3, 4, 0], [137, 3, 4, 0], [1, 131, 3, 4]] {
+        host.receive(&with_options(&frame, options));
+    }
+    assert_eq!(host.drops(Drop::Ipv4SourceRoute), 3);
+    assert!(host.received(id).is_none());
+}
+
+/// Class E and 0.0.0.0/8: reserved, but no longer forbidden.
+#[test]
+fn reserved_sources_are_taken() {
+    let (mut host, id, _) = listening();
+    for source in [Ipv4Addr::new(240, 0, 0, 1), Ipv4Addr::new(0, 1, 2, 3)] {
+        host.receive(&datagram(at(source, 7), at(US, 9), b"hello"));
+        assert_eq!(host.received(id).unwrap(), b"hello");
+    }
 }
 
 #[test]
@@ -117,7 +157,6 @@ fn martians_are_dropped() {
         Ipv4Addr::new(255, 255, 255, 255),
         Ipv4Addr::new(10, 0, 0, 255),
         Ipv4Addr::new(0, 0, 0, 0),
-        Ipv4Addr::new(240, 0, 0, 1),
         US,
     ];
     for source in martians {
@@ -140,8 +179,6 @@ fn other_destinations_are_dropped() {
         host.receive(&datagram(at(PEER, 7), at(destination, 9), b"hello"));
     }
     assert_eq!(host.drops(Drop::Ipv4NotOurs), 4);
-    host.receive(&packet(PEER, US, 132, b"sctp"));
-    assert_eq!(host.drops(Drop::Ipv4Protocol), 1);
     assert!(host.sent().is_empty());
 }
 

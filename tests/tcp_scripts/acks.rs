@@ -167,3 +167,24 @@ fn no_ack_at_all() {
     "
     ));
 }
+
+/// An ACK from before the connection is none of its peer's, however large the window.
+#[test]
+fn ack_older_than_the_connection() {
+    run("
+        ! listen 5
+        < S 0:0(0) win 65535 <mss 1460,wscale 7>
+        > S. 0:0(0) ack 1
+        < . 1:1(0) ack 1 win 65535
+        ! accept
+        < P. 1:11(10) ack -1000 win 65535
+        > . 1:1(0) ack 1
+        = received 0
+        ! send 10
+        > P. 1:11(10) ack 1
+        < P. 1:11(10) ack 11 win 65535
+        > . 11:11(0) ack 11
+        < P. 11:21(10) ack 1 win 65535
+        > . 11:11(0) ack 21
+    ");
+}

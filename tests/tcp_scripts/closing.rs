@@ -115,6 +115,7 @@ fn fin_before_its_data() {
     established(
         "
         < F. 101:101(0) ack 1 win 65535
+        > . 1:1(0) ack 1
         = fin_received false
         < P. 1:101(100) ack 1 win 65535
         > . 1:1(0) ack 102

@@ -146,7 +146,10 @@ fn bad_ack_in_syn_received() {
 
 #[test]
 fn syn_queue_is_bounded() {
-    let mut script = Script::with(|config| config.limits.max_syn_backlog = 1);
+    let mut script = Script::with(|config| {
+        config.limits.max_syn_backlog = 1;
+        config.limits.syn_cookies = false;
+    });
     script.run(
         "
         ! listen 5
@@ -155,6 +158,100 @@ fn syn_queue_is_bounded() {
         ! peer_port 3001
         < S 0:0(0) win 65535
         = half_open 1
+    ",
+    );
+}
+
+/// With the queue of half-open connections full.
+fn cookies(lines: &str) {
+    let mut script = Script::with(|config| config.limits.max_syn_backlog = 1);
+    script.run(&format!(
+        "
+        ! listen 5
+        < S 0:0(0) win 65535
+        > S. 0:0(0) ack 1
+        ! peer_port 3001
+        {lines}"
+    ));
+}
+
+/// RFC 4987 section 3.6: a SYN leaves nothing here, and its ACK opens the connection, which has all that
+/// the SYN offered.
+#[test]
+fn cookie() {
+    cookies(
+        "
+        < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 500 ecr 0,wscale 3>
+        > S. 0:0(0) ack 1 win 65535
+        = half_open 1
+        = connections 1
+        ! peer_port 3000
+        < R 1:1(0)
+        ! peer_port 3001
+        = connections 0
+        +30
+        < . 1:1(0) ack 1 win 1000 <TS val 530 ecr 32>
+        = queued 1
+        ! accept
+        = state Established
+        = mss 1448
+        ! send 10000
+        > . 1:1449(1448) ack 1
+        > . 1449:2897(1448) ack 1
+        > . 2897:4345(1448) ack 1
+        > . 4345:5793(1448) ack 1
+        > . 5793:7241(1448) ack 1
+        < . 1:1(0) ack 1 win 1000 <TS val 530 ecr 32,sack 1449:5793>
+        > . 1:1449(1448) ack 1
+        < . 1:1(0) ack 7241 win 0 <TS val 540 ecr 32>
+    ",
+    );
+}
+
+/// Without timestamps there is neither SACK nor scaling.
+#[test]
+fn cookie_without_timestamps() {
+    cookies(
+        "
+        < S 0:0(0) win 65535 <mss 600,sackOK,wscale 3>
+        > S. 0:0(0) ack 1 <mss 1460>
+        < P. 1:11(10) ack 1 win 1000
+        > . 1:1(0) ack 11
+        = queued 1
+        ! accept
+        = mss 536
+        = received 10
+    ",
+    );
+}
+
+/// What is not a cookie of ours, or one from another place or time, opens nothing.
+#[test]
+fn forged_cookies() {
+    cookies(
+        "
+        < . 1:1(0) ack 12345
+        > R 12345:12345(0)
+        < S 0:0(0) win 65535
+        > S. 0:0(0) ack 1
+        < . 1:1(0) ack 2
+        > R 2:2(0)
+        < . 2:2(0) ack 1
+        > R 1:1(0)
+        = connections 1
+    ",
+    );
+    cookies(
+        "
+        < S 0:0(0) win 65535
+        > S. 0:0(0) ack 1
+        < R 1:1(0)
+        ! peer_port 3000
+        < R 1:1(0)
+        ! peer_port 3001
+        +129
+        < . 1:1(0) ack 1
+        > R 1:1(0)
     ",
     );
 }

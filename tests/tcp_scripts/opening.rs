@@ -197,3 +197,25 @@ fn isn_moves_forward() {
     ",
     );
 }
+
+/// As Linux: an ACK that answers none of our SYNs, by its number or by what it echoes, is that of an old
+/// connection; our RST ends that, and the SYN follows at once.
+#[test]
+fn answers_of_an_old_connection() {
+    run("
+        ! connect
+        > S 0:0(0)
+        +0.1
+        < . 500:500(0) ack 77
+        > R 77:77(0)
+        +0.008 > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,TS val 5 ecr 4294967000>
+        > R 1:1(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,TS val 5 ecr 100000>
+        > R 1:1(0)
+        = state SynSent
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,TS val 5 ecr 108>
+        > . 1:1(0) ack 1
+        = state Established
+    ");
+}

@@ -187,3 +187,31 @@ fn window_clamp() {
     ",
     );
 }
+
+/// What is dropped does not make the peer's own segments look old.
+#[test]
+fn timestamps_of_forged_segments() {
+    let answer = "> . 1:1(0) ack 11";
+    let forged = [
+        ("S 11:11(0)", answer),
+        (". 11:21(10) ack 70000", answer),
+        ("P 11:21(10)", ""),
+    ];
+    for (segment, answer) in forged {
+        run(&format!(
+            "
+            ! connect
+            > S 0:0(0)
+            < S. 0:0(0) ack 1 win 65535 <mss 1460,TS val 1000 ecr 0>
+            > . 1:1(0) ack 1
+            < . 1:11(10) ack 1 win 65535 <TS val 1001 ecr 0>
+            > . 1:1(0) ack 11
+            < {segment} win 65535 <TS val 100000000 ecr 0>
+            {answer}
+            < . 11:21(10) ack 1 win 65535 <TS val 1002 ecr 0>
+            > . 1:1(0) ack 21
+            = received 20
+        "
+        ));
+    }
+}

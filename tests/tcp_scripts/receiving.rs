@@ -66,7 +66,7 @@ fn duplicate_sack() {
         < . 201:301(100) ack 1 win 65535
         > . 1:1(0) ack 101 <sack 201:301>
         < . 201:301(100) ack 1 win 65535
-        > . 1:1(0) ack 101 <sack 201:301>
+        > . 1:1(0) ack 101 <sack 201:301 201:301>
     ",
     );
 }
@@ -213,6 +213,61 @@ fn blocks_go_beside_data() {
         < . 101:201(100) ack 11 win 65535
         > P. 11:21(10) ack 1
         > . 21:21(0) ack 1 <sack 101:201>
+    ",
+    );
+}
+
+/// The ACK of a FIN, or of data before it, was lost: what comes again is answered, each time.
+#[test]
+fn repeated_fin() {
+    sack(
+        "
+        < FP. 1:11(10) ack 1 win 65535
+        > . 1:1(0) ack 12
+        < FP. 1:11(10) ack 1 win 65535
+        > . 1:1(0) ack 12 <sack 1:12>
+        < F. 11:11(0) ack 1 win 65535
+        > . 1:1(0) ack 12 <sack 11:12>
+        < . 1:11(10) ack 1 win 65535
+        > . 1:1(0) ack 12 <sack 1:11>
+        ! shutdown
+        > F. 1:1(0) ack 12
+        = state LastAck
+        < F. 11:11(0) ack 1 win 65535
+        > . 2:2(0) ack 12 <sack 11:12>
+        < . 12:12(0) ack 2 win 65535
+        = state Closed
+    ",
+    );
+}
+
+/// RFC 5681 section 4.2: a FIN that comes too early says that something is missing.
+#[test]
+fn fin_out_of_order() {
+    sack(
+        "
+        < F. 101:101(0) ack 1 win 65535
+        > . 1:1(0) ack 1
+        < . 1:101(100) ack 1 win 65535
+        > . 1:1(0) ack 102
+        = state CloseWait
+    ",
+    );
+}
+
+/// RFC 2883 section 4: a duplicate among what waits is followed by the range it lies in.
+#[test]
+fn duplicate_of_what_waits() {
+    sack(
+        "
+        < . 101:201(100) ack 1 win 65535
+        > . 1:1(0) ack 1 <sack 101:201>
+        < . 301:401(100) ack 1 win 65535
+        > . 1:1(0) ack 1 <sack 301:401 101:201>
+        < . 121:131(10) ack 1 win 65535
+        > . 1:1(0) ack 1 <sack 121:131 101:201 301:401>
+        < . 121:131(10) ack 1 win 65535
+        > . 1:1(0) ack 1 <sack 121:131 101:201 301:401>
     ",
     );
 }

@@ -200,3 +200,36 @@ fn of_an_orphan_frees_it() {
     ",
     );
 }
+
+/// As Linux: the peer had sent what waits out of order when it gave up.
+#[test]
+fn behind_what_waits() {
+    run("
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>
+        > . 1:1(0) ack 1
+        < . 101:201(100) ack 1 win 65535
+        > . 1:1(0) ack 1 <sack 101:201>
+        < R 200:200(0)
+        > . 1:1(0) ack 1 <sack 101:201>
+        = state Established
+        < R 201:201(0)
+        = error Some(ConnectionReset)
+    ");
+}
+
+/// As Linux: some send the number of their FIN again.
+#[test]
+fn with_the_number_of_the_fin() {
+    established(
+        "
+        < F. 1:1(0) ack 1 win 65535
+        > . 1:1(0) ack 2
+        < R 0:0(0)
+        = state CloseWait
+        < R 1:1(0)
+        = error Some(BrokenPipe)
+    ",
+    );
+}

@@ -147,3 +147,32 @@ fn successor_from_this_side() {
         = time_wait 0
     ");
 }
+
+/// As Linux: an old one does not.
+#[test]
+fn old_reset_does_not_end_it() {
+    time_wait(
+        "
+        < R 2:2(0) <TS val 900 ecr 0>
+        = time_wait 1
+        < . 2:2(0) ack 1 win 65535 <TS val 900 ecr 0>
+        > . 2:2(0) ack 2
+    ",
+    );
+}
+
+/// The peer waits for the answer to data and FIN; one empty segment in half a second has one.
+#[test]
+fn what_is_answered() {
+    time_wait(
+        "
+        < F. 1:1(0) ack 2 win 65535 <TS val 1003 ecr 0>
+        > . 2:2(0) ack 2
+        < F. 1:1(0) ack 2 win 65535 <TS val 1003 ecr 0>
+        > . 2:2(0) ack 2
+        < . 900:900(0) ack 2 win 65535 <TS val 1003 ecr 0>
+        > . 2:2(0) ack 2
+        < . 900:900(0) ack 2 win 65535 <TS val 1003 ecr 0>
+    ",
+    );
+}

@@ -202,3 +202,62 @@ fn receive_buffer_is_tuned() {
     let status = script.tcp.status(id).expect("a connection");
     assert!(status.receive_limit > 200_000, "{}", status.receive_limit);
 }
+
+/// Where the peer's window ends is where it takes our ACKs, though it has moved left.
+#[test]
+fn acks_in_a_window_that_shrank() {
+    established(
+        "
+        ! send 3000
+        > . 1:1461(1460) ack 1
+        > . 1461:2921(1460) ack 1
+        > P. 2921:3001(80) ack 1
+        < . 1:1(0) ack 1461 win 500
+        < P. 1:11(10) ack 1461 win 500
+        > . 1961:1961(0) ack 11
+        < . 11:11(0) ack 3001 win 65535
+        < P. 11:21(10) ack 3001 win 65535
+        > . 3001:3001(0) ack 21
+    ",
+    );
+}
+
+/// As Linux: what acknowledges something new tells the window, though its text was sent before.
+#[test]
+fn window_with_older_text() {
+    established(
+        "
+        < P. 11:21(10) ack 1 win 65535
+        > . 1:1(0) ack 1
+        ! send 3000
+        > . 1:1461(1460) ack 1
+        > . 1461:2921(1460) ack 1
+        > P. 2921:3001(80) ack 1
+        < P. 1:11(10) ack 1461 win 1540
+        > . 3001:3001(0) ack 21
+        ! send 3000
+        < . 21:21(0) ack 3001 win 65535
+        > . 3001:4461(1460) ack 21
+        > . 4461:5921(1460) ack 21
+        > P. 5921:6001(80) ack 21
+    ",
+    );
+}
+
+/// As Linux: data that nobody is left to miss does not wait for ever, though the peer answers.
+#[test]
+fn orphan_before_a_shut_window() {
+    let mut lines = String::from(
+        "
+        < . 1:1(0) ack 1 win 0
+        ! send 10
+        ! close
+    ",
+    );
+    let mut probe = 0.2;
+    while probe < 120.0 {
+        lines += &format!("+{probe} > . 0:0(0) ack 1\n< . 1:1(0) ack 1 win 0\n");
+        probe *= 2.0;
+    }
+    established(&format!("{lines}\n+121\n= gone"));
+}

@@ -27,6 +27,10 @@ pub enum Counter {
     AcceptQueueFull,
     /// SYNs dropped because too many were half-open.
     SynQueueFull,
+    /// SYNs answered by a cookie because too many were half-open.
+    CookiesSent,
+    /// Connections opened by a cookie.
+    CookiesTaken,
     /// SYNs dropped, or connections refused, because the table was full.
     TableFull,
     /// Dropped: from or to an address no TCP has.
@@ -59,7 +63,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them, in the order they are shown in.
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 28] = [
         Self::SegmentsIn,
         Self::SegmentsOut,
         Self::Retransmissions,
@@ -72,6 +76,8 @@ impl Counter {
         Self::ResetsOut,
         Self::AcceptQueueFull,
         Self::SynQueueFull,
+        Self::CookiesSent,
+        Self::CookiesTaken,
         Self::TableFull,
         Self::BadAddress,
         Self::TooFar,
@@ -103,6 +109,8 @@ impl Counter {
             Self::ResetsOut => "resets_out",
             Self::AcceptQueueFull => "accept_queue_full",
             Self::SynQueueFull => "syn_queue_full",
+            Self::CookiesSent => "cookies_sent",
+            Self::CookiesTaken => "cookies_taken",
             Self::TableFull => "table_full",
             Self::BadAddress => "bad_address",
             Self::TooFar => "too_far",

@@ -8,6 +8,12 @@ use super::timers::Timer;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{Flags, MAX_SACK_BLOCKS, Options, Repr, SackBlocks};
 
+/// The MSS option on a path with this MTU, if the user wants no more than `bound`.
+pub(super) fn announced_mss(mtu: usize, bound: Option<u16>) -> u16 {
+    let path = u16::try_from(mtu.saturating_sub(40)).unwrap_or(u16::MAX);
+    path.min(bound.unwrap_or(u16::MAX))
+}
+
 impl Tcb {
     /// A SYN or SYN-ACK, if one is due.
     pub(super) fn poll_syn(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
@@ -15,8 +21,7 @@ impl Tcb {
             return false;
         }
         let active = self.state == State::SynSent;
-        let path = u16::try_from(cx.mtu.saturating_sub(40)).unwrap_or(u16::MAX);
-        let mss = path.min(self.options.max_segment.get().unwrap_or(u16::MAX));
+        let mss = announced_mss(cx.mtu, self.options.max_segment.get());
         self.update_mss(cx.mtu);
         self.rcv.announced_mss = u32::from(mss)
             - if self.timestamping.enabled {

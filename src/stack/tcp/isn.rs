@@ -17,6 +17,7 @@ pub(super) struct Secret([u8; 16]);
 enum Purpose {
     SequenceNumber = 1,
     Timestamp = 2,
+    Cookie = 3,
 }
 
 impl Secret {
@@ -34,11 +35,17 @@ impl Secret {
     /// where M counts in steps of 4 microseconds.
     pub(super) fn isn(&self, now: Instant, local: SocketAddrV4, remote: SocketAddrV4) -> Seq {
         let mut hasher = self.hasher(Purpose::SequenceNumber);
-        for end in [local, remote] {
-            hasher.write_u32(end.ip().to_bits());
-            hasher.write_u16(end.port());
-        }
+        write_ends(&mut hasher, [local, remote]);
         Seq(hasher.finish() as u32) + (now.as_nanos() / 4_000) as u32
+    }
+
+    /// What only we can know of a SYN from `ends`' second to its first, and of `known`.
+    pub(super) fn cookie_hash(&self, ends: [SocketAddrV4; 2], irs: Seq, known: u32) -> u32 {
+        let mut hasher = self.hasher(Purpose::Cookie);
+        write_ends(&mut hasher, ends);
+        hasher.write_u32(irs.0);
+        hasher.write_u32(known);
+        hasher.finish() as u32
     }
 
     /// What is added to the clock in the timestamps sent to this peer. The same for all ports, so
@@ -48,5 +55,12 @@ impl Secret {
         hasher.write_u32(local.to_bits());
         hasher.write_u32(remote.to_bits());
         hasher.finish() as u32
+    }
+}
+
+fn write_ends(hasher: &mut SipHasher13, ends: [SocketAddrV4; 2]) {
+    for end in ends {
+        hasher.write_u32(end.ip().to_bits());
+        hasher.write_u16(end.port());
     }
 }

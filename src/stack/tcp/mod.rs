@@ -19,8 +19,8 @@
 //! 3. A connection stays in its place until nobody owns it and it is closed: so what was received
 //!    before a reset can be read after it.
 //! 4. No path from a segment allocates, once the tables have grown to the number of connections.
-//! 5. What grows on a peer's account has a bound: half-open connections, TIME-WAIT, ranges out of
-//!    order, replies, queues.
+//! 5. What grows on a peer's account has a bound: half-open connections (see [`cookies`]), TIME-WAIT,
+//!    ranges out of order, replies, queues.
 //!
 //! What it does not do: authentication (RFC 5925), Fast Open, ECN, RACK-TLP, PRR,
 //! multipath. COMPLIANCE.md has it RFC by RFC.
@@ -28,6 +28,7 @@
 mod arrives;
 mod config;
 mod congestion;
+mod cookies;
 mod counters;
 mod emit;
 mod icmp;
@@ -63,6 +64,7 @@ mod urgent;
 mod user;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::ops::ControlFlow;
 use std::collections::{BTreeSet, VecDeque};
 
 pub use self::arrives::Deliver;
@@ -77,6 +79,7 @@ pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
 
 use self::arrives::{Arrival, Segment};
+use self::cookies::Cookies;
 use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
@@ -112,6 +115,7 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
+    cookies: Cookies,
     saved_syns: SavedSyns,
     sendings: Sendings,
     counters: Counters,
@@ -152,6 +156,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
+            cookies: Cookies::default(),
             saved_syns: SavedSyns::default(),
             sendings: Sendings::default(),
             counters: Counters::default(),
@@ -208,7 +213,15 @@ impl Tcp {
             Some(Holder::TimeWait(index)) => {
                 self.time_wait_segment_arrives(now, index, ip, &segment, pool);
             }
-            None => self.unconnected_segment_arrives(now, ip, &segment, None, pool),
+            None => match self.open_by_cookie(now, ip, &segment) {
+                ControlFlow::Break(()) => {}
+                ControlFlow::Continue(Some(index)) => {
+                    self.connection_segment_arrives(now, index, ip, segment, pool, deliver);
+                }
+                ControlFlow::Continue(None) => {
+                    self.unconnected_segment_arrives(now, ip, &segment, None, pool);
+                }
+            },
         }
     }
 
@@ -304,6 +317,11 @@ impl Tcp {
         out: &mut SegmentOut,
     ) -> bool {
         if self.replies.poll(out) {
+            if let Some(bound) = out.repr.options.mss
+                && let Some(path) = path(*out.remote.ip())
+            {
+                out.repr.options.mss = Some(emit::announced_mss(path.mtu, Some(bound)));
+            }
             self.note_sent(out);
             return true;
         }

@@ -301,7 +301,7 @@ impl Tcb {
         let Some(ack) = self.rcv.acks.pop() else {
             return false;
         };
-        self.emit_ack(cx, out, self.snd.nxt, ack);
+        self.emit_ack(cx, out, self.snd.acceptable_seq(), ack);
         true
     }
 

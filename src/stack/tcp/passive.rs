@@ -62,7 +62,8 @@ impl Tcp {
         }
     }
 
-    /// A SYN to a listener. With a queue full it is dropped, not refused: the peer will try again.
+    /// A SYN to a listener. With the accept queue full it is dropped, not refused: the peer will try again.
+    /// With too many half-open it is answered, and forgotten.
     fn open_passively(
         &mut self,
         now: Instant,
@@ -82,6 +83,10 @@ impl Tcp {
         let full = if !listener.has_room() {
             Some(Counter::AcceptQueueFull)
         } else if listener.half_open >= most_half_open {
+            if self.config.limits.syn_cookies && isn_floor.is_none() {
+                let options = listener.options;
+                return self.answer_with_cookie(now, [local, remote], &options, segment);
+            }
             Some(Counter::SynQueueFull)
         } else {
             None

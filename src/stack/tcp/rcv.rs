@@ -302,12 +302,14 @@ impl Rcv {
     /// The blocks of the next ACK: a duplicate first (RFC 2883), then the ranges that changed last.
     pub(super) fn sack_blocks(&mut self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if let Some((left, right)) = self.duplicate.take() {
+        let duplicate = self.duplicate.take();
+        if let Some((left, right)) = duplicate {
             blocks.push(left, right);
         }
+        let first = usize::from(duplicate.is_some());
         for start in self.recent.into_iter().filter_map(Maybe::get) {
             if let Some((left, right)) = self.out_of_order.find(start)
-                && !blocks.as_slice().contains(&(left, right))
+                && !blocks.as_slice()[first..].contains(&(left, right))
             {
                 blocks.push(left, right);
             }

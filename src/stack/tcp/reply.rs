@@ -3,10 +3,11 @@
 use core::net::SocketAddrV4;
 use std::collections::VecDeque;
 
+use super::kept::KeptOptions;
 use super::segment::SegmentOut;
 use super::tcb::Tcb;
 use crate::stack::transmit::Treatment;
-use crate::stack::wire::tcp::{Flags, Repr, Seq};
+use crate::stack::wire::tcp::{Flags, Options, Repr, Seq};
 
 /// More than this many wait only if nobody drains; then they are lost, as on a full wire.
 const MAX_REPLIES: usize = 4096;
@@ -62,11 +63,32 @@ impl Reply {
             tcb.local.get(),
             tcb.remote.get(),
             flags,
-            tcb.snd.nxt,
+            tcb.snd.acceptable_seq(),
             tcb.rcv.nxt,
         );
         reply.tos = tcb.options.tos;
         reply.treatment = tcb.options.treatment;
+        reply
+    }
+
+    /// A SYN-ACK between `ends`, ours first, with the numbers `[iss, ack]`. How long a segment may be is
+    /// said when it is sent.
+    pub(super) fn syn_ack(
+        ends: [SocketAddrV4; 2],
+        numbers: [Seq; 2],
+        window: u16,
+        options: Options,
+        kept: &KeptOptions,
+    ) -> Self {
+        let flags = Flags::SYN.with(Flags::ACK);
+        let mut reply = Self::new(ends[0], ends[1], flags, numbers[0], numbers[1]);
+        reply.repr.window = window;
+        reply.repr.options = Options {
+            mss: Some(kept.max_segment.get().unwrap_or(u16::MAX)),
+            ..options
+        };
+        reply.tos = kept.tos;
+        reply.treatment = kept.treatment;
         reply
     }
 

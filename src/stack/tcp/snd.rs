@@ -209,6 +209,18 @@ impl Snd {
         }
     }
 
+    /// The sequence number of a segment without text: `nxt`, or if the peer took its window back from
+    /// that, the right edge, where it still takes ACKs (as Linux). A scaled window may seem short by what
+    /// the shift cuts off.
+    pub(super) const fn acceptable_seq(&self) -> Seq {
+        let right = Seq(self.una.0.wrapping_add(self.wnd));
+        if self.nxt.is_after(right) && self.nxt.since(right) >= 1 << self.scale {
+            right
+        } else {
+            self.nxt
+        }
+    }
+
     /// Room in the queue in bytes.
     pub(super) fn space(&self) -> usize {
         let room = self.limit.saturating_sub(self.queue.len());

@@ -71,7 +71,7 @@ impl Remains {
         let old = self.timestamping.enabled
             && timestamps.is_some_and(|t| self.timestamping.is_old(t.value, now));
         if segment.has(Flags::RST) {
-            return if segment.seq == self.rcv_nxt {
+            return if segment.seq == self.rcv_nxt && !old {
                 Verdict::Forget
             } else {
                 Verdict::Ignore
@@ -85,7 +85,7 @@ impl Remains {
             if newer && !old && !segment.has(Flags::ACK) {
                 return Verdict::Succeed(self.snd_nxt + ISN_STEP);
             }
-            return self.answer(now);
+            return self.answer_seldom(now);
         }
         if !segment.has(Flags::ACK) {
             return Verdict::Ignore;
@@ -93,15 +93,19 @@ impl Remains {
         if segment.has(Flags::FIN) && !old {
             self.expires = now + LENGTH;
         }
-        let plain_ack = segment.len() == 0 && segment.seq == self.rcv_nxt;
+        if segment.len() > 0 {
+            return Verdict::Answer(self.ack(now));
+        }
+        let plain_ack = segment.seq == self.rcv_nxt && !old;
         if plain_ack {
             Verdict::Ignore
         } else {
-            self.answer(now)
+            self.answer_seldom(now)
         }
     }
 
-    fn answer(&mut self, now: Instant) -> Verdict {
+    /// Answers to what might itself be an answer are limited.
+    fn answer_seldom(&mut self, now: Instant) -> Verdict {
         const INTERVAL: Duration = Duration::from_millis(500);
         if self
             .answered

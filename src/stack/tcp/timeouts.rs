@@ -192,6 +192,8 @@ impl Tcb {
     fn has_stalled_probing(&self, now: Instant) -> bool {
         match self.options.user_timeout.get() {
             Some(timeout) => now.since(self.snd.stalled_since) >= timeout,
+            // As Linux: for ever is too long if nobody is left, though the peer answers.
+            None if self.is_orphan() && self.rtt.rto() >= MAX_RTO => true,
             None => self.probes >= self.patience(),
         }
     }

@@ -22,6 +22,17 @@ pub(super) struct Timestamping {
 }
 
 impl Timestamping {
+    /// Those of a connection that begins, until the peer is known to have none.
+    pub(super) const fn new(now: Instant, offset: u32) -> Self {
+        Self {
+            enabled: true,
+            _unused: [0; 7],
+            offset,
+            recent: 0,
+            recent_at: now,
+        }
+    }
+
     /// TSval of a segment sent now.
     pub(super) const fn value(&self, now: Instant) -> u32 {
         now.as_millis_wrapping().wrapping_add(self.offset)
@@ -43,6 +54,12 @@ impl Timestamping {
             elapsed if elapsed < ABSURD => Duration::from_millis(u64::from(elapsed)),
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether `echo` is a timestamp that was sent since `first`, or none at all.
+    pub(super) fn is_ours(&self, echo: u32, first: Instant, now: Instant) -> bool {
+        let latest = self.value(now);
+        echo == 0 || latest.wrapping_sub(echo) <= latest.wrapping_sub(self.value(first))
     }
 
     /// RFC 7323 section 5.3 R1 and section 5.5: whether `value` is older than TS.Recent, unless

@@ -12,7 +12,7 @@ use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::wire::checksum::Sum;
-use crate::stack::wire::icmpv4::Quote;
+use crate::stack::wire::icmpv4::{self, Quote};
 use crate::stack::wire::{ipv4, udp};
 
 impl Stack {
@@ -59,7 +59,7 @@ impl Stack {
         } else {
             self.counters.drop(Drop::UdpNoSocket);
             if self.config.own_address || arrival.looped {
-                self.send_port_unreachable(arrival, packet);
+                self.send_unreachable(arrival, packet, icmpv4::PORT_UNREACHABLE);
             }
         }
     }

@@ -25,6 +25,8 @@ pub(crate) const HEADER_LEN: usize = 8;
 pub(crate) const UNREACHABLE: u8 = 3;
 /// Code of a destination unreachable message: nobody answered for the host.
 pub(crate) const HOST_UNREACHABLE: u8 = 1;
+/// Code of a destination unreachable message: nobody has the protocol.
+pub(crate) const PROTOCOL_UNREACHABLE: u8 = 2;
 /// Code of a destination unreachable message: no socket has the port.
 pub(crate) const PORT_UNREACHABLE: u8 = 3;
 /// Code of a destination unreachable message: fragmentation needed and DF set (RFC 1191).

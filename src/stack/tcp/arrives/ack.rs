@@ -28,12 +28,16 @@ impl Tcb {
         }
         let ack = segment.repr.ack;
         // "The ACK value is considered acceptable only if it is in the range of
-        // ((SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT)."
-        if ack.is_after(self.snd.nxt) || ack.is_before(self.snd.una - self.snd.max_wnd) {
+        // ((SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT)." As Linux, none that is older than the
+        // connection, whatever the window.
+        let acked = u32::try_from(self.tally.acked).unwrap_or(u32::MAX);
+        let oldest = self.snd.una - self.snd.max_wnd.min(acked);
+        if ack.is_after(self.snd.nxt) || ack.is_before(oldest) {
             cx.counters.count(Counter::BadAck);
             self.challenge(cx.now);
             return ControlFlow::Break(());
         }
+        self.update_timestamp(cx, segment);
         let newly_sacked = self.take_sack_blocks(segment);
         let window_changed = self.update_window(segment);
         if ack.is_after(self.snd.una) {
@@ -136,10 +140,12 @@ impl Tcb {
     }
 
     /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))": the segment is not
-    /// older than the last that told the window. Gives whether the window changed.
+    /// older than the last that told the window. As Linux, one that acknowledges something tells it, too,
+    /// though its text be older. Gives whether the window changed.
     fn update_window(&mut self, segment: &Segment<'_>) -> bool {
         let ack = segment.repr.ack;
-        let newer = self.snd.wl1.is_before(segment.seq)
+        let newer = ack.is_after(self.snd.una)
+            || self.snd.wl1.is_before(segment.seq)
             || (self.snd.wl1 == segment.seq && !ack.is_before(self.snd.wl2));
         if ack.is_before(self.snd.una) || !newer {
             return false;

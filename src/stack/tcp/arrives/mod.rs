@@ -64,6 +64,11 @@ impl<'a> Segment<'a> {
         self.repr.flags.contains(flag)
     }
 
+    /// Whether it may be what completes a handshake.
+    pub(super) const fn is_last_ack(&self) -> bool {
+        self.has(Flags::ACK) && !self.has(Flags::SYN) && !self.has(Flags::RST)
+    }
+
     /// SEG.LEN: the sequence numbers it occupies.
     pub(super) fn len(&self) -> u32 {
         let controls = u32::from(self.has(Flags::SYN)) + u32::from(self.has(Flags::FIN));
@@ -73,5 +78,10 @@ impl<'a> Segment<'a> {
     /// The sequence number after it.
     pub(super) fn end(&self) -> Seq {
         self.seq + self.len()
+    }
+
+    /// The sequence number after its text and its FIN, the SYN apart.
+    pub(super) fn text_end(&self) -> Seq {
+        self.seq + self.payload.len() as u32 + u32::from(self.has(Flags::FIN))
     }
 }

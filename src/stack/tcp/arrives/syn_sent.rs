@@ -1,13 +1,18 @@
 //! SYN-SENT (RFC 9293 section 3.10.7.3): ACK, RST, security, SYN.
 
 use core::ops::ControlFlow;
+use core::time::Duration;
 
 use super::{Arrival, Segment};
 use crate::stack::error::Error;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::reply::Reply;
 use crate::stack::tcp::tcb::{State, Tcb};
+use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::tcp::Flags;
+
+/// Linux's TCP_TIMEOUT_MIN, two ticks of 250 a second.
+const SYN_AFTER_OLD_ACK: Duration = Duration::from_millis(8);
 
 impl Tcb {
     pub(in crate::stack::tcp) fn syn_sent_segment_arrives(
@@ -21,13 +26,28 @@ impl Tcb {
         self.synchronized_from_ack(cx, segment)
     }
 
-    /// First: an ACK of anything but our SYN is answered with a RST.
-    fn syn_sent_check_ack(&self, cx: &mut Arrival<'_>, segment: &Segment<'_>) -> ControlFlow<()> {
-        if !segment.has(Flags::ACK) || segment.repr.ack == self.snd.nxt {
+    /// First: an ACK of anything but our SYN, or one that echoes a timestamp of before it, is answered
+    /// with a RST. As Linux, the SYN is then sent again at once: the peer has just given up what it had.
+    fn syn_sent_check_ack(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+    ) -> ControlFlow<()> {
+        if !segment.has(Flags::ACK) {
+            return ControlFlow::Continue(());
+        }
+        let timestamps = segment.repr.options.timestamps;
+        let (opened, now) = (self.snd.stalled_since, cx.now);
+        let foreign = timestamps.is_some_and(|t| !self.timestamping.is_ours(t.echo, opened, now));
+        if segment.repr.ack == self.snd.nxt && !foreign {
             return ControlFlow::Continue(());
         }
         cx.counters.count(Counter::BadAck);
         if !segment.has(Flags::RST) {
+            if self.retries == 0 {
+                self.deadlines
+                    .arm(Timer::Retransmit, now + SYN_AFTER_OLD_ACK);
+            }
             let len = segment.len();
             let reply = Reply::reset_for(self.local.get(), self.remote.get(), segment.repr, len);
             cx.replies.push(reply);

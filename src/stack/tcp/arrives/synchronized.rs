@@ -11,6 +11,7 @@ use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;
 
 impl Tcb {
@@ -48,8 +49,9 @@ impl Tcb {
         }
         // As Linux: what ends before the last ACK we sent is old; what starts at the right edge
         // may still carry an ACK.
-        let acceptable = !segment.end().is_before(self.rcv.acked)
+        let in_window = !segment.end().is_before(self.rcv.acked)
             && !segment.seq.is_after(self.rcv.edge.later(self.rcv.nxt));
+        let acceptable = in_window || segment.has(Flags::RST) && self.may_be_reset_at(segment.seq);
         if !acceptable {
             cx.counters.count(Counter::OutsideWindow);
             if !segment.has(Flags::RST) {
@@ -59,16 +61,15 @@ impl Tcb {
         }
         self.heard = cx.now;
         self.probes = 0;
-        self.update_timestamp(cx, segment);
         ControlFlow::Continue(())
     }
 
-    /// RFC 7323 section 4.3: TS.Recent is taken from the segment that spans the last ACK sent.
-    fn update_timestamp(&mut self, cx: &Arrival<'_>, segment: &Segment<'_>) {
+    /// RFC 7323 section 4.3: TS.Recent is taken from the segment that spans the last ACK sent. As Linux,
+    /// only once its ACK is found acceptable: a forged one could make the peer's own look old.
+    pub(super) fn update_timestamp(&mut self, cx: &Arrival<'_>, segment: &Segment<'_>) {
         if let Some(timestamps) = segment.repr.options.timestamps
             && self.timestamping.enabled
             && !segment.seq.is_after(self.rcv.acked)
-            && !segment.has(Flags::RST)
         {
             self.timestamping.recent = timestamps.value;
             self.timestamping.recent_at = cx.now;
@@ -90,29 +91,48 @@ impl Tcb {
         ControlFlow::Continue(())
     }
 
-    /// Data that was received before is reported (RFC 2883) and acknowledged at once, since its
-    /// sender waits for that; an empty segment might be our own kind of answer, so answers to
-    /// those are limited.
+    /// Text or a FIN is acknowledged at once, since its sender waits for that; an empty segment might
+    /// be our own kind of answer, so answers to those are limited.
     fn answer_unacceptable(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>) {
-        if segment.payload.is_empty() {
+        if segment.len() == 0 || segment.has(Flags::SYN) {
             self.challenge(cx.now);
+        } else if self.is_duplicate(segment) {
+            self.answer_duplicate(cx, segment);
         } else {
-            let end = segment.seq + segment.payload.len() as u32;
-            if !end.is_after(self.rcv.nxt) {
-                self.rcv.duplicate = Maybe::some((segment.seq, end));
-                cx.counters.count(Counter::DuplicateData);
-            }
             self.acknowledge_now();
         }
     }
 
-    /// Second: RFC 5961 section 3.2. Only a RST exactly where the next byte is expected counts;
-    /// elsewhere in the window it may be forged, and the peer is asked.
+    /// Whether it has text or a FIN, and all of that was received before.
+    pub(super) fn is_duplicate(&self, segment: &Segment<'_>) -> bool {
+        let end = segment.text_end();
+        end != segment.seq && !end.is_after(self.rcv.nxt)
+    }
+
+    /// What was received before is reported (RFC 2883) and acknowledged at once: our ACK was lost.
+    pub(super) fn answer_duplicate(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>) {
+        self.rcv.duplicate = Maybe::some((segment.seq, segment.text_end()));
+        cx.counters.count(Counter::DuplicateData);
+        self.acknowledge_now();
+    }
+
+    /// Whether a RST with this sequence number is certainly the peer's: it stands where the next byte
+    /// is expected. As Linux, also where the last range that waits out of order ends, since the peer had
+    /// sent so much; and where its FIN was, since some repeat that number.
+    fn may_be_reset_at(&self, seq: Seq) -> bool {
+        let last = self.rcv.out_of_order.as_slice().last();
+        seq == self.rcv.nxt
+            || self.sack && last.is_some_and(|range| range.1 == seq)
+            || self.rcv.fin_received && seq == self.rcv.nxt - 1
+    }
+
+    /// Second: RFC 5961 section 3.2. A RST elsewhere in the window may be forged, and the peer is
+    /// asked.
     fn check_reset(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>) -> ControlFlow<()> {
         if !segment.has(Flags::RST) {
             return ControlFlow::Continue(());
         }
-        if segment.seq != self.rcv.nxt {
+        if !self.may_be_reset_at(segment.seq) {
             if segment.seq.is_after(self.rcv.nxt) && segment.seq.is_before(self.rcv.edge) {
                 cx.counters.count(Counter::Challenged);
                 self.challenge(cx.now);
@@ -164,10 +184,15 @@ impl Tcb {
         cx: &mut Arrival<'_>,
         segment: &Segment<'_>,
     ) -> ControlFlow<()> {
-        if segment.has(Flags::FIN) && !self.rcv.fin_received {
-            self.rcv.fin_at = Maybe::some(segment.seq + segment.payload.len() as u32);
+        let fin = segment.seq + segment.payload.len() as u32;
+        if segment.has(Flags::FIN) && !self.rcv.fin_received && !fin.is_before(self.rcv.nxt) {
+            self.rcv.fin_at = Maybe::some(fin);
         }
         if self.rcv.fin_received || self.rcv.fin_at.get() != Some(self.rcv.nxt) {
+            // RFC 5681 section 4.2: out of order, as text is that comes too early.
+            if segment.has(Flags::FIN) && segment.payload.is_empty() && fin.is_after(self.rcv.nxt) {
+                self.acknowledge_now();
+            }
             return ControlFlow::Continue(());
         }
         self.rcv.fin_received = true;

@@ -23,6 +23,10 @@ impl Tcb {
         cx: &mut Arrival<'_>,
         segment: &Segment<'_>,
     ) -> ControlFlow<()> {
+        if self.is_duplicate(segment) {
+            self.answer_duplicate(cx, segment);
+            return ControlFlow::Continue(());
+        }
         if !self.state.receives() || segment.payload.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -152,6 +156,8 @@ impl Tcb {
         if let Some(known) = self.rcv.out_of_order.find(text.seq)
             && !end.is_after(known.1)
         {
+            // RFC 2883 section 4: the range it lies in comes next.
+            self.rcv.note_recent(known.0);
             self.rcv.duplicate = Maybe::some((text.seq, end));
             cx.counters.count(Counter::DuplicateData);
             return;
