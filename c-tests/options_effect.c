@@ -1,4 +1,4 @@
-/* Options whose effect shows in what is sent, received or told: TCP_NOTSENT_LOWAT, IP_MINTTL, SO_PEEK_OFF, arrival
+/* Options whose effect shows in what is sent, received or told: TCP_NOTSENT_LOWAT, SO_RCVBUF, IP_MINTTL, SO_PEEK_OFF, arrival
  * times, SO_MEMINFO, TCP_CC_INFO. */
 #include "check.h"
 
@@ -27,6 +27,26 @@ static void low_water(void)
 	peer_says("join %d", h);
 	say("send: %s", result(send(fd, data, 1, 0)));
 	close(fd);
+	peer("close %d", h);
+}
+
+/* A listener's bound is its connections', wherever what they do not read waits. */
+static void receive_buffer(void)
+{
+	int listener = listening(0, 5), h, fd, before = -1, waiting = 0;
+
+	set_int(listener, SOL_SOCKET, SO_RCVBUF, 20000);
+	h = peer("connect %d", port_of(listener));
+	fd = accept(listener, NULL, NULL);
+	peer("start send %d 150000", h);
+	for (int calm = 0, rounds = 0; calm < 10 && rounds < 250; rounds++, nap(20)) {
+		ioctl(fd, FIONREAD, &waiting);
+		calm = waiting == before ? calm + 1 : 0;
+		before = waiting;
+	}
+	say("some waits: %d, not much more than may: %d", waiting > 5000, waiting < 60000);
+	close(fd);
+	close(listener);
 	peer("close %d", h);
 }
 
@@ -391,6 +411,7 @@ int main(void)
 
 	set_int(first, SOL_SOCKET, SO_TIMESTAMP, 1);
 	low_water();
+	receive_buffer();
 	least_time_to_live();
 	peek_offset();
 	peek_offset_of_datagrams();

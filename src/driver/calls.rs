@@ -130,10 +130,7 @@ impl Engine {
         };
         endpoint.linger = linger;
         endpoint.low_water = low_water;
-        if let (Some(bytes), Some(end)) = (tcp.receive_buffer, &endpoint.end) {
-            // A bound of the program's choice counts what waits in the pair, too.
-            let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, bytes / 4);
-        }
+        endpoint.bound_pair(tcp.receive_buffer);
         let role = endpoint.role;
         self.say_anew(id);
         match role {

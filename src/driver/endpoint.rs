@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::RawFd;
+use rustix::net::sockopt;
 use std::sync::Arc;
 
 use super::urgent::Mark;
@@ -221,6 +222,15 @@ impl Endpoint {
             copied: false,
             guest: None,
             record: None,
+        }
+    }
+
+    /// A bound of the program's choice for what it does not read, in bytes, counts what waits in the
+    /// pair, too.
+    pub fn bound_pair(&self, receive_buffer: Option<usize>) {
+        if let (Some(bytes), Some(end)) = (receive_buffer, &self.end) {
+            // More than was asked for does no harm but to the bound.
+            let _ = sockopt::set_socket_send_buffer_size(end, bytes / 4);
         }
     }
 

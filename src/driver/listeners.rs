@@ -187,8 +187,9 @@ impl Engine {
     /// Makes an endpoint for an accepted connection.
     pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
         let endpoint = Endpoint::new(end, program, Role::Connection(connection));
-        let id = self.endpoints.insert(endpoint);
         let status = self.stack.tcp_status(connection);
+        endpoint.bound_pair(status.as_ref().and_then(|status| status.receive_buffer));
+        let id = self.endpoints.insert(endpoint);
         if let Some((local, remote)) = status.map(|status| (status.local, status.remote))
             && let Some(lease) = self.ports.share(Protocol::Tcp, local.port())
         {

@@ -36,6 +36,8 @@ pub struct TcpStatus {
     pub send_space: usize,
     /// Bound of the receive queue in bytes.
     pub receive_limit: usize,
+    /// The bound that the user set, here or at the listener.
+    pub receive_buffer: Option<usize>,
     /// The peer's FIN was reached: nothing is missing before it.
     pub fin_received: bool,
     /// The sending side was closed by the user.
@@ -165,6 +167,7 @@ impl Tcb {
             send_unsent: self.snd.unsent() as usize,
             send_space: self.snd.space(),
             receive_limit: self.rcv.limit(),
+            receive_buffer: self.options.receive_buffer.get(),
             fin_received: self.rcv.fin_received,
             write_closed: self.snd.fin,
             fin_acked: self.snd.fin_acked,
