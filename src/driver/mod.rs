@@ -85,6 +85,7 @@ mod unlistened;
 mod urgent;
 mod uses;
 
+pub use background::in_vfork_child;
 pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
