@@ -1,7 +1,7 @@
 //! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::keeper::{has_ring, keeper};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
@@ -137,10 +137,20 @@ fn a_child_has_nothing_of_the_search_for_a_keeper() {
     let said = server.printed();
     let children = said.split_once("children ").expect("they are named").1;
     for child in children.split_whitespace() {
-        let listed = std::fs::read_dir(format!("/proc/{child}/fd")).expect("it waits");
-        let links = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-        let links: Vec<_> = links.map(|link| link.display().to_string()).collect();
-        let sockets = links.iter().filter(|link| link.starts_with("socket:"));
-        assert_eq!(sockets.count(), 1, "{links:?}");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // The last one may not have come far yet.
+        while sockets_of(child).len() != 1 && Instant::now() < deadline {
+            sleep(Duration::from_millis(10));
+        }
+        let sockets = sockets_of(child);
+        assert_eq!(sockets.len(), 1, "{sockets:?}");
     }
+}
+
+/// What a process that waits has of sockets.
+fn sockets_of(process: &str) -> Vec<String> {
+    let listed = std::fs::read_dir(format!("/proc/{process}/fd")).expect("it waits");
+    let links = listed.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let links = links.map(|link| link.display().to_string());
+    links.filter(|link| link.starts_with("socket:")).collect()
 }
