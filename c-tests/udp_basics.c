@@ -92,9 +92,6 @@ static void sizes(int h)
 
 	fill(b, sizeof b, 0);
 	for (unsigned i = 0; i < COUNT(tried); i++) {
-		/* Fragments are for later. */
-		if (tried[i] > 1472 && tried[i] <= 65507)
-			continue;
 		say("%d bytes: %s", tried[i], result(sendto(fd, b, tried[i], 0, SA(to), sizeof to)));
 		if (tried[i] <= 65507)
 			say("the peer hears: %s", peer_says("from %d", h));

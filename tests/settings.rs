@@ -273,6 +273,7 @@ fn limits_are_read_or_keep_their_defaults() {
             "ipv4/ip_local_port_range" => "1000\t2000\n",
             "ipv4/ip_local_reserved_ports" => "1100,1200-1300,x\n",
             "ipv4/ip_default_ttl" => "0",
+            "ipv4/ipfrag_time" => "15\n",
             _ => return None,
         };
         Some(text.to_owned())
@@ -286,6 +287,7 @@ fn limits_are_read_or_keep_their_defaults() {
         },
         somaxconn: 17,
         tcp_syncookies: false,
+        ipfrag_time: 15,
         ip_local_port_range: range(1000, 2000),
         ip_local_reserved_ports: vec![range(1100, 1100), range(1200, 1300)],
         ..Limits::default()

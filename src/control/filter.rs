@@ -201,7 +201,7 @@ fn transport(tcp: &[Instruction], udp: Vec<Instruction>) -> Vec<Instruction> {
         equal(libc::IPPROTO_TCP as u32, 2, 0),
         equal(libc::IPPROTO_UDP as u32, 1, 0),
         verdict(REJECT),
-        // A fragment but the first has no ports; the stack drops what it is not waiting for.
+        // A fragment but the first has no ports; the stack lets those age whose first did not come.
         load_half(at::IP_FRAGMENT),
         any_bit(FRAGMENT_OFFSET, 0, 1),
         verdict(ACCEPT),

@@ -60,6 +60,10 @@ pub struct Limits {
     pub ip_unprivileged_port_start: u16,
     /// net.ipv4.ip_default_ttl.
     pub ip_default_ttl: u8,
+    /// net.ipv4.ipfrag_time: seconds that the fragments of a datagram wait for each other.
+    pub ipfrag_time: u32,
+    /// net.ipv4.ipfrag_high_thresh: bytes that all that wait may take.
+    pub ipfrag_high_thresh: u32,
 }
 
 impl Default for Limits {
@@ -91,6 +95,8 @@ impl Default for Limits {
             ip_local_reserved_ports: Vec::new(),
             ip_unprivileged_port_start: 1024,
             ip_default_ttl: 64,
+            ipfrag_time: 30,
+            ipfrag_high_thresh: 4 << 20,
         }
     }
 }
@@ -143,6 +149,8 @@ impl Limits {
                 .ok()
                 .filter(|&ttl| ttl > 0)
                 .unwrap_or(defaults.ip_default_ttl),
+            ipfrag_time: number("ipv4/ipfrag_time", defaults.ipfrag_time),
+            ipfrag_high_thresh: number("ipv4/ipfrag_high_thresh", defaults.ipfrag_high_thresh),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The same things in the words of two layers: what `control` and `link` say, as the stack has it, and the reverse. None of
 //! the three knows the others.
 
+use std::time::Duration;
+
 use crate::stack::address::Ipv4Cidr;
 use crate::{control, link, stack};
 
@@ -34,6 +36,8 @@ pub(super) fn limits(limits: &control::limits::Limits) -> stack::config::Limits 
         wmem_max: limits.wmem_max as usize,
         rmem_default: limits.rmem_default as usize,
         wmem_default: limits.wmem_default as usize,
+        fragment_lifetime: Duration::from_secs(limits.ipfrag_time.into()),
+        fragment_memory: limits.ipfrag_high_thresh as usize,
         ..stack::config::Limits::default()
     }
 }

@@ -2,6 +2,8 @@
 
 pub use super::tcp::Congestion;
 
+use core::time::Duration;
+
 /// Everything a stack must know before its first frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -53,6 +55,10 @@ pub struct Limits {
     pub rmem_default: usize,
     /// Send buffer of a UDP socket that asked for none (net.core.wmem_default).
     pub wmem_default: usize,
+    /// How long the fragments of a datagram wait for each other (net.ipv4.ipfrag_time).
+    pub fragment_lifetime: Duration,
+    /// What all that wait may take (net.ipv4.ipfrag_high_thresh).
+    pub fragment_memory: usize,
 }
 
 impl Default for Limits {
@@ -69,6 +75,8 @@ impl Default for Limits {
             wmem_max: 212_992,
             rmem_default: 212_992,
             wmem_default: 212_992,
+            fragment_lifetime: Duration::from_secs(30),
+            fragment_memory: 4 << 20,
         }
     }
 }

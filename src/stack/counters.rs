@@ -24,8 +24,14 @@ pub enum Drop {
     Ipv4Martian,
     /// A destination that is no address of ours.
     Ipv4NotOurs,
-    /// A fragment.
-    Ipv4Fragment,
+    /// Fragments that are no datagram: they overlap, or are longer than one can be.
+    Ipv4ReassemblyFailed,
+    /// A datagram some fragments of which did not come in time.
+    Ipv4ReassemblyExpired,
+    /// The same, where the first did not come: at a shared address, another program's.
+    Ipv4ReassemblyHeadless,
+    /// A datagram that was not whole when there were too many of them.
+    Ipv4ReassemblyFull,
     /// A protocol the stack does not have.
     Ipv4Protocol,
     /// An ICMP message shorter than its header, or an error that quotes too little.
@@ -70,7 +76,7 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::EthernetMalformed,
         Self::EthernetNotOurs,
         Self::EthernetType,
@@ -81,7 +87,10 @@ impl Drop {
         Self::Ipv4SourceRoute,
         Self::Ipv4Martian,
         Self::Ipv4NotOurs,
-        Self::Ipv4Fragment,
+        Self::Ipv4ReassemblyFailed,
+        Self::Ipv4ReassemblyExpired,
+        Self::Ipv4ReassemblyHeadless,
+        Self::Ipv4ReassemblyFull,
         Self::Ipv4Protocol,
         Self::IcmpMalformed,
         Self::IcmpChecksum,
@@ -117,7 +126,10 @@ impl Drop {
             Self::Ipv4SourceRoute => "ipv4_source_route",
             Self::Ipv4Martian => "ipv4_martian",
             Self::Ipv4NotOurs => "ipv4_not_ours",
-            Self::Ipv4Fragment => "ipv4_fragment",
+            Self::Ipv4ReassemblyFailed => "ipv4_reassembly_failed",
+            Self::Ipv4ReassemblyExpired => "ipv4_reassembly_expired",
+            Self::Ipv4ReassemblyHeadless => "ipv4_reassembly_headless",
+            Self::Ipv4ReassemblyFull => "ipv4_reassembly_full",
             Self::Ipv4Protocol => "ipv4_protocol",
             Self::IcmpMalformed => "icmp_malformed",
             Self::IcmpChecksum => "icmp_checksum",
@@ -153,22 +165,34 @@ pub struct Counters {
     pub frames_sent: u64,
     /// Bytes in them.
     pub bytes_sent: u64,
+    /// Datagrams put together from fragments.
+    pub ipv4_reassembled: u64,
     /// Datagrams that arrived for a socket.
     pub udp_received: u64,
     /// Datagrams sent.
     pub udp_sent: u64,
-    drops: [u64; Drop::ALL.len()],
+    drops: Drops,
+}
+
+/// A count for each reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Drops([u64; Drop::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; Drop::ALL.len()])
+    }
 }
 
 impl Counters {
     /// How often something was dropped for `reason`.
     pub fn drops(&self, reason: Drop) -> u64 {
-        self.drops[reason as usize]
+        self.drops.0[reason as usize]
     }
 
     /// Frames that were dropped because they were damaged, malformed, or for nobody here.
     pub fn refused(&self) -> u64 {
-        let arriving = &self.drops[..=Drop::PortNotOwned as usize];
+        let arriving = &self.drops.0[..=Drop::PortNotOwned as usize];
         arriving.iter().sum::<u64>() - self.drops(Drop::UdpQueueFull)
     }
 
@@ -179,6 +203,7 @@ impl Counters {
             ("bytes_received", self.bytes_received),
             ("frames_sent", self.frames_sent),
             ("bytes_sent", self.bytes_sent),
+            ("ipv4_reassembled", self.ipv4_reassembled),
             ("udp_received", self.udp_received),
             ("udp_sent", self.udp_sent),
         ];
@@ -191,6 +216,6 @@ impl Counters {
     }
 
     pub(crate) fn add(&mut self, reason: Drop, count: u64) {
-        self.drops[reason as usize] += count;
+        self.drops.0[reason as usize] += count;
     }
 }

@@ -147,6 +147,12 @@ fn path_mtu(message: &icmpv4::Repr, quote: &Quote<'_>) -> usize {
     }
 }
 
+/// Whether `packet` is an ICMP message that is not certain to be a question.
+fn may_be_error(packet: &Packet<'_>) -> bool {
+    let question = |(message, _): (icmpv4::Repr, usize)| message.kind == Kind::EchoRequest;
+    packet.ip.protocol == ipv4::ICMP && !icmpv4::parse(packet.payload).is_ok_and(question)
+}
+
 impl Stack {
     pub(super) fn receive_icmp(&mut self, arrival: Arrival, packet: &Packet<'_>) {
         let Ok((message, header_len)) = icmpv4::parse(packet.payload) else {
@@ -224,10 +230,16 @@ impl Stack {
         self.send_icmp(arrival.now, &packet.ip, reply, &[data]);
     }
 
-    /// Says that nobody takes `packet`, with the reason as `code`. RFC 1122 section 3.2.2: never about
-    /// what was sent to all, and never about a fragment but the first (which does not come this far).
-    pub(super) fn send_unreachable(&mut self, arrival: Arrival, packet: &Packet<'_>, code: u8) {
-        if arrival.to_all {
+    /// Says what became of `packet`, which may be the first fragment of one. RFC 1122 section 3.2.2:
+    /// never about what was sent to all, nor about an ICMP error.
+    pub(super) fn send_icmp_error(
+        &mut self,
+        arrival: Arrival,
+        packet: &Packet<'_>,
+        kind: Kind,
+        code: u8,
+    ) {
+        if arrival.to_all || may_be_error(packet) {
             return;
         }
         // As Linux: no limit within the host.
@@ -235,7 +247,7 @@ impl Stack {
             return self.counters.drop(Drop::IcmpRateLimited);
         }
         let error = icmpv4::Repr {
-            kind: Kind::Unreachable,
+            kind,
             code,
             rest: 0,
         };

@@ -44,9 +44,6 @@ impl Stack {
         if let Err(reason) = self.check_addresses(&arrival, &ip, broadcast) {
             return self.counters.drop(reason);
         }
-        if ip.is_fragment() {
-            return self.counters.drop(Drop::Ipv4Fragment);
-        }
         let packet = Packet {
             ip,
             header: &bytes[..header_len],
@@ -56,11 +53,24 @@ impl Stack {
             to_all: arrival.to_all || broadcast,
             ..arrival
         };
-        match ip.protocol {
-            ipv4::TCP => self.receive_tcp(arrival, &packet, sink),
-            ipv4::UDP => self.receive_udp(arrival, &packet, sink),
-            ipv4::ICMP => self.receive_icmp(arrival, &packet),
-            _ => self.receive_unknown_protocol(arrival, &packet),
+        match ip.is_fragment() {
+            true => self.receive_fragment(arrival, &packet, sink),
+            false => self.receive_packet(arrival, &packet, sink),
+        }
+    }
+
+    /// Takes in a packet that is whole.
+    pub(super) fn receive_packet(
+        &mut self,
+        arrival: Arrival,
+        packet: &Packet<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        match packet.ip.protocol {
+            ipv4::TCP => self.receive_tcp(arrival, packet, sink),
+            ipv4::UDP => self.receive_udp(arrival, packet, sink),
+            ipv4::ICMP => self.receive_icmp(arrival, packet),
+            _ => self.receive_unknown_protocol(arrival, packet),
         }
     }
 
@@ -68,7 +78,8 @@ impl Stack {
     fn receive_unknown_protocol(&mut self, arrival: Arrival, packet: &Packet<'_>) {
         self.counters.drop(Drop::Ipv4Protocol);
         if self.config.own_address {
-            self.send_unreachable(arrival, packet, icmpv4::PROTOCOL_UNREACHABLE);
+            let (kind, code) = (icmpv4::Kind::Unreachable, icmpv4::PROTOCOL_UNREACHABLE);
+            self.send_icmp_error(arrival, packet, kind, code);
         }
     }
 

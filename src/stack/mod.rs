@@ -4,7 +4,7 @@
 //!   receive_frame ─► ethernet ─► arp ─► neighbor
 //!                       │
 //!                       ▼
-//!                     ipv4 ─► icmp ─► errors to the sockets whose packets are quoted
+//!        reassembly ◄─► ipv4 ─► icmp ─► errors to the sockets whose packets are quoted
 //!                       │ └─► udp ──► Sink / queue ─► udp_receive
 //!                       ▼
 //!                    segments ─► tcp ─► Sink / queue ─► tcp_received, tcp_consume
@@ -60,6 +60,7 @@ pub mod ports;
 mod queue;
 pub(crate) mod random;
 mod rations;
+mod reassembly;
 mod records;
 pub mod reports;
 pub mod restore;
@@ -94,6 +95,7 @@ use self::outbox::Outbox;
 use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
+use self::reassembly::Reassembly;
 use self::reports::{Report, Reports};
 use self::routes::{Route, RouteDecision};
 use self::sendings::Sendings;
@@ -116,6 +118,7 @@ pub struct Stack {
     /// When an address of ours was last defended.
     defended: Option<Instant>,
     identifications: Identifications,
+    reassembly: Reassembly,
     icmp_errors: RateLimit,
     echo_replies: RateLimit,
     outbox: Outbox,
@@ -148,6 +151,7 @@ impl Stack {
             neighbors: Neighbors::new(keyed),
             defended: None,
             identifications: Identifications::new(keyed, &mut random),
+            reassembly: Reassembly::new(&config.limits, keyed),
             icmp_errors: RateLimit::errors(),
             echo_replies: RateLimit::echo_replies(),
             outbox: Outbox::default(),
@@ -169,6 +173,7 @@ impl Stack {
         self.counters.add(Drop::NeighborQueueFull, evicted);
         let failed = self.neighbors.receive_timeout(now);
         self.drop_waiting(now, failed);
+        self.expire_fragments(now);
         self.tcp.receive_timeout(now, &mut self.pool);
     }
 
@@ -179,6 +184,7 @@ impl Stack {
             self.loopback.next_deadline(),
             self.interface.path_mtus.next_deadline(),
             self.neighbors.next_deadline(),
+            self.reassembly.next_deadline(),
             self.tcp.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()

@@ -173,6 +173,21 @@ fn socat_echoes_over_udp() {
     lab.kernel_was_silent();
 }
 
+/// Datagrams that come, and go, in fragments.
+#[test]
+fn socat_echoes_long_datagrams() {
+    let lab = Lab::new();
+    let file = payload::of(20_000);
+    let _server = lab
+        .sidestack("socat -b 20000 UDP4-LISTEN:7000 PIPE")
+        .serving_udp(7000);
+    let client = lab
+        .peer(&format!("socat -b 20000 -t 1 - UDP4:{TEST}:7000"))
+        .input(&file.path);
+    assert_eq!(client.sha256(), file.sha256);
+    lab.kernel_was_silent();
+}
+
 #[test]
 fn ncat_receives_and_sends_a_file() {
     let lab = Lab::new();

@@ -183,19 +183,6 @@ fn other_destinations_are_dropped() {
 }
 
 #[test]
-fn fragments_are_dropped_and_counted() {
-    let (mut host, id, frame) = listening();
-    for flags in [0x2000, 0x0001, 0x2010_u16] {
-        let mut frame = frame.clone();
-        frame[20..22].copy_from_slice(&flags.to_be_bytes());
-        resum(&mut frame);
-        host.receive(&frame);
-    }
-    assert_eq!(host.drops(Drop::Ipv4Fragment), 3);
-    assert!(host.received(id).is_none());
-}
-
-#[test]
 fn the_most_specific_route_decides_then_the_metric() {
     let mut host = Host::own();
     let far = |prefix_len| Ipv4Cidr::new(FAR, prefix_len);

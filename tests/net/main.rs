@@ -15,6 +15,7 @@ mod hostile;
 mod icmp;
 mod ipv4;
 mod loopback;
+mod reassembly;
 mod sharing;
 mod tcp;
 mod transfer;

@@ -59,7 +59,8 @@ impl Stack {
         } else {
             self.counters.drop(Drop::UdpNoSocket);
             if self.config.own_address || arrival.looped {
-                self.send_unreachable(arrival, packet, icmpv4::PORT_UNREACHABLE);
+                let (kind, code) = (icmpv4::Kind::Unreachable, icmpv4::PORT_UNREACHABLE);
+                self.send_icmp_error(arrival, packet, kind, code);
             }
         }
     }

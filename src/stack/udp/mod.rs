@@ -11,7 +11,7 @@
 //!    about it besides.
 //! 3. Ports are leased outside: two sockets may have the same address if the lease allowed it.
 //!
-//! Not here: reassembly (fragments are dropped), multicast.
+//! Not here: multicast.
 
 mod arrives;
 mod options;
@@ -35,7 +35,7 @@ use super::sink::Datagram;
 use super::slab::Slab;
 
 /// What a queued datagram costs besides its payload: about what an sk_buff does.
-const OVERHEAD: usize = 768;
+pub(super) const OVERHEAD: usize = 768;
 
 /// A UDP socket.
 #[derive(Debug)]

@@ -31,6 +31,8 @@ pub(crate) const PROTOCOL_UNREACHABLE: u8 = 2;
 pub(crate) const PORT_UNREACHABLE: u8 = 3;
 /// Code of a destination unreachable message: fragmentation needed and DF set (RFC 1191).
 pub(crate) const FRAGMENTATION_NEEDED: u8 = 4;
+/// Code of a time exceeded message: fragments did not all come in time.
+pub(crate) const REASSEMBLY_TIME: u8 = 1;
 
 /// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,6 +35,9 @@ pub(crate) const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub(crate) const UDP: u8 = 17;
 
+/// The bits of `tos` that are ECN's; all of them set: congestion was experienced (RFC 3168 section 5).
+pub(crate) const ECN: u8 = 3;
+
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
@@ -123,6 +126,13 @@ pub(crate) fn checksum_ok(bytes: &[u8], header_len: usize) -> bool {
 impl Repr {
     /// Writes the header, with its checksum, to the start of `bytes`.
     pub(crate) fn emit(&self, bytes: &mut [u8]) {
+        let header = &mut bytes[..HEADER_LEN];
+        header[field::VERSION_IHL] = 0x45;
+        self.rewrite(header);
+    }
+
+    /// Writes all but the version and the options to `header`, which may have some, and its checksum.
+    pub(crate) fn rewrite(&self, header: &mut [u8]) {
         let mut flags = self.fragment_offset / 8;
         if self.dont_fragment {
             flags |= DONT_FRAGMENT;
@@ -130,13 +140,13 @@ impl Repr {
         if self.more_fragments {
             flags |= MORE_FRAGMENTS;
         }
-        let header = &mut bytes[..HEADER_LEN];
-        header[field::VERSION_IHL] = 0x45;
         header[field::TOS] = self.tos;
         write_u16(
             header,
             field::TOTAL_LEN,
-            self.payload_len.checked_add(HEADER_LEN as u16).unwrap_or(0),
+            self.payload_len
+                .checked_add(header.len() as u16)
+                .unwrap_or(0),
         );
         write_u16(header, field::ID, self.id);
         write_u16(header, field::FLAGS_OFFSET, flags);
