@@ -62,8 +62,6 @@ pub enum Drop {
     PortNotOwned,
     /// No route to where a packet of ours should go.
     NoRoute,
-    /// A packet of ours longer than the MTU that may not be cut.
-    TooLong,
     /// Too many frames of ours waited for an answer to ARP.
     NeighborQueueFull,
     /// A frame of ours waited for an answer to ARP that never came.
@@ -76,7 +74,7 @@ pub enum Drop {
 
 impl Drop {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 33] = [
         Self::EthernetMalformed,
         Self::EthernetNotOurs,
         Self::EthernetType,
@@ -106,7 +104,6 @@ impl Drop {
         Self::TcpBroadcast,
         Self::PortNotOwned,
         Self::NoRoute,
-        Self::TooLong,
         Self::NeighborQueueFull,
         Self::NeighborUnreachable,
         Self::OutboxFull,
@@ -145,7 +142,6 @@ impl Drop {
             Self::TcpBroadcast => "tcp_broadcast",
             Self::PortNotOwned => "port_not_owned",
             Self::NoRoute => "no_route",
-            Self::TooLong => "too_long",
             Self::NeighborQueueFull => "neighbor_queue_full",
             Self::NeighborUnreachable => "neighbor_unreachable",
             Self::OutboxFull => "outbox_full",

@@ -269,12 +269,17 @@ impl Stack {
             return self.counters.drop(Drop::NoRoute);
         };
         let len = icmpv4::HEADER_LEN + data.iter().map(|piece| piece.len()).sum::<usize>();
+        let ip = self.icmp_header(cause.destination, destination, len);
         if ipv4::HEADER_LEN + len > mtu {
-            return self.counters.drop(Drop::TooLong);
+            let mut bytes = vec![0; icmpv4::HEADER_LEN];
+            bytes.extend(data.concat());
+            message.emit(&mut bytes, data);
+            let frame = |_, _| Frame::new(TRANSPORT);
+            self.send_fragments(now, (next_hop, mtu), &ip, &bytes, frame);
+            return;
         }
         let mut frame = Frame::new(TRANSPORT + icmpv4::HEADER_LEN);
         message.emit(&mut frame.header[TRANSPORT..], data);
-        let ip = self.icmp_header(cause.destination, destination, len);
         self.send_ipv4(now, next_hop, &ip, frame, data);
     }
 

@@ -122,6 +122,33 @@ impl Stack {
         self.send_frame(now, next_hop, frame, payload)
     }
 
+    /// Sends `payload` behind the header `whole` in fragments for a path that takes `mtu` bytes, in
+    /// the frames that `frame_for` makes of a piece's length and whether it is the last. RFC 791
+    /// section 3.2: every piece but the last carries a multiple of eight bytes.
+    pub(super) fn send_fragments(
+        &mut self,
+        now: Instant,
+        (next_hop, mtu): (Ipv4Addr, usize),
+        whole: &ipv4::Repr,
+        payload: &[u8],
+        frame_for: impl Fn(usize, bool) -> Frame,
+    ) -> bool {
+        let piece_len = (mtu - ipv4::HEADER_LEN) & !7;
+        let last = (payload.len() - 1) / piece_len;
+        let mut pushed = true;
+        for (index, piece) in payload.chunks(piece_len).enumerate() {
+            let ip = ipv4::Repr {
+                more_fragments: index < last,
+                fragment_offset: (index * piece_len) as u16,
+                payload_len: piece.len() as u16,
+                ..*whole
+            };
+            let frame = frame_for(piece.len(), index == last);
+            pushed &= self.send_ipv4(now, next_hop, &ip, frame, &[piece]);
+        }
+        pushed
+    }
+
     /// An identification for a packet to `destination`: not one it saw lately (RFC 6864).
     pub(super) fn next_id(&mut self, destination: Ipv4Addr) -> u16 {
         self.identifications.next(destination)

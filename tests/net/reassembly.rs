@@ -10,6 +10,7 @@ use crate::stack::ports::Protocol;
 use crate::stack::sink::NoSink;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
+use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::icmpv4::Kind;
 use crate::stack::wire::tcp::{Flags, Repr, Seq};
 use crate::stack::wire::{ethernet, ipv4};
@@ -161,6 +162,22 @@ fn echo_requests_come_in_pieces() {
     let frames = host.frames();
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0][42..], [7; 100]);
+}
+
+#[test]
+fn echo_beyond_the_mtu_is_answered_in_pieces() {
+    let mut host = Host::own();
+    let data: Vec<u8> = (0..4000_u32).map(|n| (n * n) as u8).collect();
+    let request = icmp(PEER, Kind::EchoRequest, 0, 1, &data);
+    for piece in cut(&request, 1480) {
+        host.receive(&piece);
+    }
+    let frames = host.frames();
+    assert_eq!(frames.len(), 3);
+    let replies = frames.iter().map(|frame| &frame[34..]);
+    let reply = replies.collect::<Vec<_>>().concat();
+    assert_eq!(reply[8..], data);
+    assert_eq!(Sum::default().add(&reply).finish(), 0);
 }
 
 /// Who has verified a piece has not seen the rest.

@@ -102,7 +102,7 @@ impl Stack {
         let pushed = if whole <= outgoing.mtu {
             self.send_whole(now, &outgoing)
         } else {
-            self.send_fragments(now, &outgoing)
+            self.send_cut(now, &outgoing)
         };
         if pushed {
             self.counters.udp_sent += 1;
@@ -230,8 +230,7 @@ impl Stack {
         self.send_ipv4(now, outgoing.next_hop, &ip, frame, outgoing.data)
     }
 
-    /// RFC 791 section 3.2: every piece but the last carries a multiple of eight bytes.
-    fn send_fragments(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
+    fn send_cut(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
         let mut datagram = vec![0; udp::HEADER_LEN];
         for piece in outgoing.data {
             datagram.extend_from_slice(piece);
@@ -245,23 +244,14 @@ impl Stack {
             outgoing.header(checksum).emit(&mut datagram);
         }
         let whole = self.udp_ip_header(outgoing);
-        let piece_len = (outgoing.mtu - ipv4::HEADER_LEN) & !7;
-        let last = (datagram.len() - 1) / piece_len;
-        let mut pushed = true;
-        for (index, piece) in datagram.chunks(piece_len).enumerate() {
-            let ip = ipv4::Repr {
-                more_fragments: index < last,
-                fragment_offset: (index * piece_len) as u16,
-                payload_len: piece.len() as u16,
-                ..whole
-            };
+        let path = (outgoing.next_hop, outgoing.mtu);
+        self.send_fragments(now, path, &whole, &datagram, |len, is_last| {
             let mut frame = Frame::new(TRANSPORT);
             frame.treatment = outgoing.options.treatment;
-            frame.owner = Some(Owner::new(outgoing.id, piece.len()));
-            frame.stamped = outgoing.stamped().filter(|_| index == last);
-            pushed &= self.send_ipv4(now, outgoing.next_hop, &ip, frame, &[piece]);
-        }
-        pushed
+            frame.owner = Some(Owner::new(outgoing.id, len));
+            frame.stamped = outgoing.stamped().filter(|_| is_last);
+            frame
+        })
     }
 
     fn udp_ip_header(&mut self, outgoing: &Outgoing<'_>) -> ipv4::Repr {
