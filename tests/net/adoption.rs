@@ -122,6 +122,40 @@ fn bytes_on_their_way_to_the_user_cost_the_connection() {
 }
 
 #[test]
+fn so_it_does_where_there_is_no_way_yet() {
+    let (region, mut host) = started();
+    let (id, next) = accepted(&mut host);
+    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
+    host.stack.tcp_begin_passing(id);
+    let (mut host, _) = Host::restored(US, region.again(), host.now);
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    // The interface lost its address, and its routes with it, when the process died.
+    host.lose_ways();
+    host.stack.tcp_close_all_but(host.now, |_| false);
+    assert_eq!(sent(&mut host), []);
+    assert!(host.stack.tcp_is_done() && !host.stack.tcp_is_empty());
+    host.find_ways();
+    assert_eq!(sent(&mut host), [(RESET, Seq(next), 0)]);
+    assert!(host.stack.tcp_is_empty());
+}
+
+#[test]
+fn no_way_is_waited_for_without_end() {
+    let (region, mut host) = started();
+    let (id, _) = accepted(&mut host);
+    host.stack.tcp_begin_passing(id);
+    let (mut host, _) = Host::restored(US, region.again(), host.now);
+    host.lose_ways();
+    host.stack.tcp_close_all_but(host.now, |_| false);
+    assert_eq!(sent(&mut host), []);
+    host.now = host.stack.next_deadline().expect("it waits");
+    host.stack.receive_timeout(host.now);
+    assert!(host.stack.tcp_is_empty());
+    host.find_ways();
+    assert_eq!(sent(&mut host), []);
+}
+
+#[test]
 fn nobody_accepts_any_more() {
     let (mut host, next) = adopted(|host| {
         let options = TcpOptions::default();

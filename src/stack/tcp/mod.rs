@@ -294,16 +294,17 @@ impl Tcp {
         while let Some(index) = self.time_waits.pop_due(now, usize::MAX) {
             self.forget_time_wait(index);
         }
+        self.replies.receive_timeout(now);
     }
 
     /// When [`Tcp::receive_timeout`] has something to do; may be early, never late.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let timer = self.timers.next_deadline();
-        let time_wait = self.time_waits.next_deadline();
-        match (timer, time_wait) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let deadlines = [
+            self.timers.next_deadline(),
+            self.time_waits.next_deadline(),
+            self.replies.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Fills `out` with the next segment to be sent; false if there is none. `path` tells what is
@@ -316,7 +317,8 @@ impl Tcp {
         path: &mut dyn FnMut(Ipv4Addr) -> Option<PathInfo>,
         out: &mut SegmentOut,
     ) -> bool {
-        if self.replies.poll(out) {
+        let mut has_way = |remote| path(remote).is_some();
+        if self.replies.poll(&mut has_way, out) {
             if let Some(bound) = out.repr.options.mss
                 && let Some(path) = path(*out.remote.ip())
             {

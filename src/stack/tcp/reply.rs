@@ -1,11 +1,12 @@
 //! Segments that belong to no connection, or to one that is gone by the time they are sent.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::VecDeque;
 
 use super::kept::KeptOptions;
 use super::segment::SegmentOut;
 use super::tcb::Tcb;
+use crate::stack::time::Instant;
 use crate::stack::transmit::Treatment;
 use crate::stack::wire::tcp::{Flags, Options, Repr, Seq};
 
@@ -20,6 +21,8 @@ pub(super) struct Reply {
     pub(super) repr: Repr,
     pub(super) tos: u8,
     pub(super) treatment: Treatment,
+    /// How long it waits where there is no way to the peer; `None`: it is lost then.
+    patient_until: Option<Instant>,
 }
 
 impl Reply {
@@ -38,6 +41,7 @@ impl Reply {
             repr,
             tos: 0,
             treatment: Treatment::default(),
+            patient_until: None,
         }
     }
 
@@ -100,27 +104,73 @@ impl Reply {
 
 /// The replies waiting to be sent.
 #[derive(Default)]
-pub(super) struct Replies(VecDeque<Reply>);
+pub(super) struct Replies {
+    due: VecDeque<Reply>,
+    /// Those to whose peers there was no way.
+    wayless: VecDeque<Reply>,
+}
 
 impl Replies {
     pub(super) fn push(&mut self, reply: Reply) {
-        if self.0.len() < MAX_REPLIES {
-            self.0.push_back(reply);
+        if self.due.len() < MAX_REPLIES {
+            self.due.push_back(reply);
         }
     }
 
-    /// Fills `out` with the oldest.
-    pub(super) fn poll(&mut self, out: &mut SegmentOut) -> bool {
-        let Some(reply) = self.0.pop_front() else {
-            return false;
-        };
+    /// Has all that are there wait for a way, no longer than `until`.
+    pub(super) fn be_patient(&mut self, until: Instant) {
+        for reply in &mut self.due {
+            reply.patient_until = Some(until);
+        }
+    }
+
+    /// There may be a way that was not.
+    pub(super) fn look_for_ways(&mut self) {
+        self.due.append(&mut self.wayless);
+    }
+
+    /// Whether any waits for a way.
+    pub(super) fn has_wayless(&self) -> bool {
+        !self.wayless.is_empty()
+    }
+
+    /// When one has waited long enough.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.wayless.iter();
+        waiting.filter_map(|reply| reply.patient_until).min()
+    }
+
+    /// Forgets those that have waited long enough.
+    pub(super) fn receive_timeout(&mut self, now: Instant) {
+        self.wayless
+            .retain(|reply| reply.patient_until.is_some_and(|until| now < until));
+    }
+
+    /// Fills `out` with the oldest that is not to wait.
+    pub(super) fn poll(
+        &mut self,
+        has_way: &mut dyn FnMut(Ipv4Addr) -> bool,
+        out: &mut SegmentOut,
+    ) -> bool {
+        while let Some(reply) = self.due.pop_front() {
+            if reply.patient_until.is_none() || has_way(*reply.remote.ip()) {
+                reply.fill(out);
+                return true;
+            }
+            self.wayless.push_back(reply);
+        }
+        false
+    }
+}
+
+impl Reply {
+    fn fill(self, out: &mut SegmentOut) {
         out.clear_payload();
-        out.local = reply.local;
-        out.remote = reply.remote;
-        out.repr = reply.repr;
+        out.local = self.local;
+        out.remote = self.remote;
+        out.repr = self.repr;
         out.ttl = 64;
-        out.tos = reply.tos;
-        out.treatment = reply.treatment;
-        true
+        out.tos = self.tos;
+        out.treatment = self.treatment;
     }
 }

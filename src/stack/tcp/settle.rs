@@ -88,6 +88,7 @@ impl Tcp {
             }
             self.list(index);
         }
+        self.replies.look_for_ways();
     }
 
     /// Lists a connection whose outside may have changed.

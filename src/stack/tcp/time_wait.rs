@@ -19,7 +19,7 @@ use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Flags;
 
 /// Linux's TCP_TIMEWAIT_LEN: twice a maximum segment lifetime of 30 seconds.
-const LENGTH: Duration = Duration::from_secs(60);
+pub(super) const LENGTH: Duration = Duration::from_secs(60);
 /// How far a successor's ISN lies beyond: more than any unscaled window.
 const ISN_STEP: u32 = 65_535 + 2;
 

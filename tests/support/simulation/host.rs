@@ -74,15 +74,22 @@ impl Host {
 
     fn with_routes(mut stack: Stack, now: Instant, address: Ipv4Addr) -> Self {
         stack.set_addresses(&[Ipv4Cidr::new(address, 24)]);
-        stack.set_routes(vec![
-            route(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0), Some(ROUTER)),
-            route(Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, 0), 24), None),
-        ]);
+        stack.set_routes(ways());
         Self {
             stack,
             now,
             address,
         }
+    }
+
+    /// The routes are gone.
+    pub(crate) fn lose_ways(&mut self) {
+        self.stack.set_routes(Vec::new());
+    }
+
+    /// They are there again.
+    pub(crate) fn find_ways(&mut self) {
+        self.stack.set_routes(ways());
     }
 
     /// The stack of most tests: alone at [`US`], its announcement sent, [`PEER`] known.
@@ -173,6 +180,14 @@ fn config(address: Ipv4Addr) -> Config {
         secret: [address.octets()[3]; 16],
         seed: u64::from(address.to_bits()),
     }
+}
+
+/// To the network of a stack's address, and by a router to all others.
+fn ways() -> Vec<Route> {
+    vec![
+        route(Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, 0), Some(ROUTER)),
+        route(Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, 0), 24), None),
+    ]
 }
 
 /// A route through the stack's interface.

@@ -9,7 +9,8 @@
 //! 2. The queues claim their chunks.
 //! 3. Tables, accept queues, timers and lists are made anew from what is left.
 //! 4. A connection that does not hold together, or of which bytes were on their way to or from its
-//!    user, is reset: the peer is told, and so is the user.
+//!    user, is reset: the peer is told, and so is the user. If there is no way to the peer just now (the interface may have
+//!    lost its address), that waits for one: a peer that only receives would never learn of it otherwise.
 
 mod connection;
 
@@ -24,7 +25,7 @@ use crate::stack::survey::Survey;
 use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::table::{Holder, Tuple};
 use crate::stack::tcp::tcb::{Owner, State};
-use crate::stack::tcp::time_wait::TimeWaits;
+use crate::stack::tcp::time_wait::{self, TimeWaits};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::tcp::{Config, Tcp, TcpOptions};
 use crate::stack::time::Instant;
@@ -110,6 +111,7 @@ impl Tcp {
             }
             tcp.settle(now, index, &mut pool);
         }
+        tcp.replies.be_patient(now + time_wait::LENGTH);
         restored.note(&tcp);
         (tcp, pool, restored)
     }
@@ -202,9 +204,9 @@ impl Tcp {
         unfinished.map(|tcb| tcb.local.get().port())
     }
 
-    /// Whether there is no connection, and none in TIME-WAIT.
+    /// Whether there is no connection, none in TIME-WAIT, and nothing that waits for a way to be said.
     pub fn is_empty(&self) -> bool {
-        self.is_done() && self.time_waits.len() == 0
+        self.is_done() && self.time_waits.len() == 0 && !self.replies.has_wayless()
     }
 
     /// CLOSE of everything by users who are gone: all but those of which `stays` holds.
