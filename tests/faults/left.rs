@@ -49,9 +49,14 @@ impl Before {
 
 /// Waits until it is well.
 fn within(seconds: u64, check: impl Fn() -> Result<(), String>) {
+    within_or(seconds, check, String::new);
+}
+
+/// The same; if it does not become well, `more` is told, too.
+fn within_or(seconds: u64, check: impl Fn() -> Result<(), String>, more: impl Fn() -> String) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while let Err(why) = check() {
-        assert!(Instant::now() < end, "{why}");
+        assert!(Instant::now() < end, "{why}{}", more());
         sleep(Duration::from_millis(20));
     }
 }
@@ -61,20 +66,17 @@ fn within(seconds: u64, check: impl Fn() -> Result<(), String>) {
 pub(crate) fn nothing_runs(lab: &Lab) {
     // A peer whose reset was lost is waited for in FIN-WAIT-2.
     within(80, || only_time_wait(lab));
-    within(20, || match &lab.processes(Side::Test)[..] {
+    let none_is_left = || match &lab.processes(Side::Test)[..] {
         [] => Ok(()),
         _ => {
             // An executor that looked for a keeper just now may have started another one.
             if let Some(keeper) = processes::keeper(lab) {
                 processes::signal(keeper, Signal::TERM);
             }
-            Err(format!(
-                "processes are left: {} {}",
-                processes::described(lab),
-                sockets(lab)
-            ))
+            Err("processes are left: ".to_owned())
         }
-    });
+    };
+    within_or(20, none_is_left, || what_is_left(lab));
     // What was passed on and never taken the kernel finds some time after.
     within(20, || {
         let held = lab.plain("ss -Htuan").succeeds().stdout();
@@ -84,6 +86,20 @@ pub(crate) fn nothing_runs(lab: &Lab) {
             ref held => Err(format!("the kernel has sockets still: {held:?}")),
         }
     });
+}
+
+/// The processes, what they have, and what is at the other ends of that.
+fn what_is_left(lab: &Lab) -> String {
+    let said = |words: &str| lab.plain(words).run().stdout();
+    let stat = |pid| said(&format!("{} stat --pid {pid}", command().display()));
+    let stats: Vec<String> = lab.processes(Side::Test).into_iter().map(stat).collect();
+    [
+        processes::described(lab),
+        sockets(lab),
+        stats.join("\n"),
+        said("ss -xap"),
+    ]
+    .join("\n")
 }
 
 /// `sidestack ss` of all processes.
