@@ -52,18 +52,16 @@ pub unsafe extern "C-unwind" fn sendfile(
         let mut sent = 0;
         while sent < count {
             let most = piece.len().min(count - sent);
-            let got = read_at(from, &mut piece[..most], at).map_err(|errno| match errno {
+            let got = match read_at(from, &mut piece[..most], at) {
+                Ok(0) => break,
+                Ok(got) => got,
+                // What was sent is told first.
+                Err(_) if sent > 0 => break,
                 // What has no bytes cannot be spliced from either.
-                Errno::ISDIR => Errno::INVAL,
-                errno => errno,
-            })?;
-            if got == 0 {
-                break;
-            }
-            let part = [libc::iovec {
-                iov_base: piece.as_mut_ptr().cast(),
-                iov_len: got,
-            }];
+                Err(Errno::ISDIR) => return Err(Errno::INVAL),
+                Err(errno) => return Err(errno),
+            };
+            let part = part(&mut piece, got);
             // SAFETY: a buffer of our own.
             let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
             {
