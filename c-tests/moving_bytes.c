@@ -1,5 +1,7 @@
 /* sendfile(2) and splice(2) to and from a socket; a socket passed over a Unix socket. */
 #include "check.h"
+#include <stdint.h>
+#include <sys/mman.h>
 
 static int file_of(size_t size)
 {
@@ -80,6 +82,24 @@ static void passed_on(int fd, int h)
 	say("the peer hears the end: %s", peer_says("drain %d", h));
 }
 
+/* A file that cannot be read to its end: what was sent until then is told. The kernel takes no such file. */
+static void torn_file(void)
+{
+	const size_t size = 1 << 18;
+	char *memory = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int file = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), h, fd = connected(&h);
+	off_t at = (off_t)(uintptr_t)memory;
+
+	munmap(memory + size, size);
+	peer("start drain %d", h);
+	say("sendfile of what cannot be read to its end: %s", result(sendfile(fd, file, &at, 2 * size)));
+	munmap(memory, size);
+	close(file);
+	close(fd);
+	peer_says("join %d", h);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	int h, fd = connected(&h);
@@ -87,4 +107,5 @@ int main(void)
 	whole_file(fd, h, 1 << 20);
 	through_pipe(fd, h);
 	passed_on(fd, h);
+	torn_file();
 }
