@@ -49,8 +49,9 @@ fn long_super_packets() {
     ));
     let mut far = script();
     far.longest = LONG_PAYLOAD;
+    let start = START.replace("< S.", "+0.01 < S.");
     far.run(&format!(
-        "{START}
+        "{start}
         ! send 400000
         > . 1:10001(10000) ack 1
         +0.01 < . 1:1(0) ack 10001 win 65535

@@ -19,6 +19,7 @@ mod keepalive;
 mod listening;
 mod opening;
 mod options;
+mod rack;
 mod receiving;
 mod resets;
 mod retransmission;

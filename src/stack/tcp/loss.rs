@@ -1,26 +1,23 @@
-//! Loss recovery (RFC 6675; RFC 6582 where the peer has no SACK; RFC 5681 section 3.1 after a
-//! timeout).
+//! Loss recovery: what of what is in flight is lost, and is sent again from the left.
 //!
-//! What was sent is held lost up to `lost_end`, except where the peer SACKed it. Recovery sends it
-//! again from the left; `rexmit` is how far it has come:
+//! With SACK (RFC 2018) loss is found by time ([`super::rack`], RFC 8985), without by three duplicate ACKs (RFC 6582),
+//! and in either case by the retransmission timer (RFC 5681 section 3.1).
 //!
-//! ```text
-//!   una      rexmit          lost_end            nxt
-//!    │ sent again │ lost, not yet  │ on its way, or   │
-//!    │            │ sent again     │ SACKed           │
-//! ```
-//!
-//! "Pipe" is what is thought to be on its way: everything, less what was SACKed, less what is lost
-//! and not yet sent again. Before recovery begins, each segment SACKed lets a new one out, which is
-//! limited transmit (RFC 3042).
+//! "Pipe" is what is thought to be on its way (RFC 6675): everything, less what was SACKed, less what is lost and not
+//! yet sent again. Before recovery begins, each segment SACKed lets a new one out, which is limited transmit (RFC 3042).
+
+use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
+use super::flight::{Flight, Stretch};
+use super::rack::{Rack, Sight};
 use super::ranges::Ranges;
+use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
-/// RFC 6675 section 2: DupThresh.
-const DUP_THRESH: u32 = 3;
+/// RFC 6675 section 2, RFC 5681 section 3.2: so many duplicates are a sign of loss.
+pub(super) const DUP_THRESH: u32 = 3;
 
 /// As many are counted.
 const MOST_DUP_ACKS: u16 = 1 << 15;
@@ -51,39 +48,34 @@ pub(super) struct Loss {
     repeated_end: Seq,
     /// The phase ends when this is acknowledged.
     recovery_point: Seq,
-    pub(super) rexmit: Seq,
-    pub(super) lost_end: Seq,
-    /// `snd.nxt` when something was last sent again: data beyond it was sent later, so when that
-    /// arrives and the retransmission has not, the retransmission is lost too.
-    rexmit_mark: Seq,
+    _unused: [u8; 4],
+    /// When what is in flight was sent.
+    pub(super) flight: Flight,
+    pub(super) rack: Rack,
 }
 
 impl Loss {
-    pub(super) const fn new(iss: Seq) -> Self {
+    /// Nothing was lost of what will be sent from `first` on.
+    pub(super) const fn new(first: Seq) -> Self {
         Self {
             phase: Phase::Open,
             force: false,
             dup_acks: 0,
             sacked: Ranges::new(),
-            repeated_end: iss,
-            recovery_point: iss,
-            rexmit: iss,
-            lost_end: iss,
-            rexmit_mark: iss,
+            repeated_end: first,
+            recovery_point: first,
+            _unused: [0; 4],
+            flight: Flight::new(first),
+            rack: Rack::new(first),
         }
     }
 
     /// Whether this can be said of what lies between `una` and `nxt`.
-    pub(super) fn is_sound(&self, una: Seq, nxt: Seq) -> bool {
-        let marks = [
-            self.rexmit,
-            self.lost_end,
-            self.rexmit_mark,
-            self.repeated_end,
-        ];
+    pub(super) fn is_sound(&self, una: Seq, nxt: Seq, now: Instant) -> bool {
         self.sacked.is_sound(una, nxt)
+            && self.flight.is_sound(una, nxt, now)
             && self.dup_acks <= MOST_DUP_ACKS
-            && marks.iter().all(|mark| mark.is_within(una, nxt))
+            && self.repeated_end.is_within(una, nxt)
     }
 
     /// Bytes thought to be on their way.
@@ -95,18 +87,16 @@ impl Loss {
 
     /// Bytes thought to be lost that were not sent again yet.
     pub(super) fn lost(&self) -> u32 {
-        if self.phase == Phase::Open || !self.rexmit.is_before(self.lost_end) {
+        if self.phase == Phase::Open {
             return 0;
         }
-        self.lost_end.since(self.rexmit) - self.sacked.covered(self.rexmit, self.lost_end)
+        self.flight.missing(&self.sacked, |stretch| stretch.lost)
     }
 
     /// Bytes sent again that were not acknowledged yet.
-    pub(super) fn repeated(&self, una: Seq) -> u32 {
-        if self.phase == Phase::Open || !una.is_before(self.rexmit) {
-            return 0;
-        }
-        self.rexmit.since(una) - self.sacked.covered(una, self.rexmit)
+    pub(super) fn repeated(&self) -> u32 {
+        let on_its_way = |stretch: &Stretch| stretch.repeated && !stretch.lost;
+        self.flight.missing(&self.sacked, on_its_way)
     }
 
     /// Whether anything points to loss.
@@ -133,46 +123,24 @@ impl Loss {
         self.dup_acks = self.dup_acks.saturating_add(1).min(MOST_DUP_ACKS);
     }
 
-    /// RFC 6675 section 4, IsLost: where more than two segments' worth beyond it was SACKed.
-    /// Gives whether the oldest unacknowledged data is lost.
-    pub(super) fn find_lost(&mut self, una: Seq, mss: u32) -> bool {
-        if u32::from(self.dup_acks) >= DUP_THRESH {
-            return true;
+    /// Without SACK: finds the oldest segment lost, once, after three duplicate ACKs. Gives whether it did.
+    pub(super) fn find_lost_by_duplicates(&mut self, una: Seq, nxt: Seq, mss: u32) -> bool {
+        let found = self.phase == Phase::Open && u32::from(self.dup_acks) >= DUP_THRESH;
+        if found {
+            self.flight.lose(una, (una + mss).earlier(nxt));
         }
-        let threshold = (DUP_THRESH - 1) * mss;
-        match self.end_with_beyond(threshold) {
-            Some(end) if end.is_after(una) => {
-                self.lost_end = self.lost_end.later(end);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The start of the range from which on more than `count` bytes were SACKed.
-    fn end_with_beyond(&self, count: u32) -> Option<Seq> {
-        let mut beyond = 0;
-        for range in self.sacked.as_slice().iter().rev() {
-            beyond += range.1.since(range.0);
-            if beyond > count {
-                return Some(range.0);
-            }
-        }
-        None
+        found
     }
 
     /// Enters fast recovery.
-    pub(super) fn enter_recovery(&mut self, una: Seq, nxt: Seq, mss: u32) {
+    pub(super) fn enter_recovery(&mut self, nxt: Seq) {
         self.phase = Phase::Recovery;
         self.recovery_point = nxt;
-        self.rexmit = una;
-        self.rexmit_mark = nxt;
-        self.lost_end = self.lost_end.later(una + mss).earlier(nxt);
         self.force = true;
     }
 
-    /// The retransmission timer ran out: everything not SACKed is lost.
-    pub(super) fn enter_timeout(&mut self, una: Seq, nxt: Seq, again: bool) {
+    /// The retransmission timer ran out, for the first time or `again`.
+    pub(super) fn enter_timeout(&mut self, una: Seq, nxt: Seq, again: bool, sight: &Sight) {
         // RFC 2018 section 8: the peer may have thrown away what it SACKed; had it kept the oldest
         // data, or answered the last timeout's retransmission, this one would not have come.
         if again || self.sacked.find(una).is_some() {
@@ -181,9 +149,17 @@ impl Loss {
         self.phase = Phase::Timeout;
         self.recovery_point = nxt;
         self.dup_acks = 0;
-        self.rexmit = una;
-        self.rexmit_mark = nxt;
-        self.lost_end = nxt;
+        self.lose_overdue(una, nxt, sight);
+        self.force = true;
+    }
+
+    /// It is not known what became of what is in flight: all of it is sent again, as after a timeout.
+    pub(super) fn lose_all(&mut self, una: Seq, nxt: Seq, now: Instant) {
+        self.sacked.clear();
+        self.flight.forget_times(una, nxt, now);
+        self.phase = Phase::Timeout;
+        self.recovery_point = nxt;
+        self.flight.lose(una, nxt);
         self.force = true;
     }
 
@@ -193,19 +169,16 @@ impl Loss {
             self.phase = Phase::Recovery;
             self.recovery_point = nxt;
         }
-        self.rexmit = una;
-        self.rexmit_mark = nxt;
-        self.lost_end = nxt;
+        self.flight.lose(una, nxt);
         self.force = true;
     }
 
-    /// In recovery: finds retransmissions that are lost as well, and starts over from the left.
-    pub(super) fn find_lost_again(&mut self, una: Seq, nxt: Seq, mss: u32) {
-        let beyond = self.sacked.covered(self.rexmit_mark, nxt);
-        if self.rexmit.is_after(una) && beyond > (DUP_THRESH - 1) * mss {
-            self.rexmit = una;
-            self.rexmit_mark = nxt;
-        }
+    /// Nothing is held lost any more.
+    pub(super) fn end_phase(&mut self) {
+        self.flight.lose_nothing();
+        self.phase = Phase::Open;
+        self.dup_acks = 0;
+        self.force = false;
     }
 
     /// `una` moved forward by `acked`. Gives whether a phase of recovery ended.
@@ -218,9 +191,8 @@ impl Loss {
         sack: bool,
     ) -> bool {
         self.sacked.remove_before(una);
-        self.rexmit = self.rexmit.later(una);
-        self.lost_end = self.lost_end.later(una);
-        self.rexmit_mark = self.rexmit_mark.later(una);
+        self.flight.acknowledged(una);
+        self.rack.acknowledged(una);
         self.repeated_end = self.repeated_end.later(una);
         match self.phase {
             Phase::Open => {
@@ -229,11 +201,7 @@ impl Loss {
                 false
             }
             _ if !una.is_before(self.recovery_point) => {
-                self.phase = Phase::Open;
-                self.dup_acks = 0;
-                self.force = false;
-                self.lost_end = una;
-                self.rexmit = una;
+                self.end_phase();
                 true
             }
             Phase::Recovery if !sack => {
@@ -241,8 +209,7 @@ impl Loss {
                 self.dup_acks = self
                     .dup_acks
                     .saturating_sub((acked / mss.max(1)).min(MOST_DUP_ACKS.into()) as u16);
-                self.rexmit = una;
-                self.lost_end = (una + mss).earlier(nxt);
+                self.flight.lose(una, (una + mss).earlier(nxt));
                 self.force = true;
                 false
             }
@@ -250,20 +217,20 @@ impl Loss {
         }
     }
 
-    /// `end` is how far something was just sent again.
-    pub(super) fn retransmitted(&mut self, end: Seq, nxt: Seq) {
-        self.rexmit = self.rexmit.later(end);
+    /// `[start, end)` was just sent again.
+    pub(super) fn retransmitted(&mut self, start: Seq, end: Seq, now: Instant, together: Duration) {
+        self.flight.sent_again(start, end, now, together);
         self.repeated_end = self.repeated_end.later(end);
-        self.rexmit_mark = nxt;
         self.force = false;
     }
 
     /// The next stretch to be sent again.
-    pub(super) fn next_hole(&self, una: Seq, nxt: Seq) -> Option<(Seq, Seq)> {
+    pub(super) fn next_hole(&self) -> Option<(Seq, Seq)> {
         if self.phase == Phase::Open {
             return None;
         }
-        self.sacked
-            .gap(self.rexmit.later(una), self.lost_end.earlier(nxt))
+        let lost = self.flight.iter().filter(|(_, stretch)| stretch.lost);
+        let mut holes = lost.filter_map(|(start, stretch)| self.sacked.gap(start, stretch.end));
+        holes.next()
     }
 }

@@ -49,7 +49,10 @@ impl Tcb {
             _ => {
                 self.update_mss(cx.mtu);
                 let in_time = self.is_in_time(cx.now);
-                in_time && (self.poll_retransmission(cx, out) || self.poll_data(cx, out))
+                in_time
+                    && (self.poll_retransmission(cx, out)
+                        || self.poll_tail_probe(cx, out)
+                        || self.poll_data(cx, out))
                     || self.poll_probe(cx, out)
                     || self.poll_ack(cx, out)
             }
@@ -81,7 +84,7 @@ impl Tcb {
 
     /// Sends again what was lost.
     fn poll_retransmission(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
-        let Some((start, hole_end)) = self.loss.next_hole(self.snd.una, self.snd.nxt) else {
+        let Some((start, hole_end)) = self.loss.next_hole() else {
             return false;
         };
         let mss = self.snd.mss;
@@ -103,12 +106,28 @@ impl Tcb {
             return false;
         }
         let fin = start + len == self.snd.end() && hole_end.is_after(self.snd.end());
+        self.send_again(cx, out, start, len, fin);
+        self.undo.sent_again(len.max(1), cx.now);
+        true
+    }
+
+    /// Sends `len` bytes from `start` again, and the FIN with them.
+    pub(super) fn send_again(
+        &mut self,
+        cx: &Output<'_>,
+        out: &mut SegmentOut,
+        start: Seq,
+        len: u32,
+        fin: bool,
+    ) {
         let end = self.emit_data(cx, out, start, len, fin);
-        self.loss.retransmitted(end, self.snd.nxt);
+        self.loss
+            .retransmitted(start, end, cx.now, self.rtt.together());
         self.rtt.retransmitted(cx.now);
         self.tally.sent_again += u64::from(len);
-        self.retransmits = self.retransmits.saturating_add(len.div_ceil(mss).max(1));
-        true
+        self.retransmits = self
+            .retransmits
+            .saturating_add(len.div_ceil(self.snd.mss).max(1));
     }
 
     /// Sends what was never sent.
@@ -133,11 +152,17 @@ impl Tcb {
             self.arm_for_withheld(cx.now, pipe, congestion_room);
             return false;
         }
-        let start = self.snd.nxt;
-        let end = self.emit_data(cx, out, start, len, fin);
+        self.send_new(cx, out, len);
+        true
+    }
+
+    /// Sends the next `len` bytes for the first time, and the FIN, if one follows them.
+    pub(super) fn send_new(&mut self, cx: &Output<'_>, out: &mut SegmentOut, len: u32) {
+        let fin = len == self.snd.unsent() && self.snd.fin;
+        let end = self.emit_data(cx, out, self.snd.nxt, len, fin);
         self.tally.limited_by(cx.now, Limit::Network);
         self.note_first_sent(cx.now, len, end);
-        true
+        self.arm_tail_probe(cx.now);
     }
 
     /// How many of the `unsent` bytes may go in the next segment: RFC 9293 section 3.8.6.2.1
@@ -251,6 +276,7 @@ impl Tcb {
         if self.snd.flight() == 0 {
             self.snd.stalled_since = now;
         }
+        self.loss.flight.sent(end, now, self.rtt.together());
         self.snd.nxt = end;
         self.snd.sent_at = now;
         if self.snd.blocked && self.snd.is_writable() {

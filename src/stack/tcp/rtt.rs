@@ -75,6 +75,11 @@ impl Rtt {
         (self.min != u64::MAX).then(|| Duration::from_nanos(self.min))
     }
 
+    /// What leaves within so long of each other counts as sent together.
+    pub(super) const fn together(&self) -> Duration {
+        Duration::from_nanos(self.srtt / 8)
+    }
+
     /// The timeout without backoff.
     pub(super) fn base_rto(&self) -> Duration {
         match self.smoothed() {

@@ -184,7 +184,7 @@ impl Tcb {
             flight: self.snd.flight(),
             sacked: self.loss.sacked.total(),
             lost: self.loss.lost(),
-            repeated: self.loss.repeated(self.snd.una),
+            repeated: self.loss.repeated(),
             recovering: self.is_recovering(),
             timed_out: self.loss.phase == Phase::Timeout,
             receive_rtt: self.rcv.round_trip(),

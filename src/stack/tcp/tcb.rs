@@ -12,9 +12,11 @@ use super::loss::Loss;
 use super::rcv::Rcv;
 use super::rtt::Rtt;
 use super::snd::Snd;
+use super::tail::TailProbe;
 use super::tally::Tally;
 use super::timers::{Deadlines, Timer};
 use super::timestamping::Timestamping;
+use super::undo::Undo;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::plain::{Maybe, Stored, Word};
@@ -147,6 +149,8 @@ pub(super) struct Tcb {
     pub(super) timestamping: Timestamping,
     pub(super) rtt: Rtt,
     pub(super) loss: Loss,
+    pub(super) undo: Undo,
+    pub(super) tail: TailProbe,
     pub(super) window: Window,
     pub(super) deadlines: Deadlines,
     pub(super) options: KeptOptions,
@@ -214,6 +218,7 @@ impl Tcb {
     pub(super) fn new(opening: &Opening, config: &Config, state: State, owner: Owner) -> Self {
         let options = opening.options;
         let congestion = options.congestion.get().unwrap_or(config.congestion);
+        let window = Window::new(congestion, u32::from(super::snd::DEFAULT_MSS));
         let mut tcb = Self {
             place: opening.place,
             id: opening.id,
@@ -229,8 +234,10 @@ impl Tcb {
             sack: true,
             scaled: true,
             rtt: Rtt::new(),
-            loss: Loss::new(opening.iss),
-            window: Window::new(congestion, u32::from(super::snd::DEFAULT_MSS)),
+            loss: Loss::new(opening.iss + 1),
+            undo: Undo::new(window),
+            tail: TailProbe::NONE,
+            window,
             deadlines: Deadlines::new(),
             options,
             was_established: false,

@@ -33,6 +33,8 @@ impl Tcb {
             self.marks.output = true;
             match timer {
                 Timer::Retransmit => self.retransmission_timeout(cx),
+                Timer::TailProbe => self.tail_probe_timeout(),
+                Timer::Reordering => self.look_for_loss(cx.now, cx.counters),
                 Timer::Persist => self.persist_timeout(cx),
                 Timer::DelayedAck => self.rcv.acks.push_cumulative(self.rcv.nxt),
                 Timer::Cork => self.snd.push_end = self.snd.end(),
@@ -103,13 +105,20 @@ impl Tcb {
             return;
         }
         if self.retries == 0 && !self.is_recovering() {
+            self.undo.begin(self.window);
             self.window.timeout(self.snd.flight());
         } else {
             self.window.timeout_again();
+            // What was SACKed is forgotten: what arrives now may have been there before.
+            self.undo.give_up();
         }
         let again = self.retries > 0;
         self.tally.timed_out(cx.now);
-        self.loss.enter_timeout(self.snd.una, self.snd.nxt, again);
+        let sight = self.sight(cx.now, None);
+        self.loss
+            .enter_timeout(self.snd.una, self.snd.nxt, again, &sight);
+        self.deadlines.stop(Timer::TailProbe);
+        self.deadlines.stop(Timer::Reordering);
         self.snd.limited_by_timeout();
         self.retries = self.retries.saturating_add(1);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);

@@ -14,6 +14,10 @@ use crate::stack::time::Instant;
 pub(super) enum Timer {
     /// The acknowledgment of a SYN, data or FIN (RFC 6298).
     Retransmit,
+    /// An answer to the last of what is in flight (RFC 8985 section 7).
+    TailProbe,
+    /// What was overtaken to arrive after all (RFC 8985 section 6.2).
+    Reordering,
     /// The peer's window to open (RFC 9293 section 3.8.6.1).
     Persist,
     /// Something to carry an ACK (RFC 9293 section 3.8.6.3).
@@ -29,8 +33,10 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Retransmit,
+        Self::TailProbe,
+        Self::Reordering,
         Self::Persist,
         Self::DelayedAck,
         Self::Cork,

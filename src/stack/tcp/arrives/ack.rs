@@ -2,10 +2,12 @@
 
 use core::ops::ControlFlow;
 
+use super::sack::News;
 use super::{Arrival, Segment};
 use crate::stack::tcp::congestion::Acked;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::loss::Phase;
+use crate::stack::tcp::rack::Sight;
 use crate::stack::tcp::reply::Reply;
 use crate::stack::tcp::tally::Limit;
 use crate::stack::tcp::tcb::{State, Tcb};
@@ -38,14 +40,20 @@ impl Tcb {
             return ControlFlow::Break(());
         }
         self.update_timestamp(cx, segment);
-        let newly_sacked = self.take_sack_blocks(segment);
+        let sight = self.sight(cx.now, segment.repr.options.timestamps);
+        let news = self.take_sack_blocks(segment, &sight);
+        if self.tail_probe_answered(ack, news.duplicate) {
+            self.window.loss(self.window.cwnd());
+        }
         let window_changed = self.update_window(segment);
         if ack.is_after(self.snd.una) {
-            self.new_data_acknowledged(cx, segment, ack);
+            self.new_data_acknowledged(cx, segment, news, &sight);
         } else if ack == self.snd.una {
-            self.nothing_acknowledged(segment, newly_sacked, window_changed);
+            self.nothing_acknowledged(segment, window_changed);
         }
-        self.look_for_loss(cx);
+        if self.loss.is_suspected() {
+            self.look_for_loss(cx.now, cx.counters);
+        }
         self.marks.output = true;
         if self.state == State::Closed {
             ControlFlow::Break(())
@@ -94,51 +102,6 @@ impl Tcb {
         ControlFlow::Continue(())
     }
 
-    /// Takes in what of the peer's SACK blocks (RFC 2018) is about data in flight; gives how many
-    /// bytes of that are news.
-    fn take_sack_blocks(&mut self, segment: &Segment<'_>) -> u32 {
-        if !self.sack {
-            return 0;
-        }
-        let mut news = 0;
-        let first = self.snd.una.later(segment.repr.ack);
-        self.count_duplicates(segment);
-        let nxt = self.snd.nxt;
-        let blocks = segment.repr.options.sack.as_slice().iter();
-        let blocks = blocks.copied().filter(|(left, right)| {
-            let sane = left.is_before(*right);
-            sane && left.is_within(first, nxt) && right.is_within(first, nxt)
-        });
-        // Those of one ACK have no order among them.
-        let late = blocks
-            .clone()
-            .map(|(left, right)| self.loss.lateness(left, right));
-        let late = late.fold(self.loss.lateness(self.snd.una, first), Option::max);
-        if let Some(distance) = late {
-            self.tally.reordered(distance, self.snd.mss);
-        }
-        for (left, right) in blocks {
-            news += self.loss.sack(left, right);
-        }
-        news
-    }
-
-    /// RFC 2883 section 4: the first block tells of a duplicate if it lies below the ACK, or in the
-    /// second.
-    fn count_duplicates(&mut self, segment: &Segment<'_>) {
-        let blocks = segment.repr.options.sack.as_slice();
-        let Some((&(left, right), others)) = blocks.split_first() else {
-            return;
-        };
-        let within = |&(start, end): &(Seq, Seq)| !left.is_before(start) && !right.is_after(end);
-        if left.is_before(right)
-            && (!right.is_after(segment.repr.ack) || others.first().is_some_and(within))
-        {
-            let segments = right.since(left).div_ceil(self.snd.mss);
-            self.tally.duplicates = self.tally.duplicates.saturating_add(segments);
-        }
-    }
-
     /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))": the segment is not
     /// older than the last that told the window. As Linux, one that acknowledges something tells it, too,
     /// though its text be older. Gives whether the window changed.
@@ -166,7 +129,15 @@ impl Tcb {
     }
 
     /// SND.UNA moves: measure, free, grow, re-arm.
-    fn new_data_acknowledged(&mut self, cx: &mut Arrival<'_>, segment: &Segment<'_>, ack: Seq) {
+    fn new_data_acknowledged(
+        &mut self,
+        cx: &mut Arrival<'_>,
+        segment: &Segment<'_>,
+        news: News,
+        sight: &Sight,
+    ) {
+        let ack = segment.repr.ack;
+        let undone = self.look_back(segment, news, sight);
         let limited = self.snd.una.is_before(self.snd.limited_end);
         let had_fin = self.snd.fin_acked;
         let acked = ack.since(self.snd.una);
@@ -179,7 +150,10 @@ impl Tcb {
         let ended = self
             .loss
             .acknowledged(ack, self.snd.nxt, acked, self.snd.mss, self.sack);
-        if limited && !ended && self.loss.phase != Phase::Recovery {
+        if ended {
+            self.loss.rack.recovered();
+        }
+        if limited && !ended && !undone && self.loss.phase != Phase::Recovery {
             let srtt = self.rtt.smoothed().unwrap_or_default();
             let now = cx.now;
             self.window.acknowledged(Acked { now, bytes, srtt });
@@ -198,6 +172,7 @@ impl Tcb {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());
         }
+        self.arm_tail_probe(cx.now);
         if self.snd.blocked && self.snd.is_writable() {
             self.snd.blocked = false;
             self.marks.dirty = true;
@@ -209,6 +184,27 @@ impl Tcb {
             self.tally.limited_by(cx.now, Limit::Idle);
             // The user may wait for exactly this: SO_LINGER, SIOCOUTQ.
             self.marks.dirty = true;
+        }
+    }
+
+    /// SND.UNA is about to move. Gives whether that shows that what was held lost was not.
+    fn look_back(&mut self, segment: &Segment<'_>, news: News, sight: &Sight) -> bool {
+        if !self.loss.is_suspected() {
+            return false;
+        }
+        let (una, ack) = (self.snd.una, segment.repr.ack);
+        let needless = self.loss.arrived(una, ack, sight) || news.needless;
+        let echo = segment.repr.options.timestamps.map(|sent| sent.echo);
+        let echo = echo.filter(|_| self.timestamping.enabled);
+        match self.loss.phase {
+            Phase::Recovery if self.answers_first_sending(echo) => {
+                self.tally.reordered(ack.since(una), self.snd.mss);
+                self.undo_loss()
+            }
+            Phase::Timeout if self.answers_first_sending(echo) || needless && self.sack => {
+                self.undo_loss()
+            }
+            _ => false,
         }
     }
 
@@ -228,7 +224,7 @@ impl Tcb {
     }
 
     /// RFC 5681 section 2: a duplicate acknowledgment, from a peer that does not SACK.
-    fn nothing_acknowledged(&mut self, segment: &Segment<'_>, sacked: u32, window_changed: bool) {
+    fn nothing_acknowledged(&mut self, segment: &Segment<'_>, window_changed: bool) {
         let duplicate = !self.sack
             && self.snd.flight() > 0
             && segment.len() == 0
@@ -236,23 +232,6 @@ impl Tcb {
             && self.loss.phase != Phase::Timeout;
         if duplicate {
             self.loss.duplicate_ack();
-        }
-        debug_assert!(self.sack || sacked == 0);
-    }
-
-    /// RFC 6675 section 5: enters recovery, or finds more that is lost while in it.
-    fn look_for_loss(&mut self, cx: &mut Arrival<'_>) {
-        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.snd.mss);
-        if self.snd.flight() == 0 || !self.loss.find_lost(una, mss) {
-            return;
-        }
-        match self.loss.phase {
-            Phase::Open => {
-                cx.counters.count(Counter::FastRecoveries);
-                self.window.loss(self.snd.flight());
-                self.loss.enter_recovery(una, nxt, mss);
-            }
-            Phase::Recovery | Phase::Timeout => self.loss.find_lost_again(una, nxt, mss),
         }
     }
 

@@ -13,6 +13,7 @@
 mod ack;
 pub(super) mod closed;
 pub(super) mod listen;
+mod sack;
 mod syn_sent;
 mod synchronized;
 mod text;

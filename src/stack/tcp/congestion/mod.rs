@@ -177,6 +177,16 @@ impl Window {
         self.cwnd = self.mss;
     }
 
+    /// Loss was none: the window is at least what it was `before` it was reduced.
+    pub(super) fn restore(&mut self, before: &Self) {
+        let cwnd = self.cwnd.max(before.cwnd);
+        if self.algorithm == before.algorithm && self.mss == before.mss {
+            *self = *before;
+        }
+        self.ssthresh = self.ssthresh.max(before.ssthresh);
+        self.cwnd = cwnd;
+    }
+
     /// The connection was idle for `idle`: the window is halved for each timeout that passed, down
     /// to the initial window (RFC 2861, as Linux).
     pub(super) fn idle(&mut self, idle: Duration, rto: Duration) {

@@ -19,9 +19,11 @@ use crate::stack::tcp::congestion::Window;
 use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::loss::Loss;
 use crate::stack::tcp::rtt::Rtt;
+use crate::stack::tcp::tail::TailProbe;
 use crate::stack::tcp::tally::Tally;
 use crate::stack::tcp::tcb::{Opening, State, Tcb};
 use crate::stack::tcp::timers::Timer;
+use crate::stack::tcp::undo::Undo;
 use crate::stack::tcp::{Config, TcpOptions};
 use crate::stack::time::Instant;
 
@@ -86,11 +88,13 @@ impl Tcb {
         }
         self.paced_until = now;
         self.retransmits = self.retransmits.min(u32::MAX / 2);
-        if torn || !self.loss.is_sound(una, nxt) {
-            self.loss = Loss::new(una);
+        if torn || !self.loss.is_sound(una, nxt, now) || !self.undo.is_sound() {
+            self.loss = Loss::new(una.later(self.snd.iss + 1));
+            self.undo = Undo::new(self.window);
+            self.tail = TailProbe::NONE;
             self.rtt.retransmitted(now);
             if self.state.is_synchronized() && self.snd.flight() > 0 {
-                self.loss.enter_timeout(una, nxt, true);
+                self.loss.lose_all(una, nxt, now);
                 self.snd.limited_by_timeout();
                 self.window.timeout_again();
             }
