@@ -9,8 +9,8 @@
 //! The folder reads like RFC 9293 section 3.10: [`user`] has the calls OPEN to ABORT, [`status`]
 //! STATUS, [`arrives`] SEGMENT ARRIVES state by state, [`timeouts`] the timeouts. [`output`]
 //! decides what is sent and when, [`emit`] writes it. A connection is a [`tcb::Tcb`] with its
-//! halves [`snd`] and [`rcv`], its round-trip times [`rtt`], its losses [`loss`] and its window
-//! [`congestion`].
+//! halves [`snd`] and [`rcv`], its round-trip times [`rtt`], its losses [`loss`], found by [`rack`], probed
+//! for by [`tail`] and taken back by [`undo`], and its window [`congestion`].
 //!
 //! 1. An event (segment, timeout, call, ICMP error) changes one connection and leaves marks on it.
 //!    [`Tcp::settle`] runs once after each and alone keeps tables, timers and lists in step.
@@ -22,7 +22,7 @@
 //! 5. What grows on a peer's account has a bound: half-open connections (see [`cookies`]), TIME-WAIT,
 //!    ranges out of order, replies, queues.
 //!
-//! What it does not do: authentication (RFC 5925), Fast Open, ECN, RACK-TLP, PRR,
+//! What it does not do: authentication (RFC 5925), Fast Open, ECN, PRR,
 //! multipath. COMPLIANCE.md has it RFC by RFC.
 
 mod arrives;
