@@ -24,10 +24,10 @@ test:
 	scripts/needs test
 	timeout --foreground -k 10 $(TIME_LIMIT) scripts/test
 
-# Other programs' own test suites as far as they are about sockets, whole: half an hour.
+# Other programs' own test suites as far as they are about sockets, whole: an hour.
 suites:
 	scripts/needs test
-	scripts/sources target/sources libuv1 redis memcached
+	scripts/sources target/sources libuv1 redis memcached haproxy curl
 	$(CARGO) build --quiet
 	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
 

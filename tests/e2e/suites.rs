@@ -1,8 +1,12 @@
 //! Other programs' own test suites, on the kernel and on us: each test must end alike.
 //!
-//! libuv's talks to itself, with loopback in the stack. Those of Redis and memcached talk to servers on the test side
-//! over the wire. All three come as source packages (scripts/sources), which `make test` fetches; where it could not,
-//! it has said so, and the tests do nothing. `make suites` runs them whole.
+//! libuv's and HAProxy's talk to themselves, with loopback in the stack. Those of Redis and memcached talk to servers on
+//! the test side over the wire, curl's runs curl there. They come as source packages (scripts/sources), which `make test`
+//! fetches, all but curl's; where it could not, it has said so, and the tests do nothing. `make suites` runs them whole.
+
+mod curl;
+mod haproxy;
+mod redis;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,12 +34,13 @@ pub(crate) fn ends_alike(
     if !preloading() {
         return;
     }
-    let ((expected, _), (actual, said)) = thread::scope(|scope| {
+    let ((expected, kernel_said), (actual, said)) = thread::scope(|scope| {
         let kernel = scope.spawn(|| suite(&Lab::with_plain_programs(), false));
         let actual = suite(&Lab::with_plain_programs(), true);
         (kernel.join().expect("the kernel's run ends"), actual)
     });
-    assert!(expected.len() >= least, "{} tests", expected.len());
+    let tests = expected.len();
+    assert!(tests >= least, "{tests} tests on the kernel\n{kernel_said}");
     let differences: Vec<String> = expected
         .iter()
         .filter(|(name, kernel)| actual.get(*name) != Some(*kernel))
@@ -102,7 +107,7 @@ fn those_of_libuv() {
             fs::copy(from, lab.path("own").join(name)).expect("room for a copy");
         };
         copy(&program, "tests");
-        copy(&root().join("tests/e2e/libuv.sh"), "libuv.sh");
+        copy(&root().join("tests/e2e/suites/libuv.sh"), "libuv.sh");
         copy(&library(), "libsidestack.so");
         // The keeper, so that what a test leaves behind gives its port back at once.
         copy(&command(), "sidestack");
@@ -118,67 +123,28 @@ fn those_of_libuv() {
     });
 }
 
-/// Runs `script` of tests/e2e, which tests `server` at the test side from the peer's.
+/// Runs `script` of tests/e2e/suites at the peer's side, which tests `program` at the test side.
 fn over_the_wire(
     lab: &Lab,
     ours: bool,
     script: &str,
     package: &str,
-    server: &str,
+    program: &str,
     tests: &str,
 ) -> (Outcomes, String) {
-    let server = match ours {
-        true => lab.sidestack(server),
-        false => lab.plain(server),
+    let program = match ours {
+        true => lab.sidestack(program),
+        false => lab.plain(program),
     };
-    let script = root().join("tests/e2e").join(script);
+    let script = root().join("tests/e2e/suites").join(script);
     let sources = root().join("target/sources").join(package);
     let command = format!(
         "sh {} {} {} {TEST} {tests}",
         script.display(),
         sources.display(),
-        server.script(package)
+        program.script(package)
     );
     outcomes(lab.peer(&command).within(if whole() { 1100 } else { 120 }))
-}
-
-const OF_REDIS: &str = "unit/auth unit/protocol unit/quit unit/acl-v2 unit/pubsub unit/pubsubshard unit/info \
-    unit/info-command unit/querybuf integration/redis-benchmark integration/logging";
-/// What is left in `make suites`; without what only computes, and what draws lots for its tests (integration/psync2,
-/// -reg).
-const ALL_OF_REDIS: &str = "unit/acl unit/keyspace unit/multi unit/latency-monitor unit/expire unit/other unit/aofrw \
-    unit/slowlog unit/scripting unit/functions unit/maxmemory unit/introspection unit/introspection-2 unit/limits \
-    unit/obuf-limits unit/lazyfree unit/wait unit/pause unit/tracking unit/shutdown unit/client-eviction unit/networking \
-    unit/violations unit/replybufsize unit/pendingquerybuf unit/oom-score-adj unit/dump unit/cluster-scripting \
-    unit/cluster unit/cluster/misc unit/cluster/links integration/shutdown integration/aof integration/aof-multi-part \
-    integration/rdb integration/redis-cli integration/dismiss-mem";
-const REPLICATION_OF_REDIS: &str = "integration/block-repl integration/replication-2 integration/replication-3 \
-    integration/replication-4 integration/replication-psync integration/replication-buffer \
-    integration/psync2-pingoff integration/psync2-master-restart integration/failover integration/replication";
-
-fn those_of_redis(units: &str, least: usize) {
-    if sources("redis").is_none() {
-        return;
-    }
-    ends_alike(least, &[], |lab, ours| {
-        over_the_wire(lab, ours, "redis.sh", "redis", "redis-server", units)
-    });
-}
-
-#[test]
-fn those_of_redis_about_clients() {
-    let units = match whole() {
-        true => format!("{OF_REDIS} {ALL_OF_REDIS}"),
-        false => OF_REDIS.to_owned(),
-    };
-    those_of_redis(&units, 80);
-}
-
-#[test]
-fn those_of_redis_about_replication() {
-    if whole() {
-        those_of_redis(REPLICATION_OF_REDIS, 150);
-    }
 }
 
 const OF_MEMCACHED: &str = "whitespace refhang bogus-commands line-lengths issue_140 issue_70 issue_61 flags \

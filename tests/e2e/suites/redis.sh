@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs units of Redis's own suite against servers at ADDRESS and prints a line for each test: its name, a tab, how it
-# ended.
+# Runs units of Redis's own suite against servers at ADDRESS and prints a line for each test: its unit and name, a tab,
+# how it ended.
 #
 # redis.sh SOURCES SERVER ADDRESS UNIT...     SERVER: starts redis-server with the arguments it is given
 set -eu
@@ -26,6 +26,17 @@ done
 tclsh tests/test_helper.tcl --clients 1 $units >said 2>&1 || failed=1
 escape=$(printf '\033')
 sed "s/$escape\[[0-9;]*m//g" said >plain
-tab=$(printf '\t')
-sed -n "s/^\[ok\]: \(.*\) ([0-9]* ms)$/\1${tab}ok/p; s/^\[err\]: \(.*\) in tests.*/\1${tab}failed/p" plain
+# A unit has several tests of one name.
+awk '
+	function outcome(pattern, how) {
+		name = $0
+		sub(/^\[[a-z]*\]: /, "", name)
+		sub(pattern, "", name)
+		name = unit ": " name
+		printf "%s (%d)\t%s\n", name, ++times[name], how
+	}
+	/^Testing / { unit = $2 }
+	/^\[ok\]: / { outcome(" \\([0-9]* ms\\)$", "ok") }
+	/^\[err\]: / { outcome(" in tests.*", "failed") }
+' plain
 [ -z "${failed-}" ] || tail -n 40 plain >&2
