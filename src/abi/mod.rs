@@ -27,6 +27,7 @@ mod formatted;
 mod fortified;
 mod keeper;
 mod lists;
+mod loading;
 mod messages;
 mod names;
 mod next;

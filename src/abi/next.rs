@@ -59,6 +59,8 @@ type Positioned =
     unsafe extern "C-unwind" fn(c_int, *const libc::iovec, c_int, libc::off_t, c_int) -> Count;
 type Len = libc::socklen_t;
 
+pub static DLOPEN: Next<unsafe extern "C-unwind" fn(*const c_char, c_int) -> *mut c_void> =
+    Next::new(c"dlopen");
 pub static SOCKET: Next<unsafe extern "C-unwind" fn(c_int, c_int, c_int) -> c_int> =
     Next::new(c"socket");
 pub static BIND: Next<unsafe extern "C-unwind" fn(c_int, Address, Len) -> c_int> =

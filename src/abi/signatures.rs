@@ -8,8 +8,8 @@
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use super::{
-    descriptors, epoll, messages, names, poll, positioned, process, programs, select, signals,
-    sockets, streams, transfer,
+    descriptors, epoll, loading, messages, names, poll, positioned, process, programs, select,
+    signals, sockets, streams, transfer,
 };
 
 type Address = *const libc::sockaddr;
@@ -136,3 +136,4 @@ same!(libc::freopen, descriptors::freopen: fn(*const c_char, *const c_char, *mut
 same!(libc::_exit, process::_exit: fn(c_int) -> !);
 same!(libc::sigaction, signals::sigaction: fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int);
 same!(libc::signal, signals::signal: fn(c_int, libc::sighandler_t) -> libc::sighandler_t);
+same!(libc::dlopen, loading::dlopen: fn(*const c_char, c_int) -> *mut c_void);

@@ -26,6 +26,23 @@ fn php_serves() {
     );
 }
 
+/// Its extensions are loaded with RTLD_DEEPBIND.
+#[test]
+fn php_serves_by_its_extension() {
+    let lab = Lab::new();
+    let script = lab.file(
+        "serve.php",
+        "<?php $listener = socket_create_listen(8080);
+        while ($client = socket_accept($listener)) {
+            socket_read($client, 4096);
+            socket_getpeername($client, $address);
+            socket_write($client, \"HTTP/1.0 200 OK\\r\\n\\r\\na client at $address\");
+            socket_close($client);
+        }",
+    );
+    serves(&lab, &format!("php {script}"));
+}
+
 #[test]
 fn gunicorn_serves() {
     let lab = Lab::new();

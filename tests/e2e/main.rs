@@ -19,6 +19,7 @@ mod interpreters;
 mod keeper;
 mod mail;
 mod orphans;
+mod plugins;
 mod ports;
 mod proxies;
 mod refusals;
