@@ -35,6 +35,7 @@ mod poll;
 mod positioned;
 mod process;
 mod programs;
+mod rights;
 mod select;
 mod signals;
 mod signatures;

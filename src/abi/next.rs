@@ -278,6 +278,15 @@ pub static SIGINTERRUPT: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int
 
 pub static PTHREAD_CANCEL: Next<unsafe extern "C-unwind" fn(libc::pthread_t) -> c_int> =
     Next::new(c"pthread_cancel");
+type User = libc::uid_t;
+pub static SETUID: Next<unsafe extern "C-unwind" fn(User) -> c_int> = Next::new(c"setuid");
+pub static SETEUID: Next<unsafe extern "C-unwind" fn(User) -> c_int> = Next::new(c"seteuid");
+pub static SETREUID: Next<unsafe extern "C-unwind" fn(User, User) -> c_int> =
+    Next::new(c"setreuid");
+pub static SETRESUID: Next<unsafe extern "C-unwind" fn(User, User, User) -> c_int> =
+    Next::new(c"setresuid");
+pub static CAPSET: Next<unsafe extern "C-unwind" fn(*mut c_void, *const c_void) -> c_int> =
+    Next::new(c"capset");
 pub static SYSTEM: Next<unsafe extern "C-unwind" fn(*const c_char) -> c_int> = Next::new(c"system");
 pub static FORK_ONLY: Next<unsafe extern "C-unwind" fn() -> libc::pid_t> = Next::new(c"_Fork");
 pub static EXIT: Next<unsafe extern "C-unwind" fn(c_int) -> !> = Next::new(c"_exit");

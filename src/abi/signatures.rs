@@ -8,8 +8,8 @@
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use super::{
-    descriptors, epoll, loading, messages, names, poll, positioned, process, programs, select,
-    signals, sockets, streams, transfer,
+    descriptors, epoll, loading, messages, names, poll, positioned, process, programs, rights,
+    select, signals, sockets, streams, transfer,
 };
 
 type Address = *const libc::sockaddr;
@@ -133,6 +133,10 @@ same!(libc::daemon, programs::daemon: fn(c_int, c_int) -> c_int);
 same!(libc::sysconf, process::sysconf: fn(c_int) -> c_long);
 same!(libc::getdtablesize, process::getdtablesize: fn() -> c_int);
 same!(libc::freopen, descriptors::freopen: fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE);
+same!(libc::setuid, rights::setuid: fn(libc::uid_t) -> c_int);
+same!(libc::seteuid, rights::seteuid: fn(libc::uid_t) -> c_int);
+same!(libc::setreuid, rights::setreuid: fn(libc::uid_t, libc::uid_t) -> c_int);
+same!(libc::setresuid, rights::setresuid: fn(libc::uid_t, libc::uid_t, libc::uid_t) -> c_int);
 same!(libc::_exit, process::_exit: fn(c_int) -> !);
 same!(libc::sigaction, signals::sigaction: fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int);
 same!(libc::signal, signals::signal: fn(c_int, libc::sighandler_t) -> libc::sighandler_t);

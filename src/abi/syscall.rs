@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::border::{fail, read};
 use super::{
-    descriptors, epoll, messages, names, poll, positioned, process, programs, select, sockets,
-    streams, transfer,
+    descriptors, epoll, messages, names, poll, positioned, process, programs, rights, select,
+    sockets, streams, transfer,
 };
 use crate::sys::wait::SignalMask;
 
@@ -146,6 +146,18 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
                 select::pselect(fd, at(b), at(c), at(d), at(e), at(mask))
             }
             libc::SYS_prlimit64 => process::prlimit64(a as c_int, b as u32, at(c), at(d)),
+            libc::SYS_setuid => {
+                rights::before_user(a as libc::uid_t);
+                return None;
+            }
+            libc::SYS_setreuid | libc::SYS_setresuid => {
+                rights::before_user(b as libc::uid_t);
+                return None;
+            }
+            libc::SYS_capset => {
+                rights::before_capabilities(at(b));
+                return None;
+            }
             libc::SYS_execve => programs::execve(at(a), at(b), at(c)),
             libc::SYS_execveat => programs::execveat(fd, at(b), at(c), at(d), e as c_int),
             libc::SYS_exit_group => process::_exit(fd),

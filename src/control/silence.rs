@@ -87,12 +87,17 @@ impl Listener<'_> {
     }
 
     /// The kernel has two listeners on a port if both say SO_REUSEPORT while the second binds, and
-    /// while each begins to listen. The lease says so no longer than that.
+    /// while each begins to listen. The lease says so no longer than that, if it is not the program's wish.
     fn listen_beside_sink(self, interface: u32, backlog: i32) -> Result<Silence, Errno> {
         let shared = sockopt::socket_reuseport(self.fd)?;
         sockopt::set_socket_reuseport(self.fd, true)?;
         let result = self.sink(interface).and_then(|sink| {
-            net::listen(self.fd, backlog)?;
+            // Of those that say SO_REUSEPORT the kernel takes the first that will do, which is the youngest. So the
+            // sink begins to listen after the lease, which needs a signature until then.
+            let signed = self.listen_signed(backlog)?;
+            let listens = net::listen(&sink, 0);
+            signed.end(self.fd, self.inet6);
+            listens?;
             sockopt::set_socket_reuseport(&sink, shared)?;
             Ok(Silence::Sink {
                 listener: sink,
@@ -103,7 +108,7 @@ impl Listener<'_> {
         result
     }
 
-    /// A listener that takes what arrives for the address on the interface, and drops it.
+    /// What takes what arrives for the address on the interface, and drops it, once it listens.
     fn sink(self, interface: u32) -> Result<OwnedFd, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let make = || net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
@@ -118,7 +123,6 @@ impl Listener<'_> {
         sockopt::set_ip_freebind(&fd, true)?;
         signature::require(fd.as_fd(), false, &key()?)?;
         net::bind(&fd, &self.local)?;
-        net::listen(&fd, 0)?;
         Ok(fd)
     }
 }

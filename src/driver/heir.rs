@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::estate::serve_alone;
 use super::lifeline;
 use super::seat::Seat;
-use super::{Guard, lock, process};
+use super::{Guard, lock, process, rights};
 use crate::control::log;
 use crate::memory;
 use crate::sys::fork::fork_detached;
@@ -25,6 +25,7 @@ use crate::sys::{descriptor, signal};
 /// The program is about to be replaced by another (execve(2)): leaves the engine to an heir, if
 /// there is anything to serve, and makes the limits on descriptors the program's own.
 pub fn before_exec() {
+    rights::leave_right();
     let Some(mut guard) = lock() else {
         descriptor::restore_limit();
         return;

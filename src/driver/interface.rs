@@ -11,7 +11,7 @@ use crate::control::ports::PortSet;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::link::{Capture, Impair, Impairments, Link, Nothing, PacketSocket};
 use crate::sys::owned::OwnedFd;
-use crate::sys::{packet, words};
+use crate::sys::words;
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
 pub(super) const FILTER_MAX: usize = 4096;
@@ -60,9 +60,9 @@ fn open_named(settings: &Settings) -> Result<(Mirror, Box<dyn Link + Send>), Obs
 
 /// That none can be chosen does not matter to who may not drive one: a keeper drives its own.
 fn no_interface(error: &MirrorError, named: bool) -> Obstacle {
-    match packet::open() {
-        Err(errno @ (Errno::PERM | Errno::ACCESS)) if !named => explain_packet_socket(errno, ""),
-        _ => error.to_string().into(),
+    match !named && PacketSocket::lacks_right() {
+        true => explain_packet_socket(Errno::PERM, ""),
+        false => error.to_string().into(),
     }
 }
 

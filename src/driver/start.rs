@@ -16,7 +16,7 @@ use crate::control::limits::Limits;
 use crate::control::log;
 use crate::control::mirror::{Facts, Interface, Mirror};
 use crate::control::settings::{Address, Loopback, Settings};
-use crate::link::Link;
+use crate::link::{Link, reserve};
 use crate::memory::Region;
 use crate::stack;
 use crate::stack::Stack;
@@ -64,6 +64,11 @@ pub fn service() -> Service {
     }
 }
 
+/// Whether that was not tried yet.
+pub(super) fn is_untried() -> bool {
+    STATE.load(Ordering::Acquire) == UNTRIED
+}
+
 fn serves(state: u8) -> Service {
     match state {
         RUNNING => Service::Stack,
@@ -86,6 +91,7 @@ fn start() -> Service {
             Ok(engine) => install(&mut slot, engine),
             Err(refusal) => STATE.store(refused(refusal), Ordering::Release),
         }
+        reserve::discard();
     }
     drop(slot);
     drop(section);

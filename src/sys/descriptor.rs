@@ -78,8 +78,11 @@ fn real_limit() -> ProgramLimit {
 
 /// Sets a region of descriptor numbers apart above the program's soft limit, raising the real
 /// limits as far as allowed. Where that is not far at all, the region is the upper quarter of the
-/// program's own numbers, which it is least likely to reach.
+/// program's own numbers, which it is least likely to reach. One that is set apart already stays.
 pub fn set_apart() {
+    if is_apart() {
+        return;
+    }
     let mut believed = PROGRAM_LIMIT.lock();
     let real = real_limit();
     BEGUN.fetch_max(real.soft, Ordering::Relaxed);

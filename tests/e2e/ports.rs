@@ -6,7 +6,7 @@ use crate::keeper::is_kept;
 use crate::lab::{Lab, Program, TEST, root};
 
 /// CAP_NET_RAW and no other right.
-const RAW_ALONE: &str = "setpriv --bounding-set=-all,+net_raw --inh-caps=-all,+net_raw";
+pub(crate) const RAW_ALONE: &str = "setpriv --bounding-set=-all,+net_raw --inh-caps=-all,+net_raw";
 const MANY_DESCRIPTORS: &str = "prlimit --nofile=4096:";
 
 fn ports(arguments: &str) -> String {

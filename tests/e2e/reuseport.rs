@@ -2,6 +2,7 @@
 
 use crate::lab::root;
 use crate::lab::{Lab, Program, Running, TEST};
+use crate::ports::RAW_ALONE;
 
 const PORT: u16 = 7000;
 /// What is asked at a time: that a server gets less than a tenth of it is as good as impossible.
@@ -13,9 +14,11 @@ fn script(arguments: &str) -> String {
 }
 
 fn server<'lab>(lab: &'lab Lab, protocol: &str) -> Running<'lab> {
-    let mut server = lab
-        .sidestack(&script(&format!("{protocol} {PORT}")))
-        .start();
+    ready(lab.sidestack(&script(&format!("{protocol} {PORT}"))))
+}
+
+fn ready(server: Program<'_>) -> Running<'_> {
+    let mut server = server.start();
     server.prints("ready");
     server
 }
@@ -56,6 +59,23 @@ fn connections_are_spread_over_processes() {
     answered_by(&lab, "tcp", 1);
     let _fourth = server(&lab, "tcp");
     answered_by(&lab, "tcp", 2);
+    lab.kernel_was_silent();
+}
+
+/// The kernel is kept silent by other means then, which are listeners on the shared port, too.
+#[test]
+fn connections_are_spread_without_further_rights() {
+    let lab = Lab::new();
+    let server = || {
+        lab.sidestack(&script(&format!("tcp {PORT}")))
+            .under(RAW_ALONE)
+    };
+    let first = ready(server());
+    answered_by(&lab, "tcp", 1);
+    let _second = ready(server());
+    answered_by(&lab, "tcp", 2);
+    first.stop();
+    answered_by(&lab, "tcp", 1);
     lab.kernel_was_silent();
 }
 

@@ -204,18 +204,44 @@ fn guests_have_no_rights_of_the_keeper() {
     );
 }
 
-/// It gives up all rights but that to port 53 before its first socket.
+/// The right to port 53 is its own.
 #[test]
 fn named_is_served() {
     if !preloading() {
         return;
     }
     let lab = Lab::new();
+    let configuration = configure_named(&lab);
+    let _keeper = keeper(&lab, "--allow-user bind");
+    let named = lab.sidestack(&format!("named -g -c {configuration}"));
+    let right = "net_bind_service";
+    let named = named.under(&format!(
+        "setpriv --reuid bind --regid bind --clear-groups --inh-caps -all,+{right} --ambient-caps +{right} \
+         --bounding-set -all,+{right}"
+    ));
+    named_answers(&lab, named);
+}
+
+/// It gives up all rights but that to port 53 before its first socket, and needs no keeper all the same.
+#[test]
+fn named_has_a_stack_of_its_own() {
+    let lab = Lab::new();
+    let configuration = configure_named(&lab);
+    named_answers(
+        &lab,
+        lab.sidestack(&format!("named -g -u bind -c {configuration}")),
+    );
+}
+
+/// Writes what it needs; the configuration's path.
+fn configure_named(lab: &Lab) -> String {
     lab.plain("install -d -o bind named").succeeds();
     lab.plain("chmod 755 .").succeeds();
     let own = lab.path("named");
     let own = own.display();
-    let configuration = lab.file(
+    let zone = "$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n@ IN NS ns\nns IN A 10.23.7.2\nwww IN A 192.0.2.7\n";
+    lab.file("named/zone", zone);
+    lab.file(
         "named.conf",
         &format!(
             "options {{ directory \"{own}\"; pid-file none; session-keyfile none; recursion no;
@@ -223,11 +249,10 @@ fn named_is_served() {
              controls {{ }};
              zone \"example.org\" {{ type master; file \"{own}/zone\"; }};\n"
         ),
-    );
-    let zone = "$TTL 60\n@ IN SOA ns root 1 60 60 60 60\n@ IN NS ns\nns IN A 10.23.7.2\nwww IN A 192.0.2.7\n";
-    lab.file("named/zone", zone);
-    let _keeper = keeper(&lab, "--allow-user bind");
-    let named = lab.sidestack(&format!("named -g -u bind -c {configuration}"));
+    )
+}
+
+fn named_answers(lab: &Lab, named: Program<'_>) {
     let mut named = named.start();
     named.prints("all zones loaded");
     for transport in ["+notcp", "+tcp"] {

@@ -11,6 +11,7 @@
 //!    only received from, as long as something is left in it.
 
 mod receive;
+pub mod reserve;
 mod transmit;
 
 use core::mem::replace;
@@ -60,16 +61,29 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface. `filter` is in place before the first frame arrives.
+    /// Opens a socket on the interface, or takes the one that was kept when the right to it was given up. `filter` is in
+    /// place before the first frame arrives.
     ///
     /// # Errors
     /// EPERM: CAP_NET_RAW is missing. ENODEV, ENETDOWN: the interface is not there or not up.
     /// EINVAL, ENOMEM: as [`Self::set_filter`] says. ENOPROTOOPT: the kernel is too old
     /// (before 4.20).
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
-        let fd = open_unbound(filter)?;
+        let fd = match open_unbound(filter) {
+            Err(errno @ (Errno::PERM | Errno::ACCESS)) => {
+                let kept = reserve::take().ok_or(errno)?;
+                filter::attach(kept.as_fd(), filter)?;
+                kept
+            }
+            opened => opened?,
+        };
         packet::bind(fd.as_fd(), interface_index)?;
         Ok(Self::adopt(fd))
+    }
+
+    /// Whether the process lacks the right to a packet socket, and has kept none.
+    pub fn lacks_right() -> bool {
+        !reserve::is_kept() && matches!(packet::open(), Err(Errno::PERM | Errno::ACCESS))
     }
 
     /// A socket with a ring that admits nothing yet, for [`Link::succeed`].
