@@ -109,6 +109,9 @@ uint64_t fnv(uint64_t hash, const void *data, size_t count);
 void send_all(int fd, size_t count);   /* pattern(0..count) */
 uint64_t hash_all(int fd, size_t count); /* receives count bytes, or to the end */
 
+/* Until somebody will go on with this process's sockets when it is killed */
+void await_keeper(void);
+
 /* Signals */
 extern volatile sig_atomic_t signals_seen;
 void count_signal(int number, int flags); /* installs a handler that counts */

@@ -1,4 +1,4 @@
-/* Programs that leave their connections behind by quick_exit(3) and daemon(3). */
+/* Programs that leave their connections behind by quick_exit(3) and daemon(3), and servers that are killed. */
 #include "check.h"
 
 static int kept;
@@ -48,8 +48,75 @@ static void in_child(const char *what, void (*work)(int))
 	peer("close %d", listener);
 }
 
+static char byte_from(int end)
+{
+	char b;
+
+	if (read(end, &b, 1) != 1)
+		die("read");
+	return b;
+}
+
+/* Who else has the server's sockets when it is killed. */
+enum others { NOBODY, WORKER, KILLED_WORKER };
+
+/* Has accepted the first of three callers, and is killed. A worker that lives ends with what it is told at `go`. */
+static void serves_one(enum others others, int to, int go)
+{
+	int listener = listening(0, 8), port = port_of(listener);
+	pid_t worker;
+
+	if (write(to, &port, sizeof port) != sizeof port)
+		die("write");
+	wait_for(listener, POLLIN);
+	accept(listener, NULL, NULL);
+	byte_from(go);
+	wait_for(listener, POLLIN);
+	await_keeper();
+	if (others != NOBODY && (worker = fork()) == 0) {
+		byte_from(go);
+		_exit(0);
+	}
+	if (others == KILLED_WORKER)
+		kill(worker, SIGKILL);
+	kill(getpid(), SIGKILL);
+}
+
+static void killed(const char *what, enum others others)
+{
+	int from[2], go[2], port, callers[3];
+	pid_t server;
+
+	if (pipe(from) || pipe(go))
+		die("pipe");
+	fflush(stdout);
+	server = fork();
+	if (server == 0)
+		serves_one(others, from[1], go[0]);
+	if (read(from[0], &port, sizeof port) != sizeof port)
+		die("read");
+	for (size_t i = 0; i < COUNT(callers); i++)
+		callers[i] = peer("connect %d", port);
+	if (write(go[1], "c", 1) != 1)
+		die("write");
+	waitpid(server, NULL, 0);
+	if (others == WORKER && write(go[1], "e", 1) != 1)
+		die("write");
+	for (size_t i = 0; i < COUNT(callers); i++) {
+		say("%s: caller %zu hears %s", what, i, peer_says("ending %d", callers[i]));
+		peer("close %d", callers[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		close(from[i]);
+		close(go[i]);
+	}
+}
+
 int main(void)
 {
 	in_child("quick_exit", ends_quickly);
 	in_child("daemon", goes_into_the_background);
+	killed("a server is killed", NOBODY);
+	killed("a server is killed, then its worker ends", WORKER);
+	killed("a server is killed with its worker", KILLED_WORKER);
 }

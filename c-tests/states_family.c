@@ -2,7 +2,6 @@
  * this one by execve(2): a few calls in each state, for each way. */
 #include "states/states.h"
 
-#include <stddef.h>
 #include <sys/mman.h>
 
 /* The last ones are shown by another process's descriptor as a pair can: only where this one has the stack they are the
@@ -49,26 +48,6 @@ static void close_all(void)
 {
 	for (size_t i = 0; i < count; i++)
 		close(scenes[i].fd);
-}
-
-/* Whether somebody will go on with this process's sockets: on the kernel, which always does, nobody is to be asked. */
-static int is_kept(void)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int length = sprintf(to.sun_path + 1, "sidestack/%d", (int)getpid());
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), kept = 1;
-	char text[16384] = "";
-	size_t got = 0;
-
-	if (!connect(fd, SA(to), offsetof(struct sockaddr_un, sun_path) + 1 + length)) {
-		ssize_t n = write(fd, "stat\n", 5);
-
-		while (n > 0 && (n = read(fd, text + got, sizeof text - 1 - got)) > 0)
-			got += n;
-		kept = strstr(text, "keeper 1\n") != NULL;
-	}
-	close(fd);
-	return kept;
 }
 
 /* Each way returns in the process that makes the calls. `gone` is readable once the other one is done with its sockets. */
@@ -123,9 +102,7 @@ static void parent_is_killed(void)
 			nap(1);
 		return;
 	}
-	for (int i = 0; !is_kept(); i++, nap(5))
-		if (i == 2000)
-			die("there is no keeper");
+	await_keeper();
 	kill(getpid(), SIGKILL);
 }
 

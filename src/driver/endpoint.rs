@@ -112,8 +112,6 @@ pub struct Endpoint {
     pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
     pub in_flight: usize,
-    /// The connection among them that the program has not accepted.
-    pub offered: Option<EndpointId>,
     /// It may have reached a program that was started beside this one.
     pub(super) set_out: bool,
     /// bind(2) has given its socket an address.
@@ -216,7 +214,6 @@ impl Endpoint {
             watcher: None,
             low_water: 1,
             in_flight: 0,
-            offered: None,
             set_out: false,
             bound: false,
             copied: false,

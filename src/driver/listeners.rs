@@ -14,6 +14,7 @@ use super::settle::STREAM_EVENTS;
 use super::{Asker, Engine};
 use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
+use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::{pair, raw};
 
@@ -91,8 +92,10 @@ impl Engine {
                     // A full pair: the client is lost as with a full accept queue.
                     let _ = pair::give_descriptor(end, &message, client.as_fd());
                 }
-                // What is unread from now on need not be that.
-                held.offered = None;
+                // What is unread from now on need not be what was offered.
+                if let Some(listener) = held.socket() {
+                    self.stack.tcp_taken(listener);
+                }
             }
         }
     }
@@ -105,7 +108,7 @@ impl Engine {
         {
             // Another process has taken it.
             held.in_flight = 0;
-            held.offered = None;
+            self.stack.tcp_taken(listener);
         }
         self.tell_of_another(id);
         while self
@@ -117,7 +120,7 @@ impl Engine {
             if !self.has_room_for(id) {
                 return;
             }
-            let Some(connection) = self.stack.tcp_accept(listener) else {
+            let Some(connection) = self.stack.tcp_offer(listener) else {
                 return;
             };
             let Ok(made) = pair::make(false, false, true) else {
@@ -157,8 +160,21 @@ impl Engine {
             let Some(end) = &held.end else { return };
             if pair::give_descriptor(end, &message, made.program.as_fd()).is_ok() {
                 held.in_flight += 1;
-                held.offered = Some(adopted);
             }
+        }
+    }
+
+    /// CLOSE of a listener. What was on its way to the program is reset like all that it has not accepted.
+    pub fn close_listener(&mut self, now: Instant, id: EndpointId, listener: SocketId) {
+        // Another process may have accepted it.
+        let held = self.endpoints.get(id);
+        if held.is_some_and(|held| held.is_shared() && held.has_taken_all()) {
+            self.stack.tcp_taken(listener);
+        }
+        let offered = self.stack.tcp_offered(listener);
+        self.stack.tcp_close(now, listener);
+        if let Some(id) = offered.and_then(|offered| self.endpoints.of_socket(offered)) {
+            self.forget(id);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Progress, State};
 use crate::stack::time::Instant;
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
 use crate::sys::{pair, raw};
 
@@ -384,29 +385,17 @@ impl Engine {
             }
             return self.forget(id);
         }
-        let mut offered = endpoint.offered;
-        if endpoint.is_shared() {
-            // Another process may have accepted it.
-            offered = offered.filter(|_| endpoint.was_left_unread());
-        }
         match endpoint.socket() {
             Some(socket) if socket.kind == Kind::Datagram => {
                 // What other processes have written is sent before.
                 self.take_datagrams(id, socket);
                 self.stack.udp_close(socket);
             }
+            Some(socket) if socket.kind == Kind::Listener => self.close_listener(now, id, socket),
             Some(socket) => self.stack.tcp_close(now, socket),
             None => {}
         }
         self.forget(id);
-        // What was on its way to the program is reset like all that it has not accepted.
-        if let Some(offered) = offered
-            && let Some(Role::Connection(connection)) =
-                self.endpoints.get(offered).map(|held| held.role)
-        {
-            self.stack.tcp_abort(now, connection);
-            self.forget(offered);
-        }
     }
 
     /// Drops an endpoint whose socket goes on without it, or is gone.
@@ -446,10 +435,13 @@ impl Endpoint {
         ) && fds[0].revents & (libc::POLLHUP | libc::POLLERR) != 0
     }
 
-    /// Whether something was unread in the program's end when that was closed; the kernel says so once.
-    fn was_left_unread(&self) -> bool {
+    /// Whether the program, whose end may be closed, has taken every descriptor that was handed over. Of a closed end
+    /// the kernel says so once.
+    pub(super) fn has_taken_all(&self) -> bool {
+        let left_unread = |end: &OwnedFd| sockopt::socket_error(end) == Ok(Err(Errno::CONNRESET));
         let end = self.end.as_ref();
-        end.is_some_and(|end| sockopt::socket_error(end) == Ok(Err(Errno::CONNRESET)))
+        // In this order: what is closed lets go of what it has after the kernel has noted that.
+        end.is_some_and(|end| pair::is_drained(end) && !left_unread(end))
     }
 
     /// Whether closing the end now makes the program's one a reset one: something in it is unread.

@@ -206,7 +206,9 @@ fn take_from_pair(
     }
     if let Some(listener) = engine.endpoints.get_mut(id) {
         listener.in_flight = listener.in_flight.saturating_sub(1);
-        listener.offered = None;
+        if let Some(listener) = listener.socket() {
+            engine.stack.tcp_taken(listener);
+        }
     }
     let handed = driver::Handed::decode(&handed);
     engine.leave_rest(id);

@@ -240,7 +240,7 @@ pub(super) fn disconnect(
             return Ok(());
         }
         Role::Listener(listener) => {
-            engine.stack.tcp_close(now, listener);
+            engine.close_listener(now, id, listener);
             error
         }
         Role::Connection(connection) if engine.is_closed(connection) => error,

@@ -261,9 +261,9 @@ fn end_listener(
 ) {
     let _ = raw::shutdown(fd, libc::SHUT_RDWR);
     let now = engine.now();
-    engine.stack.tcp_close(now, listener);
     let mut error = None;
     if let Some(id) = state.endpoint {
+        engine.close_listener(now, id, listener);
         error = engine.endpoints.get(id).and_then(|held| held.error);
         engine.endpoints.set_role(id, Role::Undecided);
     }

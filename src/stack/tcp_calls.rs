@@ -65,6 +65,22 @@ impl Stack {
         self.tcp.accept(listener)
     }
 
+    /// The same, while it is on its way to a user who may take it or not; one at a time. It counts as the listener's, and is
+    /// reset with what waits there, until it is [taken](Self::tcp_taken).
+    pub fn tcp_offer(&mut self, listener: SocketId) -> Option<SocketId> {
+        self.tcp.offer(listener)
+    }
+
+    /// What was offered last and is not known to be taken.
+    pub fn tcp_offered(&self, listener: SocketId) -> Option<SocketId> {
+        self.tcp.offered(listener)
+    }
+
+    /// What was offered last was taken, or may have been.
+    pub fn tcp_taken(&mut self, listener: SocketId) {
+        self.tcp.taken(listener);
+    }
+
     /// SEND: queues as much of `data` as there is room for and returns how many bytes that was.
     /// With `more` the end of it waits for what follows (MSG_MORE).
     ///

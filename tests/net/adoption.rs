@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::stack::counters::Drop;
+use crate::stack::ids::SocketId;
 use crate::stack::layout::{Damage, Memory};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::wire::ethernet;
@@ -178,6 +179,47 @@ fn nobody_accepts_any_more() {
     assert_eq!(left, (0, 0));
     host.receive(&segment(PEER, US, &repr(Flags::SYN, 2000, 0), b""));
     assert_eq!(sent(&mut host), [(RESET, Seq(0), 0)]);
+}
+
+/// A listener whose next connection is offered.
+fn offered(host: &mut Host) -> (SocketId, SocketId, u32) {
+    let options = TcpOptions::default();
+    let listener = host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+    host.receive(&segment(PEER, US, &repr(Flags::SYN, 1000, 0), b""));
+    let next = header(&host.frames()[0]).seq.0 + 1;
+    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b""));
+    let connection = host.stack.tcp_offer(listener).unwrap();
+    (listener, connection, next)
+}
+
+#[test]
+fn what_was_offered_is_as_if_nobody_had_accepted_it() {
+    let (mut host, (_, _, next)) = adopted(offered);
+    assert_eq!(sent(&mut host), [(RESET, Seq(next), 0)]);
+    assert_eq!(host.stack.tcp_connections().count(), 0);
+}
+
+#[test]
+fn what_was_offered_and_taken_is_its_users() {
+    let (mut host, (_, next)) = adopted(|host| {
+        let (listener, connection, next) = offered(host);
+        host.stack.tcp_taken(listener);
+        (connection, next)
+    });
+    let end = Flags(Flags::FIN.0 | Flags::ACK.0);
+    assert_eq!(sent(&mut host), [(end, Seq(next), 0)]);
+}
+
+#[test]
+fn what_was_offered_is_taken_from_a_stack_that_goes_on() {
+    let (mut host, (listener, connection, next)) = restored(offered);
+    assert_eq!(host.stack.tcp_offered(listener), Some(connection));
+    host.stack.tcp_close(host.now, connection);
+    let end = Flags(Flags::FIN.0 | Flags::ACK.0);
+    assert_eq!(sent(&mut host), [(end, Seq(next), 0)]);
+    // The listener has nothing to say about a connection that is closed by its user.
+    host.stack.tcp_close(host.now, listener);
+    assert_eq!(sent(&mut host), []);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use crate::driver::{Engine, HOOKS};
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Restored, State};
 use crate::sys::owned::OwnedFd;
-use crate::sys::pair;
 
 /// An end that was taken up.
 pub(super) struct Taken {
@@ -104,16 +103,21 @@ impl Engine {
 
     /// `None`: it is a listener that nobody has any more.
     fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> Option<EndpointId> {
-        let in_flight = usize::from(!pair::is_drained(&end));
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
         // What was passed to the pair may have been read or not.
         endpoint.unread = !matches!(role, Role::Listener(_));
         match (role, legacy.left) {
-            (Role::Listener(_), _) if endpoint.hung_up() => return None,
-            (Role::Listener(_), _) => {
+            (Role::Listener(listener), _) => {
+                let has_taken_all = endpoint.has_taken_all();
+                if has_taken_all {
+                    self.stack.tcp_taken(listener);
+                }
+                if endpoint.hung_up() {
+                    return None;
+                }
                 endpoint.filler = FILLER;
-                endpoint.in_flight = in_flight;
+                endpoint.in_flight = usize::from(!has_taken_all);
             }
             (_, Left::Socket(socket)) => endpoint.filler = self.stack.tcp_filler(socket),
             (_, Left::Bound(protocol, _)) => {

@@ -11,7 +11,7 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::kept::KeptOptions;
 use super::tcb::Tcb;
-use crate::stack::ids::SocketId;
+use crate::stack::ids::{Kind, SocketId};
 use crate::stack::plain::Stored;
 use crate::stack::records::{Place, Record, Records};
 
@@ -35,6 +35,8 @@ pub(super) struct Listener {
     last: u32,
     /// SYNs and last ACKs dropped because a queue was full.
     pub(super) drops: u64,
+    /// Place and generation of the connection that is offered; no place: none is.
+    offered: [u32; 2],
     /// It waits in the list of sockets whose outside may have changed.
     pub(super) dirty_listed: bool,
     _unused: [u8; 7],
@@ -68,6 +70,7 @@ impl Listener {
             first: NONE,
             last: NONE,
             drops: 0,
+            offered: [NONE; 2],
             dirty_listed: false,
             _unused: [0; 7],
         }
@@ -76,6 +79,20 @@ impl Listener {
     /// Whether one more connection may complete: as Linux, backlog + 1 may wait.
     pub(super) const fn has_room(&self) -> bool {
         self.queued <= self.backlog
+    }
+
+    /// The connection that has left the accept queue and is not known to be accepted.
+    pub(super) fn offered(&self) -> Option<SocketId> {
+        let [index, generation] = self.offered;
+        (index != NONE).then_some(SocketId {
+            kind: Kind::Connection,
+            index,
+            generation,
+        })
+    }
+
+    pub(super) fn set_offered(&mut self, connection: Option<SocketId>) {
+        self.offered = connection.map_or([NONE; 2], |id| [id.index, id.generation]);
     }
 
     /// Appends a connection to the accept queue.

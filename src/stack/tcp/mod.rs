@@ -91,7 +91,7 @@ use self::reply::Replies;
 use self::saved_syn::SavedSyns;
 use self::sendings::Sendings;
 use self::table::{Holder, Tables, Tuple};
-use self::tcb::Tcb;
+use self::tcb::{Owner, Tcb};
 use self::time_wait::TimeWaits;
 use self::timeouts::Timeout;
 use self::timers::TimerHeap;
@@ -414,6 +414,15 @@ impl Tcp {
         self.connections
             .get_mut(id.index)
             .filter(|tcb| tcb.id == id)
+    }
+
+    fn has_user(&self, id: SocketId) -> bool {
+        let tcb = self.connection(id);
+        tcb.is_some_and(|tcb| tcb.owner.get() == Owner::User)
+    }
+
+    fn listener(&self, id: SocketId) -> Option<&Listener> {
+        self.listeners.get(id.index).filter(|l| l.id == id)
     }
 
     fn listener_mut(&mut self, id: SocketId) -> Option<&mut Listener> {

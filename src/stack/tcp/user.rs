@@ -115,6 +115,30 @@ impl Tcp {
         Some(tcb.id)
     }
 
+    /// The same, while the user may still be somebody who takes it or not. Until [`Self::taken`] the listener answers for
+    /// one connection at a time.
+    pub fn offer(&mut self, listener: SocketId) -> Option<SocketId> {
+        let connection = self.accept(listener)?;
+        self.note_offered(listener, Some(connection));
+        Some(connection)
+    }
+
+    /// What was offered last, if it was not taken.
+    pub fn offered(&self, listener: SocketId) -> Option<SocketId> {
+        self.listener(listener)?.offered()
+    }
+
+    /// What was offered last was accepted.
+    pub fn taken(&mut self, listener: SocketId) {
+        self.note_offered(listener, None);
+    }
+
+    fn note_offered(&mut self, listener: SocketId, connection: Option<SocketId>) {
+        if let Some(listener) = self.listener_mut(listener) {
+            listener.set_offered(connection);
+        }
+    }
+
     /// SEND: queues as much of `data` as there is room for and gives how much that was. With
     /// `more` the end of it waits for what follows (MSG_MORE).
     ///
@@ -288,7 +312,10 @@ impl Tcp {
         let Some(listener) = self.listener_mut(id) else {
             return;
         };
-        let local = listener.local.get();
+        let (local, offered) = (listener.local.get(), listener.offered());
+        if let Some(offered) = offered.filter(|&id| self.has_user(id)) {
+            self.abort(now, offered, pool);
+        }
         self.tables.remove_listener(local, id.index);
         while let Some(child) = self.accept(id) {
             self.abort(now, child, pool);
@@ -322,8 +349,7 @@ impl Tcp {
 
     /// STATUS of a listener; `None` for a stale handle.
     pub fn listener_status(&self, id: SocketId) -> Option<ListenerStatus> {
-        let listener = self.listeners.get(id.index).filter(|l| l.id == id)?;
-        Some(listener.status())
+        self.listener(id).map(Listener::status)
     }
 
     /// Changes the options of a connection or listener.
