@@ -28,8 +28,15 @@ impl Stack {
         (stack, restored)
     }
 
-    /// All users are gone, as when their process died, but those of which `stays` holds: closes every other
-    /// listener and connection. What was sent is still delivered, unless data was left unread.
+    /// All users are gone, as when their process died, but those of which `stays` holds: closes every other listener, and
+    /// tells the peers of connections that are reset by it, because data was left unread. They are there until
+    /// [`Self::tcp_close_all_but`], which is to follow once this is sent: should this process be killed, another tells them
+    /// again.
+    pub fn tcp_reset_all_but(&mut self, now: Instant, stays: impl Fn(SocketId) -> bool) {
+        self.tcp.reset_all_but(now, stays, &mut self.pool);
+    }
+
+    /// Closes every other connection. What was sent is still delivered, but where the peers were told of a reset.
     pub fn tcp_close_all_but(&mut self, now: Instant, stays: impl Fn(SocketId) -> bool) {
         self.tcp.close_all_but(now, stays, &mut self.pool);
     }

@@ -42,6 +42,11 @@ impl Passing {
         in_order();
     }
 
+    /// Whether they are.
+    pub(super) fn is_on(&self) -> bool {
+        self.0
+    }
+
     /// They have arrived, and the stack knows. Whether they were on their way.
     pub(super) fn end(&mut self) -> bool {
         in_order();

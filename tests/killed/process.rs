@@ -1,6 +1,8 @@
 //! The process that is killed, and how the test talks to it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send};
@@ -197,6 +199,33 @@ impl Drop for Process {
             libc::munmap(self.shared.cast(), size_of::<Shared>());
         }
     }
+}
+
+/// Has another process do something over and over, and kills it after so many microseconds.
+pub(crate) fn repeat_until_killed(microseconds: u64, work: impl Fn()) {
+    // SAFETY: the child uses what it has inherited, allocates, and never returns from here.
+    let pid = match unsafe { libc::fork() } {
+        -1 => panic!("no process"),
+        0 => {
+            let work = AssertUnwindSafe(|| {
+                loop {
+                    work();
+                }
+            });
+            let _ = catch_unwind(work);
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(1) }
+        }
+        pid => pid,
+    };
+    sleep(Duration::from_micros(microseconds));
+    let mut status = 0;
+    // SAFETY: a child of ours that was not waited for.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+    }
+    assert!(libc::WIFSIGNALED(status), "the process failed");
 }
 
 /// Zeros that children share.

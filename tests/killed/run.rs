@@ -61,6 +61,7 @@ impl Run {
     /// Runs until the process is killed and all it left is done, and checks what came of it.
     pub(crate) fn finish(mut self) {
         let known = self.run_process();
+        self.go_on_in_vain();
         let (mut host, restored) = Host::restored(US, open(&self.file), self.peer.now);
         host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
         let readable = restored.unreadable == 0 && restored.reset <= 1;
@@ -70,6 +71,15 @@ impl Run {
             After::GoOn => self.go_on(&mut host, &restored, streams),
             After::CloseAll => self.close_all(&mut host, &streams),
         }
+    }
+
+    /// Those who go on with what it left may be killed, too, before they have said anything.
+    fn go_on_in_vain(&mut self) {
+        let now = self.peer.now;
+        let moment = self.peer.random.below(8000) as u64;
+        process::repeat_until_killed(moment, || {
+            Host::restored(US, open(&self.file), now);
+        });
     }
 
     /// Lets the process run and die; gives what it last said of itself.
@@ -133,6 +143,7 @@ impl Run {
         // Of what it began in its last turn nothing may have left.
         let open = |stream: &&Stream| status(stream).is_some_and(|s| s.state.is_synchronized());
         let open: Vec<_> = streams.iter().filter(open).collect();
+        host.stack.tcp_reset_all_but(host.now, |_| false);
         host.stack.tcp_close_all_but(host.now, |_| false);
         let mut app = App::nobody();
         self.run_adopted(host, &mut app, |_, host| host.stack.tcp_is_done());

@@ -15,6 +15,7 @@ use crate::tcp::{CLIENT, SERVER, accepted, header, repr};
 /// What a stack on which `life` happened leaves, with a stack that adopts it and closes all.
 fn adopted<T>(life: impl FnOnce(&mut Host) -> T) -> (Host, T) {
     let (mut host, left) = restored(life);
+    host.stack.tcp_reset_all_but(host.now, |_| false);
     host.stack.tcp_close_all_but(host.now, |_| false);
     (host, left)
 }
@@ -132,6 +133,7 @@ fn so_it_does_where_there_is_no_way_yet() {
     host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
     // The interface lost its address, and its routes with it, when the process died.
     host.lose_ways();
+    host.stack.tcp_reset_all_but(host.now, |_| false);
     host.stack.tcp_close_all_but(host.now, |_| false);
     assert_eq!(sent(&mut host), []);
     assert!(host.stack.tcp_is_done() && !host.stack.tcp_is_empty());
@@ -147,6 +149,7 @@ fn no_way_is_waited_for_without_end() {
     host.stack.tcp_begin_passing(id);
     let (mut host, _) = Host::restored(US, region.again(), host.now);
     host.lose_ways();
+    host.stack.tcp_reset_all_but(host.now, |_| false);
     host.stack.tcp_close_all_but(host.now, |_| false);
     assert_eq!(sent(&mut host), []);
     host.now = host.stack.next_deadline().expect("it waits");
@@ -333,6 +336,7 @@ fn what_has_no_room_while_the_neighbor_is_asked_for_is_sent_after() {
     let (region, mut host) = started();
     spoken(&mut host, MANY, &[7; 10_000]);
     let (mut host, _) = Host::restored(US, region.again(), host.now);
+    host.stack.tcp_reset_all_but(host.now, |_| false);
     host.stack.tcp_close_all_but(host.now, |_| false);
     assert_eq!(sent(&mut host), []);
     host.stack.learn_neighbor(host.now, PEER, hardware(PEER));

@@ -174,6 +174,7 @@ fn whatever_stands_in_the_file() {
         host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
         check_owners(&mut host);
         exercise(&mut host, &mut random);
+        host.stack.tcp_reset_all_but(host.now, |_| false);
         host.stack.tcp_close_all_but(host.now, |_| false);
         host.frames();
         host.advance(Duration::from_secs(600));

@@ -139,6 +139,11 @@ impl Engine {
         let now = self.now();
         let endpoints = &self.endpoints;
         let has = |socket| endpoints.of_socket(socket).is_some();
+        // Of a connection that is gone nobody would tell the peer should this process be killed now.
+        self.stack.tcp_reset_all_but(now, has);
+        self.flush(now);
+        let endpoints = &self.endpoints;
+        let has = |socket| endpoints.of_socket(socket).is_some();
         self.stack.tcp_close_all_but(now, has);
     }
 

@@ -402,15 +402,20 @@ impl Tcb {
     pub(super) fn close(&mut self, now: Instant, pool: &mut Pool) {
         self.owner = Owner::Nobody.into();
         in_order();
-        let unread = !self.rcv.queue.is_empty();
-        let no_wait = self.state == State::FinWait2 && self.options.linger2.get().is_none();
-        if self.state.is_synchronized() && (unread || no_wait) {
-            // RFC 9293 section 3.6.1: data was lost, and the peer should know.
+        if self.resets_at_close() {
             self.reset(pool, None);
         } else {
             self.close_write(pool);
             self.arm_linger(now);
         }
+    }
+
+    /// Whether the peer should know that data was lost if the user closes now (RFC 9293 section 3.6.1), or is not to be
+    /// waited for.
+    pub(super) fn resets_at_close(&self) -> bool {
+        let unread = !self.rcv.queue.is_empty();
+        let no_wait = self.state == State::FinWait2 && self.options.linger2.get().is_none();
+        self.state.is_synchronized() && (unread || no_wait)
     }
 
     /// The user sends nothing more.

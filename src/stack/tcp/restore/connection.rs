@@ -9,10 +9,13 @@
 //! | the FINs | `snd.fin`, `rcv.fin_received`; acknowledged if `una` says so; the state follows |
 //! | the end | the error, then the state |
 //! | the user | `owner`; a user who left and had not yet closed closes now |
+//!
+//! Whoever makes this of what was left may be killed, too. So what says that something was not finished is taken away
+//! last.
 
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
-use crate::stack::pool::Pool;
+use crate::stack::pool::{Pool, in_order};
 use crate::stack::queue::Queue;
 use crate::stack::survey::Survey;
 use crate::stack::tcp::congestion::Window;
@@ -43,8 +46,8 @@ impl Tcb {
         self.marks.dirty_listed = false;
         self.marks.output = true;
         self.marks.dirty = true;
-        let torn = core::mem::take(&mut self.under_change);
-        let passing = self.passing.end();
+        let torn = self.under_change;
+        self.begin_change();
         if self.state == State::Closed {
             self.restore_closed(survey);
             return true;
@@ -52,7 +55,7 @@ impl Tcb {
         let synchronized = self.state.is_synchronized();
         let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, survey);
         // In a handshake more changes at once than an order of stores could tell.
-        let reset = passing || torn && !synchronized;
+        let reset = self.passing.is_on() || torn && !synchronized;
         if !whole || reset {
             return false;
         }
@@ -62,15 +65,17 @@ impl Tcb {
         }
         self.restore_estimates(now, torn);
         self.restore_timers(now, torn);
+        self.end_change();
         true
     }
 
-    /// What can be read stays.
+    /// What can be read stays, if it is known what that is.
     fn restore_closed(&mut self, survey: &mut Survey) {
         self.snd.queue = Queue::default();
-        if !self.rcv.restore(true, survey) {
+        if self.passing.is_on() || !self.rcv.restore(true, survey) {
             self.rcv.queue = Queue::default();
         }
+        self.passing.end();
     }
 
     /// What was measured stays, if it can be. What was thought to be lost or SACKed does not after an
@@ -138,14 +143,22 @@ impl Tcb {
             options: self.options,
             now,
         };
-        let rcv_nxt = self.rcv.nxt;
-        let known_to_peer = self.state.is_synchronized();
-        *self = Self::new(&opening, config, State::Closed, self.owner.get());
-        self.snd.nxt = opening.iss;
-        self.rcv.nxt = rcv_nxt;
-        self.error = Some(Error::ConnectionReset).into();
-        self.marks.syn = false;
-        self.marks.reset = known_to_peer;
-        self.marks.dirty = true;
+        let error = Some(Error::ConnectionReset).into();
+        self.error = error;
+        self.marks.reset = self.state.is_synchronized();
+        in_order();
+        self.state = State::Closed;
+        in_order();
+        let mut reset = Self::new(&opening, config, State::Closed, self.owner.get());
+        reset.snd.nxt = opening.iss;
+        reset.rcv.nxt = self.rcv.nxt;
+        reset.error = error;
+        reset.marks.syn = false;
+        reset.marks.reset = self.marks.reset;
+        reset.marks.dirty = true;
+        reset.passing.begin();
+        *self = reset;
+        // There is nothing in its queues.
+        self.passing.end();
     }
 }

@@ -23,8 +23,9 @@ use crate::stack::pool::Pool;
 use crate::stack::records::Records;
 use crate::stack::survey::Survey;
 use crate::stack::tcp::kept::KeptOptions;
+use crate::stack::tcp::reply::Reply;
 use crate::stack::tcp::table::{Holder, Tuple};
-use crate::stack::tcp::tcb::{Owner, State};
+use crate::stack::tcp::tcb::{Owner, State, Tcb};
 use crate::stack::tcp::time_wait::{self, TimeWaits};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::tcp::{Config, Tcp, TcpOptions};
@@ -209,8 +210,9 @@ impl Tcp {
         self.is_done() && self.time_waits.len() == 0 && !self.replies.has_wayless()
     }
 
-    /// CLOSE of everything by users who are gone: all but those of which `stays` holds.
-    pub fn close_all_but(
+    /// Users are gone: CLOSE of all listeners but those of which `stays` holds, and their peers are told of connections
+    /// that are reset by it, so that [`Self::close_all_but`] can follow.
+    pub fn reset_all_but(
         &mut self,
         now: Instant,
         stays: impl Fn(SocketId) -> bool,
@@ -220,6 +222,20 @@ impl Tcp {
         for listener in listeners {
             self.close(now, listener, pool);
         }
+        for tcb in self.connections.iter() {
+            if tcb.is_reset_with_user() && !stays(tcb.id) {
+                self.replies.push(Reply::reset_of(tcb));
+            }
+        }
+    }
+
+    /// CLOSE of all connections by users who are gone: all but those of which `stays` holds.
+    pub fn close_all_but(
+        &mut self,
+        now: Instant,
+        stays: impl Fn(SocketId) -> bool,
+        pool: &mut Pool,
+    ) {
         for index in self.indices() {
             let Some(tcb) = self.connections.get_mut(index) else {
                 continue;
@@ -229,12 +245,26 @@ impl Tcp {
                 tcb.deadlines.arm(Timer::Retransmit, now);
             }
             let id = tcb.id;
-            match (tcb.owner.get(), tcb.passed_unread) {
-                (Owner::User, false) if !stays(id) => self.close(now, id, pool),
-                (Owner::User, true) if !stays(id) => self.abort(now, id, pool),
+            match tcb.owner.get() {
+                Owner::User if stays(id) => self.settle(now, index, pool),
+                Owner::User if tcb.is_reset_with_user() => {
+                    tcb.owner = Owner::Nobody.into();
+                    tcb.end(pool, None);
+                    self.settle(now, index, pool);
+                }
+                Owner::User => self.close(now, id, pool),
                 _ => self.settle(now, index, pool),
             }
         }
+    }
+}
+
+impl Tcb {
+    /// Whether it is reset once its user is gone, who cannot read any more.
+    fn is_reset_with_user(&self) -> bool {
+        let leaves = self.owner.get() == Owner::User;
+        let aborts = self.passed_unread || self.options.abort_on_close || self.resets_at_close();
+        leaves && aborts && !matches!(self.state, State::Closed | State::SynSent)
     }
 }
 
