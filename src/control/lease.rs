@@ -332,6 +332,17 @@ impl Lease {
         Ok(Some((fd, peer)))
     }
 
+    /// TCP: gives the port back, whoever else may have a copy still.
+    pub fn give_back(self) {
+        // One that does not listen is not connected, either.
+        let _ = net::shutdown(&self.fd, net::Shutdown::Both);
+    }
+
+    /// Whether somebody else may hold the port as well (SO_REUSEPORT).
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// The kernel socket itself, bound and without the filter, to become the program's
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {

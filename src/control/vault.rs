@@ -17,14 +17,14 @@ use std::net::SocketAddr;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, SocketFlags, accept_with, getsockname, shutdown};
+use rustix::net::getsockname;
 
 use super::ephemeral::Protocol;
 use super::lease::Lease;
-use crate::sys::copies::Copies;
+use crate::sys::copies::{self, Copies};
 use crate::sys::option;
 use crate::sys::owned::OwnedFd;
-use crate::sys::pair::{self, MOST_DESCRIPTORS};
+use crate::sys::pair::MOST_DESCRIPTORS;
 
 /// Most copies that are believed to be in one vault.
 const MOST: usize = 1 << 17;
@@ -83,11 +83,24 @@ impl Vault {
         self: &Arc<Self>,
         leases: impl Iterator<Item = &'a mut Lease>,
     ) -> Result<(), Errno> {
+        if self.copies.is_worth_renewing() {
+            return self.renew(leases);
+        }
+        self.stale.store(false, Ordering::Relaxed);
+        self.put_missing(&mut leases.collect::<Vec<_>>())
+    }
+
+    /// Puts in all of `leases` anew, in place of what is there. Of others there is no copy any more, at no moment
+    /// one too few.
+    ///
+    /// # Errors
+    /// Those of [`Copies::put`].
+    pub fn renew<'a>(
+        self: &Arc<Self>,
+        leases: impl Iterator<Item = &'a mut Lease>,
+    ) -> Result<(), Errno> {
         self.stale.store(false, Ordering::Relaxed);
         let mut leases: Vec<_> = leases.collect();
-        if !self.copies.is_worth_renewing() {
-            return self.put_missing(&mut leases);
-        }
         self.copies.renew(|| {
             self.emptied.fetch_add(1, Ordering::Relaxed);
             self.put_missing(&mut leases)
@@ -157,15 +170,14 @@ pub struct LeaseCopy {
 }
 
 impl LeaseCopy {
-    /// What lies in the vault of a process that is dead. Others may have put anything in.
-    pub fn take(end: &OwnedFd) -> Vec<Self> {
-        let mut taken = Vec::new();
-        while taken.len() < MOST
-            && let Ok((1.., sockets)) = pair::take_descriptors(end, &mut [0])
-        {
-            taken.extend(sockets.into_iter().filter_map(Self::of));
-        }
-        taken
+    /// What lies in the vault of a process that is dead.
+    pub fn all(end: &OwnedFd) -> Vec<Self> {
+        let mut found = Vec::new();
+        copies::look_through(end, &mut [0], |_, sockets| {
+            found.extend(sockets.into_iter().filter_map(Self::of));
+            found.len() < MOST
+        });
+        found
     }
 
     fn of(socket: OwnedFd) -> Option<Self> {
@@ -185,27 +197,11 @@ impl LeaseCopy {
         })
     }
 
-    /// The socket.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-
-    /// Gives the port back, whoever else may have a copy still.
-    pub fn give_back(self) {
-        // One that does not listen is not connected, either.
-        let _ = shutdown(&self.socket, Shutdown::Both);
-    }
-
     /// The lease that it is a copy of, as far as that can be known.
     ///
     /// # Errors
     /// Those of getsockname(2).
     pub fn into_lease(self) -> Result<Lease, Errno> {
         Lease::of_copy(self.socket, self.protocol, self.reuse_port)
-    }
-
-    /// Turns clients away that came from loopback.
-    pub fn turn_away(&self) {
-        while accept_with(&self.socket, SocketFlags::CLOEXEC).is_ok() {}
     }
 }

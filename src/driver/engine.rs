@@ -334,6 +334,7 @@ impl Engine {
         if self.lacks_copies() {
             self.copy_ends();
         }
+        self.refill_vault();
         self.link.flush();
     }
 

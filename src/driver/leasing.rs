@@ -1,6 +1,7 @@
 //! Leasing a port that a program chose, or has the kernel choose.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 use rustix::io::Errno;
 
 use super::ports::Wish;
@@ -47,9 +48,12 @@ fn lease_in_time(
     }
 }
 
+/// How long who finds a port in use waits for the dead to be seen to.
+const PATIENCE: Duration = Duration::from_millis(700);
+
 /// Who goes on for a dead process is waited for: whoever has yet to begin, then whoever has yet to look.
 fn is_worth_another_attempt(protocol: Protocol) -> bool {
-    let begun = protocol == Protocol::Tcp && estate::await_executors();
+    let begun = protocol == Protocol::Tcp && estate::await_executors(PATIENCE);
     heirs::await_heirs() || begun
 }
 

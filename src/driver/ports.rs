@@ -120,7 +120,7 @@ pub struct Ports {
     pub(super) holders: HashMap<SocketId, Holder>,
     /// Uses of connections in TIME-WAIT, the oldest first: all wait equally long.
     pub(super) lingering: VecDeque<(SocketAddrV4, SocketAddrV4, Lease)>,
-    /// What holds ports that were chosen for a dead process.
+    /// What holds ports that connections of a dead process have.
     pub(super) inherited: Vec<control::lease::Lease>,
     /// TCP ports of what a dead process has left; others hold them at the kernel.
     pub(super) restored: PortSet,

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! 1. As long as nobody else reads, what lies in the queue is this process's, which may take it out at
-//!    any moment without asking: it has that end, too.
+//!    any moment without asking: it has that end, too. Who reads after its death looks, and takes nothing out
+//!    ([`look_through`]): he may be killed, too.
 //! 2. A queue gives what came first. So what is taken out is the oldest, or all.
 //! 3. Each message costs room, however little is in it. Copies that came one by one are put in anew
 //!    together before there is none.
@@ -19,6 +20,28 @@ use rustix::net::sockopt;
 
 use super::owned::OwnedFd;
 use super::pair::{self, MOST_DESCRIPTORS};
+
+/// What lies in the queue of a process that is dead, the oldest first: `visit` is given each message and copies
+/// of what came with it, until it says that it has seen enough. All stays there for who comes next, should this process
+/// be killed. Others may have put anything in.
+pub fn look_through(
+    end: &OwnedFd,
+    message: &mut [u8],
+    mut visit: impl FnMut(&[u8], Vec<OwnedFd>) -> bool,
+) {
+    if pair::look_from_start(end).is_err() {
+        return;
+    }
+    while let Ok((count @ 1.., copied)) = pair::look_at_descriptors(end, message)
+        && visit(&message[..count], copied)
+    {}
+}
+
+/// Takes all out that lies there, and closes it.
+pub fn empty(end: &OwnedFd) {
+    // What comes with a message that is received without room for it is closed.
+    while let Ok(1..) = pair::take(end, &mut [0]) {}
+}
 
 /// Messages in the queue from which on it is worth renewing.
 const MANY: usize = 128;

@@ -10,7 +10,7 @@ use rustix::net::{
     sendmsg, shutdown, socketpair,
 };
 
-use super::descriptor;
+use super::{descriptor, option};
 
 /// A pair: the program's end, on the lowest free number, and the stack's.
 pub struct Pair {
@@ -154,9 +154,31 @@ pub fn take_descriptors(
     end: impl AsFd,
     message: &mut [u8],
 ) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    receive_descriptors(end, message, RecvFlags::empty())
+}
+
+/// The same of the next message that was not looked at since [`look_from_start`]: it stays there, with
+/// what comes with it, of which this process gets copies.
+pub fn look_at_descriptors(
+    end: impl AsFd,
+    message: &mut [u8],
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    receive_descriptors(end, message, RecvFlags::PEEK)
+}
+
+/// Looks at what is there from the oldest on (SO_PEEK_OFF, socket(7)).
+pub fn look_from_start(end: impl AsFd) -> Result<(), Errno> {
+    option::set_integer(end.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, 0)
+}
+
+fn receive_descriptors(
+    end: impl AsFd,
+    message: &mut [u8],
+    how: RecvFlags,
+) -> Result<(usize, Vec<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC | how;
     let parts = &mut [IoSliceMut::new(message)];
     let count = recvmsg(end, parts, &mut control, flags)?.bytes;
     let mut taken = Vec::new();

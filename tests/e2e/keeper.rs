@@ -5,6 +5,8 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
 
@@ -91,6 +93,50 @@ fn what_send_has_accepted_is_delivered() {
     client.prints("\n");
     is_kept(&lab, &mut client);
     dies_and_delivers(&lab, client, server);
+    lab.kernel_was_silent();
+}
+
+/// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
+pub(crate) fn kill_executors(lab: &Lab, keeper: u32) {
+    let mut killed = vec![keeper];
+    for milliseconds in [0, 0, 1, 5, 50] {
+        sleep(Duration::from_millis(milliseconds));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let executor = loop {
+            let living = lab.keepers();
+            if let Some(&executor) = living.iter().find(|pid| !killed.contains(pid)) {
+                break executor;
+            }
+            assert!(Instant::now() < deadline, "nobody goes on");
+        };
+        // It may be one that only makes another, and is gone by now.
+        if let Some(pid) = Pid::from_raw(executor as i32) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        killed.push(executor);
+    }
+}
+
+#[test]
+fn what_send_has_accepted_is_delivered_whoever_else_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(&lab, 7000, &file, &go, 1);
+    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
+    let mut client = lab.sidestack(&fill).start();
+    client.prints("\n");
+    is_kept(&lab, &mut client);
+    let keeper = lab.keepers()[0];
+    let sent = sent(&die(client));
+    kill_executors(&lab, keeper);
+    lab.file("go", "go");
+    for (port, got) in counted(server) {
+        assert_eq!(got, (sent[&port], "end".to_owned()));
+    }
     lab.kernel_was_silent();
 }
 

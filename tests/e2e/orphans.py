@@ -7,6 +7,7 @@ orphans.py output ADDRESS PORT FILE connects, has a program that it executes wri
 orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no more is taken, says how much, and waits
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
 orphans.py hands PORT GO            listens, accepts, and once GO is there hands the connection to a child and is killed
+orphans.py asks PORT GO             listens, accepts, and has a child that sets an option of the connection once GO is there
 orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
 orphans.py forks PORT MANY          listens, forks a child each millisecond, says which, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
@@ -155,6 +156,17 @@ match how:
         await_file(words[1])
         socket.send_fds(here, [b"1"], [connection.fileno()])
         os.kill(os.getpid(), signal.SIGKILL)
+    case "asks":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        say("listening")
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            await_file(words[1])
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            say("set")
+            os._exit(0)
+        say("forked")
+        time.sleep(60)
     case "exits":
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         listener = socket.create_server(("0.0.0.0", int(words[0])))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::keeper::kill_executors;
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
 use crate::web::{nginx_beside, nginx_with_workers_of};
@@ -120,6 +121,56 @@ fn a_server_is_started_anew_beside_the_children_of_one_that_was_killed() {
     for client in [first, second] {
         assert!(client.finish().success().stdout().ends_with("lived"));
     }
+}
+
+#[test]
+fn children_go_on_whoever_is_killed_beside_their_parent() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let serve = lab.sidestack(&script("orphans.py forking 7000"));
+    let mut server = serve.serving_tcp(7000);
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let mut clients = [(); 8].map(|()| lab.peer(&talk).within(60).start());
+    clients
+        .iter_mut()
+        .for_each(|client| client.prints("echoed"));
+    is_kept(&lab, server.pid());
+    let keeper = keeper(&lab, &[]);
+    server.kill("KILL");
+    kill_executors(&lab, keeper);
+    lab.file("go", "go");
+    for client in clients {
+        assert!(client.finish().success().stdout().ends_with("lived"));
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn who_asks_waits_for_a_keeper_that_has_yet_to_run() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let asks = script(&format!("orphans.py asks 7000 {go}"));
+    let mut server = lab.sidestack(&asks).start();
+    server.prints("listening");
+    let hold = script(&format!("keeper.py hold {TEST} 7000"));
+    let _client = lab.peer(&hold).start();
+    server.prints("forked");
+    is_kept(&lab, server.pid());
+    let keeper = keeper(&lab, &[]);
+    lab.plain(&format!("kill -STOP {keeper}")).succeeds();
+    server.kill("KILL");
+    lab.file("go", "go");
+    // Longer than it takes to find that there is no keeper.
+    sleep(Duration::from_secs(1));
+    lab.plain(&format!("kill -CONT {keeper}")).succeeds();
+    said(&server, "set");
+    lab.kernel_was_silent();
 }
 
 #[test]
@@ -327,11 +378,13 @@ fn a_port_whose_listener_is_closed_is_the_next_servers() {
             true => lab.sidestack(&serve),
             false => lab.plain(&serve),
         };
+        is_kept(&lab, server.pid());
         let mut next = next.start();
         next.prints("listening");
+        // What others have to do with the port is left for who goes on to look at.
+        server.kill("STOP");
         let mut second = lab.peer(&talk).within(60).start();
         second.prints("echoed");
-        is_kept(&lab, server.pid());
         server.kill("KILL");
         // The first connection goes on elsewhere, and the second where it was.
         sleep(Duration::from_millis(300));

@@ -143,7 +143,8 @@ impl Victims<'_> {
         self.kill(harm, self.ours, Side::Test);
         chance.nap(1, 200);
         if let Some(pid) = chance.of(&executors(self.lab)) {
-            let kept = is_kept(self.lab, pid) == Some(true);
+            // Who has made it has what it has, until it says otherwise.
+            let kept = is_kept(self.lab, pid).unwrap_or(!harm.keeper_killed);
             harm.executors.extend(killed(pid, Side::Test, kept));
         }
     }
@@ -178,10 +179,8 @@ impl Victims<'_> {
     fn lose_keeper(&self, harm: &mut Harm) {
         let now = now();
         let fresh = |killed: &&mut Killed| killed.at + 200 > now;
-        harm.killed
-            .iter_mut()
-            .filter(fresh)
-            .for_each(|killed| killed.kept = false);
+        let killed = harm.killed.iter_mut().chain(&mut harm.executors);
+        killed.filter(fresh).for_each(|killed| killed.kept = false);
     }
 
     /// Stops the whole family or one of it for a while.

@@ -64,12 +64,15 @@ fn soon(holds: impl Fn() -> bool) {
 }
 
 /// What a dead process's leases leave in its vault.
-fn copies(mut lease: Lease) -> Vec<LeaseCopy> {
+fn copies(mut lease: Lease) -> Vec<Lease> {
     let vault = Arc::new(Vault::new().expect("vault"));
     vault.fill([&mut lease].into_iter()).expect("fill");
     let end = vault.end().try_clone_to_owned().expect("end");
     vault.forsake();
-    LeaseCopy::take(&end.into())
+    let copies = LeaseCopy::all(&end.into()).into_iter();
+    copies
+        .map(|copy| copy.into_lease().expect("lease"))
+        .collect()
 }
 
 /// Those of one that listens.
@@ -78,7 +81,7 @@ fn listening(
     address: KernelAddress,
     options: &LeaseOptions,
     admin: bool,
-) -> Vec<LeaseCopy> {
+) -> Vec<Lease> {
     let driven = index(&pair.left);
     pair.left.run(|| {
         let mut lease = Lease::tcp(address, options).expect("lease");
@@ -94,11 +97,11 @@ fn listening(
 fn stands_in(pair: &Pair, address: KernelAddress, options: &LeaseOptions, admin: bool) -> StandIn {
     let copies = listening(pair, address, options, admin);
     pair.left.run(|| {
-        let sockets: Vec<_> = copies.iter().map(LeaseCopy::fd).collect();
+        let sockets: Vec<_> = copies.iter().map(Lease::fd).collect();
         let made = stand_in(&sockets, [(SERVER, ORPHAN)].into_iter());
         let (ends, stand_in) = made.expect("stand-in").remove(0);
         assert_eq!(ends, (SERVER, ORPHAN));
-        copies.into_iter().for_each(LeaseCopy::give_back);
+        copies.into_iter().for_each(Lease::give_back);
         stand_in
     })
 }
@@ -116,7 +119,7 @@ fn gives_the_port_back(address: KernelAddress, admin: bool) {
     drop(next);
     // A lease can be had, too, with what silences it.
     let copies = listening(&pair, address, &REUSE, admin);
-    copies.into_iter().for_each(LeaseCopy::give_back);
+    copies.into_iter().for_each(Lease::give_back);
     drop(stand_in);
     soon(|| attempt(&pair.right, ORPHAN) == Err(Errno::CONNREFUSED));
 }

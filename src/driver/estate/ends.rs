@@ -25,9 +25,9 @@ use crate::control::log;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
 use crate::driver::{Account, Engine, HOOKS, lock};
 use crate::stack::ids::Kind;
-use crate::sys::copies::Copies;
+use crate::sys::copies::{self, Copies};
 use crate::sys::owned::OwnedFd;
-use crate::sys::pair::{self, MOST_DESCRIPTORS};
+use crate::sys::pair::MOST_DESCRIPTORS;
 use crate::sys::words;
 
 /// Bytes of a message, at most: what the kernel has room for in one page, with its own.
@@ -82,20 +82,16 @@ fn renew(queue: &Copies, copies: &[Copied<'_>]) -> Result<(), Errno> {
     queue.renew(|| put(queue, copies))
 }
 
-/// What lies in the queue of a process that is dead, the oldest first. Others may have put anything in.
-pub(super) fn take_all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
+/// What lies in the queue of a process that is dead, the oldest first.
+pub(super) fn all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
     let mut message = [0; MESSAGE + Legacy::LONGEST];
-    let mut taken = Vec::new();
-    while let Ok((count @ 1.., ends)) = pair::take_descriptors(queue, &mut message) {
-        let mut text = &message[..count];
-        for end in ends {
-            let Some(legacy) = Legacy::decode(&mut text) else {
-                break;
-            };
-            taken.push((legacy, end));
-        }
-    }
-    taken
+    let mut found = Vec::new();
+    copies::look_through(queue, &mut message, |mut text, ends| {
+        let said = core::iter::from_fn(|| Legacy::decode(&mut text));
+        found.extend(said.zip(ends));
+        true
+    });
+    found
 }
 
 impl Engine {
@@ -169,8 +165,8 @@ impl Engine {
             .collect()
     }
 
-    /// Makes copies of all ends that others may have use of, and lets others go.
-    pub(super) fn copy_all_ends(&mut self) {
+    /// Makes copies of all ends that others may have use of, and lets others go; whether there is room for all.
+    pub(super) fn copy_all_ends(&mut self) -> bool {
         self.endpoints.uncopied.clear();
         self.lifelines.uncopied.clear();
         self.orphans.uncopied.clear();
@@ -185,13 +181,13 @@ impl Engine {
             lines: self.lifelines.numbers(),
             orphans: self.orphans.all().map(|held| *held.0).collect(),
         };
-        self.copy_these(all, true);
+        self.copy_these(all, true)
     }
 
-    /// `all`: in place of what is there.
-    fn copy_these(&mut self, missing: Missing, all: bool) {
+    /// `all`: in place of what is there. Whether there is room.
+    fn copy_these(&mut self, missing: Missing, all: bool) -> bool {
         let Some(ends) = &self.will.ends else {
-            return;
+            return false;
         };
         let (mut copies, mut copied, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for id in missing.ends {
@@ -258,6 +254,7 @@ impl Engine {
                 endpoint.copied = true;
             }
         }
+        put.is_ok()
     }
 }
 

@@ -10,15 +10,19 @@
 //!    that go on there ([`orphans`](crate::driver::orphans)), so that a server can be started anew. Where that cannot
 //!    be, it does as soon as nothing of ours is unacknowledged there, and peers had a moment to close. From then on only
 //!    connections that the stack knows are answered. The port of a listener that goes on is held like any process's.
+//! 3. It may be killed in its turn. What was left it only looks at, and changes nothing but the memory file and what lies
+//!    in the pairs, as the dead process might have, until the keeper has its own will instead: before a port is given
+//!    back, and before a connection is handed on of which nobody would know. So whenever it is killed another finds all
+//!    there is to know.
 
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::ends;
-use super::ports::Leases;
+use super::ports::Chosen;
 use super::will::serve_alone;
-use super::words::{Legacy, STARTED, Text};
+use super::words::{Legacy, REVOCATION, STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
@@ -30,11 +34,13 @@ use crate::driver::{Engine, Guard, take_in};
 use crate::memory::Region;
 use crate::stack::tcp::Restored;
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{borrow, entry, poll_for};
-use crate::sys::{clock, descriptor, local, option, pair, process, words};
+use crate::sys::wait::{entry, poll_for};
+use crate::sys::{clock, descriptor, option, pair, process, words};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
+/// The same for the name of the dead process, once nobody is kept waiting.
+const SELDOM: Duration = Duration::from_millis(50);
 /// How long who asks for a port may be kept waiting for peers that have yet to acknowledge.
 const SOON: Duration = Duration::from_millis(350);
 /// How long a process may take to end, of which one descriptor is closed. It may have closed that itself.
@@ -49,16 +55,17 @@ pub(super) struct Estate {
     packets: OwnedFd,
     vault: OwnedFd,
     ends: OwnedFd,
-    /// The process ([`local::peer_process`]).
+    /// The process ([`peer_process`](crate::sys::local::peer_process)). `None`: an executor, which has nothing of the
+    /// program's, or one that cannot be known.
     process: Option<OwnedFd>,
 }
 
 impl Estate {
-    /// What the will says of who is at the other end of `connection`. `None`: it is none.
+    /// What the will of a process says. `None`: it is none.
     pub(super) fn of(
         message: &[u8],
         descriptors: Vec<OwnedFd>,
-        connection: &OwnedFd,
+        process: Option<OwnedFd>,
     ) -> Option<Self> {
         let text = Text::decode(message)?;
         let [memory, packets, vault, ends] = <[OwnedFd; 4]>::try_from(descriptors).ok()?;
@@ -68,7 +75,7 @@ impl Estate {
             packets,
             vault,
             ends,
-            process: local::peer_process(connection),
+            process,
         })
     }
 
@@ -91,16 +98,21 @@ impl Estate {
         }
     }
 
-    /// What the executor does. `keeper` is its connection to the keeper.
-    pub(super) fn execute(self, keeper: RawFd) -> ! {
-        let mut kept = vec![keeper];
+    /// What the executor does. `keeper` is its connection to the keeper, which has a copy of all this.
+    pub(super) fn execute(self, keeper: OwnedFd) -> ! {
+        let mut kept = vec![keeper.as_raw_fd()];
         kept.extend(self.descriptors());
         kept.extend(log::descriptor());
         descriptor::close_all_but(&kept);
         log::leave_standard_error();
-        match Executor::begin(self) {
-            Ok(mut executor) => executor.carry_on(keeper),
-            Err(reason) => log::warn(format_args!("what a process left is lost: {reason}")),
+        let mut keeper = Some(keeper);
+        match Executor::begin(self, &mut keeper) {
+            Ok(mut executor) => executor.carry_on(),
+            Err(reason) => {
+                log::warn(format_args!("what a process left is lost: {reason}"));
+                // Nor can another.
+                let _ = keeper.map(|keeper| pair::give(keeper, REVOCATION));
+            }
         }
         process::end(0)
     }
@@ -108,26 +120,28 @@ impl Estate {
 
 struct Executor {
     engine: Guard,
-    leases: Leases,
+    chosen: Chosen,
     /// In monotonic nanoseconds.
     patient_until: u64,
 }
 
 impl Executor {
-    fn begin(estate: Estate) -> Result<Self, String> {
+    /// Takes `keeper` once the keeper is to have this process's will.
+    fn begin(estate: Estate, keeper: &mut Option<OwnedFd>) -> Result<Self, String> {
         descriptor::set_apart();
-        let mut left = ends::take_all(&estate.ends);
+        let mut left = ends::all(&estate.ends);
         let successor = left.extract_if(.., |(what, _)| matches!(what, Legacy::Successor));
         let successor = successor.last().map(|(_, socket)| socket);
         let loaded = Settings::load(estate.text.settings, "").map_err(|error| error.message)?;
         let own_address = loaded.settings.address != Address::Host;
-        let copies = LeaseCopy::take(&estate.vault);
+        let copies = LeaseCopy::all(&estate.vault);
         let (mut engine, found) = restore(
             estate.text.engine,
             loaded.settings,
             estate.memory,
             (estate.packets, successor),
         )?;
+        engine.leave_given_back(&found, &copies);
         if !left.is_empty() {
             Estate::await_end(estate.process.as_ref());
         }
@@ -144,29 +158,34 @@ impl Executor {
         }
         engine.close_what_nobody_has();
         let copies = engine.take_up_leases(&found, &taken, copies);
-        engine.leave_given_back(&found, &copies);
-        let mut leases = Leases::new(copies);
+        let mut chosen = Chosen::of(&copies);
+        engine.ports.inherit(copies);
         // The packet socket may have been succeeded by one with a ring, and admit nothing since.
         engine.refilter();
-        leases.leave(&mut engine);
+        engine.revive(&taken);
+        if let Some(keeper) = keeper.take() {
+            engine.replace_will(keeper, [estate.vault, estate.ends]);
+        }
+        chosen.leave(&mut engine);
         if !taken.is_empty() {
-            engine.ports.inherit(leases.pooled.drain(..));
             engine.open_to_questions();
         }
-        engine.revive(&taken);
+        engine.serve_taken(&taken);
         Ok(Self {
             patient_until: engine.time + nanoseconds(PATIENCE),
             engine: take_in(engine),
-            leases,
+            chosen,
         })
     }
 
-    fn carry_on(&mut self, keeper: RawFd) {
+    fn carry_on(&mut self) {
         let tell_by = self.engine.time + nanoseconds(SOON);
+        // Whether the keeper is the one that has made this process.
         let (mut told, mut kept) = (false, true);
         loop {
             let settled = self.give_ports_back();
             let engine = &mut self.engine;
+            kept &= engine.will.is_deposited();
             let serves = engine.has_sockets();
             let empty = engine.stack.tcp_is_empty() || !kept && engine.stack.tcp_is_done();
             if empty && !serves {
@@ -174,34 +193,29 @@ impl Executor {
             }
             // For a moment the name may still be the dead process's.
             let ready = !serves || engine.desk.is_some() || engine.reopen_desk();
-            if !told && (settled && ready || engine.time >= tell_by) {
-                // Who is not there need not be told.
-                let _ = pair::give(borrow(keeper), STARTED);
+            if kept && !told && (settled && ready || engine.time >= tell_by) {
+                engine.tell_keeper(STARTED);
                 told = true;
             }
-            let mut keeper = [entry(if kept { keeper } else { -1 }, libc::POLLIN)];
-            let looks = !settled || !ready && !told;
-            if !serve_alone(engine, &mut keeper, looks.then_some(LOOK)) {
+            // Where too much runs for too few processors, it may take the dead process long to be gone.
+            let looks = !settled || !ready;
+            let soon = if settled && told { SELDOM } else { LOOK };
+            if !serve_alone(engine, &mut [], looks.then_some(soon)) {
                 return;
             }
-            kept &= keeper[0].revents == 0;
         }
     }
 
     /// Whether all that are to be given back are.
     fn give_ports_back(&mut self) -> bool {
-        if self.leases.chosen.is_empty() {
+        if self.chosen.is_empty() {
             return true;
         }
         // Most peers close at once; the kernel would have to answer them after.
         let peers = self.engine.time < self.patient_until;
         let unfinished = self.engine.stack.tcp_unfinished_ports(peers);
-        self.leases.chosen.iter().for_each(LeaseCopy::turn_away);
-        let ports = self.leases.ports();
-        for &port in ports.difference(&unfinished) {
-            self.leases.give_back(&mut self.engine, port);
-        }
-        self.leases.chosen.is_empty()
+        self.chosen.give_back_but(&mut self.engine, &unfinished);
+        self.chosen.is_empty()
     }
 }
 

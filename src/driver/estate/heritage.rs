@@ -67,13 +67,17 @@ impl Engine {
         taken
     }
 
-    /// Serves them from now on.
+    /// Has the upper layer know them.
     pub(super) fn revive(&mut self, taken: &[Taken]) {
         if let Some(hooks) = HOOKS.get() {
             for Taken { id, text, .. } in taken {
                 (hooks.revived)(self, *id, text);
             }
         }
+    }
+
+    /// Serves them from now on.
+    pub(super) fn serve_taken(&mut self, taken: &[Taken]) {
         let now = self.now();
         for &Taken { id, .. } in taken {
             // First what the program has done: closing comes before what is still to be delivered.
@@ -196,7 +200,7 @@ impl Engine {
     }
 
     /// Ports that the dead process had given back while its connections lived may be others' by now: what belongs to
-    /// none of these is not answered there. Those of `copies` are held.
+    /// none of these is not answered there, nor what has arrived before. Those of `copies` are held.
     pub(super) fn leave_given_back(&mut self, found: &Restored, copies: &[LeaseCopy]) {
         if !self.ports.shares_with_kernel() {
             return;
@@ -207,11 +211,10 @@ impl Engine {
             .chain(time_waits)
             .map(|local| local.port())
             .collect();
-        let held: HashSet<u16> = copies.iter().map(|copy| copy.port).collect();
+        let held = copies.iter().filter(|copy| copy.protocol == Protocol::Tcp);
+        let held: HashSet<u16> = held.map(|copy| copy.port).collect();
         for &port in ports.difference(&held) {
-            if self.ports.kernel_sockets(Protocol::Tcp, port).is_empty() {
-                self.stack.leave_connections(port, true);
-            }
+            self.stack.leave_connections(port, true);
         }
     }
 

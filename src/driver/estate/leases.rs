@@ -56,11 +56,11 @@ impl Ports {
         held.kernel.push(lease);
     }
 
-    /// So are ports that were chosen for it, to the end.
-    pub(super) fn inherit(&mut self, copies: impl Iterator<Item = LeaseCopy>) {
+    /// So are those that only its connections have.
+    pub(super) fn inherit(&mut self, copies: Vec<LeaseCopy>) {
         self.tcp = true;
-        self.inherited
-            .extend(copies.filter_map(|copy| copy.into_lease().ok()));
+        let leases = copies.into_iter().map(LeaseCopy::into_lease);
+        self.inherited.extend(leases.flatten());
     }
 
     /// A use of it, as a socket bound to `local` had it. `None`: nothing holds it.

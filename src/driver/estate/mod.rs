@@ -27,7 +27,10 @@
 //!    keeper watches over the heir then.
 //! 3. The memory file has one stack at a time: the executor opens it when every process that had the
 //!    connection is gone.
-//! 4. What a keeper is given comes from a process of its own user, who may be anybody. It is looked at
+//! 4. The keeper has what was left until the executor has made a will of its own, and that then. So another goes on if
+//!    the executor is killed. In the queues it only looks: until its will takes their place it gives nothing back, and
+//!    hands nothing on that the next one would not find.
+//! 5. What a keeper is given comes from a process of its own user, who may be anybody. It is looked at
 //!    by the executor only, which serves nobody else.
 
 mod ends;

@@ -1,7 +1,11 @@
 //! The ports of a dead process: which are given back, and how.
+//!
+//! What holds them all is among [`Ports::inherited`](crate::driver::ports::Ports): copies of its leases, of which copies
+//! lie in turn where a keeper finds them should this process be killed.
 
 use std::collections::BTreeSet;
 
+use crate::control::lease::Lease;
 use crate::control::log;
 use crate::control::vault::LeaseCopy;
 use crate::driver::Engine;
@@ -9,66 +13,79 @@ use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
 use crate::sys::words;
 
-/// Copies of the dead process's leases.
-pub(super) struct Leases {
-    /// Of ports that it has chosen.
-    pub(super) chosen: Vec<LeaseCopy>,
-    /// Of ports that were chosen for it: nobody asks for these, and they are held to the end.
-    pub(super) pooled: Vec<LeaseCopy>,
-}
+/// The ports that the program had chosen, and that were not given back. Nobody asks for those that were chosen for it:
+/// they are held to the end.
+pub(super) struct Chosen(BTreeSet<u16>);
 
-impl Leases {
-    pub(super) fn new(copies: Vec<LeaseCopy>) -> Self {
-        let everywhere = copies.iter().filter(|copy| !copy.on_interface);
-        let everywhere: BTreeSet<u16> = everywhere.map(|copy| copy.port).collect();
+impl Chosen {
+    /// Those that `copies` hold.
+    pub(super) fn of(copies: &[LeaseCopy]) -> Self {
         // Pooled ports are held on the driven interface alone.
-        let chosen = |copy: &LeaseCopy| everywhere.contains(&copy.port);
-        let (chosen, pooled) = copies.into_iter().partition(chosen);
-        Self { chosen, pooled }
+        let everywhere = copies.iter().filter(|copy| !copy.on_interface);
+        Self(everywhere.map(|copy| copy.port).collect())
     }
 
-    /// The ports that the program has chosen, and that were not given back.
-    pub(super) fn ports(&self) -> BTreeSet<u16> {
-        self.chosen.iter().map(|copy| copy.port).collect()
+    /// Whether all were given back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// What holds one of them.
-    fn copies(&self, port: u16) -> Vec<&LeaseCopy> {
-        let copies = self.chosen.iter();
-        copies.filter(|copy| copy.port == port).collect()
-    }
-
-    /// Gives back what the program has chosen, so that it can be started anew at once. What the kernel
-    /// does not allow that for is held.
+    /// Gives back what can be at once, so that the program can be started anew. What the kernel does not allow that for
+    /// is held.
     pub(super) fn leave(&mut self, engine: &mut Engine) {
         let interface = engine.interface_index();
-        for port in self.ports() {
-            let copies = self.copies(port);
-            let sockets: Vec<_> = copies.iter().map(|copy| copy.fd()).collect();
-            match engine
-                .orphans
-                .cover(&engine.stack, interface, port, &sockets)
-            {
-                Ok(()) => self.give_back(engine, port),
+        let mut left = Vec::new();
+        for &port in &self.0 {
+            let leases: Vec<_> = held_by(&engine.ports.inherited, port).collect();
+            let sockets: Vec<_> = leases.iter().map(|lease| lease.fd()).collect();
+            let stack = &engine.stack;
+            match engine.orphans.cover(stack, interface, port, &sockets) {
+                Ok(()) => left.push(port),
                 Err(errno) => {
                     log::info(format_args!(
                         "port {port} cannot be given back at once: {}",
                         words::of(errno)
                     ));
-                    if copies.iter().any(|copy| copy.reuse_port) {
+                    if leases.iter().any(|lease| lease.is_shared()) {
                         share(engine, port);
                     }
                 }
             }
         }
+        // Who goes on should this process be killed finds what keeps the kernel silent.
+        engine.copy_ends();
+        self.give_back(engine, &left);
     }
 
-    /// Gives one back.
-    pub(super) fn give_back(&mut self, engine: &mut Engine, port: u16) {
-        let gone = self.chosen.extract_if(.., |copy| copy.port == port);
-        gone.for_each(LeaseCopy::give_back);
-        share(engine, port);
+    /// Gives back all but those that are `unfinished`.
+    pub(super) fn give_back_but(&mut self, engine: &mut Engine, unfinished: &BTreeSet<u16>) {
+        let held = engine.ports.inherited.iter();
+        for lease in held.filter(|lease| self.0.contains(&lease.port())) {
+            // Clients that came from loopback.
+            while let Ok(Some(_)) = lease.accept() {}
+        }
+        let finished: Vec<u16> = self.0.difference(unfinished).copied().collect();
+        self.give_back(engine, &finished);
     }
+
+    fn give_back(&mut self, engine: &mut Engine, ports: &[u16]) {
+        if ports.is_empty() {
+            return;
+        }
+        let inherited = &mut engine.ports.inherited;
+        let gone = inherited.extract_if(.., |lease| ports.contains(&lease.port()));
+        let gone: Vec<Lease> = gone.collect();
+        engine.renew_vault();
+        gone.into_iter().for_each(Lease::give_back);
+        for port in ports {
+            self.0.remove(port);
+            share(engine, *port);
+        }
+    }
+}
+
+fn held_by(leases: &[Lease], port: u16) -> impl Iterator<Item = &Lease> {
+    leases.iter().filter(move |lease| lease.port() == port)
 }
 
 /// The port may be another's besides: what belongs to no connection is not answered there.

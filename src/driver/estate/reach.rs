@@ -22,9 +22,6 @@ use crate::sys::{clock, environment, pair, process, raw, spawn, words};
 /// Connections that may wait for a keeper that has yet to start.
 const BACKLOG: i32 = 128;
 
-/// How long a process waits for the dead to be seen to.
-const PATIENCE: Duration = Duration::from_millis(700);
-
 /// What of the environment a keeper gets.
 const PASSED_ON: [&[u8]; 2] = [b"SIDESTACK_LOG", b"SIDESTACK_LOG_FILE"];
 
@@ -104,15 +101,15 @@ fn connects(connection: &OwnedFd, name: &str) -> Result<bool, Missing> {
     }
 }
 
-/// A port is in use, perhaps by a process that has just died: waits a moment until all that had died
-/// are seen to. Whether it is worth another attempt.
-pub(in crate::driver) fn await_executors() -> bool {
+/// Something is another process's that may have just died: waits until all that had died are seen to, so long at most.
+/// Whether it is worth another attempt.
+pub(in crate::driver) fn await_executors(patience: Duration) -> bool {
     let Ok(keeper) = local::connect_to(Sort::Messages, name().as_bytes()) else {
         return false;
     };
     local::peer_user(&keeper) == Ok(local::own_user())
         && pair::give(&keeper, QUESTION).is_ok()
-        && await_answer(&keeper, clock::monotonic() + PATIENCE.as_nanos() as u64).is_some()
+        && await_answer(&keeper, clock::monotonic() + patience.as_nanos() as u64).is_some()
 }
 
 fn start(name: &str, listener: &OwnedFd) -> Result<(), Missing> {

@@ -8,6 +8,7 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reach::{Kit, Missing, reach};
@@ -16,7 +17,7 @@ use crate::control::log;
 use crate::control::vault::Vault;
 use crate::driver::engine::TOKEN_KEEPER;
 use crate::driver::{Engine, Guard, lock};
-use crate::sys::copies::Copies;
+use crate::sys::copies::{self, Copies};
 use crate::sys::owned::OwnedFd;
 use crate::sys::process::Confinement;
 use crate::sys::{pair, words};
@@ -26,6 +27,8 @@ const DELAY: Duration = Duration::from_millis(20);
 /// How long to wait before one is looked for again, at first; then twice as long each time.
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// Leases that are put into the vault as soon as it was emptied: they go with one message.
+const FEW: usize = 64;
 /// A keeper that lasted as long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -75,6 +78,17 @@ impl Will {
             again: AGAIN,
             confinement: Confinement::now(),
         }
+    }
+
+    /// Makes what copies are put into.
+    fn make_queues(&mut self) -> Result<(), Errno> {
+        if self.vault.is_none() {
+            self.vault = Some(Arc::new(Vault::new()?));
+        }
+        if self.ends.is_none() {
+            self.ends = Some(Copies::new()?);
+        }
+        Ok(())
     }
 
     /// Whether a keeper has it.
@@ -133,13 +147,7 @@ impl Engine {
         if !wanted || self.will.kit.is_some() {
             return;
         }
-        let made = Kit::new().and_then(|kit| {
-            if self.will.vault.is_none() {
-                self.will.vault = Some(Arc::new(Vault::new()?));
-                self.will.ends = Some(Copies::new()?);
-            }
-            Ok(kit)
-        });
+        let made = Kit::new().and_then(|kit| self.will.make_queues().map(|()| kit));
         match made {
             Ok(kit) => self.will.kit = Some(kit),
             Err(_) => self.will.state = State::Hopeless,
@@ -191,11 +199,16 @@ impl Engine {
         match reached {
             Ok(()) => {
                 let connection = Arc::into_inner(kit).map(Kit::into_connection);
-                let deposited = connection.ok_or(Errno::NOTCONN);
-                if let Err(errno) = deposited.and_then(|found| self.deposit_will(found)) {
-                    let words = words::of(errno);
-                    log::debug(format_args!("the keeper takes nothing: {words}"));
-                    self.seek_again();
+                let connection = connection.ok_or(Errno::NOTCONN);
+                let deposited =
+                    connection.and_then(|found| self.deposit_will(&found).map(|()| found));
+                match deposited {
+                    Ok(connection) => {
+                        self.will.state = State::Deposited(connection, self.time);
+                        self.fill_vault();
+                        self.copy_all_ends();
+                    }
+                    Err(errno) => self.seek_later(errno),
                 }
             }
             Err(Missing::Now) => self.seek_again(),
@@ -207,27 +220,77 @@ impl Engine {
         }
     }
 
-    /// Whether all ports are in it now.
+    /// Puts what is missing there into the vault, and makes what copies of ends are; whether all ports are in it now.
     fn fill_vault(&mut self) -> bool {
+        let filled = self.put_leases(false);
+        if self.lacks_copies() {
+            self.copy_ends();
+        }
+        filled
+    }
+
+    /// Leases are about to be given back: has copies in the vault of all that stay, and of these no more.
+    pub(super) fn renew_vault(&mut self) {
+        self.put_leases(true);
+    }
+
+    /// A lease that was given back has taken all others out of the vault: puts them in again, unless they are so many
+    /// that it is left to the background thread.
+    pub(in crate::driver) fn refill_vault(&mut self) {
+        let vault = self.will.vault.as_ref();
+        if !self.will.is_deposited() || !vault.is_some_and(|vault| vault.is_stale()) {
+            return;
+        }
+        let none = BTreeSet::new();
+        let leases = self.ports.leases_to_leave(&none);
+        if leases.take(FEW + 1).count() <= FEW {
+            self.put_leases(false);
+        }
+    }
+
+    fn put_leases(&mut self, anew: bool) -> bool {
         let elsewhere = self.datagrams_held_elsewhere();
         let Some(vault) = &self.will.vault else {
             return false;
         };
-        let filled = vault.fill(self.ports.leases_to_leave(&elsewhere));
+        let leases = self.ports.leases_to_leave(&elsewhere);
+        let put = match anew {
+            true => vault.renew(leases),
+            false => vault.fill(leases),
+        };
         self.will.filled_at = self.ports.leases_made();
-        if let Err(errno) = filled {
+        if let Err(errno) = put {
             log::debug(format_args!(
                 "some ports will be lost if this process is killed: {}",
                 words::of(errno)
             ));
         }
-        if self.lacks_copies() {
-            self.copy_ends();
-        }
-        filled.is_ok()
+        put.is_ok()
     }
 
-    fn deposit_will(&mut self, connection: OwnedFd) -> Result<(), Errno> {
+    /// The keeper that has made this process has what a dead one has left: from now on it has this one's will instead.
+    /// `before` are the queues of what was left.
+    pub(super) fn replace_will(&mut self, keeper: OwnedFd, before: [OwnedFd; 2]) {
+        let made = self.will.make_queues();
+        if made.is_ok() && !(self.put_leases(false) & self.copy_all_ends()) {
+            // The kernel bounds what a user may have in such queues.
+            before.iter().for_each(copies::empty);
+            self.put_leases(false);
+            self.copy_all_ends();
+        }
+        drop(before);
+        match made.and_then(|()| self.deposit_will(&keeper)) {
+            Ok(()) => self.will.state = State::Deposited(keeper, self.time),
+            Err(errno) => {
+                // Nobody is to go on beside this process.
+                let _ = pair::give(&keeper, REVOCATION);
+                self.seek_later(errno);
+            }
+        }
+    }
+
+    /// Gives a keeper all that it takes to go on, and watches it.
+    fn deposit_will(&mut self, connection: &OwnedFd) -> Result<(), Errno> {
         let Some(mirror) = &self.mirror else {
             return Err(Errno::NODEV);
         };
@@ -241,12 +304,18 @@ impl Engine {
             vault.end(),
             ends.end(),
         ];
-        pair::give_descriptors(&connection, &message, &left)?;
-        self.set.add(&connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
-        self.will.state = State::Deposited(connection, self.time);
-        self.fill_vault();
-        self.copy_all_ends();
-        Ok(())
+        self.set.add(connection, TOKEN_KEEPER, EventFlags::RDHUP)?;
+        let given = pair::give_descriptors(connection, &message, &left);
+        if given.is_err() {
+            self.set.remove(connection);
+        }
+        given.map(drop)
+    }
+
+    fn seek_later(&mut self, errno: Errno) {
+        let words = words::of(errno);
+        log::debug(format_args!("the keeper takes nothing: {words}"));
+        self.seek_again();
     }
 
     fn seek_again(&mut self) {
@@ -294,8 +363,14 @@ impl Engine {
 
     /// The keeper is not to look after what is left.
     pub(super) fn revoke(&mut self) {
+        self.tell_keeper(REVOCATION);
+    }
+
+    /// Says something to who has the will.
+    pub(super) fn tell_keeper(&mut self, words: &[u8]) {
         if let State::Deposited(connection, _) = &self.will.state {
-            let _ = pair::give(connection, REVOCATION);
+            // Who is not there need not be told.
+            let _ = pair::give(connection, words);
         }
     }
 }

@@ -10,7 +10,9 @@
 //! 3. After SIGTERM it takes no more clients, and ends when it has none left, or soon after: who is
 //!    left then starts another one.
 //! 4. An executor is an orphan that the keeper has a connection to. It says when it has given back the
-//!    ports that it could ([`STARTED`]), and keeps TIME-WAIT as long as it is not cut off.
+//!    ports that it could ([`STARTED`]), and keeps TIME-WAIT as long as it is not cut off. What it goes on with the
+//!    keeper has, too, at first as the dead process has left it, then as the executor does: if that is killed, it makes
+//!    another one. Of executors that end soon one after the other there are only some: what is left may be the cause.
 //! 5. Who finds a port in use may ask whether that was a dead process's ([`QUESTION`]): the answer comes
 //!    when all that died before have been seen to.
 
@@ -38,6 +40,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const MOST: usize = 8192;
 /// Executors that may sit out TIME-WAIT at a time.
 const MOST_EXECUTORS: usize = 64;
+/// Most executors of one stack in a row that do not last for so long.
+const MOST_TRIES: u32 = 16;
+const LASTING: Duration = Duration::from_secs(10);
 /// Events looked at in one go.
 const EVENTS: usize = 16;
 
@@ -77,8 +82,19 @@ enum Who {
     Testator(Estate),
     /// It waits to hear that the dead are seen to.
     Asker,
-    /// It goes on with what a dead process has left; whether it has given back the ports it could.
-    Executor { started: bool },
+    Executor(Executor),
+}
+
+/// It goes on with what a dead process has left.
+struct Executor {
+    /// What another goes on with if it is killed.
+    estate: Option<Estate>,
+    /// Whether it has given back the ports it could.
+    started: bool,
+    /// When it was made, in monotonic nanoseconds.
+    made_at: u64,
+    /// How many there were that soon ended, it included.
+    tries: u32,
 }
 
 struct Keeper {
@@ -218,17 +234,16 @@ impl Keeper {
         };
         let who = match who {
             Who::Newcomer if message == QUESTION => Some(Who::Asker),
-            Who::Newcomer => Estate::of(message, descriptors, &connection).map(Who::Testator),
+            Who::Newcomer => {
+                let process = local::peer_process(&connection);
+                Estate::of(message, descriptors, process).map(Who::Testator)
+            }
             Who::Testator(_) if message == REVOCATION => None,
             Who::Testator(estate) => {
-                self.execute(estate);
+                self.execute(estate, 1);
                 None
             }
-            Who::Executor { .. } if message == STARTED => Some(Who::Executor { started: true }),
-            Who::Executor { .. } => {
-                self.executors -= 1;
-                None
-            }
+            Who::Executor(executor) => self.hear_executor(executor, message, descriptors),
             Who::Asker => None,
         };
         match who {
@@ -246,32 +261,69 @@ impl Keeper {
         }
     }
 
-    fn execute(&mut self, estate: Estate) {
+    /// An executor has said something, or has ended.
+    fn hear_executor(
+        &mut self,
+        mut executor: Executor,
+        message: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<Who> {
+        if message == STARTED {
+            executor.started = true;
+            return Some(Who::Executor(executor));
+        }
+        if !message.is_empty() && message != REVOCATION {
+            // Its own will. What was left before goes with this.
+            executor.estate = Estate::of(message, descriptors, None);
+            return Some(Who::Executor(executor));
+        }
+        self.executors -= 1;
+        if message != REVOCATION
+            && let Some(estate) = executor.estate
+        {
+            let lasted = clock::monotonic() - executor.made_at;
+            match executor.tries {
+                _ if lasted >= nanoseconds(LASTING) => self.execute(estate, 1),
+                tries if tries < MOST_TRIES => self.execute(estate, tries + 1),
+                _ => log::warn("what a process left is lost: who goes on with it does not last"),
+            }
+        }
+        None
+    }
+
+    fn execute(&mut self, estate: Estate, tries: u32) {
         let Ok((here, there)) = pair::make_own() else {
             log::warn("what a process left is lost: no descriptor is left");
             return;
         };
-        let mut estate = Some(estate);
+        let mut left = Some((estate, there));
         let run = || {
-            if let Some(estate) = estate.take() {
-                estate.execute(there.as_raw_fd());
+            if let Some((estate, there)) = left.take() {
+                estate.execute(there);
             }
         };
         if !signal::with_all_blocked(|| fork_detached(run)) {
-            log::warn("what a process left is lost: no process can be made");
-            return;
+            log::warn("no process can be made, or is known to be");
         }
+        // Whether there is one is known by the connection, whose other end it alone has then.
         self.executors += 1;
-        self.enter(here, Who::Executor { started: false });
+        let executor = Executor {
+            estate: left.map(|(estate, _)| estate),
+            started: false,
+            made_at: clock::monotonic(),
+            tries,
+        };
+        self.enter(here, Who::Executor(executor));
         if self.executors > MOST_EXECUTORS {
             self.cut_off_oldest();
         }
     }
 
     fn cut_off_oldest(&mut self) {
-        let oldest = self.clients.iter().find_map(|(&number, client)| {
-            matches!(client.who, Who::Executor { .. }).then_some(number)
-        });
+        let oldest = self
+            .clients
+            .iter()
+            .find_map(|(&number, client)| matches!(client.who, Who::Executor(_)).then_some(number));
         if let Some(Client { connection, .. }) =
             oldest.and_then(|number| self.clients.remove(&number))
         {
@@ -282,7 +334,7 @@ impl Keeper {
 
     /// Answers who waits for the dead to be seen to, if they are.
     fn answer_askers(&mut self) {
-        let starts = |client: &Client| matches!(client.who, Who::Executor { started: false });
+        let starts = |client: &Client| matches!(&client.who, Who::Executor(made) if !made.started);
         if self.clients.values().any(starts) {
             return;
         }

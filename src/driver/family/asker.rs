@@ -5,6 +5,7 @@ use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 
+use super::super::estate;
 use super::super::passed::{Passed, count_passed};
 use super::name::desk;
 use super::words::{self, Answer, Question};
@@ -20,8 +21,10 @@ const PATIENCE: u64 = 3_000_000_000;
 const SILENCE: u64 = 1_000_000_000;
 /// Between two attempts to reach an owner at whose desk too many wait, or who is yet to come.
 const QUEUE: Duration = Duration::from_millis(1);
-/// How long it may take until somebody goes on for an owner who was killed, in nanoseconds.
+/// How long it may take until somebody goes on for an owner who was killed, in nanoseconds, and how long if a keeper
+/// has to have its processor before.
 const TAKEOVER: u64 = 300_000_000;
+const BEGINNING: Duration = Duration::from_secs(10);
 
 /// The engine for which nobody did, the last that there was.
 static GONE: AtomicU64 = AtomicU64::new(0);
@@ -35,10 +38,10 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
     if now < SILENT_UNTIL.load(Ordering::Relaxed) {
         return None;
     }
-    let deadline = now.saturating_add(PATIENCE);
+    let mut deadline = now.saturating_add(PATIENCE);
     // A forked child's descriptor has no name yet.
     let answer = if name.give(fd) {
-        ask_until(fd, name, question, deadline)
+        ask_until(fd, name, question, &mut deadline)
     } else {
         None
     };
@@ -52,16 +55,16 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
     answer
 }
 
-fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Option<Answer> {
+fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: &mut u64) -> Option<Answer> {
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
-    while clock::monotonic() < deadline {
+    while clock::monotonic() < *deadline {
         let desk = reach_owner(name.engine, deadline)?;
         if !is_trusted(&desk, fd) {
             return None;
         }
         if pair::give_descriptor(&desk, &message, borrow(fd)).is_ok()
-            && let Some(answer) = receive(&desk, deadline)
+            && let Some(answer) = receive(&desk, *deadline)
         {
             return Some(answer);
         }
@@ -69,18 +72,40 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: u64) -> Optio
     None
 }
 
-/// Connects to who has the engine. `None`: nobody does, nor is about to.
-fn reach_owner(engine: u64, deadline: u64) -> Option<OwnedFd> {
-    let patient_until = clock::monotonic().saturating_add(TAKEOVER).min(deadline);
+/// Connects to who has the engine. `None`: nobody does, nor is about to. An owner who had to be waited for has as long
+/// to answer as any.
+fn reach_owner(engine: u64, deadline: &mut u64) -> Option<OwnedFd> {
+    let name = desk(engine);
+    if let Some(desk) = reach(&name, *deadline) {
+        return Some(desk);
+    }
+    if GONE.load(Ordering::Relaxed) == engine {
+        return None;
+    }
+    // The keeper may hear of the question before it hears of the death.
+    for _ in 0..2 {
+        let kept = estate::await_executors(BEGINNING);
+        let found = reach_soon(&name);
+        if found.is_some() {
+            *deadline = clock::monotonic().saturating_add(PATIENCE);
+            return found;
+        }
+        if !kept {
+            break;
+        }
+    }
+    GONE.store(engine, Ordering::Relaxed);
+    None
+}
+
+/// Connects to who is about to listen under `name`.
+fn reach_soon(name: &str) -> Option<OwnedFd> {
+    let deadline = clock::monotonic().saturating_add(TAKEOVER);
     loop {
-        if let Some(desk) = reach(&desk(engine), deadline) {
+        if let Some(desk) = reach(name, deadline) {
             return Some(desk);
         }
-        if GONE.load(Ordering::Relaxed) == engine {
-            return None;
-        }
-        if clock::monotonic() >= patient_until {
-            GONE.store(engine, Ordering::Relaxed);
+        if clock::monotonic() >= deadline {
             return None;
         }
         let _ = poll_for(&mut [], Some(QUEUE), None);
