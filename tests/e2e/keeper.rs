@@ -5,8 +5,6 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
 
@@ -72,9 +70,16 @@ fn counting<'lab>(lab: &'lab Lab, port: u16, file: &str, go: &str, many: usize) 
     lab.peer(&count).within(60).serving_tcp(port)
 }
 
-/// Kills the client; fails unless the server gets all that it has sent, and then the end.
-fn dies_and_delivers(lab: &Lab, client: Running<'_>, server: Running<'_>) {
+/// Kills the client, and has something befall who goes on; fails unless the server gets all that it has sent, and then
+/// the end.
+pub(crate) fn dies_and_delivers(
+    lab: &Lab,
+    client: Running<'_>,
+    server: Running<'_>,
+    befall: impl FnOnce(),
+) {
     let sent = sent(&die(client));
+    befall();
     lab.file("go", "go");
     assert_eq!(sent.len(), 1);
     for (port, got) in counted(server) {
@@ -82,61 +87,23 @@ fn dies_and_delivers(lab: &Lab, client: Running<'_>, server: Running<'_>) {
     }
 }
 
+/// A program that has sent as much as is taken, and a server that reads once it may.
+pub(crate) fn filled(lab: &Lab) -> (Running<'_>, Running<'_>) {
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(lab, 7000, &file, &go, 1);
+    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
+    let mut client = lab.sidestack(&fill).start();
+    client.prints("\n");
+    is_kept(lab, &mut client);
+    (client, server)
+}
+
 #[test]
 fn what_send_has_accepted_is_delivered() {
     let lab = Lab::new();
-    let file = payload::of(16 * MIB).path.display().to_string();
-    let go = lab.path("go").display().to_string();
-    let server = counting(&lab, 7000, &file, &go, 1);
-    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
-    let mut client = lab.sidestack(&fill).start();
-    client.prints("\n");
-    is_kept(&lab, &mut client);
-    dies_and_delivers(&lab, client, server);
-    lab.kernel_was_silent();
-}
-
-/// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
-pub(crate) fn kill_executors(lab: &Lab, keeper: u32) {
-    let mut killed = vec![keeper];
-    for milliseconds in [0, 0, 1, 5, 50] {
-        sleep(Duration::from_millis(milliseconds));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let executor = loop {
-            let living = lab.keepers();
-            if let Some(&executor) = living.iter().find(|pid| !killed.contains(pid)) {
-                break executor;
-            }
-            assert!(Instant::now() < deadline, "nobody goes on");
-        };
-        // It may be one that only makes another, and is gone by now.
-        if let Some(pid) = Pid::from_raw(executor as i32) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        killed.push(executor);
-    }
-}
-
-#[test]
-fn what_send_has_accepted_is_delivered_whoever_else_is_killed() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let file = payload::of(16 * MIB).path.display().to_string();
-    let go = lab.path("go").display().to_string();
-    let server = counting(&lab, 7000, &file, &go, 1);
-    let fill = keeper(&format!("fill {PEER} 7000 {file}"));
-    let mut client = lab.sidestack(&fill).start();
-    client.prints("\n");
-    is_kept(&lab, &mut client);
-    let keeper = lab.keepers()[0];
-    let sent = sent(&die(client));
-    kill_executors(&lab, keeper);
-    lab.file("go", "go");
-    for (port, got) in counted(server) {
-        assert_eq!(got, (sent[&port], "end".to_owned()));
-    }
+    let (client, server) = filled(&lab);
+    dies_and_delivers(&lab, client, server, || {});
     lab.kernel_was_silent();
 }
 
@@ -153,7 +120,7 @@ fn a_program_with_a_ring_is_followed_like_any_other() {
     is_kept(&lab, &mut client);
     has_ring(&mut client);
     drop(flood);
-    dies_and_delivers(&lab, client, server);
+    dies_and_delivers(&lab, client, server, || {});
     lab.kernel_was_silent();
 }
 

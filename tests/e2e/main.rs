@@ -12,6 +12,7 @@ mod clients;
 mod costs;
 mod cpython;
 mod databases;
+mod executors;
 mod family;
 mod files;
 mod idle;

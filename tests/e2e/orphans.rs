@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::keeper::kill_executors;
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
 use crate::web::{nginx_beside, nginx_with_workers_of};
 
-fn script(arguments: &str) -> String {
+pub(crate) fn script(arguments: &str) -> String {
     let directory = root().join("tests/e2e");
     format!("/usr/bin/python3 {}/{arguments}", directory.display())
 }
 
 /// Waits until a keeper has what it needs to go on for the process.
-fn is_kept(lab: &Lab, pid: u32) {
+pub(crate) fn is_kept(lab: &Lab, pid: u32) {
     let stat = format!("{} stat --pid {pid}", command().display());
     let deadline = Instant::now() + Duration::from_secs(20);
     while preloading() && !lab.plain(&stat).run().stdout().contains("keeper 1") {
@@ -121,56 +120,6 @@ fn a_server_is_started_anew_beside_the_children_of_one_that_was_killed() {
     for client in [first, second] {
         assert!(client.finish().success().stdout().ends_with("lived"));
     }
-}
-
-#[test]
-fn children_go_on_whoever_is_killed_beside_their_parent() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let go = lab.path("go").display().to_string();
-    let serve = lab.sidestack(&script("orphans.py forking 7000"));
-    let mut server = serve.serving_tcp(7000);
-    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
-    let mut clients = [(); 8].map(|()| lab.peer(&talk).within(60).start());
-    clients
-        .iter_mut()
-        .for_each(|client| client.prints("echoed"));
-    is_kept(&lab, server.pid());
-    let keeper = keeper(&lab, &[]);
-    server.kill("KILL");
-    kill_executors(&lab, keeper);
-    lab.file("go", "go");
-    for client in clients {
-        assert!(client.finish().success().stdout().ends_with("lived"));
-    }
-    lab.kernel_was_silent();
-}
-
-#[test]
-fn who_asks_waits_for_a_keeper_that_has_yet_to_run() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let go = lab.path("go").display().to_string();
-    let asks = script(&format!("orphans.py asks 7000 {go}"));
-    let mut server = lab.sidestack(&asks).start();
-    server.prints("listening");
-    let hold = script(&format!("keeper.py hold {TEST} 7000"));
-    let _client = lab.peer(&hold).start();
-    server.prints("forked");
-    is_kept(&lab, server.pid());
-    let keeper = keeper(&lab, &[]);
-    lab.plain(&format!("kill -STOP {keeper}")).succeeds();
-    server.kill("KILL");
-    lab.file("go", "go");
-    // Longer than it takes to find that there is no keeper.
-    sleep(Duration::from_secs(1));
-    lab.plain(&format!("kill -CONT {keeper}")).succeeds();
-    said(&server, "set");
-    lab.kernel_was_silent();
 }
 
 #[test]
@@ -290,7 +239,7 @@ fn heir_of(lab: &Lab, dead: u32) -> u32 {
 }
 
 /// Waits until a program that may have been killed, or its child, has printed `text`.
-fn said(program: &Running<'_>, text: &str) {
+pub(crate) fn said(program: &Running<'_>, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !program.printed().contains(text) {
         assert!(Instant::now() < deadline, "{:?}", program.printed());
@@ -396,28 +345,6 @@ fn a_port_whose_listener_is_closed_is_the_next_servers() {
 }
 
 #[test]
-fn a_keeper_has_more_descriptors_than_the_program_that_starts_it() {
-    let lab = Lab::with_plain_programs();
-    let go = lab.path("go").display().to_string();
-    let serve = lab.sidestack(&script("orphans.py forking 7000"));
-    let mut server = serve.serving_tcp(7000);
-    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
-    let mut client = lab.peer(&talk).within(60).start();
-    client.prints("echoed");
-    is_kept(&lab, server.pid());
-    let few = format!("prlimit --pid {} --nofile=13:", server.pid());
-    lab.plain(&few).succeeds();
-    let first = keeper(&lab, &[]);
-    lab.plain(&format!("kill -9 {first}")).succeeds();
-    keeper(&lab, &[first]);
-    is_kept(&lab, server.pid());
-    server.kill("KILL");
-    sleep(Duration::from_millis(300));
-    lab.file("go", "go");
-    assert!(client.finish().success().stdout().ends_with("lived"));
-}
-
-#[test]
 fn a_connection_goes_on_whose_owner_is_killed_as_soon_as_it_is_passed_on() {
     let lab = Lab::with_plain_programs();
     let [hand, go] = ["hand", "go"].map(|name| lab.path(name).display().to_string());
@@ -451,7 +378,7 @@ fn servers_of_one_connection_each_follow_one_another() {
 }
 
 /// The keeper, which is none of the `dead`.
-fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
+pub(crate) fn keeper(lab: &Lab, dead: &[u32]) -> u32 {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         // Executors are made of it, and look like it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::account::Account;
+use crate::account::{Account, Fate};
 use crate::book;
 use crate::chance::Chance;
 use crate::harm::{Harm, Victims};
@@ -115,12 +115,27 @@ fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) -> Tally {
         }
     };
     println!(
-        "seed {seed}: {cast:?} {:?}: {:?}, {} MB",
+        "seed {seed}: {cast:?} {:?}: {:?}, {} MB{}",
         harm.faults,
         tally.hows,
-        tally.account.received / 1_000_000
+        tally.account.received / 1_000_000,
+        excused(harm, &tally)
     );
     tally
+}
+
+/// How many had nobody to go on with them, and for whom there was no keeper.
+fn excused(harm: &Harm, tally: &Tally) -> String {
+    let Some(count) = tally.account.fates.get(&Fate::Orphaned) else {
+        return String::new();
+    };
+    let killed = harm.killed.iter().chain(&harm.executors);
+    let alone: Vec<u32> = killed
+        .filter(|killed| !killed.kept)
+        .map(|killed| killed.pid)
+        .collect();
+    let executors = harm.executors.iter().filter(|killed| !killed.kept).count();
+    format!(", {count} had nobody: no keeper for {alone:?}, of which {executors} are executors")
 }
 
 fn check(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, tally: &Tally) {

@@ -1,0 +1,115 @@
+//! Who goes on for a killed process is killed, too, has yet to begin, or has much to hold.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::keeper::{dies_and_delivers, filled};
+use crate::lab::{Lab, TEST, preloading};
+use crate::orphans::{is_kept, keeper, said, script};
+
+/// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
+fn kill_executors(lab: &Lab, keeper: u32) {
+    let mut killed = vec![keeper];
+    for milliseconds in [0, 0, 1, 5, 50] {
+        sleep(Duration::from_millis(milliseconds));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let executor = loop {
+            let living = lab.keepers();
+            if let Some(&executor) = living.iter().find(|pid| !killed.contains(pid)) {
+                break executor;
+            }
+            assert!(Instant::now() < deadline, "nobody goes on");
+        };
+        // It may be one that only makes another, and is gone by now.
+        if let Some(pid) = Pid::from_raw(executor as i32) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        killed.push(executor);
+    }
+}
+
+#[test]
+fn what_send_has_accepted_is_delivered_whoever_else_is_killed() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let (client, server) = filled(&lab);
+    let keeper = keeper(&lab, &[]);
+    dies_and_delivers(&lab, client, server, || kill_executors(&lab, keeper));
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn children_go_on_whoever_is_killed_beside_their_parent() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let serve = lab.sidestack(&script("orphans.py forking 7000"));
+    let mut server = serve.serving_tcp(7000);
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let mut clients = [(); 8].map(|()| lab.peer(&talk).within(60).start());
+    clients
+        .iter_mut()
+        .for_each(|client| client.prints("echoed"));
+    is_kept(&lab, server.pid());
+    let keeper = keeper(&lab, &[]);
+    server.kill("KILL");
+    kill_executors(&lab, keeper);
+    lab.file("go", "go");
+    for client in clients {
+        assert!(client.finish().success().stdout().ends_with("lived"));
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn who_asks_waits_for_a_keeper_that_has_yet_to_run() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let asks = script(&format!("orphans.py asks 7000 {go}"));
+    let mut server = lab.sidestack(&asks).start();
+    server.prints("listening");
+    let hold = script(&format!("keeper.py hold {TEST} 7000"));
+    let _client = lab.peer(&hold).start();
+    server.prints("forked");
+    is_kept(&lab, server.pid());
+    let keeper = keeper(&lab, &[]);
+    lab.plain(&format!("kill -STOP {keeper}")).succeeds();
+    server.kill("KILL");
+    lab.file("go", "go");
+    // Longer than it takes to find that there is no keeper.
+    sleep(Duration::from_secs(1));
+    lab.plain(&format!("kill -CONT {keeper}")).succeeds();
+    said(&server, "set");
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_keeper_has_more_descriptors_than_the_program_that_starts_it() {
+    let lab = Lab::with_plain_programs();
+    let go = lab.path("go").display().to_string();
+    let serve = lab.sidestack(&script("orphans.py forking 7000"));
+    let mut server = serve.serving_tcp(7000);
+    let talk = script(&format!("orphans.py talk {TEST} 7000 {go}"));
+    let mut client = lab.peer(&talk).within(60).start();
+    client.prints("echoed");
+    is_kept(&lab, server.pid());
+    let few = format!("prlimit --pid {} --nofile=13:", server.pid());
+    lab.plain(&few).succeeds();
+    let first = keeper(&lab, &[]);
+    lab.plain(&format!("kill -9 {first}")).succeeds();
+    keeper(&lab, &[first]);
+    is_kept(&lab, server.pid());
+    server.kill("KILL");
+    sleep(Duration::from_millis(300));
+    lab.file("go", "go");
+    assert!(client.finish().success().stdout().ends_with("lived"));
+}
