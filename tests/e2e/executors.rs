@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::keeper::{dies_and_delivers, filled};
-use crate::lab::{Lab, TEST, preloading};
+use crate::lab::{Lab, Running, TEST, preloading};
 use crate::orphans::{is_kept, keeper, said, script};
 
 /// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
@@ -67,20 +67,26 @@ fn children_go_on_whoever_is_killed_beside_their_parent() {
     lab.kernel_was_silent();
 }
 
+/// A server whose child will ask about its connection once it may, and its client.
+fn asking(lab: &Lab) -> (Running<'_>, Running<'_>) {
+    let go = lab.path("go").display().to_string();
+    let asks = script(&format!("orphans.py asks 7000 {go}"));
+    let mut server = lab.sidestack(&asks).start();
+    server.prints("listening");
+    let hold = script(&format!("keeper.py hold {TEST} 7000"));
+    let client = lab.peer(&hold).start();
+    server.prints("forked");
+    is_kept(lab, server.pid());
+    (server, client)
+}
+
 #[test]
 fn who_asks_waits_for_a_keeper_that_has_yet_to_run() {
     if !preloading() {
         return;
     }
     let lab = Lab::new();
-    let go = lab.path("go").display().to_string();
-    let asks = script(&format!("orphans.py asks 7000 {go}"));
-    let mut server = lab.sidestack(&asks).start();
-    server.prints("listening");
-    let hold = script(&format!("keeper.py hold {TEST} 7000"));
-    let _client = lab.peer(&hold).start();
-    server.prints("forked");
-    is_kept(&lab, server.pid());
+    let (mut server, _client) = asking(&lab);
     let keeper = keeper(&lab, &[]);
     lab.plain(&format!("kill -STOP {keeper}")).succeeds();
     server.kill("KILL");
@@ -88,6 +94,42 @@ fn who_asks_waits_for_a_keeper_that_has_yet_to_run() {
     // Longer than it takes to find that there is no keeper.
     sleep(Duration::from_secs(1));
     lab.plain(&format!("kill -CONT {keeper}")).succeeds();
+    said(&server, "set");
+    lab.kernel_was_silent();
+}
+
+/// The name under which the one stack there is answers.
+fn desk(lab: &Lab) -> String {
+    let names = lab.plain("cat /proc/net/unix").run().stdout();
+    let mut names = names.split_whitespace();
+    let desk = names.find_map(|word| word.strip_prefix('@').filter(is_desk));
+    desk.expect("there is a stack").to_owned()
+}
+
+fn is_desk(name: &&str) -> bool {
+    name.starts_with("sidestack/stack/")
+}
+
+#[test]
+fn who_goes_on_answers_once_the_name_of_the_dead_is_free() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let (mut server, _client) = asking(&lab);
+    let keeper = keeper(&lab, &[]);
+    let free = lab.path("free").display().to_string();
+    let named = script(&format!("orphans.py named {} {free}", desk(&lab)));
+    lab.plain(&format!("kill -STOP {keeper}")).succeeds();
+    server.kill("KILL");
+    let mut named = lab.plain(&named).start();
+    named.prints("bound");
+    lab.plain(&format!("kill -CONT {keeper}")).succeeds();
+    // Longer than the keeper is kept waiting.
+    sleep(Duration::from_secs(1));
+    lab.file("free", "free");
+    named.finish().success();
+    lab.file("go", "go");
     said(&server, "set");
     lab.kernel_was_silent();
 }

@@ -8,6 +8,7 @@ orphans.py fill ADDRESS PORT FILE   connects, forks a child that sends until no 
 orphans.py leaves PORT              listens, accepts, closes the listener, and has a child echo
 orphans.py hands PORT GO            listens, accepts, and once GO is there hands the connection to a child and is killed
 orphans.py asks PORT GO             listens, accepts, and has a child that sets an option of the connection once GO is there
+orphans.py named NAME GO            has an abstract name as soon as that is free, until GO is there
 orphans.py exits PORT               listens, accepts, has a child echo, which it will not wait for, and exits
 orphans.py forks PORT MANY          listens, forks a child each millisecond, says which, and waits
 orphans.py unread PORT              accepts, forks a child, and reads nothing in either
@@ -167,6 +168,15 @@ match how:
             os._exit(0)
         say("forked")
         time.sleep(60)
+    case "named":
+        holder = socket.socket(socket.AF_UNIX)
+        while holder.getsockname() != b"\0" + words[0].encode():
+            try:
+                holder.bind(b"\0" + words[0].encode())
+            except OSError:
+                time.sleep(0.005)
+        say("bound")
+        await_file(words[1])
     case "exits":
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         listener = socket.create_server(("0.0.0.0", int(words[0])))

@@ -97,10 +97,13 @@ pub(super) fn all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
 impl Engine {
     /// Whether copies are missing, or one too many is there.
     pub(in crate::driver) fn lacks_copies(&self) -> bool {
-        let endpoints = &self.endpoints;
-        !endpoints.uncopied.is_empty()
+        self.misses_copies() || self.endpoints.recalled
+    }
+
+    /// Whether copies are missing.
+    pub(super) fn misses_copies(&self) -> bool {
+        !self.endpoints.uncopied.is_empty()
             || !self.orphans.uncopied.is_empty()
-            || endpoints.recalled
             || SET_OUT.load(Ordering::Relaxed)
     }
 

@@ -29,6 +29,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
 /// Leases that are put into the vault as soon as it was emptied: they go with one message.
 const FEW: usize = 64;
+/// Leases among which those that are missing there are looked for at once.
+const SOME: usize = 1024;
 /// A keeper that lasted as long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -126,14 +128,17 @@ impl Engine {
 
     /// Whether a keeper has all that it takes to go on.
     pub(in crate::driver) fn is_will_complete(&self) -> bool {
-        self.will.is_deposited() && !self.vault_lacks_something()
+        self.will.is_deposited() && !self.vault_lacks_leases() && !self.misses_copies()
     }
 
     fn vault_lacks_something(&self) -> bool {
+        self.vault_lacks_leases() || self.lacks_copies()
+    }
+
+    fn vault_lacks_leases(&self) -> bool {
         let vault = self.will.vault.as_ref();
         vault.is_some_and(|vault| vault.is_stale())
             || self.will.filled_at != self.ports.leases_made()
-            || self.lacks_copies()
     }
 
     /// Makes the descriptors that will be needed, in a thread of the program's.
@@ -234,16 +239,21 @@ impl Engine {
         self.put_leases(true);
     }
 
-    /// A lease that was given back has taken all others out of the vault: puts them in again, unless they are so many
-    /// that it is left to the background thread.
+    /// There is another lease, or one that was given back has taken all others out of the vault: puts in what is missing,
+    /// unless there are so many that it is left to the background thread.
     pub(in crate::driver) fn refill_vault(&mut self) {
-        let vault = self.will.vault.as_ref();
-        if !self.will.is_deposited() || !vault.is_some_and(|vault| vault.is_stale()) {
+        if !self.will.is_deposited() {
             return;
         }
+        let is_stale = |vault: &Arc<Vault>| vault.is_stale();
+        let most = match self.will.vault.as_ref().is_some_and(is_stale) {
+            true => FEW,
+            false if self.will.filled_at != self.ports.leases_made() => SOME,
+            false => return,
+        };
         let none = BTreeSet::new();
         let leases = self.ports.leases_to_leave(&none);
-        if leases.take(FEW + 1).count() <= FEW {
+        if leases.take(most + 1).count() <= most {
             self.put_leases(false);
         }
     }
