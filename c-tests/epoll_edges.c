@@ -105,6 +105,43 @@ static void listeners(void)
 	close(fd);
 }
 
+/* Events carry a value, and not which of two sockets that have it. */
+static void two_of_one_value(void)
+{
+	struct sockaddr_in nobody = address(PEER, 81);
+	int h, fd = connected(&h), fresh = tcp(), refused = udp(), other = bound(udp(), "0.0.0.0", 0), n;
+	struct epoll_event events[4];
+	unsigned flags[2];
+
+	add(fd, EPOLLIN);
+	add(fresh, EPOLLIN);
+	peer("send %d 1", h);
+	wait_for(fd, POLLIN);
+	n = epoll_wait(epoll, events, COUNT(events), 1000);
+	for (int i = 0; i < 2; i++)
+		flags[i] = i < n ? events[i].events : 0;
+	n = flags[0] > flags[1];
+	say("a fresh one: %s", epoll_flags(flags[!n]));
+	say("one with data: %s", epoll_flags(flags[n]));
+	close(fd);
+	close(fresh);
+	peer("close %d", h);
+
+	add(refused, EPOLLIN | EPOLLET);
+	add(other, EPOLLIN | EPOLLET);
+	connect(refused, SA(nobody), sizeof nobody);
+	send(refused, "x", 1, 0);
+	waited("refused", 1000);
+	waited("not asked of", 50);
+	h = peer("udp 0");
+	peer("to %d %d 10", h, port_of(other));
+	waited("a datagram for the other", 1000);
+	say("SO_ERROR %s", name_of(pending_error(refused)));
+	close(refused);
+	close(other);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -112,4 +149,5 @@ int main(void)
 	room();
 	resets();
 	listeners();
+	two_of_one_value();
 }

@@ -1,11 +1,13 @@
 //! What poll(2), select(2) and epoll(7) tell of a socket beyond its pair; see the driver's `errors`.
 
+use core::time::Duration;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::{Kind, Registration, Socket, table};
 use crate::driver::{EndpointId, Engine};
 use crate::sys::raw;
+use crate::sys::wait::{entry, poll_for};
 
 /// What is told whether it was asked for or not.
 const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
@@ -63,12 +65,27 @@ pub(super) fn add(
             .iter_mut()
             .filter(|held| held.set == set)
         {
-            found.add(held, flags, endpoint.news, only_notices);
+            let beyond = Beyond {
+                flags,
+                only_notices,
+                news: endpoint.news,
+                told: endpoint.told,
+            };
+            found.add(held, &beyond);
         }
         flags != 0
     });
     engine.beyond = beyond;
     found.count
+}
+
+/// What a socket shows beyond its pair.
+struct Beyond {
+    flags: i16,
+    only_notices: bool,
+    news: u32,
+    /// Its event was made here, of what its pair does not have.
+    told: bool,
 }
 
 /// A set's events.
@@ -78,20 +95,21 @@ struct Events<'a> {
 }
 
 impl Events<'_> {
-    fn add(&mut self, held: &mut Registration, flags: i16, news: u32, only_notices: bool) {
-        let flags =
-            u32::from(flags.cast_unsigned()) & (held.events | u32::from(ALWAYS.cast_unsigned()));
-        let old = held.told == Some(news);
+    fn add(&mut self, held: &mut Registration, beyond: &Beyond) {
+        let flags = u32::from(beyond.flags.cast_unsigned())
+            & (held.events | u32::from(ALWAYS.cast_unsigned()));
+        let old = held.told == Some(beyond.news);
+        let told_of = old && held.events & EDGE != 0;
+        // Other sockets may have the same value.
         let known = self.events[..self.count]
             .iter()
-            .position(|event| event.u64 == held.data);
+            .position(|event| event.u64 == held.data)
+            .filter(|_| !told_of && (beyond.told || is_ready(held)));
         if let Some(at) = known {
-            if only_notices {
+            if beyond.only_notices {
                 self.events[at].events &= !(libc::EPOLLIN as u32 | libc::EPOLLRDNORM as u32);
             }
-            if !(old && held.events & EDGE != 0) {
-                self.events[at].events |= flags;
-            }
+            self.events[at].events |= flags;
             if self.events[at].events == 0 {
                 self.events.copy_within(at + 1..self.count, at);
                 self.count -= 1;
@@ -112,6 +130,12 @@ impl Events<'_> {
                 let _ = raw::epoll_renew(held.set, held.fd, ONCE, held.data);
             }
         }
-        held.told = Some(news);
+        held.told = Some(beyond.news);
     }
+}
+
+/// Whether the pair has events that are asked for.
+fn is_ready(held: &Registration) -> bool {
+    let mut polled = [entry(held.fd, held.events as i16)];
+    poll_for(&mut polled, Some(Duration::ZERO), None) == Ok(1)
 }
