@@ -52,6 +52,33 @@ static void number_is_free(void)
 	close(ends[1]);
 }
 
+/* A child's bytes go on as the peer takes them, not only once it has taken all. */
+static void fills(void)
+{
+	static unsigned char big[1 << 16];
+	int h, fd = connected(&h);
+	long total = 0, n;
+	pid_t pid;
+
+	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20);
+	peer("option %d %d %d %d", h, SOL_SOCKET, SO_RCVBUF, 1 << 16);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		nonblocking(fd);
+		do
+			while ((n = write(fd, big, sizeof big)) > 0)
+				total += n;
+		while (poll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, 300) > 0);
+		peer_says("recv %d %ld", h, total - 600000);
+		say("a child that has filled its connection: %s", poll_flags(wait_for(fd, POLLOUT)));
+		exit(0);
+	}
+	close(fd);
+	reap("a child that fills", pid);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	char *const yes[] = { "/bin/true", NULL };
@@ -62,6 +89,7 @@ int main(void)
 
 	run(yes, 1);
 	number_is_free();
+	fills();
 	fd = connected(&h);
 	both_ways("before", fd, h);
 	pid = fork();

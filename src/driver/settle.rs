@@ -318,7 +318,10 @@ impl Engine {
                         self.stack.tcp_abort(now, socket);
                         return self.forget(id);
                     }
-                    _ => endpoint.overflow = true,
+                    _ => {
+                        endpoint.overflow = true;
+                        self.stack.tcp_await_room(socket);
+                    }
                 }
                 return;
             }

@@ -96,6 +96,11 @@ impl Stack {
         self.tcp.send(now, id, data, more, &mut self.pool)
     }
 
+    /// The user has more to send than there is room for: it is told, as after a SEND that did not take all.
+    pub fn tcp_await_room(&mut self, id: SocketId) {
+        self.tcp.await_room(id);
+    }
+
     /// A call has sent something: of its last byte is to be told what `stamps` say, or else the socket's
     /// options; see [`poll_sending`](Self::poll_sending).
     pub fn tcp_stamp(&mut self, id: SocketId, stamps: Option<Stamps>) {

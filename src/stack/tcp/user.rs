@@ -171,6 +171,13 @@ impl Tcp {
         }
     }
 
+    /// The user has more to send than there is room for.
+    pub fn await_room(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.snd.blocked = true;
+        }
+    }
+
     /// SEND with the URGENT flag: the urgent pointer points behind the last byte that is queued
     /// (RFC 6093). Errors as [`Tcp::send`].
     pub fn send_urgent(
