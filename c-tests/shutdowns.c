@@ -68,6 +68,60 @@ static void both_sides(void)
 	close(fd);
 }
 
+/* What comes when nobody expects it any more. */
+static void data_after_both(void)
+{
+	int h, fd = connected(&h);
+
+	shutdown(fd, SHUT_RD);
+	shutdown(fd, SHUT_WR);
+	nap(50);
+	say("shut one after the other: state %d", tcp_state(fd));
+	say("the peer can send: %ld", peer("send %d 10", h));
+	nap(50);
+	say("poll %s", poll_flags(events_now(fd)));
+	say("state %d", tcp_state(fd));
+	say("SO_ERROR %s", name_of(pending_error(fd)));
+	say("recv: %s", result(recv(fd, b, 100, 0)));
+	say("the peer hears: %s", peer_says("ending %d", h));
+	close(fd);
+	peer("close %d", h);
+}
+
+/* One process shuts both sides down and closes, another still has the socket. */
+static void both_sides_of_two(void)
+{
+	int h, fd = connected(&h), gone[2], status;
+	pid_t other;
+
+	if (pipe(gone))
+		die("pipe");
+	fflush(stdout);
+	other = fork();
+	if (other == 0) {
+		close(gone[1]);
+		if (read(gone[0], b, 1) != 0)
+			die("read");
+		nap(50);
+		say("another has shut both sides: poll %s", poll_flags(events_now(fd)));
+		say("state %d", tcp_state(fd));
+		set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		say("TCP_NODELAY: %d", get_int(fd, IPPROTO_TCP, TCP_NODELAY));
+		say("the peer can send: %ld", peer("send %d 10", h));
+		nap(50);
+		say("state %d", tcp_state(fd));
+		say("the peer hears: %s", peer_says("ending %d", h));
+		close(fd);
+		exit(0);
+	}
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+	close(gone[0]);
+	close(gone[1]);
+	waitpid(other, &status, 0);
+	peer("close %d", h);
+}
+
 static void by_the_peer(void)
 {
 	int h, fd = connected(&h);
@@ -93,5 +147,7 @@ int main(void)
 	write_side();
 	read_side();
 	both_sides();
+	data_after_both();
+	both_sides_of_two();
 	by_the_peer();
 }

@@ -12,6 +12,7 @@ use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::owned::OwnedFd;
+use crate::sys::witness::Witness;
 
 /// An endpoint's name: a place in the engine's table and how often it was reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,8 @@ pub struct Endpoint {
     pub born: u32,
     /// The program has shut its side down for reading.
     pub read_finished: bool,
+    /// Whether other processes still have it, if they may.
+    pub(super) witness: Option<Witness>,
     /// The end of the stream was passed on to the program.
     pub finished: bool,
     /// The program's end of the stream was passed on to the stack.
@@ -198,6 +201,7 @@ impl Endpoint {
             forked: false,
             born: 0,
             read_finished: false,
+            witness: None,
             finished: false,
             write_finished: false,
             error: None,
@@ -237,7 +241,7 @@ impl Endpoint {
     }
 
     /// Whether another process may have the descriptor.
-    pub(super) fn is_held_elsewhere(&self) -> bool {
+    pub fn is_held_elsewhere(&self) -> bool {
         self.is_shared() || self.set_out || self.program < 0
     }
 

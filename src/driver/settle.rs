@@ -13,6 +13,7 @@ use crate::stack::tcp::{Progress, State};
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
+use crate::sys::witness::Witness;
 use crate::sys::{pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
@@ -365,10 +366,7 @@ impl Engine {
             return;
         };
         endpoint.overflow = false;
-        // Once our side is shut, the end hangs up as soon as the program shuts its own; only close(2)
-        // tells whether it can still read.
-        let shut = endpoint.finished || endpoint.read_finished;
-        if endpoint.hung_up() && (!shut || endpoint.program < 0) {
+        if endpoint.hung_up() && !endpoint.is_only_shut() {
             return self.close(now, id);
         }
         if !endpoint.write_finished {
@@ -426,7 +424,14 @@ impl Endpoint {
             .map_or(Err(Errno::PIPE), |end| pair::give(end, bytes))
     }
 
-    /// Whether the program's last descriptor is closed.
+    /// Whether the program has an end that has hung up. Once our side is shut, it does as soon as the program shuts its
+    /// own; only close(2) tells whether it can still read.
+    fn is_only_shut(&self) -> bool {
+        let shut = self.finished || self.read_finished;
+        shut && (self.program >= 0 || self.witness.as_ref().is_some_and(Witness::is_open))
+    }
+
+    /// Whether the program's last descriptor is closed, or both sides are shut.
     pub(super) fn hung_up(&self) -> bool {
         let Some(end) = &self.end else {
             return self.program < 0;

@@ -61,7 +61,11 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             options::set_in(engine, socket, state, (*level, *name), value).map(|()| Vec::new())
         }
         Question::Shutdown { how } => {
-            lifecycle::shutdown_in(engine, fd, socket, state, *how).map(|()| Vec::new())
+            let shut = lifecycle::shutdown_in(engine, fd, socket, state, *how);
+            if let Some(id) = state.endpoint {
+                engine.watch_holders(id, fd);
+            }
+            shut.map(|()| Vec::new())
         }
         Question::Connect { address } => {
             connect_in(engine, socket, state, address).map(|()| Vec::new())

@@ -207,7 +207,10 @@ pub(super) fn shutdown_in(
         }
         Some(Role::Connecting(_)) => connect::disconnect(engine, socket, state),
         Some(Role::Connection(connection)) if engine.is_closed(connection) => Err(Errno::NOTCONN),
-        Some(Role::Connection(_)) => {
+        Some(Role::Connection(connection)) => {
+            if reads {
+                engine.stack.tcp_shutdown_read(connection);
+            }
             shut_connection(engine, fd, id, how);
             Ok(())
         }
@@ -234,8 +237,13 @@ fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
         engine.unstuff(id);
     }
     let _ = raw::shutdown(fd, how);
+    let mut held_elsewhere = false;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.read_finished |= reads;
+        held_elsewhere = endpoint.is_held_elsewhere();
+    }
+    if held_elsewhere {
+        engine.watch_holders(id, fd);
     }
     if writes {
         engine.look_at(id);

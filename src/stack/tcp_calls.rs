@@ -172,6 +172,11 @@ impl Stack {
         self.tcp.all_read(id);
     }
 
+    /// The user expects to receive nothing more. Once the sending side is closed, too, what comes is answered with RST.
+    pub fn tcp_shutdown_read(&mut self, id: SocketId) {
+        self.tcp.shutdown_read(id);
+    }
+
     /// CLOSE of the sending side: a FIN after what is queued.
     ///
     /// Errors: `NotConnected` if there is no connection, `Invalid` for a stale handle.

@@ -36,4 +36,5 @@ pub mod spawn;
 pub mod user;
 pub mod wait;
 pub mod wake;
+pub mod witness;
 pub mod words;

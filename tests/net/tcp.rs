@@ -62,6 +62,23 @@ pub(crate) fn accepted(host: &mut Host) -> (SocketId, u32) {
 }
 
 #[test]
+fn what_comes_when_both_sides_are_shut_is_answered_with_a_reset() {
+    let mut host = Host::own();
+    let (id, next) = accepted(&mut host);
+    host.stack.tcp_shutdown_read(id);
+    let data = |byte| segment(PEER, US, &repr(Flags::ACK, byte, next), b"x");
+    host.receive(&data(1001));
+    assert_eq!(host.stack.tcp_received(id), b"x");
+    host.stack.tcp_shutdown_write(host.now, id).unwrap();
+    host.frames();
+    host.receive(&data(1002));
+    let answer = header(&host.frames()[0]);
+    assert!(answer.flags.contains(Flags::RST));
+    let error = host.stack.tcp_take_error(id);
+    assert_eq!(error, Some(Error::ConnectionReset));
+}
+
+#[test]
 fn a_connection_is_accepted_and_speaks() {
     let mut host = Host::own();
     let (id, next) = accepted(&mut host);

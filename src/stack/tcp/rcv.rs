@@ -118,7 +118,8 @@ pub(super) struct Rcv {
     pub(super) quick: u8,
     /// The FIN was reached.
     pub(super) fin_received: bool,
-    _unused: u8,
+    /// The user has shut it down.
+    pub(super) shut: bool,
     /// Most bytes the window may ever offer (TCP_WINDOW_CLAMP).
     clamp: u32,
     /// ACKs due.
@@ -155,7 +156,7 @@ impl Rcv {
             mss: u32::from(super::snd::DEFAULT_MSS),
             acks: Acks::new(),
             quick: QUICK_ACKS,
-            _unused: 0,
+            shut: false,
             _unused_too: 0,
             data_at: Maybe::NONE,
             fin_at: Maybe::NONE,

@@ -178,6 +178,13 @@ impl Tcp {
         }
     }
 
+    /// The user expects to receive nothing more. Once the sending side is closed, too, what comes is answered with RST.
+    pub fn shutdown_read(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.rcv.shut = true;
+        }
+    }
+
     /// SEND with the URGENT flag: the urgent pointer points behind the last byte that is queued
     /// (RFC 6093). Errors as [`Tcp::send`].
     pub fn send_urgent(

@@ -3,11 +3,12 @@
 use core::ops::ControlFlow;
 
 use super::{Arrival, Segment};
+use crate::stack::error::Error;
 use crate::stack::plain::Maybe;
 use crate::stack::pool::in_order;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
-use crate::stack::tcp::tcb::Tcb;
+use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::seq::Seq;
 
@@ -36,6 +37,11 @@ impl Tcb {
             self.reset(cx.pool, None);
             return ControlFlow::Break(());
         }
+        if self.is_shut() && end.is_after(self.rcv.nxt) {
+            // The same, as on Linux, though the user is still there to hear of it.
+            self.reset(cx.pool, Some(Error::ConnectionReset));
+            return ControlFlow::Break(());
+        }
         self.sample_receive_rtt(cx, segment);
         let Some(text) = self.trim(cx, segment) else {
             self.acknowledge_now();
@@ -47,6 +53,11 @@ impl Tcb {
             self.take_out_of_order(cx, &text);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the user has shut down both sides.
+    fn is_shut(&self) -> bool {
+        self.rcv.shut && matches!(self.state, State::FinWait1 | State::FinWait2)
     }
 
     /// The round trip as a receiver sees it: from our ACK to the data it let out.
