@@ -285,6 +285,7 @@ pub static SETREUID: Next<unsafe extern "C-unwind" fn(User, User) -> c_int> =
     Next::new(c"setreuid");
 pub static SETRESUID: Next<unsafe extern "C-unwind" fn(User, User, User) -> c_int> =
     Next::new(c"setresuid");
+pub static CHROOT: Next<unsafe extern "C-unwind" fn(*const c_char) -> c_int> = Next::new(c"chroot");
 pub static CAPSET: Next<unsafe extern "C-unwind" fn(*mut c_void, *const c_void) -> c_int> =
     Next::new(c"capset");
 pub static SYSTEM: Next<unsafe extern "C-unwind" fn(*const c_char) -> c_int> = Next::new(c"system");

@@ -1,11 +1,12 @@
-//! Giving up rights: setuid(2) and its kin, capset(2).
+//! Giving up rights: setuid(2) and its kin, capset(2); and the way to files: chroot(2).
 //!
-//! Who gives up CAP_NET_RAW before his first Internet socket could have no stack. So a packet socket is kept before
-//! that (see the driver's `rights`). The calls themselves are the next library's, which makes them in every thread.
+//! Who gives up CAP_NET_RAW before his first Internet socket could have no stack, and later none with a ring. So packet
+//! sockets are kept before that (see the driver's `rights`). The calls themselves are the next library's, which makes
+//! them in every thread.
 
-use core::ffi::c_int;
+use core::ffi::{c_char, c_int};
 
-use super::border::{fail, read};
+use super::border::{answer, fail, read};
 use super::next;
 use crate::driver;
 use crate::sys::local::own_user;
@@ -29,7 +30,7 @@ struct Capabilities {
 /// Before the process acts for `user`: who is root no more has none of root's rights.
 pub(super) fn before_user(user: User) {
     if user != 0 && user != SAME && own_user() == 0 {
-        driver::keep_right();
+        first(driver::keep_right);
     }
 }
 
@@ -41,8 +42,21 @@ pub(super) unsafe fn before_capabilities(data: *const libc::c_void) {
     // SAFETY: as the caller says.
     let wanted = unsafe { read(data.cast::<Capabilities>()) };
     if wanted.is_ok_and(|wanted| wanted.effective & NET_RAW == 0) {
-        driver::keep_right();
+        first(driver::keep_right);
     }
+}
+
+/// Before the process changes its root.
+pub(super) fn before_root() {
+    first(driver::before_chroot);
+}
+
+/// What comes before the call, and does not matter to its outcome.
+fn first(work: fn()) {
+    answer(|| {
+        work();
+        Ok(0)
+    });
 }
 
 /// setuid(2).
@@ -90,4 +104,12 @@ pub unsafe extern "C-unwind" fn capset(
         Some(capset) => unsafe { capset(header, data) },
         None => fail(rustix::io::Errno::NOSYS),
     }
+}
+
+/// chroot(2): what the library reads of files it reads before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn chroot(path: *const c_char) -> c_int {
+    before_root();
+    // SAFETY: the program's own pointer.
+    unsafe { next::CHROOT.get()(path) }
 }

@@ -133,6 +133,7 @@ same!(libc::daemon, programs::daemon: fn(c_int, c_int) -> c_int);
 same!(libc::sysconf, process::sysconf: fn(c_int) -> c_long);
 same!(libc::getdtablesize, process::getdtablesize: fn() -> c_int);
 same!(libc::freopen, descriptors::freopen: fn(*const c_char, *const c_char, *mut libc::FILE) -> *mut libc::FILE);
+same!(libc::chroot, rights::chroot: fn(*const c_char) -> c_int);
 same!(libc::setuid, rights::setuid: fn(libc::uid_t) -> c_int);
 same!(libc::seteuid, rights::seteuid: fn(libc::uid_t) -> c_int);
 same!(libc::setreuid, rights::setreuid: fn(libc::uid_t, libc::uid_t) -> c_int);

@@ -146,6 +146,10 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
                 select::pselect(fd, at(b), at(c), at(d), at(e), at(mask))
             }
             libc::SYS_prlimit64 => process::prlimit64(a as c_int, b as u32, at(c), at(d)),
+            libc::SYS_chroot => {
+                rights::before_root();
+                return None;
+            }
             libc::SYS_setuid => {
                 rights::before_user(a as libc::uid_t);
                 return None;

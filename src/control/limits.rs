@@ -1,6 +1,11 @@
 //! The system's limits (ip-sysctl, socket(7), tcp(7)), as this network namespace has them.
 
+use std::sync::OnceLock;
+
 use crate::sys::file;
+
+/// The limits, where they were read before there might be no /proc to read them from.
+static REMEMBERED: OnceLock<Limits> = OnceLock::new();
 
 /// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +107,17 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Reads /proc/sys/net. What cannot be read or understood keeps its default.
+    /// Reads /proc/sys/net, if they are not remembered. What cannot be read or understood keeps its default.
     pub fn read() -> Self {
+        REMEMBERED.get().cloned().unwrap_or_else(Self::read_now)
+    }
+
+    /// Reads them for all who ask later.
+    pub fn remember() {
+        REMEMBERED.get_or_init(Self::read_now);
+    }
+
+    fn read_now() -> Self {
         Self::from_source(|name| {
             let path = format!("/proc/sys/net/{name}");
             String::from_utf8(file::read(&path, 1 << 16).ok()?).ok()

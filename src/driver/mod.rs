@@ -103,7 +103,7 @@ pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use rights::keep_right;
 pub use seat::{Interruption, Wait, wait};
-pub use start::{Service, engine_id, refusal, service, system_limits};
+pub use start::{Service, before_chroot, engine_id, refusal, service, system_limits};
 pub use urgent::Mark;
 
 use core::net::SocketAddrV4;

@@ -8,6 +8,7 @@ use super::endpoint::Role;
 use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, Section, heir, lock, passed, rights, start};
+use crate::link::kept;
 use crate::stack::tcp::Counter;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
 
@@ -102,6 +103,7 @@ pub(super) unsafe fn free_locks() {
     unsafe {
         descriptor::free_lock();
         lifeline::free_lock();
+        kept::free_lock();
         if let Some(hooks) = HOOKS.get() {
             (hooks.free)();
         }
@@ -126,6 +128,7 @@ fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
             drop(engine);
             see_to_rest(&lifeline::held());
         }
+        kept::forget();
     }
     drop(guard);
     descriptor::leave_region();
@@ -139,9 +142,8 @@ fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
 /// of them is left to an heir at once; else all is closed. With what then does not end at once goes on
 /// the keeper, or an heir; without either, what was sent is delivered as far as peers take it.
 pub fn finish(numbers: &[RawFd]) {
-    let Some(mut guard) = lock() else {
-        return rights::leave_right();
-    };
+    rights::leave_right();
+    let Some(mut guard) = lock() else { return };
     guard.settle_lagging();
     for &number in numbers {
         let _ = raw::close(number);

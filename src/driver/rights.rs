@@ -1,29 +1,36 @@
-//! The right to open a packet socket, when the program gives it up before it has a stack.
+//! The right to open a packet socket, when the program gives it up.
 
-use super::{ENGINE, Section, lifeline, start};
-use crate::link::reserve;
+use super::{ENGINE, Engine, Section, lifeline, start};
+use crate::link::kept;
 use crate::sys::handlers;
 use crate::sys::process::{is_secure, is_vfork_child};
 
-/// The program is about to give the right up, if it has it: a packet socket is kept for the stack it may need. A
-/// process whose parent serves it needs none.
+/// The program is about to give the right up, if it has it. Packet sockets are kept for the stack that it may need, or
+/// for the ring of the one it has. A process whose parent serves it needs none.
 pub fn keep_right() {
-    if start::is_untried() && !is_vfork_child() && !is_secure() && !lifeline::is_held() {
-        undisturbed(reserve::keep);
+    if is_vfork_child() || is_secure() {
+        return;
     }
+    undisturbed(|engine| {
+        kept::keep(match engine {
+            Some(engine) => usize::from(!engine.ring_asked),
+            None if start::is_untried() && !lifeline::is_held() => 2,
+            None => 0,
+        });
+    });
 }
 
 /// The process is about to end, or to become another program.
 pub(super) fn leave_right() {
-    undisturbed(reserve::leave);
+    undisturbed(|_| kept::leave());
 }
 
 /// Runs `work` where no handler of the program's and no fork comes between.
-fn undisturbed(work: fn()) {
+fn undisturbed(work: impl FnOnce(Option<&Engine>)) {
     if !handlers::enter() {
         let section = Section;
         let slot = ENGINE.lock();
-        work();
+        work(slot.as_deref());
         drop(slot);
         drop(section);
     }

@@ -15,8 +15,8 @@ use crate::control::ephemeral::EphemeralPorts;
 use crate::control::limits::Limits;
 use crate::control::log;
 use crate::control::mirror::{Facts, Interface, Mirror};
-use crate::control::settings::{Address, Loopback, Settings};
-use crate::link::{Link, reserve};
+use crate::control::settings::{Address, Loaded, Loopback, Settings, SettingsError};
+use crate::link::{Link, kept};
 use crate::memory::Region;
 use crate::stack;
 use crate::stack::Stack;
@@ -25,7 +25,7 @@ use crate::stack::layout::Memory;
 use crate::stack::tcp::Restored;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
-use crate::sys::process::is_secure;
+use crate::sys::process::{is_secure, is_vfork_child};
 use crate::sys::{clock, descriptor, handlers, words};
 
 const UNTRIED: u8 = 0;
@@ -38,6 +38,8 @@ const SERVED: u8 = 5;
 /// The engine's id; 0: there is none.
 static ENGINE_ID: AtomicU64 = AtomicU64::new(0);
 static STATE: AtomicU8 = AtomicU8::new(UNTRIED);
+/// What was asked for, where it was read before the program changed its root.
+static FORESEEN: OnceLock<Asked> = OnceLock::new();
 /// Why the stack cannot serve, once that was found out.
 static REFUSAL: OnceLock<String> = OnceLock::new();
 
@@ -87,11 +89,13 @@ fn start() -> Service {
     let mut slot = ENGINE.lock();
     if slot.is_none() && STATE.load(Ordering::Acquire) == UNTRIED {
         crate::sys::process::note_id();
-        match build(environment()) {
+        match build(environment) {
             Ok(engine) => install(&mut slot, engine),
-            Err(refusal) => STATE.store(refused(refusal), Ordering::Release),
+            Err(refusal) => {
+                STATE.store(refused(refusal), Ordering::Release);
+                kept::discard();
+            }
         }
-        reserve::discard();
     }
     drop(slot);
     drop(section);
@@ -129,7 +133,7 @@ fn refused(refusal: Refusal) -> u8 {
 /// # Errors
 /// Why it cannot be.
 pub(super) fn start_with(settings: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
-    let engine = build(settings).map_err(|refusal| refusal.reason)?;
+    let engine = build(|| settings).map_err(|refusal| refusal.reason)?;
     install(&mut ENGINE.lock(), engine);
     Ok(())
 }
@@ -152,16 +156,39 @@ pub(super) fn forget() {
     }
 }
 
-fn build(variables: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, Refusal> {
+/// What the settings are, and which program they are for.
+#[derive(Clone)]
+struct Asked {
+    program: String,
+    settings: Result<Loaded, SettingsError>,
+}
+
+impl Asked {
+    fn in_variables(variables: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        let program = crate::sys::process::program_name();
+        let settings = Settings::load(variables, &program);
+        Self { program, settings }
+    }
+}
+
+/// The program is about to change its root, behind which there may be no files to read.
+pub fn before_chroot() {
+    if is_untried() && !is_vfork_child() && !is_secure() {
+        FORESEEN.get_or_init(|| Asked::in_variables(environment()));
+        Limits::remember();
+    }
+}
+
+fn build(variables: impl FnOnce() -> Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, Refusal> {
     // First of all: the variables are the caller's, who may have less rights than the program.
     if is_secure() {
         let reason = "the program gains rights by being executed (set-user-ID, file capabilities), \
                       so its environment is not followed";
         return Err(Refusal::new(reason, false));
     }
-    let program = crate::sys::process::program_name();
-    let loaded = Settings::load(variables, &program)
-        .map_err(|error| Refusal::new(error.message, error.required))?;
+    let foreseen = FORESEEN.get().cloned();
+    let Asked { program, settings } = foreseen.unwrap_or_else(|| Asked::in_variables(variables()));
+    let loaded = settings.map_err(|error| Refusal::new(error.message, error.required))?;
     let settings = loaded.settings;
     log::take_panics();
     if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {

@@ -25,7 +25,7 @@ pub use capture::Capture;
 pub use impair::Impair;
 pub use impairments::Impairments;
 pub use nothing::Nothing;
-pub use packet::{PacketSocket, reserve};
+pub use packet::{PacketSocket, kept};
 
 use crate::sys::owned::OwnedFd;
 use rustix::fd::BorrowedFd;

@@ -252,3 +252,25 @@ fn a_limit_on_the_size_of_files_ends_no_program() {
         assert_eq!(says, preloading() && !served, "{fetch}");
     }
 }
+
+/// The file is not there any more when the stack is started.
+#[test]
+fn what_a_file_says_is_known_in_another_root() {
+    let lab = Lab::new();
+    let configuration = lab.file("settings.toml", "interface = \"lab0\"\n");
+    lab.plain("ip link add other0 up type veth peer name other1")
+        .succeeds();
+    lab.plain("ip route del default").succeeds();
+    lab.plain("mkdir root").succeeds();
+    let _server = lab
+        .peer("socat TCP4-LISTEN:7000,fork PIPE")
+        .serving_tcp(7000);
+    let asks = format!(
+        "import os, socket; os.chroot(\"root\"); s = socket.socket(); s.connect((\"{PEER}\", 7000)); \
+         s.sendall(b\"x\"); print(len(s.recv(9)))"
+    );
+    let asks = lab.sidestack(&format!("/usr/bin/python3 -c '{asks}'"));
+    let said = asks.env("SIDESTACK_CONFIG", &configuration).succeeds();
+    assert_eq!(said.stdout(), "1");
+    lab.kernel_was_silent();
+}

@@ -1,5 +1,6 @@
 //! Servers on our stack, clients on the peer's kernel.
 
+use crate::keeper::has_ring;
 use crate::lab::payload::{self, GIB, KIB, MIB};
 use crate::lab::{Lab, PEER, TEST, root};
 use crate::web::nginx;
@@ -79,6 +80,23 @@ fn memcached_with_four_threads() {
         .stdout();
     assert_eq!(said, "16 threads stored and read back 100 values each");
     server.still_runs();
+    lab.kernel_was_silent();
+}
+
+/// It gives up its rights before its first socket, and comes to receive by a ring all the same.
+#[test]
+fn memcached_of_another_user() {
+    let lab = Lab::new();
+    let mut server = lab
+        .sidestack("memcached -u nobody -l 0.0.0.0 -U 0")
+        .serving_tcp(11211);
+    let client = root().join("tests/e2e/memcached_client.py");
+    let client = format!("python3 {} {TEST} 8 1000 500", client.display());
+    for _ in 0..2 {
+        let said = lab.peer(&client).within(60).succeeds().stdout();
+        assert_eq!(said, "8 threads stored and read back 1000 values each");
+        has_ring(&mut server);
+    }
     lab.kernel_was_silent();
 }
 

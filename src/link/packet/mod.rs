@@ -10,8 +10,8 @@
 //! 1. `fd` is the socket that filters are set on and frames leave by. The one before it (`plain`) is
 //!    only received from, as long as something is left in it.
 
+pub mod kept;
 mod receive;
-pub mod reserve;
 mod transmit;
 
 use core::mem::replace;
@@ -61,29 +61,21 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface, or takes the one that was kept when the right to it was given up. `filter` is in
-    /// place before the first frame arrives.
+    /// Opens a socket on the interface. `filter` is in place before the first frame arrives.
     ///
     /// # Errors
     /// EPERM: CAP_NET_RAW is missing. ENODEV, ENETDOWN: the interface is not there or not up.
     /// EINVAL, ENOMEM: as [`Self::set_filter`] says. ENOPROTOOPT: the kernel is too old
     /// (before 4.20).
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
-        let fd = match open_unbound(filter) {
-            Err(errno @ (Errno::PERM | Errno::ACCESS)) => {
-                let kept = reserve::take().ok_or(errno)?;
-                filter::attach(kept.as_fd(), filter)?;
-                kept
-            }
-            opened => opened?,
-        };
+        let fd = open_unbound(filter)?;
         packet::bind(fd.as_fd(), interface_index)?;
         Ok(Self::adopt(fd))
     }
 
     /// Whether the process lacks the right to a packet socket, and has kept none.
     pub fn lacks_right() -> bool {
-        !reserve::is_kept() && matches!(packet::open(), Err(Errno::PERM | Errno::ACCESS))
+        !kept::is_kept() && matches!(packet::open(), Err(Errno::PERM | Errno::ACCESS))
     }
 
     /// A socket with a ring that admits nothing yet, for [`Link::succeed`].
@@ -272,8 +264,21 @@ impl Link for PacketSocket {
     }
 }
 
-/// A socket that receives nothing before it is bound.
+/// A socket that receives nothing before it is bound: a new one, or where the right to that was given up one that was
+/// kept.
 fn open_unbound(filter: &[Instruction]) -> Result<OwnedFd, Errno> {
+    match open(filter) {
+        Err(errno @ (Errno::PERM | Errno::ACCESS)) => {
+            let kept = kept::take().ok_or(errno)?;
+            filter::attach(kept.as_fd(), filter)?;
+            Ok(kept)
+        }
+        opened => opened,
+    }
+}
+
+/// A new one.
+fn open(filter: &[Instruction]) -> Result<OwnedFd, Errno> {
     let fd = packet::open()?;
     packet::set_vnet_header(fd.as_fd())?;
     packet::set_ignore_outgoing(fd.as_fd())?;
