@@ -1,16 +1,25 @@
 /* One listener for clients from the network and from this machine; connections within this machine. */
 #include "check.h"
 
-static void *dial_loopback(void *argument)
+/* From an address of this machine, bound to without a port, if one is given. */
+static int dial(const char *from, const char *to)
 {
-	struct sockaddr_in a = address(argument, 5000);
-	int fd = tcp();
+	struct sockaddr_in a = address(to, 5000);
+	int fd = tcp(), on = 1;
 	char b[10];
 
+	if (from) {
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+		bound(fd, from, 0);
+	}
 	if (connect(fd, SA(a), sizeof a) || send(fd, "local", 5, 0) != 5 || recv(fd, b, 10, 0) != 2)
-		return (void *)1;
-	close(fd);
-	return NULL;
+		return -1;
+	return close(fd);
+}
+
+static void *dial_loopback(void *to)
+{
+	return dial(NULL, to) ? to : NULL;
 }
 
 static void served(int listener)
@@ -101,13 +110,13 @@ static void to_oneself(int listener)
 }
 
 /* Another process finds the listener, too. */
-static void a_child_dials(int listener)
+static void a_child_dials(int listener, const char *from)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0)
-		_exit(dial_loopback("127.0.0.1") ? 1 : 0);
+		_exit(dial(from, "127.0.0.1") ? 1 : 0);
 	served(listener);
 	waitpid(pid, &status, 0);
 	say("the child: %d", WEXITSTATUS(status));
@@ -177,7 +186,8 @@ int main(void)
 	peer("shutdown %d 1", h);
 	served(listener);
 	to_oneself(listener);
-	a_child_dials(listener);
+	a_child_dials(listener, NULL);
+	a_child_dials(listener, "127.0.0.2");
 	a_client_that_is_gone(listener, 1);
 	a_client_that_is_gone(listener, 0);
 	close(listener);

@@ -211,7 +211,11 @@ pub(super) fn to_kernel(
                 None => bound_by_kernel(socket, state, bound)?,
             }
         }
-        None => kernel_socket(socket)?,
+        // Bound to an address without a port (IP_BIND_ADDRESS_NO_PORT), or to none.
+        None => match state.bound.filter(|bound| bound.port() == 0) {
+            Some(bound) => bound_by_kernel(socket, state, bound)?,
+            None => kernel_socket(socket)?,
+        },
     };
     if socket.kind == Kind::Datagram
         && let Some(remote) = state.remote
