@@ -11,6 +11,7 @@
 //!
 //! 1. An heir has its name before the process ends whose heir it is: who has waited for that end finds it.
 //! 2. What was closed before the question is let go before the answer.
+//! 3. Who waits for heirs has no lock: one may be stopped.
 
 use core::mem::replace;
 use core::time::Duration;
@@ -20,7 +21,9 @@ use rustix::io::Errno;
 use super::Engine;
 use super::door::Door;
 use super::engine::TOKEN_HEIR;
+use super::estate;
 use super::family::await_answer;
+use crate::control::ephemeral::Protocol;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
 use crate::sys::{clock, pair};
@@ -32,14 +35,15 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// What is said; it means nothing.
 const QUESTION: [u8; 1] = [0];
 
-fn name(number: u32) -> String {
-    format!("sidestack/heirs/{}/{number}", local::own_user())
+fn name(user: u32, number: u32) -> String {
+    format!("sidestack/heirs/{user}/{number}")
 }
 
 impl Engine {
     /// Takes a name, for who is about to serve without a program.
     pub(super) fn open_to_questions(&mut self) {
-        let door = (0..MOST).find_map(|number| Door::open(&name(number)).ok());
+        let user = local::own_user();
+        let door = (0..MOST).find_map(|number| Door::open(&name(user, number)).ok());
         self.heirs_door =
             door.filter(|door| self.set.add(door, TOKEN_HEIR, EventFlags::IN).is_ok());
     }
@@ -63,9 +67,17 @@ impl Engine {
     }
 }
 
-/// A port is in use, perhaps by an heir: waits until all have looked. Whether it is worth another attempt.
-pub(super) fn await_heirs() -> bool {
-    let asked = ask_all().unwrap_or_default();
+/// A port is in use, perhaps for a process that is dead: waits, without the lock, for those of `user`
+/// who go on for such, first for who has yet to begin, then for who has yet to look. Whether it is
+/// worth another attempt.
+pub fn await_successors(protocol: Protocol, user: u32) -> bool {
+    let begun = protocol == Protocol::Tcp && estate::await_executors(user, PATIENCE);
+    await_heirs(user) || begun
+}
+
+/// Waits until all heirs have looked; whether there are any.
+fn await_heirs(user: u32) -> bool {
+    let asked = ask_all(user).unwrap_or_default();
     let deadline = clock::monotonic() + PATIENCE.as_nanos() as u64;
     for heir in &asked {
         let _ = await_answer(heir, deadline);
@@ -74,16 +86,15 @@ pub(super) fn await_heirs() -> bool {
 }
 
 /// Connections to all, on which they were asked.
-fn ask_all() -> Result<Vec<OwnedFd>, Errno> {
+fn ask_all(user: u32) -> Result<Vec<OwnedFd>, Errno> {
     let mut asked = Vec::new();
     let mut next = local::socket(Sort::Messages)?;
     for number in 0..MOST {
-        if local::connect_on(&next, name(number).as_bytes()).is_err() {
+        if local::connect_on(&next, name(user, number).as_bytes()).is_err() {
             continue;
         }
         let heir = replace(&mut next, local::socket(Sort::Messages)?);
-        let is_own = local::peer_user(&heir) == Ok(local::own_user());
-        if is_own && pair::give(&heir, &QUESTION).is_ok() {
+        if local::peer_user(&heir) == Ok(user) && pair::give(&heir, &QUESTION).is_ok() {
             asked.push(heir);
         }
     }

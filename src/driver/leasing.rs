@@ -5,7 +5,6 @@ use core::time::Duration;
 use rustix::io::Errno;
 
 use super::ports::Wish;
-use super::{estate, heirs};
 use crate::control;
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::{Inet6, KernelAddress, LeaseOptions};
@@ -26,35 +25,12 @@ pub(super) fn lease_of_untaken(
     // Held meanwhile, so that it chooses others.
     let mut in_vain = Vec::new();
     loop {
-        let lease = lease_in_time(protocol, local, wish)?;
+        let lease = lease_from_kernel(protocol, local, wish)?;
         if local.port() != 0 || !taken(lease.port()) || in_vain.len() == CHOICES {
             return Ok(lease);
         }
         in_vain.push(lease);
     }
-}
-
-/// The same of any port, though a process that had the port may just have died.
-fn lease_in_time(
-    protocol: Protocol,
-    local: SocketAddrV4,
-    wish: &Wish,
-) -> Result<control::lease::Lease, Errno> {
-    match lease_from_kernel(protocol, local, wish) {
-        Err(Errno::ADDRINUSE) if is_worth_another_attempt(protocol) => {
-            lease_from_kernel(protocol, local, wish)
-        }
-        leased => leased,
-    }
-}
-
-/// How long who finds a port in use waits for the dead to be seen to.
-const PATIENCE: Duration = Duration::from_millis(700);
-
-/// Who goes on for a dead process is waited for: whoever has yet to begin, then whoever has yet to look.
-fn is_worth_another_attempt(protocol: Protocol) -> bool {
-    let begun = protocol == Protocol::Tcp && estate::await_executors(PATIENCE);
-    heirs::await_heirs() || begun
 }
 
 fn lease_from_kernel(

@@ -11,8 +11,9 @@ use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
-use crate::sys::heap;
 use crate::sys::owned::OwnedFd;
+use crate::sys::wait::borrow;
+use crate::sys::{heap, local};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,26 @@ pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
     }
 }
 
-/// bind(2).
+/// bind(2). A port that is in use may be free as soon as those have looked who go on for its last
+/// user.
 pub fn bind(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
+    match bind_at_once(fd, socket, address) {
+        Err(Errno::ADDRINUSE) if await_successors(fd, socket) => bind_at_once(fd, socket, address),
+        bound => bound,
+    }
+}
+
+/// Waits for those who go on for processes that are dead, of the user whose stack serves the socket.
+/// Whether it is worth another attempt.
+fn await_successors(fd: RawFd, socket: &Socket) -> bool {
+    let user = match socket.away() {
+        Some(_) => local::peer_user(borrow(fd)),
+        None => Ok(local::own_user()),
+    };
+    user.is_ok_and(|user| driver::await_successors(protocol(socket.kind), user))
+}
+
+fn bind_at_once(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest, Errno> {
     let question = Question::Bind {
         address: address.to_vec(),
     };
@@ -136,14 +155,14 @@ pub(super) fn bind_in(
         return Ok(());
     }
     let lease = take_port(engine, socket, state, local)?;
-    state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
-    state.bound = Some(local);
-    engine.note_bound(id);
     if socket.kind == Kind::Datagram {
-        super::datagram::open(engine, state, id, lease)?;
+        super::datagram::open(engine, state, id, *local.ip(), lease)?;
     } else {
+        state.local = Some(SocketAddrV4::new(*local.ip(), lease.port()));
         state.lease = Some(lease);
     }
+    state.bound = Some(local);
+    engine.note_bound(id);
     Ok(())
 }
 

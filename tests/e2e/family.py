@@ -142,6 +142,12 @@ def heirs(dead):
     return found
 
 
+def continues(other, heir):
+    """Has the heir go on, after a call that whoever waits for the heir must not hold up."""
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    os.kill(heir, signal.SIGCONT)
+
+
 def rebinds(port, how):
     (held, end), (let_go, lets_go) = os.pipe(), os.pipe()
     maker = os.fork()
@@ -156,9 +162,9 @@ def rebinds(port, how):
         os.kill(heir, signal.SIGSTOP)
     os.close(lets_go)
     os.read(held, 1)
-    timers = [threading.Timer(0.1, os.kill, (heir, signal.SIGCONT)) for heir in stopped]
-    for timer in timers:
-        timer.start()
+    other = socket.socket()
+    for heir in stopped:
+        threading.Timer(0.1, continues, (other, heir)).start()
     bound(port, how)
     print(f"bound after {len(stopped)}")
 

@@ -34,9 +34,9 @@ pub(super) enum Missing {
     ForGood,
 }
 
-/// The name of this user's keeper.
-fn name() -> String {
-    format!("sidestack/wills/{}", local::own_user())
+/// The name of a user's keeper.
+fn name(user: u32) -> String {
+    format!("sidestack/wills/{user}")
 }
 
 /// The sockets that it takes.
@@ -74,7 +74,7 @@ impl Kit {
 /// here: for a moment it would have the lowest free number, in a thread that the program does not
 /// know of.
 pub(super) fn reach(kit: &Kit) -> Result<(), Missing> {
-    let name = name();
+    let name = name(local::own_user());
     let connection = &kit.connection;
     if !connects(connection, &name)? {
         start(&name, &kit.listener)?;
@@ -101,13 +101,13 @@ fn connects(connection: &OwnedFd, name: &str) -> Result<bool, Missing> {
     }
 }
 
-/// Something is another process's that may have just died: waits until all that had died are seen to, so long at most.
-/// Whether it is worth another attempt.
-pub(in crate::driver) fn await_executors(patience: Duration) -> bool {
-    let Ok(keeper) = local::connect_to(Sort::Messages, name().as_bytes()) else {
+/// Something is another process's, of `user`'s, that may have just died: waits until all that had died are seen to, so
+/// long at most. Whether it is worth another attempt.
+pub(in crate::driver) fn await_executors(user: u32, patience: Duration) -> bool {
+    let Ok(keeper) = local::connect_to(Sort::Messages, name(user).as_bytes()) else {
         return false;
     };
-    local::peer_user(&keeper) == Ok(local::own_user())
+    local::peer_user(&keeper) == Ok(user)
         && pair::give(&keeper, QUESTION).is_ok()
         && await_answer(&keeper, clock::monotonic() + patience.as_nanos() as u64).is_some()
 }

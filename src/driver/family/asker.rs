@@ -84,7 +84,7 @@ fn reach_owner(engine: u64, deadline: &mut u64) -> Option<OwnedFd> {
     }
     // The keeper may hear of the question before it hears of the death.
     for _ in 0..2 {
-        let kept = estate::await_executors(BEGINNING);
+        let kept = estate::await_executors(local::own_user(), BEGINNING);
         let found = reach_soon(&name);
         if found.is_some() {
             *deadline = clock::monotonic().saturating_add(PATIENCE);

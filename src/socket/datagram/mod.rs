@@ -25,16 +25,15 @@ use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Lease, Passed, Role};
 use crate::stack::ids::SocketId;
 
-/// Opens the stack's socket for a leased port.
+/// Opens the stack's socket for a leased port, which it has on the address `ip`.
 pub fn open(
     engine: &mut Engine,
     state: &mut State,
     id: EndpointId,
+    ip: Ipv4Addr,
     lease: Lease,
 ) -> Result<SocketId, Errno> {
-    let local = state
-        .local
-        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, lease.port()));
+    let local = SocketAddrV4::new(ip, lease.port());
     let opened = engine.ports.silence(&lease).and_then(|()| {
         engine
             .stack
@@ -48,6 +47,7 @@ pub fn open(
             engine.endpoints.set_role(id, Role::Datagram(datagram));
             engine.watch_end(id);
             engine.refilter();
+            state.local = Some(local);
             regroup(engine, state);
             Ok(datagram)
         }
@@ -65,8 +65,10 @@ pub fn reopen(
     id: EndpointId,
     lease: Lease,
 ) -> Result<(), Errno> {
-    let datagram = open(engine, state, id, lease)?;
-    if let (Some(local), Some(remote)) = (state.local, state.remote) {
+    let local = state.local;
+    let ip = local.map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
+    let datagram = open(engine, state, id, ip, lease)?;
+    if let (Some(local), Some(remote)) = (local, state.remote) {
         associate(engine, state, datagram, local, remote)?;
     }
     Ok(())
@@ -116,8 +118,7 @@ pub(super) fn opened(
         Err(Errno::ADDRINUSE) => return Err(Errno::AGAIN),
         lease => lease?,
     };
-    state.local = Some(SocketAddrV4::new(ip, lease.port()));
-    open(engine, state, id, lease)
+    open(engine, state, id, ip, lease)
 }
 
 /// connect(2): sets or, with AF_UNSPEC, clears the peer.
