@@ -28,7 +28,7 @@ fn spawn<T>(start: impl FnOnce() -> T) -> T {
 /// What comes before another program takes this one's place, or its vfork(2) child's.
 fn before_exec() {
     if is_vfork_child() {
-        driver::in_vfork_child(away::set_out_by_exec);
+        away::set_out_by_exec();
         descriptor::lower_for_exec();
         return;
     }

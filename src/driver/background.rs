@@ -37,23 +37,12 @@ const THREAD_STACK: usize = 256 * 1024;
 thread_local! {
     /// Whether this is the background thread.
     static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
-    /// Whether a child of vfork(2) runs in this thread's memory.
-    static IS_LENT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// What a child of vfork(2) does: descriptors and threads that it made would be its own, while the
-/// engine that knows of them is its parent's.
-pub fn in_vfork_child(work: impl FnOnce()) {
-    IS_LENT.set(true);
-    work();
-    IS_LENT.set(false);
 }
 
 impl Engine {
     /// Called whenever the lock is released: sees to it that an empty seat does not stay so.
     pub(super) fn patrol(&mut self) {
-        let is_lent = IS_LENT.get();
-        if !IS_BACKGROUND.get() && !is_lent {
+        if !IS_BACKGROUND.get() {
             self.prepare_will();
         }
         if self.seat != Seat::Empty {
@@ -62,10 +51,8 @@ impl Engine {
             self.patrol_for_will();
             return;
         }
-        if !is_lent {
-            self.take_up_successor();
-        }
-        if self.patrolled || !self.has_work() || is_lent && !self.background_runs {
+        self.take_up_successor();
+        if self.patrolled || !self.has_work() {
             return;
         }
         if !self.background_runs {

@@ -6,8 +6,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::Engine;
+use super::convert::stack_protocol;
 use super::endpoint::{Endpoint, EndpointId, Role};
-use super::ports::stack_protocol;
 use super::seat::Seat;
 use crate::control::ephemeral::Protocol;
 use crate::stack::config::Limits;

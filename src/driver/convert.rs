@@ -3,8 +3,17 @@
 
 use std::time::Duration;
 
+use crate::control::ephemeral::Protocol;
 use crate::stack::address::Ipv4Cidr;
 use crate::{control, link, stack};
+
+/// A transport protocol.
+pub(super) fn stack_protocol(protocol: Protocol) -> stack::ports::Protocol {
+    match protocol {
+        Protocol::Tcp => stack::ports::Protocol::Tcp,
+        Protocol::Udp => stack::ports::Protocol::Udp,
+    }
+}
 
 /// The congestion control that connections start with.
 pub(super) const fn congestion(

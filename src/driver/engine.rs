@@ -10,7 +10,7 @@ use super::convert::checksum;
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
-use super::estate::Will;
+use super::estate::{self, Will};
 use super::inspect::{self, Window};
 use super::lifeline::Lifelines;
 use super::orphans::{Orphans, TOKEN_ORPHANS};
@@ -186,6 +186,7 @@ impl Engine {
     pub(super) fn new(parts: Parts, limits: Limits) -> Result<Self, Errno> {
         let set = Set::new()?;
         let wake = Bell::new()?;
+        estate::note_bell(Some(&wake));
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
         let alarm = Timer::new()?;
         set.add(&alarm, TOKEN_ALARM, EventFlags::IN)?;

@@ -46,7 +46,9 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
         return false;
     }
     guard.open_to_questions();
-    let forked = signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))));
+    let forked = process::with_tables_held(|| {
+        signal::with_all_blocked(|| memory::inherited(|| fork_detached(|| serve(guard))))
+    });
     let _ = guard.link.let_inherit(false);
     if !forked {
         guard.heirs_door = None;

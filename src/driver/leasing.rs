@@ -1,7 +1,6 @@
 //! Leasing a port that a program chose, or has the kernel choose.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
-use core::time::Duration;
 use rustix::io::Errno;
 
 use super::ports::Wish;

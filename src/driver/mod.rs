@@ -86,7 +86,6 @@ mod unlistened;
 mod urgent;
 mod uses;
 
-pub use background::in_vfork_child;
 pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
@@ -127,6 +126,10 @@ static HOOKS: OnceLock<&Hooks> = OnceLock::new();
 
 /// Hooks of the upper layer.
 pub struct Hooks {
+    /// Keeps other threads from changing its tables while this one forks.
+    pub hold: fn(),
+    /// Ends that, in the parent.
+    pub release: unsafe fn(),
     /// Frees its locks in a forked child, whose only thread has none of them.
     pub free: unsafe fn(),
     /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.

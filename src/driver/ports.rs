@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::choice::{Parity, pick};
+use super::convert::stack_protocol;
 use super::holders::Holder;
 use super::leasing::{inet6_side, lease_of_untaken, may_bind};
 use super::uses::{Use, Uses};
@@ -426,13 +427,5 @@ impl Ports {
             }
             _ => {}
         }
-    }
-}
-
-/// The protocol, as the stack names it.
-pub(super) fn stack_protocol(protocol: Protocol) -> crate::stack::ports::Protocol {
-    match protocol {
-        Protocol::Tcp => crate::stack::ports::Protocol::Tcp,
-        Protocol::Udp => crate::stack::ports::Protocol::Udp,
     }
 }

@@ -7,7 +7,7 @@ use rustix::fd::RawFd;
 use super::endpoint::Role;
 use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, HOOKS, Section, heir, lock, passed, rights, start};
+use super::{ENGINE, Guard, HOOKS, Hooks, Section, estate, heir, lock, passed, rights, start};
 use crate::link::kept;
 use crate::stack::tcp::Counter;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
@@ -24,6 +24,33 @@ thread_local! {
     /// Whether before_fork has locked the engine, in this thread. (It has not if the fork comes
     /// from a signal handler that interrupted a call of ours.)
     static LOCKED: Cell<bool> = const { Cell::new(false) };
+    /// Whose tables it holds.
+    static HELD: Cell<Option<&'static Hooks>> = const { Cell::new(None) };
+}
+
+/// Keeps other threads from changing the upper layer's tables, until [`release_tables`] in the parent, or
+/// [`free_locks`] in the child.
+fn hold_tables() {
+    let hooks = HOOKS.get().copied();
+    if let Some(hooks) = hooks {
+        (hooks.hold)();
+    }
+    HELD.set(hooks);
+}
+
+fn release_tables() {
+    if let Some(hooks) = HELD.take() {
+        // SAFETY: held by hold_tables, in this thread.
+        unsafe { (hooks.release)() };
+    }
+}
+
+/// Makes a copy of the process that finds the upper layer's tables whole.
+pub(super) fn with_tables_held<T>(fork: impl FnOnce() -> T) -> T {
+    hold_tables();
+    let forked = fork();
+    release_tables();
+    forked
 }
 
 /// Has the process's forks told to us: also those of a process without an engine, which may have
@@ -51,6 +78,7 @@ pub extern "C" fn before_fork() {
             engine.prepare_lifeline();
         }
         core::mem::forget(slot);
+        hold_tables();
         cancel::hold();
         LOCKED.set(true);
     }
@@ -64,6 +92,7 @@ pub extern "C" fn after_fork_parent() {
     // SAFETY: locked by before_fork, in this thread.
     unsafe {
         cancel::release();
+        release_tables();
         ENGINE.force_unlock();
     }
     handlers::leave();
@@ -77,6 +106,7 @@ pub extern "C" fn after_fork_child() {
     if !LOCKED.replace(false) {
         return;
     }
+    HELD.set(None);
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe {
         cancel::release_in_child();
@@ -121,6 +151,7 @@ fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
+        estate::note_bell(None);
         engine.will.forsake();
         if descriptor::close_region(&lifeline::held()) {
             core::mem::forget(engine);

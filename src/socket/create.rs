@@ -39,6 +39,8 @@ pub fn create(
 /// Has the driver tell this layer what it has to do, and ask it on behalf of other processes.
 pub(super) fn hook() {
     static HOOKS: Hooks = Hooks {
+        hold: table::hold,
+        release: table::release,
         free: table::free,
         disowned: away::owned_elsewhere,
         is_set_out: legacy::is_set_out,

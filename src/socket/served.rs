@@ -106,9 +106,9 @@ pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     for _ in 0..PORT_TRIES {
         match rustix::net::bind(borrow(fd), &address::in_family(local, socket.family)) {
             // The keeper is about to see that the socket is gone from there.
-            Err(Errno::ADDRINUSE) => poll_for(&mut [], Some(PORT_PAUSE), None)?,
+            Err(Errno::ADDRINUSE) => drop(poll_for(&mut [], Some(PORT_PAUSE), None)),
             result => return result,
-        };
+        }
     }
     Err(Errno::ADDRINUSE)
 }

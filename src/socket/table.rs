@@ -115,6 +115,20 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .collect()
 }
 
+/// Before fork(2): keeps other threads from changing the table, so that the child finds it whole.
+pub fn hold() {
+    core::mem::forget(SOCKETS.read_recursive());
+}
+
+/// After it, in the parent.
+///
+/// # Safety
+/// The thread has called [`hold`].
+pub unsafe fn release() {
+    // SAFETY: as the caller says.
+    unsafe { SOCKETS.force_unlock_read() };
+}
+
 /// Makes the table and the sockets accessible again in a forked child, whoever had them at the fork.
 ///
 /// # Safety

@@ -24,7 +24,7 @@ impl Bell {
 
     /// Makes it readable. That it is so already is as good.
     pub fn ring(&self) {
-        let _ = write(&self.0, &1u64.to_ne_bytes());
+        ring(self.as_fd());
     }
 
     /// Makes it unreadable.
@@ -38,6 +38,11 @@ impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The same of a bell that another process, whose descriptors this one has copies of, calls its own.
+pub fn ring(bell: BorrowedFd<'_>) {
+    let _ = write(bell, &1u64.to_ne_bytes());
 }
 
 /// A timer: readable once its time has come (timerfd_create(2)).

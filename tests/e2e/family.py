@@ -8,6 +8,7 @@ family.py ask ADDRESS PORT          connects, and tells what it was told
 family.py bounces PORT              has a child send datagrams back, but for those of a flood, and waits for it
 family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a child's child has held, and whose heir is
                                     stopped meanwhile
+family.py asks PORT                 asks the owners of two sockets, of whom one is stopped
 family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
@@ -169,6 +170,29 @@ def rebinds(port, how):
     print(f"bound after {len(stopped)}")
 
 
+def owned(port):
+    """A process with a socket, and the socket as it reaches another one."""
+    here, there = socket.socketpair()
+    owner = os.fork()
+    if owner == 0:
+        made = bound(port, "DGRAM")
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        socket.send_fds(there, [b"."], [made.fileno()])
+        signal.pause()
+    _, (held,), *_ = socket.recv_fds(here, 1, 1)
+    return owner, socket.socket(fileno=held)
+
+
+def asks(port):
+    (stopped, silent), (other, answers) = owned(port), owned(port + 1)
+    os.kill(stopped, signal.SIGSTOP)
+    silent.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
+    print("broadcast", answers.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST))
+    for owner in stopped, other:
+        os.kill(owner, signal.SIGKILL)
+        os.waitpid(owner, 0)
+
+
 def throw(address, port):
     with socket.socket(type=socket.SOCK_DGRAM) as thrower:
         thrower.settimeout(0.2)
@@ -199,5 +223,7 @@ if __name__ == "__main__":
             bounces(int(port))
         case ["rebinds", port, how]:
             rebinds(int(port), how)
+        case ["asks", port]:
+            asks(int(port))
         case ["throw", address, port]:
             throw(address, int(port))

@@ -112,6 +112,13 @@ fn a_port_is_free_once_the_last_process_has_closed_its_socket() {
 }
 
 #[test]
+fn an_owner_that_is_stopped_leaves_others_their_questions() {
+    let lab = Lab::new();
+    let asks = lab.sidestack(&family("asks 7000")).within(30);
+    assert_eq!(asks.succeeds().stdout(), "broadcast 1");
+}
+
+#[test]
 fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
     let lab = Lab::new();
     let go = lab.path("go").display().to_string();

@@ -13,21 +13,24 @@
 //! 3. What is put in later about the same endpoint is what counts.
 //! 4. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
-use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::collections::BTreeSet;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::words::{EndOf, Left, Legacy};
 use crate::control::log;
+use crate::control::stand_in::Ends;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
 use crate::driver::{Account, Engine, HOOKS, lock};
 use crate::stack::ids::Kind;
 use crate::sys::copies::{self, Copies};
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair::MOST_DESCRIPTORS;
+use crate::sys::process::is_vfork_child;
+use crate::sys::wait::borrow;
+use crate::sys::wake::{self, Bell};
 use crate::sys::words;
 
 /// Bytes of a message, at most: what the kernel has room for in one page, with its own.
@@ -37,10 +40,27 @@ const MESSAGE: usize = 3600;
 /// memory (vfork(2)) and can say no more.
 static SET_OUT: AtomicBool = AtomicBool::new(false);
 
+/// The bell that wakes who drives; -1: there is no engine.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on this is the bell; `None`: the engine is about to be given up.
+pub(in crate::driver) fn note_bell(bell: Option<&Bell>) {
+    let number = bell.map_or(-1, |bell| bell.as_fd().as_raw_fd());
+    BELL.store(number, Ordering::Relaxed);
+}
+
 /// Notes that, for whoever drives to see to it now: nothing else may happen here before such a program accepts.
+///
+/// A child of vfork(2) does not lock the engine, which is its parent's: it has copies of the descriptors,
+/// the bell among them, and would leave traces of others.
 pub fn note_set_out() {
     SET_OUT.store(true, Ordering::Relaxed);
-    if let Some(engine) = lock() {
+    if is_vfork_child() {
+        let bell = BELL.load(Ordering::Relaxed);
+        if bell >= 0 {
+            wake::ring(borrow(bell));
+        }
+    } else if let Some(engine) = lock() {
         engine.wake.ring();
     }
 }
@@ -74,7 +94,17 @@ struct Missing {
     /// Forks, of their lifelines.
     lines: Vec<u32>,
     /// Connections, of what stands for them.
-    orphans: Vec<(SocketAddrV4, SocketAddrV4)>,
+    orphans: Vec<Ends>,
+}
+
+/// Copies of ends that there are to be.
+#[derive(Default)]
+struct OfEnds<'a> {
+    copies: Vec<Copied<'a>>,
+    /// Whose they are.
+    copied: Vec<EndpointId>,
+    /// Of whose the upper layer cannot say now what is to be known.
+    later: Vec<EndpointId>,
 }
 
 /// Puts `copies` in place of all that are there.
@@ -189,17 +219,45 @@ impl Engine {
 
     /// `all`: in place of what is there. Whether there is room.
     fn copy_these(&mut self, missing: Missing, all: bool) -> bool {
-        let Some(ends) = &self.will.ends else {
+        let Some(queue) = &self.will.ends else {
             return false;
         };
-        let (mut copies, mut copied, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for id in missing.ends {
+        let OfEnds {
+            mut copies,
+            copied,
+            later,
+        } = self.copies_of_ends(missing.ends);
+        copies.extend(self.copies_of_lines(&missing.lines));
+        copies.extend(self.copies_of_names(&missing.orphans));
+        copies.extend(self.copies_of_stand_ins(missing.orphans));
+        let put = if all {
+            let successor = self.link.successor_fd();
+            copies.extend(successor.map(|fd| (Legacy::Successor.encode(), fd)));
+            renew(queue, &copies)
+        } else {
+            put(queue, &copies)
+        };
+        if let Err(errno) = put {
+            log::debug(format_args!(
+                "some sockets that others have end with this process if it is killed: {}",
+                words::of(errno)
+            ));
+        }
+        drop(copies);
+        self.endpoints.uncopied.extend(later);
+        self.note_copied(copied);
+        put.is_ok()
+    }
+
+    fn copies_of_ends(&self, ids: Vec<EndpointId>) -> OfEnds<'_> {
+        let mut of_ends = OfEnds::default();
+        for id in ids {
             let Some(endpoint) = self.endpoints.get(id).filter(|held| is_worth_a_copy(held)) else {
                 continue;
             };
             let Some(end) = &endpoint.end else { continue };
             let Some(account) = described(endpoint) else {
-                later.push(id);
+                of_ends.later.push(id);
                 continue;
             };
             let Some(left) = left(endpoint, &account) else {
@@ -211,40 +269,35 @@ impl Engine {
                 guest: endpoint.guest,
                 text: account.text,
             });
-            copies.push((legacy.encode(), end.as_fd()));
-            copied.push(id);
+            of_ends.copies.push((legacy.encode(), end.as_fd()));
+            of_ends.copied.push(id);
         }
-        for line in missing.lines {
-            if let Some(end) = self.lifelines.end_of(line) {
-                copies.push((Legacy::Lifeline(line).encode(), end));
-            }
-        }
-        let ports: BTreeSet<u16> = missing.orphans.iter().map(|ends| ends.0.port()).collect();
-        for port in ports {
-            if let Some(name) = self.orphans.name_of(port) {
-                copies.push((Legacy::Name(port).encode(), name));
-            }
-        }
-        for ends in missing.orphans {
-            if let Some(held) = self.orphans.stand_in_of(&ends) {
-                copies.push((Legacy::StandIn(ends).encode(), held.fd()));
-            }
-        }
-        let put = if all {
-            let successor = self.link.successor_fd();
-            copies.extend(successor.map(|fd| (Legacy::Successor.encode(), fd)));
-            renew(ends, &copies)
-        } else {
-            put(ends, &copies)
-        };
-        if let Err(errno) = put {
-            log::debug(format_args!(
-                "some sockets that others have end with this process if it is killed: {}",
-                words::of(errno)
-            ));
-        }
-        drop(copies);
-        self.endpoints.uncopied.extend(later);
+        of_ends
+    }
+
+    fn copies_of_lines(&self, lines: &[u32]) -> impl Iterator<Item = Copied<'_>> {
+        lines.iter().filter_map(|&line| {
+            let end = self.lifelines.end_of(line)?;
+            Some((Legacy::Lifeline(line).encode(), end))
+        })
+    }
+
+    fn copies_of_names(&self, orphans: &[Ends]) -> impl Iterator<Item = Copied<'_>> {
+        let ports: BTreeSet<u16> = orphans.iter().map(|ends| ends.0.port()).collect();
+        ports.into_iter().filter_map(|port| {
+            let name = self.orphans.name_of(port)?;
+            Some((Legacy::Name(port).encode(), name))
+        })
+    }
+
+    fn copies_of_stand_ins(&self, orphans: Vec<Ends>) -> impl Iterator<Item = Copied<'_>> {
+        orphans.into_iter().filter_map(|ends| {
+            let held = self.orphans.stand_in_of(&ends)?;
+            Some((Legacy::StandIn(ends).encode(), held.fd()))
+        })
+    }
+
+    fn note_copied(&mut self, copied: Vec<EndpointId>) {
         let is_datagram = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_of_udp);
         if let Some(vault) = &self.will.vault
             && copied.iter().any(is_datagram)
@@ -257,7 +310,6 @@ impl Engine {
                 endpoint.copied = true;
             }
         }
-        put.is_ok()
     }
 }
 

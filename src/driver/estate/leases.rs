@@ -8,7 +8,8 @@ use rustix::net::sockopt;
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
 use crate::control::vault::LeaseCopy;
-use crate::driver::ports::{self, Ports, Source, stack_protocol};
+use crate::driver::convert::stack_protocol;
+use crate::driver::ports::{self, Ports, Source};
 use crate::driver::uses::Use;
 use crate::stack::Stack;
 

@@ -43,6 +43,7 @@ mod will;
 mod wills;
 mod words;
 
+pub(super) use ends::note_bell;
 pub use ends::note_set_out;
 pub(super) use reach::await_executors;
 pub(super) use will::{Will, attend, serve_alone};

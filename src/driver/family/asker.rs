@@ -29,13 +29,16 @@ const BEGINNING: Duration = Duration::from_secs(10);
 /// The engine for which nobody did, the last that there was.
 static GONE: AtomicU64 = AtomicU64::new(0);
 
-/// Until when owners are not asked, in monotonic nanoseconds.
+/// The engine whose owner took longer, the last that there was, and until when it is not asked, in monotonic
+/// nanoseconds.
+static SILENT: AtomicU64 = AtomicU64::new(0);
 static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
 
 /// Asks the owner of `name`, which is what `fd` is. `None`: there is no answer.
 pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
     let now = clock::monotonic();
-    if now < SILENT_UNTIL.load(Ordering::Relaxed) {
+    let is_silent = SILENT.load(Ordering::Relaxed) == name.engine;
+    if is_silent && now < SILENT_UNTIL.load(Ordering::Relaxed) {
         return None;
     }
     let mut deadline = now.saturating_add(PATIENCE);
@@ -49,6 +52,7 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
         count_passed(Passed::Unanswered);
         let now = clock::monotonic();
         if now >= deadline {
+            SILENT.store(name.engine, Ordering::Relaxed);
             SILENT_UNTIL.store(now.saturating_add(SILENCE), Ordering::Relaxed);
         }
     }

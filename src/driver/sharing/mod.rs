@@ -32,9 +32,9 @@ use self::group::{Group, News, Part, is_trusted};
 use self::list::{KEY, MOST_SOCKETS};
 
 use super::Engine;
+use super::convert::stack_protocol;
 use super::engine::TOKEN_GROUP;
 use super::orphans::Others;
-use super::ports::stack_protocol;
 use crate::control::ephemeral::Protocol;
 use crate::control::log;
 use crate::stack::sharing::{Shared, Sharing};
