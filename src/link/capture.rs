@@ -16,9 +16,9 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{Frame, Link, Received, Statistics};
+use crate::sys::clock;
 use crate::sys::file;
 use crate::sys::owned::OwnedFd;
 
@@ -206,5 +206,5 @@ impl std::fmt::Debug for Writer {
 
 /// Time since 1970-01-01 00:00:00 UTC.
 fn wall_clock() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
+    Duration::from_nanos(clock::realtime())
 }

@@ -417,20 +417,7 @@ fn complete(
                 state.connect_unconfirmed = false;
                 return Ok(Rest::Done);
             }
-            Ok(_) => {
-                let mut state = socket.state();
-                // Another thread may have given it up, and a fresh endpoint is in its place.
-                if state.disconnects != disconnects {
-                    return Err(Errno::PIPE);
-                }
-                let held = state.endpoint.unwrap_or(id);
-                let endpoint = engine.endpoints.get_mut(held);
-                let error = endpoint.and_then(|endpoint| endpoint.take_error());
-                if held == id {
-                    restart(engine, socket, &mut state, None)?;
-                }
-                return Err(error.map_or(Errno::CONNABORTED, errno::of));
-            }
+            Ok(_) => return failed(engine, socket, id, disconnects),
             Err(interruption) => {
                 if let Err(errno) = resume(interruption, timeout) {
                     engine.stuff(id);
@@ -442,6 +429,27 @@ fn complete(
             }
         }
     }
+}
+
+/// An attempt to connect has failed, or was given up.
+fn failed(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    id: EndpointId,
+    disconnects: u32,
+) -> Result<Rest, Errno> {
+    let mut state = socket.state();
+    // Another thread may have given it up, and a fresh endpoint is in its place.
+    if state.disconnects != disconnects {
+        return Err(Errno::PIPE);
+    }
+    let held = state.endpoint.unwrap_or(id);
+    let endpoint = engine.endpoints.get_mut(held);
+    let error = endpoint.and_then(|endpoint| endpoint.take_error());
+    if held == id {
+        restart(engine, socket, &mut state, None)?;
+    }
+    Err(error.map_or(Errno::CONNABORTED, errno::of))
 }
 
 /// The peer's address; `None`: not connected (any more).

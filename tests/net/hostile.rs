@@ -11,7 +11,7 @@ use crate::stack::wire::icmpv4::Kind;
 use crate::stack::wire::tcp::{Flags, Options, Repr, Seq};
 use crate::stack::wire::{checksum, tcp};
 use crate::support::host::{
-    Host, PEER, ROUTER, US, arp, at, datagram, hardware, icmp, quote, segment,
+    Host, PEER, ROUTER, US, arp, at, datagram, hardware, icmp, quote, segment, syn,
 };
 
 const ROUNDS: usize = 60_000;
@@ -48,19 +48,12 @@ fn segments(host: &mut Host) -> Vec<Vec<u8>> {
     stack
         .tcp_connect(now, at(US, 4000), at(PEER, 80), &options)
         .unwrap();
-    let mut header = Repr {
-        source_port: 5000,
-        destination_port: 80,
-        seq: Seq(1000),
-        flags: Flags::SYN,
-        window: 65_535,
-        ..Repr::default()
-    };
+    let mut header = syn(5000, 80);
     header.options.mss = Some(1460);
     header.options.window_scale = Some(7);
     header.options.sack_permitted = true;
-    let syn = segment(PEER, US, &header, b"");
-    host.receive(&syn);
+    let first = segment(PEER, US, &header, b"");
+    host.receive(&first);
     let answers = host.frames();
     let answer = |port: u16| {
         let parsed = answers
@@ -90,7 +83,7 @@ fn segments(host: &mut Host) -> Vec<Vec<u8>> {
     header.ack = tried;
     header.flags = Flags::ACK.with(Flags::SYN);
     let accepted = segment(PEER, US, &header, b"");
-    let frames = vec![syn, ack, data, late, fin, accepted];
+    let frames = vec![first, ack, data, late, fin, accepted];
     frames.into_iter().chain(answers).collect()
 }
 

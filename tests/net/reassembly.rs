@@ -12,10 +12,9 @@ use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
 use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::icmpv4::Kind;
-use crate::stack::wire::tcp::{Flags, Repr, Seq};
 use crate::stack::wire::{ethernet, ipv4};
 use crate::support::host::{
-    Host, PEER, US, at, datagram, hardware, icmp, packet, quote, segment, summarize,
+    Host, PEER, US, at, datagram, hardware, icmp, packet, quote, segment, summarize, syn,
 };
 
 /// Of the fragments in these tests, in bytes of payload.
@@ -138,15 +137,7 @@ fn segments_come_in_pieces() {
     host.stack.set_port_owned(Protocol::Tcp, 80, true);
     let options = TcpOptions::default();
     host.stack.tcp_listen(at(US, 80), 4, &options).unwrap();
-    let header = Repr {
-        source_port: 5000,
-        destination_port: 80,
-        seq: Seq(1000),
-        flags: Flags::SYN,
-        window: 65_535,
-        ..Repr::default()
-    };
-    for piece in cut(&segment(PEER, US, &header, b""), 8) {
+    for piece in cut(&segment(PEER, US, &syn(5000, 80), b""), 8) {
         assert!(host.sent().is_empty());
         host.receive(&piece);
     }

@@ -1,6 +1,6 @@
 //! Whether a keeper serves this user, who has not got the right himself.
 //!
-//! What is said is written down in src/driver/keeper/words.rs: `h` and an interface's name, to which
+//! What is said is written down in src/driver/keeper/requests.rs: `h` and an interface's name, to which
 //! `y` is yes, and `n` with an errno value no.
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::super::estate;
 use super::super::passed::{Passed, count_passed};
 use super::name::desk;
-use super::words::{self, Answer, Question};
+use super::questions::{self, Answer, Question};
 use super::{LONGEST, Name};
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
@@ -156,5 +156,5 @@ fn receive(desk: &OwnedFd, deadline: u64) -> Option<Answer> {
     await_answer(desk, deadline)?;
     let mut message = [0; LONGEST];
     let count = pair::take(desk, &mut message).ok()?;
-    words::decode(&message[..count])
+    questions::decode(&message[..count])
 }

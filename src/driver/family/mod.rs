@@ -17,7 +17,7 @@
 //! needs none: it knows from its parent's memory.
 //!
 //! 1. A question is one message with the descriptor it is about, an answer one message. Both are
-//!    bounded and checked ([`words`] has them all).
+//!    bounded and checked ([`questions`] has them all).
 //! 2. Who asks proves by the descriptor that the socket is his to ask about. The owner looks at its
 //!    name, and at who made the pair: that must be the owner's own user, or root. A keeper, which
 //!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
@@ -30,11 +30,11 @@
 mod asker;
 mod name;
 mod owner;
-mod words;
+mod questions;
 
 pub use asker::ask;
 pub use name::Name;
-pub use words::{Answer, Description, Question};
+pub use questions::{Answer, Description, Question};
 
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;

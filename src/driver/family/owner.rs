@@ -10,7 +10,7 @@ use super::super::engine::TOKEN_DESK;
 use super::super::keeper;
 use super::super::{Engine, HOOKS};
 use super::name::desk;
-use super::words::{Answer, Question, encode};
+use super::questions::{Answer, Question, encode};
 use super::{LONGEST, Name};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::super::family::{Name, await_answer, desk, reach};
 use super::super::lifeline::{self, Parent};
 use super::name_of;
-use super::words::{Create, LONGEST, Reply, Request};
+use super::requests::{Create, LONGEST, Reply, Request};
 use crate::control::limits::Limits;
 use crate::control::low_ports;
 use crate::sys::owned::OwnedFd;

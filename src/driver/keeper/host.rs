@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::super::door::Visit;
 use super::super::family::Name;
 use super::super::{Asker, Engine, HOOKS};
-use super::words::{Reply, Request};
+use super::requests::{Reply, Request};
 use crate::control::low_ports;
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair;

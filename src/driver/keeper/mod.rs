@@ -32,20 +32,20 @@
 //! One that is given its listening descriptor (`--listener`) is of another kind: it has no stack, and
 //! keeps what processes leave when they are killed ([`estate`](super::estate)).
 //!
-//! Another kind of request is another variant of [`Request`] (words.rs: its letter, and what follows
+//! Another kind of request is another variant of [`Request`] (requests.rs: its letter, and what follows
 //! it), and an arm in [`Keeper::receive`] or [`host::answer`]; a descriptor that comes with a message is
 //! in [`Visit`]. A connection is closed with its answer; what is to last keeps a duplicate of it.
 
 mod client;
 mod host;
 mod plan;
-mod words;
+mod requests;
 
 pub(super) use client::{Answered, greet};
 pub use client::{Served, ask};
 pub(super) use host::serve_forked;
 pub use plan::Plan;
-pub use words::{Create, First};
+pub use requests::{Create, First};
 
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
@@ -56,8 +56,8 @@ use super::{Engine, Guard, estate, lock, process, start};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::entry;
-use crate::sys::{local, signal, words as errors};
-use words::{LONGEST, Request};
+use crate::sys::{local, signal, words};
+use requests::{LONGEST, Request};
 
 /// The name under which the keeper of `user` is asked.
 fn name_of(user: u32) -> String {
@@ -97,7 +97,7 @@ struct Keeper {
 
 impl Keeper {
     fn open(mut plan: Plan) -> Result<Self, String> {
-        let explain = |what: &str, errno| format!("{what}: {}", errors::of(errno));
+        let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
         let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
             .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
         start::start_with(core::mem::take(&mut plan.settings))?;

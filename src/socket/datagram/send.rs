@@ -135,19 +135,7 @@ impl Call<'_, '_> {
             }
             Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
         };
-        if self.data.asked() > LONGEST {
-            return Err(Errno::MSGSIZE);
-        }
-        if to.port() == 0 {
-            return Err(Errno::INVAL);
-        }
-        if let Some(error) = pending_error(engine, state) {
-            return Err(error);
-        }
-        let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
-        if endpoint.is_some_and(|endpoint| endpoint.write_finished) {
-            return Err(Errno::PIPE);
-        }
+        self.check(engine, state, to)?;
         let way = connect::decide(engine, Protocol::Udp, state, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
@@ -170,14 +158,37 @@ impl Call<'_, '_> {
             .around(engine, state, datagram, |engine, state| {
                 self.send_segments(engine, state, datagram, to)
             })?;
+        self.tell_of_zero_copy(engine, state);
+        Ok(Some(self.data.len()))
+    }
+
+    /// Whether the datagram can be sent anywhere, as Linux asks in turn. EMSGSIZE, EINVAL, an error
+    /// that is pending, EPIPE.
+    fn check(&self, engine: &mut Engine, state: &State, to: SocketAddrV4) -> Result<(), Errno> {
+        if self.data.asked() > LONGEST {
+            return Err(Errno::MSGSIZE);
+        }
+        if to.port() == 0 {
+            return Err(Errno::INVAL);
+        }
+        if let Some(error) = pending_error(engine, state) {
+            return Err(error);
+        }
+        let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+        match endpoint.is_some_and(|endpoint| endpoint.write_finished) {
+            true => Err(Errno::PIPE),
+            false => Ok(()),
+        }
+    }
+
+    fn tell_of_zero_copy(&self, engine: &mut Engine, state: &State) {
+        let asked = self.flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
         if let Some(id) = state.endpoint
-            && self.flags & libc::MSG_ZEROCOPY != 0
-            && state.options.zero_copy
+            && asked
             && self.data.len() > 0
         {
             engine.sent_zero_copy(id);
         }
-        Ok(Some(self.data.len()))
     }
 
     /// What the control messages ask for must be ours to give. ENODEV, ENETUNREACH.

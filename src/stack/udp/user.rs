@@ -140,11 +140,6 @@ impl Stack {
         data: &'a [&'a [u8]],
         len: usize,
     ) -> Result<Outgoing<'a>, Error> {
-        let broadcast = self.interface.is_broadcast(*to.ip());
-        let decision = self.interface.route(*to.ip());
-        let local = self.udp.get(id).map(|socket| *socket.local.ip());
-        let bound_to_all =
-            local.is_some_and(|ip| ip.is_unspecified() || self.interface.is_broadcast(ip));
         let socket = self.udp.get_mut(id).ok_or(Error::Invalid)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
@@ -156,14 +151,17 @@ impl Stack {
             return Err(Error::MessageSize);
         }
         // Who connected to all hosts was asked then.
-        if broadcast && !socket.options.broadcast && socket.remote != Some(to) {
+        if self.interface.is_broadcast(*to.ip())
+            && !socket.options.broadcast
+            && socket.remote != Some(to)
+        {
             return Err(Error::Access);
         }
         let RouteDecision::Stack {
             source: route,
             next_hop,
             mtu,
-        } = decision
+        } = self.interface.route(*to.ip())
         else {
             return Err(Error::NetworkUnreachable);
         };
@@ -174,7 +172,8 @@ impl Stack {
             socket.wants_room = true;
             return Err(Error::WouldBlock);
         }
-        let discovery: PathMtuDiscovery = socket.options.path_mtu_discovery;
+        let (options, local, remote) = (socket.options, socket.local, socket.remote);
+        let discovery: PathMtuDiscovery = options.path_mtu_discovery;
         let mtu = if discovery.ignores_path() {
             self.interface.mtu.max(mtu)
         } else {
@@ -182,19 +181,20 @@ impl Stack {
         };
         let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
         if whole > mtu && !discovery.may_fragment() {
-            if socket.options.receive_errors {
-                let port = socket.remote.map_or(0, |remote| remote.port());
+            if options.receive_errors {
+                let port = remote.map_or(0, |remote| remote.port());
                 let destination = SocketAddrV4::new(*to.ip(), port);
                 self.reports.push(id, Report::too_long(mtu, destination));
             }
             return Err(Error::MessageSize);
         }
+        let bound_to_all = local.ip().is_unspecified() || self.interface.is_broadcast(*local.ip());
         Ok(Outgoing {
             id,
-            options: socket.options,
+            options,
             from: match bound_to_all {
-                true => SocketAddrV4::new(route, socket.local.port()),
-                false => socket.local,
+                true => SocketAddrV4::new(route, local.port()),
+                false => local,
             },
             to,
             next_hop,

@@ -329,6 +329,18 @@ pub(crate) fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(address, port)
 }
 
+/// The header of a SYN from one port to another.
+pub(crate) fn syn(source_port: u16, destination_port: u16) -> tcp::Repr {
+    tcp::Repr {
+        source_port,
+        destination_port,
+        seq: tcp::Seq(1000),
+        flags: tcp::Flags::SYN,
+        window: 65_535,
+        ..tcp::Repr::default()
+    }
+}
+
 /// A TCP segment in a frame from [`PEER`] to [`US`].
 pub(crate) fn segment(
     source: Ipv4Addr,
