@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use super::border::{bytes, read, serve, values, write};
 use super::poll::timeout_of;
-use super::streams::{MOST_PARTS, destination, iovecs, name, receive_parts, send_parts};
+use super::streams::{
+    MOST_PARTS, destination, iovecs, name, receive_parts, send_parts, sent_or_bound,
+};
 use super::{control, next, sockets};
+use crate::driver::system_limits;
 use crate::socket::waiting::deadline;
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
 use crate::sys::{clock, cmsg};
@@ -38,17 +41,15 @@ unsafe fn send_message(
     if message.msg_iovlen > MOST_PARTS {
         return Err(Errno::MSGSIZE);
     }
-    if message.msg_controllen >= c_int::MAX as usize {
-        return Err(Errno::NOBUFS);
-    }
+    // SAFETY: the program's own message.
+    let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
+    room_for_control(message)?;
+    // SAFETY: the program's own message.
+    let control = unsafe { bytes(message.msg_control, message.msg_controllen) }?;
     if !sockets::open_first(fd, socket, to, flags)? {
         return Ok(None);
     }
     let to = destination(socket, to)?;
-    // SAFETY: the program's own message.
-    let parts = unsafe { iovecs(message.msg_iov, message.msg_iovlen) }?;
-    // SAFETY: the program's own message.
-    let control = unsafe { bytes(message.msg_control, message.msg_controllen) }?;
     let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
         // As on Linux, whether there is a peer at all is asked first.
@@ -60,7 +61,7 @@ unsafe fn send_message(
                     (!peer).then_some(Errno::DESTADDRREQ)
                 }
             };
-            return Err(refusal.unwrap_or(errno));
+            return sent_or_bound(socket, Err(refusal.unwrap_or(errno)));
         }
     };
     // SAFETY: the program's own buffers.
@@ -181,6 +182,15 @@ fn room_for_name(message: &libc::msghdr) -> Result<libc::socklen_t, Errno> {
     Ok(message
         .msg_namelen
         .min(size_of::<libc::sockaddr_storage>() as libc::socklen_t))
+}
+
+/// Whether control messages may take so much. ENOBUFS, as on Linux even where there are none.
+fn room_for_control(message: &libc::msghdr) -> Result<(), Errno> {
+    match message.msg_controllen {
+        0 => Ok(()),
+        len if len < system_limits().optmem_max => Ok(()),
+        _ => Err(Errno::NOBUFS),
+    }
 }
 
 /// Receives one message. `None`: make the call on the descriptor.

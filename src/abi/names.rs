@@ -41,7 +41,10 @@ pub unsafe extern "C-unwind" fn getpeername(
         return unsafe { next::GETPEERNAME.get()(fd, address, len) };
     };
     answer(|| {
-        let remote = crate::socket::connect::peer(fd, &socket).ok_or(Errno::NOTCONN)?;
+        let remote = crate::socket::connect::peer(fd, &socket);
+        // Who is connected to port 0 has no peer to name, as on Linux.
+        let remote = remote.filter(|remote| remote.port() != 0);
+        let remote = remote.ok_or(Errno::NOTCONN)?;
         let (bytes, count) = address::write(remote, socket.family);
         // SAFETY: the program's own arguments.
         unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)

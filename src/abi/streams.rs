@@ -59,7 +59,15 @@ pub(super) unsafe fn send_parts(
         }
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     };
-    sent.transpose()
+    sent_or_bound(socket, sent.transpose())
+}
+
+/// What a call that sends has come to. A UDP socket has a port by then.
+pub(super) fn sent_or_bound<T>(socket: &Socket, sent: Result<T, Errno>) -> Result<T, Errno> {
+    if sent.is_err() && socket.kind == Kind::Datagram {
+        datagram::bind(socket);
+    }
+    sent
 }
 
 /// Receives into iovecs. `None`: make the call on the descriptor.
@@ -212,7 +220,9 @@ pub(super) unsafe fn name<'a>(
 /// The destination of a datagram. A connection's is ignored, as on Linux.
 pub(super) fn destination(socket: &Socket, name: Option<&[u8]>) -> Result<Option<Given>, Errno> {
     match (socket.kind, name) {
-        (Kind::Datagram, Some(name)) => address::read_destination(name, socket.family),
+        (Kind::Datagram, Some(name)) => {
+            sent_or_bound(socket, address::read_destination(name, socket.family))
+        }
         _ => Ok(None),
     }
 }

@@ -49,6 +49,8 @@ pub struct Limits {
     pub rmem_max: u32,
     /// net.core.wmem_max: the most SO_SNDBUF grants.
     pub wmem_max: u32,
+    /// net.core.optmem_max: what the control messages of one sendmsg(2) must stay below, in bytes.
+    pub optmem_max: u32,
     /// net.core.somaxconn: the longest accept queue.
     pub somaxconn: u32,
     /// net.ipv4.tcp_max_syn_backlog.
@@ -89,6 +91,7 @@ impl Default for Limits {
             wmem_default: 212_992,
             rmem_max: 212_992,
             wmem_max: 212_992,
+            optmem_max: 131_072,
             somaxconn: 4096,
             tcp_max_syn_backlog: 1024,
             tcp_syncookies: true,
@@ -144,6 +147,7 @@ impl Limits {
             wmem_default: number("core/wmem_default", defaults.wmem_default),
             rmem_max: number("core/rmem_max", defaults.rmem_max),
             wmem_max: number("core/wmem_max", defaults.wmem_max),
+            optmem_max: number("core/optmem_max", defaults.optmem_max),
             somaxconn: number("core/somaxconn", defaults.somaxconn),
             tcp_max_syn_backlog: number("ipv4/tcp_max_syn_backlog", defaults.tcp_max_syn_backlog),
             tcp_syncookies: number("ipv4/tcp_syncookies", 1) != 0,

@@ -35,6 +35,7 @@ pub(super) fn limits(limits: &control::limits::Limits) -> stack::config::Limits 
         ]
     };
     stack::config::Limits {
+        optmem_max: limits.optmem_max as usize,
         somaxconn: limits.somaxconn,
         max_syn_backlog: limits.tcp_max_syn_backlog,
         syn_cookies: limits.tcp_syncookies,

@@ -118,7 +118,7 @@ fn connect_in(
     }
     match (socket.kind, given) {
         (_, Given::V6(_) | Given::AnyV6(_)) => Err(Errno::NETUNREACH),
-        (Kind::Datagram, given) => datagram::connect(engine, socket, state, given).map(drop),
+        (Kind::Datagram, given) => datagram::connect(engine, socket, state, Ok(given)).map(drop),
         (Kind::Stream, Given::Unspecified) => Err(Errno::AFNOSUPPORT),
         (Kind::Stream, Given::V4(remote)) => {
             let role = state

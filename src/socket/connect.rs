@@ -32,18 +32,18 @@ pub fn connect(
         drop(state);
         return connect_beside(fd, socket, address, waits);
     };
+    if address.len() < size_of::<libc::sa_family_t>() {
+        return Err(Errno::INVAL);
+    }
     let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
-        return super::datagram::connect(&mut engine, socket, &mut state, given?);
+        return super::datagram::connect(&mut engine, socket, &mut state, given);
     }
     if given == Ok(Given::Unspecified) {
         disconnect(&mut engine, socket, &mut state)?;
         state.disconnects = state.disconnects.wrapping_add(1);
         engine.wake_all();
         return Ok(Rest::Done);
-    }
-    if address.len() < size_of::<libc::sa_family_t>() {
-        return Err(Errno::INVAL);
     }
     // As on Linux, what the socket is already decides before what else is wrong with the address.
     match state.stage {

@@ -33,6 +33,8 @@ pub struct Config {
 /// Bounds of tables and queues; the defaults are Linux's. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// What the control messages of one call must stay below (net.core.optmem_max).
+    pub optmem_max: usize,
     /// Longest accept queue (net.core.somaxconn).
     pub somaxconn: u32,
     /// Connections a listener may have in SYN-RECEIVED (net.ipv4.tcp_max_syn_backlog).
@@ -64,6 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            optmem_max: 131_072,
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_cookies: true,

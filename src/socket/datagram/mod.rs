@@ -121,8 +121,31 @@ pub(super) fn opened(
     open(engine, state, id, ip, lease)
 }
 
-/// connect(2): sets or, with AF_UNSPEC, clears the peer.
+/// A call that sends has failed. As on Linux, the socket has a port by then all the same.
+pub fn bind(socket: &Socket) {
+    if let Some(mut engine) = driver::lock() {
+        // Without a port to have, the call has failed as well.
+        let _ = opened(&mut engine, socket, &mut socket.state());
+    }
+}
+
+/// connect(2): sets or, with AF_UNSPEC, clears the peer. As on Linux, the socket has a port then, even if
+/// that fails.
 pub fn connect(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    given: Result<Given, Errno>,
+) -> Result<Rest, Errno> {
+    let connected = given.and_then(|given| connect_to(engine, socket, state, given));
+    if connected.is_err() && given != Ok(Given::Unspecified) {
+        // The first error is the one to tell.
+        let _ = opened(engine, socket, state);
+    }
+    connected
+}
+
+fn connect_to(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,

@@ -135,7 +135,7 @@ impl Call<'_, '_> {
             }
             Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
         };
-        self.check(engine, state, to)?;
+        self.check(engine, state, to, connected)?;
         let way = connect::decide(engine, Protocol::Udp, state, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
@@ -164,11 +164,17 @@ impl Call<'_, '_> {
 
     /// Whether the datagram can be sent anywhere, as Linux asks in turn. EMSGSIZE, EINVAL, an error
     /// that is pending, EPIPE.
-    fn check(&self, engine: &mut Engine, state: &State, to: SocketAddrV4) -> Result<(), Errno> {
+    fn check(
+        &self,
+        engine: &mut Engine,
+        state: &State,
+        to: SocketAddrV4,
+        connected: bool,
+    ) -> Result<(), Errno> {
         if self.data.asked() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
-        if to.port() == 0 {
+        if to.port() == 0 && !connected {
             return Err(Errno::INVAL);
         }
         if let Some(error) = pending_error(engine, state) {

@@ -101,6 +101,7 @@ fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
 fn peer_name(fd: RawFd, socket: &Socket, room: i32) -> Result<Vec<u8>, Errno> {
     // It outlives the connection.
     let remote = connect::peer(fd, socket).or_else(|| socket.state().remote);
+    let remote = remote.filter(|remote| remote.port() != 0);
     let remote = remote.ok_or(Errno::NOTCONN)?;
     let (bytes, count) = address::write(remote, socket.family);
     match usize::try_from(room) {

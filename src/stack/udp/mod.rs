@@ -104,12 +104,17 @@ impl Socket {
             return None;
         }
         let connected = match self.remote {
-            Some(ours) if ours != remote => return None,
+            Some(ours) if !hears(ours, remote) => return None,
             ours => ours.is_some(),
         };
         let of_one_family = !self.options.both_families;
         Some(u8::from(connected) << 2 | u8::from(!any_local) << 1 | u8::from(of_one_family))
     }
+}
+
+/// Whether a socket whose peer is `peer` hears `remote`. As on Linux, port 0 is any of the host's.
+fn hears(peer: SocketAddrV4, remote: SocketAddrV4) -> bool {
+    peer == remote || peer.port() == 0 && peer.ip() == remote.ip()
 }
 
 /// The UDP sockets.

@@ -144,7 +144,8 @@ impl Stack {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
-        if to.port() == 0 {
+        // Who connected to it sends there, as on Linux.
+        if to.port() == 0 && socket.remote != Some(to) {
             return Err(Error::Invalid);
         }
         if len > MAX_PAYLOAD {
