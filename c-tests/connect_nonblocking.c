@@ -67,6 +67,28 @@ static void refused(int report)
 	close(fd);
 }
 
+/* What ends an attempt by ICMP is told by the error queue, too, though nobody has asked for that. (Linux tries again
+ * after an error that comes while the call has yet to return, and tells of both.) */
+static void unreachable(void)
+{
+	struct sockaddr_in to = address(PEER, UNREACHABLE + 13);
+	int fd = nonblocking(tcp());
+	long long since = milliseconds();
+	char b[100];
+	int entries = 0;
+
+	say("unreachable: %s", ok(connect(fd, SA(to), sizeof to)));
+	while (!(events_now(fd) & POLLHUP) && milliseconds() - since < 3000)
+		nap(1);
+	say("SO_ERROR: %s", name_of(pending_error(fd)));
+	say("all events then: %s", poll_flags(events_now(fd)));
+	while (recv(fd, b, sizeof b, MSG_ERRQUEUE) >= 0)
+		entries++;
+	say("the error queue has something: %d", entries > 0);
+	say("all events then: %s", poll_flags(events_now(fd)));
+	close(fd);
+}
+
 int main(void)
 {
 	long listener = peer("listen 7000 5");
@@ -93,4 +115,5 @@ int main(void)
 	say("state %d", tcp_state(fd));
 	close(fd);
 	in_progress();
+	unreachable();
 }

@@ -78,6 +78,18 @@ static void option(const char *what, int fd, int name)
 	say("%s: %d bytes, the last %d", what, length, last);
 }
 
+/* Of an AF_INET6 socket that has an address it is not asked whether another one is the host's. */
+static void bound_again(void)
+{
+	struct sockaddr_in6 here = address6("::ffff:" TEST, 0), absent = address6("::ffff:" ABSENT, 0);
+	int fd = fresh(SOCK_STREAM);
+
+	say("bind to another's: %s", ok(bind(fd, SA(absent), sizeof absent)));
+	say("bind: %s", ok(bind(fd, SA(here), sizeof here)));
+	say("bind to another's: %s", ok(bind(fd, SA(absent), sizeof absent)));
+	close(fd);
+}
+
 static void tells(const char *what, int fd)
 {
 	say("%s", what);
@@ -95,6 +107,7 @@ int main(void)
 	only_six(SOCK_DGRAM, port);
 	only_four(SOCK_STREAM);
 	only_four(SOCK_DGRAM);
+	bound_again();
 	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
 		fd = fresh(type);
 		tells("fresh", fd);

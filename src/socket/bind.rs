@@ -127,7 +127,8 @@ pub(super) fn place(
     let to_all = engine.stack.is_broadcast(*local.ip());
     let ours = engine.is_local(*local.ip()) || to_all && speaks;
     let foreign = !ours && !local.ip().is_unspecified();
-    if foreign {
+    // IPv6's sockets are asked first whether they may bind.
+    if foreign && (socket.family == Family::Inet || may_bind(engine, state)) {
         judge(socket, state, *local.ip())?;
     }
     if !may_bind(engine, state) {

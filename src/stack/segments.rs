@@ -93,9 +93,9 @@ impl Stack {
             seq: Seq(quote.seq),
         };
         // As on Linux, a connection that is there has an error, but no entry in its queue.
-        let asker = self.tcp.attempt_with_reports(local, remote);
+        let attempt = self.tcp.attempt(local, remote);
         let believed = self.tcp.receive_icmp_error(now, &error, &mut self.pool);
-        if let Some(id) = asker.filter(|_| believed && error.mtu.is_none()) {
+        if let Some(id) = attempt.filter(|_| believed && error.mtu.is_none()) {
             let report = trouble.report(remote, quote.transport);
             self.reports.push(id, report);
         }

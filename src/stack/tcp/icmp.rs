@@ -31,18 +31,13 @@ pub struct IcmpError {
 }
 
 impl Tcp {
-    /// An attempt to connect whose user wants to know all about what ends it (IP_RECVERR).
-    pub fn attempt_with_reports(
-        &self,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-    ) -> Option<SocketId> {
+    /// An attempt to connect: as on Linux all is told about what ends it, even if nobody has asked (IP_RECVERR).
+    pub fn attempt(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<SocketId> {
         let Holder::Connection(index) = self.tables.holder(Tuple::new(local, remote))? else {
             return None;
         };
         let tcb = self.connections.get(index)?;
-        let asks = tcb.state == State::SynSent && tcb.options.receive_errors;
-        asks.then_some(tcb.id)
+        (tcb.state == State::SynSent).then_some(tcb.id)
     }
 }
 
