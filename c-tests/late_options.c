@@ -32,6 +32,30 @@ static void reuse(int type)
 	close(second);
 }
 
+/* Whether a second socket may share the port of a first that wants to share it before it is bound, or after. */
+static void share(int type, int early, int listens)
+{
+	int first = socket(AF_INET, type, 0), second = socket(AF_INET, type, 0), handle;
+	struct sockaddr_in here = address(TEST, 0);
+	struct pollfd p[2] = { { first, POLLIN, 0 }, { second, POLLIN, 0 } };
+
+	set_int(first, SOL_SOCKET, SO_REUSEPORT, early);
+	if (bind(first, SA(here), sizeof here) || (listens && listen(first, 3)))
+		die("bind");
+	here = address(TEST, port_of(first));
+	set_int(first, SOL_SOCKET, SO_REUSEPORT, !early);
+	set_int(second, SOL_SOCKET, SO_REUSEPORT, 1);
+	say("%s, %s: %s", early ? "not any more" : "late", listens ? "listening" : "bound", ok(bind(second, SA(here), sizeof here)));
+	if (listens) {
+		say("listen: %s", ok(listen(second, 3)));
+		handle = peer("connect %d", ntohs(here.sin_port));
+		say("who has the client: %d", poll(p, 2, 3000));
+		peer("close %d", handle);
+	}
+	close(first);
+	close(second);
+}
+
 /* A socket that joins a group keeps its peer. */
 static void joins(int h)
 {
@@ -144,6 +168,11 @@ int main(void)
 
 	reuse(SOCK_STREAM);
 	reuse(SOCK_DGRAM);
+	for (int early = 0; early < 2; early++) {
+		share(SOCK_STREAM, early, 0);
+		share(SOCK_STREAM, early, 1);
+		share(SOCK_DGRAM, early, 0);
+	}
 	joins(h);
 	overhears(h);
 	to_everybody(h);

@@ -301,6 +301,14 @@ impl Lease {
         let _ = sockopt::set_socket_reuseaddr(&self.fd, on);
     }
 
+    /// SO_REUSEPORT, likewise. (A TCP socket that has once shared its port goes on doing so.)
+    pub fn reuse_port(&mut self, on: bool) {
+        if !on || is_owned(&self.fd, self.owner) {
+            let set = sockopt::set_socket_reuseport(&self.fd, on);
+            self.shared |= on && set.is_ok();
+        }
+    }
+
     /// UDP: what is received by it tells where it was sent to, and how, from now on.
     pub fn tell_of_datagrams(&self) {
         if self.protocol == Protocol::Udp {

@@ -109,6 +109,20 @@ impl Engine {
         endpoint.map_or(0, |endpoint| endpoint.in_flight as u64)
     }
 
+    /// Which of a listener's options the youngest connection has that waits to be accepted.
+    pub fn newest_edition(&self, id: EndpointId) -> Option<u16> {
+        let held = self.endpoints.get(id)?;
+        let listener = held.socket()?;
+        let queued = self.stack.tcp_newest_edition(listener);
+        queued.or_else(|| {
+            let offered = self
+                .stack
+                .tcp_offered(listener)
+                .filter(|_| held.in_flight > 0)?;
+            Some(self.stack.tcp_status(offered)?.edition)
+        })
+    }
+
     /// A call has received something.
     pub fn found_some(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

@@ -9,6 +9,15 @@ use crate::control::ephemeral::Protocol;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 
+/// What was set of sharing a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// SO_REUSEADDR.
+    Address(bool),
+    /// SO_REUSEPORT.
+    Port(bool),
+}
+
 /// Who holds a use.
 pub(super) struct Holder {
     lease: Lease,
@@ -70,17 +79,16 @@ impl Ports {
         self.holders.insert(connection, holder);
     }
 
-    /// SO_REUSEADDR was set on a socket of the stack's that has its port: it counts for who asks for the
-    /// port next.
-    pub fn reuse_held(&mut self, socket: SocketId, on: bool) {
-        if let Some(holder) = self.holders.get_mut(&socket) {
-            reuse(&mut self.held, &mut holder.lease, on);
-        }
+    /// How to share was set on a socket of the stack's that has its port: it counts for who asks for the
+    /// port next. Whether it shares by SO_REUSEPORT then.
+    pub fn reuse_held(&mut self, socket: SocketId, reuse: Reuse) -> bool {
+        let holder = self.holders.get_mut(&socket);
+        holder.is_some_and(|holder| apply(&mut self.held, &mut holder.lease, reuse))
     }
 
     /// The same of a socket that is only bound.
-    pub fn reuse_bound(&mut self, lease: &mut Lease, on: bool) {
-        reuse(&mut self.held, lease, on);
+    pub fn reuse_bound(&mut self, lease: &mut Lease, reuse: Reuse) -> bool {
+        apply(&mut self.held, lease, reuse)
     }
 
     /// Takes the use back from a socket that is about to be closed.
@@ -116,16 +124,29 @@ impl Ports {
     }
 }
 
-fn reuse(ports: &mut HashMap<(Protocol, u16), Held>, lease: &mut Lease, on: bool) {
+fn apply(ports: &mut HashMap<(Protocol, u16), Held>, lease: &mut Lease, reuse: Reuse) -> bool {
     let Some(held) = ports.get_mut(&(lease.protocol, lease.port)) else {
-        return;
+        return lease.used.reuse_port;
     };
-    if held.uses.remove(lease.used) {
-        lease.used.reuse_address = on;
-        held.uses.add(lease.used);
+    if !held.uses.remove(lease.used) {
+        return lease.used.reuse_port;
     }
-    let all = held.uses.all(|used| used.reuse_address);
-    for kernel in &held.kernel {
-        kernel.reuse_address(all);
+    match reuse {
+        Reuse::Address(on) => lease.used.reuse_address = on,
+        // As on Linux, whoever has shared a TCP port does so to the end.
+        Reuse::Port(false) if lease.protocol == Protocol::Tcp => {}
+        Reuse::Port(on) => lease.used.reuse_port = on,
     }
+    held.uses.add(lease.used);
+    let (by_address, by_port) = (
+        held.uses.all(|used| used.reuse_address),
+        held.uses.all(|used| used.reuse_port),
+    );
+    for kernel in &mut held.kernel {
+        match reuse {
+            Reuse::Address(_) => kernel.reuse_address(by_address),
+            Reuse::Port(_) => kernel.reuse_port(by_port),
+        }
+    }
+    lease.used.reuse_port
 }

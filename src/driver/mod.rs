@@ -96,6 +96,7 @@ pub use family::{Answer, Description, Name, Question, ask};
 pub use guests::Asker;
 pub use heir::before_exec;
 pub use heirs::await_successors;
+pub use holders::Reuse;
 pub use lifeline::{end_at_exec, is_held};
 pub use notice::Watcher;
 pub use passed::{Passed, count_passed, sockets_passed};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::create::{admit, may_have};
 use super::waiting::{deadline, resume};
-use super::{Family, Kind, Socket, Stage, away, lifecycle, table, urgent};
+use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table, urgent};
 use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::heap;
@@ -321,6 +321,9 @@ fn name(
     if state.options.urgent_inline {
         urgent::read_inline(fd, &1i32.to_ne_bytes());
     }
+    if state.options.peek_offset >= 0 {
+        options::peek_at(fd, state.options.peek_offset);
+    }
     drop(state);
     table::insert(fd, socket);
     remote
@@ -338,9 +341,11 @@ pub(super) fn inherit(
         .endpoints
         .get(id)
         .and_then(|endpoint| endpoint.socket());
-    let names = connection.and_then(|connection| names_of(engine, connection));
-    let parent = listener.state();
-    let (inherited, bound) = (parent.options.inherited(), parent.bound);
+    let status = connection.and_then(|connection| engine.stack.tcp_status(connection));
+    let names = status.as_ref().map(|status| (status.local, status.remote));
+    let mut parent = listener.state();
+    let edition = status.map_or(parent.options.edition, |status| status.edition);
+    let (inherited, bound) = (parent.inheritance(edition), parent.bound);
     drop(parent);
     let mut state = socket.state();
     state.stage = Stage::Connected;

@@ -52,6 +52,7 @@ use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::driver::{EndpointId, Lease, Name};
@@ -126,6 +127,8 @@ pub struct State {
     pub lease: Option<Lease>,
     /// Everything set by setsockopt(2).
     pub options: Options,
+    /// A listener's options as they were when connections came that wait to be accepted, the oldest first.
+    pub earlier: VecDeque<Options>,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
@@ -158,6 +161,15 @@ impl State {
         held.or(self.former).or(self.local)
     }
 
+    /// What a connection takes over from its listener: as on Linux, what was set when it came. Those that came
+    /// before it are accepted by now.
+    fn inheritance(&mut self, edition: u16) -> Options {
+        let is_older = |had: &Options| had.edition != edition;
+        let past = self.earlier.iter().take_while(|had| is_older(had)).count();
+        self.earlier.drain(..past);
+        self.earlier.front().unwrap_or(&self.options).inherited()
+    }
+
     /// Whether nobody serves it yet: it has no endpoint here, and no address anywhere.
     pub(super) fn is_fresh(&self) -> bool {
         self.endpoint.is_none() && self.stage == Stage::Idle && self.local.is_none()
@@ -188,6 +200,7 @@ impl Socket {
                 remote: None,
                 lease: None,
                 options: Options::new(family, kind),
+                earlier: VecDeque::new(),
                 connect_unconfirmed: false,
                 disconnects: 0,
                 held: None,

@@ -210,6 +210,11 @@ impl Stack {
         self.tcp.listener_status(id)
     }
 
+    /// [`TcpOptions::edition`] of the connection that came last into a listener's accept queue.
+    pub fn tcp_newest_edition(&self, id: SocketId) -> Option<u16> {
+        self.tcp.newest_edition(id)
+    }
+
     /// IP and TCP header of the SYN that opened a connection (TCP_SAVED_SYN); none if its listener
     /// did not ask for them, or they were let go.
     pub fn tcp_saved_syn(&self, id: SocketId) -> Option<&[u8]> {

@@ -319,8 +319,18 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU => Some(path_mtu(engine, state)),
+        libc::IP_MULTICAST_TTL => handshake_ttl(engine, state),
         _ => None,
     }
+}
+
+/// As on Linux, an accepted socket's multicast datagrams, which it has not, would live as long as what
+/// completed its handshake.
+fn handshake_ttl(engine: Option<&Engine>, state: &State) -> Value {
+    let engine = engine?;
+    let connection = engine.endpoints.get(state.endpoint?)?.socket()?;
+    let status = engine.stack.tcp_status(connection)?;
+    int(status.handshake_ttl?.into())
 }
 
 /// IP_MSFILTER, and MCAST_MSFILTER of either family, with room for more than the kernel insists on.
@@ -334,6 +344,7 @@ fn asks_for_sources(name: i32, room: i32) -> bool {
 fn get_inet6(engine: Option<&Engine>, state: &State, name: i32, room: i32) -> Value {
     match name {
         libc::IPV6_MTU => Some(path_mtu(engine, state)),
+        libc::IPV6_MULTICAST_HOPS => handshake_ttl(engine, state),
         libc::IPV6_PATHMTU if room < MTU_INFO => Some(Err(Errno::INVAL)),
         // A struct ip6_mtuinfo, with an address that is not told.
         libc::IPV6_PATHMTU => Some(path_mtu(engine, state).map(|mtu| {

@@ -23,7 +23,7 @@ mod stamping;
 
 pub use get::{get, get_in, take_error};
 pub use kernel::permit;
-pub use set::{set, set_in};
+pub use set::{peek_at, set, set_in};
 pub use stamping::Stamping;
 
 use core::time::Duration;
@@ -161,6 +161,10 @@ pub struct Options {
     pub min_ttl: u8,
     /// SO_PEEK_OFF; negative: not in use. Of a connection the pair has the offset.
     pub peek_offset: i32,
+    /// The port goes on being shared though SO_REUSEPORT was turned off, as on Linux a TCP socket's does.
+    pub shares_port: bool,
+    /// How many a listener had before, that connections took over.
+    pub edition: u16,
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -218,6 +222,8 @@ impl Options {
             service: 0,
             min_ttl: 0,
             peek_offset: -1,
+            edition: 0,
+            shares_port: false,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             said: Arc::new(Vec::new()),
@@ -232,7 +238,6 @@ impl Options {
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
         ];
         let mut inherited = self.clone();
-        inherited.peek_offset = -1;
         inherited.priority = 0;
         inherited.defer_accept = 0;
         let lost = |said: &Said| LOST.contains(&(said.level, said.name));
@@ -302,7 +307,8 @@ impl Options {
             nodelay: self.no_delay,
             cork: self.cork,
             quickack: self.quick_ack == Some(true),
-            reuse_port: self.reuse_port,
+            reuse_port: self.reuse_port || self.shares_port,
+            edition: self.edition,
             abort_on_close: self.linger == Some(Duration::ZERO),
             keepalive: self.keep_alive,
             keep_idle: seconds(self.keep_idle),

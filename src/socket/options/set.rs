@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::set_tcp::set_tcp;
 use super::{Options, kernel, stamping};
-use crate::driver::{self, Endpoint, Engine, Passed, Question, count_passed};
-use crate::socket::bind::Rest;
+use crate::driver::{self, Endpoint, Engine, Passed, Question, Reuse, count_passed};
+use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
 use crate::stack::config::Limits;
@@ -48,11 +48,13 @@ pub fn set(
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
         return set_alone(socket, state, option, value);
     };
+    let earlier = waiting_have(&engine, &state);
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
         Ok(Rest::Done) => {}
         Err(errno) => return Some(Err(errno)),
     }
+    leave_to_waiting(&mut state, earlier);
     apply(&mut engine, &mut state, option, value);
     let shared = engine
         .endpoints
@@ -81,11 +83,28 @@ pub fn set_in(
     if guest.is_some_and(|user| user != 0) && kernel::needs_right(option, value) {
         return Err(Errno::PERM);
     }
+    let earlier = waiting_have(engine, state);
     if !store_in(engine, socket, state, option, value)? {
         return Err(Errno::NOPROTOOPT);
     }
+    leave_to_waiting(state, earlier);
     apply(engine, state, option, value);
     Ok(())
+}
+
+/// The listener's options, if connections that wait to be accepted came under them.
+fn waiting_have(engine: &Engine, state: &State) -> Option<Options> {
+    let listener = state.endpoint.filter(|_| state.stage == Stage::Listening)?;
+    let newest = engine.newest_edition(listener)?;
+    (newest == state.options.edition).then(|| state.options.clone())
+}
+
+/// An option was set: those connections keep what was set before.
+fn leave_to_waiting(state: &mut State, earlier: Option<Options>) {
+    if let Some(earlier) = earlier {
+        state.options.edition = earlier.edition.wrapping_add(1);
+        state.earlier.push_back(earlier);
+    }
 }
 
 /// Remembers an option that was set, and tells the stack.
@@ -101,13 +120,21 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
         if (level, name) == (libc::IPPROTO_IP, libc::IP_RECVERR) && !state.options.receive_errors {
             engine.forget_errors(id);
         }
-        if (level, name) == (libc::SOL_SOCKET, libc::SO_REUSEADDR) {
-            let (on, holder) = (state.options.reuse_address, engine.endpoints.get(id));
-            match (&mut state.lease, holder.and_then(Endpoint::socket)) {
-                (Some(lease), _) => engine.ports.reuse_bound(lease, on),
-                (None, Some(holder)) => engine.ports.reuse_held(holder, on),
-                (None, None) => {}
+        let reuse = match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR) => {
+                Some(Reuse::Address(state.options.reuse_address))
             }
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT) => Some(Reuse::Port(state.options.reuse_port)),
+            _ => None,
+        };
+        if let Some(reuse) = reuse {
+            let holder = engine.endpoints.get(id);
+            let shares = match (&mut state.lease, holder.and_then(Endpoint::socket)) {
+                (Some(lease), _) => engine.ports.reuse_bound(lease, reuse),
+                (None, Some(holder)) => engine.ports.reuse_held(holder, reuse),
+                (None, None) => false,
+            };
+            state.options.shares_port = shares;
         }
         if state.options.wants_times() {
             engine.stamp_arrivals();
@@ -122,6 +149,10 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
             &state.options.tcp(),
             &state.options.udp(),
         );
+        let shares = matches!(reuse, Some(Reuse::Port(_)));
+        if let Some(local) = state.local.filter(|local| shares && local.port() != 0) {
+            engine.regroup(protocol(state.options.kind), local.port());
+        }
     }
 }
 
@@ -270,6 +301,12 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     raw::setsockopt(program, PEEK_OFFSET.0, PEEK_OFFSET.1, value)?;
     state.options.peek_offset = offset;
     Ok(())
+}
+
+/// Tells an accepted connection's pair where MSG_PEEK begins.
+pub fn peek_at(fd: RawFd, offset: i32) {
+    // A kernel whose pairs know no such thing refused it at the listener.
+    let _ = raw::setsockopt(fd, PEEK_OFFSET.0, PEEK_OFFSET.1, &offset.to_ne_bytes());
 }
 
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come

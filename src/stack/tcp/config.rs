@@ -42,6 +42,9 @@ pub struct TcpOptions {
     pub quickack: bool,
     /// SO_REUSEPORT: the listener shares its address with others that have this too.
     pub reuse_port: bool,
+    /// Which of its options, one after the other, a listener has: a number that connections take over with
+    /// them, and that means nothing here.
+    pub edition: u16,
     /// SO_LINGER of zero seconds: CLOSE is ABORT.
     pub abort_on_close: bool,
     /// SO_KEEPALIVE.
@@ -97,6 +100,7 @@ impl Default for TcpOptions {
             cork: false,
             quickack: false,
             reuse_port: false,
+            edition: 0,
             abort_on_close: false,
             keepalive: false,
             keep_idle: Duration::from_secs(7200),

@@ -108,6 +108,11 @@ impl Listener {
         self.queued += 1;
     }
 
+    /// The connection that came last.
+    pub(super) fn newest(&self) -> Option<u32> {
+        (self.queued > 0).then_some(self.last)
+    }
+
     /// Puts `waiting` into the accept queue, in the order in which the chain has them; what is not
     /// in it comes last.
     pub(super) fn restore_queue(&mut self, connections: &mut Records<Tcb>, waiting: Vec<u32>) {

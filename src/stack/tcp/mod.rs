@@ -247,6 +247,7 @@ impl Tcp {
             return;
         }
         tcb.begin_change();
+        tcb.note_handshake(ip.ttl);
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,

@@ -17,6 +17,16 @@ use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
+impl Tcb {
+    /// A segment has arrived with this time to live, and may complete a passive opening.
+    pub(super) fn note_handshake(&mut self, ttl: u8) {
+        let opens = self.state == State::SynReceived;
+        if opens && matches!(self.owner.get(), Owner::Listener { .. }) {
+            self.handshake_ttl = ttl;
+        }
+    }
+}
+
 impl Tcp {
     /// LISTEN and CLOSED. `isn_floor` is where the initial sequence number must at least be, if
     /// the connection succeeds one whose segments may still be about.

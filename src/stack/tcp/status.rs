@@ -36,6 +36,10 @@ pub struct TcpStatus {
     pub send_space: usize,
     /// Bound of the receive queue in bytes.
     pub receive_limit: usize,
+    /// Which of its listener's options it has; see [`TcpOptions::edition`](super::TcpOptions::edition).
+    pub edition: u16,
+    /// Time to live of the segment that completed the handshake, if it was accepted.
+    pub handshake_ttl: Option<u8>,
     /// The bound that the user set, here or at the listener.
     pub receive_buffer: Option<usize>,
     /// The peer's FIN was reached: nothing is missing before it.
@@ -167,6 +171,8 @@ impl Tcb {
             send_unsent: self.snd.unsent() as usize,
             send_space: self.snd.space(),
             receive_limit: self.rcv.limit(),
+            edition: self.options.edition,
+            handshake_ttl: (self.handshake_ttl != 0).then_some(self.handshake_ttl),
             receive_buffer: self.options.receive_buffer.get(),
             fin_received: self.rcv.fin_received,
             write_closed: self.snd.fin,

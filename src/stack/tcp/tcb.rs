@@ -172,7 +172,9 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    pub(super) _unused: [u8; 7],
+    /// Time to live of the segment that completed a passive opening; 0: it was none.
+    pub(super) handshake_ttl: u8,
+    pub(super) _unused: [u8; 6],
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
     /// alone.
     pub(super) filler: u32,
@@ -246,7 +248,8 @@ impl Tcb {
             under_change: false,
             passing: Passing::default(),
             passed_unread: false,
-            _unused: [0; 7],
+            handshake_ttl: 0,
+            _unused: [0; 6],
             filler: 0,
             retries: 0,
             probes: 0,

@@ -366,6 +366,13 @@ impl Tcp {
         self.listener(id).map(Listener::status)
     }
 
+    /// Which of the listener's options the youngest connection in its accept queue has; `None`: none is there.
+    pub fn newest_edition(&self, id: SocketId) -> Option<u16> {
+        let listener = self.listeners.get(id.index).filter(|l| l.id == id)?;
+        let newest = self.connections.get(listener.newest()?)?;
+        Some(newest.options.edition)
+    }
+
     /// Changes the options of a connection or listener.
     pub fn set_options(
         &mut self,
