@@ -122,6 +122,28 @@ static void both_sides_of_two(void)
 	peer("close %d", h);
 }
 
+/* It counts for what is connected after it, but only one of a connection is told to the peer. */
+static void before_connecting(void)
+{
+	long listener = peer("listen 0 5"), h;
+	struct sockaddr_in a = address(PEER, peer("port %ld", listener));
+	int fd = tcp();
+
+	say("fresh, shutdown WR: %s", ok(shutdown(fd, SHUT_WR)));
+	say("connect: %s", ok(connect(fd, SA(a), sizeof a)));
+	h = peer("accept %ld", listener);
+	say("send: %s", result(send(fd, b, 10, MSG_NOSIGNAL)));
+	say("state %d", tcp_state(fd));
+	say("shutdown WR: %s", ok(shutdown(fd, SHUT_WR)));
+	say("the peer hears: %s", peer_says("ending %ld", h));
+	say("again: %s", ok(shutdown(fd, SHUT_WR)));
+	peer("send %ld 10", h);
+	wait_for(fd, POLLIN);
+	say("recv: %s", result(recv(fd, b, 100, 0)));
+	close(fd);
+	peer("close %ld", listener);
+}
+
 static void by_the_peer(void)
 {
 	int h, fd = connected(&h);
@@ -150,4 +172,5 @@ int main(void)
 	data_after_both();
 	both_sides_of_two();
 	by_the_peer();
+	before_connecting();
 }

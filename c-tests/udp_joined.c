@@ -81,6 +81,10 @@ static void held_back(void)
 	say("nothing held: %s", result(send(fd, "", 0, MSG_MORE)));
 	say("and sent: %s", result(send(fd, "", 0, 0)));
 	say("the second peer has %d", from(other));
+	say("MORE: %s", result(sendto(fd, "abc", 3, MSG_MORE, SA(a), sizeof a)));
+	say("connect to the other: %s", ok(connect(fd, SA(b), sizeof b)));
+	say("the last: %s", result(send(fd, "hi", 2, 0)));
+	say("the second peer has %d", from(other));
 	close(fd);
 	peer("close %d", h);
 	peer("close %d", other);

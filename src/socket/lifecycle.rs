@@ -240,6 +240,8 @@ fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
     let mut held_elsewhere = false;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.read_finished |= reads;
+        // What was shut before there was a connection has sent no FIN: this does.
+        endpoint.write_finished &= !writes;
         held_elsewhere = endpoint.is_held_elsewhere();
     }
     if held_elsewhere {

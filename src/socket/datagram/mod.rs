@@ -89,6 +89,9 @@ fn associate(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
+    if let Some(held) = &mut state.held {
+        held.redirect(remote);
+    }
     regroup(engine, state);
     Ok(())
 }

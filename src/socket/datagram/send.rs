@@ -321,6 +321,13 @@ pub struct Held {
     data: Vec<u8>,
 }
 
+impl Held {
+    /// The socket was connected meanwhile: as on Linux, its peer has what is held back.
+    pub fn redirect(&mut self, to: SocketAddrV4) {
+        self.to = to;
+    }
+}
+
 /// UDP_CORK was turned off: sends what is held back. Errors are lost, as on Linux.
 pub fn push(engine: &mut Engine, state: &mut State) {
     let _ = send_held(engine, state);
