@@ -60,7 +60,9 @@ static void fills(void)
 	long total = 0, n;
 	pid_t pid;
 
-	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20);
+	/* A keeper's guests may not have as much. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ 1 << 20 }, sizeof(int)))
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
 	peer("option %d %d %d %d", h, SOL_SOCKET, SO_RCVBUF, 1 << 16);
 	fflush(stdout);
 	pid = fork();
@@ -70,7 +72,7 @@ static void fills(void)
 			while ((n = write(fd, big, sizeof big)) > 0)
 				total += n;
 		while (poll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, 300) > 0);
-		peer_says("recv %d %ld", h, total - 600000);
+		peer_says("recv %d %ld", h, total - total / 4);
 		say("a child that has filled its connection: %s", poll_flags(wait_for(fd, POLLOUT)));
 		exit(0);
 	}

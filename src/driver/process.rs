@@ -7,7 +7,7 @@ use rustix::fd::RawFd;
 use super::endpoint::Role;
 use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
-use super::{ENGINE, Guard, HOOKS, Hooks, Section, estate, heir, lock, passed, rights, start};
+use super::{ENGINE, Guard, HOOKS, Hooks, Section, estate, heir, lock, passed, start};
 use crate::link::kept;
 use crate::stack::tcp::Counter;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
@@ -173,7 +173,6 @@ fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
 /// of them is left to an heir at once; else all is closed. With what then does not end at once goes on
 /// the keeper, or an heir; without either, what was sent is delivered as far as peers take it.
 pub fn finish(numbers: &[RawFd]) {
-    rights::leave_right();
     let Some(mut guard) = lock() else { return };
     guard.settle_lagging();
     for &number in numbers {

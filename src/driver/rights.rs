@@ -20,7 +20,8 @@ pub fn keep_right() {
     });
 }
 
-/// The process is about to end, or to become another program.
+/// The process is about to become another program. (One that ends leaves it to the kernel: it may have confined itself so
+/// far that it would be killed for anything more, as sshd does.)
 pub(super) fn leave_right() {
     undisturbed(|_| kept::leave());
 }

@@ -46,7 +46,7 @@ pub fn is_kept() -> bool {
     KEPT.lock().is_some()
 }
 
-/// The process is about to end, or to become another program: see the module.
+/// The process is about to become another program: see the module.
 pub fn leave() {
     if let Some(store) = KEPT.lock().as_mut() {
         store.leave();
