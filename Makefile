@@ -33,6 +33,7 @@ suites:
 
 faults:
 	scripts/needs test
+	$(CARGO) build --quiet
 	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) FAULT_TIMES=$(TIMES) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
 
 demo:
