@@ -1,5 +1,6 @@
 //! Loss found by time, tail loss probes, and what turns out not to have been lost: RFC 8985, RFC 4015, RFC 3708, RFC 5682.
 
+use crate::retransmission::FOUR;
 use crate::script::run;
 
 /// A round trip of 40 ms.
@@ -18,15 +19,6 @@ const TIMESTAMPS: &str = "
         +0.04
         < S. 0:0(0) ack 1 win 65535 <mss 1012,sackOK,TS val 1 ecr 0>
         > . 1:1(0) ack 1
-";
-
-/// Four segments of 1,000 bytes, and no more to send.
-const FOUR: &str = "
-        ! send 4000
-        > . 1:1001(1000) ack 1
-        > . 1001:2001(1000) ack 1
-        > . 2001:3001(1000) ack 1
-        > P. 3001:4001(1000) ack 1
 ";
 
 fn four(rest: &str) {

@@ -145,7 +145,7 @@ fn several_holes() {
 }
 
 /// Four segments of 1,000 bytes, and no more to send.
-const FOUR: &str = "
+pub(crate) const FOUR: &str = "
         ! send 4000
         > . 1:1001(1000) ack 1
         > . 1001:2001(1000) ack 1
