@@ -164,6 +164,32 @@ fn duplicates_undo() {
     );
 }
 
+/// Duplicates that are reported later, as of a needless probe, say nothing of a loss that was one.
+#[test]
+fn later_duplicates_do_not_undo() {
+    four(
+        "
+        +0.04
+        < . 1:1(0) ack 1 win 65535 <sack 1001:4001>
+        > . 1:1001(1000) ack 1
+        +0.04
+        < . 1:1(0) ack 4001 win 65535
+        = cwnd 2000
+        ! send 1000
+        > P. 4001:5001(1000) ack 1
+        +0.04
+        < . 1:1(0) ack 5001 win 65535
+        ! send 2000
+        > . 5001:6001(1000) ack 1
+        > P. 6001:7001(1000) ack 1
+        +0.08 > P. 6001:7001(1000) ack 1
+        < . 1:1(0) ack 7001 win 65535
+        < . 1:1(0) ack 7001 win 65535 <sack 6001:7001>
+        = cwnd 3000
+    ",
+    );
+}
+
 /// RFC 4015: the ACK of what was sent again echoes the timestamp of the first sending.
 #[test]
 fn timestamps_undo() {

@@ -13,6 +13,7 @@ use super::loss::Phase;
 use super::tcb::Tcb;
 use crate::stack::plain::Maybe;
 use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
 
 /// What there is to undo.
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -24,9 +25,11 @@ pub(super) struct Undo {
     first_at: Maybe<Instant>,
     /// Bytes sent again, less those that were reported as duplicates.
     unreported: u32,
+    /// Once recovery has ended: when this is acknowledged, no duplicate of it will be reported any more.
+    until: Seq,
     /// There is something to undo.
     possible: bool,
-    _unused: [u8; 3],
+    _unused: [u8; 7],
 }
 
 impl Undo {
@@ -35,8 +38,9 @@ impl Undo {
             window,
             first_at: Maybe::NONE,
             unreported: 0,
+            until: Seq(0),
             possible: false,
-            _unused: [0; 3],
+            _unused: [0; 7],
         }
     }
 
@@ -54,9 +58,22 @@ impl Undo {
         self.unreported = self.unreported.saturating_add(len);
     }
 
+    /// Recovery has ended with `nxt` to be sent next: duplicates are reported for a round trip yet.
+    pub(super) const fn recovered(&mut self, nxt: Seq) {
+        self.until = nxt;
+    }
+
+    /// Without loss in sight `una` was acknowledged.
+    pub(super) fn acknowledged(&mut self, una: Seq) {
+        if self.possible && una.is_after(self.until) {
+            self.give_up();
+        }
+    }
+
     /// What shows from now on does not count.
     pub(super) const fn give_up(&mut self) {
         self.possible = false;
+        self.unreported = 0;
     }
 
     pub(super) fn is_sound(&self) -> bool {

@@ -152,6 +152,9 @@ impl Tcb {
             .acknowledged(ack, self.snd.nxt, acked, self.snd.mss, self.sack);
         if ended {
             self.loss.rack.recovered();
+            self.undo.recovered(self.snd.nxt);
+        } else if self.loss.phase == Phase::Open {
+            self.undo.acknowledged(ack);
         }
         if limited && !ended && !undone && self.loss.phase != Phase::Recovery {
             let srtt = self.rtt.smoothed().unwrap_or_default();
