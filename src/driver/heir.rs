@@ -12,10 +12,10 @@
 //! 3. Here the sockets are then as in a forked child: served through their pairs.
 
 use super::endpoint::Endpoint;
-use super::estate::serve_alone;
+use super::estate::{self, serve_alone};
 use super::lifeline;
 use super::seat::Seat;
-use super::{Guard, lock, process, rights};
+use super::{Guard, lock, process};
 use crate::control::log;
 use crate::memory;
 use crate::sys::fork::fork_detached;
@@ -25,12 +25,11 @@ use crate::sys::{descriptor, signal};
 /// The program is about to be replaced by another (execve(2)): leaves the engine to an heir, if
 /// there is anything to serve, and makes the limits on descriptors the program's own.
 pub fn before_exec() {
-    rights::leave_right();
     let Some(mut guard) = lock() else {
         descriptor::restore_limit();
         return;
     };
-    let needed = guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for();
+    let needed = guard.has_sockets() || !estate::provide(&mut guard) && !guard.stack.tcp_is_done();
     if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
         return;

@@ -197,7 +197,7 @@ pub fn finish(numbers: &[RawFd]) {
         }
     }
     guard.finish_pass();
-    if guard.is_provided_for() || wait_until_done(&mut guard) {
+    if estate::provide(&mut guard) || wait_until_done(&mut guard) {
         return guard.revoke_if_needless();
     }
     if heir::bequeath(&mut guard) {
@@ -207,7 +207,8 @@ pub fn finish(numbers: &[RawFd]) {
     while wait_until_quiet(&mut guard, end) {}
 }
 
-/// Gives connections the moment that most need to end in order; whether all have.
+/// Gives connections the moment that most need to end in order, and a keeper that is being looked for the moment to be
+/// found; whether that was enough.
 fn wait_until_done(guard: &mut Guard) -> bool {
     let mut request = Wait {
         deadline: Some(clock::monotonic() + GRACE.as_nanos() as u64),
@@ -215,7 +216,7 @@ fn wait_until_done(guard: &mut Guard) -> bool {
         ..Wait::default()
     };
     wait(guard, &mut request, None, |engine, _| {
-        engine.stack.tcp_is_done().then_some(())
+        (engine.stack.tcp_is_done() || engine.is_provided_for()).then_some(())
     })
     .is_ok()
 }

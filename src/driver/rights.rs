@@ -20,12 +20,6 @@ pub fn keep_right() {
     });
 }
 
-/// The process is about to become another program. (One that ends leaves it to the kernel: it may have confined itself so
-/// far that it would be killed for anything more, as sshd does.)
-pub(super) fn leave_right() {
-    undisturbed(|_| kept::leave());
-}
-
 /// Runs `work` where no handler of the program's and no fork comes between.
 fn undisturbed(work: impl FnOnce(Option<&Engine>)) {
     if !handlers::enter() {

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod cancel;
 pub mod clock;
 pub mod cmsg;
+pub mod collected;
 pub mod copies;
 pub mod datagram;
 pub mod descriptor;

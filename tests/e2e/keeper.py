@@ -8,6 +8,7 @@ keeper.py flood ADDRESS PORT            sends more datagrams than a program rece
 keeper.py hold ADDRESS PORT             connects and waits
 keeper.py abort ADDRESS PORT            the same, with SO_LINGER of zero seconds
 keeper.py first ADDRESS PORT            connects, closes first, and waits
+keeper.py brief ADDRESS PORT            the same, but ends at once
 keeper.py listen PORT                   accepts, reads nothing, waits
 keeper.py count PORT FILE GO MANY       accepts many; once GO is there, reads to the end, and says of each
                                         client's port how much it was, and how it ended
@@ -112,12 +113,14 @@ match how:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         say("connected")
         time.sleep(60)
-    case "first":
+    case "first" | "brief":
         connection = connected(*words)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1):
             pass
         connection.close()
+        if how == "brief":
+            os._exit(0)
         say("closed")
         time.sleep(60)
     case "listen":

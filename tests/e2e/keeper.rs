@@ -199,6 +199,15 @@ fn sockets(lab: &Lab) -> String {
     said.stdout()
 }
 
+/// Waits until somebody sits out TIME-WAIT.
+fn has_time_wait(lab: &Lab) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !sockets(lab).contains("TIME-WAIT") {
+        assert!(Instant::now() < deadline, "{}", sockets(lab));
+        sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn time_wait_is_kept() {
     if !preloading() {
@@ -215,12 +224,24 @@ fn time_wait_is_kept() {
     is_kept(&lab, &mut client);
     let pid = client.pid();
     die(client);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !sockets(&lab).contains("TIME-WAIT") {
-        assert!(Instant::now() < deadline, "{}", sockets(&lab));
-        sleep(Duration::from_millis(10));
-    }
+    has_time_wait(&lab);
     assert!(!sockets(&lab).contains(&format!("pid {pid}")));
+    lab.kernel_was_silent();
+}
+
+/// It has ended before a keeper would have been looked for.
+#[test]
+fn time_wait_is_kept_of_a_brief_program() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    lab.sidestack(&keeper(&format!("brief {PEER} 7000")))
+        .succeeds();
+    counted(server);
+    has_time_wait(&lab);
     lab.kernel_was_silent();
 }
 

@@ -46,5 +46,5 @@ mod words;
 pub(super) use ends::note_bell;
 pub use ends::note_set_out;
 pub(super) use reach::await_executors;
-pub(super) use will::{Will, attend, serve_alone};
+pub(super) use will::{Will, attend, provide, serve_alone};
 pub use wills::keep;

@@ -359,6 +359,18 @@ impl Engine {
         }
     }
 
+    /// A keeper is to be looked for now, not later.
+    fn hasten_search(&mut self) {
+        let wanted = match self.will.state {
+            State::Needless => self.has_something_to_leave(),
+            State::Wanted(_) => true,
+            State::Deposited(..) | State::Hopeless => false,
+        };
+        if wanted && self.will.search.is_none() {
+            self.will.state = State::Wanted(self.time);
+        }
+    }
+
     /// Whether a keeper goes on with the whole stack once this process has ended.
     pub(in crate::driver) fn is_provided_for(&mut self) -> bool {
         self.will.is_deposited() && self.fill_vault()
@@ -394,7 +406,24 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
     let reached = reach(&kit);
     let mut guard = lock()?;
     guard.found(kit, reached);
+    // The process may be about to end, and wait for it.
+    guard.kick();
     Some(guard)
+}
+
+/// The process is about to end, or to become another program: whether a keeper goes on with what is left. If the program
+/// was so short that none was looked for yet, one is now.
+pub(in crate::driver) fn provide(guard: &mut Guard) -> bool {
+    if guard.stack.tcp_is_empty() || guard.is_provided_for() {
+        return true;
+    }
+    guard.prepare_will();
+    guard.hasten_search();
+    if let Some(kit) = guard.seeks_keeper() {
+        let reached = reach(&kit);
+        guard.found(kit, reached);
+    }
+    guard.is_provided_for()
 }
 
 /// One wait and one pass, in a process that does nothing else, with what the background thread does

@@ -23,6 +23,7 @@ use rustix::net::sockopt;
 use self::receive::Place;
 use self::transmit::Refused;
 use super::{Checksum, Frame, Link, Received, Statistics};
+use crate::sys::collected::Collected;
 use crate::sys::descriptor;
 use crate::sys::filter::{self, Instruction};
 use crate::sys::owned::OwnedFd;
@@ -58,6 +59,8 @@ pub struct PacketSocket {
     refused: Refused,
     /// Whether the kernel takes more than 64 KiB; none: it was not asked yet.
     takes_long: Option<bool>,
+    /// Has copies of both sockets, so that nobody waits for their end.
+    collected: Option<Collected>,
 }
 
 impl PacketSocket {
@@ -70,7 +73,18 @@ impl PacketSocket {
     pub fn open(interface_index: u32, filter: &[Instruction]) -> Result<Self, Errno> {
         let fd = open_unbound(filter)?;
         packet::bind(fd.as_fd(), interface_index)?;
-        Ok(Self::adopt(fd))
+        let mut socket = Self::adopt(fd);
+        // Without it the process ends a little later.
+        socket.collected = Collected::new().ok();
+        socket.let_collect();
+        Ok(socket)
+    }
+
+    /// See [`crate::sys::collected`].
+    fn let_collect(&self) {
+        if let Some(collected) = &self.collected {
+            let _ = collected.put(self.fd.as_fd());
+        }
     }
 
     /// Whether the process lacks the right to a packet socket, and has kept none.
@@ -120,6 +134,7 @@ impl PacketSocket {
             stamps: false,
             refused: Refused::default(),
             takes_long: None,
+            collected: None,
         }
     }
 
@@ -232,6 +247,7 @@ impl Link for PacketSocket {
         self.count_lost();
         self.ring = Some(ring);
         self.plain = Some(replace(&mut self.fd, successor));
+        self.let_collect();
         (self.left, self.retiring) = (true, true);
         Ok(())
     }
