@@ -45,7 +45,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn of(words: &[u32]) -> Entry {
+    fn of(bytes: &[u8]) -> Entry {
+        let words: Vec<u32> = bytes
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect();
         let long = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
         const KINDS: [Kind; 4] = [Kind::Echo, Kind::Pull, Kind::Push, Kind::Http];
         const HOWS: [How; 8] = [
@@ -74,17 +78,33 @@ impl Entry {
 }
 
 const WORDS: usize = 14;
+const BYTES: usize = 4 * WORDS;
+const ENTRIES: usize = 65536;
+const CALLERS: usize = 1024;
+/// Where the two parts of it begin, each behind a counter.
+const CONNECTIONS_AT: usize = 8;
+const CALLERS_AT: usize = CONNECTIONS_AT + ENTRIES * BYTES + 8;
 /// Bytes of the whole book.
-pub(crate) const SIZE: u64 = 8 + 65536 * 4 * WORDS as u64;
+pub(crate) const SIZE: u64 = (CALLERS_AT + CALLERS * BYTES) as u64;
 
-/// The connections by their numbers.
-pub(crate) fn read(path: &Path) -> BTreeMap<usize, Entry> {
+/// What the processes of one side have noted.
+pub(crate) struct Book {
+    /// The connections by their numbers.
+    pub(crate) connections: BTreeMap<usize, Entry>,
+    /// What a server has accepted, or could not, and did not come to know the number of.
+    pub(crate) strangers: Vec<Entry>,
+}
+
+pub(crate) fn read(path: &Path) -> Book {
     let bytes = fs::read(path).unwrap_or_default();
-    let words: Vec<u32> = bytes
-        .chunks_exact(4)
-        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
-        .collect();
-    let entries = words.get(2..).unwrap_or_default().chunks_exact(WORDS);
-    let entries = entries.map(Entry::of).enumerate();
-    entries.filter(|(_, entry)| entry.pid != 0).collect()
+    let noted = |at: usize, most: usize| {
+        let entries = bytes.get(at..).unwrap_or_default().chunks_exact(BYTES);
+        let entries = entries.take(most).map(Entry::of).enumerate();
+        entries.filter(|(_, entry)| entry.pid != 0)
+    };
+    let callers = noted(CALLERS_AT, CALLERS).map(|(_, entry)| entry);
+    Book {
+        connections: noted(CONNECTIONS_AT, ENTRIES).collect(),
+        strangers: callers.filter(|entry| entry.how != How::Lived).collect(),
+    }
 }

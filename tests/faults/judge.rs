@@ -22,6 +22,8 @@ pub(crate) struct Judge<'run> {
     pub(crate) server: u32,
     pub(crate) asked: BTreeMap<usize, Entry>,
     pub(crate) served: BTreeMap<usize, Entry>,
+    /// What was accepted without becoming one of these.
+    pub(crate) strangers: Vec<Entry>,
 }
 
 /// What is told of a run that failed.
@@ -56,7 +58,10 @@ impl Judge<'_> {
                 Err(why) => {
                     tally.account.wrong += 1;
                     if tally.wrong.len() < SHOWN {
-                        tally.wrong.push(format!("{why}: {number}, {connection:?}"));
+                        let perhaps = self.perhaps(asked);
+                        tally
+                            .wrong
+                            .push(format!("{why}: {number}, {connection:?}{perhaps}"));
                     }
                 }
             }
@@ -68,6 +73,16 @@ impl Judge<'_> {
         };
         tally.wrong.extend(tally.resets.iter().filter_map(too_many));
         tally
+    }
+
+    /// What a server may have noted of a connection that it did not come to know.
+    fn perhaps(&self, asked: &Entry) -> String {
+        let near = |stranger: &&Entry| {
+            (asked.began..=lasted(asked).saturating_add(LATE)).contains(&stranger.began)
+        };
+        let near = self.strangers.iter().filter(near);
+        near.map(|stranger| format!("\n  perhaps {stranger:?}"))
+            .collect()
     }
 
     fn killed(&self, pid: u32) -> Option<&Killed> {

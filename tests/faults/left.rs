@@ -103,7 +103,7 @@ fn what_is_left(lab: &Lab) -> String {
 }
 
 /// `sidestack ss` of all processes.
-fn sockets(lab: &Lab) -> String {
+pub(crate) fn sockets(lab: &Lab) -> String {
     let said = lab.plain(&format!("{} ss", command().display())).run();
     said.stdout()
 }

@@ -13,7 +13,7 @@
 //! under change. In the end there is an account of all runs (account.rs).
 //!
 //! `FAULT_SEEDS=100` runs so many seeds, `FAULT_SEEDS=7..8` one that failed; `FAULT_JOBS` says how many at a time,
-//! `FAULT_KINDS=Stop,Flap` what alone may befall them.
+//! `FAULT_KINDS=Stop,Flap` what alone may befall them, `FAULT_MODELS=Forking,Threads` what servers there are.
 //! Processes run as they like, so a seed that has failed may have to be tried several times: FAULT_TIMES.
 
 #[expect(

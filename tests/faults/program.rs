@@ -56,6 +56,15 @@ const MODELS: [Model; 7] = [
     Model::Nginx,
 ];
 
+/// These, or those of FAULT_MODELS.
+fn models(these: &[Model]) -> Vec<Model> {
+    let mut models = these.to_vec();
+    if let Ok(said) = std::env::var("FAULT_MODELS") {
+        models.retain(|model| said.split(',').any(|name| name == format!("{model:?}")));
+    }
+    models
+}
+
 /// What runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cast {
@@ -74,10 +83,10 @@ impl Cast {
     pub(crate) fn of(chance: &mut Chance) -> Cast {
         let serves = !chance.one_in(3);
         // What a client meets is much the same whatever its server is made of.
-        let models = if serves { &MODELS[..] } else { &MODELS[..2] };
+        let models = models(if serves { &MODELS[..] } else { &MODELS[..2] });
         Cast {
             serves,
-            model: chance.of(models).expect("there are some"),
+            model: chance.of(&models).expect("FAULT_MODELS names one"),
             impaired: chance.one_in(3),
         }
     }

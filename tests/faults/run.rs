@@ -53,7 +53,8 @@ pub(crate) fn run(seed: u64, account: &Mutex<Account>) {
         assert_eq!(
             lab.kernel_sent(),
             0,
-            "packets that the test side's kernel sent itself"
+            "packets that the test side's kernel sent itself {}",
+            lab.kernel_said()
         );
     }
 }
@@ -102,12 +103,14 @@ fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) -> Tally {
     let tally = loop {
         // Servers have a moment to learn of it.
         sleep(Duration::from_millis(200));
+        let served = book::read(&program::book(lab, Side::Test));
         let judge = Judge {
             cast,
             harm,
             server,
-            asked: book::read(&program::book(lab, Side::Peer)),
-            served: book::read(&program::book(lab, Side::Test)),
+            asked: book::read(&program::book(lab, Side::Peer)).connections,
+            served: served.connections,
+            strangers: served.strangers,
         };
         let tally = judge.tally();
         if tally.wrong.is_empty() || Instant::now() >= end {
@@ -141,9 +144,11 @@ fn excused(harm: &Harm, tally: &Tally) -> String {
 fn check(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, tally: &Tally) {
     assert!(
         tally.wrong.is_empty(),
-        "seed {seed}: {cast:?} {harm:?}\n{}\n{}",
+        "seed {seed}: {cast:?} {harm:?}\n{}\n{}{}\nthe kernel said {}",
         tally.wrong.join("\n"),
-        processes::described(lab)
+        processes::described(lab),
+        left::sockets(lab),
+        lab.kernel_said()
     );
     assert!(tally.account.received > 0, "seed {seed}: nothing came");
 }

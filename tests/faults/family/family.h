@@ -36,10 +36,14 @@ struct entry {
 };
 
 #define ENTRIES 65536
+/* Connections of which a server is noted that it has come to them, the last that there were. */
+#define CALLERS 1024
 
 struct book {
 	uint64_t last;
 	struct entry entries[ENTRIES];
+	uint64_t calls;
+	struct entry callers[CALLERS];
 };
 
 /* What a client says first. */
@@ -62,6 +66,10 @@ struct talk {
 };
 
 void talk_begin(struct talk *talk, struct book *book, uint32_t id, uint32_t kind);
+/* A connection has come, or it should have: how it fares until it is known which it is. */
+struct entry *caller(struct book *book);
+/* One that was accepted, or was to be, and is not served: errno says why. */
+void note_lost(struct book *book);
 /* Closes the descriptor; what has gone wrong before counts. */
 void talk_end(struct talk *talk, enum how how);
 /* Notes errno; 0, for the caller to give on. */

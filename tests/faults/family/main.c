@@ -43,6 +43,7 @@ static int accepted(void)
 
 		if (fd >= 0)
 			return fd;
+		note_lost(book);
 		usleep(10000);
 	}
 }
@@ -56,8 +57,10 @@ static void *serve_apart(void *argument)
 /* Serves in a thread. */
 static void in_thread(int fd)
 {
-	if (!spawn(serve_apart, (void *)(intptr_t)fd))
+	if (!spawn(serve_apart, (void *)(intptr_t)fd)) {
+		note_lost(book);
 		close(fd);
+	}
 }
 
 static void threads(void)
@@ -79,11 +82,14 @@ static void forking(int executes)
 				dup2(fd, 0);
 				close(fd);
 				execl(program[0], program[0], program[1], "serve", NULL);
+				note_lost(book);
 				_exit(4);
 			}
 			serve(book, fd);
 			exit(0);
 		}
+		if (child < 0)
+			note_lost(book);
 		close(fd);
 	}
 }

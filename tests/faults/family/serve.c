@@ -28,16 +28,16 @@ static int push(struct talk *talk, uint64_t length)
 
 void serve(struct book *book, int fd)
 {
-	/* Who is greeted by nobody has nothing to note. */
-	struct entry nobody = { 0 };
-	struct talk talk = { .entry = &nobody, .fd = fd };
+	/* Who is greeted by nobody does not know whose connection it is. */
+	struct talk talk = { .entry = caller(book), .fd = fd };
 	struct greeting greeting;
 
 	be_patient(fd);
 	if (!receive_all(&talk, &greeting, sizeof(greeting))) {
-		close(fd);
+		talk_end(&talk, ENDED);
 		return;
 	}
+	talk.entry->how = LIVED;
 	talk_begin(&talk, book, greeting.id, greeting.kind);
 	switch (greeting.kind) {
 	case ECHO:

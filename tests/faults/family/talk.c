@@ -46,6 +46,23 @@ void talk_begin(struct talk *talk, struct book *book, uint32_t id, uint32_t kind
 	talk->entry->pid = talk->entry->maker = (uint32_t)getpid();
 }
 
+struct entry *caller(struct book *book)
+{
+	uint64_t number = __atomic_fetch_add(&book->calls, 1, __ATOMIC_RELAXED);
+	struct entry *entry = &book->callers[number % CALLERS];
+
+	*entry = (struct entry){ .pid = (uint32_t)getpid(), .began = now() };
+	return entry;
+}
+
+void note_lost(struct book *book)
+{
+	struct talk talk = { .entry = caller(book) };
+
+	failed(&talk);
+	talk.entry->ended = now();
+}
+
 void talk_end(struct talk *talk, enum how how)
 {
 	if (talk->fd >= 0)

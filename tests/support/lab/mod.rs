@@ -187,6 +187,14 @@ END"
             .expect("nft prints a counter")
     }
 
+    /// Of what TCP segments these were: where they went, and by which ports.
+    pub(crate) fn kernel_said(&self) -> String {
+        let listing = self.plain("nft list set inet lab kernel_said").run();
+        let listing = listing.stdout();
+        let elements = listing.split_once("elements").map(|(_, said)| said);
+        elements.unwrap_or_default().trim().to_owned()
+    }
+
     /// The processes in a namespace.
     pub(crate) fn processes(&self, side: Side) -> Vec<u32> {
         let listed = Command::new("ip")
@@ -213,8 +221,10 @@ END"
     pub(crate) fn kernel_was_silent(&self) {
         let sent = if self.silenced { self.kernel_sent() } else { 0 };
         assert_eq!(
-            sent, 0,
-            "packets that the test side's kernel wanted to send itself"
+            sent,
+            0,
+            "packets that the test side's kernel wanted to send itself {}",
+            self.kernel_said()
         );
     }
 
@@ -267,8 +277,14 @@ fn own_traffic(silenced: bool) -> String {
     format!(
         "table inet lab {{
             counter kernel_sent {{ }}
+            set kernel_said {{
+                typeof ip daddr . tcp sport . tcp dport
+                flags dynamic
+                size 64
+            }}
             chain output {{
                 type filter hook output priority 0
+                oifname \"lab0\" add @kernel_said {{ ip daddr . tcp sport . tcp dport }}
                 oifname \"lab0\" meta l4proto {{ tcp, udp, icmp }} counter name kernel_sent {verdict}
             }}
         }}"
