@@ -11,7 +11,7 @@ use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
 use super::estate::{self, Will};
-use super::inspect::{self, Window};
+use super::inspect::{self, Office, Window};
 use super::lifeline::Lifelines;
 use super::orphans::{Orphans, TOKEN_ORPHANS};
 use super::ports::Ports;
@@ -155,6 +155,8 @@ pub struct Engine {
     pub(super) successor: Option<OwnedFd>,
     /// Passes made by threads of the program, and by the background thread.
     pub(super) passes: [u64; 2],
+    /// What this process is to whom it serves.
+    pub(super) office: Office,
     /// Where `sidestack ss` looks in.
     pub(super) window: Option<Window>,
     /// Where other processes ask about the sockets they hold.
@@ -239,6 +241,7 @@ impl Engine {
             ring_asked: false,
             successor: None,
             passes: [0; 2],
+            office: Office::default(),
             window: None,
             desk: None,
             heirs_door: None,

@@ -13,6 +13,7 @@
 
 use super::endpoint::Endpoint;
 use super::estate::{self, serve_alone};
+use super::inspect::Office;
 use super::lifeline;
 use super::seat::Seat;
 use super::{Guard, lock, process};
@@ -65,6 +66,7 @@ fn serve(guard: &mut Guard) -> ! {
     log::leave_standard_error();
     lifeline::release();
     guard.forget_programs();
+    guard.office = Office::Heir;
     guard.reopen_window();
     guard.seat = Seat::Background;
     while (guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for())

@@ -5,6 +5,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::{Arc, OnceLock};
 
 use super::engine::{Engine, Parts, TOKEN_DESK};
+use super::inspect::Office;
 use super::interface;
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
@@ -133,7 +134,8 @@ fn refused(refusal: Refusal) -> u8 {
 /// # Errors
 /// Why it cannot be.
 pub(super) fn start_with(settings: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
-    let engine = build(|| settings).map_err(|refusal| refusal.reason)?;
+    let mut engine = build(|| settings).map_err(|refusal| refusal.reason)?;
+    engine.office = Office::Keeper;
     install(&mut ENGINE.lock(), engine);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `sidestack ss` and `sidestack stat` against running programs.
 
+use std::time::{Duration, Instant};
+
 use crate::lab::{Lab, PEER, TEST, command};
 use crate::server;
 
@@ -35,7 +37,7 @@ fn ask_until(lab: &Lab, words: &str, pid: u32, fits: impl Fn(&str) -> bool) -> S
         if fits(&text) {
             return text;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     panic!("not within 2 s: {}", ask(lab, words, pid));
 }
@@ -163,10 +165,61 @@ fn forked_processes_are_known_until_they_end() {
     };
     forked(1);
     lab.file("child", "");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     forked(1);
     lab.file("grandchild", "");
     forked(0);
+}
+
+/// A process that goes on for another says so, and what keeps it: ends of sockets that others have.
+#[test]
+fn who_goes_on_for_a_killed_program_explains_itself() {
+    let lab = Lab::new();
+    let script = lab.file(
+        "listen.py",
+        "import os, socket, time\n\
+         l = socket.create_server(('0.0.0.0', 8000))\n\
+         b = socket.socket()\n\
+         b.bind(('0.0.0.0', 8001))\n\
+         if os.fork() == 0: time.sleep(60)\n\
+         print('forked', flush=True)\n\
+         time.sleep(60)\n",
+    );
+    let mut program = lab.sidestack(&format!("python3 {script}")).start();
+    program.prints("forked");
+    let text = ask_until(&lab, "stat", program.pid(), |text| {
+        text.contains("keeper 1")
+    });
+    line(&text, "serves_as program");
+    let text = ask(&lab, "ss", program.pid());
+    for (port, state) in [(":8000", "LISTEN"), (":8001", "UNCONN")] {
+        let socket = line(&text, port);
+        for word in [state, "fd:", "shared:yes", "end:"] {
+            assert!(socket.contains(word), "{word} in {text}");
+        }
+    }
+    drop(program);
+    let executor = executor_of(&lab);
+    let text = ask(&lab, "ss", executor);
+    for port in [":8000", ":8001"] {
+        assert!(line(&text, port).contains("shared:yes end:"), "{text}");
+    }
+}
+
+/// The process that goes on for a killed one.
+fn executor_of(lab: &Lab) -> u32 {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let all = lab.plain(&format!("{} stat", command().display())).run();
+        let text = all.stdout();
+        if let Some((before, _)) = text.split_once("serves_as executor")
+            && let Some((_, pid)) = before.rsplit_once("(pid ")
+        {
+            let pid = pid.split(')').next().and_then(|pid| pid.parse().ok());
+            return pid.expect("a line names the process");
+        }
+        assert!(Instant::now() < end, "{text}");
+    }
 }
 
 #[test]

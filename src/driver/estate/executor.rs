@@ -27,6 +27,7 @@ use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
 use crate::control::vault::LeaseCopy;
+use crate::driver::inspect::Office;
 use crate::driver::interface;
 use crate::driver::seat::Seat;
 use crate::driver::start::{self, Site};
@@ -141,6 +142,7 @@ impl Executor {
             estate.memory,
             (estate.packets, successor),
         )?;
+        engine.office = Office::Executor;
         engine.leave_given_back(&found, &copies);
         if !left.is_empty() {
             Estate::await_end(estate.process.as_ref());

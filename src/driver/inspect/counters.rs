@@ -45,6 +45,7 @@ impl Engine {
             Address::Own(_) => "own",
         };
         lines.put("address", address);
+        lines.put("serves_as", self.office.name());
         let driver = match self.seat {
             Seat::Thread(_) => "thread",
             Seat::Background => "background",

@@ -16,6 +16,7 @@
 //! 4. Only the process's own user and root are answered.
 
 mod counters;
+mod ends;
 mod sockets;
 
 use core::mem;
@@ -42,6 +43,31 @@ const PIECE: usize = 8 * 1024;
 
 /// Tokens used, from the window's first: the listener's, then one a client.
 pub(super) const TOKENS: u64 = 1 + CLIENTS as u64;
+
+/// What the process is to the sockets that it serves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Office {
+    /// They are its own, and of processes forked from it.
+    #[default]
+    Program,
+    /// It goes on for a program that has ended.
+    Heir,
+    /// It goes on for a program that was killed.
+    Executor,
+    /// It serves programs that may not have a stack.
+    Keeper,
+}
+
+impl Office {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Heir => "heir",
+            Self::Executor => "executor",
+            Self::Keeper => "keeper",
+        }
+    }
+}
 
 /// The socket and its clients.
 pub(super) struct Window {

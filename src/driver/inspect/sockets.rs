@@ -5,7 +5,8 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 
 use super::super::Engine;
-use super::super::endpoint::Endpoint;
+use super::super::endpoint::{Endpoint, EndpointId};
+use super::ends;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{ListenerStatus, State, TcpStatus};
 use crate::stack::time::Instant;
@@ -20,18 +21,20 @@ pub(super) const HEADER: &[u8] = b"Proto State Recv-Q Send-Q Local Peer Details\
 pub(super) enum Row {
     /// A socket of the stack, if it is still there by then.
     Socket(SocketId),
+    /// An endpoint without one.
+    Endpoint(EndpointId),
     /// How many connections are in TIME-WAIT.
     TimeWait,
 }
 
 /// A line's words before the details.
-struct Words<'a> {
-    protocol: &'a str,
-    state: &'a str,
-    received: usize,
-    sent: usize,
-    local: SocketAddrV4,
-    peer: Option<SocketAddrV4>,
+pub(super) struct Words<'a> {
+    pub(super) protocol: &'a str,
+    pub(super) state: &'a str,
+    pub(super) received: usize,
+    pub(super) sent: usize,
+    pub(super) local: Option<SocketAddrV4>,
+    pub(super) peer: Option<SocketAddrV4>,
 }
 
 impl fmt::Display for Words<'_> {
@@ -44,11 +47,14 @@ impl fmt::Display for Words<'_> {
             local,
             peer,
         } = self;
-        write!(f, "{protocol} {state} {received} {sent} {local} ")?;
-        match peer {
-            Some(peer) => write!(f, "{peer}"),
-            None => f.write_str("*"),
+        write!(f, "{protocol} {state} {received} {sent}")?;
+        for address in [local, peer] {
+            match address {
+                Some(address) => write!(f, " {address}")?,
+                None => f.write_str(" *")?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -60,6 +66,7 @@ impl Engine {
         waiting
             .then_some(Row::TimeWait)
             .into_iter()
+            .chain(self.without_socket().map(Row::Endpoint))
             .chain(stack.udp_sockets().map(Row::Socket))
             .chain(stack.tcp_connections().map(Row::Socket))
             .chain(stack.tcp_listeners().map(Row::Socket))
@@ -68,15 +75,35 @@ impl Engine {
 
     /// Appends the line of `row`.
     pub(super) fn write_row(&self, row: Row, text: &mut String) {
-        let Row::Socket(id) = row else {
-            let count = self.stack.tcp_time_wait_len();
-            return put(text, format_args!("tcp TIME-WAIT 0 0 * * count:{count}\n"));
-        };
-        let endpoint = self
-            .endpoints
-            .of_socket(id)
-            .and_then(|id| self.endpoints.get(id));
         let start = text.len();
+        let endpoint = match row {
+            Row::TimeWait => {
+                let count = self.stack.tcp_time_wait_len();
+                return put(text, format_args!("tcp TIME-WAIT 0 0 * * count:{count}\n"));
+            }
+            Row::Socket(id) => {
+                let endpoint = self.endpoints.of_socket(id);
+                let endpoint = endpoint.and_then(|id| self.endpoints.get(id));
+                self.write_socket(id, endpoint, text);
+                endpoint
+            }
+            Row::Endpoint(id) => {
+                if let Some(words) = self.words_without_socket(id) {
+                    put(text, format_args!("{words}"));
+                }
+                self.endpoints.get(id)
+            }
+        };
+        if text.len() == start {
+            return;
+        }
+        if let Some(endpoint) = endpoint {
+            ends::describe(endpoint, text);
+        }
+        text.push('\n');
+    }
+
+    fn write_socket(&self, id: SocketId, endpoint: Option<&Endpoint>, text: &mut String) {
         match id.kind {
             Kind::Listener => {
                 if let Some(status) = self.stack.tcp_listener_status(id) {
@@ -95,15 +122,6 @@ impl Engine {
                 }
             }
         }
-        if text.len() == start {
-            return;
-        }
-        if let Some(endpoint) = endpoint
-            && endpoint.program >= 0
-        {
-            put(text, format_args!(" fd:{}", endpoint.program));
-        }
-        text.push('\n');
     }
 }
 
@@ -118,7 +136,7 @@ fn listener(text: &mut String, status: &ListenerStatus) {
         state: "LISTEN",
         received: status.queued as usize,
         sent: status.backlog as usize,
-        local: status.local,
+        local: Some(status.local),
         peer: None,
     };
     let (half_open, drops) = (status.half_open, status.drops);
@@ -138,7 +156,7 @@ fn datagram(text: &mut String, status: &UdpStatus, endpoint: Option<&Endpoint>) 
         },
         received: status.receive_len + in_pair(endpoint),
         sent: unsent_in_pair(endpoint),
-        local: status.local,
+        local: Some(status.local),
         peer: status.remote,
     };
     let (queued, drops) = (status.queued, status.drops);
@@ -151,7 +169,7 @@ fn connection(text: &mut String, status: &TcpStatus, endpoint: Option<&Endpoint>
         state: name(status.state),
         received: status.receive_len + in_pair(endpoint),
         sent: status.send_len + unsent_in_pair(endpoint),
-        local: status.local,
+        local: Some(status.local),
         peer: Some(status.remote),
     };
     put(text, format_args!("{words}"));
