@@ -276,12 +276,16 @@ impl Engine {
             return;
         }
         let now = self.now();
-        while let Some(id) = self.lagging.pop() {
+        let mut lagging = core::mem::take(&mut self.lagging);
+        for id in lagging.drain(..) {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.lags = false;
             }
             self.settle(now, id);
         }
+        // What lags on is looked at the next time; the list's memory is used again.
+        lagging.append(&mut self.lagging);
+        self.lagging = lagging;
         self.finish_pass();
     }
 }

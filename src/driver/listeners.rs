@@ -4,6 +4,7 @@
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, RawFd};
+use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use super::endpoint::{Endpoint, EndpointId, Handed, Role};
@@ -100,67 +101,93 @@ impl Engine {
         }
     }
 
-    /// Puts the next connection of a listener's accept queue into its pair, if none is there.
+    /// Puts the next connection of a listener's accept queue into its pair, if none is there. One for which there is no
+    /// descriptor, or that may not be on its way, waits in the queue, until somebody looks again.
     pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {
+        self.note_if_taken(id, listener);
+        self.tell_of_another(id);
+        while self.may_offer(id)
+            && let Some(connection) = self.stack.tcp_offer(listener)
+        {
+            match self.hand_over(id, connection) {
+                Ok(adopted) => {
+                    let now = self.now();
+                    self.settle(now, adopted);
+                }
+                Err(_) => {
+                    self.stack.tcp_withdraw(listener);
+                    return self.lag(id);
+                }
+            }
+        }
+    }
+
+    /// Of a listener that others have, too: whether another process has taken what was in its pair.
+    fn note_if_taken(&mut self, id: EndpointId, listener: SocketId) {
         if let Some(held) = self.endpoints.get_mut(id)
             && held.in_flight > 0
             && held.end.as_ref().is_some_and(pair::is_drained)
         {
-            // Another process has taken it.
             held.in_flight = 0;
             self.stack.tcp_taken(listener);
         }
-        self.tell_of_another(id);
-        while self
-            .endpoints
-            .get(id)
-            .is_some_and(|held| held.in_flight < IN_FLIGHT)
-        {
-            // A guest with as many sockets as he may have finds them in the queue, later.
-            if !self.has_room_for(id) {
-                return;
+    }
+
+    /// Whether a listener's pair is to have another connection. A guest with as many sockets as he may have finds them in
+    /// the queue, later.
+    fn may_offer(&self, id: EndpointId) -> bool {
+        let held = self.endpoints.get(id);
+        held.is_some_and(|held| held.end.is_some() && held.in_flight < IN_FLIGHT)
+            && self.has_room_for(id)
+    }
+
+    /// Puts a connection into a listener's pair; its endpoint.
+    fn hand_over(&mut self, id: EndpointId, connection: SocketId) -> Result<EndpointId, Errno> {
+        let made = pair::make(false, false, true)?;
+        let status = self.stack.tcp_status(connection);
+        let adopted = self.enter_connection(connection, made.stack, -1);
+        self.announce(id, adopted, &made.program);
+        let message = Handed {
+            endpoint: Some(adopted),
+            addresses: status.map(|status| (status.local, status.remote)),
+        }
+        .encode();
+        let end = self.endpoints.get(id).and_then(|held| held.end.as_ref());
+        let given = end.map_or(Err(Errno::PIPE), |end| {
+            pair::give_descriptor(end, &message, made.program.as_fd())
+        });
+        if let Err(errno) = given {
+            self.endpoints.remove(adopted);
+            if let Some(lease) = self.ports.take_back(connection) {
+                self.ports.release(&mut self.stack, lease);
             }
-            let Some(connection) = self.stack.tcp_offer(listener) else {
-                return;
+            return Err(errno);
+        }
+        if let Some(held) = self.endpoints.get_mut(id) {
+            held.in_flight += 1;
+        }
+        Ok(adopted)
+    }
+
+    /// What is to be known of a connection before whoever has the listener may have it, by `program`.
+    fn announce(&mut self, listener: EndpointId, adopted: EndpointId, program: &OwnedFd) {
+        let held = self.endpoints.get(listener);
+        let record = held.and_then(|held| held.record.clone());
+        let shared = held.is_some_and(Endpoint::is_shared);
+        if let Some(held) = self.endpoints.get_mut(adopted) {
+            held.record = record;
+        }
+        if let Some(user) = self.guest(listener) {
+            let asker = Asker {
+                user,
+                low_ports: false,
             };
-            let Ok(made) = pair::make(false, false, true) else {
-                // No descriptor is left: as on Linux, the client finds out by a reset.
-                let now = self.now();
-                self.stack.tcp_abort(now, connection);
-                return;
-            };
-            let status = self.stack.tcp_status(connection);
-            let addresses = status.map(|status| (status.local, status.remote));
-            let adopted = self.adopt(connection, made.stack, -1);
-            let record = self.endpoints.get(id).and_then(|held| held.record.clone());
-            if let Some(held) = self.endpoints.get_mut(adopted) {
-                held.record = record;
-            }
-            if let Some(user) = self.guest(id) {
-                let asker = Asker {
-                    user,
-                    low_ports: false,
-                };
-                // There is room; what has no cookie is as good as refused.
-                let _ = self.welcome(adopted, asker, &made.program);
-            }
-            if self.endpoints.get(id).is_some_and(Endpoint::is_shared) {
-                self.endpoints.uncopied.push(adopted);
-                // Before another process may have it.
-                self.copy_ends();
-            }
-            let message = Handed {
-                endpoint: Some(adopted),
-                addresses,
-            }
-            .encode();
-            let Some(held) = self.endpoints.get_mut(id) else {
-                return;
-            };
-            let Some(end) = &held.end else { return };
-            if pair::give_descriptor(end, &message, made.program.as_fd()).is_ok() {
-                held.in_flight += 1;
-            }
+            // There is room; what has no cookie is as good as refused.
+            let _ = self.welcome(adopted, asker, program);
+        }
+        if shared {
+            self.endpoints.uncopied.push(adopted);
+            self.copy_ends();
         }
     }
 
@@ -200,8 +227,21 @@ impl Engine {
         }
     }
 
-    /// Makes an endpoint for an accepted connection.
+    /// Makes an endpoint for an accepted connection, and gives it what has come.
     pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
+        let id = self.enter_connection(connection, end, program);
+        let now = self.now();
+        self.settle(now, id);
+        id
+    }
+
+    /// Makes an endpoint for an accepted connection.
+    fn enter_connection(
+        &mut self,
+        connection: SocketId,
+        end: OwnedFd,
+        program: RawFd,
+    ) -> EndpointId {
         let endpoint = Endpoint::new(end, program, Role::Connection(connection));
         let status = self.stack.tcp_status(connection);
         endpoint.bound_pair(status.as_ref().and_then(|status| status.receive_buffer));
@@ -217,8 +257,6 @@ impl Engine {
         {
             held.watched = STREAM_EVENTS;
         }
-        let now = self.now();
-        self.settle(now, id);
         id
     }
 }

@@ -214,6 +214,7 @@ impl Engine {
             }
         }
         // The list's memory is used again.
+        lagging.append(&mut self.lagging);
         self.lagging = lagging;
         let mut kept = core::mem::take(&mut self.kept);
         kept.drain(..).for_each(|id| self.lag(id));

@@ -71,6 +71,11 @@ impl Stack {
         self.tcp.offer(listener)
     }
 
+    /// What was offered last could not be: it waits again, as the next one.
+    pub fn tcp_withdraw(&mut self, listener: SocketId) {
+        self.tcp.withdraw(listener);
+    }
+
     /// What was offered last and is not known to be taken.
     pub fn tcp_offered(&self, listener: SocketId) -> Option<SocketId> {
         self.tcp.offered(listener)

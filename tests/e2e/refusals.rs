@@ -2,7 +2,8 @@
 //! required, its socket calls fail.
 
 use crate::lab::payload::{self, KIB};
-use crate::lab::{Finished, Lab, PEER, Program, command, preloading, root};
+use crate::lab::{Finished, Lab, PEER, Program, TEST, command, preloading, root};
+use crate::ports::RAW_ALONE;
 use crate::web::nginx;
 
 /// Fails unless the program succeeded on the kernel's stack with one line of ours on standard error, naming `what`.
@@ -229,6 +230,25 @@ fn descriptors_run_out_as_on_the_kernel() {
 fn ports_run_out_as_on_the_kernel() {
     let [kernel, ours] = running_out("prlimit --nofile=1024", "ports", "40000 40049");
     assert_eq!(kernel, ours);
+}
+
+/// The kernel bounds descriptors in flight for those without rights. Connections that cannot be handed on wait.
+#[test]
+fn no_connection_is_lost_where_no_descriptor_may_be_in_flight() {
+    const CLIENTS: usize = 3;
+    let lab = Lab::new();
+    let script = root().join("tests/e2e/in_flight.py");
+    let command = format!("/usr/bin/python3 {} 7000 {CLIENTS}", script.display());
+    let program = lab.sidestack(&command).under("prlimit --nofile=128:128");
+    let mut program = program.under(RAW_ALONE).start();
+    program.prints("in flight: ETOOMANYREFS");
+    let client = |_| lab.peer(&format!("socat -u TCP:{TEST}:7000 -")).start();
+    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+    let said = program.finish().success().stdout();
+    assert!(said.contains(&format!("accepted {CLIENTS}")), "{said}");
+    for client in clients {
+        assert_eq!(client.finish().success().stdout(), "well");
+    }
 }
 
 #[test]

@@ -135,6 +135,18 @@ impl Listener {
         }
     }
 
+    /// Puts a connection back that was taken last: it is the next one again.
+    pub(super) fn put_back(&mut self, connections: &mut Records<Tcb>, index: u32) {
+        if let Some(tcb) = connections.get_mut(index) {
+            tcb.accept_next = self.first;
+        }
+        if self.first == NONE {
+            self.last = index;
+        }
+        self.first = index;
+        self.queued += 1;
+    }
+
     /// Takes the connection that has waited longest.
     pub(super) fn dequeue(&mut self, connections: &Records<Tcb>) -> Option<u32> {
         let index = self.first;

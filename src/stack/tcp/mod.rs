@@ -37,6 +37,7 @@ mod isn;
 mod kept;
 mod listener;
 mod loss;
+mod offered;
 mod output;
 mod pacing;
 mod passive;

@@ -115,30 +115,6 @@ impl Tcp {
         Some(tcb.id)
     }
 
-    /// The same, while the user may still be somebody who takes it or not. Until [`Self::taken`] the listener answers for
-    /// one connection at a time.
-    pub fn offer(&mut self, listener: SocketId) -> Option<SocketId> {
-        let connection = self.accept(listener)?;
-        self.note_offered(listener, Some(connection));
-        Some(connection)
-    }
-
-    /// What was offered last, if it was not taken.
-    pub fn offered(&self, listener: SocketId) -> Option<SocketId> {
-        self.listener(listener)?.offered()
-    }
-
-    /// What was offered last was accepted.
-    pub fn taken(&mut self, listener: SocketId) {
-        self.note_offered(listener, None);
-    }
-
-    fn note_offered(&mut self, listener: SocketId, connection: Option<SocketId>) {
-        if let Some(listener) = self.listener_mut(listener) {
-            listener.set_offered(connection);
-        }
-    }
-
     /// SEND: queues as much of `data` as there is room for and gives how much that was. With
     /// `more` the end of it waits for what follows (MSG_MORE).
     ///
