@@ -6,11 +6,12 @@
 use core::cell::Cell;
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd};
+use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::seat::Seat;
 use super::{Engine, estate, lock};
-use crate::control::cutoff::CutOff;
+use crate::control::cutoff::{CutOff, Step};
 use crate::control::log;
 use crate::link::PacketSocket;
 use crate::sys::owned::OwnedFd;
@@ -191,7 +192,13 @@ impl Relief {
         if let Some(retired) = &self.retired {
             let _ = PacketSocket::set_aside(retired, self.interface);
         }
-        if let Some(Err(errno)) = self.cut_off.as_ref().map(|cut_off| cut_off.install()) {
+        // Who forks has the lock.
+        let unforked = |step: Step<'_>| match lock() {
+            Some(_engine) => step(),
+            None => Err(Errno::CANCELED),
+        };
+        let cut_off = self.cut_off.as_ref();
+        if let Some(Err(errno)) = cut_off.map(|cut_off| cut_off.install(unforked)) {
             log::debug(format_args!(
                 "the kernel sees our packets, too: {}",
                 words::of(errno)

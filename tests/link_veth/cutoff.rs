@@ -22,7 +22,7 @@ fn cut_pair() -> Option<(Pair, Arc<CutOff>)> {
     let mirror = pair.left.run(|| Mirror::open(None)).expect("mirror");
     let index = mirror.facts().interface.index;
     let cut_off = Arc::new(CutOff::new(index, &[LEFT]));
-    match pair.left.run(|| cut_off.install()) {
+    match pair.left.run(|| cut_off.install(|step| step())) {
         Ok(()) => Some((pair, cut_off)),
         Err(errno) => {
             assert!(kernel() < (6, 6), "this kernel could: {errno}");
@@ -119,7 +119,9 @@ fn what_was_cut_off_before_the_program_was_there_is() {
     drop(first);
     let mut queued = [0u8; 4];
     rustix::io::read(lease.fd(), &mut queued).expect("the datagram");
-    pair.left.run(|| cut_off.install()).expect("a second one");
+    pair.left
+        .run(|| cut_off.install(|step| step()))
+        .expect("a second one");
     assert!(!kernel_sees(&pair, (LEFT, PORT), &lease));
 }
 

@@ -17,7 +17,9 @@
 //! 2. Only whole IPv4 packets of TCP and UDP to one of the interface's own addresses are: what is
 //!    forwarded, tagged for another VLAN or in fragments is none of ours.
 //! 3. The kernel takes the program away when the last process that holds it ends, however it ends.
-//! 4. To put it there and to take it away costs some ten milliseconds (the kernel waits for all
+//! 4. A forked child has copies of all descriptors that its memory knows of. fork(2) copies the descriptors first, and
+//!    the memory some time later: so none becomes known here meanwhile ([`CutOff::install`]).
+//! 5. To put it there and to take it away costs some ten milliseconds (the kernel waits for all
 //!    processors), so it is not for programs that exchange a few packets.
 
 mod program;
@@ -47,6 +49,9 @@ pub struct CutOff {
     state: Mutex<State>,
 }
 
+/// What is to be done while no thread forks.
+pub type Step<'a> = &'a mut dyn FnMut() -> Result<(), Errno>;
+
 #[derive(Debug)]
 struct State {
     addresses: Vec<Ipv4Addr>,
@@ -72,30 +77,30 @@ impl CutOff {
         }
     }
 
-    /// Puts the program before the kernel's stack; takes some milliseconds. For one thread, once.
+    /// Puts the program before the kernel's stack; takes some milliseconds, in which whoever leases a port need not
+    /// wait. For one thread, once. No thread may fork in what is run by `unforked`.
     ///
     /// # Errors
-    /// EPERM: the rights are missing. EINVAL, ENOSYS: the kernel is too old.
-    pub fn install(&self) -> Result<(), Errno> {
+    /// EPERM: the rights are missing. EINVAL, ENOSYS: the kernel is too old. Those of `unforked`.
+    pub fn install(&self, unforked: impl Fn(Step<'_>) -> Result<(), Errno>) -> Result<(), Errno> {
         let words = bpf::new_words(WORDS)?;
         let raw = words.as_raw_fd();
-        let addresses = {
+        let (mut words, mut addresses) = (Some(words), Vec::new());
+        unforked(&mut || {
             let mut state = self.state.lock();
-            for (&index, &bits) in &state.bits {
-                bpf::set_word(words.as_fd(), index, bits)?;
-            }
-            state.words = Some(words);
-            state.addresses.clone()
-        };
-        // Not locked: whoever leases a port need not wait.
+            addresses.clone_from(&state.addresses);
+            words.take().map_or(Ok(()), |words| state.fill(words))
+        })?;
         let program = bpf::load(&program::program(raw, &addresses))?;
-        let link = bpf::attach(program.as_fd(), self.interface_index)?;
-        let mut state = self.state.lock();
-        state.link = Some(link);
-        if state.addresses != addresses {
-            state.renew()?;
-        }
-        Ok(())
+        let mut link = Some(bpf::attach(program.as_fd(), self.interface_index)?);
+        unforked(&mut || {
+            let mut state = self.state.lock();
+            state.link = link.take();
+            match state.addresses == addresses {
+                true => Ok(()),
+                false => state.renew(),
+            }
+        })
     }
 
     /// The interface has other addresses.
@@ -133,6 +138,15 @@ impl State {
             // The index is the table's; nothing else could be wrong with it.
             let _ = bpf::set_word(words.as_fd(), index, after);
         }
+    }
+
+    /// Goes on with this table.
+    fn fill(&mut self, words: OwnedFd) -> Result<(), Errno> {
+        for (&index, &bits) in &self.bits {
+            bpf::set_word(words.as_fd(), index, bits)?;
+        }
+        self.words = Some(words);
+        Ok(())
     }
 
     /// Replaces the program by one for the present addresses.
