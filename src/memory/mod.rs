@@ -19,10 +19,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 
-use crate::sys::descriptor;
 use crate::sys::owned::OwnedFd;
+use crate::sys::{descriptor, limit};
 
 /// Sizes to try, in bytes, largest first: address space and files may be limited (RLIMIT_AS, RLIMIT_FSIZE).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];
@@ -65,7 +65,7 @@ impl Region {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = descriptor::high(|| memfd_create("sidestack", flags))?;
         // A file that is made longer than RLIMIT_FSIZE ends the program (SIGXFSZ).
-        let longest = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let longest = limit::of(Resource::Fsize).current.unwrap_or(u64::MAX);
         let mut last = Errno::FBIG;
         for size in SIZES.into_iter().filter(|&size| size as u64 <= longest) {
             match ftruncate(&file, size as u64).and_then(|()| map(&file, size)) {

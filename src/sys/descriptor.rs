@@ -1,11 +1,12 @@
 //! Keeping our descriptors out of the program's way.
 
+use super::limit;
 use super::lock::{self, Mutex};
 use super::owned::OwnedFd;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// First number our own descriptors may have; 0 while no region is set apart.
 static FLOOR: AtomicU32 = AtomicU32::new(0);
@@ -69,7 +70,7 @@ pub struct ProgramLimit {
 
 /// The kernel's own limits of this process.
 fn real_limit() -> ProgramLimit {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Rlimit { current, maximum } = limit::of(Resource::Nofile);
     ProgramLimit {
         soft: current.unwrap_or(u64::MAX),
         hard: maximum.unwrap_or(u64::MAX),

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod fork;
 pub mod handlers;
 pub mod heap;
+pub mod limit;
 pub mod local;
 pub mod lock;
 pub mod netlink;

@@ -12,10 +12,10 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use syscalls::{Sysno, syscall3, syscall4};
 
-use super::{descriptor, raw, signal};
+use super::{descriptor, limit, raw, signal};
 
 /// The number under which the program finds the descriptor it is given.
 pub const GIVEN: RawFd = 3;
@@ -175,7 +175,7 @@ fn raise_limits() {
         // A table of all that some systems allow would take megabytes.
         (Resource::Nofile, descriptor::REGION),
     ] {
-        let Rlimit { current, maximum } = getrlimit(resource);
+        let Rlimit { current, maximum } = limit::of(resource);
         let [soft, hard] = [current, maximum].map(|limit| limit.unwrap_or(u64::MAX));
         let raised = soft.max(hard.min(enough));
         // It is no more than what is allowed.

@@ -273,6 +273,20 @@ fn a_limit_on_the_size_of_files_ends_no_program() {
     }
 }
 
+/// It is no defect that a filter (seccomp) forbids it.
+#[test]
+fn a_program_that_may_not_ask_for_its_limits_is_served_all_the_same() {
+    let lab = Lab::new();
+    let file = payload::of(KIB);
+    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
+    let confined = root().join("tests/e2e/confined.py");
+    let wrapper = format!("/usr/bin/python3 {}", confined.display());
+    let fetch = lab.sidestack(&format!("curl -sS -o got http://{PEER}/{}", file.name));
+    assert_eq!(fetch.under(&wrapper).succeeds().stderr, "");
+    assert_eq!(payload::sha256(&lab.path("got")), file.sha256);
+    lab.kernel_was_silent();
+}
+
 /// The file is not there any more when the stack is started.
 #[test]
 fn what_a_file_says_is_known_in_another_root() {
