@@ -21,6 +21,8 @@ use super::{descriptor, limit, raw, signal};
 pub const GIVEN: RawFd = 3;
 /// Numbers from here on are out of the way of those.
 const ABOVE: RawFd = 10;
+/// How both processes are made.
+const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_UNTRACED;
 /// Room for the few calls that run on a borrowed stack, in bytes.
 const STACK: usize = 32 * 1024;
 
@@ -112,7 +114,7 @@ fn clone_here(
     // SAFETY: the stack is large enough for the little that runs on it, aligned, and nobody else's;
     // it and the order outlive the new process's use of them, for which this thread waits. All
     // signals are blocked, so that no handler of the program's runs there.
-    let process = unsafe { libc::clone(work, stack, libc::CLONE_VM | libc::CLONE_VFORK, order) };
+    let process = unsafe { libc::clone(work, stack, FLAGS, order) };
     match process {
         -1 => Err(Errno::AGAIN),
         process => Ok(process),

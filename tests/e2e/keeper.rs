@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
+use crate::orphans;
 
 pub(crate) fn keeper(arguments: &str) -> String {
     let script = root().join("tests/e2e/keeper.py");
@@ -364,4 +365,21 @@ fn another_keeper_is_started_when_one_is_killed() {
             .all(|got| *got == (0, "end".to_owned()))
     );
     lab.kernel_was_silent();
+}
+
+/// `strace -f` ends when all that it traces has ended, and a keeper outlives the program.
+#[test]
+fn who_traces_a_program_does_not_trace_its_keeper() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let traced = lab
+        .sidestack(&keeper("listen 7000"))
+        .under("strace -f -o /dev/null");
+    let mut server = traced.serving_tcp(7000);
+    let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let keeper = status(orphans::keeper(&lab, &[]));
+    assert!(keeper.contains("TracerPid:\t0\n"), "{keeper}");
+    server.still_runs();
 }
