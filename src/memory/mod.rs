@@ -10,6 +10,7 @@
 //!    stack over ([`inherited`]): two processes never write it.
 //! 3. A file is mapped by the process that made it, and by one that takes it over when that one is
 //!    dead ([`Region::open`]). Its size is sealed, so what is mapped is there.
+//! 4. A core dump does not have it (MADV_DONTDUMP).
 
 use core::ffi::c_void;
 use core::ptr;
@@ -115,7 +116,10 @@ fn map(file: &OwnedFd, size: usize) -> Result<&'static mut [u8], Errno> {
         )
     }?;
     // SAFETY: the range was mapped just now; the advice changes nothing for this process.
-    unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
+    let advise = |advice| unsafe { madvise(start, size, advice) };
+    advise(Advice::LinuxDontFork)?;
+    // Else a core dump would be as long as the file, most of which there has never been.
+    let _ = advise(Advice::LinuxDontDump);
     // SAFETY: invariant 1: `size` bytes, readable and writable, mapped until the process ends;
     // invariant 3: nobody else reads or writes them.
     Ok(unsafe { core::slice::from_raw_parts_mut(start.cast::<u8>(), size) })

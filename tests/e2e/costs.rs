@@ -63,6 +63,24 @@ fn who_waits_uses_no_processor() {
     lab.kernel_was_silent();
 }
 
+/// The memory file is two gigabytes of nothing.
+#[test]
+fn a_core_dump_is_without_the_memory_file() {
+    let lab = Lab::quiet();
+    let _server = lab.peer(&hold("serve 0.0.0.0 7000")).serving_tcp(7000);
+    let mut program = lab.sidestack(&hold(&format!("recv {PEER} 7000"))).start();
+    program.prints("waiting");
+    let maps = fs::read_to_string(format!("/proc/{}/smaps", program.pid())).expect("it runs");
+    let flags = maps.split_once("/memfd:sidestack").map(|(_, rest)| {
+        let mut lines = rest.lines();
+        lines
+            .find(|line| line.starts_with("VmFlags:"))
+            .unwrap_or_default()
+    });
+    let dumped = flags.is_none_or(|flags| !flags.contains(" dd"));
+    assert!(!preloading() || !dumped, "{flags:?}");
+}
+
 /// RSS of a program with `count` connections, and the growth of the kernel's slabs, in KiB.
 fn memory(lab: &Lab, program: Program<'_>) -> (i64, i64) {
     let _server = lab
