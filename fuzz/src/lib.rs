@@ -171,7 +171,7 @@ impl Session {
                 self.stack.tcp_abort(now, id);
                 Ok(())
             }
-            3 => self.stack.tcp_send_urgent(now, id, b"!").map(drop),
+            3 => self.stack.tcp_send_urgent(now, id, core::iter::once(&b"!"[..])).map(drop),
             4 | 5 => self
                 .stack
                 .tcp_send(now, id, &[7; 3000], amount & 1 == 0)

@@ -4,7 +4,7 @@
 //! who goes on with the pair when this process is killed has to throw them away, too.
 
 use super::Engine;
-use super::endpoint::EndpointId;
+use super::endpoint::{EndpointId, Role};
 use crate::sys::pair;
 use crate::sys::wait::borrow;
 
@@ -24,6 +24,24 @@ impl Engine {
             self.put_filler(id);
             self.ask_for_room(id);
         }
+    }
+
+    /// As Linux, which does not call a connection writable that has little room, whether that was tried or not: keeps the
+    /// program's descriptor from being so, for who asks now. Gives whether it had to.
+    pub fn hide_little_room(&mut self, id: EndpointId) -> bool {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return false;
+        };
+        let Role::Connection(connection) = endpoint.role else {
+            return false;
+        };
+        let progress = self.stack.tcp_progress(connection);
+        if endpoint.write_finished || progress.is_none_or(|held| held.writable) {
+            return false;
+        }
+        self.stack.tcp_await_room(connection);
+        self.stuff(id);
+        true
     }
 
     /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.

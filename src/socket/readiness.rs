@@ -13,6 +13,9 @@ use super::{Registration, beyond, table};
 use crate::driver::{self, Interruption, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
+/// What poll(2) calls room to send.
+const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
+
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
 pub fn poll(
     fds: &mut [libc::pollfd],
@@ -59,6 +62,9 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
         };
         let id = socket.state().endpoint;
         if let Some(id) = id {
+            if polled.revents & WRITABLE != 0 && engine.hide_little_room(id) {
+                polled.revents &= !WRITABLE;
+            }
             show_mark(engine, id, polled);
             beyond::show(engine, &socket, id, polled);
         }
@@ -157,6 +163,9 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             _ => None,
         };
         engine.set_watcher(id, watcher);
+        if event.is_some_and(|(events, _)| events & WRITABLE as u32 != 0) {
+            engine.hide_little_room(id);
+        }
         if engine
             .endpoints
             .get(id)

@@ -271,17 +271,11 @@ impl Call<'_, '_> {
     ) -> Result<(), Errno> {
         let now = engine.now();
         let more = self.flags & libc::MSG_MORE != 0;
-        for run in self.data.runs(sent.get()) {
-            match engine.stack.tcp_send(now, connection, run, more) {
-                Ok(count) => {
-                    sent.set(sent.get() + count);
-                    if count < run.len() {
-                        break;
-                    }
-                }
-                Err(Error::WouldBlock) => break,
-                Err(error) => return Err(errno::of(error)),
-            }
+        let runs = self.data.runs(sent.get());
+        match engine.stack.tcp_send_all(now, connection, runs, more) {
+            Ok(count) => sent.set(sent.get() + count),
+            Err(Error::WouldBlock) => {}
+            Err(error) => return Err(errno::of(error)),
         }
         if self.stamps.any() && sent.get() == self.data.len() {
             engine.stack.tcp_stamp(connection, Some(self.stamps));
@@ -291,13 +285,10 @@ impl Call<'_, '_> {
 
     fn urgent(&self, engine: &mut Engine, connection: SocketId) -> Result<usize, Errno> {
         let now = engine.now();
-        let mut sent = 0;
-        for run in self.data.runs(0) {
-            sent += engine
-                .stack
-                .tcp_send_urgent(now, connection, run)
-                .map_err(errno::of)?;
-        }
+        let sent = engine
+            .stack
+            .tcp_send_urgent(now, connection, self.data.runs(0))
+            .map_err(errno::of)?;
         if self.stamps.any() {
             engine.stack.tcp_stamp(connection, Some(self.stamps));
         }

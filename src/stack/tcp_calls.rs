@@ -86,11 +86,7 @@ impl Stack {
         self.tcp.taken(listener);
     }
 
-    /// SEND: queues as much of `data` as there is room for and returns how many bytes that was.
-    /// With `more` the end of it waits for what follows (MSG_MORE).
-    ///
-    /// Errors: `WouldBlock` if there is no room, or no connection yet; `BrokenPipe` if the sending
-    /// side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    /// SEND of what lies in one place; see [`tcp_send_all`](Self::tcp_send_all).
     pub fn tcp_send(
         &mut self,
         now: Instant,
@@ -99,6 +95,21 @@ impl Stack {
         more: bool,
     ) -> Result<usize, Error> {
         self.tcp.send(now, id, data, more, &mut self.pool)
+    }
+
+    /// SEND: queues as much of `runs` as there is room for and returns how many bytes that was.
+    /// With `more` the end of it waits for what follows (MSG_MORE).
+    ///
+    /// Errors: `WouldBlock` if there is no room, or no connection yet; `BrokenPipe` if the sending
+    /// side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    pub fn tcp_send_all<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        runs: impl Iterator<Item = &'a [u8]>,
+        more: bool,
+    ) -> Result<usize, Error> {
+        self.tcp.send_all(now, id, runs, more, &mut self.pool)
     }
 
     /// The user has more to send than there is room for: it is told, as after a SEND that did not take all.
@@ -112,14 +123,14 @@ impl Stack {
         self.tcp.stamp(id, stamps);
     }
 
-    /// SEND with the URGENT flag (MSG_OOB). Errors as [`tcp_send`](Self::tcp_send).
-    pub fn tcp_send_urgent(
+    /// SEND with the URGENT flag (MSG_OOB). Errors as [`tcp_send_all`](Self::tcp_send_all).
+    pub fn tcp_send_urgent<'a>(
         &mut self,
         now: Instant,
         id: SocketId,
-        data: &[u8],
+        runs: impl Iterator<Item = &'a [u8]>,
     ) -> Result<usize, Error> {
-        self.tcp.send_urgent(now, id, data, &mut self.pool)
+        self.tcp.send_urgent(now, id, runs, &mut self.pool)
     }
 
     /// RECEIVE: the first run of bytes that lie side by side in the receive queue; empty only if
@@ -267,7 +278,7 @@ impl Stack {
         self.tcp.progress(id)
     }
 
-    /// Room in the send queue in bytes.
+    /// How many bytes SEND would take.
     pub fn tcp_send_space(&self, id: SocketId) -> usize {
         self.tcp.send_space(id, &self.pool)
     }

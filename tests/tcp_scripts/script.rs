@@ -339,7 +339,8 @@ impl Script {
             }
             "send_urgent" => {
                 let data = vec![0; count];
-                assert_eq!(self.tcp.send_urgent(now, open(), &data, pool), Ok(count));
+                let runs = core::iter::once(&data[..]);
+                assert_eq!(self.tcp.send_urgent(now, open(), runs, pool), Ok(count));
             }
             "read" => self.tcp.consume(now, open(), count, pool),
             "shutdown" => self

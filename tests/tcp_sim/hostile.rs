@@ -196,7 +196,9 @@ impl Target {
                 let _ = self.tcp.send(now, id, data, more, pool);
             }
             5 => {
-                let _ = self.tcp.send_urgent(now, id, &[1, 2, 3], pool);
+                let _ = self
+                    .tcp
+                    .send_urgent(now, id, core::iter::once(&[1, 2, 3][..]), pool);
             }
             _ => {
                 let count = self.random.next() as usize % 100_000;

@@ -172,8 +172,11 @@ impl Host {
             return;
         }
         let mut buffer = [0; 4096];
-        let mut space = status.send_space;
-        while self.sent < self.to_send && space >= 4096 {
+        let has_room = |tcp: &Tcp| {
+            let status = tcp.status(id);
+            status.is_some_and(|status| status.send_space >= 4096)
+        };
+        while self.sent < self.to_send && has_room(&self.tcp) {
             let len = (self.to_send - self.sent).min(buffer.len());
             pattern(self.sent, &mut buffer[..len]);
             let sent = self
@@ -181,7 +184,6 @@ impl Host {
                 .send(now, id, &buffer[..len], false, &mut self.pool);
             let sent = sent.expect("room was promised");
             self.sent += sent;
-            space -= sent;
         }
         if self.sent == self.to_send {
             self.tcp

@@ -51,7 +51,7 @@ impl Tcp {
         })
     }
 
-    /// Room in the send queue in bytes, as far as the pool has it.
+    /// How many bytes SEND would take, as far as the pool has room for them.
     pub fn send_space(&self, id: SocketId, pool: &Pool) -> usize {
         self.connection(id)
             .map_or(0, |tcb| tcb.snd.space().min(pool.room()))

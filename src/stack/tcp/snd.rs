@@ -29,7 +29,7 @@ const INITIAL_LIMIT: usize = 64 * 1024;
 /// RFC 7323 section 2.3: no window is larger.
 pub(super) const MAX_WINDOW: u32 = 1 << 30;
 
-/// Bytes a user below TCP_NOTSENT_LOWAT may queue in any case.
+/// What the user gives is taken in pieces of at most so many bytes, each whole.
 const SUPER_PACKET: u32 = 64 * 1024;
 
 #[derive(Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -221,23 +221,25 @@ impl Snd {
         }
     }
 
-    /// Room in the queue in bytes.
+    /// How many bytes the user may add. As on Linux, who is below a bound, that of the queue or
+    /// TCP_NOTSENT_LOWAT, may fill whole pieces, the last of which may reach beyond it.
     pub(super) fn space(&self) -> usize {
         let room = self.limit.saturating_sub(self.queue.len());
-        if self.low_water == u32::MAX {
-            return room;
-        }
-        // As Linux: who is below the mark may fill a super-packet.
-        match self.unsent() {
-            unsent if unsent >= self.low_water => 0,
-            unsent => room.min((self.low_water - unsent).max(SUPER_PACKET) as usize),
-        }
+        let below_mark = self.low_water.saturating_sub(self.unsent()) as usize;
+        room.min(below_mark).next_multiple_of(self.piece())
     }
 
-    /// Whether a third of the queue is free, as Linux wants it before it calls a socket writable.
+    /// As Linux: a super-packet in whole segments, and no more than half of the largest window.
+    fn piece(&self) -> usize {
+        let most = SUPER_PACKET.min(self.max_wnd / 2).max(self.mss);
+        (most - most % self.mss) as usize
+    }
+
+    /// Whether a third of the queue is free, as Linux wants it before it calls a socket writable, and half of what may
+    /// be unsent.
     pub(super) fn is_writable(&self) -> bool {
         let room = self.limit.saturating_sub(self.queue.len());
-        room >= self.queue.len() / 2 && self.unsent() < self.low_water
+        room >= self.queue.len() / 2 && self.unsent().saturating_mul(2) < self.low_water
     }
 
     /// TCP_NOTSENT_LOWAT.

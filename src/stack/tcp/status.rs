@@ -32,7 +32,7 @@ pub struct TcpStatus {
     pub send_len: usize,
     /// Bytes not sent.
     pub send_unsent: usize,
-    /// Room in the send queue.
+    /// Bytes SEND would take.
     pub send_space: usize,
     /// Bound of the receive queue in bytes.
     pub receive_limit: usize,

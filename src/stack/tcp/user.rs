@@ -115,11 +115,7 @@ impl Tcp {
         Some(tcb.id)
     }
 
-    /// SEND: queues as much of `data` as there is room for and gives how much that was. With
-    /// `more` the end of it waits for what follows (MSG_MORE).
-    ///
-    /// Errors: `WouldBlock` if there is no room, or not yet a connection; `BrokenPipe` if the
-    /// sending side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    /// SEND of what lies in one place; see [`Tcp::send_all`].
     pub fn send(
         &mut self,
         now: Instant,
@@ -128,19 +124,45 @@ impl Tcp {
         more: bool,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
+        self.send_all(now, id, core::iter::once(data), more, pool)
+    }
+
+    /// SEND: queues as much of `runs`, one after the other, as there is room for and gives how much that
+    /// was. With `more` the end of it waits for what follows (MSG_MORE).
+    ///
+    /// Errors: `WouldBlock` if there is no room, or not yet a connection; `BrokenPipe` if the
+    /// sending side is closed; `Invalid` for a stale handle; what ended the connection, once.
+    pub fn send_all<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        runs: impl Iterator<Item = &'a [u8]>,
+        more: bool,
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
         let place = self.connections.get_mut(id.index);
         let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
-        let room = tcb.snd.space().min(data.len());
-        let sent = tcb.snd.queue.append(pool, &data[..room]);
+        let space = tcb.snd.space();
+        let (mut sent, mut blocked) = (0, false);
+        for run in runs {
+            let room = run.len().min(space - sent);
+            let taken = tcb.snd.queue.append(pool, &run[..room]);
+            sent += taken;
+            blocked = taken < run.len();
+            if blocked {
+                break;
+            }
+        }
         tcb.snd.more = more;
-        tcb.snd.blocked = sent < data.len();
+        // Who waits for room goes on waiting if another has sent something that fits.
+        tcb.snd.blocked |= blocked;
         if sent > 0 {
             tcb.tally.limited_by(now, Limit::Network);
         }
         tcb.marks.output = true;
         self.settle(now, id.index, pool);
-        if sent == 0 && !data.is_empty() {
+        if sent == 0 && blocked {
             Err(Error::WouldBlock)
         } else {
             Ok(sent)
@@ -162,15 +184,15 @@ impl Tcp {
     }
 
     /// SEND with the URGENT flag: the urgent pointer points behind the last byte that is queued
-    /// (RFC 6093). Errors as [`Tcp::send`].
-    pub fn send_urgent(
+    /// (RFC 6093). Errors as [`Tcp::send_all`].
+    pub fn send_urgent<'a>(
         &mut self,
         now: Instant,
         id: SocketId,
-        data: &[u8],
+        runs: impl Iterator<Item = &'a [u8]>,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
-        let sent = self.send(now, id, data, false, pool)?;
+        let sent = self.send_all(now, id, runs, false, pool)?;
         if let Some(tcb) = self.connection_mut(id) {
             tcb.snd.up = Maybe::some(tcb.snd.end());
             tcb.snd.push_end = tcb.snd.end();
