@@ -111,6 +111,35 @@ static void others(void)
 	close(fd);
 }
 
+static void *receives(void *fd)
+{
+	char b[10];
+
+	recv(*(int *)fd, b, sizeof b, 0);
+	return NULL;
+}
+
+/* A call that waits takes all that comes, which is told all the same. */
+static void taken_at_once(void)
+{
+	int h, fd = with_events(connected(&h)), on = bound(udp(), TEST, 0);
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, receives, &fd);
+	nap(50);
+	peer("send %d 10", h);
+	pthread_join(thread, NULL);
+	say("data for a call that waits, told: %s", told(fd));
+	close(fd);
+	with_events(on);
+	pthread_create(&thread, NULL, receives, &on);
+	nap(50);
+	peer("to %d %d 10", (int)peer("udp 0"), port_of(on));
+	pthread_join(thread, NULL);
+	say("a datagram for a call that waits, told: %s", told(on));
+	close(on);
+}
+
 /* Also where epoll watches, and without F_SETSIG. */
 static void watched(void)
 {
@@ -142,5 +171,6 @@ int main(void)
 	connection();
 	ends();
 	others();
+	taken_at_once();
 	watched();
 }

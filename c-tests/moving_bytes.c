@@ -100,6 +100,28 @@ static void torn_file(void)
 	peer("close %d", h);
 }
 
+/* Files that are made as they are read, and have no length. */
+static void unmapped(void)
+{
+	static const char *const paths[] = { "/proc/self/maps", "/proc/self/mem", "/proc/sys/kernel/ostype", "/proc/version",
+		"/dev/null", "/" };
+	int h, fd = connected(&h);
+
+	for (size_t i = 0; i < COUNT(paths); i++) {
+		int file = open(paths[i], O_RDONLY | O_CLOEXEC);
+		off_t at = 1;
+		ssize_t n = sendfile(fd, file, &at, 10);
+
+		say("sendfile of %s: %s", paths[i], result(n));
+		say("  offset %ld", (long)at);
+		say("  of nothing of it: %s", result(sendfile(fd, file, NULL, 0)));
+		say("  the peer hears: %s", peer_says("recv %d %zd", h, n > 0 ? n : 0));
+		close(file);
+	}
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	int h, fd = connected(&h);
@@ -108,4 +130,5 @@ int main(void)
 	through_pipe(fd, h);
 	passed_on(fd, h);
 	torn_file();
+	unmapped();
 }

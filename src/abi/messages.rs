@@ -314,6 +314,10 @@ pub unsafe extern "C-unwind" fn recvmmsg(
                 Ok(Some(len)) => message.msg_len = len as c_uint,
                 Ok(None) if received == 0 => return Ok(None),
                 Err(errno) if received == 0 => return Err(errno),
+                Err(errno) if errno != Errno::AGAIN => {
+                    options::put_error_back(&socket, errno);
+                    break;
+                }
                 _ => break,
             }
             received += 1;

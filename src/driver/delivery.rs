@@ -102,7 +102,12 @@ impl Sink for Delivery<'_, '_> {
             return false;
         };
         match self.direct.as_deref_mut() {
-            Some(direct) if direct.socket == id && direct.taken == 0 && !endpoint.unread => {
+            Some(direct)
+                if direct.socket == id
+                    && direct.taken == 0
+                    && !endpoint.unread
+                    && !endpoint.signals =>
+            {
                 (direct.take_datagram)(datagram, data);
                 direct.taken = 1;
                 true

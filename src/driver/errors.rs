@@ -87,13 +87,14 @@ impl Endpoint {
         }
         let unconnected = self.role == Role::Undecided;
         let halves = self.datagram || unconnected;
+        let connecting = matches!(self.role, Role::Connecting(_));
         if unconnected && !self.datagram {
             flags |= libc::POLLHUP;
         }
         if halves && self.read_finished {
             flags |= libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP;
         }
-        if halves && self.read_finished && self.write_finished {
+        if (halves || connecting) && self.read_finished && self.write_finished {
             flags |= libc::POLLHUP;
         }
         flags
@@ -128,6 +129,15 @@ impl Engine {
         if self.endpoints.get(id).is_some_and(datagram) {
             self.notify(id);
         }
+    }
+
+    /// An error that was taken is to be told all the same.
+    pub fn put_error_back(&mut self, id: EndpointId, error: Error) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.error = Some(error);
+        }
+        self.notify_of_error(id);
+        self.show_beyond(id);
     }
 
     /// A send with MSG_ZEROCOPY has copied its bytes.

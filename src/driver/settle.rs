@@ -48,11 +48,12 @@ impl Engine {
         while let Some(socket) = self.stack.poll_dirty() {
             any = true;
             if let Some(id) = self.endpoints.of_socket(socket) {
-                // Who waits to send may be another than who waits to receive.
-                let owes_room = self.endpoints.get(id).is_some_and(Endpoint::owes_room);
-                if self.direct == Some(socket) && !owes_room {
+                // Who waits to send may be another than who waits to receive; a signal tells of each datagram.
+                let is_due = |held: &Endpoint| held.owes_room() || held.signals && held.datagram;
+                let is_due = self.endpoints.get(id).is_some_and(is_due);
+                if self.direct == Some(socket) && !is_due {
                     self.lag(id);
-                } else if owes_room || !self.notice(id) && !self.put_off(id) {
+                } else if is_due || !self.notice(id) && !self.put_off(id) {
                     self.settle(now, id);
                 }
             }
@@ -93,6 +94,13 @@ impl Engine {
         }
         self.endpoints.set_role(id, Role::Connection(socket));
         self.unstuff(id);
+        if let Some(endpoint) = self.endpoints.get(id)
+            && endpoint.write_finished
+            && endpoint.program >= 0
+        {
+            // It was shut down before it was connected, which Linux remembers. (Filler had to go that way until now.)
+            let _ = raw::shutdown(endpoint.program, libc::SHUT_WR);
+        }
         self.settle_connection(now, id, socket);
     }
 

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use zerocopy::TryFromBytes;
+
 use crate::stack::error::Error;
 
 /// The errno that errno(3) has for `error`.
@@ -28,4 +30,10 @@ pub fn of(error: Error) -> Errno {
         Error::WouldBlock => Errno::AGAIN,
         Error::NetworkDown => Errno::NETDOWN,
     }
+}
+
+/// The error that errno(3) has `errno` for, if the stack knows it.
+pub fn read(errno: Errno) -> Option<Error> {
+    let all = (0..=u8::MAX).map_while(|word| Error::try_read_from_bytes(&[word]).ok());
+    all.into_iter().find(|&error| of(error) == errno)
 }

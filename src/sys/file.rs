@@ -5,6 +5,7 @@ use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fd::{BorrowedFd, RawFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::descriptor;
 use super::wait::borrow;
@@ -98,6 +99,21 @@ pub fn read_at(fd: RawFd, buffer: &mut [u8], offset: i64) -> Result<usize, Errno
         buffer,
         u64::try_from(offset).map_err(|_| Errno::INVAL)?,
     )
+}
+
+/// Whether sendfile(2) takes from a descriptor of the program's at `offset`. What has a length it does; of what is made as
+/// it is read (`/proc`) the kernel is asked, by a byte that goes nowhere.
+///
+/// # Errors
+/// What sendfile(2) says.
+pub fn can_be_sent(fd: RawFd, offset: i64) -> Result<(), Errno> {
+    let fd = borrow(fd);
+    if fs::fstat(fd)?.st_size > 0 {
+        return Ok(());
+    }
+    let mut at = u64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    let (_out, into) = pipe_with(PipeFlags::CLOEXEC)?;
+    fs::sendfile(&into, fd, Some(&mut at), 1).map(drop)
 }
 
 /// Where a descriptor of the program's stands (lseek(2)).

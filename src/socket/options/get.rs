@@ -182,6 +182,16 @@ pub fn take_error(socket: &Socket) -> Option<Errno> {
     Some(errno::of(error))
 }
 
+/// A call has come upon an error that it does not tell: the next one does.
+pub fn put_error_back(socket: &Socket, errno: Errno) {
+    if let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+        && let Some(error) = errno::read(errno)
+    {
+        engine.put_error_back(id, error);
+    }
+}
+
 /// The pending error as an errno value; it is reported once.
 fn pending_error(engine: &mut Engine, state: &mut State) -> i32 {
     let Some(id) = state.endpoint else { return 0 };

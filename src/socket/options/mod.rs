@@ -21,7 +21,7 @@ mod set;
 mod set_tcp;
 mod stamping;
 
-pub use get::{get, get_in, take_error};
+pub use get::{get, get_in, put_error_back, take_error};
 pub use kernel::permit;
 pub use set::{peek_at, set, set_in};
 pub use stamping::Stamping;
