@@ -7,7 +7,7 @@
 //! To close the last descriptor of some files takes the kernel long: a packet socket ten milliseconds and more, in which
 //! whoever closes it waits, and whoever waits for a process to end. So copies lie in a queue that lies in itself. Once the
 //! process has neither end of it any more, however it lost them, nobody can get at it, and what collects such queues in the
-//! kernel (unix(7), SCM_RIGHTS) closes all that is in it: from Linux 6.10 on in a thread of its own, before that in the
+//! kernel (unix(7), SCM_RIGHTS) closes all that is in it: from Linux 6.9 on in a thread of its own, before that in the
 //! one that closed the ends.
 
 use rustix::fd::{AsFd, BorrowedFd};

@@ -156,5 +156,16 @@ def drops(host, port):
     os.wait()
 
 
+def gives_up(count):
+    """Processes that give up what root may and end, some after they have had a connection's socket."""
+    for number in range(int(count)):
+        if os.fork() == 0:
+            os.setresuid(65534, 65534, 65534)
+            if number % 2:
+                stream().listen()
+            os._exit(0)
+        os.wait()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

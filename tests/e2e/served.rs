@@ -1,6 +1,9 @@
 //! Programs that may not open a packet socket, on a keeper that an administrator started, or on the process they
 //! were forked from.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use crate::c_tests;
 use crate::lab::payload::{self, KIB, MIB};
 use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
@@ -371,7 +374,7 @@ fn connections_outlive_their_keeper() {
     lab.plain("chmod 777 .").succeeds();
     let fetch = of(&lab, ADMITTED, &fetch).within(60).start();
     while std::fs::metadata(lab.path("got")).map_or(0, |got| got.len()) == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        sleep(Duration::from_millis(5));
     }
     first.kill("TERM");
     assert_eq!(first.finish().status.code(), Some(0));
@@ -412,6 +415,26 @@ fn a_forked_process_without_rights_is_served_by_its_parent() {
     let said = drops.succeeds().stdout();
     assert_eq!(said, format!("1024 ('{PEER}', 80)\nEACCES"));
     lab.kernel_was_silent();
+}
+
+/// Nobody waits until the kernel has closed them; but it has, some time.
+#[test]
+fn packet_sockets_are_not_left_behind() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.sidestack(&script("gives_up 10")).succeeds();
+    lab.sidestack("ncat -u -w 1 10.23.7.1 7000").run();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let open = || {
+        let listed = lab.plain("cat /proc/net/packet").succeeds();
+        listed.stdout().lines().count() - 1
+    };
+    while open() > 0 {
+        assert!(Instant::now() < deadline, "{} packet sockets", open());
+        sleep(Duration::from_millis(20));
+    }
 }
 
 /// Those C tests whose subject is the same for a user whom the keeper serves.
