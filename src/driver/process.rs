@@ -121,7 +121,7 @@ pub extern "C" fn after_fork_child() {
     if let Some(engine) = slot.as_deref_mut() {
         engine.hold_lifeline();
     }
-    give_up(Guard(slot, Section), descriptor::close_ours_but);
+    disown(Guard(slot, Section));
 }
 
 /// Frees the locks that other threads had at the fork.
@@ -140,25 +140,16 @@ pub(super) unsafe fn free_locks() {
     }
 }
 
-/// Gives the engine up: another process serves it.
-pub(super) fn disown(guard: Guard) {
-    give_up(guard, descriptor::forget_ours);
-}
-
-/// Its descriptors are closed here; its memory is a copy that need not be walked through. `see_to_rest` does it with
-/// what is ours besides, but for the descriptors it is given.
-fn give_up(mut guard: Guard, see_to_rest: fn(&[RawFd])) {
+/// Gives the engine up: another process serves it. Its descriptors are closed here, by their numbers. Its memory is a copy
+/// that need not be walked through: what would be undone where it is dropped is that other process's.
+pub(super) fn disown(mut guard: Guard) {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
         estate::note_bell(None);
         engine.will.forsake();
-        if descriptor::close_region(&lifeline::held()) {
-            core::mem::forget(engine);
-        } else {
-            drop(engine);
-            see_to_rest(&lifeline::held());
-        }
+        core::mem::forget(engine);
+        descriptor::close_ours_but(&lifeline::held());
         kept::forget();
     }
     drop(guard);

@@ -265,7 +265,7 @@ pub fn floor() -> u32 {
 
 /// Numbers below this are told one by one whether they are ours.
 const TOLD: usize = 1 << 20;
-/// A bit for each number that a descriptor of ours in our region has.
+/// A bit for each number that a descriptor of ours has, in our region or where that was full.
 static OURS: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
 
 /// Whether the program must leave `fd` alone: what we have put into our region. (The program may
@@ -297,21 +297,15 @@ pub(super) fn forget(fd: RawFd) {
     }
 }
 
-/// Forgets which numbers are ours but those of `kept`: they were closed, or are in the hands of threads that close them.
-pub fn forget_ours(kept: &[RawFd]) {
-    take_ours(kept, |_| ());
-}
-
-/// Closes what is still ours but for `kept`, in a forked process that has given up all it knew of: the rest was in the
-/// hands of threads that are not here.
+/// Closes all that is ours but for `kept`, in a process that has given up all it knew of, as a forked child does first: the
+/// stack's ends and packet sockets are its parent's business. What is still in the hands of other threads is closed, too.
 pub fn close_ours_but(kept: &[RawFd]) {
-    take_ours(kept, |number| {
-        close_run(number, number);
-    });
-}
-
-fn take_ours(kept: &[RawFd], mut take: impl FnMut(u32)) {
-    for (at, word) in OURS.iter().enumerate() {
+    let told = match is_apart() && close_runs(floor(), kept) {
+        // There is little among the program's own numbers, if anything.
+        true => (floor() as usize).div_ceil(64).min(OURS.len()),
+        false => OURS.len(),
+    };
+    for (at, word) in OURS[..told].iter().enumerate() {
         // To read is to leave untouched memory what it is.
         if word.load(Ordering::Relaxed) == 0 {
             continue;
@@ -321,7 +315,9 @@ fn take_ours(kept: &[RawFd], mut take: impl FnMut(u32)) {
         let numbers = numbers.map(|bit| at as u32 * 64 + bit);
         numbers
             .filter(|&number| !kept.contains(&(number as RawFd)))
-            .for_each(&mut take);
+            .for_each(|number| {
+                close_run(number, number);
+            });
     }
     kept.iter().for_each(|&fd| mark_ours(fd));
 }
@@ -401,7 +397,10 @@ pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
     }
     match copy(fd.as_fd()) {
         // INVAL: the limit is lower for a moment, see `with_program_limit`.
-        Err(Errno::MFILE | Errno::INVAL) => Ok(fd),
+        Err(Errno::MFILE | Errno::INVAL) => {
+            mark_ours(fd.as_raw_fd());
+            Ok(fd)
+        }
         moved => moved,
     }
 }
@@ -418,20 +417,10 @@ pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(copy)
 }
 
-/// Closes every descriptor of our region but those of `kept`: what a forked child does first, since the stack ends
-/// and packet sockets it inherited are its parent's business. False if the region is not ours
-/// alone.
-pub fn close_region(kept: &[RawFd]) -> bool {
-    let floor = floor();
-    if floor == 0 || !is_apart() {
-        return false;
-    }
-    close_runs(floor, kept)
-}
-
-/// Closes every number from `first` on but those of `kept`, which are none before it.
+/// Closes every number from `first` on but those of `kept`.
 fn close_runs(mut first: u32, kept: &[RawFd]) -> bool {
-    let mut kept: Vec<u32> = kept.iter().map(|&fd| fd as u32).collect();
+    let kept = kept.iter().map(|&fd| fd as u32);
+    let mut kept: Vec<u32> = kept.filter(|&number| number >= first).collect();
     kept.sort_unstable();
     kept.iter().all(|&number| {
         let run = (first, number.wrapping_sub(1));

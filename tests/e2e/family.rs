@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use crate::keeper::{has_ring, keeper};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
+/// Without room for descriptors of its own: the stack has its numbers among the program's.
+const CONFINED: &str = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
+
 fn family(arguments: &str) -> String {
     let script = root().join("tests/e2e/family.py");
     format!("/usr/bin/python3 {} {arguments}", script.display())
@@ -136,9 +139,7 @@ fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
 #[test]
 fn a_child_has_nothing_of_the_search_for_a_keeper() {
     let lab = Lab::new();
-    // Without room for descriptors of its own, the stack has its numbers among the program's.
-    let confined = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
-    let forks = format!("{confined} {}", orphans("forks 7000 60"));
+    let forks = format!("{CONFINED} {}", orphans("forks 7000 60"));
     let mut server = lab.sidestack(&forks).start();
     server.prints("children");
     let said = server.printed();
@@ -151,6 +152,37 @@ fn a_child_has_nothing_of_the_search_for_a_keeper() {
         }
         let sockets = sockets_of(child);
         assert_eq!(sockets.len(), 1, "{sockets:?}");
+    }
+}
+
+/// What spares the kernel its part is the parent's.
+#[test]
+fn a_child_leaves_what_its_parent_has_put_before_the_kernel() {
+    let lab = Lab::new();
+    let script = root().join("tests/e2e/cut_off.py");
+    let sends = lab.file(
+        "sends.py",
+        &format!(
+            "import socket, time\n\
+             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+             s.connect(('{TEST}', 7000))\n\
+             while True:\n\
+             \x20   for _ in range(10): s.send(b'more')\n\
+             \x20   time.sleep(0.001)\n"
+        ),
+    );
+    for wrapper in ["env", CONFINED] {
+        let program = lab.sidestack(&format!("/usr/bin/python3 {} 7000", script.display()));
+        let mut program = program.under(wrapper).start();
+        program.prints("receives");
+        let sender = lab.peer(&format!("python3 {sends}")).start();
+        let said = program.finish().success().stdout();
+        drop(sender);
+        // Not every kernel can be spared.
+        assert!(
+            said.contains("child 0 seen few") || said.contains("never cut off"),
+            "{said}"
+        );
     }
 }
 
