@@ -103,7 +103,8 @@ static void accepting(void)
 static void with_files(void)
 {
 	int fds[LIMIT], n = 0, fd, h;
-	int server = nonblocking(listening(5001, 5));
+	int server = nonblocking(listening(5001, 5)), datagrams = udp();
+	struct sockaddr_in to = address(PEER, 9);
 
 	h = peer("connect 5001");
 	wait_for(server, POLLIN);
@@ -112,6 +113,7 @@ static void with_files(void)
 	say("files: %d, then %s", n, name_of(errno));
 	for (int i = 0; i < 2; i++)
 		say("accept: %s", result(accept(server, NULL, NULL)));
+	say("a datagram from no port yet: %s", result(sendto(datagrams, "abc", 3, 0, (void *)&to, sizeof(to))));
 	close(fds[--n]);
 	fd = accept(server, NULL, NULL);
 	say("one closed: %s, open: %s", fd >= 0 ? "accepted" : name_of(errno), result(open("/dev/null", O_RDONLY)));
@@ -122,6 +124,32 @@ static void with_files(void)
 	while (n > 0)
 		close(fds[--n]);
 	close(server);
+	close(datagrams);
+}
+
+/* A limit that is raised after the first socket: forked processes have what the program opens beyond the former one. */
+static void raised(void)
+{
+	int fds[LIMIT / 2], n = 0, lost = 0, status;
+	int socket = tcp();
+	pid_t child;
+
+	say("raised: %s", lower(LIMIT - 1, LIMIT - 1));
+	limit("raised");
+	while (n < LIMIT / 2)
+		fds[n++] = open("/dev/null", O_RDONLY);
+	say("beyond the former limit: %d", fds[n - 1] >= LIMIT / 4);
+	fflush(stdout);
+	child = fork();
+	for (int i = 0; i < n; i++)
+		lost += fcntl(fds[i], F_GETFD) < 0;
+	if (child == 0)
+		_exit(lost);
+	waitpid(child, &status, 0);
+	say("lost: %d, forked: %d", lost, WEXITSTATUS(status));
+	while (n > 0)
+		close(fds[--n]);
+	close(socket);
 }
 
 /* Gives up the right to raise a hard limit. */
@@ -169,7 +197,18 @@ int main(int count, char **arguments)
 	}
 	if (count > 1 && strcmp(arguments[1], "confined") == 0) {
 		close_what_was_opened();
+		say("lowered: %s", lower(LIMIT / 4, LIMIT / 4));
+		say("hard raised: %s", lower(LIMIT / 4, LIMIT - 1));
+		limit("lowered");
+		with_files();
+		in_a_child(arguments[0], 1);
 		return 0;
+	}
+	if (count > 1 && strcmp(arguments[1], "raised") == 0) {
+		raised();
+		fflush(stdout);
+		execl(arguments[0], arguments[0], "confined", NULL);
+		die("execl");
 	}
 	if (count > 1) {
 		limit(arguments[1]);
@@ -196,7 +235,8 @@ int main(int count, char **arguments)
 	limit("further");
 	posix_spawn(&child, arguments[0], NULL, NULL, spawned, environ);
 	waitpid(child, &status, 0);
+	say("for another: %s", lower(LIMIT / 4, LIMIT - 1));
 	fflush(stdout);
-	execl(arguments[0], arguments[0], "confined", NULL);
+	execl(arguments[0], arguments[0], "raised", NULL);
 	die("execl");
 }

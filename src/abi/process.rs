@@ -80,9 +80,8 @@ pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc
                 if wanted.soft > wanted.hard {
                     return Err(rustix::io::Errno::INVAL);
                 }
-                let floor = u64::from(descriptor::floor());
-                if wanted.soft > floor && wanted.hard > held.hard {
-                    return result(judged_by_kernel());
+                if wanted.hard > held.hard && !descriptor::may_raise(wanted.hard) {
+                    return Err(rustix::io::Errno::PERM);
                 }
                 descriptor::set_program_limit(wanted);
                 Ok(0)

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// First number our own descriptors may have; 0 while no region is set apart.
 static FLOOR: AtomicU32 = AtomicU32::new(0);
@@ -32,8 +33,9 @@ static KEPT: AtomicBool = AtomicBool::new(false);
 /// Held while the limit is not kept for a moment.
 static MOMENT: Mutex<()> = Mutex::new(());
 
-/// The lowest limit that is kept. Under a lower one waiting would fail: poll(2) takes no more entries than it.
-const LEAST_KEPT: u64 = 16;
+/// The lowest limit that is kept. Under a lower one waiting would fail: poll(2) takes no more entries than it, and some
+/// are ours.
+const LEAST_KEPT: u64 = 8;
 
 /// The real soft limit while threads are in `with_program_limit`.
 struct Lowered {
@@ -143,20 +145,28 @@ fn is_to_be_kept(soft: u64) -> bool {
     (LEAST_KEPT..BEGUN.load(Ordering::Relaxed)).contains(&soft)
 }
 
-/// The program changes its soft limit below our region. The real one follows if that is a lower one than it has begun
+/// The program changes its limits below our region. The real soft one follows if that is a lower one than it has begun
 /// with: what opens files and no socket is then kept to it, too.
 pub fn set_program_limit(limit: ProgramLimit) {
     let kept = is_to_be_kept(limit.soft);
     *PROGRAM_LIMIT.lock() = Some(limit);
-    if KEPT.swap(kept, Ordering::Relaxed) || kept {
-        let _moment = MOMENT.lock();
-        let soft = if kept {
-            limit.soft
-        } else {
-            RAISED.load(Ordering::Relaxed)
-        };
-        set_limit(soft, real_limit().hard);
-    }
+    KEPT.store(kept, Ordering::Relaxed);
+    let raised = RAISED.fetch_max(limit.soft, Ordering::Relaxed);
+    let _moment = MOMENT.lock();
+    let soft = if kept {
+        limit.soft
+    } else {
+        raised.max(limit.soft)
+    };
+    set_limit(soft, real_limit().hard);
+}
+
+/// Whether the program may have a hard limit that is higher than the one it believes in: the real one follows.
+pub fn may_raise(hard: u64) -> bool {
+    let right =
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
+    let real = real_limit();
+    right && (hard <= real.hard || set_limit(real.soft, hard))
 }
 
 /// Runs `work`, which makes descriptors of which not all are to stay among the program's numbers, with room for them.
@@ -172,17 +182,25 @@ pub fn with_room<T>(work: impl FnOnce() -> T) -> T {
     made
 }
 
-/// The program changes its limits where no region lies above them. A lower hard limit is only
-/// believed in, since the real one could not be raised again and there would be no room for the
-/// region. False: the kernel has to judge.
+/// The program changes its limits where no region lies above them. One among its numbers does, if it keeps below that
+/// from now on. A lower hard limit is only believed in, since the real one could not be raised again and there would be
+/// no room for the region. False: the kernel has to judge.
 pub fn lower(wanted: ProgramLimit) -> bool {
     let mut believed = PROGRAM_LIMIT.lock();
     let real = real_limit();
     let hard = believed.map_or(real.hard, |limit| limit.hard);
     BEGUN.fetch_max(real.soft, Ordering::Relaxed);
     // A program that wants no descriptors at all confines itself, and means it.
-    let only_believed = wanted.soft > 0 && wanted.hard <= hard && wanted.hard < real.hard;
-    if only_believed && wanted.soft <= wanted.hard && set_limit(wanted.soft, real.hard) {
+    let is_right = (1..=wanted.hard).contains(&wanted.soft) && wanted.hard <= hard;
+    let room = BEGUN.load(Ordering::Relaxed).min(real.hard);
+    if is_right && (wanted.soft..room).contains(&u64::from(floor())) {
+        drop(believed);
+        RAISED.store(room, Ordering::Relaxed);
+        APART.store(true, Ordering::Relaxed);
+        set_program_limit(wanted);
+        return true;
+    }
+    if is_right && wanted.hard < real.hard && set_limit(wanted.soft, real.hard) {
         *believed = Some(wanted);
         return true;
     }
