@@ -272,7 +272,14 @@ pub(super) fn decide(
     let bound = state
         .local
         .map(|local| *local.ip())
-        .filter(|&ip| !ip.is_unspecified() && !engine.stack.is_broadcast(ip));
+        .filter(|ip| !ip.is_unspecified());
+    let to_all = bound.is_some_and(|ip| engine.stack.is_broadcast(ip));
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    if to_all && endpoint.is_some_and(|endpoint| endpoint.inet6) {
+        // Linux sends by the interface's address only where the socket is AF_INET.
+        return Err(Errno::NETUNREACH);
+    }
+    let bound = bound.filter(|_| !to_all);
     let remote = match remote.ip().is_unspecified() {
         // As on Linux, nobody is oneself.
         true => SocketAddrV4::new(bound.unwrap_or(Ipv4Addr::LOCALHOST), remote.port()),

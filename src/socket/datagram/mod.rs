@@ -214,13 +214,18 @@ fn disconnect(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
 pub fn refusal(socket: &Socket) -> Option<Errno> {
     let mut engine = driver::lock()?;
     let state = socket.state();
-    let id = state.endpoint?;
+    state.endpoint?;
     if state.remote.is_none() {
         return Some(Errno::DESTADDRREQ);
     }
-    let error = pending_error(&mut engine, &state);
-    let shut = engine.endpoints.get(id)?.write_finished;
-    error.or(shut.then_some(Errno::PIPE))
+    unsendable(&mut engine, &state)
+}
+
+/// Why the socket sends nothing, wherever to: an error that is pending, EPIPE.
+fn unsendable(engine: &mut Engine, state: &State) -> Option<Errno> {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let shut = endpoint.is_some_and(|endpoint| endpoint.write_finished);
+    pending_error(engine, state).or(shut.then_some(Errno::PIPE))
 }
 
 /// Lets the kernel serve a socket that may have been opened in the stack already: its port, with

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::ancillary::Asked;
-use super::{leave, opened, pending_error};
+use super::{leave, opened, unsendable};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
 use crate::driver::{self, Departing, Engine, Passed, Role};
@@ -15,7 +15,7 @@ use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
-use crate::socket::{Socket, State, address, errno, table};
+use crate::socket::{Family, Socket, State, address, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::transmit::Treatment;
@@ -118,13 +118,18 @@ impl Call<'_, '_> {
         state: &mut State,
         to: Option<Given>,
     ) -> Result<Option<usize>, Errno> {
+        let aimed = to.is_some() || state.remote.is_some() || state.held.is_some();
+        if self.socket.family == Family::Inet6 && !aimed {
+            return Err(Errno::DESTADDRREQ);
+        }
         if self.flags & libc::MSG_OOB != 0 {
             return Err(Errno::OPNOTSUPP);
         }
         if let Some(held) = state.held.take() {
             return self.append(engine, state, held).map(Some);
         }
-        let connected = to.is_none();
+        // As on Linux, where a mapped peer is given to IPv4's call as if it was the call's.
+        let connected = to.is_none() && self.socket.family == Family::Inet;
         let to = match to {
             Some(Given::V4(_)) if state.options.v6_only => return Err(Errno::NETUNREACH),
             Some(Given::V4(to)) => to,
@@ -135,10 +140,13 @@ impl Call<'_, '_> {
             }
             Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
         };
-        self.check(engine, state, to, connected)?;
+        self.check(to, connected)?;
         let way = connect::decide(engine, Protocol::Udp, state, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
+        }
+        if let Some(errno) = unsendable(engine, state) {
+            return Err(errno);
         }
         self.data.whole()?;
         let Some(Way { remote: to, .. }) = way else {
@@ -162,29 +170,15 @@ impl Call<'_, '_> {
         Ok(Some(self.data.len()))
     }
 
-    /// Whether the datagram can be sent anywhere, as Linux asks in turn. EMSGSIZE, EINVAL, an error
-    /// that is pending, EPIPE.
-    fn check(
-        &self,
-        engine: &mut Engine,
-        state: &State,
-        to: SocketAddrV4,
-        connected: bool,
-    ) -> Result<(), Errno> {
+    /// Whether the datagram can be sent anywhere. EMSGSIZE, EINVAL.
+    fn check(&self, to: SocketAddrV4, connected: bool) -> Result<(), Errno> {
         if self.data.asked() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
         if to.port() == 0 && !connected {
             return Err(Errno::INVAL);
         }
-        if let Some(error) = pending_error(engine, state) {
-            return Err(error);
-        }
-        let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
-        match endpoint.is_some_and(|endpoint| endpoint.write_finished) {
-            true => Err(Errno::PIPE),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     fn tell_of_zero_copy(&self, engine: &mut Engine, state: &State) {
