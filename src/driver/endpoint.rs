@@ -8,6 +8,7 @@ use rustix::fd::RawFd;
 use rustix::net::sockopt;
 use std::sync::Arc;
 
+use super::left::Left;
 use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -85,10 +86,14 @@ pub struct Endpoint {
     pub(super) witness: Option<Witness>,
     /// The end of the stream was passed on to the program.
     pub finished: bool,
+    /// Its connection has failed, and the pair will not tell before all of it is read.
+    pub failed: bool,
     /// The program's end of the stream was passed on to the stack.
     pub write_finished: bool,
     /// An error that SO_ERROR or the next call will report, once.
     pub error: Option<Error>,
+    /// What its last connection has left.
+    pub left: Left,
     /// Its error queue.
     pub errors: super::errors::ErrorQueue,
     /// It is a UDP socket's.
@@ -203,8 +208,10 @@ impl Endpoint {
             read_finished: false,
             witness: None,
             finished: false,
+            failed: false,
             write_finished: false,
             error: None,
+            left: Left::default(),
             errors: super::errors::ErrorQueue::default(),
             datagram: false,
             inet6: false,

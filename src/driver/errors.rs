@@ -87,15 +87,18 @@ impl Endpoint {
         }
         let unconnected = self.role == Role::Undecided;
         let halves = self.datagram || unconnected;
-        let connecting = matches!(self.role, Role::Connecting(_));
         if unconnected && !self.datagram {
             flags |= libc::POLLHUP;
         }
         if halves && self.read_finished {
             flags |= libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP;
         }
-        if (halves || connecting) && self.read_finished && self.write_finished {
+        let opening = matches!(self.role, Role::Connecting(_));
+        if (halves || opening) && self.read_finished && self.write_finished {
             flags |= libc::POLLHUP;
+        }
+        if self.failed && matches!(self.role, Role::Connection(_)) {
+            flags |= libc::POLLIN | libc::POLLRDNORM | libc::POLLRDHUP | libc::POLLHUP;
         }
         flags
     }
@@ -244,6 +247,11 @@ impl Engine {
         let only_notices = notices > 0
             && !endpoint.read_finished
             && raw::unread(endpoint.program).is_ok_and(|count| count <= notices);
-        (endpoint.beyond(), only_notices)
+        let mut flags = endpoint.beyond();
+        if endpoint.read_finished && self.has_urgent(id) {
+            // The pair takes nothing any more.
+            flags |= libc::POLLPRI;
+        }
+        (flags, only_notices)
     }
 }

@@ -5,10 +5,10 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
+use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
-use super::{Engine, HOOKS};
 use crate::stack::error::Error;
-use crate::stack::ids::{Kind, SocketId};
+use crate::stack::ids::SocketId;
 use crate::stack::tcp::{Progress, State};
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
@@ -94,14 +94,30 @@ impl Engine {
         }
         self.endpoints.set_role(id, Role::Connection(socket));
         self.unstuff(id);
-        if let Some(endpoint) = self.endpoints.get(id)
-            && endpoint.write_finished
-            && endpoint.program >= 0
-        {
-            // It was shut down before it was connected, which Linux remembers. (Filler had to go that way until now.)
-            let _ = raw::shutdown(endpoint.program, libc::SHUT_WR);
-        }
+        let held = self.endpoints.get(id);
+        let writes = held.is_some_and(|held| held.write_finished);
+        self.shut_before(id, (false, writes));
         self.settle_connection(now, id, socket);
+    }
+
+    /// The socket of a new connection was shut down, for reading or writing, before it was connected, which Linux
+    /// remembers.
+    pub fn shut_before(&mut self, id: EndpointId, (reads, writes): (bool, bool)) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        endpoint.read_finished |= reads;
+        endpoint.write_finished |= writes;
+        let (Some(end), Role::Connection(socket)) = (&endpoint.end, endpoint.role) else {
+            return;
+        };
+        if reads {
+            let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Write);
+            self.stack.tcp_shutdown_read(socket);
+        }
+        if writes {
+            let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Read);
+        }
     }
 
     fn settle_connection(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
@@ -110,9 +126,14 @@ impl Engine {
             self.end_connection(id, socket, None);
             return;
         };
+        if progress.failed && progress.receive_len > 0 {
+            self.fail_with_unread(id, socket);
+        }
         if progress.receive_len == 0 {
-            if progress.failed {
-                self.end_connection(id, socket, None);
+            let held = self.endpoints.get_mut(id).filter(|held| held.failed);
+            if progress.failed || held.is_some() {
+                let left = held.and_then(|held| held.error.take());
+                self.end_connection(id, socket, left);
                 return;
             }
             if progress.fin_received {
@@ -148,6 +169,7 @@ impl Engine {
         if few
             && !urgent
             && !endpoint.unread
+            && !endpoint.failed
             && !self
                 .stack
                 .tcp_progress(socket)
@@ -192,76 +214,6 @@ impl Engine {
         {
             let _ = pair::finish(end);
             endpoint.finished = true;
-        }
-    }
-
-    /// The connection is over by an error (the stack's, unless `error` names one): the program's
-    /// descriptor gets the flags of a reset connection by losing its other end with something
-    /// unread in it. Where only other processes hold the descriptor, and have written nothing, it
-    /// reads as ended; who asks learns of the error, and who writes finds it reset.
-    pub(super) fn end_connection(
-        &mut self,
-        id: EndpointId,
-        socket: SocketId,
-        error: Option<Error>,
-    ) {
-        let error = self.stack.tcp_take_error(socket).or(error);
-        let attempt = matches!(
-            self.endpoints.get(id),
-            Some(Endpoint {
-                role: Role::Connecting(_),
-                program: ..0,
-                ..
-            })
-        );
-        if attempt {
-            // Nothing is lost with the filler; who waits to write is to ask.
-            self.unstuff(id);
-        }
-        self.endpoints.set_role(id, Role::Ended);
-        let mut recalled = false;
-        if let Some(endpoint) = self.endpoints.get_mut(id) {
-            endpoint.error = error;
-            if error.is_some() && endpoint.filler == 0 && endpoint.program >= 0 {
-                let _ = pair::give(borrow(endpoint.program), &[0]);
-            }
-            if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
-                recalled = endpoint.is_copy_in_use();
-                endpoint.end = None;
-            } else if error.is_some()
-                && let Some(end) = &endpoint.end
-            {
-                let _ = pair::finish(end);
-            } else if let Some(end) = &endpoint.end {
-                let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
-            }
-        }
-        self.endpoints.recalled |= recalled;
-        let now = self.now();
-        self.stack.tcp_close(now, socket);
-        self.ports.forget_if_gone(&mut self.stack, socket);
-        let held = self.endpoints.get(id);
-        if held.is_some_and(|held| held.end.is_none() && held.program < 0) {
-            // Nothing more can be heard of it.
-            self.forget(id);
-        }
-    }
-
-    /// Passes a reset on to a pair for which that had to wait until a descriptor of the program's
-    /// is at hand; whether it was one. The pair then tells of it alone.
-    pub fn pass_reset(&mut self, id: EndpointId) -> bool {
-        match self.endpoints.get(id) {
-            Some(endpoint)
-                if endpoint.role == Role::Ended
-                    && endpoint.error == Some(Error::ConnectionReset) =>
-            {
-                let _ = pair::give(borrow(endpoint.program), &[0]);
-                self.forget(id);
-                // Before anybody is told, no copy of the end may be left.
-                self.copy_ends();
-                true
-            }
-            _ => false,
         }
     }
 
@@ -382,41 +334,6 @@ impl Engine {
             let _ = self.stack.tcp_shutdown_write(now, socket);
         }
     }
-
-    /// CLOSE: the program has closed its last descriptor.
-    pub fn close(&mut self, now: Instant, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get(id) else {
-            return;
-        };
-        if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
-            if let Some(hooks) = HOOKS.get() {
-                (hooks.closed)(self, &record);
-            }
-            return self.forget(id);
-        }
-        match endpoint.socket() {
-            Some(socket) if socket.kind == Kind::Datagram => {
-                // What other processes have written is sent before.
-                self.take_datagrams(id, socket);
-                self.stack.udp_close(socket);
-            }
-            Some(socket) if socket.kind == Kind::Listener => self.close_listener(now, id, socket),
-            Some(socket) => self.stack.tcp_close(now, socket),
-            None => {}
-        }
-        self.forget(id);
-    }
-
-    /// Drops an endpoint whose socket goes on without it, or is gone.
-    pub fn forget(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.remove(id) else {
-            return;
-        };
-        self.endpoints.recalled |= endpoint.is_copy_in_use();
-        if let Some(socket) = endpoint.socket() {
-            self.ports.forget_if_gone(&mut self.stack, socket);
-        }
-    }
 }
 
 impl Endpoint {
@@ -458,13 +375,6 @@ impl Endpoint {
         let end = self.end.as_ref();
         // In this order: what is closed lets go of what it has after the kernel has noted that.
         end.is_some_and(|end| pair::is_drained(end) && !left_unread(end))
-    }
-
-    /// Whether closing the end now makes the program's one a reset one: something in it is unread.
-    fn has_unread_end(&self) -> bool {
-        self.end
-            .as_ref()
-            .is_some_and(|end| raw::unread(end.as_raw_fd()) != Ok(0))
     }
 
     /// The error to report, once.

@@ -288,6 +288,7 @@ fn enter(
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.program = fd;
     }
+    engine.tell_of_end(id);
     let fd = admit(program)?;
     Ok(Accepted {
         fd,
@@ -345,7 +346,7 @@ pub(super) fn inherit(
     let names = status.as_ref().map(|status| (status.local, status.remote));
     let mut parent = listener.state();
     let edition = status.map_or(parent.options.edition, |status| status.edition);
-    let (inherited, bound) = (parent.inheritance(edition), parent.bound);
+    let (mut inherited, bound) = (parent.inheritance(edition), parent.bound);
     drop(parent);
     let mut state = socket.state();
     state.stage = Stage::Connected;
@@ -357,7 +358,9 @@ pub(super) fn inherit(
         endpoint.low_water = inherited.receive_low_water;
         endpoint.record = Some(socket.clone());
     }
+    let shut = core::mem::take(&mut inherited.shut);
     state.options = inherited;
     drop(state);
+    engine.shut_before(id, shut);
     socket
 }

@@ -297,6 +297,10 @@ pub(super) fn listen_in(
         None => take_port(engine, socket, state, local)?,
     };
     let local = SocketAddrV4::new(*local.ip(), lease.port());
+    let endpoint = engine.endpoints.get(id);
+    state.options.shut = endpoint.map_or((false, false), |endpoint| {
+        (endpoint.read_finished, endpoint.write_finished)
+    });
     let options = state.options.tcp();
     let listener = match open_listener(engine, &mut lease, local, backlog, &options) {
         Ok(listener) => listener,

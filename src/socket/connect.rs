@@ -201,6 +201,8 @@ pub(super) fn restart(
     state: &mut State,
     error: Option<Error>,
 ) -> Result<(), Errno> {
+    let before = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let left = before.map(|endpoint| endpoint.left.behind());
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;
@@ -213,6 +215,7 @@ pub(super) fn restart(
         && let Some(endpoint) = engine.endpoints.get_mut(id)
     {
         endpoint.error = error;
+        endpoint.left = left.unwrap_or_default();
         engine.show_beyond(id);
     }
     Ok(())
@@ -228,6 +231,7 @@ pub(super) fn disconnect(
     let now = engine.now();
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
     engine.settle(now, id);
+    engine.note_left(id);
     let Some(endpoint) = engine.endpoints.get_mut(id) else {
         return Ok(());
     };
@@ -236,6 +240,7 @@ pub(super) fn disconnect(
         Role::Undecided | Role::Datagram(_) => {
             endpoint.read_finished = false;
             endpoint.write_finished = false;
+            endpoint.left = endpoint.left.behind();
             engine.show_beyond(id);
             return Ok(());
         }
@@ -346,6 +351,7 @@ fn open(
         if endpoint.read_finished {
             // It was shut down before it was connected, which Linux remembers.
             let _ = raw::shutdown(endpoint.program, libc::SHUT_RD);
+            engine.show_beyond(id);
         }
     }
     engine.watch_end(id);

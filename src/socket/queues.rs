@@ -4,7 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::{Kind, Socket, Stage, State, away, urgent};
-use crate::driver::{self, Arrived, Endpoint, Engine, Question, Role};
+use crate::driver::{self, Arrived, Endpoint, Engine, Left, Question, Role};
 use crate::sys::{clock, raw};
 
 /// FIONREAD, which is SIOCINQ, and TIOCOUTQ, which is SIOCOUTQ (linux/sockios.h).
@@ -50,9 +50,10 @@ pub(super) fn count_in(
             };
             Ok(before.unwrap_or_else(|| unread(engine, endpoint, fd, socket.kind)))
         }
-        UNACKNOWLEDGED => Ok(outgoing(engine, endpoint, |status| status.send_len)),
+        UNACKNOWLEDGED if socket.kind == Kind::Datagram => Ok(0),
+        UNACKNOWLEDGED => Ok(outgoing(engine, endpoint).unacknowledged as usize),
         UNSENT if socket.kind == Kind::Datagram => Err(Errno::NOTTY),
-        UNSENT => Ok(outgoing(engine, endpoint, |status| status.send_unsent)),
+        UNSENT => Ok(outgoing(engine, endpoint).unsent as usize),
         _ => Err(Errno::INVAL),
     }
 }
@@ -100,16 +101,10 @@ pub fn arrived_at(socket: &Socket) -> Option<u64> {
     Some(clock::realtime().saturating_sub(ago))
 }
 
-fn outgoing(
-    engine: &Engine,
-    endpoint: &Endpoint,
-    count: impl Fn(&crate::stack::tcp::TcpStatus) -> usize,
-) -> usize {
+/// What is not acknowledged, and what is not sent, of a connection or of what is left of one.
+fn outgoing(engine: &Engine, endpoint: &Endpoint) -> Left {
     match endpoint.role {
-        Role::Connection(connection) => {
-            let status = engine.stack.tcp_status(connection);
-            status.as_ref().map_or(0, count)
-        }
-        _ => 0,
+        Role::Connecting(_) => Left::default(),
+        _ => endpoint.left(&engine.stack),
     }
 }

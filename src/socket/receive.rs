@@ -95,7 +95,11 @@ fn receive_beside(
         raw::receive_waiting(fd, data.parts(), flags)
     };
     Some(match got {
-        Ok(0) if data.len() > 0 => away::pending_error(fd, socket).map_or(Ok(0), Err),
+        Ok(0) if data.len() > 0 => match away::pending_error(fd, socket) {
+            // As on Linux, a reset that follows a FIN is nothing to who receives.
+            None | Some(Errno::PIPE) => Ok(0),
+            Some(errno) => Err(errno),
+        },
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
         got => got,
     })

@@ -9,7 +9,7 @@ use super::set::PEEK_OFFSET;
 use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
-use crate::driver::{self, Engine, Question};
+use crate::driver::{self, Engine, Question, Role};
 use crate::socket::{Family, Kind, Socket, Stage, State, address, away, connect, errno};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
@@ -128,6 +128,10 @@ fn bytes(value: Vec<u8>) -> Value {
 fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, name: i32) -> Value {
     let options = &state.options;
     match name {
+        // Of a connection: who drives is where it comes in.
+        libc::SO_INCOMING_CPU if is_connection(engine.as_deref(), state) => {
+            int(rustix::thread::sched_getcpu() as i32)
+        }
         libc::SO_ERROR => int(engine.map_or(0, |engine| pending_error(engine, state))),
         libc::SO_TYPE => int(match socket.kind {
             Kind::Stream => libc::SOCK_STREAM,
@@ -156,13 +160,13 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         }
         libc::SO_MARK => int(options.mark.cast_signed()),
         libc::SO_PRIORITY => int(options.priority),
-        libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, options) as i32),
+        libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, state) as i32),
         libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
         memory::OPTION => bytes(memory::get(
             engine.as_deref(),
             state,
             receive_buffer(engine.as_deref(), socket, options),
-            send_buffer(engine.as_deref(), socket, options),
+            send_buffer(engine.as_deref(), socket, state),
         )),
         libc::SO_RCVLOWAT => int(options.receive_low_water as i32),
         libc::SO_LINGER => bytes(linger(options)),
@@ -213,12 +217,33 @@ fn pending_error(engine: &mut Engine, state: &mut State) -> i32 {
         .map_or(0, |error| errno::of(error).raw_os_error())
 }
 
-fn send_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
-    match (options.send_buffer, socket.kind) {
+fn send_buffer(engine: Option<&Engine>, socket: &Socket, state: &State) -> usize {
+    match (state.options.send_buffer, socket.kind) {
         (Some(set), _) => 2 * set,
-        (None, Kind::Stream) => limits(engine).tcp_wmem[1],
+        (None, Kind::Stream) => grown_send_buffer(engine, state),
         (None, Kind::Datagram) => limits(engine).wmem_default,
     }
+}
+
+/// Segments of the first window that Linux makes room for, twice.
+const FIRST_SEGMENTS: usize = 2 * 10;
+/// What Linux adds to a segment's payload, before and after its buffer is rounded up.
+const HEADERS: usize = 512;
+const DESCRIPTOR: usize = 256;
+
+/// What Linux says of a queue that was not set: with the handshake it grows.
+fn grown_send_buffer(engine: Option<&Engine>, state: &State) -> usize {
+    let [_, usual, most] = limits(engine).tcp_wmem;
+    let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
+    let left = endpoint
+        .zip(engine)
+        .map(|(endpoint, engine)| endpoint.left(&engine.stack));
+    let segment = left.map_or(0, |left| left.segment as usize);
+    let grown = match segment {
+        0 => 0,
+        _ => FIRST_SEGMENTS * ((segment + HEADERS).next_power_of_two() + DESCRIPTOR),
+    };
+    usual.max(grown.min(most))
 }
 
 fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
@@ -244,6 +269,11 @@ fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     let mut value = timeout.as_secs().to_ne_bytes().to_vec();
     value.extend_from_slice(&u64::from(timeout.subsec_micros()).to_ne_bytes());
     value
+}
+
+fn is_connection(engine: Option<&Engine>, state: &State) -> bool {
+    let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
+    endpoint.is_some_and(|endpoint| matches!(endpoint.role, Role::Connection(_)))
 }
 
 fn connection(engine: Option<&Engine>, state: &State) -> Option<SocketId> {

@@ -165,6 +165,8 @@ pub struct Options {
     pub shares_port: bool,
     /// How many a listener had before, that connections took over.
     pub edition: u16,
+    /// A listener was shut down, for reading and for writing, before it was one: so are its connections.
+    pub shut: (bool, bool),
     pub receive_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
@@ -223,6 +225,7 @@ impl Options {
             min_ttl: 0,
             peek_offset: -1,
             edition: 0,
+            shut: (false, false),
             shares_port: false,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
@@ -310,6 +313,8 @@ impl Options {
             reuse_port: self.reuse_port || self.shares_port,
             edition: self.edition,
             abort_on_close: self.linger == Some(Duration::ZERO),
+            deaf: self.shut.0,
+            mute: self.shut.1,
             keepalive: self.keep_alive,
             keep_idle: seconds(self.keep_idle),
             keep_interval: seconds(self.keep_interval),

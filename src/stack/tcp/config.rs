@@ -47,6 +47,10 @@ pub struct TcpOptions {
     pub edition: u16,
     /// SO_LINGER of zero seconds: CLOSE is ABORT.
     pub abort_on_close: bool,
+    /// A listener's connections are shut down for reading from their beginning.
+    pub deaf: bool,
+    /// They are shut down for writing: all they send is a FIN.
+    pub mute: bool,
     /// SO_KEEPALIVE.
     pub keepalive: bool,
     /// TCP_KEEPIDLE: idle time before the first probe.
@@ -102,6 +106,8 @@ impl Default for TcpOptions {
             reuse_port: false,
             edition: 0,
             abort_on_close: false,
+            deaf: false,
+            mute: false,
             keepalive: false,
             keep_idle: Duration::from_secs(7200),
             keep_interval: Duration::from_secs(75),

@@ -39,7 +39,11 @@ pub(super) struct Listener {
     offered: [u32; 2],
     /// It waits in the list of sockets whose outside may have changed.
     pub(super) dirty_listed: bool,
-    _unused: [u8; 7],
+    /// Its connections are shut down for reading.
+    pub(super) deaf: bool,
+    /// They are for writing.
+    pub(super) mute: bool,
+    _unused: [u8; 5],
 }
 
 impl Record for Listener {
@@ -72,13 +76,15 @@ impl Listener {
             drops: 0,
             offered: [NONE; 2],
             dirty_listed: false,
-            _unused: [0; 7],
+            deaf: false,
+            mute: false,
+            _unused: [0; 5],
         }
     }
 
-    /// Whether one more connection may complete: as Linux, backlog + 1 may wait.
-    pub(super) const fn has_room(&self) -> bool {
-        self.queued <= self.backlog
+    /// Whether one more connection may complete: as Linux, backlog + 1 may wait. One that is offered does, too.
+    pub(super) fn has_room(&self) -> bool {
+        self.queued + u32::from(self.offered().is_some()) <= self.backlog
     }
 
     /// The connection that has left the accept queue and is not known to be accepted.

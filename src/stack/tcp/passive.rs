@@ -115,7 +115,7 @@ impl Tcp {
             return;
         }
         listener.half_open += 1;
-        let options = listener.options;
+        let (options, deaf, mute) = (listener.options, listener.deaf, listener.mute);
         let owner = Owner::Listener {
             index: listener_index,
             queued: false,
@@ -129,6 +129,8 @@ impl Tcp {
         if let Some(tcb) = self.connections.get_mut(index) {
             let repr = segment.repr;
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
+            tcb.rcv.shut = deaf;
+            tcb.snd.fin = mute;
         }
         self.settle(now, index, pool);
     }

@@ -194,6 +194,15 @@ impl Snd {
         }
     }
 
+    /// Sequence numbers given out and not acknowledged: what was sent, what was not, and a FIN.
+    pub(super) fn outstanding(&self) -> u32 {
+        if self.fin_acked {
+            return 0;
+        }
+        self.flight()
+            .max(self.end().since(self.una) + u32::from(self.fin))
+    }
+
     /// Whether a FIN is due that was never sent.
     pub(super) const fn fin_unsent(&self) -> bool {
         self.fin && !self.fin_acked && !self.nxt.is_after(self.end())

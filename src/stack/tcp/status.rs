@@ -32,6 +32,12 @@ pub struct TcpStatus {
     pub send_len: usize,
     /// Bytes not sent.
     pub send_unsent: usize,
+    /// Sequence numbers that are given out and not acknowledged, a SYN's and a FIN's among them.
+    pub outstanding: u32,
+    /// Those that were not sent.
+    pub outstanding_unsent: u32,
+    /// The largest window that the peer has advertised, in bytes.
+    pub max_snd_wnd: u32,
     /// Bytes SEND would take.
     pub send_space: usize,
     /// Bound of the receive queue in bytes.
@@ -169,6 +175,9 @@ impl Tcb {
             receive_len: self.rcv.queue.len(),
             send_len: self.snd.queue.len(),
             send_unsent: self.snd.unsent() as usize,
+            outstanding: self.snd.outstanding(),
+            outstanding_unsent: self.snd.unsent() + u32::from(self.snd.fin_unsent()),
+            max_snd_wnd: self.snd.max_wnd,
             send_space: self.snd.space(),
             receive_limit: self.rcv.limit(),
             edition: self.options.edition,

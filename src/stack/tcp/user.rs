@@ -91,7 +91,9 @@ impl Tcp {
         let index = self.listeners.insert_with(|index, place| {
             id.index = index;
             id.generation = place.generation;
-            Listener::new(place, id, local, backlog, KeptOptions::from(options))
+            let mut listener = Listener::new(place, id, local, backlog, KeptOptions::from(options));
+            (listener.deaf, listener.mute) = (options.deaf, options.mute);
+            listener
         });
         let index = index.ok_or(Error::NoBuffers)?;
         self.tables.insert_listener(local, index);
@@ -382,6 +384,7 @@ impl Tcp {
         let default_congestion = self.config.congestion;
         if let Some(listener) = self.listener_mut(id) {
             listener.options = options.into();
+            (listener.deaf, listener.mute) = (options.deaf, options.mute);
         }
         if let Some(tcb) = self.connection_mut(id) {
             tcb.begin_change();
@@ -455,7 +458,11 @@ impl Tcb {
     }
 
     fn change_options(&mut self, now: Instant, options: &TcpOptions) {
-        let kept = KeptOptions::from(options);
+        let mut kept = KeptOptions::from(options);
+        if self.state != State::SynSent {
+            // As Linux: the segment size is settled with the handshake.
+            kept.max_segment = self.options.max_segment;
+        }
         let old = core::mem::replace(&mut self.options, kept);
         // As Linux: turning Nagle off, or the cork out, pushes what waits.
         if (options.nodelay && !old.nodelay) || (old.cork && !options.cork) {

@@ -1,0 +1,174 @@
+//! How endpoints end: by an error of their connection, or since the program has closed its last descriptor.
+
+use rustix::fd::AsRawFd;
+
+use super::Engine;
+use super::HOOKS;
+use super::endpoint::{Endpoint, EndpointId, Role};
+use super::urgent::Mark;
+use crate::stack::error::Error;
+use crate::stack::ids::{Kind, SocketId};
+use crate::stack::time::Instant;
+use crate::sys::wait::borrow;
+use crate::sys::{pair, raw};
+
+impl Engine {
+    /// The connection is over by an error, and has bytes that the pair does not take yet: of the error they are told now.
+    pub(super) fn fail_with_unread(&mut self, id: EndpointId, socket: SocketId) {
+        let error = self.stack.tcp_take_error(socket);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.failed = true;
+            endpoint.error = error;
+            self.show_beyond(id);
+        }
+    }
+
+    /// The connection is over by an error (the stack's, unless `error` names one): the program's
+    /// descriptor gets the flags of a reset connection by losing its other end with something
+    /// unread in it. Where only other processes hold the descriptor, and have written nothing, it
+    /// reads as ended; who asks learns of the error, and who writes finds it reset.
+    pub(super) fn end_connection(
+        &mut self,
+        id: EndpointId,
+        socket: SocketId,
+        error: Option<Error>,
+    ) {
+        let error = self.stack.tcp_take_error(socket).or(error);
+        let attempt = matches!(
+            self.endpoints.get(id),
+            Some(Endpoint {
+                role: Role::Connecting(_),
+                program: ..0,
+                ..
+            })
+        );
+        if attempt {
+            // Nothing is lost with the filler; who waits to write is to ask.
+            self.unstuff(id);
+        }
+        self.note_left(id);
+        self.endpoints.set_role(id, Role::Ended);
+        let mut recalled = false;
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.error = error;
+            endpoint.leave_unread();
+            if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
+                recalled = endpoint.is_copy_in_use();
+                endpoint.end = None;
+            } else if error.is_some()
+                && let Some(end) = &endpoint.end
+            {
+                let _ = pair::finish(end);
+            } else if let Some(end) = &endpoint.end {
+                let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
+            }
+        }
+        self.endpoints.recalled |= recalled;
+        let held = self.endpoints.get(id);
+        if held.is_some_and(|held| held.error.is_some() && held.write_finished) {
+            // A pair that is shut for writing has no error.
+            self.show_beyond(id);
+        }
+        let now = self.now();
+        self.stack.tcp_close(now, socket);
+        self.ports.forget_if_gone(&mut self.stack, socket);
+        let held = self.endpoints.get(id);
+        if held.is_some_and(|held| held.end.is_none() && held.program < 0) {
+            // Nothing more can be heard of it.
+            self.forget(id);
+        }
+    }
+
+    /// Before a connection goes: what it leaves.
+    pub fn note_left(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.left = endpoint.left(&self.stack);
+        }
+    }
+
+    /// The program has accepted a connection that was over before: now its pair can tell of the error.
+    pub fn tell_of_end(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && endpoint.role == Role::Ended
+            && endpoint.error.is_some()
+        {
+            endpoint.leave_unread();
+            let recalled = endpoint.is_copy_in_use();
+            endpoint.end = None;
+            self.endpoints.recalled |= recalled;
+        }
+    }
+
+    /// Passes a reset on to a pair for which that had to wait until a descriptor of the program's
+    /// is at hand; whether it was one. The pair then tells of it alone.
+    pub fn pass_reset(&mut self, id: EndpointId) -> bool {
+        match self.endpoints.get(id) {
+            Some(endpoint)
+                if endpoint.role == Role::Ended
+                    && endpoint.error == Some(Error::ConnectionReset) =>
+            {
+                let _ = pair::give(borrow(endpoint.program), &[0]);
+                self.forget(id);
+                // Before anybody is told, no copy of the end may be left.
+                self.copy_ends();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// CLOSE: the program has closed its last descriptor.
+    pub fn close(&mut self, now: Instant, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
+        if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
+            if let Some(hooks) = HOOKS.get() {
+                (hooks.closed)(self, &record);
+            }
+            return self.forget(id);
+        }
+        match endpoint.socket() {
+            Some(socket) if socket.kind == Kind::Datagram => {
+                // What other processes have written is sent before.
+                self.take_datagrams(id, socket);
+                self.stack.udp_close(socket);
+            }
+            Some(socket) if socket.kind == Kind::Listener => self.close_listener(now, id, socket),
+            // An urgent byte that was not read past is unread data, though the pair has it no more.
+            Some(socket) if matches!(endpoint.mark, Mark::Taken(_)) => {
+                self.stack.tcp_abort(now, socket);
+            }
+            Some(socket) => self.stack.tcp_close(now, socket),
+            None => {}
+        }
+        self.forget(id);
+    }
+
+    /// Drops an endpoint whose socket goes on without it, or is gone.
+    pub fn forget(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.remove(id) else {
+            return;
+        };
+        self.endpoints.recalled |= endpoint.is_copy_in_use();
+        if let Some(socket) = endpoint.socket() {
+            self.ports.forget_if_gone(&mut self.stack, socket);
+        }
+    }
+}
+
+impl Endpoint {
+    /// Puts something that nobody will read into an end that is to be closed, so that the program's is a reset one.
+    fn leave_unread(&self) {
+        if self.error.is_some() && self.filler == 0 && self.program >= 0 {
+            let _ = pair::give(borrow(self.program), &[0]);
+        }
+    }
+
+    /// Whether closing the end now makes the program's one a reset one: something in it is unread.
+    pub(super) fn has_unread_end(&self) -> bool {
+        self.end
+            .as_ref()
+            .is_some_and(|end| raw::unread(end.as_raw_fd()) != Ok(0))
+    }
+}

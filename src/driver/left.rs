@@ -1,0 +1,55 @@
+//! What a TCP socket's connection leaves.
+
+use super::endpoint::{Endpoint, Role};
+use crate::stack::Stack;
+use crate::stack::tcp::{State, TcpStatus};
+
+/// What is left of a TCP socket's last connection, as on Linux: SIOCOUTQ and SIOCOUTQNSD go on counting its sequence
+/// numbers, SO_SNDBUF stays as large.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Left {
+    /// Not acknowledged.
+    pub unacknowledged: u32,
+    /// Not sent.
+    pub unsent: u32,
+    /// The largest window the peer had.
+    window: u32,
+    /// Its full segments' payload in bytes; 0: there was no handshake.
+    pub segment: u32,
+}
+
+impl Left {
+    fn of(status: &TcpStatus) -> Self {
+        let opened =
+            !matches!(status.state, State::SynSent | State::SynReceived) && status.max_snd_wnd > 0;
+        Self {
+            unacknowledged: status.outstanding,
+            unsent: status.outstanding_unsent,
+            window: status.max_snd_wnd,
+            segment: if opened { status.mss } else { 0 },
+        }
+    }
+
+    /// The socket may connect anew, with numbers beyond all that the peer may have seen.
+    pub const fn behind(self) -> Self {
+        let beyond = self.window.wrapping_add(2);
+        Self {
+            unacknowledged: self.unacknowledged.wrapping_add(beyond),
+            unsent: self.unsent.wrapping_add(beyond),
+            ..self
+        }
+    }
+}
+
+impl Endpoint {
+    /// What its connection would leave, or the last one has left.
+    pub fn left(&self, stack: &Stack) -> Left {
+        let status = match self.role {
+            Role::Connection(connection) | Role::Connecting(connection) => {
+                stack.tcp_status(connection)
+            }
+            _ => None,
+        };
+        status.as_ref().map_or(self.left, Left::of)
+    }
+}
