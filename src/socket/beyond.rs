@@ -38,6 +38,9 @@ pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mu
         polled.revents &= !libc::POLLWRBAND;
     }
     polled.revents |= flags & (polled.events | ALWAYS);
+    if polled.revents & libc::POLLERR != 0 && socket.state().options.select_errors {
+        polled.revents |= libc::POLLPRI & polled.events;
+    }
 }
 
 /// Makes the events of a set's waiter true of the sockets: the first `count` of `events` are the
@@ -60,6 +63,10 @@ pub(super) fn add(
             return false;
         };
         let mut state = socket.state();
+        let flags = match state.options.select_errors && flags & libc::POLLERR != 0 {
+            true => flags | libc::POLLPRI,
+            false => flags,
+        };
         for held in state
             .registrations
             .iter_mut()

@@ -157,6 +157,8 @@ pub fn read_elsewhere() {
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
     if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
+        // Nor is an attempt to connect that has succeeded to be confirmed any more.
+        socket.state().connect_unconfirmed &= answer.is_err();
         return Some(answer.map(drop));
     }
     let mut engine = driver::lock()?;

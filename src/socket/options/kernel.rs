@@ -80,8 +80,13 @@ pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), E
 
 /// Whether the option may be set at this stage, which the kernel socket that judges has not reached.
 /// EINVAL, EPERM.
-pub(super) fn check_stage((level, name): (i32, i32), stage: Stage) -> Result<(), Errno> {
-    if level != libc::IPPROTO_TCP {
+pub(super) fn check_stage(
+    (level, name): (i32, i32),
+    value: &[u8],
+    stage: Stage,
+) -> Result<(), Errno> {
+    // What is too short is refused as that, at any stage.
+    if level != libc::IPPROTO_TCP || value.len() < size_of::<i32>() {
         return Ok(());
     }
     let connected = matches!(stage, Stage::Connecting | Stage::Connected);
@@ -207,6 +212,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
     match name {
         libc::SO_PEEK_OFF => options.peek_offset = number,
         libc::SO_NO_CHECK => options.no_check = on,
+        libc::SO_SELECT_ERR_QUEUE => options.select_errors = on,
         libc::SO_DONTROUTE => options.on_link = on,
         libc::SO_MARK => options.mark = number.cast_unsigned(),
         libc::SO_PRIORITY => options.priority = number,

@@ -168,6 +168,8 @@ pub struct Options {
     /// A listener was shut down, for reading and for writing, before it was one: so are its connections.
     pub shut: (bool, bool),
     pub receive_errors: bool,
+    /// SO_SELECT_ERR_QUEUE: an error is exceptional to select(2).
+    pub select_errors: bool,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
 }
@@ -229,6 +231,7 @@ impl Options {
             shares_port: false,
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
+            select_errors: false,
             said: Arc::new(Vec::new()),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::set_tcp::set_tcp;
 use super::{Options, kernel, stamping};
-use crate::driver::{self, Endpoint, Engine, Passed, Question, Reuse, count_passed};
+use crate::driver::{self, Endpoint, Engine, Passed, Question, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
@@ -189,6 +189,9 @@ fn set_alone(
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
     let state = &mut *state;
+    if let Err(errno) = kernel::check_stage(option, value, state.stage) {
+        return Some(Err(errno));
+    }
     match store(
         socket,
         state,
@@ -233,7 +236,18 @@ fn store_in(
         return set_peek_offset(engine, state, value).map(|()| true);
     }
     let is_driven = |device: &[u8]| engine.is_driven(device);
+    kernel::check_stage(option, value, stage(engine, state))?;
     store(socket, state, option, value, engine.limits(), is_driven)
+}
+
+/// How far a socket has come; one whose connection is over may begin anew.
+fn stage(engine: &Engine, state: &State) -> Stage {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    match endpoint.map(|endpoint| endpoint.role) {
+        Some(Role::Ended) => Stage::Idle,
+        Some(Role::Connection(connection)) if engine.is_closed(connection) => Stage::Idle,
+        _ => state.stage,
+    }
 }
 
 /// Stores an option; false: only the kernel can heed it.
@@ -253,10 +267,6 @@ fn store(
         && state.local.is_some()
     {
         return Err(Errno::INVAL);
-    }
-    // What is too short is refused as that, at any stage.
-    if value.len() >= size_of::<i32>() {
-        kernel::check_stage(option, state.stage)?;
     }
     if stamping::is_name(option) && socket.kind == Kind::Stream && state.stage == Stage::Connected {
         kernel::set(
