@@ -15,7 +15,7 @@ SEEDS ?= 100
 JOBS ?= 2
 TIMES ?= 1
 
-.PHONY: build test suites faults demo bench install clean
+.PHONY: build test suites faults calls demo bench install clean
 
 build:
 	$(CARGO) build --release
@@ -35,6 +35,13 @@ faults:
 	scripts/needs test
 	$(CARGO) build --quiet
 	FAULT_SEEDS=$(SEEDS) FAULT_JOBS=$(JOBS) FAULT_TIMES=$(TIMES) RUST_BACKTRACE=0 $(CARGO) test --quiet --test faults -- --nocapture
+
+# Random histories of calls, on the kernel and on the library: make calls SEEDS=1000; SEEDS=17..18 is one that differs.
+calls: JOBS = 8
+calls:
+	scripts/needs test
+	$(CARGO) build --quiet
+	CALL_SEEDS=$(SEEDS) CALL_JOBS=$(JOBS) RUST_BACKTRACE=0 $(CARGO) test --quiet --test e2e -- random_calls --nocapture
 
 demo:
 	scripts/needs demo

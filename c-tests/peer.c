@@ -13,6 +13,10 @@
  *   drain H               all to the end: "RECEIVED HASH", then " ERRNO" when the end was an error
  *   start WORD H [COUNT]  does `send`, `recv` or `drain` in a thread of its own; `join H` is its reply
  *   ending H              reads to the end: "FIN", or the errno of the end
+ *   dial PORT             begins to connect: H       admit H        accepts if somebody is there
+ *   take H                what is there, without waiting: "RECEIVED HASH", then "FIN" or the errno
+ *   pick H                a datagram, if there is one: "RECEIVED HASH"
+ *   look                  "HASH MOVING": of the states and queues of all handles, and how many are about to change
  *   deafen H              H's connection answers nothing from now on
  *   state H               tcpi_state
  *   obstruct PORT         answers segments to PORT with ICMP host unreachable; 0 ends it
@@ -84,6 +88,27 @@ static int do_connect(int port)
 	return -1;
 }
 
+/* Begins to connect. */
+static int do_dial(int port)
+{
+	struct sockaddr_in a = address(TEST, port);
+	int fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+
+	if (connect(fd, SA(a), sizeof a) == 0 || errno == EINPROGRESS)
+		return fd;
+	let_go(fd);
+	return -1;
+}
+
+/* Accepts without waiting. */
+static int do_admit(int fd)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	errno = EAGAIN;
+	return poll(&p, 1, 0) == 1 ? keep(accept4(fd, NULL, NULL, SOCK_NONBLOCK)) : -1;
+}
+
 static int do_udp(int port)
 {
 	struct sockaddr_in a = address("0.0.0.0", port);
@@ -138,6 +163,61 @@ static void do_recv(int fd, long count, char *to)
 		got += n;
 	}
 	reply(to, n < 0 ? "%ld %016llx %s" : "%ld %016llx", got, (unsigned long long)hash, name_of(errno));
+}
+
+static void do_take(int fd, char *to)
+{
+	static unsigned char buffer[65536];
+	uint64_t hash = FNV_START;
+	long got = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
+		hash = fnv(hash, buffer, n);
+		got += n;
+	}
+	reply(to, "%ld %016llx %s", got, (unsigned long long)hash, n ? name_of(errno) : "FIN");
+}
+
+static void do_pick(int fd, char *to)
+{
+	static unsigned char buffer[65536];
+	ssize_t n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+
+	if (n < 0)
+		reply(to, "%s", name_of(errno));
+	else
+		reply(to, "%zd %016llx", n, (unsigned long long)fnv(FNV_START, buffer, n));
+}
+
+/* Whether a connection has something on its way that will be answered. */
+static int is_moving(const struct tcp_info *info, int unacknowledged)
+{
+	return info->tcpi_state == TCP_SYN_SENT || info->tcpi_state == TCP_FIN_WAIT1 || info->tcpi_state == TCP_CLOSING ||
+	       info->tcpi_state == TCP_LAST_ACK || (info->tcpi_state != TCP_LISTEN && unacknowledged > 0);
+}
+
+static void do_look(char *to)
+{
+	uint64_t hash = FNV_START;
+	int moving = 0;
+
+	for (int fd = 0; fd < HANDLES; fd++) {
+		struct tcp_info info = { 0 };
+		socklen_t length = sizeof info;
+		int seen[4] = { fd, 0, 0, 0 };
+
+		if (!handles[fd].open)
+			continue;
+		ioctl(fd, FIONREAD, &seen[1]);
+		if (!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) {
+			ioctl(fd, SIOCOUTQ, &seen[2]);
+			seen[3] = info.tcpi_state;
+			moving += is_moving(&info, seen[2]);
+		}
+		hash = fnv(hash, seen, sizeof seen);
+	}
+	reply(to, "%016llx %d", (unsigned long long)hash, moving);
 }
 
 static void do_ending(int fd, char *to)
@@ -222,6 +302,8 @@ static long call(const char *word, long a, long b, long c, long d)
 	       !strcmp(word, "port") ? port_of(a) :
 	       !strcmp(word, "accept") ? keep(accept(a, NULL, NULL)) :
 	       !strcmp(word, "connect") ? do_connect(a) :
+	       !strcmp(word, "dial") ? do_dial(a) :
+	       !strcmp(word, "admit") ? do_admit(a) :
 	       !strcmp(word, "close") ? let_go(a) :
 	       !strcmp(word, "reset") ? do_reset(a) :
 	       !strcmp(word, "shutdown") ? shutdown(a, b) :
@@ -231,6 +313,16 @@ static long call(const char *word, long a, long b, long c, long d)
 	       !strcmp(word, "state") ? tcp_state(a) :
 	       !strcmp(word, "obstruct") ? do_obstruct(a) :
 	       !strcmp(word, "udp") ? do_udp(a) : (errno = EINVAL, -1);
+}
+
+static int is_about_a_port(const char *word)
+{
+	static const char *const words[] = { "listen", "connect", "dial", "udp", "obstruct" };
+
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (!strcmp(word, words[i]))
+			return 1;
+	return 0;
 }
 
 static void answer(const char *line, char *to)
@@ -246,14 +338,19 @@ static void answer(const char *line, char *to)
 		return;
 	}
 	sscanf(line, "%*s %ld %ld %ld %ld", &a, &b, &c, &d);
-	if (a < 0 || (a >= HANDLES && strcmp(word, "listen") && strcmp(word, "connect") && strcmp(word, "udp") &&
-				       strcmp(word, "obstruct"))) {
+	if (a < 0 || (a >= HANDLES && !is_about_a_port(word))) {
 		reply(to, "no such handle");
 	} else if (!strcmp(word, "join")) {
 		pthread_join(handles[a].thread, NULL);
 		reply(to, "%s", handles[a].reply);
 	} else if (!strcmp(word, "send") || !strcmp(word, "recv") || !strcmp(word, "drain")) {
 		transfer(word, a, b, to);
+	} else if (!strcmp(word, "take")) {
+		do_take(a, to);
+	} else if (!strcmp(word, "pick")) {
+		do_pick(a, to);
+	} else if (!strcmp(word, "look")) {
+		do_look(to);
 	} else if (!strcmp(word, "ending")) {
 		do_ending(a, to);
 	} else if (!strcmp(word, "to")) {

@@ -3,6 +3,9 @@
 //! `cargo test --test e2e` needs root and the programs that `make test` installs.
 //! `LAB_STACK=kernel cargo test --test e2e` runs the same without the library.
 
+#[expect(dead_code, reason = "each test crate uses a part of it")]
+#[path = "../support/chance.rs"]
+mod chance;
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
@@ -23,6 +26,7 @@ mod orphans;
 mod plugins;
 mod ports;
 mod proxies;
+mod random_calls;
 mod refusals;
 mod reuseport;
 mod runtimes;

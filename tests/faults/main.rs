@@ -16,6 +16,8 @@
 //! `FAULT_KINDS=Stop,Flap` what alone may befall them, `FAULT_MODELS=Forking,Threads` what servers there are.
 //! Processes run as they like, so a seed that has failed may have to be tried several times: FAULT_TIMES.
 
+#[path = "../support/chance.rs"]
+mod chance;
 #[expect(
     dead_code,
     unused_imports,
@@ -29,7 +31,7 @@ mod web;
 
 mod account;
 mod book;
-mod chance;
+
 mod harm;
 mod judge;
 mod left;
@@ -37,7 +39,6 @@ mod processes;
 mod program;
 mod run;
 
-use std::ops::Range;
 use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::thread;
@@ -50,22 +51,7 @@ const FEW: u64 = 8;
 /// The seeds of all runs.
 fn runs() -> impl Iterator<Item = u64> + Send {
     let times = std::env::var("FAULT_TIMES").map_or(1, |times| times.parse().expect("a number"));
-    std::iter::repeat_n(seeds(), times).flatten()
-}
-
-fn seeds() -> Range<u64> {
-    let Ok(said) = std::env::var("FAULT_SEEDS") else {
-        return 0..FEW;
-    };
-    let number = |text: &str| text.parse().expect("FAULT_SEEDS is COUNT or FROM..TO");
-    match said.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => 0..number(&said),
-    }
-}
-
-fn jobs() -> usize {
-    std::env::var("FAULT_JOBS").map_or(2, |jobs| jobs.parse().expect("a number"))
+    std::iter::repeat_n(chance::seeds("FAULT_SEEDS", FEW), times).flatten()
 }
 
 #[test]
@@ -73,9 +59,9 @@ fn families_live_through_faults() {
     let (left, failed) = (Mutex::new(runs()), Mutex::new(Vec::new()));
     let account = Mutex::new(Account::default());
     thread::scope(|scope| {
-        for _ in 0..jobs() {
+        for _ in 0..chance::jobs("FAULT_JOBS", 2) {
             scope.spawn(|| {
-                while let Some(seed) = next(&left) {
+                while let Some(seed) = chance::next(&left) {
                     if catch_unwind(|| run::run(seed, &account)).is_err() {
                         println!("FAULT_SEEDS={seed}..{} failed", seed + 1);
                         failed.lock().expect("nobody fails with it").push(seed);
@@ -88,8 +74,4 @@ fn families_live_through_faults() {
     let failed = failed.into_inner().expect("nobody fails with it");
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
     println!("left behind: no descriptor, memory, process, port or kernel socket");
-}
-
-fn next(left: &Mutex<impl Iterator<Item = u64>>) -> Option<u64> {
-    left.lock().expect("nobody fails with it").next()
 }

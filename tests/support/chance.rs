@@ -1,5 +1,7 @@
-//! Chance by a seed.
+//! Chance by a seed, and which seeds are run.
 
+use std::ops::Range;
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -38,4 +40,29 @@ impl Chance {
     pub(crate) fn nap(&mut self, low: u64, high: u64) {
         sleep(Duration::from_millis(self.between(low, high)));
     }
+}
+
+/// The seeds that a variable asks for: `100` so many, `7..8` one; without it, the first few.
+pub(crate) fn seeds(variable: &str, few: u64) -> Range<u64> {
+    let Ok(said) = std::env::var(variable) else {
+        return 0..few;
+    };
+    let number = |text: &str| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is COUNT or FROM..TO"))
+    };
+    match said.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&said),
+    }
+}
+
+/// How many runs at a time a variable asks for.
+pub(crate) fn jobs(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |jobs| jobs.parse().expect("a number"))
+}
+
+/// The next one, for whoever comes first.
+pub(crate) fn next<T>(left: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    left.lock().expect("nobody fails with it").next()
 }

@@ -1,0 +1,124 @@
+/* The steps that set and read what a socket has: options, names, queues. */
+#include "random.h"
+
+#define OPTION(level, name) { #name, level, name }
+
+static const struct option {
+	const char *name;
+	int level, number;
+} options[] = {
+	OPTION(SOL_SOCKET, SO_REUSEADDR), OPTION(SOL_SOCKET, SO_REUSEPORT), OPTION(SOL_SOCKET, SO_BROADCAST),
+	OPTION(SOL_SOCKET, SO_RCVLOWAT), OPTION(SOL_SOCKET, SO_OOBINLINE), OPTION(SOL_SOCKET, SO_KEEPALIVE),
+	OPTION(SOL_SOCKET, SO_RCVBUF), OPTION(SOL_SOCKET, SO_SNDBUF), OPTION(SOL_SOCKET, SO_PEEK_OFF),
+	OPTION(SOL_SOCKET, SO_TIMESTAMP), OPTION(SOL_SOCKET, SO_TIMESTAMPNS), OPTION(SOL_SOCKET, SO_RXQ_OVFL),
+	OPTION(SOL_SOCKET, SO_ZEROCOPY), OPTION(SOL_SOCKET, SO_ERROR), OPTION(SOL_SOCKET, SO_TYPE),
+	OPTION(SOL_SOCKET, SO_DOMAIN), OPTION(SOL_SOCKET, SO_PROTOCOL), OPTION(SOL_SOCKET, SO_ACCEPTCONN),
+	OPTION(SOL_SOCKET, SO_DONTROUTE), OPTION(SOL_SOCKET, SO_NO_CHECK), OPTION(SOL_SOCKET, SO_PRIORITY),
+	OPTION(SOL_SOCKET, SO_MARK), OPTION(SOL_SOCKET, SO_SNDLOWAT), OPTION(SOL_SOCKET, SO_INCOMING_CPU),
+	OPTION(SOL_SOCKET, SO_BUSY_POLL), OPTION(SOL_SOCKET, SO_MAX_PACING_RATE), OPTION(SOL_SOCKET, SO_DEBUG),
+	OPTION(SOL_SOCKET, SO_TIMESTAMPING), OPTION(SOL_SOCKET, SO_SELECT_ERR_QUEUE), OPTION(SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(IPPROTO_TCP, TCP_NODELAY), OPTION(IPPROTO_TCP, TCP_CORK), OPTION(IPPROTO_TCP, TCP_QUICKACK),
+	OPTION(IPPROTO_TCP, TCP_MAXSEG), OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT), OPTION(IPPROTO_TCP, TCP_LINGER2),
+	OPTION(IPPROTO_TCP, TCP_INQ), OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT), OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT),
+	OPTION(IPPROTO_TCP, TCP_KEEPIDLE), OPTION(IPPROTO_TCP, TCP_KEEPINTVL), OPTION(IPPROTO_TCP, TCP_KEEPCNT),
+	OPTION(IPPROTO_TCP, TCP_SYNCNT), OPTION(IPPROTO_TCP, TCP_WINDOW_CLAMP), OPTION(IPPROTO_TCP, TCP_TIMESTAMP),
+	OPTION(IPPROTO_TCP, TCP_FASTOPEN), OPTION(IPPROTO_TCP, TCP_FASTOPEN_CONNECT), OPTION(IPPROTO_TCP, TCP_SAVE_SYN),
+	OPTION(IPPROTO_TCP, TCP_TX_DELAY), OPTION(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), OPTION(IPPROTO_TCP, TCP_THIN_DUPACK),
+	OPTION(IPPROTO_IP, IP_TTL), OPTION(IPPROTO_IP, IP_TOS), OPTION(IPPROTO_IP, IP_RECVERR), OPTION(IPPROTO_IP, IP_PKTINFO),
+	OPTION(IPPROTO_IP, IP_RECVTTL), OPTION(IPPROTO_IP, IP_RECVTOS), OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
+	OPTION(IPPROTO_IP, IP_MTU), OPTION(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), OPTION(IPPROTO_IP, IP_FREEBIND),
+	OPTION(IPPROTO_IP, IP_MULTICAST_TTL), OPTION(IPPROTO_IP, IP_MULTICAST_LOOP), OPTION(IPPROTO_IP, IP_MULTICAST_ALL),
+	OPTION(IPPROTO_IP, IP_RECVORIGDSTADDR), OPTION(IPPROTO_IP, IP_MINTTL), OPTION(IPPROTO_IP, IP_RECVOPTS),
+	OPTION(IPPROTO_IP, IP_RETOPTS), OPTION(IPPROTO_IP, IP_CHECKSUM), OPTION(IPPROTO_IP, IP_UNICAST_IF),
+	OPTION(IPPROTO_IPV6, IPV6_V6ONLY), OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO), OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+	OPTION(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), OPTION(IPPROTO_IPV6, IPV6_RECVTCLASS), OPTION(IPPROTO_IPV6, IPV6_TCLASS),
+	OPTION(IPPROTO_IPV6, IPV6_RECVERR), OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER), OPTION(IPPROTO_IPV6, IPV6_DONTFRAG),
+	OPTION(IPPROTO_UDP, UDP_CORK), { "UDP_SEGMENT", IPPROTO_UDP, 103 }, { "UDP_GRO", IPPROTO_UDP, 104 },
+};
+
+static const struct option *option_in(int word)
+{
+	for (size_t i = 0; i < COUNT(options); i++)
+		if (!strcmp(options[i].name, words[word]))
+			return &options[i];
+	die(words[word]);
+	return NULL;
+}
+
+static void sets(void)
+{
+	struct slot *slot = slot_in(1);
+	const struct option *option = option_in(2);
+	int value = number_in(3);
+
+	if (slot)
+		tell("%s", ok(setsockopt(slot->fd, option->level, option->number, &value, sizeof value)));
+}
+
+static void gets_(void)
+{
+	struct slot *slot = slot_in(1);
+	const struct option *option = option_in(2);
+	int value = -77;
+	socklen_t length = sizeof value;
+
+	if (!slot)
+		return;
+	tell("%s", ok(getsockopt(slot->fd, option->level, option->number, &value, &length)));
+	tell(" %d %u", value, (unsigned)length);
+}
+
+static void lingers(void)
+{
+	struct slot *slot = slot_in(1);
+	struct linger linger = { number_in(2), number_in(3) };
+
+	if (slot)
+		tell("%s", ok(setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger)));
+}
+
+static void asks_queue(void)
+{
+	struct slot *slot = slot_in(1);
+	int count = -77;
+
+	if (!slot)
+		return;
+	tell("%s", ok(ioctl(slot->fd, number_in(2), &count)));
+	tell(" %d", count);
+}
+
+static void asks_names(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage name = { 0 };
+	socklen_t length = sizeof name;
+	int failed;
+
+	if (!slot)
+		return;
+	failed = getsockname(slot->fd, SA(name), &length);
+	tell("%s", shown(failed, &name, length));
+	length = sizeof name;
+	failed = getpeername(slot->fd, SA(name), &length);
+	tell(" <-> %s", shown(failed, &name, length));
+}
+
+static void asks_state(void)
+{
+	struct slot *slot = slot_in(1);
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof info;
+
+	if (!slot)
+		return;
+	tell("%s", ok(getsockopt(slot->fd, IPPROTO_TCP, TCP_INFO, &info, &length)));
+	tell(" state %d", info.tcpi_state);
+	if (info.tcpi_state == TCP_LISTEN)
+		tell(" waiting %u of %u", info.tcpi_unacked, info.tcpi_sacked);
+}
+
+const struct verb asking[] = {
+	{ "set", sets }, { "get", gets_ }, { "linger", lingers }, { "ioctl", asks_queue }, { "names", asks_names },
+	{ "state", asks_state }, { NULL, NULL },
+};

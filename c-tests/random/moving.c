@@ -1,0 +1,168 @@
+/* The steps that send and receive. */
+#include "random.h"
+
+static char buffer[70000];
+
+static void sends(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", result(send(slot->fd, data, number_in(2), number_in(3))));
+}
+
+static void writes(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", result(write(slot->fd, data, number_in(2))));
+}
+
+static void writes_parts(void)
+{
+	struct slot *slot = slot_in(1);
+	size_t count = number_in(2);
+	struct iovec parts[3] = { { data, count / 3 }, { data, 0 }, { data + count / 3, count - count / 3 } };
+
+	if (slot)
+		tell("%s", result(writev(slot->fd, parts, 3)));
+}
+
+static void sends_to(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage to;
+	socklen_t length;
+
+	if (!slot)
+		return;
+	length = place_in(2, &to, slot);
+	tell("%s", result(sendto(slot->fd, data, number_in(3), number_in(4), SA(to), length)));
+}
+
+/* Messages of growing length: sendmmsg WHERE SIZE FLAGS. */
+static void sends_messages(void)
+{
+	struct slot *slot = slot_in(1);
+	struct mmsghdr messages[3] = { 0 };
+	struct iovec parts[3];
+	struct sockaddr_storage to;
+	size_t length;
+
+	if (!slot)
+		return;
+	length = strcmp(words[2], "-") ? place_in(2, &to, slot) : 0;
+	for (size_t i = 0; i < COUNT(messages); i++) {
+		parts[i] = (struct iovec){ data, number_in(3) + i };
+		messages[i].msg_hdr = (struct msghdr){ length ? &to : NULL, length, &parts[i], 1, NULL, 0, 0 };
+	}
+	tell("%s", result(sendmmsg(slot->fd, messages, COUNT(messages), number_in(4))));
+	tell(" %u %u %u", messages[0].msg_len, messages[1].msg_len, messages[2].msg_len);
+}
+
+/* What has come, in short. */
+static void tell_content(const char *bytes, long count, size_t room)
+{
+	if (count > 0 && (size_t)count <= room)
+		tell(" #%04x", (unsigned)(fnv(FNV_START, bytes, count) & 0xffff));
+}
+
+static void receives(void)
+{
+	struct slot *slot = slot_in(1);
+	long count;
+
+	if (!slot)
+		return;
+	count = recv(slot->fd, buffer, number_in(2), number_in(3));
+	tell("%s", result(count));
+	tell_content(buffer, count, number_in(2));
+}
+
+static void reads(void)
+{
+	struct slot *slot = slot_in(1);
+	long count;
+
+	if (!slot)
+		return;
+	count = read(slot->fd, buffer, number_in(2));
+	tell("%s", result(count));
+	tell_content(buffer, count, number_in(2));
+}
+
+static void receives_from(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage name = { 0 };
+	socklen_t length = sizeof name;
+	long count;
+
+	if (!slot)
+		return;
+	count = recvfrom(slot->fd, buffer, number_in(2), number_in(3), SA(name), &length);
+	tell("%s", result(count));
+	tell_content(buffer, count, number_in(2));
+	if (count >= 0)
+		tell(" from %s", shown(0, &name, length));
+}
+
+static void tell_message(struct msghdr *message)
+{
+	tell(" from %s", shown(0, message->msg_name, message->msg_namelen));
+	/* Control messages of connections come to the process with the stack alone (LD_PRELOAD.md). */
+	if (is_descendant)
+		return;
+	tell(" flags %x", message->msg_flags);
+	tell(" control %zu", message->msg_controllen);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		tell(" %d/%d/%zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
+}
+
+/* recvmsg SIZE FLAGS CONTROL */
+static void receives_message(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage name = { 0 };
+	static char control[512];
+	size_t size = number_in(2);
+	struct iovec parts[2] = { { buffer, size / 2 }, { buffer + size / 2, size - size / 2 } };
+	struct msghdr message = { &name, sizeof name, parts, 2, control, number_in(4), 0 };
+	long count;
+
+	if (!slot)
+		return;
+	count = recvmsg(slot->fd, &message, number_in(3));
+	tell("%s", result(count));
+	tell_content(buffer, count, size);
+	if (count >= 0)
+		tell_message(&message);
+}
+
+static void receives_messages(void)
+{
+	struct slot *slot = slot_in(1);
+	struct mmsghdr messages[3] = { 0 };
+	struct iovec parts[3];
+	int count;
+
+	if (!slot)
+		return;
+	for (size_t i = 0; i < COUNT(messages); i++) {
+		parts[i] = (struct iovec){ buffer + i * 10000, number_in(2) };
+		messages[i].msg_hdr = (struct msghdr){ NULL, 0, &parts[i], 1, NULL, 0, 0 };
+	}
+	count = recvmmsg(slot->fd, messages, COUNT(messages), number_in(3), NULL);
+	tell("%s", result(count));
+	for (int i = 0; i < count; i++) {
+		tell(" %u flags %x", messages[i].msg_len, messages[i].msg_hdr.msg_flags);
+		tell_content(buffer + i * 10000, messages[i].msg_len, number_in(2));
+	}
+}
+
+const struct verb moving[] = {
+	{ "send", sends }, { "write", writes }, { "writev", writes_parts }, { "sendto", sends_to }, { "sendmmsg", sends_messages },
+	{ "recv", receives }, { "read", reads }, { "recvfrom", receives_from }, { "recvmsg", receives_message },
+	{ "recvmmsg", receives_messages }, { NULL, NULL },
+};

@@ -1,0 +1,112 @@
+/* The steps that make, open and end sockets. */
+#include "random.h"
+
+static void makes(void)
+{
+	struct slot *slot = room_in(1);
+	int stream = !strncmp(words[2], "tcp", 3), six = !!strchr(words[2], '6');
+	int type = stream ? SOCK_STREAM : SOCK_DGRAM;
+
+	if (!slot)
+		return;
+	*slot = (struct slot){ socket(six ? AF_INET6 : AF_INET, type | SOCK_NONBLOCK, 0), type, six };
+	tell("%s", ok(slot->fd));
+}
+
+static void binds(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage to;
+	socklen_t length;
+
+	/* A TCP socket on a broadcast address is the host's. */
+	if (!slot || (slot->type == SOCK_STREAM && !strncmp(words[2], "everybody", 9)))
+		return;
+	length = place_in(2, &to, slot);
+	tell("%s", ok(bind(slot->fd, SA(to), length)));
+}
+
+static void listens(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", ok(listen(slot->fd, number_in(2))));
+}
+
+static void connects(void)
+{
+	struct slot *slot = slot_in(1);
+	struct sockaddr_storage to;
+	socklen_t length;
+
+	/* An error that comes before connect(2) of TCP is through is another to Linux than one that comes after it. */
+	if (!slot || (slot->type == SOCK_STREAM && !strcmp(words[2], "nowhere")))
+		return;
+	length = place_in(2, &to, slot);
+	tell("%s", ok(connect(slot->fd, SA(to), length)));
+}
+
+static void accepts(void)
+{
+	struct slot *from = slot_in(1), *to = room_in(2);
+	struct sockaddr_storage name = { 0 };
+	socklen_t length = sizeof name;
+	int fd, flags = !strcmp(words[3], "blocking") ? 0 : SOCK_NONBLOCK;
+
+	if (!from || !to)
+		return;
+	fd = accept4(from->fd, SA(name), &length, flags);
+	tell("%s", shown(fd, &name, length));
+	if (fd < 0)
+		return;
+	tell(" flags %x", fcntl(fd, F_GETFL));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	*to = (struct slot){ fd, from->type, from->six };
+}
+
+static void closes(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (!slot)
+		return;
+	tell("%s", ok(close(slot->fd)));
+	slot->fd = -1;
+}
+
+static void copies(void)
+{
+	struct slot *from = slot_in(1), *to = room_in(2);
+
+	if (!from || !to)
+		return;
+	*to = *from;
+	to->fd = dup(from->fd);
+	tell("%s", ok(to->fd));
+}
+
+/* In the place of one that is closed by that. */
+static void replaces(void)
+{
+	struct slot *from = slot_in(1), *to = slot_in(2);
+
+	if (!from || !to || from == to)
+		return;
+	tell("%s", dup2(from->fd, to->fd) == to->fd ? "ok" : name_of(errno));
+	to->type = from->type;
+	to->six = from->six;
+}
+
+static void shuts(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", ok(shutdown(slot->fd, number_in(2))));
+}
+
+const struct verb opening[] = {
+	{ "socket", makes }, { "bind", binds }, { "listen", listens }, { "connect", connects }, { "accept", accepts },
+	{ "close", closes }, { "dup", copies }, { "dup2", replaces }, { "shutdown", shuts }, { NULL, NULL },
+};

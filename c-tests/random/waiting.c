@@ -1,0 +1,158 @@
+/* The steps that wait, and those that somebody else takes. */
+#include "random.h"
+
+static int epoll_set = -1;
+
+static int set_of_all(void)
+{
+	if (epoll_set < 0)
+		epoll_set = epoll_create1(0);
+	return epoll_set;
+}
+
+static void registers(void)
+{
+	struct slot *slot = slot_in(2);
+	struct epoll_event event = { number_in(3), { .u32 = number_in(2) } };
+
+	if (!slot)
+		return;
+	/* What is an edge of a datagram socket differs (LD_PRELOAD.md). */
+	if (slot->type == SOCK_DGRAM)
+		event.events &= ~(unsigned)EPOLLET;
+	tell("%s", ok(epoll_ctl(set_of_all(), number_in(1), slot->fd, &event)));
+}
+
+/* A connection with nothing but an urgent byte is readable, too, until that is looked at (LD_PRELOAD.md). */
+static unsigned told_of(const struct epoll_event *event)
+{
+	const struct slot *slot = &slots[event->data.u32];
+	int now = slot->fd >= 0 ? events_now(slot->fd) : 0;
+
+	return now & POLLPRI && !(now & POLLIN) ? event->events & ~(EPOLLIN | EPOLLRDNORM) : event->events;
+}
+
+static void waits_for_events(void)
+{
+	struct epoll_event events[2 * SLOTS];
+	int count = epoll_wait(set_of_all(), events, COUNT(events), number_in(1));
+
+	tell("%s", count < 0 ? name_of(errno) : "ok");
+	/* In the order of the slots: the set's own order is nobody's business. */
+	for (unsigned slot = 0; slot < SLOTS; slot++)
+		for (int i = 0; i < count; i++)
+			if (events[i].data.u32 == slot && told_of(&events[i]))
+				tell(" %u %s", slot, epoll_flags(told_of(&events[i])));
+}
+
+static void polls(void)
+{
+	struct slot *slot = slot_in(1);
+	struct pollfd asked = { slot ? slot->fd : -1, number_in(2), 0 };
+
+	if (!slot)
+		return;
+	tell("%s", result(poll(&asked, 1, number_in(3))));
+	tell(" %x", asked.revents);
+}
+
+static void selects(void)
+{
+	struct slot *slot = slot_in(1);
+	struct timeval limit = { 0, number_in(2) * 1000 };
+	fd_set sets[3];
+	int count;
+
+	if (!slot)
+		return;
+	for (int i = 0; i < 3; i++) {
+		FD_ZERO(&sets[i]);
+		FD_SET(slot->fd, &sets[i]);
+	}
+	count = select(slot->fd + 1, &sets[0], number_in(2) ? NULL : &sets[1], &sets[2], &limit);
+	tell("%s", result(count));
+	for (int i = 0; i < 3; i++)
+		tell(" %d", !!FD_ISSET(slot->fd, &sets[i]));
+}
+
+/* wait SLOT VERB ...: the step by a call that blocks, for a while. */
+static void blocks(void)
+{
+	struct slot *slot = slot_in(1);
+	const char *step[WORDS] = { words[2], words[1] };
+	struct timeval shortly = { 0, 40000 }, forever = { 0, 0 };
+	int copy;
+
+	if (!slot)
+		return;
+	copy = dup(slot->fd);
+	for (int i = 3; i < WORDS; i++)
+		step[i - 1] = words[i];
+	fcntl(copy, F_SETFL, 0);
+	setsockopt(copy, SOL_SOCKET, SO_RCVTIMEO, &shortly, sizeof shortly);
+	setsockopt(copy, SOL_SOCKET, SO_SNDTIMEO, &shortly, sizeof shortly);
+	take_step(step, WORDS);
+	setsockopt(copy, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
+	setsockopt(copy, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof forever);
+	fcntl(copy, F_SETFL, O_NONBLOCK);
+	close(copy);
+}
+
+/* A socket without an address is that of the process which uses it first (LD_PRELOAD.md). */
+static int is_fresh(const struct slot *slot)
+{
+	return slot->fd >= 0 && port_of(slot->fd) == 0;
+}
+
+/* child VERB SLOT ...: a forked process takes the step. */
+static void sends_child(void)
+{
+	const char *step[WORDS] = { 0 };
+	char said[512] = "";
+	int ends[2];
+	pid_t child;
+
+	if (!slot_in(2) || is_fresh(slot_in(2)))
+		return;
+	for (int i = 1; i < WORDS; i++)
+		step[i - 1] = words[i];
+	if (pipe(ends))
+		die("pipe");
+	child = fork();
+	if (child == 0) {
+		is_descendant = 1;
+		take_step(step, WORDS);
+		dprintf(ends[1], "%s", told());
+		_exit(0);
+	}
+	close(ends[1]);
+	if (read(ends[0], said, sizeof said - 1) < 0)
+		die("read");
+	close(ends[0]);
+	waitpid(child, NULL, 0);
+	tell("%s", said);
+}
+
+/* A forked process takes the steps from here on; this one waits for its end, or ends before. */
+static void descends(void)
+{
+	int status = 0;
+	pid_t child;
+
+	for (int i = 0; i < SLOTS; i++)
+		if (is_fresh(&slots[i]))
+			return;
+	tell("ok");
+	is_descendant = 1;
+	child = fork();
+	if (child == 0)
+		return;
+	if (strcmp(words[1], "orphan"))
+		waitpid(child, &status, 0);
+	_exit(status);
+}
+
+const struct verb waiting[] = {
+	{ "epoll_ctl", registers }, { "epoll_wait", waits_for_events }, { "poll", polls }, { "select", selects },
+	{ "wait", blocks }, { "child", sends_child }, { "fork", descends }, { NULL, NULL },
+};

@@ -1,0 +1,438 @@
+//! The steps that histories consist of, and how often each is taken. What they mean is in c-tests/random.
+
+use super::options::{OPTIONS, READ};
+use super::scene::{Life, Scene};
+
+/// Writes a step for the scene, if there is something it can act on.
+pub(super) type Step = fn(&mut Scene) -> Option<String>;
+
+pub(super) const STEPS: &[(u64, Step)] = &[
+    (11, socket),
+    (7, bind),
+    (6, listen),
+    (11, connect),
+    (2, connect_to_nobody),
+    (9, accept),
+    (4, close),
+    (2, dup),
+    (1, dup2),
+    (4, shutdown),
+    (12, send),
+    (6, sendto),
+    (1, sendmmsg),
+    (15, recv),
+    (1, recvmmsg),
+    (4, names),
+    (10, set),
+    (5, get),
+    (1, linger),
+    (3, error),
+    (4, ioctl),
+    (2, state),
+    (2, select),
+    (2, poll),
+    (6, epoll_ctl),
+    (7, epoll_wait),
+    (10, peer_dial),
+    (12, peer_send),
+    (8, peer_take),
+    (2, peer_urgent),
+    (3, peer_shutdown),
+    (2, peer_close),
+    (2, peer_reset),
+    (6, peer_to),
+    (6, peer_from),
+    (1, peer_narrow),
+];
+
+/// Those of histories in which processes fork: of connections, which are everybody's, and their streams.
+pub(super) const FORKING: &[(u64, Step)] = &[
+    (6, stream),
+    (6, listen),
+    (6, connect_to_peer),
+    (9, accept),
+    (3, close),
+    (2, dup),
+    (3, shut_connection),
+    (12, send),
+    (15, recv),
+    (4, names),
+    (4, set),
+    (5, get),
+    (3, ioctl),
+    (3, state),
+    (4, epoll_ctl),
+    (4, epoll_wait),
+    (10, peer_dial),
+    (12, peer_send),
+    (8, peer_take),
+    (3, peer_finish),
+    (12, child),
+    (5, fork),
+];
+
+const SIZES: &[&str] = &[
+    "0", "1", "10", "100", "1000", "1472", "1473", "3000", "9000",
+];
+
+pub(super) fn socket(scene: &mut Scene) -> Option<String> {
+    let slot = scene.room()?;
+    let kind = scene.of(&["tcp", "tcp", "tcp", "udp", "udp", "tcp6", "udp6"]);
+    let life = if kind.starts_with("tcp") {
+        Life::Fresh
+    } else {
+        Life::Datagrams
+    };
+    scene.put(slot, Some(life));
+    Some(format!("socket {slot} {kind}"))
+}
+
+/// Where a socket may be bound. (TCP's on a broadcast address is the kernel's.)
+const OWN: &[&str] = &[
+    "own",
+    "own",
+    "own+0",
+    "own+1",
+    "any",
+    "any",
+    "any+0",
+    "any+1",
+    "everybody+2",
+];
+
+fn bind(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| matches!(life, Life::Fresh | Life::Datagrams))?;
+    let most = match scene.life(slot) {
+        Some(Life::Datagrams) => OWN.len(),
+        _ => OWN.len() - 1,
+    };
+    Some(format!("bind {slot} {}", scene.of(&OWN[..most])))
+}
+
+pub(super) fn listen(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Fresh)?;
+    scene.becomes(slot, Life::Listening);
+    let backlog = scene.of(&["-1", "0", "1", "2", "5"]);
+    Some(format!("listen {slot} {backlog}"))
+}
+
+fn connect(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| matches!(life, Life::Fresh | Life::Datagrams))?;
+    let place = match scene.life(slot) {
+        Some(Life::Datagrams) => scene.of(&[
+            "peer", "peer", "peer", "refused", "dark", "nowhere", "zero", "all",
+        ]),
+        _ => scene.of(&["peer", "peer", "peer", "peer", "refused", "dark"]),
+    };
+    if place == "peer" {
+        scene.becomes(slot, Life::Connected);
+    }
+    let call = format!("connect {slot} {place}");
+    Some(maybe_blocking(scene, call))
+}
+
+fn stream(scene: &mut Scene) -> Option<String> {
+    let slot = scene.room()?;
+    scene.put(slot, Some(Life::Fresh));
+    Some(format!("socket {slot} tcp"))
+}
+
+fn connect_to_peer(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Fresh)?;
+    scene.becomes(slot, Life::Connected);
+    let call = format!("connect {slot} peer");
+    Some(maybe_blocking(scene, call))
+}
+
+fn connect_to_nobody(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    scene.becomes(slot, Life::Fresh);
+    Some(format!("connect {slot} nobody"))
+}
+
+fn accept(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Listening)?;
+    let room = scene.room()?;
+    scene.put(room, Some(Life::Connected));
+    let how = scene.of(&["nonblocking", "blocking"]);
+    let call = format!("accept {slot} {room} {how}");
+    Some(maybe_blocking(scene, call))
+}
+
+fn close(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    scene.put(slot, None);
+    Some(format!("close {slot}"))
+}
+
+fn dup(scene: &mut Scene) -> Option<String> {
+    let (slot, room) = (scene.any_socket()?, scene.room()?);
+    let life = scene.life(slot);
+    scene.put(room, life);
+    Some(format!("dup {slot} {room}"))
+}
+
+fn dup2(scene: &mut Scene) -> Option<String> {
+    let (slot, other) = (scene.any_socket()?, scene.any_socket()?);
+    let life = scene.life(slot);
+    scene.put(other, life);
+    Some(format!("dup2 {slot} {other}"))
+}
+
+fn shutdown(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let how = scene.of(&["SHUT_RD", "SHUT_WR", "SHUT_RDWR"]);
+    Some(format!("shutdown {slot} {how}"))
+}
+
+/// What comes after a connection was shut down for reading, only the process with its stack can receive.
+fn shut_connection(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Connected)?;
+    Some(format!("shutdown {slot} SHUT_WR"))
+}
+
+const SENDING: &[&str] = &[
+    "MSG_MORE",
+    "MSG_OOB",
+    "MSG_DONTROUTE",
+    "MSG_CONFIRM",
+    "MSG_EOR",
+    "MSG_ZEROCOPY",
+    "MSG_NOSIGNAL",
+    "MSG_DONTWAIT",
+    "MSG_TRUNC",
+    "MSG_PEEK",
+];
+
+fn sending_socket(scene: &mut Scene) -> Option<usize> {
+    scene.socket(|life| matches!(life, Life::Connected | Life::Datagrams))
+}
+
+fn send(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let flags = scene.flags(SENDING);
+    let call = match scene.chance.between(0, 4) {
+        0 => format!("write {slot} {size}"),
+        1 => format!("writev {slot} {size}"),
+        _ => format!("send {slot} {size} {flags}"),
+    };
+    Some(maybe_blocking(scene, call))
+}
+
+const DESTINATIONS: &[&str] = &[
+    "peer", "peer", "peer", "peer", "refused", "dark", "nowhere", "all", "zero",
+];
+
+fn sendto(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Datagrams)?;
+    let (place, size) = (scene.of(DESTINATIONS), scene.of(SIZES));
+    let flags = scene.flags(SENDING);
+    Some(format!("sendto {slot} {place} {size} {flags}"))
+}
+
+fn sendmmsg(scene: &mut Scene) -> Option<String> {
+    let slot = sending_socket(scene)?;
+    let place = scene.of(&["-", "peer", "refused"]);
+    let (size, flags) = (scene.of(&SIZES[..6]), scene.flags(SENDING));
+    Some(format!("sendmmsg {slot} {place} {size} {flags}"))
+}
+
+const RECEIVING: &[&str] = &[
+    "MSG_PEEK",
+    "MSG_PEEK",
+    "MSG_TRUNC",
+    "MSG_OOB",
+    "MSG_WAITALL",
+    "MSG_ERRQUEUE",
+    "MSG_CTRUNC",
+    "MSG_DONTWAIT",
+];
+
+fn recv(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let flags = scene.flags(RECEIVING);
+    let call = match scene.chance.between(0, 5) {
+        0 => format!("read {slot} {size}"),
+        1 => format!("recvfrom {slot} {size} {flags}"),
+        2 => {
+            let control = scene.of(&["0", "10", "16", "20", "100", "400"]);
+            format!("recvmsg {slot} {size} {flags} {control}")
+        }
+        _ => format!("recv {slot} {size} {flags}"),
+    };
+    Some(maybe_blocking(scene, call))
+}
+
+fn recvmmsg(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let flags = scene.flags(&RECEIVING[..3]);
+    Some(format!("recvmmsg {slot} {size} {flags}"))
+}
+
+fn names(scene: &mut Scene) -> Option<String> {
+    Some(format!("names {}", scene.any_socket()?))
+}
+
+fn set(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let (name, values) = scene.chance.of(OPTIONS)?;
+    let value = scene.of(values);
+    Some(format!("set {slot} {name} {value}"))
+}
+
+fn get(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let name = match scene.chance.one_in(4) {
+        true => scene.of(READ),
+        false => scene.chance.of(OPTIONS)?.0,
+    };
+    Some(format!("get {slot} {name}"))
+}
+
+fn linger(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let how = scene.of(&["0 0", "1 0", "1 0", "1 1"]);
+    Some(format!("linger {slot} {how}"))
+}
+
+fn error(scene: &mut Scene) -> Option<String> {
+    Some(format!("get {} SO_ERROR", scene.any_socket()?))
+}
+
+fn ioctl(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let request = scene.of(&["FIONREAD", "SIOCOUTQ", "SIOCATMARK", "SIOCOUTQNSD"]);
+    Some(format!("ioctl {slot} {request}"))
+}
+
+fn state(scene: &mut Scene) -> Option<String> {
+    Some(format!("state {}", scene.any_socket()?))
+}
+
+fn select(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let limit = scene.of(&["0", "0", "30"]);
+    Some(format!("select {slot} {limit}"))
+}
+
+fn poll(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let (mask, limit) = (
+        scene.of(&["IN", "OUT", "0", "IN|PRI|RDHUP", "RDNORM|WRNORM"]),
+        scene.of(&["0", "30"]),
+    );
+    Some(format!("poll {slot} {mask} {limit}"))
+}
+
+fn epoll_ctl(scene: &mut Scene) -> Option<String> {
+    let slot = scene.any_socket()?;
+    let operation = scene.of(&["add", "add", "mod", "del"]);
+    let mask = scene.of(&[
+        "IN",
+        "IN|ET",
+        "IN|OUT|RDHUP|ET",
+        "OUT",
+        "OUT|ET",
+        "IN|ONESHOT",
+        "IN|OUT|ONESHOT|ET",
+        "PRI|IN",
+        "RDHUP",
+        "0",
+    ]);
+    Some(format!("epoll_ctl {operation} {slot} {mask}"))
+}
+
+fn epoll_wait(scene: &mut Scene) -> Option<String> {
+    Some(format!("epoll_wait {}", scene.of(&["0", "0", "30"])))
+}
+
+/// One in so many calls that may block does.
+const BLOCKING: u64 = 8;
+
+/// The step by a descriptor that blocks.
+fn maybe_blocking(scene: &mut Scene, call: String) -> String {
+    if !scene.chance.one_in(BLOCKING) {
+        return call;
+    }
+    let mut words = call.split(' ');
+    let (verb, slot) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    let rest: Vec<&str> = words.collect();
+    format!("wait {slot} {verb} {}", rest.join(" "))
+}
+
+pub(super) fn peer_dial(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Listening)?;
+    Some(format!("peer_dial {slot}"))
+}
+
+fn peer_send(scene: &mut Scene) -> Option<String> {
+    let size = scene.of(&SIZES[1..]);
+    Some(format!("peer_send {} {size}", scene.handle()))
+}
+
+fn peer_take(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_take {}", scene.handle()))
+}
+
+fn peer_urgent(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_urgent {}", scene.handle()))
+}
+
+fn peer_shutdown(scene: &mut Scene) -> Option<String> {
+    let how = scene.of(&["SHUT_WR", "SHUT_WR", "SHUT_RD", "SHUT_RDWR"]);
+    Some(format!("peer_shutdown {} {how}", scene.handle()))
+}
+
+/// It goes on to receive: elsewhere a reset is told of in another way.
+fn peer_finish(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_shutdown {} SHUT_WR", scene.handle()))
+}
+
+fn peer_close(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_close {}", scene.handle()))
+}
+
+fn peer_reset(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_reset {}", scene.handle()))
+}
+
+fn peer_to(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Datagrams)?;
+    let size = scene.of(SIZES);
+    Some(format!("peer_to {slot} {size}"))
+}
+
+fn peer_from(scene: &mut Scene) -> Option<String> {
+    scene.any_socket()?;
+    Some("peer_from".to_owned())
+}
+
+fn peer_narrow(scene: &mut Scene) -> Option<String> {
+    Some(format!("peer_narrow {}", scene.of(&["2000", "100000"])))
+}
+
+/// What a forked process may do in one step: what it makes is gone with it.
+const CHILDRENS: &[Step] = &[
+    send,
+    recv,
+    recv,
+    shut_connection,
+    names,
+    set,
+    get,
+    ioctl,
+    state,
+];
+
+fn child(scene: &mut Scene) -> Option<String> {
+    let step = scene.chance.of(CHILDRENS)?(scene)?;
+    Some(format!("child {step}"))
+}
+
+fn fork(scene: &mut Scene) -> Option<String> {
+    scene.any_socket()?;
+    Some(format!("fork {}", scene.of(&["parent", "orphan"])))
+}
