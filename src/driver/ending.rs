@@ -79,6 +79,18 @@ impl Engine {
         }
     }
 
+    /// The endpoint's descriptor of the program's was another process's, at hand for a question only.
+    pub fn end_loan(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        endpoint.program = -1;
+        if endpoint.end.is_none() {
+            // The connection has ended meanwhile: nothing more can be heard of it.
+            self.forget(id);
+        }
+    }
+
     /// Before a connection goes: what it leaves.
     pub fn note_left(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

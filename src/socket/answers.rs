@@ -29,8 +29,8 @@ pub(super) fn answer(
     }
     let answer = call(engine, &socket, fd, question);
     let id = socket.state().endpoint.unwrap_or(id);
-    if lent && let Some(endpoint) = engine.endpoints.get_mut(id) {
-        endpoint.program = -1;
+    if lent {
+        engine.end_loan(id);
     }
     engine.finish_pass();
     answer

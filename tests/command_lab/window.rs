@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, PEER, TEST, command};
+use crate::lab::{BLACKHOLE, Lab, PEER, TEST, command};
 use crate::server;
 
 /// Bytes the peer sends.
@@ -204,6 +204,38 @@ fn who_goes_on_for_a_killed_program_explains_itself() {
     for port in [":8000", ":8001"] {
         assert!(line(&text, port).contains("shared:yes end:"), "{text}");
     }
+}
+
+/// An attempt to connect that ends while another process asks about it leaves nothing in its owner.
+#[test]
+fn nothing_is_left_of_what_another_process_has_shut() {
+    let lab = Lab::new();
+    let script = lab.file(
+        "shuts.py",
+        &format!(
+            "import os, socket, time\n\
+             s = socket.socket()\n\
+             s.setblocking(False)\n\
+             s.connect_ex(('{PEER}', {BLACKHOLE}))\n\
+             here, there = os.pipe()\n\
+             child = os.fork()\n\
+             if child == 0:\n\
+             \x20   os.read(here, 1)\n\
+             \x20   try: s.shutdown(socket.SHUT_RDWR)\n\
+             \x20   except OSError: pass\n\
+             \x20   os._exit(0)\n\
+             s.close()\n\
+             os.write(there, b'.')\n\
+             os.waitpid(child, 0)\n\
+             print('shut', flush=True)\n\
+             time.sleep(60)\n"
+        ),
+    );
+    let mut program = lab.sidestack(&format!("python3 {script}")).start();
+    program.prints("shut");
+    ask_until(&lab, "stat --all", program.pid(), |text| {
+        format!("{text}\n").contains("descriptors 0\n")
+    });
 }
 
 /// The process that goes on for a killed one.
