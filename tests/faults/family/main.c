@@ -205,6 +205,14 @@ static void serve_by(const char *model)
 	keep(handing_worker);
 }
 
+/* Then there may be as much as the machine has. */
+static int is_to_give_back(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, SIGUSR2);
+}
+
 /* Takes all memory there is on SIGUSR1, and gives it back on SIGUSR2. */
 static void *hog(void *unused)
 {
@@ -216,7 +224,7 @@ static void *hog(void *unused)
 	sigaddset(&set, SIGUSR2);
 	for (void **pieces = NULL, **piece; sigwait(&set, &number) == 0;) {
 		for (size_t size = 1 << 16; number == SIGUSR1 && size >= 16; size /= 2)
-			for (; (piece = malloc(size)) != NULL; pieces = piece)
+			for (; !is_to_give_back() && (piece = malloc(size)) != NULL; pieces = piece)
 				*piece = pieces;
 		for (; number == SIGUSR2 && pieces; pieces = piece) {
 			piece = *pieces;
