@@ -83,7 +83,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
     let link = impaired(settings, socket)?;
     match &settings.pcap {
         None => Ok(link),
-        Some(path) => match Capture::create(link, path, &facts.interface.name) {
+        Some(path) => match Capture::create(link, path, &facts.interface.name, capture_ended) {
             Ok(capture) => Ok(Box::new(capture)),
             Err(errno) => {
                 let reason = words::of(errno);
@@ -91,6 +91,13 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
             }
         },
     }
+}
+
+fn capture_ended(errno: Errno) {
+    log::warn(format_args!(
+        "cannot write SIDESTACK_PCAP: {}; the capture ends here",
+        words::of(errno)
+    ));
 }
 
 /// The link through the packet sockets of a dead process, which no capture goes on with.

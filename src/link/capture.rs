@@ -31,8 +31,8 @@ const OUTBOUND: u32 = 2;
 
 /// A link whose frames are captured.
 ///
-/// A capture that fails (a full disk) ends; the traffic goes on, and the statistics say why
-/// ([`Statistics::capture_error`]).
+/// A capture that fails (a full disk) ends; the traffic goes on. Whoever made it is told once, and the statistics say
+/// why ([`Statistics::capture_error`]).
 #[derive(Debug)]
 pub struct Capture<L> {
     inner: L,
@@ -41,37 +41,47 @@ pub struct Capture<L> {
     /// An outbound frame in one piece.
     scratch: Vec<u8>,
     failed: Option<Errno>,
+    /// Is told why the capture has ended before its time.
+    ended: fn(Errno),
 }
 
 /// Makes blocks, in memory.
 struct Writer(PcapNgWriter<Vec<u8>>);
 
 impl<L: Link> Capture<L> {
-    /// Captures the frames of `inner`, an interface of this name, at the end of the file.
+    /// Captures the frames of `inner`, an interface of this name, at the end of the file. `ended` is called if it cannot
+    /// be written any more.
     ///
     /// # Errors
     /// The file cannot be opened or written.
-    pub fn create(inner: L, path: &str, interface: &str) -> Result<Self, Errno> {
+    pub fn create(inner: L, path: &str, interface: &str, ended: fn(Errno)) -> Result<Self, Errno> {
         let mut capture = Self {
             inner,
             file: file::append(path)?,
             writer: Writer::new(interface).ok_or(Errno::INVAL)?,
             scratch: Vec::new(),
             failed: None,
+            ended,
         };
-        capture.write_out();
-        capture.failed.map_or(Ok(capture), Err)
+        capture.write_gathered()?;
+        Ok(capture)
+    }
+
+    fn write_gathered(&mut self) -> Result<(), Errno> {
+        let gathered = self.writer.0.get_mut();
+        let written = file::write_if_ready(self.file.as_fd(), gathered);
+        gathered.clear();
+        written
     }
 
     fn write_out(&mut self) {
-        let gathered = self.writer.0.get_mut();
-        if gathered.is_empty() {
+        if self.failed.is_some() || self.writer.0.get_ref().is_empty() {
             return;
         }
-        if self.failed.is_none() {
-            self.failed = file::write_if_ready(self.file.as_fd(), gathered).err();
+        if let Err(errno) = self.write_gathered() {
+            self.failed = Some(errno);
+            (self.ended)(errno);
         }
-        gathered.clear();
     }
 
     fn write_out_if_much(&mut self) {

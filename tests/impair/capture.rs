@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
@@ -50,6 +51,15 @@ impl Drop for Path {
     }
 }
 
+thread_local! {
+    /// Why captures of this test have ended before their time.
+    static ENDED: RefCell<Vec<Errno>> = const { RefCell::new(Vec::new()) };
+}
+
+fn ended(errno: Errno) {
+    ENDED.with_borrow_mut(|ended| ended.push(errno));
+}
+
 fn frame(bytes: &[u8]) -> Frame<'_> {
     Frame {
         header: bytes,
@@ -65,7 +75,7 @@ fn both_directions_are_written_at_the_end_of_a_pass() {
     let mut wire = Wire::new();
     wire.room = 1;
     wire.arriving.push_back((vec![1; 60], Checksum::Verify));
-    let mut link = Capture::create(wire, path.name(), "eth0").expect("capture");
+    let mut link = Capture::create(wire, path.name(), "eth0", ended).expect("capture");
     let mut buffer = vec![0; RECEIVE_BUFFER];
     assert!(link.receive(&mut buffer).expect("receive").is_some());
     assert!(link.receive(&mut buffer).expect("receive").is_none());
@@ -88,7 +98,7 @@ fn both_directions_are_written_at_the_end_of_a_pass() {
 #[test]
 fn super_packets_are_whole_and_nothing_is_lost_at_the_end() {
     let path = Path::new("super");
-    let mut link = Capture::create(Wire::new(), path.name(), "eth0").expect("capture");
+    let mut link = Capture::create(Wire::new(), path.name(), "eth0", ended).expect("capture");
     let big = vec![5; 65_000];
     for _ in 0..100 {
         assert_eq!(link.transmit(&[frame(&big)]), Ok(1));
@@ -102,7 +112,7 @@ fn super_packets_are_whole_and_nothing_is_lost_at_the_end() {
 #[test]
 fn processes_share_a_file() {
     let path = Path::new("shared");
-    let open = || Capture::create(Wire::new(), path.name(), "eth0").expect("capture");
+    let open = || Capture::create(Wire::new(), path.name(), "eth0", ended).expect("capture");
     let (mut one, mut other) = (open(), open());
     for n in 0..10 {
         assert_eq!(one.transmit(&[frame(&[n; 61])]), Ok(1));
@@ -116,17 +126,18 @@ fn processes_share_a_file() {
 
 #[test]
 fn a_failed_capture_does_not_disturb_the_traffic() {
-    let mut link = Capture::create(Wire::new(), "/dev/full", "eth0").map(drop);
+    let mut link = Capture::create(Wire::new(), "/dev/full", "eth0", ended).map(drop);
     assert_eq!(link, Err(Errno::NOSPC));
-    link = Capture::create(Wire::new(), "/nonexistent/x", "eth0").map(drop);
+    link = Capture::create(Wire::new(), "/nonexistent/x", "eth0", ended).map(drop);
     assert_eq!(link, Err(Errno::NOENT));
+    assert_eq!(ENDED.take(), []);
 }
 
 #[test]
 fn a_capture_that_breaks_ends_alone() {
     let (reader, writer) = std::io::pipe().expect("pipe");
     let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    let mut link = Capture::create(Wire::new(), &name, "eth0").expect("capture");
+    let mut link = Capture::create(Wire::new(), &name, "eth0", ended).expect("capture");
     assert_eq!(link.transmit(&[frame(&[1; 60])]), Ok(1));
     link.flush();
     assert_eq!(link.statistics().capture_error, None);
@@ -136,4 +147,5 @@ fn a_capture_that_breaks_ends_alone() {
     assert_eq!(link.statistics().capture_error, Some(Errno::AGAIN));
     assert_eq!(link.transmit(&[frame(&[1; 60])]), Ok(1));
     link.flush();
+    assert_eq!(ENDED.take(), [Errno::AGAIN]);
 }
