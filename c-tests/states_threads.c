@@ -16,7 +16,9 @@ struct sleeper {
 	pthread_t thread;
 };
 
-/* The calls that sleep. */
+/* The calls that sleep. What asks for readiness asks for that of a number: what becomes of it when that is gone is not
+ * compared. */
+#define READINESS 1
 
 static char room[64];
 
@@ -108,11 +110,11 @@ static const struct call of_receiving[] = {
 	{ "readv", reads, 1, 0 },
 	{ "recvmsg", receives_message, 0, 0 },
 	{ "recvmmsg", receives_message, 1, 0 },
-	{ "poll IN", polls, POLLIN, 0 },
-	{ "poll RDHUP", polls, POLLRDHUP, 0 },
-	{ "select to read", selects, 0, 0 },
-	{ "epoll IN", epolls, EPOLLIN, 0 },
-	{ "epoll IN RDHUP ET", epolls, (long)(EPOLLIN | EPOLLRDHUP | EPOLLET), 0 },
+	{ "poll IN", polls, POLLIN, READINESS },
+	{ "poll RDHUP", polls, POLLRDHUP, READINESS },
+	{ "select to read", selects, 0, READINESS },
+	{ "epoll IN", epolls, EPOLLIN, READINESS },
+	{ "epoll IN RDHUP ET", epolls, (long)(EPOLLIN | EPOLLRDHUP | EPOLLET), READINESS },
 	{ NULL, NULL, 0, 0 },
 };
 
@@ -120,8 +122,8 @@ static const struct call of_datagrams[] = {
 	{ "recv", receives, 0, 0 },
 	{ "recv PEEK", receives, MSG_PEEK, 0 },
 	{ "recvmmsg", receives_message, 1, 0 },
-	{ "poll IN", polls, POLLIN, 0 },
-	{ "epoll IN", epolls, EPOLLIN, 0 },
+	{ "poll IN", polls, POLLIN, READINESS },
+	{ "epoll IN", epolls, EPOLLIN, READINESS },
 	{ NULL, NULL, 0, 0 },
 };
 
@@ -129,17 +131,17 @@ static const struct call of_sending[] = {
 	{ "send 1", sends, 1, 0 },
 	{ "send 100000", sends, 100000, 0 },
 	{ "write", writes, 0, 0 },
-	{ "poll OUT", polls, POLLOUT, 0 },
-	{ "select to write", selects, 1, 0 },
-	{ "epoll OUT", epolls, EPOLLOUT, 0 },
+	{ "poll OUT", polls, POLLOUT, READINESS },
+	{ "select to write", selects, 1, READINESS },
+	{ "epoll OUT", epolls, EPOLLOUT, READINESS },
 	{ NULL, NULL, 0, 0 },
 };
 
 static const struct call of_accepting[] = {
 	{ "accept", accepts, 0, 0 },
-	{ "poll IN", polls, POLLIN, 0 },
-	{ "select to read", selects, 0, 0 },
-	{ "epoll IN", epolls, EPOLLIN, 0 },
+	{ "poll IN", polls, POLLIN, READINESS },
+	{ "select to read", selects, 0, READINESS },
+	{ "epoll IN", epolls, EPOLLIN, READINESS },
 	{ NULL, NULL, 0, 0 },
 };
 
@@ -160,6 +162,28 @@ static long closes_a_copy(struct scene *s, long a, long b)
 {
 	(void)a, (void)b;
 	return close(dup(s->fd));
+}
+
+/* The number is gone; the call goes on with the socket. */
+static long closes(struct scene *s, long a, long b)
+{
+	int fd = s->fd;
+
+	(void)a, (void)b;
+	s->fd = -1;
+	return close(fd);
+}
+
+static long overlays(struct scene *s, long a, long b)
+{
+	static int pair[2];
+	int fd = s->fd;
+
+	(void)a, (void)b;
+	if (!pair[1] && socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		die("socketpair");
+	s->fd = -1;
+	return dup2(pair[0], fd) - fd;
 }
 
 static long disconnects(struct scene *s, long a, long b)
@@ -189,6 +213,8 @@ static const struct call meanwhile[] = {
 	{ "shutdown WR", shuts, SHUT_WR, 0 },
 	{ "shutdown RDWR", shuts, SHUT_RDWR, 0 },
 	{ "close a copy", closes_a_copy, 0, 0 },
+	{ "close", closes, 0, READINESS },
+	{ "dup2", overlays, 0, READINESS },
 	{ "connect AF_UNSPEC", disconnects, 0, 0 },
 	{ "O_NONBLOCK", sets_nonblocking, 0, 0 },
 	{ "SO_RCVTIMEO", sets_a_limit, 0, 0 },
@@ -274,16 +300,26 @@ static void resets(struct scene *s, int port)
 	s->peer = -1;
 }
 
+/* The peer's handle; -1: it was refused. */
+static int connection_to(int port)
+{
+	const char *says = peer_says("connect %d", port);
+
+	return *says >= '0' && *says <= '9' ? atoi(says) : -1;
+}
+
 static void calls(struct scene *s, int port)
 {
-	if (!strcmp(state_name(s->fd), "LISTEN"))
+	if (s->fd < 0)
+		s->peer = connection_to(port);
+	else if (!strcmp(state_name(s->fd), "LISTEN"))
 		s->peer = peer("connect %d", port);
 }
 
 static void sends_datagram(struct scene *s, int port)
 {
 	/* One that was disconnected has given up its port. */
-	if (port_of(s->fd) == port)
+	if (s->fd < 0 || port_of(s->fd) == port)
 		peer("to %d %d 4", datagram_peer(), port);
 }
 
@@ -307,6 +343,8 @@ static void wake_each(const struct table *table)
 	memset(sleepers, 0, sizeof sleepers);
 	for (const struct call *action = meanwhile; action->name; action++)
 		for (const struct call *call = table->calls; call->name; call++) {
+			if (action->b && call->b)
+				continue;
 			sleepers[count].action = action;
 			sleepers[count++].call = call;
 		}
@@ -321,7 +359,7 @@ static void wake_each(const struct table *table)
 	say_woken(table->state, "nothing", sleepers, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct call *action = sleepers[i].action;
-		long returned = action->make(&sleepers[i].scene, action->a, action->b);
+		long returned = action->make(&scenes[i], action->a, action->b);
 
 		if (returned)
 			say("%s | %s, %s: %s", table->state, sleepers[i].call->name, action->name, result(returned));
@@ -342,8 +380,7 @@ static void wake_each(const struct table *table)
 			say("%s | %s, %s: sleeps on", table->state, sleepers[i].call->name, sleepers[i].action->name);
 }
 
-/* Another socket takes the number while a call sleeps in the first one. What becomes of that call is not compared: here
- * it may end with EBADF. But it takes nothing from the other socket. */
+/* Another socket takes the number while a call sleeps in the first one, which takes nothing from it. */
 static void overlaid(const struct call *call)
 {
 	static struct sleeper sleepers[8];
@@ -364,6 +401,10 @@ static void overlaid(const struct call *call)
 		received += n;
 	say("  the new one receives %d", received);
 	say("  first %d", b[0] & 0xff);
+	let_them(s, 1, 3);
+	say("  the call receives %s", s->is_done ? s->answer : "nothing");
+	if (s->is_done)
+		say("  and closes the socket: %s", peer_says("ending %d", first));
 	peer("reset %d", first);
 	peer("reset %d", second);
 }

@@ -104,6 +104,16 @@ fn duplicated(old: c_int, new: c_int) -> c_int {
     new
 }
 
+/// Before another descriptor takes the number `new`.
+fn replacing(old: c_int, new: c_int) {
+    if old != new && table::is_ours(new) && !process::is_vfork_child() {
+        answer(|| {
+            lifecycle::replacing(new);
+            Ok(0)
+        });
+    }
+}
+
 /// dup(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
@@ -117,6 +127,7 @@ pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
     if descriptor::is_beyond_limit(new) {
         return fail(Errno::BADF);
     }
+    replacing(old, new);
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP2.get()(old, new) })
 }
@@ -127,6 +138,7 @@ pub unsafe extern "C-unwind" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_
     if descriptor::is_beyond_limit(new) {
         return fail(Errno::BADF);
     }
+    replacing(old, new);
     // SAFETY: integers only.
     duplicated(old, unsafe { next::DUP3.get()(old, new, flags) })
 }

@@ -57,6 +57,10 @@ pub struct Endpoint {
     pub role: Role,
     /// The program's descriptor, as far as it is known in this process.
     pub program: RawFd,
+    /// Calls that sleep in it.
+    pub(super) sleepers: u32,
+    /// What they keep, if the program has closed the rest.
+    pub(super) kept: Option<OwnedFd>,
     /// What the epoll set of the engine watches the end for.
     pub watched: EventFlags,
     /// The pair takes no more bytes for the program until it has read some.
@@ -194,6 +198,8 @@ impl Endpoint {
             end: Some(end),
             role,
             program,
+            sleepers: 0,
+            kept: None,
             watched: EventFlags::empty(),
             full: false,
             unread: false,

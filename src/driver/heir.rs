@@ -91,6 +91,7 @@ impl super::Engine {
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.program = -1;
+                endpoint.kept = None;
             }
         }
         self.share_all(|endpoint| endpoint.unseen_writers = true);

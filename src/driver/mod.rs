@@ -43,6 +43,7 @@
 //!    background thread is about to look; or there is nothing to serve.
 
 mod admitted;
+mod asleep;
 mod background;
 mod calls;
 mod choice;
@@ -106,7 +107,7 @@ pub use passed::{Passed, count_passed, sockets_passed};
 pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use rights::keep_right;
-pub use seat::{Interruption, Wait, wait};
+pub use seat::{Caller, Interruption, Wait, wait};
 pub use start::{Service, before_chroot, engine_id, refusal, service, system_limits};
 pub use urgent::Mark;
 

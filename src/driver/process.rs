@@ -203,7 +203,6 @@ pub fn finish(numbers: &[RawFd]) {
 fn wait_until_done(guard: &mut Guard) -> bool {
     let mut request = Wait {
         deadline: Some(clock::monotonic() + GRACE.as_nanos() as u64),
-        stack_only: true,
         ..Wait::default()
     };
     wait(guard, &mut request, None, |engine, _| {
@@ -218,7 +217,6 @@ fn wait_until_quiet(guard: &mut Guard, end: u64) -> bool {
     let silence = clock::monotonic() + SILENCE.as_nanos() as u64;
     let mut request = Wait {
         deadline: Some(end.min(silence)),
-        stack_only: true,
         ..Wait::default()
     };
     let outcome = wait(guard, &mut request, None, |engine, _| {

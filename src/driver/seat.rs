@@ -1,10 +1,12 @@
 //! Waiting, and who moves the frames meanwhile.
 
+use core::cell::Cell;
 use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::delivery::Direct;
+use super::endpoint::EndpointId;
 use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
 use crate::sys::handlers::{self, Sleep};
@@ -29,9 +31,8 @@ pub struct Wait<'a> {
     pub deadline: Option<u64>,
     /// Descriptors of the program whose readiness ends the wait too.
     pub fds: &'a mut [libc::pollfd],
-    /// `fds` matter only while another thread drives: what this call waits for can change by the
-    /// stack alone.
-    pub stack_only: bool,
+    /// Whose call it is, if it sleeps in a socket.
+    pub caller: Option<Caller<'a>>,
     /// The epoll set the caller waits on, which may be told of events directly.
     pub set: Option<RawFd>,
     /// The socket the caller takes from by itself: its pair need not be told meanwhile.
@@ -40,6 +41,18 @@ pub struct Wait<'a> {
     pub wait_first: bool,
     /// Signals blocked while waiting (ppoll(2), epoll_pwait(2)).
     pub mask: Option<SignalMask>,
+}
+
+/// A call that sleeps in a socket, and goes on with it whatever becomes of the number.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The socket.
+    pub id: EndpointId,
+    /// Its descriptor, which `ready` keeps true.
+    pub fd: &'a Cell<RawFd>,
+    /// Events of it that end the wait while another thread drives: else what the call waits for changes by the stack
+    /// alone.
+    pub events: i16,
 }
 
 /// Why a wait ended without what it waited for.
@@ -108,7 +121,7 @@ pub fn wait<T>(
                 guard.changed = false;
                 if handlers::any_wait() {
                     // What the pass has raised is handled before the call goes on.
-                    guard.asleep(Sleep::Driving, || {});
+                    asleep(guard, request.socket(), None, || {});
                 }
             }
             Ok(_) => {}
@@ -132,7 +145,14 @@ pub fn wait<T>(
     if guard.is_seated(place) {
         guard.leave_seat();
     }
+    guard.let_go(request.socket());
     result
+}
+
+impl Wait<'_> {
+    fn socket(&self) -> Option<EndpointId> {
+        self.caller.map(|caller| caller.id)
+    }
 }
 
 /// What has interrupted a wait whose thread had seen those handlers run before. `None`: nothing that ends it.
@@ -162,17 +182,14 @@ const SLEPT: u64 = 5_000;
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     guard.set_alarm();
     let timeout = remaining(request.deadline, now);
-    let fds = match request.stack_only {
-        true => &mut [],
-        false => &mut *request.fds,
-    };
-    let mut ready = if fds.is_empty() && guard.link.has_frame() {
+    let mut ready = if request.fds.is_empty() && guard.link.has_frame() {
         guard.ready_at_once()
     } else {
         let own = guard.descriptors();
-        let mask = request.mask;
+        let (socket, mask) = (request.socket(), request.mask);
         guard.holder_sleeps = true;
-        let woken = guard.asleep(Sleep::Driving, || {
+        let fds = &mut *request.fds;
+        let woken = asleep(guard, socket, None, || {
             cancel::interruptible(|| poll_with_own(own, fds, timeout, mask.as_ref()))
         });
         let woken = woken.ok_or(Errno::INTR)?;
@@ -191,10 +208,16 @@ fn remaining(deadline: Option<u64>, now: u64) -> Option<Duration> {
 
 fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
     let timeout = remaining(request.deadline, now);
-    let mask = request.mask;
-    let fds = &mut *request.fds;
+    let (socket, mask) = (request.socket(), request.mask);
+    let mut own = request
+        .caller
+        .map(|caller| entry(caller.fd.get(), caller.events));
+    let fds = match &mut own {
+        Some(own) => core::slice::from_mut(own),
+        None => &mut *request.fds,
+    };
     let (room, bell) = guard.beside.enter();
-    let woken = guard.asleep(Sleep::Beside(room), || {
+    let woken = asleep(guard, socket, Some(room), || {
         cancel::interruptible(|| poll_with([bell], fds, timeout, mask.as_ref()))
     });
     let woken = woken.ok_or(Errno::INTR)?;
@@ -208,16 +231,35 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
     })
 }
 
+/// Runs `sleep` unlocked, in a call on `socket`. `None`: a handler has run, and what the thread holds was given up.
+fn asleep<T>(
+    guard: &mut Guard,
+    socket: Option<EndpointId>,
+    room: Option<u32>,
+    sleep: impl FnOnce() -> T,
+) -> Option<T> {
+    let name = socket.map(EndpointId::token);
+    guard.lie_down(socket);
+    let woken = guard.asleep(Sleep { room, socket: name }, sleep);
+    if woken.is_some() {
+        guard.rise(socket);
+    }
+    woken
+}
+
 /// Gives up what a thread holds that sleeps: one of the program's handlers is about to run in it.
 pub(super) fn give_up(how: Sleep) {
     let Some(mut guard) = lock() else { return };
-    match how {
-        Sleep::Driving => {
+    match how.room {
+        None => {
             guard.holder_sleeps = false;
             guard.leave_seat();
         }
-        Sleep::Beside(room) => guard.beside.leave(room),
+        Some(room) => guard.beside.leave(room),
     }
+    let socket = how.socket.and_then(|name| guard.endpoints.of_token(name));
+    guard.rise(socket);
+    guard.let_go(socket);
 }
 
 impl Engine {

@@ -1,5 +1,6 @@
 //! accept(2) and accept4(2).
 
+use core::cell::Cell;
 use core::net::SocketAddrV4;
 use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
@@ -8,13 +9,13 @@ use std::sync::Arc;
 use super::create::{admit, may_have};
 use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table, urgent};
-use crate::driver::{self, EndpointId, Engine, Guard, Name, Role, Wait, wait};
+use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::heap;
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, Received};
 use crate::sys::raw;
-use crate::sys::wait::{borrow, entry};
+use crate::sys::wait::borrow;
 
 /// A socket that was accepted.
 pub struct Accepted {
@@ -87,18 +88,24 @@ fn accept_from(
         return Err(Errno::AGAIN);
     }
     let deadline = deadline(timeout);
+    let fd = Cell::new(fd);
     let listener = engine.endpoints.get(id).and_then(|held| held.socket());
     loop {
-        let mut fds = [entry(fd, libc::POLLIN)];
         let mut request = Wait {
             deadline,
-            fds: &mut fds,
-            stack_only: true,
+            caller: Some(Caller {
+                id,
+                fd: &fd,
+                events: libc::POLLIN,
+            }),
             own: listener,
             ..Wait::default()
         };
         let outcome = wait(engine, &mut request, None, |engine, _| {
-            take(engine, fd, socket, id, flags)
+            if let Some(held) = engine.endpoints.get(id) {
+                table::follow(&fd, socket, held.program);
+            }
+            take(engine, fd.get(), socket, id, flags)
         });
         match outcome {
             Ok(accepted) => return accepted,

@@ -1,5 +1,6 @@
 //! connect(2).
 
+use core::cell::Cell;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -10,13 +11,14 @@ use super::bind::{Rest, take_port, to_kernel, wish};
 use super::create::renew;
 use super::served::{go_over, may_go_over, may_start_over, start_over};
 use super::waiting::{deadline, resume};
-use super::{Family, Kind, Socket, Stage, State, away, errno};
+use super::{Family, Kind, Socket, Stage, State, away, errno, table};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, EndpointId, Engine, Guard, Lease, Passed, Question, Role, Wait, wait};
+use crate::driver::{
+    self, Caller, EndpointId, Engine, Guard, Lease, Passed, Question, Role, Wait, wait,
+};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::routes::RouteDecision;
-use crate::sys::wait::entry;
 use crate::sys::{heap, raw};
 
 /// connect(2); `waits`: to the end of the handshake.
@@ -400,6 +402,7 @@ fn complete(
     socket: &Arc<Socket>,
     id: EndpointId,
 ) -> Result<Rest, Errno> {
+    let fd = Cell::new(fd);
     let state = socket.state();
     let (timeout, disconnects) = (state.options.send_timeout, state.disconnects);
     drop(state);
@@ -410,15 +413,21 @@ fn complete(
             // Another thread drives: this one waits on the descriptor, which must not be writable.
             engine.stuff(id);
         }
-        let mut fds = [entry(fd, libc::POLLOUT)];
         let mut request = Wait {
             deadline,
-            fds: &mut fds,
-            stack_only: true,
+            caller: Some(Caller {
+                id,
+                fd: &fd,
+                events: libc::POLLOUT,
+            }),
             ..Wait::default()
         };
         let outcome = wait(engine, &mut request, None, |engine, _| {
-            match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
+            let endpoint = engine.endpoints.get(id);
+            if let Some(endpoint) = endpoint {
+                table::follow(&fd, socket, endpoint.program);
+            }
+            match endpoint.map(|endpoint| endpoint.role) {
                 Some(Role::Connecting(_)) => None,
                 other => Some(other),
             }
@@ -461,6 +470,12 @@ fn failed(
     let error = endpoint.and_then(|endpoint| endpoint.take_error());
     if held == id {
         restart(engine, socket, &mut state, None)?;
+        let fresh = state.endpoint;
+        drop(state);
+        if let Some(fresh) = fresh {
+            // The call may have been all that was left of the socket.
+            engine.look_whether_closed(fresh);
+        }
     }
     Err(error.map_or(Errno::CONNABORTED, errno::of))
 }

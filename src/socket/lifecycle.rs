@@ -22,10 +22,19 @@ pub fn closing(fd: RawFd) -> Option<Arc<Socket>> {
 pub fn leaving(fd: RawFd, socket: &Arc<Socket>) {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
-        && let Some(endpoint) = engine.endpoints.get_mut(id)
-        && endpoint.program == fd
     {
-        endpoint.program = table::numbers_of(socket).first().copied().unwrap_or(-1);
+        engine.keep_for_calls(id, fd);
+        engine.lose_number(id, fd, || table::number_of(socket));
+    }
+}
+
+/// Before dup2(2) puts another descriptor in the place of one of ours.
+pub fn replacing(fd: RawFd) {
+    if let Some(socket) = table::get(fd)
+        && let Some(mut engine) = driver::lock()
+        && let Some(id) = socket.state().endpoint
+    {
+        engine.keep_for_calls(id, fd);
     }
 }
 
@@ -43,18 +52,9 @@ pub fn closed(socket: &Arc<Socket>) {
     };
     let connection = endpoint.socket();
     let linger = endpoint.linger.filter(|linger| !linger.is_zero());
-    // Another thread's call on the number may keep the pair open for a moment. Nobody watches the end
-    // of a fresh one, so it would stay.
-    if endpoint.role == Role::Undecided && endpoint.program < 0 && !endpoint.is_shared() {
-        let now = engine.now();
-        engine.close(now, id);
-    }
-    engine.look_at(id);
-    if engine.endpoints.get(id).is_some() {
+    if !engine.look_whether_closed(id) {
         return;
     }
-    // It was the last one.
-    engine.finish_pass();
     if let (Some(linger), Some(connection), Kind::Stream) = (linger, connection, socket.kind) {
         let deadline = clock::monotonic().saturating_add(linger.as_nanos() as u64);
         let mut request = Wait {
@@ -84,12 +84,8 @@ pub fn displaced(engine: &mut Engine, fd: RawFd) {
     let Some(id) = old.state().endpoint else {
         return;
     };
-    if let Some(endpoint) = engine.endpoints.get_mut(id)
-        && endpoint.program == fd
-    {
-        endpoint.program = table::numbers_of(&old).first().copied().unwrap_or(-1);
-        engine.look_at(id);
-    }
+    engine.lose_number(id, fd, || table::number_of(&old));
+    engine.look_at(id);
 }
 
 /// After dup(2) and its kin: `new` is the same socket as `old`.
@@ -106,7 +102,11 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         table::insert(new, socket);
     }
     if let Some(replaced) = replaced {
-        leaving(new, &replaced);
+        if let Some(mut engine) = driver::lock()
+            && let Some(id) = replaced.state().endpoint
+        {
+            engine.lose_number(id, new, || table::number_of(&replaced));
+        }
         closed(&replaced);
     }
 }

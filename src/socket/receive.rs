@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, away, errno, table, urgent};
-use crate::driver::{self, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait};
+use crate::driver::{
+    self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait,
+};
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
-use crate::sys::wait::entry;
 use crate::sys::{handlers, raw};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
@@ -46,7 +47,7 @@ pub fn receive(
     };
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
-        fd,
+        fd: Cell::new(fd),
         socket,
         id,
         waits,
@@ -113,7 +114,8 @@ fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result
 }
 
 struct Call<'a, 'b> {
-    fd: RawFd,
+    /// The descriptor: another thread may close the number while the call sleeps.
+    fd: Cell<RawFd>,
     socket: &'a Arc<Socket>,
     id: EndpointId,
     waits: bool,
@@ -170,11 +172,13 @@ impl Call<'_, '_> {
             full: false,
         });
         loop {
-            let mut fds = [entry(self.fd, libc::POLLIN)];
             let mut request = Wait {
                 deadline,
-                fds: &mut fds,
-                stack_only: true,
+                caller: Some(Caller {
+                    id: self.id,
+                    fd: &self.fd,
+                    events: libc::POLLIN,
+                }),
                 ..Wait::default()
             };
             let offered = if self.peeks() || self.discards() || self.onward {
@@ -212,6 +216,7 @@ impl Call<'_, '_> {
             // Another thread has closed it: the number may be somebody else's by now.
             return Some(partial(got, Errno::BADF));
         }
+        table::follow(&self.fd, self.socket, endpoint.program);
         match endpoint.role {
             Role::Undecided => {
                 return Some(match endpoint.take_error() {
@@ -222,7 +227,8 @@ impl Call<'_, '_> {
             }
             Role::Listener(_) => return Some(Err(Errno::NOTCONN)),
             role @ (Role::Connection(_) | Role::Ended) if self.data.len() == 0 => {
-                let unread = endpoint.unread && raw::unread(self.fd).is_ok_and(|count| count > 0);
+                let unread =
+                    endpoint.unread && raw::unread(self.fd.get()).is_ok_and(|count| count > 0);
                 let queued = match role {
                     Role::Connection(connection) => engine.stack.tcp_receive_len(connection) > 0,
                     _ => false,
@@ -264,14 +270,14 @@ impl Call<'_, '_> {
     /// Both ways are shut and the stack has let go: what is left is in the pair. Or another thread has
     /// closed the socket, or given the connection up (connect(2), AF_UNSPEC).
     fn take_rest(&self, got: &Cell<usize>) -> Result<usize, Errno> {
-        if !table::holds(self.fd, self.socket) {
+        if !table::holds(self.fd.get(), self.socket) {
             return partial(got, Errno::BADF);
         }
         if self.socket.state().endpoint != Some(self.id) {
             return partial(got, Errno::PIPE);
         }
         let flags = self.flags & libc::MSG_PEEK;
-        match raw::receive(self.fd, self.data.parts(), got.get(), flags) {
+        match raw::receive(self.fd.get(), self.data.parts(), got.get(), flags) {
             Ok(count) => Ok(got.get() + count),
             Err(errno) => partial(got, errno),
         }
@@ -307,9 +313,9 @@ impl Call<'_, '_> {
         }
         let flags = self.flags & libc::MSG_PEEK;
         let taken = if self.discards() {
-            raw::discard(self.fd, self.data.len() - got.get(), flags)
+            raw::discard(self.fd.get(), self.data.len() - got.get(), flags)
         } else {
-            raw::receive(self.fd, self.data.parts(), got.get(), flags)
+            raw::receive(self.fd.get(), self.data.parts(), got.get(), flags)
         };
         let endpoint = engine.endpoints.get_mut(self.id)?;
         match taken {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::datagram::Asked;
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, away, errno, readiness, table};
-use crate::driver::{self, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
+use crate::driver::{self, Caller, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::sendings::Stamps;
@@ -40,7 +40,7 @@ pub fn send(
     drop(state);
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
-        fd,
+        fd: Cell::new(fd),
         socket,
         id,
         waits,
@@ -137,7 +137,8 @@ fn send_beside(
 }
 
 struct Call<'a, 'b> {
-    fd: RawFd,
+    /// The descriptor: another thread may close the number while the call sleeps.
+    fd: Cell<RawFd>,
     socket: &'a Arc<Socket>,
     id: EndpointId,
     waits: bool,
@@ -172,11 +173,13 @@ impl Call<'_, '_> {
             if engine.seat_is_taken() {
                 engine.stuff(self.id);
             }
-            let mut fds = [entry(self.fd, libc::POLLOUT)];
             let mut request = Wait {
                 deadline,
-                fds: &mut fds,
-                stack_only: true,
+                caller: Some(Caller {
+                    id: self.id,
+                    fd: &self.fd,
+                    events: libc::POLLOUT,
+                }),
                 ..Wait::default()
             };
             let outcome = wait(engine, &mut request, None, |engine, _| {
@@ -196,7 +199,7 @@ impl Call<'_, '_> {
     /// Why the connection is gone: another thread has closed it, or given it up (connect(2),
     /// AF_UNSPEC), which leaves an error to report.
     fn given_up(&self, engine: &mut Engine) -> Errno {
-        if !table::holds(self.fd, self.socket) {
+        if !table::holds(self.fd.get(), self.socket) {
             return Errno::BADF;
         }
         let anew = self.socket.state().endpoint;
@@ -210,6 +213,7 @@ impl Call<'_, '_> {
         let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
             return Some(partial(sent, self.given_up(engine)));
         };
+        table::follow(&self.fd, self.socket, endpoint.program);
         if let Some(error) = endpoint.take_error() {
             return Some(partial(sent, errno::of(error)));
         }

@@ -6,6 +6,7 @@
 //! is asked for its name, once ([`meet`](super::away::meet)). What the process opens itself is
 //! entered where it is made, so a number that was seen closed need not be asked again.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
@@ -100,6 +101,18 @@ pub fn holds(fd: RawFd, socket: &Arc<Socket>) -> bool {
     let sockets = SOCKETS.read_recursive();
     let held = sockets.get(fd as usize).and_then(Option::as_ref);
     held.is_some_and(|held| Arc::ptr_eq(held, socket))
+}
+
+/// Another thread may have closed the number `fd` of a call that has slept: then `program` is the socket's.
+pub fn follow(fd: &Cell<RawFd>, socket: &Arc<Socket>, program: RawFd) {
+    if fd.get() != program && !holds(fd.get(), socket) {
+        fd.set(program);
+    }
+}
+
+/// A number `socket` is entered under.
+pub fn number_of(socket: &Arc<Socket>) -> Option<RawFd> {
+    numbers_of(socket).first().copied()
 }
 
 /// All numbers `socket` is entered under.

@@ -54,11 +54,11 @@ static GIVE_UP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// How a thread sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sleep {
-    /// For all: what it holds matters to others.
-    Driving,
-    /// For itself, in a room of that number.
-    Beside(u32),
+pub struct Sleep {
+    /// For itself, in a room of that number. `None`: it drives for all.
+    pub room: Option<u32>,
+    /// The name of the socket in which its call sleeps.
+    pub socket: Option<u64>,
 }
 
 /// How many handlers have run in a thread.

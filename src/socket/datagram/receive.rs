@@ -7,12 +7,11 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use crate::driver::{self, Arrived, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
+use crate::driver::{self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::socket::waiting::{deadline, resume};
-use crate::socket::{Socket, away, errno};
+use crate::socket::{Socket, away, errno, table};
 use crate::sys::raw;
 use crate::sys::user::Buffers;
-use crate::sys::wait::entry;
 
 /// A received datagram.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +76,8 @@ fn receive_one(
     };
     let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
-        fd,
+        fd: Cell::new(fd),
+        socket,
         id,
         waits,
         timeout,
@@ -132,7 +132,9 @@ fn pass_over(fd: RawFd, flags: i32) {
 }
 
 struct Call<'a, 'b> {
-    fd: RawFd,
+    /// The descriptor: another thread may close the number while the call sleeps.
+    fd: Cell<RawFd>,
+    socket: &'a Arc<Socket>,
     id: EndpointId,
     waits: bool,
     timeout: Option<Duration>,
@@ -179,11 +181,13 @@ impl Call<'_, '_> {
             full: false,
         });
         loop {
-            let mut fds = [entry(self.fd, libc::POLLIN)];
             let mut request = Wait {
                 deadline,
-                fds: &mut fds,
-                stack_only: true,
+                caller: Some(Caller {
+                    id: self.id,
+                    fd: &self.fd,
+                    events: libc::POLLIN,
+                }),
                 ..Wait::default()
             };
             let outcome = wait(engine, &mut request, direct.as_mut(), |engine, _| {
@@ -203,6 +207,7 @@ impl Call<'_, '_> {
             // Another thread has closed it: the number may be somebody else's by now.
             return Some(Err(Errno::BADF));
         }
+        table::follow(&self.fd, self.socket, endpoint.program);
         if let Some(error) = endpoint.take_error() {
             engine.withdraw(self.id);
             return Some(Err(errno::of(error)));
@@ -210,7 +215,7 @@ impl Call<'_, '_> {
         if let Some(offset) = self.onward.filter(|_| self.peeks()) {
             let now = engine.now();
             engine.settle(now, self.id);
-            return super::peek::look(self.fd, self.data, offset).map(Ok);
+            return super::peek::look(self.fd.get(), self.data, offset).map(Ok);
         }
         if endpoint.unread
             && let Some(received) = self.take_from_pair(engine)
@@ -245,12 +250,13 @@ impl Call<'_, '_> {
     fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
         let flags = self.flags | libc::MSG_DONTWAIT;
         let mut header = [0; Arrived::LEN];
-        while let Ok(count) = raw::receive_message(self.fd, &mut header, self.data.parts(), flags)
+        while let Ok(count) =
+            raw::receive_message(self.fd.get(), &mut header, self.data.parts(), flags)
             && count >= header.len()
         {
             let arrived = Arrived::decode(&header);
             if arrived.notice {
-                pass_over(self.fd, flags);
+                pass_over(self.fd.get(), flags);
                 engine.endpoints.get_mut(self.id)?.notices = 0;
                 continue;
             }
