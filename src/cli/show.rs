@@ -9,7 +9,8 @@
 //! | `stat\n` | one counter a line: its name, a blank, its value |
 //! | anything else | one line that begins with `error: ` |
 //!
-//! The process answers its own user and root, and closes without a word for others. The command in
+//! The process answers its own user and root, and closes without a word for others; a keeper lists to its guests what
+//! is theirs. The command in
 //! turn checks that the answering process is the one in the name: abstract names are free for all.
 //! Both sides bound time and size, so a stopped process does not stop the command.
 
@@ -57,14 +58,25 @@ pub(crate) fn print(request: Request, pid: Option<u32>) -> ExitCode {
     if processes.is_empty() {
         return refuse(1, "no program runs on a stack in this network namespace");
     }
-    let mut status = ExitCode::SUCCESS;
-    for pid in processes {
-        match ask(request, pid) {
-            Ok(answer) => print_answer(request, pid, &answer),
-            Err(error) => status = refuse(1, &explain(pid, &error)),
+    let (mut status, mut answers) = (ExitCode::SUCCESS, 0);
+    for &running in &processes {
+        match ask(request, running) {
+            Ok(answer) => {
+                answers += 1;
+                print_answer(request, running, &answer);
+            }
+            // Of those that were not asked for by name nothing is to be said.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && pid.is_none() => {}
+            Err(error) => status = refuse(1, &explain(running, &error)),
         }
     }
-    status
+    match answers {
+        0 if status == ExitCode::SUCCESS => refuse(
+            1,
+            "no program of yours runs on a stack in this network namespace",
+        ),
+        _ => status,
+    }
 }
 
 /// The processes of this network namespace that have a stack.
@@ -136,7 +148,9 @@ fn explain(pid: u32, error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => {
             "no stack runs in it (or it is in another network namespace)".into()
         }
-        io::ErrorKind::PermissionDenied => "it belongs to another user".into(),
+        io::ErrorKind::PermissionDenied => {
+            "it belongs to another user, and serves none of yours".into()
+        }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             format!("no answer within {} s; is it stopped?", PATIENCE.as_secs())
         }

@@ -88,6 +88,11 @@ impl Guests {
         }
     }
 
+    /// Whether a user has any socket.
+    pub(super) fn has(&self, user: u32) -> bool {
+        self.sockets.contains_key(&user)
+    }
+
     /// Whether a user may have one more socket. EMFILE: he has as many as he may; ENOBUFS: they have
     /// more memory than their share.
     fn check_room(&self, user: u32) -> Result<(), Errno> {

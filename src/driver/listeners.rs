@@ -101,6 +101,13 @@ impl Engine {
         }
     }
 
+    /// Another process may have taken what was in a listener's pair: the next one goes there now.
+    pub fn offer_again(&mut self, id: EndpointId) {
+        if let Some(Role::Listener(listener)) = self.endpoints.get(id).map(|held| held.role) {
+            self.offer_connection(id, listener);
+        }
+    }
+
     /// Puts the next connection of a listener's accept queue into its pair, if none is there. One for which there is no
     /// descriptor, or that may not be on its way, waits in the queue, until somebody looks again.
     pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {

@@ -126,17 +126,34 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
         return Err(Errno::INVAL);
     }
     let timeout = away::patience(fd, libc::SO_RCVTIMEO);
-    loop {
+    while listener.state().stage == Stage::Listening {
+        has_number_left(fd)?;
         match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
             Ok(Received {
                 descriptor: Some(program),
                 handed,
             }) => return enter_beside(listener, &handed, program, flags),
             Ok(_) => return Err(Errno::INVAL),
-            Err(Errno::AGAIN) if !listener.nonblocking() => {}
+            Err(Errno::AGAIN) if !listener.nonblocking() => {
+                away::wait_for(fd, libc::POLLIN, timeout)?;
+            }
+            // The next one is offered once the owner has seen that the last one was taken.
+            Err(Errno::AGAIN) if core::mem::take(&mut listener.state().took) => {
+                away::refresh(fd, listener);
+            }
             Err(errno) => return Err(errno),
         }
-        away::wait_for(fd, libc::POLLIN, timeout)?;
+    }
+    // Another thread has shut it down.
+    Err(Errno::INVAL)
+}
+
+/// Whether there is a number for a connection: what comes without one is lost. EMFILE.
+fn has_number_left(listener: RawFd) -> Result<(), Errno> {
+    let spare = rustix::io::fcntl_dupfd_cloexec(borrow(listener), 0)?;
+    match may_have(&OwnedFd::from(spare)) {
+        true => Ok(()),
+        false => Err(Errno::MFILE),
     }
 }
 
@@ -149,6 +166,7 @@ fn enter_beside(
 ) -> Result<Accepted, Errno> {
     let handed = driver::Handed::decode(handed);
     let names = handed.addresses;
+    listener.state().took = true;
     rustix::io::ioctl_fionbio(&program, flags.nonblocking)?;
     let fd = admit(program)?;
     if let Some((local, remote)) = names {

@@ -53,7 +53,12 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
     let mut state = socket.state();
     let state = &mut *state;
     match question {
-        Question::Describe => Ok(describe(engine, socket, state).encode()),
+        Question::Describe => {
+            if let Some(id) = state.endpoint {
+                engine.offer_again(id);
+            }
+            Ok(describe(engine, socket, state).encode())
+        }
         Question::Get { level, name, room } => {
             options::get_in(Some(engine), socket, state, (*level, *name), *room)
         }

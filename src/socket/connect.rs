@@ -98,7 +98,10 @@ fn connect_beside(
 ) -> Result<Rest, Errno> {
     let given = address::read(address, family_of(socket, &socket.state(), address))?;
     if socket.kind == Kind::Stream && given == Given::Unspecified && may_start_over(socket) {
-        return start_over(socket).map(|()| Rest::Done);
+        return match socket.is_idle() {
+            true => Ok(Rest::Done),
+            false => start_over(socket).map(|()| Rest::Done),
+        };
     }
     let question = Question::Connect {
         address: address.to_vec(),

@@ -4,7 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Kind, Socket, Stage, State, away, connect, create, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, served, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -156,9 +156,16 @@ pub fn read_elsewhere() {
 
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
+    // Without a peer that is an error, and so all the same.
+    if socket.kind == Kind::Datagram && matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {
+        socket.state().writes_no_more = true;
+    }
     if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
         // Nor is an attempt to connect that has succeeded to be confirmed any more.
         socket.state().connect_unconfirmed &= answer.is_err();
+        if socket.kind == Kind::Stream && answer.is_ok() && how != libc::SHUT_WR {
+            return Some(served::end_listener(socket));
+        }
         return Some(answer.map(drop));
     }
     let mut engine = driver::lock()?;

@@ -129,6 +129,10 @@ pub struct State {
     pub options: Options,
     /// A listener's options as they were when connections came that wait to be accepted, the oldest first.
     pub earlier: VecDeque<Options>,
+    /// A connection was accepted from a listener of another process's since none was found there.
+    pub took: bool,
+    /// A datagram socket was shut down for writing here, which counts where another process has it.
+    pub writes_no_more: bool,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
@@ -201,6 +205,8 @@ impl Socket {
                 lease: None,
                 options: Options::new(family, kind),
                 earlier: VecDeque::new(),
+                took: false,
+                writes_no_more: false,
                 connect_unconfirmed: false,
                 disconnects: 0,
                 held: None,

@@ -3,14 +3,16 @@
 //! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
+use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::bind::{Rest, protocol};
 use super::create::{hand_over, hook, kernel_socket, replace};
-use super::{Family, Kind, Socket, Stage, address, away, table};
+use super::{Family, Kind, Socket, Stage, address, away, bind, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
 use crate::driver::{self, Passed, Question, Service, count_passed};
@@ -37,6 +39,7 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
         First::Local(_) => Passed::LocalAddress,
         First::Any | First::Remote(_) => Passed::Destination,
     };
+    let is_bound = matches!(first, First::Local(_));
     let opens_at_once = socket.kind == Kind::Datagram && matches!(first, First::Remote(_));
     let wanted = Create {
         inet6: socket.family == Family::Inet6,
@@ -60,24 +63,28 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
             if !TOLD.swap(true, Ordering::Relaxed) {
                 log::warn("the keeper is gone; new sockets are the kernel's");
             }
+            if is_bound {
+                keeper::await_successors(protocol(socket.kind));
+            }
             leave(socket, Passed::Refused)
         }
         Err(errno) => Err(errno),
     }
 }
 
-/// Whether a socket of a keeper's may be given up for a fresh one, since its attempt to connect has
-/// failed or its connection is given up: not where bind(2) has given it an address.
+/// Whether a socket of a keeper's may be given up for a fresh one: its attempt to connect has failed, its connection is
+/// given up, or it listens no more.
 pub(super) fn may_start_over(socket: &Socket) -> bool {
-    let state = socket.state();
-    driver::service() == Service::Keeper && state.away.is_some() && state.bound.is_none()
+    driver::service() == Service::Keeper && socket.state().away.is_some()
 }
 
-/// Gives it up for a fresh one, under the same numbers.
+/// Gives it up for a fresh one, under the same numbers, which gets the address that bind(2) has given this one.
 pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
+    let fd = *table::numbers_of(socket).first().ok_or(Errno::BADF)?;
     let kernel = kernel_socket(socket)?;
     rustix::io::ioctl_fionbio(&kernel, socket.nonblocking())?;
     let mut state = socket.state();
+    let bound = state.bound.take();
     replace(&table::numbers_of(socket), &kernel, &state.registrations)?;
     state.away = None;
     state.stage = Stage::Idle;
@@ -85,13 +92,48 @@ pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     state.remote = None;
     state.connect_unconfirmed = false;
     socket.named.store(false, Ordering::Relaxed);
+    drop(state);
+    match bound {
+        Some(bound) => bind_again(fd, socket, bound),
+        None => Ok(()),
+    }
+}
+
+/// A socket was shut down for reading. One of a keeper's that has listened is a fresh one then, and may listen anew.
+pub(super) fn end_listener(socket: &Arc<Socket>) -> Result<(), Errno> {
+    if socket.state().stage == Stage::Listening && may_start_over(socket) {
+        return start_over(socket);
+    }
     Ok(())
 }
 
-/// Whether a socket of a keeper's may go over to the kernel: one that neither has a peer nor listens.
+/// Its port is free once the keeper has seen that its old socket is gone.
+fn bind_again(fd: RawFd, socket: &Arc<Socket>, bound: SocketAddrV4) -> Result<(), Errno> {
+    let (bytes, count) = address::write(bound, socket.family);
+    let address = &bytes[..count];
+    claim(fd, socket, First::Local(address.to_vec()))?;
+    until_free(|| match bind::bind(fd, socket, address)? {
+        Rest::Done => Ok(()),
+        Rest::Kernel => rustix::net::bind(borrow(fd), &address::in_family(bound, socket.family)),
+    })
+}
+
+/// Tries again while a port is in use that is about to be free.
+fn until_free(mut bind: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 0..PORT_TRIES {
+        match bind() {
+            Err(Errno::ADDRINUSE) => drop(poll_for(&mut [], Some(PORT_PAUSE), None)),
+            result => return result,
+        }
+    }
+    Err(Errno::ADDRINUSE)
+}
+
+/// Whether a socket of a keeper's may go over to the kernel: one that is not connected and does not listen, and any of
+/// datagrams, which may have another peer.
 pub(super) fn may_go_over(socket: &Socket) -> bool {
     let state = socket.state();
-    let idle = state.stage == Stage::Idle;
+    let idle = state.stage == Stage::Idle || socket.kind == Kind::Datagram;
     driver::service() == Service::Keeper && state.away.is_some() && idle
 }
 
@@ -103,14 +145,9 @@ pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     let Some(local) = socket.state().local else {
         return Ok(());
     };
-    for _ in 0..PORT_TRIES {
-        match rustix::net::bind(borrow(fd), &address::in_family(local, socket.family)) {
-            // The keeper is about to see that the socket is gone from there.
-            Err(Errno::ADDRINUSE) => drop(poll_for(&mut [], Some(PORT_PAUSE), None)),
-            result => return result,
-        }
-    }
-    Err(Errno::ADDRINUSE)
+    let address = address::in_family(local, socket.family);
+    // The keeper is about to see that the socket is gone from there.
+    until_free(|| rustix::net::bind(borrow(fd), &address))
 }
 
 /// The kernel serves it.

@@ -35,6 +35,7 @@ mod servers;
 mod sharing;
 mod shells;
 mod small_servers;
+mod strangers;
 mod suites;
 mod web;
 mod web_servers;

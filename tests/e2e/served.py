@@ -4,6 +4,7 @@ import array
 import ctypes
 import errno
 import os
+import random
 import socket
 import struct
 import sys
@@ -33,6 +34,29 @@ def hold(port):
     listener.listen()
     print("listening", flush=True)
     listener.accept()
+
+
+def turns(port):
+    """Listens, ends that, and listens anew; connects in vain, and anew, from a port of its own: what that says."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    listener = stream(int(port))
+    for _ in range(2):
+        listener.listen()
+        libc.shutdown(listener.fileno(), socket.SHUT_RD)
+    listener.listen()
+    print(listener.getsockname()[1], flush=True)
+    print(listener.accept()[0].recv(9), flush=True)
+    client = stream(int(port) + 1)
+    for destination in (("10.23.7.1", 1), ("10.23.7.1", int(port))):
+        print(attempt(lambda: client.connect(destination)))
+    print(client.getsockname()[1], client.recv(9))
+    listener = socket.socket(type=socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+    client = socket.socket(type=socket.SOCK_DGRAM)
+    client.connect(("10.23.7.1", 9))
+    client.connect(listener.getsockname())
+    client.send(b"over")
+    print(listener.recv(9))
 
 
 def bind(port, *options):
@@ -154,6 +178,41 @@ def drops(host, port):
         print(attempt(lambda: stream(81)), flush=True)
         os._exit(0)
     os.wait()
+
+
+def takes_names(*names):
+    """Is there first, and listens under other users' names until it is killed."""
+    held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in names]
+    for listener, name in zip(held, names):
+        listener.bind(f"\0sidestack/{name}")
+        listener.listen(1)
+    print("listening", flush=True)
+    time.sleep(60)
+
+
+def rubbish(count):
+    """Says things that mean nothing to the keeper, with descriptors that it has not asked for; begins and does not go on."""
+    chance = random.Random(int(count))
+    made, name = create(False)
+    reader, writer = os.pipe()
+    other = socket.socket()
+    descriptors = [made.fileno(), reader, writer, other.fileno()]
+    unheard = []
+    for _ in range(int(count)):
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        door.settimeout(10)
+        at = "\0sidestack/" + chance.choice(["keeper/0", "stack/" + name[17:33]])
+        while attempt(lambda: door.connect(at)) == "EAGAIN":
+            time.sleep(0.001)
+        first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(12))])
+        message = first + chance.randbytes(chance.randrange(60)) or b"x"
+        given = array.array("i", chance.choices(descriptors, k=chance.randrange(4)))
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)] if given else []
+        if chance.random() < 0.9:
+            attempt(lambda: door.sendmsg([message], ancillary))
+        else:
+            unheard = [*unheard[-100:], door]
+    print("said")
 
 
 def gives_up(count):

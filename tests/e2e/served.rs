@@ -5,23 +5,24 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::c_tests;
+use crate::keeper::is_kept;
 use crate::lab::payload::{self, KIB, MIB};
 use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
 use crate::web::{nginx, nginx_beside, nginx_with_workers_of};
 
 /// A user whom the keepers here admit.
-const ADMITTED: u32 = 65_534;
+pub(crate) const ADMITTED: u32 = 65_534;
 /// Another one.
-const OTHER: u32 = 65_533;
+pub(crate) const OTHER: u32 = 65_533;
 /// One whom they do not.
 const STRANGER: u32 = 65_532;
 
 /// A keeper of root's that is ready.
-fn keeper<'lab>(lab: &'lab Lab, options: &str) -> Running<'lab> {
+pub(crate) fn keeper<'lab>(lab: &'lab Lab, options: &str) -> Running<'lab> {
     started(keeper_of(lab, options))
 }
 
-fn keeper_of<'lab>(lab: &'lab Lab, options: &str) -> Program<'lab> {
+pub(crate) fn keeper_of<'lab>(lab: &'lab Lab, options: &str) -> Program<'lab> {
     lab.plain(&format!(
         "{} keeper --interface lab0 --library {} --log info --allow-user {ADMITTED} --allow-user {OTHER} {options}",
         command().display(),
@@ -29,20 +30,20 @@ fn keeper_of<'lab>(lab: &'lab Lab, options: &str) -> Program<'lab> {
     ))
 }
 
-fn started(keeper: Program<'_>) -> Running<'_> {
+pub(crate) fn started(keeper: Program<'_>) -> Running<'_> {
     let mut keeper = keeper.start();
     keeper.prints("is ready");
     keeper
 }
 
 /// A program of a user without any right.
-fn of<'lab>(lab: &'lab Lab, user: u32, command: &str) -> Program<'lab> {
+pub(crate) fn of<'lab>(lab: &'lab Lab, user: u32, command: &str) -> Program<'lab> {
     lab.sidestack(command).under(&format!(
         "setpriv --reuid {user} --regid {user} --clear-groups --inh-caps -all --bounding-set -all"
     ))
 }
 
-fn script(arguments: &str) -> String {
+pub(crate) fn script(arguments: &str) -> String {
     let script = root().join("tests/e2e/served.py");
     format!("/usr/bin/python3 {} {arguments}", script.display())
 }
@@ -189,6 +190,8 @@ fn doctor_tells_of_the_keeper() {
         .exits_with(1);
     let refused = format!("does not admit user {STRANGER}");
     assert!(examined.stdout().contains(&refused), "{examined}");
+    let concluded = "would get no Internet sockets";
+    assert!(examined.stdout().contains(concluded), "{examined}");
 }
 
 #[test]
@@ -291,6 +294,56 @@ fn ports_are_shared_within_one_user_only() {
     assert_eq!(binds(OTHER, 7001), "EADDRINUSE");
 }
 
+/// What a socket may do after it has failed, or was shut down, it may here, too.
+#[test]
+fn sockets_may_start_over() {
+    let lab = Lab::new();
+    let _keeper = preloading().then(|| keeper(&lab, ""));
+    let mut program = of(&lab, ADMITTED, &script("turns 7000")).start();
+    program.prints("7000");
+    let greeting = lab.file("greeting", "hello\n");
+    let greet = format!("socat -u OPEN:{greeting} TCP4-LISTEN:7000");
+    let _server = lab.peer(&greet).serving_tcp(7000);
+    lab.peer(&format!("sh -c 'echo hallo | ncat {TEST} 7000'"))
+        .succeeds();
+    assert_eq!(
+        program.finish().success().stdout(),
+        "7000\nb'hallo\\n'\nECONNREFUSED\ndone\n7001 b'hello\\n'\nb'over'"
+    );
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_user_is_shown_his_own_sockets() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let keeper = keeper(&lab, "");
+    let holds = |user, port| {
+        let mut held = of(&lab, user, &script(&format!("hold {port}"))).start();
+        held.prints("listening");
+        held
+    };
+    let _held = [holds(ADMITTED, 7000), holds(OTHER, 7001)];
+    let asks = |user, what: &str| {
+        let ask = format!("{} {what}", command().display());
+        of(&lab, user, &ask).env("LD_PRELOAD", "").run()
+    };
+    let shown = asks(ADMITTED, "ss").success().stdout();
+    assert!(
+        shown.contains(":7000") && !shown.contains(":7001"),
+        "{shown}"
+    );
+    let counted = asks(ADMITTED, "stat").success().stdout();
+    assert!(counted.contains("counts for all users"), "{counted}");
+    let stranger = asks(STRANGER, &format!("ss --pid {}", keeper.pid())).exits_with(1);
+    assert!(
+        stranger.stderr.contains("serves none of yours"),
+        "{stranger}"
+    );
+}
+
 /// What a program passes goes to the keeper as it is.
 #[test]
 fn an_address_that_is_too_short_is_refused() {
@@ -302,59 +355,6 @@ fn an_address_that_is_too_short_is_refused() {
     let short = of(&lab, ADMITTED, &script("short")).succeeds();
     assert_eq!(short.stdout(), "EINVAL\nEINVAL\ndone");
     keeper.still_runs();
-    lab.kernel_was_silent();
-}
-
-#[test]
-fn nobody_is_told_of_sockets_he_does_not_have() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let _keeper = keeper(&lab, "");
-    let pretends = lab.plain(&script("pretends")).under(&format!(
-        "setpriv --reuid {OTHER} --regid {OTHER} --clear-groups --inh-caps -all --bounding-set -all"
-    ));
-    let said = pretends.succeeds().stdout();
-    assert_eq!(said, "True stream datagram\nENOTSOCK\nEACCES");
-}
-
-#[test]
-fn a_user_has_as_many_sockets_as_he_may() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let _keeper = keeper(&lab, "--sockets 8");
-    let _server = lab
-        .peer("socat TCP4-LISTEN:7000,fork,backlog=100 PIPE")
-        .serving_tcp(7000);
-    let many = of(&lab, ADMITTED, &script(&format!("many 20 {PEER} 7000")));
-    assert_eq!(many.succeeds().stdout(), "9 EMFILE\ndone");
-    lab.kernel_was_silent();
-}
-
-#[test]
-fn a_user_who_takes_much_memory_leaves_enough_to_others() {
-    if !preloading() {
-        return;
-    }
-    let lab = Lab::new();
-    let file = payload::of(MIB);
-    // With so little address space the memory file is a small one.
-    let _keeper = started(keeper_of(&lab, "").under("prlimit --as=150000000"));
-    let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
-    let endless = "socat TCP4-LISTEN:7000,fork,backlog=100 OPEN:/dev/zero";
-    let _server = lab.peer(endless).serving_tcp(7000);
-    let fill = of(&lab, ADMITTED, &script(&format!("fill {PEER} 7000")));
-    let mut fill = fill.within(30).start();
-    fill.prints("ENOBUFS");
-    let fetch = of(
-        &lab,
-        OTHER,
-        &format!("curl -sS http://{PEER}/{}", file.name),
-    );
-    assert_eq!(fetch.sha256(), file.sha256);
     lab.kernel_was_silent();
 }
 
@@ -389,6 +389,25 @@ fn connections_outlive_their_keeper() {
     fetch.finish().success();
     assert_eq!(payload::sha256(&lab.path("got")), file.sha256);
     lab.kernel_was_silent();
+}
+
+/// Those who go on for a killed keeper are asked by its guests, too, before a port counts as in use.
+#[test]
+fn a_port_of_a_killed_keepers_is_free() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut first = keeper(&lab, "");
+    let mut held = of(&lab, ADMITTED, &script("hold 7000")).start();
+    held.prints("listening");
+    is_kept(&lab, &mut first);
+    first.kill("KILL");
+    held.kill("KILL");
+    drop(first.finish());
+    let _second = keeper(&lab, "");
+    let bind = of(&lab, ADMITTED, &script("bind 7000")).succeeds();
+    assert_eq!(bind.stdout(), "done");
 }
 
 #[test]
@@ -444,8 +463,11 @@ fn c_tests_print_the_same_on_a_keeper() {
         return;
     }
     for name in [
+        "accept_calls",
+        "bind_listen",
         "children",
         "fresh_sockets",
+        "limits",
         "messages",
         "names",
         "transfers",

@@ -33,27 +33,35 @@ fn explain(keeper: u32, answer: Result<(), Errno>) -> Option<Finding> {
             what,
             format!("the keeper of user {keeper} serves user {user}"),
         ),
-        Err(Errno::ACCESS) => Finding::fail(
+        Err(Errno::ACCESS) => Finding::refuse(
             what,
             format!("the keeper of user {keeper} does not admit user {user}: sockets get EACCES"),
             format!("have it started with --allow-user {user}, see sidestack-keeper(8)"),
         ),
-        Err(Errno::NODEV) => Finding::warn(
+        Err(Errno::NODEV) => Finding::fail(
             what,
             format!("the keeper of user {keeper} drives another interface"),
             "leave --interface out",
+        ),
+        Err(Errno::PERM) => Finding::fail(
+            what,
+            format!("another user has the name of the keeper of user {keeper}"),
+            format!("`ss -xlp` shows who listens at @{}", name_of(keeper)),
         ),
         Err(_) => return None,
     })
 }
 
-/// What the keeper says; `None`: there is none.
+fn name_of(keeper: u32) -> String {
+    format!("sidestack/keeper/{keeper}")
+}
+
+/// What the keeper says; `None`: there is none. EPERM: somebody else has its name.
 fn ask(keeper: u32, interface: &str) -> Option<Result<(), Errno>> {
-    let name = format!("sidestack/keeper/{keeper}");
-    let door = connect_to(Sort::Messages, name.as_bytes()).ok()?;
+    let door = connect_to(Sort::Messages, name_of(keeper).as_bytes()).ok()?;
     // The name is free for all.
     if peer_user(&door) != Ok(keeper) {
-        return None;
+        return Some(Err(Errno::PERM));
     }
     give(&door, format!("h{interface}").as_bytes()).ok()?;
     let mut fds = [entry(door.as_raw_fd(), libc::POLLIN)];

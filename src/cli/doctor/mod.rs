@@ -31,6 +31,8 @@ enum Verdict {
     Warn,
     /// It does not run.
     Fail,
+    /// Its sockets are refused: the kernel does not serve them either.
+    Refuse,
 }
 
 /// One line of the table.
@@ -69,6 +71,13 @@ impl Finding {
             ..Finding::warn(what, found, remedy)
         }
     }
+
+    fn refuse(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        Finding {
+            verdict: Verdict::Refuse,
+            ..Finding::warn(what, found, remedy)
+        }
+    }
 }
 
 /// Runs every check, prints the table; status 0 if nothing failed, else 1.
@@ -90,7 +99,7 @@ fn print(finding: &Finding) {
     let verdict = match finding.verdict {
         Verdict::Ok => "ok",
         Verdict::Warn => "warn",
-        Verdict::Fail => "fail",
+        Verdict::Fail | Verdict::Refuse => "fail",
     };
     say(&format!(
         "{verdict:<5} {:<22} {}",
@@ -110,6 +119,10 @@ fn conclude(worst: Verdict) -> ExitCode {
         ),
         Verdict::Fail => (
             "Programs would run on the kernel here. Do what the arrows say.",
+            1,
+        ),
+        Verdict::Refuse => (
+            "Programs would get no Internet sockets here. Do what the arrows say.",
             1,
         ),
     };

@@ -85,10 +85,13 @@ pub(super) fn reach(kit: &Kit) -> Result<(), Missing> {
     // The name is free for all to take.
     match local::peer_user(connection) {
         Ok(user) if user == local::own_user() => Ok(()),
-        _ => {
-            log::debug(format_args!("somebody else has the keeper's name"));
+        Ok(user) => {
+            log::warn(format_args!(
+                "user {user} has the name \"@{name}\": nobody goes on for this program if it is killed"
+            ));
             Err(Missing::ForGood)
         }
+        Err(_) => Err(Missing::ForGood),
     }
 }
 

@@ -14,7 +14,8 @@
 //!    keeper has, too, at first as the dead process has left it, then as the executor does: if that is killed, it makes
 //!    another one. Of executors that end soon one after the other there are only some: what is left may be the cause.
 //! 5. Who finds a port in use may ask whether that was a dead process's ([`QUESTION`]): the answer comes
-//!    when all that died before have been seen to.
+//!    when all that died before have been seen to. Any user may, whose sockets a process of this one's may have served;
+//!    there is room for some of them, and nothing else is heard of them.
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
@@ -38,6 +39,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Most clients; each has six descriptors.
 const MOST: usize = 8192;
+/// Most clients that are other users', and of one of these.
+const MOST_STRANGERS: usize = 64;
+const MOST_OF_STRANGER: usize = 8;
 /// Executors that may sit out TIME-WAIT at a time.
 const MOST_EXECUTORS: usize = 64;
 /// Most executors of one stack in a row that do not last for so long.
@@ -75,13 +79,26 @@ struct Client {
     who: Who,
 }
 
+impl Client {
+    /// Whose it is, if that is another user.
+    fn stranger(&self) -> Option<u32> {
+        match self.who {
+            Who::Stranger(user) => Some(user),
+            Who::Asker(user) => user,
+            _ => None,
+        }
+    }
+}
+
 enum Who {
     /// It has not said anything yet.
     Newcomer,
     /// A process that is to be followed.
     Testator(Estate),
-    /// It waits to hear that the dead are seen to.
-    Asker,
+    /// It is this other user's, and has not said anything yet.
+    Stranger(u32),
+    /// It waits to hear that the dead are seen to, perhaps another user's.
+    Asker(Option<u32>),
     Executor(Executor),
 }
 
@@ -132,7 +149,8 @@ impl Keeper {
         // Executors go on without it.
         while self.listener.is_some() || self.clients.len() > self.executors {
             let now = clock::monotonic();
-            let is_timed = self.asked || self.clients.is_empty();
+            let mut clients = self.clients.values();
+            let is_timed = self.asked || clients.all(|client| client.stranger().is_some());
             if is_timed && now >= self.ends_at {
                 match self.listener {
                     Some(_) => self.stop_listening(),
@@ -184,7 +202,11 @@ impl Keeper {
                 number => self.hear(number),
             }
         }
-        if count > 0 && !self.asked {
+        let served = self
+            .clients
+            .values()
+            .any(|client| client.stranger().is_none());
+        if count > 0 && served && !self.asked {
             self.ends_at = clock::monotonic() + nanoseconds(IDLE);
         }
         if count < EVENTS {
@@ -192,7 +214,7 @@ impl Keeper {
         }
     }
 
-    /// Whether there was anybody. The keeper's own user may come in.
+    /// Whether there was anybody.
     fn let_in(&mut self, listener: &OwnedFd) -> bool {
         let connection = match local::accept(listener) {
             Ok(connection) => connection,
@@ -203,10 +225,25 @@ impl Keeper {
             }
             Err(_) => return false,
         };
-        if local::peer_user(&connection) == Ok(local::own_user()) && self.clients.len() < MOST {
-            self.enter(connection, Who::Newcomer);
+        let who = match local::peer_user(&connection) {
+            Ok(user) if user == local::own_user() => {
+                (self.clients.len() < MOST).then_some(Who::Newcomer)
+            }
+            Ok(user) => self.has_room_for(user).then_some(Who::Stranger(user)),
+            Err(_) => None,
+        };
+        if let Some(who) = who {
+            self.enter(connection, who);
         }
         true
+    }
+
+    /// Whether one more of another user's may come in.
+    fn has_room_for(&self, user: u32) -> bool {
+        let strangers = self.clients.values().filter_map(Client::stranger);
+        let strangers: Vec<u32> = strangers.collect();
+        let of_user = strangers.iter().filter(|&&held| held == user).count();
+        strangers.len() < MOST_STRANGERS && of_user < MOST_OF_STRANGER
     }
 
     fn enter(&mut self, connection: OwnedFd, who: Who) {
@@ -233,7 +270,8 @@ impl Keeper {
             Err(_) => (&[][..], Vec::new()),
         };
         let who = match who {
-            Who::Newcomer if message == QUESTION => Some(Who::Asker),
+            Who::Newcomer if message == QUESTION => Some(Who::Asker(None)),
+            Who::Stranger(user) if message == QUESTION => Some(Who::Asker(Some(user))),
             Who::Newcomer => {
                 let process = local::peer_process(&connection);
                 Estate::of(message, descriptors, process).map(Who::Testator)
@@ -244,7 +282,7 @@ impl Keeper {
                 None
             }
             Who::Executor(executor) => self.hear_executor(executor, message, descriptors),
-            Who::Asker => None,
+            Who::Asker(_) | Who::Stranger(_) => None,
         };
         match who {
             Some(who) => drop(self.clients.insert(number, Client { connection, who })),
@@ -338,7 +376,7 @@ impl Keeper {
         if self.clients.values().any(starts) {
             return;
         }
-        let asks = |client: &Client| matches!(client.who, Who::Asker);
+        let asks = |client: &Client| matches!(client.who, Who::Asker(_));
         let asking = self.clients.iter().filter(|(_, client)| asks(client));
         let asking: Vec<u64> = asking.map(|(&number, _)| number).collect();
         for number in asking {

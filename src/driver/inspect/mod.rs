@@ -13,7 +13,8 @@
 //! 2. An answer is made as the client takes it, so a slow one costs a list of handles and no more.
 //!    What is between two pieces may change, as in the kernel's own socket lists.
 //! 3. A few clients are served at a time; one more ends the oldest. So nobody has to be timed.
-//! 4. Only the process's own user and root are answered.
+//! 4. Only the process's own user and root are answered, and a keeper's guests, who are shown their own sockets. One
+//!    place is for them all, so that they keep nobody else from being answered.
 
 mod counters;
 mod ends;
@@ -25,6 +26,7 @@ use rustix::io::Errno;
 
 use self::sockets::Row;
 use super::Engine;
+use super::guests::Guests;
 use crate::control::log;
 use crate::sys::heap;
 use crate::sys::local::{self, Sort};
@@ -80,6 +82,8 @@ pub(super) struct Window {
 
 struct Client {
     stream: OwnedFd,
+    /// The guest who asks.
+    guest: Option<u32>,
     stage: Stage,
 }
 
@@ -115,21 +119,29 @@ impl Window {
         })
     }
 
-    fn admit(&mut self, set: &Set) {
+    fn admit(&mut self, set: &Set, guests: &Guests) {
         let Ok(stream) = local::accept(&self.listener) else {
             return;
         };
-        let own = local::own_user();
-        if !local::peer_user(&stream).is_ok_and(|user| user == own || user == 0) {
-            return;
-        }
-        let place = self.count % CLIENTS;
-        self.count += 1;
+        let guest = match local::peer_user(&stream) {
+            Ok(user) if user == local::own_user() || user == 0 => None,
+            Ok(user) if guests.has(user) => Some(user),
+            _ => return,
+        };
+        let place = match guest {
+            Some(_) => CLIENTS - 1,
+            None => self.count % (CLIENTS - 1),
+        };
+        self.count += usize::from(guest.is_none());
         self.dismiss(set, place);
         let token = self.first_token + 1 + place as u64;
         if set.add(&stream, token, EventFlags::IN).is_ok() {
             let stage = Stage::Asking(Vec::new());
-            self.clients[place] = Some(Client { stream, stage });
+            self.clients[place] = Some(Client {
+                stream,
+                guest,
+                stage,
+            });
         }
     }
 
@@ -174,7 +186,7 @@ impl Engine {
             return;
         };
         match (index as usize).checked_sub(1) {
-            None => window.admit(&self.set),
+            None => window.admit(&self.set, &self.endpoints.guests),
             Some(place) => {
                 if let Some(client) = &mut window.clients[place]
                     && self.serve_client(client, window.first_token + index) == Next::Go
@@ -193,7 +205,7 @@ impl Engine {
                 let Some(request) = line.strip_suffix(b"\n") else {
                     return next;
                 };
-                let (piece, rows) = self.begin_answer(request);
+                let (piece, rows) = self.begin_answer(request, client.guest);
                 client.stage = Stage::Answering {
                     piece,
                     sent: 0,
@@ -225,11 +237,12 @@ impl Engine {
         }
     }
 
-    /// The beginning of the answer, and what is left to be listed.
-    fn begin_answer(&mut self, request: &[u8]) -> (Vec<u8>, Vec<Row>) {
+    /// The beginning of the answer, and what is left to be listed; `guest`: of his.
+    fn begin_answer(&mut self, request: &[u8], guest: Option<u32>) -> (Vec<u8>, Vec<Row>) {
         match request {
             _ if heap::is_short() => (b"error: no memory is left\n".into(), Vec::new()),
-            b"ss" => (sockets::HEADER.into(), self.rows()),
+            b"ss" => (sockets::HEADER.into(), self.rows(guest)),
+            b"stat" if guest.is_some() => (b"error: it counts for all users\n".into(), Vec::new()),
             b"stat" => (self.counters().into_bytes(), Vec::new()),
             _ => (b"error: the requests are ss and stat\n".into(), Vec::new()),
         }

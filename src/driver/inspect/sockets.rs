@@ -59,18 +59,27 @@ impl fmt::Display for Words<'_> {
 }
 
 impl Engine {
-    /// Everything there is to list, the last first.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let waiting = self.stack.tcp_time_wait_len() > 0;
+    /// Everything there is to list, the last first; of one guest's, what he has.
+    pub(super) fn rows(&self, guest: Option<u32>) -> Vec<Row> {
+        let is_shown = |his: Option<u32>| guest.is_none() || his == guest;
         let stack = &self.stack;
+        let waiting = guest.is_none() && stack.tcp_time_wait_len() > 0;
+        let waiting = waiting.then_some(Row::TimeWait).into_iter();
+        let alone = self.without_socket();
+        let alone = alone.filter(|&id| is_shown(self.guest(id)));
+        let sockets = stack.udp_sockets();
+        let sockets = sockets.chain(stack.tcp_connections());
+        let sockets = sockets.chain(stack.tcp_listeners());
+        let sockets = sockets.filter(|&id| is_shown(self.owner_of(id)));
         waiting
-            .then_some(Row::TimeWait)
-            .into_iter()
-            .chain(self.without_socket().map(Row::Endpoint))
-            .chain(stack.udp_sockets().map(Row::Socket))
-            .chain(stack.tcp_connections().map(Row::Socket))
-            .chain(stack.tcp_listeners().map(Row::Socket))
+            .chain(alone.map(Row::Endpoint))
+            .chain(sockets.map(Row::Socket))
             .collect()
+    }
+
+    /// The guest whose socket it is.
+    fn owner_of(&self, id: SocketId) -> Option<u32> {
+        self.guest(self.endpoints.of_socket(id)?)
     }
 
     /// Appends the line of `row`.

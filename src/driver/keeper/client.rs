@@ -5,10 +5,13 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::super::family::{Name, await_answer, desk, reach};
+use super::super::heirs;
 use super::super::lifeline::{self, Parent};
 use super::name_of;
 use super::requests::{Create, LONGEST, Reply, Request};
+use crate::control::ephemeral::Protocol;
 use crate::control::limits::Limits;
+use crate::control::log;
 use crate::control::low_ports;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
@@ -94,6 +97,14 @@ pub fn ask(wanted: Create) -> Result<Option<Served>, Errno> {
     }
 }
 
+/// The keeper is gone: waits until those who go on for it, if it was killed, have begun, and have given back what ports
+/// they can.
+pub fn await_successors(protocol: Protocol) {
+    if !BY_PARENT.load(Ordering::Relaxed) {
+        heirs::await_successors(protocol, KEEPER.load(Ordering::Relaxed));
+    }
+}
+
 /// What shows the right to the port that is asked for, if it is one that takes a right.
 fn shown_for(request: &Request) -> Option<OwnedFd> {
     let port = request.bound_port()?;
@@ -110,7 +121,12 @@ fn converse(host: Host, request: &Request) -> Option<(Reply, Option<OwnedFd>)> {
     while clock::monotonic() < deadline {
         let door = reach(&host.name(), deadline)?;
         // The name is free for all.
-        if !local::peer_user(&door).is_ok_and(|user| host.may_be(user)) {
+        let user = local::peer_user(&door).ok()?;
+        if !host.may_be(user) {
+            let name = host.name();
+            log::warn(format_args!(
+                "user {user} has the name \"@{name}\": it is not asked whether it serves this program"
+            ));
             return None;
         }
         let line = match host {

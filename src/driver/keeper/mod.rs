@@ -42,7 +42,7 @@ mod plan;
 mod requests;
 
 pub(super) use client::{Answered, greet};
-pub use client::{Served, ask};
+pub use client::{Served, ask, await_successors};
 pub(super) use host::serve_forked;
 pub use plan::Plan;
 pub use requests::{Create, First};
@@ -54,6 +54,7 @@ use super::door::{Door, Visit};
 use super::seat::Seat;
 use super::{Engine, Guard, estate, lock, process, start};
 use crate::control::log;
+use crate::sys::local::Sort;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::entry;
 use crate::sys::{local, signal, words};
@@ -88,6 +89,17 @@ pub fn run(mut plan: Plan) -> i32 {
     }
 }
 
+/// Why the keeper's name is not free. Anybody can take it.
+fn explain_holder(name: &str) -> String {
+    let holder = local::connect_to(Sort::Messages, name.as_bytes());
+    match holder.and_then(local::peer_user) {
+        Ok(user) if user != local::own_user() => format!(
+            "user {user} has the name \"@{name}\", by which programs ask for the keeper (`ss -xlp` shows the process)"
+        ),
+        _ => "a keeper of this user runs already in this network namespace".into(),
+    }
+}
+
 struct Keeper {
     plan: Plan,
     door: Door,
@@ -101,11 +113,9 @@ impl Keeper {
         let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
             .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
         start::start_with(core::mem::take(&mut plan.settings))?;
-        let door = Door::open(&name_of(local::own_user()));
-        let door = door.map_err(|errno| match errno {
-            Errno::ADDRINUSE => {
-                "a keeper of this user runs already in this network namespace".into()
-            }
+        let name = name_of(local::own_user());
+        let door = Door::open(&name).map_err(|errno| match errno {
+            Errno::ADDRINUSE => explain_holder(&name),
             errno => explain("cannot listen for programs", errno),
         })?;
         Ok(Self {

@@ -74,6 +74,10 @@ fn send_beside(
     to: Option<Given>,
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
+    if socket.state().writes_no_more {
+        return Some(Err(Errno::PIPE));
+    }
+    let connected = to.is_none();
     let to: SocketAddr = match to {
         Some(Given::V4(to)) => to.into(),
         None | Some(Given::Unspecified) => {
@@ -89,7 +93,7 @@ fn send_beside(
     if data.asked() > LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
-    if to.port() == 0 {
+    if to.port() == 0 && !connected {
         return Some(Err(Errno::INVAL));
     }
     if let Err(errno) = data.whole() {

@@ -28,6 +28,9 @@ const UDP_SEGMENT: i32 = 103;
 const UDP_GRO: i32 = 104;
 /// IP_LOCAL_PORT_RANGE of linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
+/// SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET of asm-generic/socket.h.
+const SO_PREFER_BUSY_POLL: i32 = 69;
+const SO_BUSY_POLL_BUDGET: i32 = 70;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
@@ -146,10 +149,10 @@ pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
     let number = number(value);
     match (level, name) {
         (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
-        (
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK | libc::SO_DEBUG,
-        ) => true,
+        (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK) => true,
+        (libc::SOL_SOCKET, libc::SO_DEBUG | SO_PREFER_BUSY_POLL | SO_BUSY_POLL_BUDGET) => {
+            number != 0
+        }
         _ => false,
     }
 }

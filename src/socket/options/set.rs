@@ -164,6 +164,11 @@ fn set_elsewhere(
     (level, name): (i32, i32),
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
+    socket.away()?;
+    // What takes a right is for who asks to have, and the owner may have it.
+    if let Err(errno) = kernel::permit(socket, (level, name), value) {
+        return Some(Err(errno));
+    }
     let value = value.to_vec();
     let question = Question::Set { level, name, value };
     let answer = away::ask(fd, socket, &question)?;
