@@ -28,6 +28,7 @@ mod answers;
 pub mod away;
 mod beyond;
 pub mod bind;
+mod completion;
 pub mod connect;
 pub mod create;
 pub mod datagram;

@@ -21,6 +21,10 @@ static PROGRAM_LIMIT: Mutex<Option<ProgramLimit>> = Mutex::new(None);
 /// Whether our region lies above the program's numbers: the real soft limit was raised for it.
 static APART: AtomicBool = AtomicBool::new(false);
 
+/// Whether the program may have numbers of our region, too: that is among its own, or was until the program lowered its
+/// limit, or the limit was raised past where the region begins.
+static SHARED: AtomicBool = AtomicBool::new(true);
+
 /// The real soft limit that has room for our region.
 static RAISED: AtomicU64 = AtomicU64::new(0);
 
@@ -100,6 +104,7 @@ pub fn set_apart() {
     .filter(|(raised, _)| *raised >= soft + soft / 4)
     .find(|&(raised, hard)| set_limit(raised, hard));
     APART.store(raised.is_some(), Ordering::Relaxed);
+    SHARED.store(raised.is_none(), Ordering::Relaxed);
     let floor = match raised {
         Some((raised, _)) => {
             RAISED.store(raised, Ordering::Relaxed);
@@ -149,6 +154,9 @@ fn is_to_be_kept(soft: u64) -> bool {
 /// with: what opens files and no socket is then kept to it, too.
 pub fn set_program_limit(limit: ProgramLimit) {
     let kept = is_to_be_kept(limit.soft);
+    if limit.soft > u64::from(floor()) {
+        SHARED.store(true, Ordering::Relaxed);
+    }
     *PROGRAM_LIMIT.lock() = Some(limit);
     KEPT.store(kept, Ordering::Relaxed);
     let raised = RAISED.fetch_max(limit.soft, Ordering::Relaxed);
@@ -213,6 +221,7 @@ pub fn lower(wanted: ProgramLimit) -> bool {
 /// The process gives our region up, but may set one apart again.
 pub fn leave_region() {
     LOWERED.lock().threads = 0;
+    SHARED.store(true, Ordering::Relaxed);
     if APART.swap(false, Ordering::Relaxed)
         && let Some(limit) = program_limit()
     {
@@ -318,7 +327,7 @@ pub(super) fn forget(fd: RawFd) {
 /// Closes all that is ours but for `kept`, in a process that has given up all it knew of, as a forked child does first: the
 /// stack's ends and packet sockets are its parent's business. What is still in the hands of other threads is closed, too.
 pub fn close_ours_but(kept: &[RawFd]) {
-    let told = match is_apart() && close_runs(floor(), kept) {
+    let told = match !SHARED.load(Ordering::Relaxed) && close_runs(floor(), kept) {
         // There is little among the program's own numbers, if anything.
         true => (floor() as usize).div_ceil(64).min(OURS.len()),
         false => OURS.len(),
