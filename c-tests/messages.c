@@ -27,44 +27,6 @@ static void lengths(const char *what, int count)
 					    messages[i].msg_len < 100 ? messages[i].msg_len : 100));
 }
 
-static void *receives_two(void *fd)
-{
-	prepare(100, 0);
-	say("two, the second an error: %s", result(recvmmsg(*(int *)fd, messages, 2, 0, NULL)));
-	return NULL;
-}
-
-/* What befalls a later message the next call tells. */
-static void later_error(void)
-{
-	int h = peer("udp 0"), fd = bound(udp(), TEST, 0);
-	struct sockaddr_in to = address(PEER, peer("port %d", h));
-	pthread_t thread;
-
-	if (connect(fd, SA(to), sizeof to))
-		die("connect");
-	for (int i = 0; i < 2; i++) {
-		pthread_create(&thread, NULL, receives_two, &fd);
-		h = i ? peer("udp %d", ntohs(to.sin_port)) : h;
-		peer("to %d %d 4", h, port_of(fd));
-		for (int unread = 1; unread;) {
-			nap(5);
-			ioctl(fd, FIONREAD, &unread);
-		}
-		peer("close %d", h);
-		if (send(fd, "x", 1, 0) != 1)
-			die("send");
-		pthread_join(thread, NULL);
-		say("poll: %s", poll_flags(events_now(fd)));
-		if (i)
-			say("SO_ERROR: %s", name_of(pending_error(fd)));
-		else
-			say("the next: %s", result(recv(fd, &h, 1, MSG_DONTWAIT)));
-		say("and then: %s", result(recv(fd, &h, 1, MSG_DONTWAIT)));
-	}
-	close(fd);
-}
-
 int main(void)
 {
 	int h = peer("udp 7000"), fd = bound(udp(), "0.0.0.0", 5000), count;
@@ -125,5 +87,4 @@ int main(void)
 	say("%s", elapsed(start, 0));
 	say("bad pointer: %s", result(sendmmsg(fd, bad_pointer, 1, 0)));
 	say("bad descriptor: %s", result(sendmmsg(999, messages, 1, 0)));
-	later_error();
 }

@@ -19,7 +19,10 @@ const LONGEST: usize = 64 * 1024;
 impl Engine {
     /// Makes a datagram socket's descriptor readable though there is no datagram.
     pub fn notify(&mut self, id: EndpointId) {
-        let is_there = |held: &Endpoint| held.notices > 0 && raw::unread(held.program) != Ok(0);
+        // Whether one that only other processes could read is there nobody here can tell.
+        let is_there = |held: &Endpoint| {
+            held.notices > 0 && held.program >= 0 && raw::unread(held.program) != Ok(0)
+        };
         if self.endpoints.get(id).is_some_and(is_there) {
             return;
         }
@@ -38,8 +41,12 @@ impl Engine {
             return;
         };
         if let Some(error) = self.stack.udp_take_error(socket) {
+            // Other processes ask for it once they have found the notice of it.
+            let is_told = endpoint.program < 0 && endpoint.error.is_some();
             endpoint.error = Some(error);
-            self.notify(id);
+            if !is_told {
+                self.notify(id);
+            }
             self.show_beyond(id);
         }
         if self.stack.udp_front(socket).is_some()

@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import sys
+import threading
 import time
 
 
@@ -213,6 +214,19 @@ def rubbish(count):
         else:
             unheard = [*unheard[-100:], door]
     print("said")
+
+
+def nobody_hears(host, port):
+    """Twice, while a call sleeps: nobody is there."""
+    asked = socket.socket(type=socket.SOCK_DGRAM)
+    asked.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 10, 0))
+    asked.connect((host, int(port)))
+    for _ in range(2):
+        threading.Timer(0.2, asked.send, [b"anybody?"]).start()
+        try:
+            asked.recv(1)
+        except OSError as error:
+            print(errno.errorcode[error.errno])
 
 
 def gives_up(count):

@@ -436,6 +436,16 @@ fn a_forked_process_without_rights_is_served_by_its_parent() {
     lab.kernel_was_silent();
 }
 
+#[test]
+fn each_refusal_of_a_datagram_is_told() {
+    let lab = Lab::new();
+    let _keeper = keeper(&lab, "");
+    let refused = script(&format!("nobody_hears {PEER} 7000"));
+    let said = of(&lab, ADMITTED, &refused).succeeds().stdout();
+    assert_eq!(said, "ECONNREFUSED\nECONNREFUSED");
+    lab.kernel_was_silent();
+}
+
 /// Nobody waits until the kernel has closed them; but it has, some time.
 #[test]
 fn packet_sockets_are_not_left_behind() {
