@@ -104,7 +104,7 @@ static void torn_file(void)
 static void unmapped(void)
 {
 	static const char *const paths[] = { "/proc/self/maps", "/proc/self/mem", "/proc/sys/kernel/ostype", "/proc/version",
-		"/dev/null", "/" };
+		"/dev/null", "/dev/zero", "/dev/full", "/" };
 	int h, fd = connected(&h);
 
 	for (size_t i = 0; i < COUNT(paths); i++) {
@@ -115,7 +115,9 @@ static void unmapped(void)
 		say("sendfile of %s: %s", paths[i], result(n));
 		say("  offset %ld", (long)at);
 		say("  of nothing of it: %s", result(sendfile(fd, file, NULL, 0)));
-		say("  the peer hears: %s", peer_says("recv %d %zd", h, n > 0 ? n : 0));
+		say("  by its own offset: %s", result(n < 0 ? n : sendfile(fd, file, NULL, 5)));
+		say("  which is then %ld", (long)lseek(file, 0, SEEK_CUR));
+		say("  the peer hears: %s", peer_says("recv %d %zd", h, n > 0 ? n + 5 : 0));
 		close(file);
 	}
 	close(fd);

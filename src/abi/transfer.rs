@@ -9,7 +9,7 @@ use super::next;
 use super::streams::{receive_parts, send_parts};
 use crate::socket::datagram::Asked;
 use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
-use crate::sys::file::{can_be_sent, read_at};
+use crate::sys::file::{moves_as_sent, read_at};
 use crate::sys::raw;
 
 /// Bytes read from the file at a time.
@@ -48,9 +48,7 @@ pub unsafe extern "C-unwind" fn sendfile(
                 errno => errno,
             })?,
         };
-        if count > 0 {
-            can_be_sent(from, at)?;
-        }
+        let moves = count > 0 && moves_as_sent(from, at)?;
         let mut piece = vec![0; longest.min(count)];
         let mut sent = 0;
         while sent < count {
@@ -74,7 +72,9 @@ pub unsafe extern "C-unwind" fn sendfile(
                 _ => break,
             };
             sent += taken;
-            at += taken as libc::off_t;
+            if moves {
+                at += taken as libc::off_t;
+            }
             if taken < got {
                 break;
             }

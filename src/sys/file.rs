@@ -101,19 +101,21 @@ pub fn read_at(fd: RawFd, buffer: &mut [u8], offset: i64) -> Result<usize, Errno
     )
 }
 
-/// Whether sendfile(2) takes from a descriptor of the program's at `offset`. What has a length it does; of what is made as
-/// it is read (`/proc`) the kernel is asked, by a byte that goes nowhere.
+/// Whether sendfile(2), which may take from a descriptor of the program's at `offset`, moves on by what it takes: not in
+/// what is the same everywhere (`/dev/zero`). What has a length it does; of what is made as it is read (`/proc`, devices)
+/// the kernel is asked, by a byte that goes nowhere.
 ///
 /// # Errors
 /// What sendfile(2) says.
-pub fn can_be_sent(fd: RawFd, offset: i64) -> Result<(), Errno> {
+pub fn moves_as_sent(fd: RawFd, offset: i64) -> Result<bool, Errno> {
     let fd = borrow(fd);
     if fs::fstat(fd)?.st_size > 0 {
-        return Ok(());
+        return Ok(true);
     }
-    let mut at = u64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    let start = u64::try_from(offset).map_err(|_| Errno::INVAL)?;
+    let mut at = start;
     let (_out, into) = pipe_with(PipeFlags::CLOEXEC)?;
-    fs::sendfile(&into, fd, Some(&mut at), 1).map(drop)
+    fs::sendfile(&into, fd, Some(&mut at), 1).map(|_| at != start)
 }
 
 /// Where a descriptor of the program's stands (lseek(2)).
