@@ -125,6 +125,46 @@ static void asks_after_reset(int fd, int h)
 	say("child: SO_ERROR %s", name_of(pending_error(fd)));
 }
 
+/* The child's call waits for the connection, for which the peer has room when it has accepted the one before. The child
+ * may be gone when that has come. */
+static void written_while_connecting(int stays)
+{
+	int l = peer("listen 0 0"), port = peer("port %d", l), before = dialed(port), fd = nonblocking(tcp());
+	struct sockaddr_in to = address(PEER, port);
+	int h, status, until[2];
+	pid_t pid;
+	char b;
+
+	if (pipe(until))
+		die("pipe");
+	say("connect: %s", ok(connect(fd, SA(to), sizeof to)));
+	fcntl(fd, F_SETFL, 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		close(until[1]);
+		say("child: write %s", result(write(fd, "early", 5)));
+		fflush(stdout);
+		if (stays && read(until[0], &b, 1) != 0)
+			die("read");
+		_exit(0);
+	}
+	close(until[0]);
+	nap(100);
+	peer("close %ld", peer("accept %d", l));
+	h = peer("accept %d", l);
+	say("the peer hears: %s", peer_says("recv %d 5", h));
+	close(until[1]);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		die("the child");
+	say("parent: writable %s", poll_flags(wait_for(fd, POLLOUT)));
+	close(fd);
+	say("and the end: %s", peer_says("drain %d", h));
+	close(before);
+	peer("close %d", h);
+	peer("close %d", l);
+}
+
 /* The parent has closed its own descriptor by then. */
 static void alone(void (*work)(int, int))
 {
@@ -346,6 +386,8 @@ int main(int count, char **arguments)
 	if (count > 2 && strcmp(arguments[1], "takes up") == 0)
 		return takes_up(arguments[2]);
 	one_connection();
+	written_while_connecting(0);
+	written_while_connecting(1);
 	alone(meets_reset);
 	alone(asks_after_reset);
 	listeners();

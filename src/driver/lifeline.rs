@@ -226,7 +226,9 @@ impl Engine {
                     self.offer_connection(id, socket);
                     self.watch_end(id);
                 }
-                Role::Undecided | Role::Connecting(_) | Role::Ended => {}
+                // What they have written is taken once there is a connection.
+                Role::Connecting(_) => endpoint.overflow = true,
+                Role::Undecided | Role::Ended => {}
             }
         }
     }

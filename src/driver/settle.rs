@@ -94,8 +94,12 @@ impl Engine {
         }
         self.endpoints.set_role(id, Role::Connection(socket));
         self.unstuff(id);
-        let held = self.endpoints.get(id);
-        let writes = held.is_some_and(|held| held.write_finished);
+        let mut writes = false;
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            writes = endpoint.write_finished;
+            // What others have written behind the filler makes no event any more.
+            endpoint.overflow |= endpoint.is_shared();
+        }
         self.shut_before(id, (false, writes));
         self.settle_connection(now, id, socket);
     }
