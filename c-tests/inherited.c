@@ -79,6 +79,23 @@ static void counts(int fd, int h)
 	say("child: connect %s", ok(connect(fd, SA(to), sizeof to)));
 }
 
+/* An urgent byte behind the data. */
+static void asks_for_nothing(int fd, int h)
+{
+	char b[10];
+
+	alarm(10);
+	say("child: nothing of nothing %s", result(recv(fd, b, 0, MSG_DONTWAIT)));
+	peer("send %d 4", h);
+	peer("urgent %d", h);
+	say("child: urgent %s", poll_flags(wait_for(fd, POLLPRI)));
+	say("child: a look at nothing %s", result(recv(fd, b, 0, MSG_PEEK)));
+	say("child: nothing of something %s", result(recv(fd, b, 0, MSG_NOSIGNAL)));
+	say("child: up to the mark %s", result(recv(fd, b, sizeof b, 0)));
+	say("child: nothing at the mark %s", result(recv(fd, b, 0, MSG_DONTWAIT)));
+	say("child: at the mark %d", sockatmark(fd));
+}
+
 static void shuts(int fd, int h)
 {
 	(void)h;
@@ -99,6 +116,7 @@ static void one_connection(void)
 	peer("send %d 30", h);
 	in_child(counts, fd, h);
 	say("parent: recv %s", result(recv(fd, b, sizeof b, 0)));
+	in_child(asks_for_nothing, fd, h);
 	in_child(shuts, fd, h);
 	say("the peer hears the end: %s", peer_says("drain %d", h));
 	say("parent: send %s", result(send(fd, "x", 1, MSG_NOSIGNAL)));

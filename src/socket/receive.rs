@@ -89,6 +89,8 @@ fn receive_beside(
     }
     let got = if flags & libc::MSG_TRUNC != 0 {
         discard_beside(fd, socket, data.len(), flags)
+    } else if data.len() == 0 {
+        nothing_beside(fd, socket, flags)
     } else if flags == 0 {
         // As in `send_beside`.
         raw::read(fd, data.parts())
@@ -104,6 +106,24 @@ fn receive_beside(
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
         got => got,
     })
+}
+
+/// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
+/// at nothing before an urgent byte keeps it going round until a signal comes.
+fn nothing_beside(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let patience = match waits {
+        true => away::patience(fd, libc::SO_RCVTIMEO),
+        false => Some(Duration::ZERO),
+    };
+    match away::wait_for(fd, libc::POLLIN, patience) {
+        Err(Errno::AGAIN) if waits => return Ok(0),
+        waited => waited?,
+    }
+    match raw::receive(fd, &[], 0, libc::MSG_PEEK) {
+        Err(Errno::AGAIN) => Ok(0),
+        looked => looked,
+    }
 }
 
 fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
