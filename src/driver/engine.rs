@@ -10,7 +10,7 @@ use super::convert::checksum;
 use super::delivery::{Delivery, Direct};
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
-use super::estate::{self, Will};
+use super::estate::Will;
 use super::inspect::{self, Office, Window};
 use super::lifeline::Lifelines;
 use super::orphans::{Orphans, TOKEN_ORPHANS};
@@ -188,7 +188,6 @@ impl Engine {
     pub(super) fn new(parts: Parts, limits: Limits) -> Result<Self, Errno> {
         let set = Set::new()?;
         let wake = Bell::new()?;
-        estate::note_bell(Some(&wake));
         set.add(&wake, TOKEN_WAKE, EventFlags::IN)?;
         let alarm = Timer::new()?;
         set.add(&alarm, TOKEN_ALARM, EventFlags::IN)?;

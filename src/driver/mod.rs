@@ -177,6 +177,7 @@ static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 
 /// Makes an engine this process's, which has had none.
 fn take_in(engine: Engine) -> Guard {
+    estate::note_bell(Some(&engine.wake));
     *ENGINE.lock() = Some(Box::new(engine));
     handlers::enter();
     Guard(ENGINE.lock(), Section)

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::keeper::{self, Answered};
 use crate::control::settings::{Address, Settings};
-use crate::sys::{local, words};
+use crate::sys::{descriptor, local, words};
 
 /// What keeps an engine from being built.
 #[derive(Debug)]
@@ -97,6 +97,15 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The program's descriptors do not suffice for the stack's own, too.
+pub(super) fn no_descriptors() -> String {
+    let limit = descriptor::program_limit().unwrap_or_else(descriptor::real_limit);
+    format!(
+        "too few descriptors are left for a stack: the limit is {} (ulimit -n)",
+        limit.soft
+    )
+}
+
 /// Why there is no packet socket.
 pub(super) fn explain_packet_socket(errno: Errno, interface: &str) -> Obstacle {
     match errno {
@@ -108,7 +117,8 @@ pub(super) fn explain_packet_socket(errno: Errno, interface: &str) -> Obstacle {
                  program, which makes the loader ignore LD_PRELOAD)",
             )
         },
-        Errno::MFILE | Errno::NFILE => "no descriptor left for the packet socket".into(),
+        Errno::MFILE => no_descriptors().into(),
+        Errno::NFILE => "no descriptor left for the packet socket".into(),
         Errno::NOPROTOOPT => "the kernel is too old for the packet socket's options".into(),
         errno => format!(
             "cannot open a packet socket on interface \"{interface}\": {}",

@@ -1,15 +1,18 @@
 //! Building the engine: what to drive, with which addresses, or why not.
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::{Arc, OnceLock};
 
 use super::engine::{Engine, Parts, TOKEN_DESK};
+use super::estate;
 use super::inspect::Office;
 use super::interface;
 use super::keeper::Answered;
 use super::ports::{Ports, Source};
-use super::refusal::{Obstacle, Refusal};
+use super::refusal::{Obstacle, Refusal, no_descriptors};
 use super::{ENGINE, Section, convert, news, output, seat};
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
@@ -35,6 +38,9 @@ const REFUSED: u8 = 2;
 const REFUSED_REQUIRED: u8 = 3;
 const DENIED: u8 = 4;
 const SERVED: u8 = 5;
+
+/// Descriptors that a first connection takes: both ends of its pair, the lease of its port.
+const FIRST_CONNECTION: usize = 3;
 
 /// The engine's id; 0: there is none.
 static ENGINE_ID: AtomicU64 = AtomicU64::new(0);
@@ -105,6 +111,7 @@ fn start() -> Service {
 
 fn install(slot: &mut Option<Box<Engine>>, engine: Engine) {
     ENGINE_ID.store(engine.id, Ordering::Release);
+    estate::note_bell(Some(&engine.wake));
     *slot = Some(Box::new(engine));
     handlers::take_over(seat::give_up);
     STATE.store(RUNNING, Ordering::Release);
@@ -220,13 +227,18 @@ fn build_with(settings: Settings) -> Result<Engine, Obstacle> {
         mirror,
         link,
     };
-    let region = Region::new()
-        .map_err(|errno| format!("cannot make the memory file: {}", words::of(errno)))?;
+    let region = Region::new().map_err(|errno| match errno {
+        Errno::MFILE => no_descriptors(),
+        errno => format!("cannot make the memory file: {}", words::of(errno)),
+    })?;
     let (file, bytes) = region.into_parts();
     let memory = Memory::create(bytes).ok_or("the memory file is too small")?;
     let id = u64::from_ne_bytes(random()).max(1);
     let mut engine = assemble(id, site, file, |config, _| Stack::new(config, memory))?;
     engine.open_desk(TOKEN_DESK);
+    if !descriptor::leaves(FIRST_CONNECTION, engine.memory.as_fd()) {
+        return Err(no_descriptors().into());
+    }
     Ok(engine)
 }
 
@@ -292,8 +304,10 @@ fn assemble(
         mirror: Some(site.mirror),
         memory,
     };
-    Engine::new(parts, convert::limits(&limits))
-        .map_err(|errno| format!("cannot watch descriptors: {}", words::of(errno)))
+    Engine::new(parts, convert::limits(&limits)).map_err(|errno| match errno {
+        Errno::MFILE => no_descriptors(),
+        errno => format!("cannot watch descriptors: {}", words::of(errno)),
+    })
 }
 
 /// The environment, without std's lock on it: the program may be changing it.

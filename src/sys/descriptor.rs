@@ -75,7 +75,7 @@ pub struct ProgramLimit {
 }
 
 /// The kernel's own limits of this process.
-fn real_limit() -> ProgramLimit {
+pub fn real_limit() -> ProgramLimit {
     let Rlimit { current, maximum } = limit::of(Resource::Nofile);
     ProgramLimit {
         soft: current.unwrap_or(u64::MAX),
@@ -227,6 +227,13 @@ pub fn leave_region() {
     {
         set_limit(limit.soft, real_limit().hard);
     }
+}
+
+/// Whether our descriptors leave `count` numbers, as they do where they do not lie among the program's: else that is tried
+/// by as many copies of `one`.
+pub fn leaves(count: usize, one: BorrowedFd<'_>) -> bool {
+    let spare = |_| fcntl_dupfd_cloexec(one, 0).map(OwnedFd::from);
+    is_apart() || (0..count).map(spare).collect::<Result<Vec<_>, _>>().is_ok()
 }
 
 /// Puts the real limits back to what the program believes, before the process becomes another

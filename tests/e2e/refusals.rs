@@ -226,6 +226,35 @@ fn descriptors_run_out_as_on_the_kernel() {
     );
 }
 
+/// Where no limit can be raised, and there are not many, some are left for the program's sockets, or nothing is driven.
+#[test]
+fn so_few_descriptors_that_a_stack_leaves_none_are_the_programs() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::with_plain_programs();
+    let _server = lab
+        .peer("socat TCP4-LISTEN:7000,fork PIPE")
+        .serving_tcp(7000);
+    let asks = format!(
+        "import socket; s = socket.create_connection((\"{PEER}\", 7000)); s.sendall(b\"x\"); print(len(s.recv(9)))"
+    );
+    let driven = |limit: &u32| {
+        let asks = lab.sidestack(&format!("/usr/bin/python3 -c '{asks}'"));
+        let limited = format!("{RAW_ALONE} prlimit --nofile={limit}:{limit}");
+        let said = asks.under(&limited).succeeds();
+        assert_eq!(said.stdout(), "1", "{limit} descriptors: {said}");
+        let refused = "too few descriptors are left for a stack";
+        assert!(
+            said.stderr.is_empty() || said.stderr.contains(refused),
+            "{limit} descriptors: {said}"
+        );
+        said.stderr.is_empty()
+    };
+    let few: Vec<_> = (12..26).filter(driven).collect();
+    assert!(!few.is_empty() && few[0] > 12, "driven with {few:?}");
+}
+
 #[test]
 fn ports_run_out_as_on_the_kernel() {
     let [kernel, ours] = running_out("prlimit --nofile=1024", "ports", "40000 40049");
