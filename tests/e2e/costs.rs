@@ -81,6 +81,26 @@ fn a_core_dump_is_without_the_memory_file() {
     assert!(!preloading() || !dumped, "{flags:?}");
 }
 
+/// A packet socket takes long to close: a copy lies in a queue of the process's that only the kernel's collector empties
+/// (beside the queue itself, which lies there, too).
+#[test]
+fn who_ends_need_not_close_its_packet_socket() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::quiet();
+    let mut program = lab.sidestack(&hold(&format!("udp {PEER} 7000"))).start();
+    program.prints("waiting");
+    let descriptors = format!("/proc/{}/fdinfo", program.pid());
+    let queued = fs::read_dir(descriptors).expect("it runs").map(|entry| {
+        let entry = entry.expect("a readable directory");
+        let said = fs::read_to_string(entry.path()).unwrap_or_default();
+        let count = said.lines().find_map(|line| line.strip_prefix("scm_fds:"));
+        count.map_or(0, |count| count.trim().parse().expect("a number"))
+    });
+    assert_eq!(queued.max(), Some(2));
+}
+
 /// RSS of a program with `count` connections, and the growth of the kernel's slabs, in KiB.
 fn memory(lab: &Lab, program: Program<'_>) -> (i64, i64) {
     let _server = lab

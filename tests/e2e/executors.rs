@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::keeper::{dies_and_delivers, filled};
-use crate::lab::{Lab, Running, TEST, preloading};
+use crate::lab::{Lab, Running, TEST, preloading, root};
 use crate::orphans::{is_kept, keeper, said, script};
+use crate::served::{self, ADMITTED};
 
 /// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
 fn kill_executors(lab: &Lab, keeper: u32) {
@@ -154,4 +155,27 @@ fn a_keeper_has_more_descriptors_than_the_program_that_starts_it() {
     sleep(Duration::from_millis(300));
     lab.file("go", "go");
     assert!(client.finish().success().stdout().ends_with("lived"));
+}
+
+/// One whose keeper is dead, too: the socket is the kernel's, the port that of whoever goes on for the keeper, until he
+/// has looked.
+#[test]
+fn a_guest_waits_for_who_goes_on_for_its_keeper() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::with_plain_programs();
+    let path = root().join("tests/e2e/successor.py");
+    let script = |arguments: &str| format!("/usr/bin/python3 {} {arguments}", path.display());
+    let mut keeper = served::keeper(&lab, "");
+    let mut guest = served::of(&lab, ADMITTED, &script("binds 7000 go")).start();
+    guest.prints("is served");
+    keeper.kill("KILL");
+    drop(keeper.finish());
+    let mut successor = lab.plain(&script("goes_on 7000")).start();
+    successor.prints("goes on");
+    lab.file("go", "");
+    let said = guest.finish().success().stdout();
+    assert_eq!(said, "is served\nbound");
+    successor.finish().success();
 }

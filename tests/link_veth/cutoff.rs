@@ -1,10 +1,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::control::cutoff::CutOff;
+use crate::control::cutoff::{CutOff, Step};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::{Lease, LeaseOptions};
 use crate::control::mirror::Mirror;
@@ -16,12 +16,16 @@ const LEFT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 const PORT: u16 = 40_007;
 
+/// The interface of the namespace one is in.
+fn index() -> u32 {
+    let mirror = Mirror::open(None).expect("mirror");
+    mirror.facts().interface.index
+}
+
 /// A pair, and what the left side's interface is cut off with; `None` on a kernel that cannot.
 fn cut_pair() -> Option<(Pair, Arc<CutOff>)> {
     let pair = Pair::new();
-    let mirror = pair.left.run(|| Mirror::open(None)).expect("mirror");
-    let index = mirror.facts().interface.index;
-    let cut_off = Arc::new(CutOff::new(index, &[LEFT]));
+    let cut_off = Arc::new(CutOff::new(pair.left.run(index), &[LEFT]));
     match pair.left.run(|| cut_off.install(|step| step())) {
         Ok(()) => Some((pair, cut_off)),
         Err(errno) => {
@@ -135,4 +139,25 @@ fn new_addresses_count() {
     cut_off.set_addresses(&[LEFT, OTHER]).expect("addresses");
     assert!(!kernel_sees(&pair, (OTHER, PORT), &lease));
     assert!(!kernel_sees(&pair, (LEFT, PORT), &lease));
+}
+
+/// What becomes known while another thread forks is not known to be there in the child.
+#[test]
+fn what_is_there_becomes_known_in_steps_that_no_fork_comes_between() {
+    let Some((pair, _)) = cut_pair() else {
+        return;
+    };
+    let cut_off = CutOff::new(pair.left.run(index), &[LEFT]);
+    let known = || format!("{cut_off:?}");
+    let last = Mutex::new(known());
+    let unforked = |step: Step<'_>| {
+        let mut last = last.lock().expect("no other step");
+        assert_eq!(*last, known());
+        let done = step();
+        *last = known();
+        done
+    };
+    let installed = pair.left.run(|| cut_off.install(unforked));
+    installed.expect("this kernel can");
+    assert_eq!(*last.lock().expect("no step"), known());
 }
