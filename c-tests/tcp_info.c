@@ -183,10 +183,52 @@ static void shut_window(void)
 	close(fd);
 }
 
+/* A process that is stopped, as one that gets no processor, finds what was acknowledged meanwhile before its timers. */
+static void stopped(void)
+{
+	int stops[2], h, fd;
+	uint32_t again = 0;
+	pid_t self = getpid(), helper;
+	char b = 0;
+
+	if (pipe(stops))
+		die("pipe");
+	fflush(stdout);
+	helper = fork();
+	if (helper == 0) {
+		struct pollfd next = { stops[0], POLLIN, 0 };
+
+		close(stops[1]);
+		while (read(stops[0], &b, 1) == 1) {
+			nap(400);
+			do
+				kill(self, SIGCONT);
+			while (poll(&next, 1, 50) == 0);
+		}
+		_exit(0);
+	}
+	close(stops[0]);
+	fd = connected(&h);
+	for (int i = 0; i < 5; i++) {
+		send(fd, "x", 1, 0);
+		if (write(stops[1], &b, 1) != 1)
+			die("write");
+		kill(self, SIGSTOP);
+		set_int(fd, IPPROTO_TCP, TCP_NODELAY, i % 2);
+		again += info_of(fd).tcpi_total_retrans;
+	}
+	say("stopped after each byte: sent again %u", again);
+	close(stops[1]);
+	waitpid(helper, NULL, 0);
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	idle();
 	small();
 	bulk();
 	shut_window();
+	stopped();
 }

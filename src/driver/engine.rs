@@ -107,6 +107,8 @@ pub struct Engine {
     pub(super) idle: bool,
     /// When the ends were last looked at by the way.
     glanced_at: u64,
+    /// When frames were last taken from the link.
+    drained_at: u64,
     /// When the link was last served, in monotonic nanoseconds.
     pub(super) served_at: u64,
     /// The patrol timer runs, or the background thread is about to look.
@@ -215,6 +217,7 @@ impl Engine {
             time: clock::monotonic(),
             idle: false,
             glanced_at: 0,
+            drained_at: 0,
             served_at: clock::monotonic(),
             patrolled: false,
             patrol_interval: super::background::PATROL,
@@ -318,6 +321,10 @@ impl Engine {
     pub fn finish_pass(&mut self) {
         let now = self.now();
         if self.next_deadline().is_some_and(|at| at <= now.as_nanos()) {
+            if self.drained_at != self.time {
+                // What the timer waits for may have come while this process had no processor.
+                self.take_arrived();
+            }
             self.link.advance(now.as_nanos());
             self.stack.receive_timeout(now);
         }
@@ -353,6 +360,7 @@ impl Engine {
     /// Takes frames from the link; how many.
     fn drain(&mut self, slept: bool, mut direct: Option<&mut Direct<'_>>) -> usize {
         let now = self.now();
+        self.drained_at = self.time;
         self.stack.tcp_set_short(heap::is_short());
         self.link.advance(now.as_nanos());
         let mut unflushed = 0;
