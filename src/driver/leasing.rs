@@ -55,15 +55,14 @@ fn lease_from_kernel(
     }
 }
 
-/// Where the address is the stack's alone, the kernel has a part in the ports of UDP sockets of all addresses that speak
-/// IPv6, too: that.
+/// Where the address is the stack's alone, the kernel has a part in the ports of sockets of all addresses that speak IPv6,
+/// too: that.
 pub(super) fn inet6_side(
     protocol: Protocol,
     local: SocketAddrV4,
     wish: &Wish,
 ) -> Result<Option<control::lease::Lease>, Errno> {
-    let speaks = protocol == Protocol::Udp && wish.inet6 == Some(Inet6::Both);
-    if !speaks || !local.ip().is_unspecified() {
+    if wish.inet6 != Some(Inet6::Both) || !local.ip().is_unspecified() {
         return Ok(None);
     }
     let wish = Wish {

@@ -320,7 +320,7 @@ impl Ports {
     pub fn silence(&mut self, lease: &Lease) -> Result<(), Errno> {
         let (ephemeral, interface) = match &self.source {
             Source::Kernel(ephemeral, interface) => (ephemeral, *interface),
-            Source::Own { .. } => return Ok(()),
+            Source::Own { .. } => return self.listen_by_inet6(lease),
         };
         let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) else {
             return Ok(());
@@ -343,6 +343,15 @@ impl Ports {
             kernel.cut_off(ephemeral.cut_off());
         }
         Ok(())
+    }
+
+    /// What the kernel has of a listener's port, if the address is the stack's alone, listens, too.
+    fn listen_by_inet6(&self, lease: &Lease) -> Result<(), Errno> {
+        let listens = lease.protocol == Protocol::Tcp && lease.used.listening;
+        let sides = self.kernel_sockets(lease.protocol, lease.port).iter();
+        sides
+            .filter(|_| listens)
+            .try_for_each(|side| side.listen(KERNEL_BACKLOG))
     }
 
     /// The interface has other addresses.

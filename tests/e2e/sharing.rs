@@ -188,7 +188,7 @@ fn an_address_of_its_own() {
         file.sha256
     );
     let files = format!(
-        "/usr/bin/python3 -m http.server -d {} 8000",
+        "/usr/bin/python3 -m http.server -b :: -d {} 8000",
         payload::directory().display()
     );
     let mut server = own(&files).start();
@@ -198,6 +198,9 @@ fn an_address_of_its_own() {
         .peer(&format!("{patient} http://10.23.7.5:8000/{}", file.name))
         .within(60);
     assert_eq!(fetch.sha256(), file.sha256);
+    // It listens on both families; IPv6 is the kernel's.
+    let fetch = lab.plain(&format!("curl -sS http://[::1]:8000/{}", file.name));
+    assert_eq!(fetch.within(60).sha256(), file.sha256);
     lab.peer("ping -c 3 -i 0.2 -W 2 10.23.7.5").succeeds();
     server.still_runs();
     lab.kernel_was_silent();
