@@ -17,7 +17,7 @@ use crate::control::ephemeral::Protocol;
 use crate::stack::ids::SocketId;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
-use crate::sys::{pair, raw};
+use crate::sys::{pair, raw, spare};
 
 /// Connections in a listener's pair at a time: one tells readiness, the rest wait in the accept
 /// queue, where they cost no descriptor (the kernel bounds descriptors in flight).
@@ -118,6 +118,8 @@ impl Engine {
         {
             match self.hand_over(id, connection) {
                 Ok(adopted) => {
+                    // The number that the program's end had meanwhile.
+                    spare::keep();
                     let now = self.now();
                     self.settle(now, adopted);
                 }

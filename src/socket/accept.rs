@@ -11,11 +11,11 @@ use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table, urgent};
 use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
-use crate::sys::heap;
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair::{self, Received};
 use crate::sys::raw;
 use crate::sys::wait::borrow;
+use crate::sys::{descriptor, heap};
 
 /// A socket that was accepted.
 pub struct Accepted {
@@ -219,6 +219,11 @@ fn take_from_pair(
     id: EndpointId,
     flags: Flags,
 ) -> Option<Result<Accepted, Errno>> {
+    if !descriptor::is_apart()
+        && let Err(errno) = has_number_left(fd)
+    {
+        return Some(Err(errno));
+    }
     let Received { descriptor, handed } =
         pair::take_descriptor(borrow(fd), flags.close_on_exec).ok()?;
     let Some(program) = descriptor else {

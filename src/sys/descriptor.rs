@@ -3,6 +3,7 @@
 use super::limit;
 use super::lock::{self, Mutex};
 use super::owned::OwnedFd;
+use super::spare;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
@@ -334,6 +335,7 @@ pub(super) fn forget(fd: RawFd) {
 /// Closes all that is ours but for `kept`, in a process that has given up all it knew of, as a forked child does first: the
 /// stack's ends and packet sockets are its parent's business. What is still in the hands of other threads is closed, too.
 pub fn close_ours_but(kept: &[RawFd]) {
+    spare::forget();
     let told = match !SHARED.load(Ordering::Relaxed) && close_runs(floor(), kept) {
         // There is little among the program's own numbers, if anything.
         true => (floor() as usize).div_ceil(64).min(OURS.len()),
@@ -396,6 +398,7 @@ pub fn close_all_but_ours() {
 
 /// Closes everything but `kept`: in a process that has nothing else in use.
 pub fn close_all_but(kept: &[RawFd]) {
+    spare::forget();
     close_runs(0, kept);
 }
 

@@ -34,6 +34,7 @@ pub mod reserve;
 pub mod ring;
 pub mod signal;
 pub mod signature;
+pub mod spare;
 pub mod spawn;
 pub mod user;
 pub mod wait;

@@ -10,7 +10,7 @@ use rustix::net::{
     sendmsg, shutdown, socketpair,
 };
 
-use super::{descriptor, option};
+use super::{descriptor, option, spare};
 
 /// A pair: the program's end, on the lowest free number, and the stack's.
 pub struct Pair {
@@ -42,8 +42,8 @@ pub fn make(message: bool, nonblocking: bool, close_on_exec: bool) -> Result<Pai
     let mut flags = SocketFlags::empty();
     flags.set(SocketFlags::NONBLOCK, nonblocking);
     flags.set(SocketFlags::CLOEXEC, close_on_exec);
-    let made = descriptor::with_room(|| socketpair(AddressFamily::UNIX, kind, flags, None));
-    let (program, stack) = made?;
+    let make = || socketpair(AddressFamily::UNIX, kind, flags, None);
+    let (program, stack) = spare::with(|| descriptor::with_room(make))?;
     // Moving the stack's end makes it close-on-exec; where there is no room to move it to, the
     // flag is set. No fork of this program's comes between: the engine's lock is held.
     let stack = descriptor::moved(stack)?;

@@ -6,6 +6,9 @@ use crate::lab::{Finished, Lab, PEER, Program, TEST, command, preloading, root};
 use crate::ports::RAW_ALONE;
 use crate::web::nginx;
 
+/// Its limit of descriptors is not to be raised.
+const CONFINED: &str = "prlimit --nofile=64:64 setpriv --bounding-set -sys_resource";
+
 /// Fails unless the program succeeded on the kernel's stack with one line of ours on standard error, naming `what`.
 fn ran_on_the_kernel(lab: &Lab, finished: Finished, what: &str) {
     let finished = finished.success();
@@ -253,6 +256,29 @@ fn so_few_descriptors_that_a_stack_leaves_none_are_the_programs() {
     };
     let few: Vec<_> = (12..26).filter(driven).collect();
     assert!(!few.is_empty() && few[0] > 12, "driven with {few:?}");
+}
+
+/// What servers do that must not wait for ever on connections they cannot accept.
+#[test]
+fn one_descriptor_is_enough_to_accept() {
+    const TIMES: usize = 3;
+    let said = [false, true].map(|ours| {
+        let lab = Lab::with_plain_programs();
+        let script = root().join("tests/e2e/kept_back.py");
+        let command = format!("/usr/bin/python3 {} 7000 {TIMES}", script.display());
+        let program = match ours {
+            true => lab.sidestack(&command),
+            false => lab.plain(&command),
+        };
+        let mut program = program.under(CONFINED).start();
+        program.prints("files: EMFILE");
+        for _ in 0..TIMES {
+            lab.peer(&format!("socat -u TCP:{TEST}:7000 -")).succeeds();
+        }
+        program.finish().success().stdout()
+    });
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[0].matches("accepted").count(), TIMES, "{}", said[0]);
 }
 
 #[test]
