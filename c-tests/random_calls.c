@@ -90,7 +90,7 @@ static void end(void)
 	settle();
 	for (int i = 0; i < HANDLES; i++)
 		if (far[i])
-			say("the end of %d: %s", i, peer_says("take %ld", far[i]));
+			say("the end of %d: %s", i, far_takes(far[i]));
 	far_ends();
 }
 

@@ -75,9 +75,11 @@ static void sends(void)
 	asked("send", words[2]);
 }
 
+/* Of the urgent byte that is answered by a reset Linux tells all the same (LD_PRELOAD.md). */
 static void urges(void)
 {
-	asked("urgent", "");
+	if (handle_in(1) && peer("state %ld", handle_in(1)) != TCP_CLOSE_WAIT)
+		asked("urgent", "");
 }
 
 static void shuts(void)
@@ -97,22 +99,27 @@ static void resets(void)
 	far[number_in(1)] = 0;
 }
 
-/* All there is, and what follows as soon as there is room for it. */
-static void takes(void)
+const char *far_takes(long handle)
 {
-	long handle = handle_in(1), all = 0, got;
+	static char all[64];
+	long sum = 0, got;
 	char end[32] = "";
 
-	if (!handle)
-		return;
 	do {
 		got = 0;
 		sscanf(peer_says("take %ld", handle), "%ld %*s %31s", &got, end);
-		all += got;
+		sum += got;
 		if (got)
 			settle();
 	} while (got);
-	tell("%ld %s", all, end);
+	snprintf(all, sizeof all, "%ld %s", sum, end);
+	return all;
+}
+
+static void takes(void)
+{
+	if (handle_in(1))
+		tell("%s", far_takes(handle_in(1)));
 }
 
 static void sends_datagram(void)

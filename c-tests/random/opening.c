@@ -52,15 +52,15 @@ static void accepts(void)
 	struct slot *from = slot_in(1), *to = room_in(2);
 	struct sockaddr_storage name = { 0 };
 	socklen_t length = sizeof name;
-	int fd, flags = !strcmp(words[3], "blocking") ? 0 : SOCK_NONBLOCK;
+	int fd;
 
 	if (!from || !to)
 		return;
-	fd = accept4(from->fd, SA(name), &length, flags);
+	fd = accept4(from->fd, SA(name), &length, number_in(3));
 	tell("%s", shown(fd, &name, length));
 	if (fd < 0)
 		return;
-	tell(" flags %x", fcntl(fd, F_GETFL));
+	tell(" flags %x %x", fcntl(fd, F_GETFL), fcntl(fd, F_GETFD));
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	*to = (struct slot){ fd, from->type, from->six };
 }

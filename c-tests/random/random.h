@@ -60,6 +60,7 @@ void take_step(const char *const *from, int count);
 
 void settle(void);                      /* until everything is at rest */
 void far_accepts(void);                 /* the peer accepts who has come */
+const char *far_takes(long handle);     /* all there is, and what follows as soon as there is room for it: "COUNT END" */
 void far_ends(void);                    /* what the peer has is reset */
 
 #endif

@@ -1,13 +1,15 @@
 /* The steps that wait, and those that somebody else takes. */
 #include "random.h"
 
-static int epoll_set = -1;
+static int epoll_sets[] = { -1, -1 };
 
-static int set_of_all(void)
+static int set_in(int word)
 {
-	if (epoll_set < 0)
-		epoll_set = epoll_create1(0);
-	return epoll_set;
+	int *set = &epoll_sets[number_in(word)];
+
+	if (*set < 0)
+		*set = epoll_create1(0);
+	return *set;
 }
 
 static void registers(void)
@@ -17,10 +19,10 @@ static void registers(void)
 
 	if (!slot)
 		return;
-	/* What is an edge of a datagram socket differs (LD_PRELOAD.md). */
-	if (slot->type == SOCK_DGRAM)
+	/* Each datagram sent is an edge (LD_PRELOAD.md). */
+	if (slot->type == SOCK_DGRAM && event.events & EPOLLOUT)
 		event.events &= ~(unsigned)EPOLLET;
-	tell("%s", ok(epoll_ctl(set_of_all(), number_in(1), slot->fd, &event)));
+	tell("%s", ok(epoll_ctl(set_in(4), number_in(1), slot->fd, &event)));
 }
 
 /* A connection with nothing but an urgent byte is readable, too, until that is looked at (LD_PRELOAD.md). */
@@ -35,7 +37,7 @@ static unsigned told_of(const struct epoll_event *event)
 static void waits_for_events(void)
 {
 	struct epoll_event events[2 * SLOTS];
-	int count = epoll_wait(set_of_all(), events, COUNT(events), number_in(1));
+	int count = epoll_wait(set_in(2), events, COUNT(events), number_in(1));
 
 	tell("%s", count < 0 ? name_of(errno) : "ok");
 	/* In the order of the slots: the set's own order is nobody's business. */

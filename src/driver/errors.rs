@@ -79,6 +79,12 @@ impl Endpoint {
         pending || !self.errors.entries.is_empty()
     }
 
+    /// Whether all that is in the pair is notices.
+    pub fn has_only_notices(&self) -> bool {
+        let notices = self.notices * Arrived::LEN;
+        notices > 0 && raw::unread(self.program).is_ok_and(|count| count <= notices)
+    }
+
     /// The flags of poll(2) that the socket has beyond its pair's.
     pub fn beyond(&self) -> i16 {
         let mut flags = if self.errs() { libc::POLLERR } else { 0 };
@@ -243,10 +249,7 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return (0, false);
         };
-        let notices = endpoint.notices * Arrived::LEN;
-        let only_notices = notices > 0
-            && !endpoint.read_finished
-            && raw::unread(endpoint.program).is_ok_and(|count| count <= notices);
+        let only_notices = !endpoint.read_finished && endpoint.has_only_notices();
         let mut flags = endpoint.beyond();
         if endpoint.read_finished && self.has_urgent(id) {
             // The pair takes nothing any more.

@@ -4,7 +4,7 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Kind, Registration, Socket, table};
+use super::{Kind, Registration, Socket, State, table};
 use crate::driver::{EndpointId, Engine};
 use crate::sys::raw;
 use crate::sys::wait::{entry, poll_for};
@@ -13,6 +13,7 @@ use crate::sys::wait::{entry, poll_for};
 const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
 const ONCE: u32 = libc::EPOLLONESHOT as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
+const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
 
 /// Takes out of what is asked for what a pair has and the socket never: no TCP socket has POLLWRBAND.
 pub(super) fn ask_for_possible(watched: &mut [libc::pollfd]) {
@@ -38,9 +39,14 @@ pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mu
         polled.revents &= !libc::POLLWRBAND;
     }
     polled.revents |= flags & (polled.events | ALWAYS);
-    if polled.revents & libc::POLLERR != 0 && socket.state().options.select_errors {
+    if polled.revents & libc::POLLERR != 0 && has_exceptional_errors(socket.kind, &socket.state()) {
         polled.revents |= libc::POLLPRI & polled.events;
     }
+}
+
+/// SO_SELECT_ERR_QUEUE, which means nothing to TCP.
+fn has_exceptional_errors(kind: Kind, state: &State) -> bool {
+    kind == Kind::Datagram && state.options.select_errors
 }
 
 /// Makes the events of a set's waiter true of the sockets: the first `count` of `events` are the
@@ -63,7 +69,8 @@ pub(super) fn add(
             return false;
         };
         let mut state = socket.state();
-        let flags = match state.options.select_errors && flags & libc::POLLERR != 0 {
+        let errs = flags & libc::POLLERR != 0;
+        let flags = match errs && has_exceptional_errors(socket.kind, &state) {
             true => flags | libc::POLLPRI,
             false => flags,
         };
@@ -107,14 +114,15 @@ impl Events<'_> {
             & (held.events | u32::from(ALWAYS.cast_unsigned()));
         let old = held.told == Some(beyond.news);
         let told_of = old && held.events & EDGE != 0;
+        let pair = pair_events(held);
         // Other sockets may have the same value.
         let known = self.events[..self.count]
             .iter()
             .position(|event| event.u64 == held.data)
-            .filter(|_| !told_of && (beyond.told || is_ready(held)));
+            .filter(|_| !told_of && (beyond.told || pair != 0));
         if let Some(at) = known {
             if beyond.only_notices {
-                self.events[at].events &= !(libc::EPOLLIN as u32 | libc::EPOLLRDNORM as u32);
+                self.events[at].events &= !READABLE;
             }
             self.events[at].events |= flags;
             if self.events[at].events == 0 {
@@ -127,8 +135,13 @@ impl Events<'_> {
         {
             return;
         } else {
+            // News of one thing is an edge of all that is there.
+            let pair = match beyond.only_notices {
+                true => pair & !READABLE,
+                false => pair,
+            };
             self.events[self.count] = libc::epoll_event {
-                events: flags,
+                events: flags | pair,
                 u64: held.data,
             };
             self.count += 1;
@@ -141,8 +154,11 @@ impl Events<'_> {
     }
 }
 
-/// Whether the pair has events that are asked for.
-fn is_ready(held: &Registration) -> bool {
+/// What the pair has of the events that are asked for.
+fn pair_events(held: &Registration) -> u32 {
     let mut polled = [entry(held.fd, held.events as i16)];
-    poll_for(&mut polled, Some(Duration::ZERO), None) == Ok(1)
+    match poll_for(&mut polled, Some(Duration::ZERO), None) {
+        Ok(1) => u32::from(polled[0].revents.cast_unsigned()),
+        _ => 0,
+    }
 }

@@ -56,6 +56,7 @@ pub fn receive(
         flags,
         enough,
         onward,
+        inline,
     };
     Some(call.run(&mut engine))
 }
@@ -146,6 +147,8 @@ struct Call<'a, 'b> {
     enough: usize,
     /// SO_PEEK_OFF is in use: all goes through the pair, which keeps the offset.
     onward: bool,
+    /// SO_OOBINLINE.
+    inline: bool,
 }
 
 impl Call<'_, '_> {
@@ -368,11 +371,14 @@ impl Call<'_, '_> {
     }
 
     fn take_from_queue(&self, engine: &mut Engine, got: &Cell<usize>) {
-        let Some(Role::Connection(connection)) =
-            engine.endpoints.get(self.id).map(|endpoint| endpoint.role)
-        else {
+        let Some(endpoint) = engine.endpoints.get(self.id) else {
             return;
         };
+        let Role::Connection(connection) = endpoint.role else {
+            return;
+        };
+        // No pair takes it out of line any more.
+        let passes_mark = endpoint.read_finished && !self.inline;
         if self.peeks() && self.onward {
             return;
         }
@@ -384,9 +390,14 @@ impl Call<'_, '_> {
         let mut any = false;
         while got.get() < self.data.len() {
             let bytes = engine.stack.tcp_received(connection);
-            let at_mark = got.get() > 0 && engine.stack.tcp_urgent_offset(connection) == Some(0);
-            if bytes.is_empty() || at_mark {
+            let at_mark = engine.stack.tcp_urgent_offset(connection) == Some(0);
+            if bytes.is_empty() || at_mark && got.get() > 0 {
                 break;
+            }
+            any = true;
+            if at_mark && passes_mark {
+                engine.stack.tcp_consume(now, connection, 1);
+                continue;
             }
             let count = if self.discards() {
                 bytes.len().min(self.data.len() - got.get())
@@ -395,7 +406,6 @@ impl Call<'_, '_> {
             };
             got.set(got.get() + count);
             engine.stack.tcp_consume(now, connection, count);
-            any = true;
         }
         if any {
             engine.finish_pass();

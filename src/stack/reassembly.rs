@@ -10,7 +10,7 @@
 //! As Linux has it, and as RFC 5722 says why:
 //!
 //! 1. A piece that overlaps others, or contradicts them about the length, drops the datagram: who
-//!    overlaps wants one to be read that others did not see. The same piece again is nothing.
+//!    overlaps wants one to be read that others did not see. One that lies within what came is nothing.
 //! 2. All pieces together may take [`Limits::fragment_memory`], their overhead counted, so that it
 //!    bounds their number, too. Beyond it the oldest datagram goes, and not, as on Linux, the newest:
 //!    of a shared address, other programs' fragments arrive here as well, without their first piece
@@ -120,12 +120,13 @@ impl Datagram {
         let ip = &packet.ip;
         let offset = ip.fragment_offset;
         let end = usize::from(offset) + packet.payload.len();
-        if self.has(offset, end, ip.more_fragments) {
+        self.check_length(end, packet)?;
+        self.is_end_known |= !ip.more_fragments;
+        if self.covers(offset, end) {
             return Ok(());
         }
-        self.check(offset, end, packet)?;
+        self.check_overlap(offset, end)?;
         self.end = self.end.max(end);
-        self.is_end_known |= !ip.more_fragments;
         self.received += packet.payload.len();
         self.ecn |= 1 << (ip.tos & ipv4::ECN);
         self.arrival = Arrival {
@@ -142,15 +143,21 @@ impl Datagram {
         Ok(())
     }
 
-    /// Whether it has this very piece.
-    fn has(&self, offset: u16, end: usize, more_fragments: bool) -> bool {
-        let is_last = self.is_end_known && end == self.end;
-        let known = self.pieces.get(&offset);
-        is_last != more_fragments
-            && known.is_some_and(|piece| usize::from(offset) + piece.len() == end)
+    /// Whether all from `offset` to `end` has come.
+    fn covers(&self, offset: u16, end: usize) -> bool {
+        let first = self.pieces.range(..=offset).next_back();
+        let start = first.map_or(offset, |(&start, _)| start);
+        let mut covered = usize::from(offset);
+        for (&at, piece) in self.pieces.range(start..) {
+            if usize::from(at) > covered {
+                break;
+            }
+            covered = covered.max(usize::from(at) + piece.len());
+        }
+        covered >= end
     }
 
-    fn check(&self, offset: u16, end: usize, packet: &Packet<'_>) -> Result<(), Broken> {
+    fn check_length(&self, end: usize, packet: &Packet<'_>) -> Result<(), Broken> {
         let len = packet.payload.len();
         let is_last = !packet.ip.more_fragments;
         let well_formed = len > 0
@@ -160,15 +167,18 @@ impl Datagram {
             true => end < self.end || (self.is_end_known && end != self.end),
             false => self.is_end_known && end > self.end,
         };
+        (well_formed && !beyond).then_some(()).ok_or(Broken)
+    }
+
+    fn check_overlap(&self, offset: u16, end: usize) -> Result<(), Broken> {
         let before = self.pieces.range(..=offset).next_back();
         let overlaps_before =
             before.is_some_and(|(&at, piece)| usize::from(at) + piece.len() > usize::from(offset));
         let after = self.pieces.range(offset..).next();
         let overlaps_after = after.is_some_and(|(&at, _)| usize::from(at) < end);
-        match well_formed && !beyond && !overlaps_before && !overlaps_after {
-            true => Ok(()),
-            false => Err(Broken),
-        }
+        (!overlaps_before && !overlaps_after)
+            .then_some(())
+            .ok_or(Broken)
     }
 
     /// The whole of it. Its pieces are all there.

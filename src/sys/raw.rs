@@ -315,12 +315,17 @@ unsafe fn stream_call(
 /// Receives up to `most` bytes without waiting and throws them away.
 #[inline(never)] // Its buffer would be on the stack of every call that may come here.
 pub fn discard(fd: RawFd, most: usize, flags: i32) -> Result<usize, Errno> {
+    /// More than a pair holds at once.
+    const PIECES: usize = 128;
     let mut buffer = [0u8; 4 * 1024];
-    let part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len().min(most),
-    };
-    receive_parts(fd, &[part], flags | libc::MSG_DONTWAIT)
+    let iov_base = buffer.as_mut_ptr().cast();
+    // All of them one after the other into the same place.
+    let parts: [_; PIECES] = core::array::from_fn(|piece| libc::iovec {
+        iov_base,
+        iov_len: most.saturating_sub(piece * buffer.len()).min(buffer.len()),
+    });
+    let count = most.div_ceil(buffer.len()).clamp(1, PIECES);
+    receive_parts(fd, &parts[..count], flags | libc::MSG_DONTWAIT)
 }
 
 /// recvmsg(2) of one message, with MSG_PEEK and MSG_DONTWAIT as in `flags`: its header into

@@ -218,6 +218,7 @@ impl Call<'_, '_> {
             return super::peek::look(self.fd.get(), self.data, offset).map(Ok);
         }
         if endpoint.unread
+            && !(endpoint.read_finished && endpoint.has_only_notices())
             && let Some(received) = self.take_from_pair(engine)
         {
             return Some(Ok(received));

@@ -149,7 +149,9 @@ impl Call<'_, '_> {
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
         }
-        if let Some(errno) = unsendable(engine, state) {
+        if !self.is_too_long(engine, state, to)
+            && let Some(errno) = unsendable(engine, state)
+        {
             return Err(errno);
         }
         self.data.whole()?;
@@ -183,6 +185,18 @@ impl Call<'_, '_> {
             return Err(Errno::INVAL);
         }
         Ok(())
+    }
+
+    /// Whether it is too long for the path, which the stack tells before all that the socket has to tell.
+    fn is_too_long(&self, engine: &Engine, state: &State, to: SocketAddrV4) -> bool {
+        let stack = &engine.stack;
+        self.segment(state) == 0
+            && stack.udp_is_too_long(&state.options.udp(), *to.ip(), self.data.asked())
+    }
+
+    /// UDP_SEGMENT.
+    fn segment(&self, state: &State) -> usize {
+        usize::from(self.asked.segment.unwrap_or(state.options.segment))
     }
 
     fn tell_of_zero_copy(&self, engine: &mut Engine, state: &State) {
@@ -223,6 +237,8 @@ impl Call<'_, '_> {
             return Err(Errno::MSGSIZE);
         }
         self.data.whole()?;
+        // connect(2) with AF_UNSPEC may have taken its port.
+        opened(engine, self.socket, state)?;
         self.data
             .runs(0)
             .for_each(|run| held.data.extend_from_slice(run));
@@ -242,7 +258,7 @@ impl Call<'_, '_> {
         datagram: SocketId,
         to: SocketAddrV4,
     ) -> Result<(), Errno> {
-        let segment = usize::from(self.asked.segment.unwrap_or(state.options.segment));
+        let segment = self.segment(state);
         if segment > 0 && segment < self.data.len() {
             return send_cut(engine, datagram, to, &self.gathered(), segment);
         }
@@ -297,7 +313,7 @@ impl Call<'_, '_> {
         };
         state.options.replay_inet6(side.fd().as_raw_fd());
         let data = self.gathered();
-        let segment = usize::from(self.asked.segment.unwrap_or(state.options.segment));
+        let segment = self.segment(state);
         let segment = if segment == 0 { data.len() } else { segment };
         let flags = self.flags & (libc::MSG_MORE | libc::MSG_DONTROUTE | libc::MSG_CONFIRM);
         let send =

@@ -96,6 +96,8 @@ pub(super) fn check_stage(
     match name {
         libc::TCP_FASTOPEN | libc::TCP_FASTOPEN_NO_COOKIE if connected => Err(Errno::INVAL),
         libc::TCP_FASTOPEN_CONNECT if stage != Stage::Idle => Err(Errno::INVAL),
+        // Only a socket without a connection can do without a bound.
+        libc::TCP_WINDOW_CLAMP if value[..4] == [0; 4] && stage != Stage::Idle => Err(Errno::INVAL),
         libc::TCP_QUEUE_SEQ if stage != Stage::Idle => Err(Errno::PERM),
         _ => Ok(()),
     }

@@ -298,11 +298,10 @@ fn set_ours(
     value: &[u8],
     limits: &Limits,
 ) -> Option<Result<(), Errno>> {
-    let stage = state.stage;
     let options = &mut state.options;
     match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => set_socket(options, name, value, limits),
-        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(options, name, value, stage),
+        (libc::IPPROTO_TCP, Kind::Stream) => set_tcp(options, name, value),
         (libc::IPPROTO_IP, _) => set_ip(options, name, value),
         _ => None,
     }

@@ -4,7 +4,6 @@ use rustix::io::Errno;
 
 use super::Options;
 use super::set::{flag, integer, ranged};
-use crate::socket::Stage;
 
 /// TCP_WINDOW_CLAMP never gets smaller, in bytes (half of SOCK_MIN_RCVBUF).
 const LEAST_CLAMP: i32 = 1152;
@@ -12,12 +11,7 @@ const LEAST_CLAMP: i32 = 1152;
 const LONGEST_PERIOD: i32 = 120;
 
 /// `None`: not one of ours.
-pub(super) fn set_tcp(
-    options: &mut Options,
-    name: i32,
-    value: &[u8],
-    stage: Stage,
-) -> Option<Result<(), Errno>> {
+pub(super) fn set_tcp(options: &mut Options, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
     let set = |field: &mut bool| flag(value).map(|on| *field = on);
     let ranged = |range, field: &mut i32| ranged(value, range).map(|number| *field = number);
     Some(match name {
@@ -45,7 +39,7 @@ pub(super) fn set_tcp(
         libc::TCP_DEFER_ACCEPT => {
             integer(value).map(|seconds| options.defer_accept = retransmissions(seconds))
         }
-        libc::TCP_WINDOW_CLAMP => integer(value).and_then(|size| set_clamp(options, size, stage)),
+        libc::TCP_WINDOW_CLAMP => integer(value).map(|size| set_clamp(options, size)),
         libc::TCP_USER_TIMEOUT => super::set::ranged(value, 0..=i32::MAX)
             .map(|millis| options.user_timeout = millis.unsigned_abs()),
         libc::TCP_NOTSENT_LOWAT => {
@@ -55,15 +49,11 @@ pub(super) fn set_tcp(
     })
 }
 
-fn set_clamp(options: &mut Options, size: i32, stage: Stage) -> Result<(), Errno> {
-    if size == 0 && stage != Stage::Idle {
-        return Err(Errno::INVAL);
-    }
+fn set_clamp(options: &mut Options, size: i32) {
     options.window_clamp = match size {
         0 => 0,
         _ => size.max(LEAST_CLAMP).unsigned_abs(),
     };
-    Ok(())
 }
 
 /// Seconds as a number of SYN-ACK retransmissions, whose intervals double from one second.

@@ -7,6 +7,7 @@ use super::{PathMtuDiscovery, UdpOptions, UdpStatus};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::interface::Interface;
 use crate::stack::ipv4::TRANSPORT;
 use crate::stack::outbox::{Frame, Owner};
 use crate::stack::reports::Report;
@@ -85,8 +86,8 @@ impl Stack {
     /// Sends a datagram, given in pieces, to `to`. What exceeds the path's MTU is cut into
     /// fragments unless the options forbid it.
     ///
-    /// Errors: what an ICMP error left to be told; `Invalid` for a stale handle or port 0,
-    /// `MessageSize`, `Access` for a broadcast address without SO_BROADCAST, `NetworkUnreachable`
+    /// Errors: what an ICMP error left to be told; `Invalid` for a stale handle, `MessageSize`,
+    /// `Access` for a broadcast address without SO_BROADCAST, `NetworkUnreachable`
     /// without a route of the stack's, `NetworkDown`, `WouldBlock` when the send buffer is full.
     pub fn udp_send(
         &mut self,
@@ -112,6 +113,17 @@ impl Stack {
             Ok(())
         } else {
             Err(Error::NoBuffers)
+        }
+    }
+
+    /// Whether a datagram of `len` bytes to `to` would have to be cut, which the options forbid: it is refused before
+    /// anything else.
+    pub fn udp_is_too_long(&self, options: &UdpOptions, to: Ipv4Addr, len: usize) -> bool {
+        match self.interface.route(to) {
+            RouteDecision::Stack { mtu, .. } => {
+                is_too_long(options, self.interface.udp_mtu(options, mtu), len)
+            }
+            _ => false,
         }
     }
 
@@ -141,13 +153,6 @@ impl Stack {
         len: usize,
     ) -> Result<Outgoing<'a>, Error> {
         let socket = self.udp.get_mut(id).ok_or(Error::Invalid)?;
-        if let Some(error) = socket.error.take() {
-            return Err(error);
-        }
-        // Who connected to it sends there, as on Linux.
-        if to.port() == 0 && socket.remote != Some(to) {
-            return Err(Error::Invalid);
-        }
         if len > MAX_PAYLOAD {
             return Err(Error::MessageSize);
         }
@@ -169,25 +174,22 @@ impl Stack {
         if !self.interface.up && !self.interface.is_local(next_hop) {
             return Err(Error::NetworkDown);
         }
-        if socket.sending >= socket.send_buffer {
-            socket.wants_room = true;
-            return Err(Error::WouldBlock);
-        }
         let (options, local, remote) = (socket.options, socket.local, socket.remote);
-        let discovery: PathMtuDiscovery = options.path_mtu_discovery;
-        let mtu = if discovery.ignores_path() {
-            self.interface.mtu.max(mtu)
-        } else {
-            mtu
-        };
-        let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
-        if whole > mtu && !discovery.may_fragment() {
+        let mtu = self.interface.udp_mtu(&options, mtu);
+        if is_too_long(&options, mtu, len) {
             if options.receive_errors {
                 let port = remote.map_or(0, |remote| remote.port());
                 let destination = SocketAddrV4::new(*to.ip(), port);
                 self.reports.push(id, Report::too_long(mtu, destination));
             }
             return Err(Error::MessageSize);
+        }
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        if socket.sending >= socket.send_buffer {
+            socket.wants_room = true;
+            return Err(Error::WouldBlock);
         }
         let bound_to_all = local.ip().is_unspecified() || self.interface.is_broadcast(*local.ip());
         Ok(Outgoing {
@@ -359,6 +361,22 @@ impl Stack {
     pub fn udp_sockets(&self) -> impl Iterator<Item = SocketId> {
         self.udp.ids()
     }
+}
+
+impl Interface {
+    /// Longest packet a socket sends by a path whose own is `path`, in bytes.
+    fn udp_mtu(&self, options: &UdpOptions, path: usize) -> usize {
+        match options.path_mtu_discovery.ignores_path() {
+            true => self.mtu.max(path),
+            false => path,
+        }
+    }
+}
+
+fn is_too_long(options: &UdpOptions, mtu: usize, len: usize) -> bool {
+    let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
+    let discovery: PathMtuDiscovery = options.path_mtu_discovery;
+    whole > mtu && !discovery.may_fragment()
 }
 
 impl Outgoing<'_> {

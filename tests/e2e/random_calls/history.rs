@@ -1,7 +1,8 @@
 //! Histories by a seed.
 
+use super::others::peer_dial;
 use super::scene::{Life, Scene};
-use super::steps::{FORKING, STEPS, Step, listen, peer_dial, socket};
+use super::steps::{FORKING, STEPS, Step, listen, socket};
 
 /// Steps of a history.
 const LENGTH: usize = 45;

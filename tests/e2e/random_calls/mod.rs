@@ -10,6 +10,7 @@
 
 mod history;
 mod options;
+mod others;
 mod scene;
 mod shrink;
 mod stage;

@@ -23,12 +23,13 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
     ("SO_BUSY_POLL", &["0", "50"]),
     ("SO_DEBUG", &["0", "1"]),
     ("SO_SELECT_ERR_QUEUE", &["0", "1"]),
+    ("SO_TIMESTAMPING", &["0", "24", "26", "2066"]),
     ("TCP_NODELAY", &["0", "1"]),
     ("TCP_CORK", &["0", "1"]),
     ("TCP_MAXSEG", &["80", "500", "1000", "1400"]),
     ("TCP_LINGER2", &["-1", "0", "10", "70"]),
     ("TCP_INQ", &["0", "1", "2"]),
-    ("TCP_NOTSENT_LOWAT", &["0", "1", "1000", "100000"]),
+    ("TCP_NOTSENT_LOWAT", &["0", "1000000"]),
     ("TCP_USER_TIMEOUT", &["0", "50000", "100000", "-1"]),
     ("TCP_KEEPIDLE", &["0", "10", "7200", "40000"]),
     ("TCP_KEEPINTVL", &["0", "10", "75"]),
@@ -66,6 +67,12 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
     ("UDP_CORK", &["0", "0", "1"]),
     ("UDP_SEGMENT", &["0", "100", "1000"]),
     ("UDP_GRO", &["0", "1"]),
+];
+
+/// What is read back of these differs (LD_PRELOAD.md).
+pub(super) const ONLY_SET: &[(&str, &[&str])] = &[
+    ("TCP_QUICKACK", &["0", "1"]),
+    ("TCP_WINDOW_CLAMP", &["0", "10000", "100000"]),
 ];
 
 /// Those that are only read.

@@ -81,6 +81,11 @@ impl Scene {
         chosen.join("|")
     }
 
+    /// One of the sets. Most registrations are in the first.
+    pub(super) fn epoll_set(&mut self) -> u64 {
+        u64::from(self.chance.one_in(4))
+    }
+
     /// One of the peer's connections. Most histories have few.
     pub(super) fn handle(&mut self) -> u64 {
         let most = if self.chance.one_in(3) { HANDLES } else { 2 };

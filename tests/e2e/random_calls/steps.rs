@@ -1,6 +1,10 @@
 //! The steps that histories consist of, and how often each is taken. What they mean is in c-tests/random.
 
-use super::options::{OPTIONS, READ};
+use super::options::{ONLY_SET, OPTIONS, READ};
+use super::others::{
+    child, fork, peer_close, peer_dial, peer_finish, peer_from, peer_narrow, peer_reset, peer_send,
+    peer_shutdown, peer_take, peer_to, peer_urgent,
+};
 use super::scene::{Life, Scene};
 
 /// Writes a step for the scene, if there is something it can act on.
@@ -26,6 +30,7 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (10, set),
     (5, get),
     (1, linger),
+    (1, defer),
     (3, error),
     (4, ioctl),
     (2, state),
@@ -54,10 +59,10 @@ pub(super) const FORKING: &[(u64, Step)] = &[
     (3, close),
     (2, dup),
     (3, shut_connection),
-    (12, send),
+    (12, send_bytes),
     (15, recv),
     (4, names),
-    (4, set),
+    (4, set_connection),
     (5, get),
     (3, ioctl),
     (3, state),
@@ -67,11 +72,17 @@ pub(super) const FORKING: &[(u64, Step)] = &[
     (12, peer_send),
     (8, peer_take),
     (3, peer_finish),
+    (1, peer_reset),
+    (3, datagrams),
+    (2, connect_to_peer),
+    (4, sendto_peer),
+    (4, peer_to),
+    (4, peer_from),
     (12, child),
     (5, fork),
 ];
 
-const SIZES: &[&str] = &[
+pub(super) const SIZES: &[&str] = &[
     "0", "1", "10", "100", "1000", "1472", "1473", "3000", "9000",
 ];
 
@@ -137,8 +148,14 @@ fn stream(scene: &mut Scene) -> Option<String> {
     Some(format!("socket {slot} tcp"))
 }
 
+fn datagrams(scene: &mut Scene) -> Option<String> {
+    let slot = scene.room()?;
+    scene.put(slot, Some(Life::Datagrams));
+    Some(format!("socket {slot} udp"))
+}
+
 fn connect_to_peer(scene: &mut Scene) -> Option<String> {
-    let slot = scene.socket(|life| life == Life::Fresh)?;
+    let slot = scene.socket(|life| matches!(life, Life::Fresh | Life::Datagrams))?;
     scene.becomes(slot, Life::Connected);
     let call = format!("connect {slot} peer");
     Some(maybe_blocking(scene, call))
@@ -154,7 +171,13 @@ fn accept(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Listening)?;
     let room = scene.room()?;
     scene.put(room, Some(Life::Connected));
-    let how = scene.of(&["nonblocking", "blocking"]);
+    let how = scene.of(&[
+        "0",
+        "SOCK_NONBLOCK",
+        "SOCK_NONBLOCK|SOCK_CLOEXEC",
+        "SOCK_NONBLOCK",
+        "1",
+    ]);
     let call = format!("accept {slot} {room} {how}");
     Some(maybe_blocking(scene, call))
 }
@@ -186,7 +209,7 @@ fn shutdown(scene: &mut Scene) -> Option<String> {
 }
 
 /// What comes after a connection was shut down for reading, only the process with its stack can receive.
-fn shut_connection(scene: &mut Scene) -> Option<String> {
+pub(super) fn shut_connection(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Connected)?;
     Some(format!("shutdown {slot} SHUT_WR"))
 }
@@ -209,14 +232,25 @@ fn sending_socket(scene: &mut Scene) -> Option<usize> {
 }
 
 fn send(scene: &mut Scene) -> Option<String> {
-    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let slot = sending_socket(scene)?;
+    Some(send_by(scene, slot))
+}
+
+/// What a process holds back of a datagram others do not add to (LD_PRELOAD.md).
+pub(super) fn send_bytes(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Connected)?;
+    Some(send_by(scene, slot))
+}
+
+fn send_by(scene: &mut Scene, slot: usize) -> String {
+    let size = scene.of(SIZES);
     let flags = scene.flags(SENDING);
     let call = match scene.chance.between(0, 4) {
         0 => format!("write {slot} {size}"),
         1 => format!("writev {slot} {size}"),
         _ => format!("send {slot} {size} {flags}"),
     };
-    Some(maybe_blocking(scene, call))
+    maybe_blocking(scene, call)
 }
 
 const DESTINATIONS: &[&str] = &[
@@ -230,9 +264,18 @@ fn sendto(scene: &mut Scene) -> Option<String> {
     Some(format!("sendto {slot} {place} {size} {flags}"))
 }
 
+pub(super) fn sendto_peer(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Datagrams)?;
+    Some(format!("sendto {slot} peer {} 0", scene.of(SIZES)))
+}
+
 fn sendmmsg(scene: &mut Scene) -> Option<String> {
     let slot = sending_socket(scene)?;
-    let place = scene.of(&["-", "peer", "refused"]);
+    // Linux may hear of an error before the call is through.
+    let place = match scene.life(slot) {
+        Some(Life::Datagrams) => "peer",
+        _ => "-",
+    };
     let (size, flags) = (scene.of(&SIZES[..6]), scene.flags(SENDING));
     Some(format!("sendmmsg {slot} {place} {size} {flags}"))
 }
@@ -248,7 +291,7 @@ const RECEIVING: &[&str] = &[
     "MSG_DONTWAIT",
 ];
 
-fn recv(scene: &mut Scene) -> Option<String> {
+pub(super) fn recv(scene: &mut Scene) -> Option<String> {
     let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
     let flags = scene.flags(RECEIVING);
     let call = match scene.chance.between(0, 5) {
@@ -269,18 +312,32 @@ fn recvmmsg(scene: &mut Scene) -> Option<String> {
     Some(format!("recvmmsg {slot} {size} {flags}"))
 }
 
-fn names(scene: &mut Scene) -> Option<String> {
+pub(super) fn names(scene: &mut Scene) -> Option<String> {
     Some(format!("names {}", scene.any_socket()?))
 }
 
 fn set(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
-    let (name, values) = scene.chance.of(OPTIONS)?;
+    set_of(scene, slot)
+}
+
+/// UDP_CORK is without effect on what others send (LD_PRELOAD.md).
+pub(super) fn set_connection(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Connected)?;
+    set_of(scene, slot)
+}
+
+fn set_of(scene: &mut Scene, slot: usize) -> Option<String> {
+    let table = match scene.chance.one_in(20) {
+        true => ONLY_SET,
+        false => OPTIONS,
+    };
+    let (name, values) = scene.chance.of(table)?;
     let value = scene.of(values);
     Some(format!("set {slot} {name} {value}"))
 }
 
-fn get(scene: &mut Scene) -> Option<String> {
+pub(super) fn get(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let name = match scene.chance.one_in(4) {
         true => scene.of(READ),
@@ -295,17 +352,25 @@ fn linger(scene: &mut Scene) -> Option<String> {
     Some(format!("linger {slot} {how}"))
 }
 
+/// Of a listener: elsewhere it holds the handshake's last ACK back (LD_PRELOAD.md).
+fn defer(scene: &mut Scene) -> Option<String> {
+    let slot = scene.socket(|life| life == Life::Listening)?;
+    let listens = scene.life(slot) == Some(Life::Listening);
+    let value = scene.of(&["0", "40"]);
+    listens.then(|| format!("set {slot} TCP_DEFER_ACCEPT {value}"))
+}
+
 fn error(scene: &mut Scene) -> Option<String> {
     Some(format!("get {} SO_ERROR", scene.any_socket()?))
 }
 
-fn ioctl(scene: &mut Scene) -> Option<String> {
+pub(super) fn ioctl(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let request = scene.of(&["FIONREAD", "SIOCOUTQ", "SIOCATMARK", "SIOCOUTQNSD"]);
     Some(format!("ioctl {slot} {request}"))
 }
 
-fn state(scene: &mut Scene) -> Option<String> {
+pub(super) fn state(scene: &mut Scene) -> Option<String> {
     Some(format!("state {}", scene.any_socket()?))
 }
 
@@ -336,14 +401,18 @@ fn epoll_ctl(scene: &mut Scene) -> Option<String> {
         "IN|ONESHOT",
         "IN|OUT|ONESHOT|ET",
         "PRI|IN",
+        "IN|EXCLUSIVE",
+        "IN|OUT|ET|EXCLUSIVE",
         "RDHUP",
         "0",
     ]);
-    Some(format!("epoll_ctl {operation} {slot} {mask}"))
+    let set = scene.epoll_set();
+    Some(format!("epoll_ctl {operation} {slot} {mask} {set}"))
 }
 
 fn epoll_wait(scene: &mut Scene) -> Option<String> {
-    Some(format!("epoll_wait {}", scene.of(&["0", "0", "30"])))
+    let limit = scene.of(&["0", "0", "30"]);
+    Some(format!("epoll_wait {limit} {}", scene.epoll_set()))
 }
 
 /// One in so many calls that may block does.
@@ -361,78 +430,4 @@ fn maybe_blocking(scene: &mut Scene, call: String) -> String {
     );
     let rest: Vec<&str> = words.collect();
     format!("wait {slot} {verb} {}", rest.join(" "))
-}
-
-pub(super) fn peer_dial(scene: &mut Scene) -> Option<String> {
-    let slot = scene.socket(|life| life == Life::Listening)?;
-    Some(format!("peer_dial {slot}"))
-}
-
-fn peer_send(scene: &mut Scene) -> Option<String> {
-    let size = scene.of(&SIZES[1..]);
-    Some(format!("peer_send {} {size}", scene.handle()))
-}
-
-fn peer_take(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_take {}", scene.handle()))
-}
-
-fn peer_urgent(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_urgent {}", scene.handle()))
-}
-
-fn peer_shutdown(scene: &mut Scene) -> Option<String> {
-    let how = scene.of(&["SHUT_WR", "SHUT_WR", "SHUT_RD", "SHUT_RDWR"]);
-    Some(format!("peer_shutdown {} {how}", scene.handle()))
-}
-
-/// It goes on to receive: elsewhere a reset is told of in another way.
-fn peer_finish(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_shutdown {} SHUT_WR", scene.handle()))
-}
-
-fn peer_close(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_close {}", scene.handle()))
-}
-
-fn peer_reset(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_reset {}", scene.handle()))
-}
-
-fn peer_to(scene: &mut Scene) -> Option<String> {
-    let slot = scene.socket(|life| life == Life::Datagrams)?;
-    let size = scene.of(SIZES);
-    Some(format!("peer_to {slot} {size}"))
-}
-
-fn peer_from(scene: &mut Scene) -> Option<String> {
-    scene.any_socket()?;
-    Some("peer_from".to_owned())
-}
-
-fn peer_narrow(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_narrow {}", scene.of(&["2000", "100000"])))
-}
-
-/// What a forked process may do in one step: what it makes is gone with it.
-const CHILDRENS: &[Step] = &[
-    send,
-    recv,
-    recv,
-    shut_connection,
-    names,
-    set,
-    get,
-    ioctl,
-    state,
-];
-
-fn child(scene: &mut Scene) -> Option<String> {
-    let step = scene.chance.of(CHILDRENS)?(scene)?;
-    Some(format!("child {step}"))
-}
-
-fn fork(scene: &mut Scene) -> Option<String> {
-    scene.any_socket()?;
-    Some(format!("fork {}", scene.of(&["parent", "orphan"])))
 }
