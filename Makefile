@@ -27,7 +27,7 @@ test:
 # Other programs' own test suites as far as they are about sockets, whole: an hour.
 suites:
 	scripts/needs test
-	scripts/sources target/sources libuv1 redis memcached haproxy curl
+	scripts/sources target/sources libuv1 redis memcached haproxy curl openssl nodejs
 	$(CARGO) build --quiet
 	SUITES=whole $(CARGO) test --quiet --test e2e -- suites:: cpython::
 

@@ -1,11 +1,14 @@
 //! Other programs' own test suites, on the kernel and on us: each test must end alike.
 //!
-//! libuv's and HAProxy's talk to themselves, with loopback in the stack. Those of Redis and memcached talk to servers on
-//! the test side over the wire, curl's runs curl there. They come as source packages (scripts/sources), which `make test`
-//! fetches, all but curl's; where it could not, it has said so, and the tests do nothing. `make suites` runs them whole.
+//! libuv's, HAProxy's and Node's talk to themselves, with loopback in the stack. Those of Redis and memcached talk to
+//! servers on the test side over the wire, curl's and OpenSSL's run curl and openssl there. They come as source packages
+//! (scripts/sources), which `make test` fetches, all but those of curl, OpenSSL and Node; where it could not, it has said
+//! so, and the tests do nothing. `make suites` fetches all and runs them whole.
 
 mod curl;
 mod haproxy;
+mod node;
+mod openssl;
 mod redis;
 
 use std::collections::BTreeMap;
