@@ -1,6 +1,8 @@
 /* The steps that send and receive. */
 #include "random.h"
 
+#include <sys/mman.h>
+
 static char buffer[70000];
 
 static void sends(void)
@@ -61,10 +63,10 @@ static void sends_messages(void)
 	tell(" %u %u %u", messages[0].msg_len, messages[1].msg_len, messages[2].msg_len);
 }
 
-/* What has come, in short. */
+/* What has come, in short. (What an error queue gives may begin with addresses of the link.) */
 static void tell_content(const char *bytes, long count, size_t room)
 {
-	if (count > 0 && (size_t)count <= room)
+	if (count > 0 && (size_t)count <= room && !strstr(words[3], "ERRQUEUE"))
 		tell(" #%04x", (unsigned)(fnv(FNV_START, bytes, count) & 0xffff));
 }
 
@@ -161,8 +163,60 @@ static void receives_messages(void)
 	}
 }
 
+/* sendfile SIZE */
+static void sends_file(void)
+{
+	struct slot *slot = slot_in(1);
+	off_t offset = 10;
+	int file;
+
+	if (!slot)
+		return;
+	file = memfd_create("data", 0);
+	if (write(file, data, sizeof data) != sizeof data)
+		die("memfd_create");
+	tell("%s", result(sendfile(slot->fd, file, &offset, number_in(2))));
+	tell(" to %ld", (long)offset);
+	close(file);
+}
+
+/* splice_to SIZE: out of a pipe */
+static void splices_to(void)
+{
+	struct slot *slot = slot_in(1);
+	int ends[2];
+
+	if (!slot)
+		return;
+	if (pipe(ends) || write(ends[1], data, 10000) != 10000)
+		die("pipe");
+	tell("%s", result(splice(ends[0], NULL, slot->fd, NULL, number_in(2), SPLICE_F_NONBLOCK)));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* splice_from SIZE: into a pipe */
+static void splices_from(void)
+{
+	struct slot *slot = slot_in(1);
+	long count;
+	int ends[2];
+
+	if (!slot)
+		return;
+	if (pipe(ends))
+		die("pipe");
+	count = splice(slot->fd, NULL, ends[1], NULL, number_in(2), SPLICE_F_NONBLOCK);
+	tell("%s", result(count));
+	if (count > 0)
+		tell_content(buffer, read(ends[0], buffer, sizeof buffer), sizeof buffer);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 const struct verb moving[] = {
 	{ "send", sends }, { "write", writes }, { "writev", writes_parts }, { "sendto", sends_to }, { "sendmmsg", sends_messages },
 	{ "recv", receives }, { "read", reads }, { "recvfrom", receives_from }, { "recvmsg", receives_message },
-	{ "recvmmsg", receives_messages }, { NULL, NULL },
+	{ "recvmmsg", receives_messages },
+	{ "sendfile", sends_file }, { "splice_to", splices_to }, { "splice_from", splices_from }, { NULL, NULL },
 };

@@ -99,6 +99,16 @@ socklen_t place_in(int word, struct sockaddr_storage *to, const struct slot *slo
 	memset(to, 0, sizeof *to);
 	if (!strcmp(words[word], "nobody"))
 		return sizeof(struct sockaddr_in);
+	if (!strcmp(words[word], "short"))
+		return place(PEER, far_udp_port, slot->six, to) - 9;
+	if (!strcmp(words[word], "odd")) {
+		socklen_t length = place(PEER, far_udp_port, slot->six, to);
+
+		to->ss_family = AF_X25;
+		return length;
+	}
+	if (!strcmp(words[word], "foreign"))
+		return place(PEER, far_udp_port, !slot->six, to);
 	for (size_t i = 0; i < COUNT(places); i++)
 		if (!strcmp(words[word], places[i].name))
 			return place(places[i].ip, places[i].port, slot->six, to);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::border::serve;
 use super::next;
-use super::streams::{receive_parts, send_parts};
+use super::streams::{receive_parts, send_parts, sent_or_bound};
 use crate::socket::datagram::Asked;
 use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
 use crate::sys::file::{moves_as_sent, read_at};
@@ -116,16 +116,15 @@ pub unsafe extern "C-unwind" fn splice(
     let by_kernel =
         || unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) };
     let (source, target) = (table::get(from), table::get(to));
-    if source.is_none() && target.is_none() {
+    // Nothing is moved from anywhere to anywhere.
+    if source.is_none() && target.is_none() || count == 0 {
         return by_kernel();
     }
     let plain = from_offset.is_null() && to_offset.is_null();
     serve(by_kernel, move || {
         if let Some(target) = &target {
             lifecycle::written_elsewhere(target);
-            if let Some(errno) = send::refusal(to, target, 0) {
-                return Err(errno);
-            }
+            sent_or_bound(target, send::refusal(to, target, 0).map_or(Ok(()), Err))?;
             if target.kind == Kind::Datagram && pipe_size(from).is_ok() {
                 return splice_datagram(from, (to, target), count, flags);
             }

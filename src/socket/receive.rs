@@ -45,12 +45,11 @@ pub fn receive(
     } else {
         low_water.min(data.len()).max(1)
     };
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
         fd: Cell::new(fd),
         socket,
         id,
-        waits,
+        waits: waits(socket, flags),
         timeout,
         data,
         flags,
@@ -88,9 +87,9 @@ fn receive_beside(
     if !away::is_connected(fd, socket) {
         return Some(Err(Errno::NOTCONN));
     }
-    let got = if flags & libc::MSG_TRUNC != 0 {
+    let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
         discard_beside(fd, socket, data.len(), flags)
-    } else if data.len() == 0 {
+    } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
         nothing_beside(fd, socket, flags)
     } else if flags == 0 {
         // As in `send_beside`.
@@ -112,7 +111,7 @@ fn receive_beside(
 /// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
 /// at nothing before an urgent byte keeps it going round until a signal comes.
 fn nothing_beside(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let waits = waits(socket, flags);
     let patience = match waits {
         true => away::patience(fd, libc::SO_RCVTIMEO),
         false => Some(Duration::ZERO),
@@ -127,8 +126,13 @@ fn nothing_beside(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno
     }
 }
 
+/// Whether a call waits for something to receive.
+fn waits(socket: &Socket, flags: i32) -> bool {
+    !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0
+}
+
 fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
-    if !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0 {
+    if waits(socket, flags) {
         away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
     }
     raw::discard(fd, most, flags & libc::MSG_PEEK)
@@ -382,15 +386,17 @@ impl Call<'_, '_> {
         if self.peeks() && self.onward {
             return;
         }
+        let at_mark = |engine: &Engine| engine.stack.tcp_urgent_offset(connection) == Some(0);
         if self.peeks() {
-            self.peek_queue(engine, connection, got);
+            let skipped = usize::from(passes_mark && at_mark(engine));
+            self.peek_queue(engine, connection, skipped, got);
             return;
         }
         let now = engine.now();
         let mut any = false;
         while got.get() < self.data.len() {
             let bytes = engine.stack.tcp_received(connection);
-            let at_mark = engine.stack.tcp_urgent_offset(connection) == Some(0);
+            let at_mark = at_mark(engine);
             if bytes.is_empty() || at_mark && got.get() > 0 {
                 break;
             }
@@ -417,13 +423,14 @@ impl Call<'_, '_> {
         &self,
         engine: &mut Engine,
         connection: crate::stack::ids::SocketId,
+        skipped: usize,
         got: &Cell<usize>,
     ) {
         let stack = &engine.stack;
         let mut piece = [0; 4096];
         while got.get() < self.data.len() {
             let most = piece.len().min(self.data.len() - got.get());
-            let count = stack.tcp_peek(connection, got.get(), &mut piece[..most]);
+            let count = stack.tcp_peek(connection, skipped + got.get(), &mut piece[..most]);
             if count == 0 {
                 break;
             }

@@ -118,6 +118,11 @@ fn send_beside(
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
     let plain = flags == 0;
+    // No urgent byte is one that a pair does not take.
+    let flags = match data.len() {
+        0 => flags & !libc::MSG_OOB,
+        _ => flags,
+    };
     let result = if plain {
         raw::write(fd, data.parts())
     } else {

@@ -234,16 +234,21 @@ const DESCRIPTOR: usize = 256;
 /// What Linux says of a queue that was not set: with the handshake it grows.
 fn grown_send_buffer(engine: Option<&Engine>, state: &State) -> usize {
     let [_, usual, most] = limits(engine).tcp_wmem;
-    let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
-    let left = endpoint
-        .zip(engine)
-        .map(|(endpoint, engine)| endpoint.left(&engine.stack));
-    let segment = left.map_or(0, |left| left.segment as usize);
+    let segment = left_segment(engine, state) as usize;
     let grown = match segment {
         0 => 0,
         _ => FIRST_SEGMENTS * ((segment + HEADERS).next_power_of_two() + DESCRIPTOR),
     };
     usual.max(grown.min(most))
+}
+
+/// Payload of a full segment of the connection, or of the last one; 0: there was none.
+fn left_segment(engine: Option<&Engine>, state: &State) -> u32 {
+    let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
+    let left = endpoint
+        .zip(engine)
+        .map(|(endpoint, engine)| endpoint.left(&engine.stack));
+    left.map_or(0, |left| left.segment)
 }
 
 fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
@@ -292,7 +297,10 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::TCP_MAXSEG => int(match status() {
             Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),
-            None => DEFAULT_SEGMENT,
+            None => match left_segment(engine, state) {
+                0 => DEFAULT_SEGMENT,
+                segment => segment as i32,
+            },
         }),
         libc::TCP_KEEPIDLE => int(options.keep_idle),
         libc::TCP_KEEPINTVL => int(options.keep_interval),

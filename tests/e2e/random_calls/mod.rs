@@ -36,6 +36,8 @@ const TIMES: usize = 3;
 struct Difference {
     /// Steps up to there.
     step: usize,
+    /// The lines before, which are the same.
+    same: Vec<String>,
     kernel: String,
     ours: String,
 }
@@ -44,12 +46,14 @@ impl Difference {
     fn between(kernel: &[String], ours: &[String]) -> Option<Difference> {
         let line = |lines: &[String], at: usize| lines.get(at).cloned().unwrap_or_default();
         let at = (0..kernel.len().max(ours.len())).find(|at| kernel.get(*at) != ours.get(*at))?;
+        let same = kernel[..at].to_vec();
         let (kernel, ours) = (line(kernel, at), line(ours, at));
         // A line begins with its step's number. Those of the end have none.
         let number = |line: &str| line.split(' ').next().and_then(|word| word.parse().ok());
         let step = number(&kernel).into_iter().chain(number(&ours)).min();
         Some(Difference {
             step: step.unwrap_or(usize::MAX),
+            same,
             kernel,
             ours,
         })
@@ -58,6 +62,9 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.same {
+            writeln!(f, "  both:   {line}")?;
+        }
         write!(f, "  kernel: {}\n  ours:   {}", self.kernel, self.ours)
     }
 }

@@ -8,8 +8,8 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
     ("SO_RCVLOWAT", &["1", "5", "100", "2000"]),
     ("SO_OOBINLINE", &["0", "1"]),
     ("SO_KEEPALIVE", &["0", "1"]),
-    ("SO_RCVBUF", &["100000", "10000000"]),
-    ("SO_SNDBUF", &["100000", "10000000"]),
+    ("SO_RCVBUF", &["1", "5000", "100000", "10000000"]),
+    ("SO_SNDBUF", &["1", "5000", "100000", "10000000"]),
     ("SO_PEEK_OFF", &["0", "5", "-1"]),
     ("SO_TIMESTAMP", &["0", "1"]),
     ("SO_TIMESTAMPNS", &["0", "1"]),
@@ -81,6 +81,5 @@ pub(super) const READ: &[&str] = &[
     "SO_DOMAIN",
     "SO_PROTOCOL",
     "SO_ACCEPTCONN",
-    "IP_MTU",
     "SO_ERROR",
 ];

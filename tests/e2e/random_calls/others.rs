@@ -54,7 +54,7 @@ pub(super) fn peer_from(scene: &mut Scene) -> Option<String> {
 }
 
 pub(super) fn peer_narrow(scene: &mut Scene) -> Option<String> {
-    Some(format!("peer_narrow {}", scene.of(&["2000", "100000"])))
+    Some(format!("peer_narrow {}", scene.of(&["6000", "100000"])))
 }
 
 /// What a forked process may do in one step: what it makes is gone with it.

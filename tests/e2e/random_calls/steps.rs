@@ -26,6 +26,9 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (1, sendmmsg),
     (15, recv),
     (1, recvmmsg),
+    (1, sendfile),
+    (1, splice_to),
+    (1, splice_from),
     (4, names),
     (10, set),
     (5, get),
@@ -111,13 +114,22 @@ const OWN: &[&str] = &[
     "everybody+2",
 ];
 
+/// Now and then an address that is none.
+fn maybe_strange<'a>(scene: &mut Scene, place: &'a str) -> &'a str {
+    match scene.chance.one_in(20) {
+        true => scene.of(&["short", "odd", "foreign"]),
+        false => place,
+    }
+}
+
 fn bind(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| matches!(life, Life::Fresh | Life::Datagrams))?;
     let most = match scene.life(slot) {
         Some(Life::Datagrams) => OWN.len(),
         _ => OWN.len() - 1,
     };
-    Some(format!("bind {slot} {}", scene.of(&OWN[..most])))
+    let place = scene.of(&OWN[..most]);
+    Some(format!("bind {slot} {}", maybe_strange(scene, place)))
 }
 
 pub(super) fn listen(scene: &mut Scene) -> Option<String> {
@@ -135,6 +147,7 @@ fn connect(scene: &mut Scene) -> Option<String> {
         ]),
         _ => scene.of(&["peer", "peer", "peer", "peer", "refused", "dark"]),
     };
+    let place = maybe_strange(scene, place);
     if place == "peer" {
         scene.becomes(slot, Life::Connected);
     }
@@ -204,7 +217,7 @@ fn dup2(scene: &mut Scene) -> Option<String> {
 
 fn shutdown(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
-    let how = scene.of(&["SHUT_RD", "SHUT_WR", "SHUT_RDWR"]);
+    let how = scene.of(&["SHUT_RD", "SHUT_WR", "SHUT_RDWR", "SHUT_RDWR", "3"]);
     Some(format!("shutdown {slot} {how}"))
 }
 
@@ -260,6 +273,7 @@ const DESTINATIONS: &[&str] = &[
 fn sendto(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Datagrams)?;
     let (place, size) = (scene.of(DESTINATIONS), scene.of(SIZES));
+    let place = maybe_strange(scene, place);
     let flags = scene.flags(SENDING);
     Some(format!("sendto {slot} {place} {size} {flags}"))
 }
@@ -270,12 +284,9 @@ pub(super) fn sendto_peer(scene: &mut Scene) -> Option<String> {
 }
 
 fn sendmmsg(scene: &mut Scene) -> Option<String> {
-    let slot = sending_socket(scene)?;
-    // Linux may hear of an error before the call is through.
-    let place = match scene.life(slot) {
-        Some(Life::Datagrams) => "peer",
-        _ => "-",
-    };
+    // Of what is sent elsewhere Linux may hear before the call is through.
+    let slot = scene.socket(|life| life == Life::Datagrams)?;
+    let place = "peer";
     let (size, flags) = (scene.of(&SIZES[..6]), scene.flags(SENDING));
     Some(format!("sendmmsg {slot} {place} {size} {flags}"))
 }
@@ -304,6 +315,22 @@ pub(super) fn recv(scene: &mut Scene) -> Option<String> {
         _ => format!("recv {slot} {size} {flags}"),
     };
     Some(maybe_blocking(scene, call))
+}
+
+fn sendfile(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let call = format!("sendfile {slot} {size}");
+    Some(maybe_blocking(scene, call))
+}
+
+fn splice_to(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    Some(format!("splice_to {slot} {size}"))
+}
+
+fn splice_from(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    Some(format!("splice_from {slot} {size}"))
 }
 
 fn recvmmsg(scene: &mut Scene) -> Option<String> {
