@@ -54,7 +54,7 @@ impl Engine {
         }
         if endpoint.sleepers > 0 {
             // What poll(2) is woken for it looks for under the old number.
-            self.beside.wake();
+            self.driving.beside.wake();
         }
     }
 

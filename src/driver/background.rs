@@ -17,6 +17,7 @@ use crate::link::PacketSocket;
 use crate::sys::owned::OwnedFd;
 use crate::sys::process::least_stack;
 use crate::sys::wait::{entry, poll_for};
+use crate::sys::wake::{Bell, Timer};
 use crate::sys::{signal, words};
 
 /// How long the seat may stay empty before the background thread takes it.
@@ -35,6 +36,32 @@ const MOST_LEFT: usize = 64;
 /// Stack of the thread, in bytes, besides what the C library needs of it: it runs a pass, no recursion.
 const THREAD_STACK: usize = 256 * 1024;
 
+/// What the engine has of the thread.
+pub(super) struct Background {
+    pub(super) runs: bool,
+    /// Calls it off the seat.
+    bell: Bell,
+    /// The patrol's, and the will's.
+    pub(super) timer: Timer,
+    /// That runs for the patrol, or the thread is about to look.
+    pub(super) patrolled: bool,
+    /// How long the seat may stay empty.
+    interval: Duration,
+}
+
+impl Background {
+    /// None runs yet.
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            runs: false,
+            bell: Bell::new()?,
+            timer: Timer::new()?,
+            patrolled: false,
+            interval: PATROL,
+        })
+    }
+}
+
 thread_local! {
     /// Whether this is the background thread.
     static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
@@ -46,30 +73,32 @@ impl Engine {
         if !IS_BACKGROUND.get() {
             self.prepare_will();
         }
-        if self.seat != Seat::Empty {
+        if self.driving.seat != Seat::Empty {
             // Who sleeps in the seat polls the alarm, too.
             self.set_alarm();
             self.patrol_for_will();
             return;
         }
         self.take_up_successor();
-        if self.patrolled || !self.has_work() {
+        if self.background.patrolled || !self.has_work() {
             return;
         }
-        if !self.background_runs {
-            self.background_runs = start();
+        if !self.background.runs {
+            self.background.runs = start();
         }
-        self.patrolled = true;
-        self.timer.start(self.patrol_interval);
+        self.background.patrolled = true;
+        self.background.timer.start(self.background.interval);
     }
 
     /// What there is to be done so that receiving costs less, once the program has received enough.
     /// A ring is for who receives more single frames than super-packets, which it would delay.
     fn due_relief(&mut self) -> Option<Relief> {
-        let cut_off = !self.cut_off && self.received >= MUCH;
-        let ring = !self.ring_asked && self.singles >= MUCH && self.singles > self.received / 2;
-        self.cut_off |= cut_off;
-        self.ring_asked |= ring;
+        let intake = &mut self.intake;
+        let cut_off = !intake.cut_off && intake.frames >= MUCH;
+        let singles = intake.singles >= MUCH && intake.singles > intake.frames / 2;
+        let ring = !intake.ring_asked && singles;
+        intake.cut_off |= cut_off;
+        intake.ring_asked |= ring;
         let retired = self.link.retire();
         let due = cut_off || ring || retired.is_some();
         if !due || self.is_confined() {
@@ -86,7 +115,7 @@ impl Engine {
     /// Goes on by the link's successor. Nobody may wait for the link: the seat is empty, or the background thread's,
     /// which does this.
     fn take_up_successor(&mut self) {
-        let Some(successor) = self.successor.take() else {
+        let Some(successor) = self.intake.successor.take() else {
             return;
         };
         match self.link.succeed(successor) {
@@ -102,16 +131,16 @@ impl Engine {
                 break;
             }
         }
-        self.served_at = self.time;
+        self.last.served = self.time;
     }
 
     fn lengthen_patrol(&mut self) {
-        self.patrol_interval = (self.patrol_interval * 2).min(PATROL_MOST);
+        self.background.interval = (self.background.interval * 2).min(PATROL_MOST);
     }
 
     /// Tells the background thread that a thread of the program has taken the seat.
     pub(super) fn call_background_off(&mut self) {
-        self.background_bell.ring();
+        self.background.bell.ring();
     }
 }
 
@@ -135,30 +164,32 @@ fn run() {
             relief.bring();
             continue;
         }
-        let idle = guard.time.saturating_sub(guard.served_at);
-        if guard.seat == Seat::Empty && u128::from(idle) * 2 >= guard.patrol_interval.as_nanos() {
+        let idle = guard.time.saturating_sub(guard.last.served);
+        if guard.driving.seat == Seat::Empty
+            && u128::from(idle) * 2 >= guard.background.interval.as_nanos()
+        {
             seated_at = guard.time;
-            guard.seat = Seat::Background;
+            guard.driving.seat = Seat::Background;
             guard.settle_lagging();
         }
-        match guard.seat {
+        match guard.driving.seat {
             Seat::Background => {
                 // Only for a program that is away for long: one that is soon back is disturbed.
                 if u128::from(guard.time.saturating_sub(seated_at)) > PATROL_MOST.as_nanos() {
-                    guard.patrol_interval = PATROL;
+                    guard.background.interval = PATROL;
                 }
                 guard.take_up_successor();
                 drive(guard);
             }
             Seat::Empty => {
-                guard.patrolled = true;
+                guard.background.patrolled = true;
                 guard.lengthen_patrol();
-                guard.timer.start(guard.patrol_interval);
+                guard.background.timer.start(guard.background.interval);
                 sleep(guard);
             }
             Seat::Thread(_) => {
                 guard.lengthen_patrol();
-                guard.patrolled = false;
+                guard.background.patrolled = false;
                 guard.patrol_for_will();
                 sleep(guard);
             }
@@ -183,7 +214,7 @@ impl Relief {
         match prepared {
             Some(Ok(successor)) => {
                 if let Some(mut guard) = lock() {
-                    guard.successor = Some(successor);
+                    guard.intake.successor = Some(successor);
                 }
             }
             Some(Err(errno)) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
@@ -211,15 +242,15 @@ impl Relief {
 fn drive(mut guard: super::Guard) {
     guard.set_alarm();
     let mut bell = [entry(
-        guard.background_bell.as_fd().as_raw_fd(),
+        guard.background.bell.as_fd().as_raw_fd(),
         libc::POLLIN,
     )];
     let timeout = guard.will_is_due();
     let ready = guard.poll(&mut bell, timeout, None);
     if bell[0].revents != 0 {
-        guard.background_bell.silence();
+        guard.background.bell.silence();
     }
-    if guard.seat == Seat::Background
+    if guard.driving.seat == Seat::Background
         && let Ok(ready) = ready
     {
         guard.pass(ready, None);
@@ -228,10 +259,10 @@ fn drive(mut guard: super::Guard) {
 
 /// Sleeps until the patrol timer runs out.
 fn sleep(mut guard: super::Guard) {
-    let timer = guard.timer.as_fd().as_raw_fd();
+    let timer = guard.background.timer.as_fd().as_raw_fd();
     guard.unlocked(|| {
         let mut fds = [entry(timer, libc::POLLIN)];
         let _ = poll_for(&mut fds, None, None);
     });
-    guard.timer.sleep();
+    guard.background.timer.sleep();
 }

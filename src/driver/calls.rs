@@ -79,13 +79,13 @@ impl Engine {
 
     /// Whether a thread of the program drives already.
     pub fn seat_is_taken(&self) -> bool {
-        matches!(self.seat, Seat::Thread(_))
+        matches!(self.driving.seat, Seat::Thread(_))
     }
 
     /// Whether the link was not served for so long that a busy program should look at it by the
     /// way.
     pub fn is_behind(&self) -> bool {
-        self.time.saturating_sub(self.served_at) > BEHIND
+        self.time.saturating_sub(self.last.served) > BEHIND
     }
 
     /// A call that does not wait has found nothing: looks at the link, unless it was served just
@@ -272,11 +272,11 @@ impl Engine {
     /// Passes on to the pairs what was left in the queues for the sake of a short cut: somebody is
     /// about to look at the descriptors.
     pub fn settle_lagging(&mut self) {
-        if self.lagging.is_empty() {
+        if self.short_cuts.lagging.is_empty() {
             return;
         }
         let now = self.now();
-        let mut lagging = core::mem::take(&mut self.lagging);
+        let mut lagging = core::mem::take(&mut self.short_cuts.lagging);
         for id in lagging.drain(..) {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.lags = false;
@@ -284,8 +284,8 @@ impl Engine {
             self.settle(now, id);
         }
         // What lags on is looked at the next time; the list's memory is used again.
-        lagging.append(&mut self.lagging);
-        self.lagging = lagging;
+        lagging.append(&mut self.short_cuts.lagging);
+        self.short_cuts.lagging = lagging;
         self.finish_pass();
     }
 }

@@ -288,6 +288,8 @@ pub struct Endpoints {
     pub(super) uncopied: Vec<EndpointId>,
     /// An end was closed whose copy must be, too.
     pub(super) recalled: bool,
+    /// Those that show POLLERR, or did when it was last looked.
+    pub beyond: Vec<EndpointId>,
     /// For whom a keeper has made some of them.
     pub(super) guests: super::guests::Guests,
 }

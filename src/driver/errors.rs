@@ -168,15 +168,16 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.news = endpoint.news.wrapping_add(1);
         }
+        let mut beyond = core::mem::take(&mut self.endpoints.beyond);
         let shows = |id| {
-            self.endpoints
-                .get(id)
-                .is_some_and(|held| held.beyond() != 0)
+            let held = self.endpoints.get(id);
+            held.is_some_and(|held| held.beyond() != 0)
         };
-        self.beyond.retain(|&held| held != id && shows(held));
+        beyond.retain(|&held| held != id && shows(held));
         if shows(id) {
-            self.beyond.push(id);
+            beyond.push(id);
         }
+        self.endpoints.beyond = beyond;
     }
 
     /// The oldest entry of the error queue. As on Linux the pending error becomes the next one's.

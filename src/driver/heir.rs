@@ -51,7 +51,7 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
     });
     let _ = guard.link.let_inherit(false);
     if !forked {
-        guard.heirs_door = None;
+        guard.doors.heirs = None;
     }
     forked
 }
@@ -68,7 +68,7 @@ fn serve(guard: &mut Guard) -> ! {
     guard.forget_programs();
     guard.office = Office::Heir;
     guard.reopen_window();
-    guard.seat = Seat::Background;
+    guard.driving.seat = Seat::Background;
     while (guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for())
         && serve_alone(guard, &mut [], None)
     {}

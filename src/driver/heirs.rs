@@ -44,16 +44,14 @@ impl Engine {
     pub(super) fn open_to_questions(&mut self) {
         let user = local::own_user();
         let door = (0..MOST).find_map(|number| Door::open(&name(user, number)).ok());
-        self.heirs_door =
+        self.doors.heirs =
             door.filter(|door| self.set.add(door, TOKEN_HEIR, EventFlags::IN).is_ok());
     }
 
     /// Looks at all that may have been closed, for those who have asked.
     pub(super) fn serve_questions(&mut self) {
-        let asked = self
-            .heirs_door
-            .as_mut()
-            .map(|door| door.visits(QUESTION.len()));
+        let door = self.doors.heirs.as_mut();
+        let asked = door.map(|door| door.visits(QUESTION.len()));
         if asked.as_ref().is_none_or(Vec::is_empty) {
             return;
         }

@@ -22,7 +22,7 @@ const LONGEST: usize = 65_536;
 impl Engine {
     /// A kernel socket of a port has datagrams.
     pub(super) fn receive_from_kernel(&mut self, port: u16) {
-        self.kernel_news = true;
+        self.short_cuts.kernel_news = true;
         let mut buffer = vec![0; LONGEST];
         for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
             while let Some(taken) = datagram::take(lease.fd(), &mut buffer) {

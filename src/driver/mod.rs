@@ -64,6 +64,7 @@ mod heir;
 mod heirs;
 mod holders;
 mod inspect;
+mod intake;
 mod interface;
 pub mod keeper;
 mod kernel_side;
@@ -177,7 +178,7 @@ static ENGINE: Mutex<Option<Box<Engine>>> = Mutex::new(None);
 
 /// Makes an engine this process's, which has had none.
 fn take_in(engine: Engine) -> Guard {
-    estate::note_bell(Some(&engine.wake));
+    estate::note_bell(Some(&engine.driving.wake));
     *ENGINE.lock() = Some(Box::new(engine));
     handlers::enter();
     Guard(ENGINE.lock(), Section)

@@ -21,11 +21,13 @@
 //! system call finds its bytes when the background thread has taken the seat, and not before.
 
 use rustix::fd::RawFd;
+use std::collections::VecDeque;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
 use super::seat::Seat;
 use super::urgent::Mark;
+use crate::stack::ids::SocketId;
 use crate::sys::raw;
 
 /// The one registration of a socket in an epoll set.
@@ -66,6 +68,36 @@ impl Watcher {
     }
 }
 
+/// What was put off or is told directly, for whom.
+pub(super) struct ShortCuts {
+    /// The socket whose bytes the waiting thread takes itself.
+    pub(super) direct: Option<SocketId>,
+    /// The epoll set whose waiter drives and collects events from us.
+    pub(super) collecting: Option<RawFd>,
+    /// Endpoints the waiter is to be told of, in the order of their news.
+    pub(super) noticed: VecDeque<EndpointId>,
+    /// Endpoints whose pairs were not brought up to date.
+    pub(super) lagging: Vec<EndpointId>,
+    /// Scratch of `begin_collecting`.
+    kept: Vec<EndpointId>,
+    /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
+    pub(super) kernel_news: bool,
+}
+
+impl ShortCuts {
+    /// None is taken yet. What the kernel has to say is not known.
+    pub(super) fn new() -> Self {
+        Self {
+            direct: None,
+            collecting: None,
+            noticed: VecDeque::new(),
+            lagging: Vec::new(),
+            kept: Vec::new(),
+            kernel_news: true,
+        }
+    }
+}
+
 impl Engine {
     /// Sets or clears the one watcher of an endpoint.
     pub fn set_watcher(&mut self, id: EndpointId, watcher: Option<Watcher>) {
@@ -80,7 +112,7 @@ impl Engine {
             return false;
         };
         let watcher = match endpoint.watcher {
-            Some(watcher) if self.collecting == Some(watcher.set) => watcher,
+            Some(watcher) if self.short_cuts.collecting == Some(watcher.set) => watcher,
             _ => return false,
         };
         if endpoint.is_shared() || !self.is_readable(id) {
@@ -90,7 +122,7 @@ impl Engine {
             // The kernel goes on telling of what is in the pair.
             self.lag(id);
         } else {
-            self.noticed.push_back(id);
+            self.short_cuts.noticed.push_back(id);
         }
         true
     }
@@ -121,7 +153,7 @@ impl Engine {
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
     /// somebody does.
     pub(super) fn nobody_waits(&self) -> bool {
-        self.seat == Seat::Empty && self.beside.is_empty()
+        self.driving.seat == Seat::Empty && self.driving.beside.is_empty()
     }
 
     /// Leaves bytes for `id` in the receive queue if nobody waits for them now.
@@ -155,7 +187,7 @@ impl Engine {
             && !endpoint.lags
         {
             endpoint.lags = true;
-            self.lagging.push(id);
+            self.short_cuts.lagging.push(id);
         }
     }
 
@@ -185,10 +217,10 @@ impl Engine {
     /// A waiter of `set` begins: what lags and is watched by that set alone it can be told again,
     /// if level-triggered; the rest is settled.
     pub fn begin_collecting(&mut self, set: RawFd) {
-        if self.lagging.is_empty() {
+        if self.short_cuts.lagging.is_empty() {
             return;
         }
-        let mut lagging = core::mem::take(&mut self.lagging);
+        let mut lagging = core::mem::take(&mut self.short_cuts.lagging);
         let now = self.now();
         for id in lagging.drain(..) {
             let Some(endpoint) = self.endpoints.get_mut(id) else {
@@ -203,28 +235,28 @@ impl Engine {
                 Some(watcher) if watcher.set == set && self.is_readable(id) => {
                     let edge = watcher.is_edge_triggered();
                     if edge && !untold || !edge && !ignored && self.has_unread_pair(id) {
-                        self.kept.push(id);
+                        self.short_cuts.kept.push(id);
                     } else if ignored && !edge {
                         self.settle(now, id);
                     } else {
-                        self.noticed.push_back(id);
+                        self.short_cuts.noticed.push_back(id);
                     }
                 }
                 _ => self.settle(now, id),
             }
         }
         // The list's memory is used again.
-        lagging.append(&mut self.lagging);
-        self.lagging = lagging;
-        let mut kept = core::mem::take(&mut self.kept);
+        lagging.append(&mut self.short_cuts.lagging);
+        self.short_cuts.lagging = lagging;
+        let mut kept = core::mem::take(&mut self.short_cuts.kept);
         kept.drain(..).for_each(|id| self.lag(id));
-        self.kept = kept;
+        self.short_cuts.kept = kept;
         self.finish_pass();
     }
 
     /// The next event for the waiter: the oldest, as epoll_wait(2) gives them.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        while let Some(id) = self.noticed.pop_front() {
+        while let Some(id) = self.short_cuts.noticed.pop_front() {
             let Some(endpoint) = self.endpoints.get(id) else {
                 continue;
             };
@@ -259,6 +291,6 @@ impl Engine {
 
     /// Whether the kernel's side of the set may have events besides.
     pub fn take_kernel_news(&mut self) -> bool {
-        core::mem::replace(&mut self.kernel_news, false)
+        core::mem::replace(&mut self.short_cuts.kernel_news, false)
     }
 }

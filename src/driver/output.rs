@@ -4,15 +4,17 @@ use core::time::Duration;
 use rustix::io::Errno;
 
 use super::convert::{offload, treatment};
-use super::engine::{BATCH, Engine};
+use super::engine::Engine;
 use crate::control::mirror::Interface;
 use crate::link::{Frame, Link};
 use crate::stack::Stack;
 use crate::stack::time::Instant;
-use crate::stack::transmit::MAX_SPANS;
+use crate::stack::transmit::{MAX_SPANS, Transmit};
 use crate::sys::wait;
 use crate::sys::wait::poll_for;
 
+/// Frames sent with one system call at most.
+const BATCH: usize = 16;
 /// How long to wait for a link that takes no more frames before they are given up as lost.
 const LINK_FULL: Duration = Duration::from_millis(2);
 
@@ -21,6 +23,22 @@ const LINK_FULL: Duration = Duration::from_millis(2);
 /// at once.
 pub(super) fn fit(stack: &mut Stack, link: &mut dyn Link, interface: &Interface) {
     stack.set_takes_long(!interface.takes_super_packets && link.takes_long());
+}
+
+/// What leaves.
+pub(super) struct Output {
+    batch: Box<[Transmit; BATCH]>,
+    /// Frames given up because the link took no more.
+    pub(super) lost: u64,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            batch: Box::new(core::array::from_fn(|_| Transmit::default())),
+            lost: 0,
+        }
+    }
 }
 
 impl Engine {
@@ -35,7 +53,7 @@ impl Engine {
     pub(super) fn flush(&mut self, now: Instant) {
         loop {
             let mut count = 0;
-            while count < BATCH && self.stack.poll_transmit(now, &mut self.batch[count]) {
+            while count < BATCH && self.stack.poll_transmit(now, &mut self.output.batch[count]) {
                 count += 1;
             }
             if count > 0 {
@@ -54,14 +72,16 @@ impl Engine {
         }
         let empty: [&[u8]; MAX_SPANS] = [&[]; MAX_SPANS];
         let mut payloads = [empty; BATCH];
-        for (payload, transmit) in payloads.iter_mut().zip(&self.batch[..count]) {
+        for (payload, transmit) in payloads.iter_mut().zip(&self.output.batch[..count]) {
             for (slice, span) in payload.iter_mut().zip(transmit.spans.as_slice()) {
                 *slice = self.stack.bytes(*span);
             }
         }
         let mut frames = [Frame::default(); BATCH];
-        for ((frame, payload), transmit) in
-            frames.iter_mut().zip(&payloads).zip(&self.batch[..count])
+        for ((frame, payload), transmit) in frames
+            .iter_mut()
+            .zip(&payloads)
+            .zip(&self.output.batch[..count])
         {
             *frame = Frame {
                 header: &transmit.header[..transmit.header_len],
@@ -83,7 +103,7 @@ impl Engine {
                 Ok(taken) if taken > 0 => sent += taken,
                 _ => {
                     // As lost as on a congested wire: the transport's retransmission has it.
-                    self.link_full += (count - sent) as u64;
+                    self.output.lost += (count - sent) as u64;
                     self.fit_to_link();
                     return;
                 }
@@ -93,7 +113,7 @@ impl Engine {
 
     /// Sends a lone frame; whether the link took it.
     fn transmit_one(&mut self) -> bool {
-        let transmit = &self.batch[0];
+        let transmit = &self.output.batch[0];
         let spans = transmit.spans.as_slice();
         let mut payload: [&[u8]; MAX_SPANS] = [&[]; MAX_SPANS];
         for (slice, span) in payload.iter_mut().zip(spans) {

@@ -13,7 +13,7 @@ pub fn keep_right() {
     }
     undisturbed(|engine| {
         kept::keep(match engine {
-            Some(engine) => usize::from(!engine.ring_asked),
+            Some(engine) => usize::from(!engine.intake.ring_asked),
             None if start::is_untried() && !lifeline::is_held() => 2,
             None => 0,
         });

@@ -7,10 +7,12 @@ use rustix::io::Errno;
 
 use super::delivery::Direct;
 use super::endpoint::EndpointId;
+use super::sleepers::Sleepers;
 use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::wait::{SignalMask, entry, poll_asleep};
+use crate::sys::wake::{Bell, Timer};
 use crate::sys::{cancel, clock, signal};
 
 /// Who drives the stack.
@@ -22,6 +24,64 @@ pub(super) enum Seat {
     Thread(u64),
     /// The background thread.
     Background,
+}
+
+/// Who drives, and who waits besides.
+pub(super) struct Driving {
+    pub(super) seat: Seat,
+    /// Waits that have taken the seat.
+    waits: u64,
+    /// A thread of the program sleeps in the seat, and was not woken yet.
+    holder_sleeps: bool,
+    /// Wakes whoever has the seat.
+    pub(super) wake: Bell,
+    /// Calls that wait while another thread drives.
+    pub(super) beside: Sleepers,
+    /// Sockets were settled since the call that waits looked last.
+    changed: bool,
+    /// The last wait has slept.
+    idle: bool,
+    /// Passes made by threads of the program, and by the background thread.
+    pub(super) passes: [u64; 2],
+}
+
+impl Driving {
+    /// Nobody does.
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            seat: Seat::Empty,
+            waits: 0,
+            holder_sleeps: false,
+            wake: Bell::new()?,
+            beside: Sleepers::default(),
+            changed: false,
+            idle: false,
+            passes: [0; 2],
+        })
+    }
+}
+
+/// Rings for the stack's next deadline.
+pub(super) struct Alarm {
+    pub(super) timer: Timer,
+    /// When it will, in monotonic nanoseconds.
+    at: u64,
+}
+
+impl Alarm {
+    /// One that is not set.
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            timer: Timer::new()?,
+            at: u64::MAX,
+        })
+    }
+
+    /// It has rung.
+    pub(super) fn silence(&mut self) {
+        self.timer.sleep();
+        self.at = u64::MAX;
+    }
 }
 
 /// What a call waits with.
@@ -85,8 +145,11 @@ pub fn wait<T>(
     mut ready: impl FnMut(&mut Engine, Option<&mut Direct<'_>>) -> Option<T>,
 ) -> Result<T, Interruption> {
     let since = handlers::runs();
-    guard.changed = false;
-    if !(request.wait_first && guard.idle && guard.noticed.is_empty() && guard.beyond.is_empty())
+    guard.driving.changed = false;
+    if !(request.wait_first
+        && guard.driving.idle
+        && guard.short_cuts.noticed.is_empty()
+        && guard.endpoints.beyond.is_empty())
         && let Some(value) = ready(guard, direct.as_deref_mut())
     {
         return Ok(value);
@@ -102,8 +165,8 @@ pub fn wait<T>(
         if let Some(restarts) = handlers::ran(since) {
             break Err(Interruption::Signal { restarts });
         }
-        let link_left = drives && core::mem::take(&mut guard.link_left);
-        let changed = core::mem::take(&mut guard.changed);
+        let link_left = drives && core::mem::take(&mut guard.intake.left);
+        let changed = core::mem::take(&mut guard.driving.changed);
         let woken = if link_left || drives && changed {
             Ok(Ready {
                 link: link_left,
@@ -118,7 +181,7 @@ pub fn wait<T>(
         match woken {
             Ok(ready) if drives => {
                 guard.pass(ready, direct.as_deref_mut());
-                guard.changed = false;
+                guard.driving.changed = false;
                 if handlers::any_wait() {
                     // What the pass has raised is handled before the call goes on.
                     asleep(guard, request.socket(), None, || {});
@@ -187,18 +250,18 @@ fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<R
     } else {
         let own = guard.descriptors();
         let (socket, mask) = (request.socket(), request.mask);
-        guard.holder_sleeps = true;
+        guard.driving.holder_sleeps = true;
         let fds = &mut *request.fds;
         let woken = asleep(guard, socket, None, || {
             cancel::interruptible(|| poll_with_own(own, fds, timeout, mask.as_ref()))
         });
         let woken = woken.ok_or(Errno::INTR)?;
-        guard.holder_sleeps = false;
+        guard.driving.holder_sleeps = false;
         woken?
     };
     ready.slept = guard.time.saturating_sub(now) > SLEPT;
-    guard.idle = ready.slept;
-    guard.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
+    guard.driving.idle = ready.slept;
+    guard.short_cuts.kernel_news |= request.fds.iter().any(|polled| polled.revents != 0);
     Ok(ready)
 }
 
@@ -216,14 +279,14 @@ fn wait_beside(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Re
         Some(own) => core::slice::from_mut(own),
         None => &mut *request.fds,
     };
-    let (room, bell) = guard.beside.enter();
+    let (room, bell) = guard.driving.beside.enter();
     let woken = asleep(guard, socket, Some(room), || {
         cancel::interruptible(|| poll_with([bell], fds, timeout, mask.as_ref()))
     });
     let woken = woken.ok_or(Errno::INTR)?;
-    guard.beside.leave(room);
+    guard.driving.beside.leave(room);
     woken?;
-    guard.kernel_news = true;
+    guard.short_cuts.kernel_news = true;
     Ok(Ready {
         link: false,
         ends: false,
@@ -252,10 +315,10 @@ pub(super) fn give_up(how: Sleep) {
     let Some(mut guard) = lock() else { return };
     match how.room {
         None => {
-            guard.holder_sleeps = false;
+            guard.driving.holder_sleeps = false;
             guard.leave_seat();
         }
-        Some(room) => guard.beside.leave(room),
+        Some(room) => guard.driving.beside.leave(room),
     }
     let socket = how.socket.and_then(|name| guard.endpoints.of_token(name));
     guard.rise(socket);
@@ -347,39 +410,39 @@ impl Engine {
     /// Takes the seat for `request`, which takes the bytes of `own` by itself, unless another
     /// thread of the program has it. The number of the wait, if it has the seat now.
     fn take_seat(&mut self, request: &Wait<'_>, own: Option<SocketId>) -> Option<u64> {
-        match self.seat {
+        match self.driving.seat {
             Seat::Thread(_) => return None,
             Seat::Background => self.call_background_off(),
             Seat::Empty => {}
         }
-        self.waits += 1;
-        self.seat = Seat::Thread(self.waits);
-        self.collecting = request.set;
-        self.direct = own;
-        Some(self.waits)
+        self.driving.waits += 1;
+        self.driving.seat = Seat::Thread(self.driving.waits);
+        self.short_cuts.collecting = request.set;
+        self.short_cuts.direct = own;
+        Some(self.driving.waits)
     }
 
     /// Whether the wait that took the seat as `place` has it still.
     fn is_seated(&self, place: Option<u64>) -> bool {
-        place.is_some_and(|wait| self.seat == Seat::Thread(wait))
+        place.is_some_and(|wait| self.driving.seat == Seat::Thread(wait))
     }
 
     /// Gives the seat up; [`Engine::patrol`] sees to what follows.
     pub(super) fn leave_seat(&mut self) {
-        self.seat = Seat::Empty;
-        self.direct = None;
-        self.collecting = None;
-        self.served_at = self.time;
+        self.driving.seat = Seat::Empty;
+        self.short_cuts.direct = None;
+        self.short_cuts.collecting = None;
+        self.last.served = self.time;
     }
 
     /// Sees to it that whoever waits wakes in time for the stack. The alarm may ring early, when
     /// what it was set for has moved; setting it anew each time would cost more.
     pub(super) fn set_alarm(&mut self) {
         if let Some(at) = self.next_deadline()
-            && at < self.alarm_at
+            && at < self.alarm.at
         {
-            self.alarm.start_at(at);
-            self.alarm_at = at;
+            self.alarm.timer.start_at(at);
+            self.alarm.at = at;
         }
     }
 
@@ -387,22 +450,22 @@ impl Engine {
     /// the stack: the thread that sleeps in the seat is woken, once, since telling it may have been
     /// left to its short cuts; one that is about to sleep looks again.
     pub(super) fn tell_holder(&mut self) {
-        self.changed = true;
-        if core::mem::take(&mut self.holder_sleeps) {
-            self.wake.ring();
+        self.driving.changed = true;
+        if core::mem::take(&mut self.driving.holder_sleeps) {
+            self.driving.wake.ring();
         }
     }
 
     /// Wakes the holder of the seat because what it sleeps for has changed.
     pub fn kick(&mut self) {
-        if self.seat != Seat::Empty {
-            self.wake.ring();
+        if self.driving.seat != Seat::Empty {
+            self.driving.wake.ring();
         }
     }
 
     /// Wakes all who sleep: a descriptor has been replaced, or shows what its pair does not tell.
     pub fn wake_all(&mut self) {
         self.kick();
-        self.beside.wake();
+        self.driving.beside.wake();
     }
 }

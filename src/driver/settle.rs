@@ -51,7 +51,7 @@ impl Engine {
                 // Who waits to send may be another than who waits to receive; a signal tells of each datagram.
                 let is_due = |held: &Endpoint| held.owes_room() || held.signals && held.datagram;
                 let is_due = self.endpoints.get(id).is_some_and(is_due);
-                if self.direct == Some(socket) && !is_due {
+                if self.short_cuts.direct == Some(socket) && !is_due {
                     self.lag(id);
                 } else if is_due || !self.notice(id) && !self.put_off(id) {
                     self.settle(now, id);
@@ -69,7 +69,7 @@ impl Engine {
 
     /// Makes `id`'s pair agree with its socket.
     pub fn settle(&mut self, now: Instant, id: EndpointId) {
-        self.kernel_news = true;
+        self.short_cuts.kernel_news = true;
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };

@@ -111,7 +111,7 @@ fn start() -> Service {
 
 fn install(slot: &mut Option<Box<Engine>>, engine: Engine) {
     ENGINE_ID.store(engine.id, Ordering::Release);
-    estate::note_bell(Some(&engine.wake));
+    estate::note_bell(Some(&engine.driving.wake));
     *slot = Some(Box::new(engine));
     handlers::take_over(seat::give_up);
     STATE.store(RUNNING, Ordering::Release);

@@ -58,7 +58,7 @@ pub(super) fn add(
     count: usize,
 ) -> usize {
     let mut found = Events { events, count };
-    let mut beyond = core::mem::take(&mut engine.beyond);
+    let mut beyond = core::mem::take(&mut engine.endpoints.beyond);
     beyond.retain(|&id| {
         let (flags, only_notices) = engine.shown(id);
         let Some(endpoint) = engine.endpoints.get(id) else {
@@ -89,7 +89,7 @@ pub(super) fn add(
         }
         flags != 0
     });
-    engine.beyond = beyond;
+    engine.endpoints.beyond = beyond;
     found.count
 }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::words::{EndOf, Left, Legacy};
+use super::messages::{EndOf, Left, Legacy};
 use crate::control::log;
 use crate::control::stand_in::Ends;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
@@ -61,7 +61,7 @@ pub fn note_set_out() {
             wake::ring(borrow(bell));
         }
     } else if let Some(engine) = lock() {
-        engine.wake.ring();
+        engine.driving.wake.ring();
     }
 }
 

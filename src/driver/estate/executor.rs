@@ -20,9 +20,9 @@ use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::ends;
+use super::messages::{Legacy, REVOCATION, STARTED, Text};
 use super::ports::Chosen;
 use super::will::serve_alone;
-use super::words::{Legacy, REVOCATION, STARTED, Text};
 use crate::control::log;
 use crate::control::mirror::Mirror;
 use crate::control::settings::{Address, Settings};
@@ -148,7 +148,7 @@ impl Executor {
             Estate::await_end(estate.process.as_ref());
         }
         engine.time = clock::monotonic();
-        engine.seat = Seat::Background;
+        engine.driving.seat = Seat::Background;
         // What had come before the process died: many a peer may have closed. Datagrams wait for their sockets.
         if !left.iter().any(|(what, _)| what.is_of_datagrams()) {
             engine.take_arrived();
@@ -194,7 +194,7 @@ impl Executor {
                 return engine.revoke();
             }
             // For a moment the name may still be the dead process's.
-            let ready = !serves || engine.desk.is_some() || engine.reopen_desk();
+            let ready = !serves || engine.doors.desk.is_some() || engine.reopen_desk();
             if kept && !told && (settled && ready || engine.time >= tell_by) {
                 engine.tell_keeper(STARTED);
                 told = true;

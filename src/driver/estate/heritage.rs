@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::words::{EndOf, Left, Legacy};
+use super::messages::{EndOf, Left, Legacy};
 use crate::control::ephemeral::Protocol;
 use crate::control::vault::LeaseCopy;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};

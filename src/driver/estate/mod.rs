@@ -37,11 +37,11 @@ mod ends;
 mod executor;
 mod heritage;
 mod leases;
+mod messages;
 mod ports;
 mod reach;
 mod will;
 mod wills;
-mod words;
 
 pub(super) use ends::note_bell;
 pub use ends::note_set_out;

@@ -12,7 +12,7 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 
-use super::words::QUESTION;
+use super::messages::QUESTION;
 use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::messages::{REVOCATION, Text};
 use super::reach::{Kit, Missing, reach};
-use super::words::{REVOCATION, Text};
 use crate::control::log;
 use crate::control::vault::Vault;
 use crate::driver::engine::TOKEN_KEEPER;
@@ -349,13 +349,13 @@ impl Engine {
     /// Has the background thread come by, though a thread of the program has the seat. Should that
     /// be left empty before, the patrol starts the timer anew.
     pub(in crate::driver) fn patrol_for_will(&mut self) {
-        if !self.patrolled
+        if !self.background.patrolled
             && !self.will.timed
-            && self.background_runs
+            && self.background.runs
             && let Some(after) = self.will_is_due()
         {
             self.will.timed = true;
-            self.timer.start(after);
+            self.background.timer.start(after);
         }
     }
 

@@ -25,7 +25,7 @@ use rustix::net::Shutdown;
 use std::collections::BTreeMap;
 
 use super::executor::Estate;
-use super::words::{LONGEST, QUESTION, REVOCATION, STARTED};
+use super::messages::{LONGEST, QUESTION, REVOCATION, STARTED};
 use crate::control::log;
 use crate::control::settings::Settings;
 use crate::sys::fork::fork_detached;

@@ -24,7 +24,7 @@ impl Engine {
             Ok(door)
         });
         match opened {
-            Ok(door) => self.desk = Some(door),
+            Ok(door) => self.doors.desk = Some(door),
             Err(errno) => log::debug(format_args!(
                 "other processes cannot ask about this one's sockets: {}",
                 words::of(errno)
@@ -35,12 +35,12 @@ impl Engine {
     /// Opens it in another process than before; whether it is open.
     pub(in crate::driver) fn reopen_desk(&mut self) -> bool {
         self.open_desk(TOKEN_DESK);
-        self.desk.is_some()
+        self.doors.desk.is_some()
     }
 
     /// Does one piece of work at the desk, to which somebody has come.
     pub(in crate::driver) fn serve_desk(&mut self) {
-        let visits = self.desk.as_mut().map(|desk| desk.visits(LONGEST));
+        let visits = self.doors.desk.as_mut().map(|desk| desk.visits(LONGEST));
         for visit in visits.unwrap_or_default() {
             if keeper::serve_forked(self, &visit) {
                 continue;

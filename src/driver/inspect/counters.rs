@@ -46,7 +46,7 @@ impl Engine {
         };
         lines.put("address", address);
         lines.put("serves_as", self.office.name());
-        let driver = match self.seat {
+        let driver = match self.driving.seat {
             Seat::Thread(_) => "thread",
             Seat::Background => "background",
             Seat::Empty => "nobody",
@@ -54,7 +54,7 @@ impl Engine {
         lines.put("driven_by", driver);
         lines.put("forked_processes", self.lifelines.len());
         lines.put("keeper", u8::from(self.is_will_complete()));
-        let [thread, background] = self.passes;
+        let [thread, background] = self.driving.passes;
         lines.put("passes_thread", thread);
         lines.put("passes_background", background);
     }
@@ -66,7 +66,7 @@ impl Engine {
         lines.put("link_receive_lost", link.receive_lost);
         lines.put("link_receive_unusable", link.receive_unusable);
         lines.put("link_impaired", link.impaired);
-        lines.put("link_full", self.link_full);
+        lines.put("link_full", self.output.lost);
         if let Some(errno) = link.capture_error {
             lines.put("capture_error", errno);
         }

@@ -157,7 +157,7 @@ impl Engine {
     /// Opens the window; without it the process goes on unseen.
     pub(super) fn open_window(&mut self, first_token: u64) {
         match Window::open(&self.set, first_token) {
-            Ok(window) => self.window = Some(window),
+            Ok(window) => self.doors.window = Some(window),
             Err(errno) => log::debug(format_args!(
                 "sidestack ss and stat will not see this process: {}",
                 words::of(errno)
@@ -168,7 +168,7 @@ impl Engine {
     /// Opens the window under this process's own number, the engine having changed hands: its old
     /// name belongs to whoever goes on under the old number.
     pub(super) fn reopen_window(&mut self) {
-        let Some(mut window) = self.window.take() else {
+        let Some(mut window) = self.doors.window.take() else {
             return;
         };
         for place in 0..CLIENTS {
@@ -182,7 +182,7 @@ impl Engine {
 
     /// Does one piece of work for the window: something came for its `index`th descriptor.
     pub(super) fn serve_window(&mut self, index: u64) {
-        let Some(mut window) = self.window.take() else {
+        let Some(mut window) = self.doors.window.take() else {
             return;
         };
         match (index as usize).checked_sub(1) {
@@ -195,7 +195,7 @@ impl Engine {
                 }
             }
         }
-        self.window = Some(window);
+        self.doors.window = Some(window);
     }
 
     fn serve_client(&mut self, client: &mut Client, token: u64) -> Next {

@@ -127,7 +127,7 @@ impl Keeper {
 
     fn serve(&mut self) {
         let Some(mut engine) = lock() else { return };
-        engine.seat = Seat::Background;
+        engine.driving.seat = Seat::Background;
         if let Some(most) = self.plan.sockets {
             engine.endpoints.guests.most = most;
         }
