@@ -116,7 +116,11 @@ impl Engine {
         while self.may_offer(id)
             && let Some(connection) = self.stack.tcp_offer(listener)
         {
-            match self.hand_over(id, connection) {
+            spare::keep();
+            let handed = self.hand_over(id, connection);
+            // The number that the program's end had meanwhile.
+            spare::keep();
+            match handed {
                 Ok(adopted) => {
                     // The number that the program's end had meanwhile.
                     spare::keep();

@@ -13,7 +13,7 @@ use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
-use crate::sys::{heap, local};
+use crate::sys::{heap, local, spare};
 
 /// What is left to do for a call after we have looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,6 +313,7 @@ pub(super) fn listen_in(
     engine.ports.hold(listener, lease);
     engine.endpoints.set_role(id, Role::Listener(listener));
     engine.watch_end(id);
+    spare::keep();
     // A listener is never writable.
     engine.stuff(id);
     engine.refilter();

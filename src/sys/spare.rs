@@ -2,12 +2,13 @@
 //!
 //! Where our descriptors lie among the program's numbers (see `descriptor::set_apart`) a socket takes two, and on Linux
 //! one. A server that has come to its limit could not be told of a connection, nor be given it where it closes a descriptor
-//! that it kept back for this. So descriptors of ours keep two numbers, and make room when there is no other.
+//! that it kept back for this. So a process that listens keeps two numbers by descriptors of ours, which make room when
+//! there is no other.
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, AsRawFd, FromRawFd, RawFd};
+use rustix::fd::{AsRawFd, FromRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::descriptor;
@@ -23,14 +24,13 @@ static KEPT: [AtomicI32; 2] = [const { AtomicI32::new(NONE) }; 2];
 /// # Errors
 /// Those of `make`.
 pub(super) fn with<T>(make: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
-    keep();
     match make() {
         Err(Errno::MFILE) if give() => make(),
         made => made,
     }
 }
 
-/// Keeps what is not kept, as far as there is room in our region.
+/// Keeps what is not kept, as far as there is room.
 pub fn keep() {
     if descriptor::is_apart() || descriptor::floor() == 0 {
         return;
@@ -39,7 +39,7 @@ pub fn keep() {
         if kept.load(Ordering::Relaxed) != NONE {
             continue;
         }
-        let Ok(fresh) = in_region() else {
+        let Ok(fresh) = descriptor::high(|| eventfd(0, EventfdFlags::CLOEXEC)) else {
             return;
         };
         let number = fresh.as_raw_fd();
@@ -50,15 +50,6 @@ pub fn keep() {
         {
             core::mem::forget(fresh);
         }
-    }
-}
-
-/// A descriptor in our region, and nowhere else.
-fn in_region() -> Result<OwnedFd, Errno> {
-    let fresh = eventfd(0, EventfdFlags::CLOEXEC)?;
-    match fresh.as_raw_fd().cast_unsigned() < descriptor::floor() {
-        true => descriptor::copy(fresh.as_fd()),
-        false => descriptor::moved(fresh),
     }
 }
 
