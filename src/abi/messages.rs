@@ -49,7 +49,7 @@ unsafe fn send_message(
     if !sockets::open_first(fd, socket, to, flags)? {
         return Ok(None);
     }
-    let to = destination(socket, to)?;
+    let to = destination(socket, to, flags)?;
     let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
         // As on Linux, whether there is a peer at all is asked first.
@@ -230,7 +230,7 @@ unsafe fn receive_message(
     if got.truncated {
         message.msg_flags |= libc::MSG_TRUNC;
     }
-    if socket.kind == Kind::Stream {
+    if socket.kind == Kind::Stream && got.error.is_none() {
         message.msg_flags |= flags & libc::MSG_OOB;
     }
     let told = match got.error {

@@ -10,7 +10,7 @@ use super::{next, sockets};
 use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
 use crate::socket::datagram::{Asked, Told};
-use crate::socket::{Kind, Socket, datagram, error_queue, receive, send as sending, table};
+use crate::socket::{Family, Kind, Socket, datagram, error_queue, receive, send as sending, table};
 use crate::sys::user::{Access, Buffers, MOST_MOVED, reachable};
 
 /// Most iovecs a call may have (UIO_MAXIOV).
@@ -186,7 +186,7 @@ pub unsafe extern "C-unwind" fn sendto(
         if !sockets::open_first(fd, &socket, to, flags)? {
             return Ok(None);
         }
-        let to = destination(&socket, to)?;
+        let to = destination(&socket, to, flags)?;
         // SAFETY: the program's own buffer.
         let sent = unsafe {
             send_parts(
@@ -218,10 +218,19 @@ pub(super) unsafe fn name<'a>(
 }
 
 /// The destination of a datagram. A connection's is ignored, as on Linux.
-pub(super) fn destination(socket: &Socket, name: Option<&[u8]>) -> Result<Option<Given>, Errno> {
+pub(super) fn destination(
+    socket: &Socket,
+    name: Option<&[u8]>,
+    flags: c_int,
+) -> Result<Option<Given>, Errno> {
     match (socket.kind, name) {
         (Kind::Datagram, Some(name)) => {
-            sent_or_bound(socket, address::read_destination(name, socket.family))
+            // IPv4's call looks at the flags first.
+            let given = match socket.family == Family::Inet && flags & libc::MSG_OOB != 0 {
+                true => Err(Errno::OPNOTSUPP),
+                false => address::read_destination(name, socket.family),
+            };
+            sent_or_bound(socket, given)
         }
         _ => Ok(None),
     }

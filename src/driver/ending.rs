@@ -134,9 +134,12 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return;
         };
-        if let (Role::Undecided, Some(record)) = (endpoint.role, endpoint.record.clone()) {
+        // One whose connection has ended may have been bound anew.
+        if let (Role::Undecided | Role::Ended, Some(record)) =
+            (endpoint.role, endpoint.record.clone())
+        {
             if let Some(hooks) = HOOKS.get() {
-                (hooks.closed)(self, &record);
+                (hooks.closed)(self, id, &record);
             }
             return self.forget(id);
         }

@@ -146,9 +146,9 @@ pub struct Hooks {
     pub is_set_out: fn(&Record) -> bool,
     /// Makes the record of an endpoint that a dead process has left, of what it has said of it.
     pub revived: fn(&mut Engine, EndpointId, &[u8]),
-    /// The last descriptor of a socket that has not come farther than bind(2) is closed. No socket's
-    /// state is locked.
-    pub closed: fn(&mut Engine, &Record),
+    /// The last descriptor of a socket that has not come farther than bind(2), or whose connection has
+    /// ended, is closed. No socket's state is locked.
+    pub closed: fn(&mut Engine, EndpointId, &Record),
     /// Answers a question about an endpoint, of which the descriptor is a program's.
     pub answered: fn(&mut Engine, EndpointId, RawFd, &Question) -> Answer,
     /// Makes the socket that another process wants.

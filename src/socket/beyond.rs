@@ -130,7 +130,8 @@ impl Events<'_> {
                 self.count -= 1;
             }
         } else if flags == 0
-            || old && held.events & (EDGE | ONCE) != 0
+            || old && held.events & EDGE != 0
+            || held.told.is_some() && held.events & ONCE != 0
             || self.count == self.events.len()
         {
             return;

@@ -68,10 +68,16 @@ pub fn closed(socket: &Arc<Socket>) {
     }
 }
 
-/// The last descriptor of a socket is closed that has not come farther than bind(2): its port is free.
-pub(super) fn forgotten(engine: &mut Engine, record: &Record) {
-    if let Some(socket) = record.downcast_ref::<Socket>()
-        && let Some(lease) = socket.state().lease.take()
+/// The last descriptor of a socket is closed that has not come farther than bind(2), or has come to its end: the port
+/// it was to have is free.
+pub(super) fn forgotten(engine: &mut Engine, id: EndpointId, record: &Record) {
+    let Some(socket) = record.downcast_ref::<Socket>() else {
+        return;
+    };
+    let mut state = socket.state();
+    // A connection that another process has accepted has its listener's record.
+    if state.endpoint == Some(id)
+        && let Some(lease) = state.lease.take()
     {
         engine.ports.release(&mut engine.stack, lease);
     }
