@@ -122,8 +122,6 @@ impl Engine {
             spare::keep();
             match handed {
                 Ok(adopted) => {
-                    // The number that the program's end had meanwhile.
-                    spare::keep();
                     let now = self.now();
                     self.settle(now, adopted);
                 }
