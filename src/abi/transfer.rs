@@ -34,11 +34,6 @@ pub unsafe extern "C-unwind" fn sendfile(
         if count > isize::MAX as usize {
             return Err(Errno::INVAL);
         }
-        // A datagram is made of all that was asked for.
-        let longest = match socket.kind {
-            Kind::Stream => PIECE,
-            Kind::Datagram => LONGEST,
-        };
         let mut at = match offset.is_null() {
             // SAFETY: the program's own offset.
             false => unsafe { super::border::read(offset) }?,
@@ -48,37 +43,9 @@ pub unsafe extern "C-unwind" fn sendfile(
                 errno => errno,
             })?,
         };
-        let moves = count > 0 && moves_as_sent(from, at)?;
-        let mut piece = vec![0; longest.min(count)];
-        let mut sent = 0;
-        while sent < count {
-            let most = piece.len().min(count - sent);
-            let got = match read_at(from, &mut piece[..most], at) {
-                Ok(0) => break,
-                Ok(got) => got,
-                // What was sent is told first.
-                Err(_) if sent > 0 => break,
-                // What has no bytes cannot be spliced from either.
-                Err(Errno::ISDIR) => return Err(Errno::INVAL),
-                Err(errno) => return Err(errno),
-            };
-            let part = part(&mut piece, got);
-            // SAFETY: a buffer of our own.
-            let taken = match unsafe { send_parts(to, &socket, &part, None, 0, &Asked::default()) }
-            {
-                Ok(Some(taken)) => taken,
-                Err(errno) if sent == 0 => return Err(errno),
-                Ok(None) if sent == 0 => return Ok(None),
-                _ => break,
-            };
-            sent += taken;
-            if moves {
-                at += taken as libc::off_t;
-            }
-            if taken < got {
-                break;
-            }
-        }
+        let Some(sent) = send_file(to, &socket, from, &mut at, count)? else {
+            return Ok(None);
+        };
         if offset.is_null() {
             crate::sys::file::seek(from, at)?;
         } else {
@@ -87,6 +54,53 @@ pub unsafe extern "C-unwind" fn sendfile(
         }
         Ok(Some(sent as isize))
     })
+}
+
+/// Sends `count` bytes of the file from `at` on, or as many as are taken; how many, with `at` where the next ones are.
+/// `None`: the socket is the kernel's by now.
+fn send_file(
+    to: c_int,
+    socket: &Arc<Socket>,
+    from: c_int,
+    at: &mut libc::off_t,
+    count: usize,
+) -> Result<Option<usize>, Errno> {
+    let moves = count > 0 && moves_as_sent(from, *at)?;
+    // A datagram is made of all that was asked for.
+    let longest = match socket.kind {
+        Kind::Stream => PIECE,
+        Kind::Datagram => LONGEST,
+    };
+    let mut piece = vec![0; longest.min(count)];
+    let mut sent = 0;
+    while sent < count {
+        let most = piece.len().min(count - sent);
+        let got = match read_at(from, &mut piece[..most], *at) {
+            Ok(0) => break,
+            Ok(got) => got,
+            // What was sent is told first.
+            Err(_) if sent > 0 => break,
+            // What has no bytes cannot be spliced from either.
+            Err(Errno::ISDIR) => return Err(Errno::INVAL),
+            Err(errno) => return Err(errno),
+        };
+        let part = part(&mut piece, got);
+        // SAFETY: a buffer of our own.
+        let taken = match unsafe { send_parts(to, socket, &part, None, 0, &Asked::default()) } {
+            Ok(Some(taken)) => taken,
+            Err(errno) if sent == 0 => return Err(errno),
+            Ok(None) if sent == 0 => return Ok(None),
+            _ => break,
+        };
+        sent += taken;
+        if moves {
+            *at += taken as libc::off_t;
+        }
+        if taken < got {
+            break;
+        }
+    }
+    Ok(Some(sent))
 }
 
 /// sendfile(2), for programs built with 64-bit file offsets, which is the same here.
