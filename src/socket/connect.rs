@@ -353,6 +353,7 @@ fn open(
         if endpoint.read_finished {
             // It was shut down before it was connected, which Linux remembers.
             let _ = raw::shutdown(endpoint.program, libc::SHUT_RD);
+            engine.stack.tcp_shutdown_read(connection);
             engine.show_beyond(id);
         }
     }

@@ -180,10 +180,15 @@ impl Tcb {
             .arm(Timer::KeepAlive, cx.now + self.options.keep_interval.get());
     }
 
-    /// FIN-WAIT-2 lasted long enough. As Linux, the peer is not told; if it sends again it is.
+    /// FIN-WAIT-2 lasted long enough. As Linux, the peer is not told; if it sends again it is. Who did not want to wait at
+    /// all tells it.
     fn linger_timeout(&mut self, pool: &mut Pool) {
-        if self.state == State::FinWait2 && self.is_orphan() {
-            self.end(pool, None);
+        if self.state != State::FinWait2 || !self.is_orphan() {
+            return;
+        }
+        match self.options.linger2.get() {
+            Some(_) => self.end(pool, None),
+            None => self.reset(pool, None),
         }
     }
 
