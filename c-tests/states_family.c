@@ -4,14 +4,15 @@
 
 #include <sys/mman.h>
 
-/* The last ones are shown by another process's descriptor as a pair can: only where this one has the stack they are the
- * kernel's. */
+/* The last but two are a pair's alone once the process is killed that had them first, the last ones if it has closed them,
+ * too. */
 static const char *const tcp_states[] = {
 	"listening", "listening caller", "connected", "accepted", "connected data", "connected fin", "connected data fin",
 	"connected wr", "connected data wr",
 	"bound", "connected wr data fin", "connected rst", "refused",
 };
-#define LAST 4
+#define FEW 2
+#define BASE (COUNT(tcp_states) - 2 * FEW)
 static const char *const udp_states[] = {
 	"bound", "bound datagram", "connected", "connected datagram", "connected empty", "bound datagram empty datagram",
 };
@@ -35,9 +36,10 @@ static const struct kind {
 	const char *const *states, *const *names;
 	size_t state_count, name_count;
 } kinds[] = {
-	{ "TCP", { tcp_steps, tcp_looks, calls, NULL }, tcp_states, tcp_names, COUNT(tcp_states) - LAST, COUNT(tcp_names) },
+	{ "TCP", { tcp_steps, tcp_looks, calls, NULL }, tcp_states, tcp_names, BASE, COUNT(tcp_names) },
 	{ "UDP", { udp_steps, udp_looks, calls, NULL }, udp_states, udp_names, COUNT(udp_states), COUNT(udp_names) },
-	{ "TCP", { tcp_steps, tcp_looks, calls, NULL }, tcp_states + COUNT(tcp_states) - LAST, tcp_names, LAST, COUNT(tcp_names) },
+	{ "TCP", { tcp_steps, tcp_looks, calls, NULL }, tcp_states + BASE, tcp_names, FEW, COUNT(tcp_names) },
+	{ "TCP", { tcp_steps, tcp_looks, calls, NULL }, tcp_states + BASE + FEW, tcp_names, FEW, COUNT(tcp_names) },
 };
 
 static struct scene *scenes;
@@ -136,17 +138,16 @@ static const struct way {
 	void (*go)(void);                       /* NULL: by execve(2) */
 	size_t kinds;
 } ways[] = {
-	{ "the parent closes", parent_closes, 2 }, { "the child closes", child_closes, 3 },
-	{ "the child is killed", child_is_killed, 3 }, { "the parent is killed", parent_is_killed, 2 }, { "executed", NULL, 2 },
+	{ "the parent closes", parent_closes, 3 }, { "the child closes", child_closes, 4 },
+	{ "the child is killed", child_is_killed, 4 }, { "the parent is killed", parent_is_killed, 2 }, { "executed", NULL, 3 },
 };
 
-/* Whether a call goes as the kernel's in another process: a listener's pair that is shut down there stays so, and pairs
- * have a band to write to. */
+/* Whether a call goes as the kernel's in another process: a listener's pair that is shut down there stays so. */
 static int is_told_alike(const char *state, const char *name)
 {
 	int shuts = !strcmp(name, "shutdown RD") || !strcmp(name, "shutdown RDWR");
 
-	return strcmp(name, "poll all") && strcmp(name, "poll bands") && !(shuts && !strncmp(state, "listening", 9));
+	return !(shuts && !strncmp(state, "listening", 9));
 }
 
 /* The name that a socket's file has on its own, if it is a unix one's. */

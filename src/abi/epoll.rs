@@ -23,7 +23,7 @@ pub unsafe extern "C-unwind" fn epoll_ctl(
     event: *mut libc::epoll_event,
 ) -> c_int {
     if operation != libc::EPOLL_CTL_DEL
-        && table::is_ours(fd)
+        && table::is_met(fd)
         && let Err(errno) = heap::room()
     {
         return fail(errno);

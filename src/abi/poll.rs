@@ -26,7 +26,7 @@ pub(super) unsafe fn with_ours<'a>(
     // SAFETY: the caller's promise.
     let fds = unsafe { values(fds, count as usize) }.ok()?;
     fds.iter()
-        .any(|polled| table::is_ours(polled.fd))
+        .any(|polled| table::is_met(polled.fd))
         .then_some(fds)
 }
 

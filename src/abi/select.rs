@@ -159,7 +159,7 @@ unsafe fn with_ours<'a>(
     let entries = sets.entries(count);
     entries
         .iter()
-        .any(|polled| table::is_ours(polled.fd))
+        .any(|polled| table::is_met(polled.fd))
         .then_some((sets, entries))
 }
 

@@ -29,6 +29,7 @@ impl Engine {
 
     /// The program's descriptor is about to lose the number `fd`: keeps it for calls that sleep.
     pub fn keep_for_calls(&mut self, id: EndpointId, fd: RawFd) {
+        self.note_if_held(id);
         if let Some(endpoint) = self.endpoints.get_mut(id)
             && endpoint.program == fd
             && endpoint.sleepers > 0

@@ -2,7 +2,6 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
-use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::Engine;
@@ -17,7 +16,6 @@ use crate::stack::tcp::State;
 use crate::stack::tcp::TcpOptions;
 use crate::stack::udp::UdpOptions;
 use crate::sys::heap;
-use crate::sys::witness::Witness;
 
 /// How long, in nanoseconds, frames may wait while the program finds other things to do.
 const BEHIND: u64 = 200_000;
@@ -184,21 +182,8 @@ impl Engine {
         };
         match endpoint.role {
             Role::Connection(_) => self.take_overflow(now, id),
-            _ if endpoint.hung_up() => self.close(now, id),
+            _ if endpoint.hung_up() && !self.is_only_shut(id) => self.close(now, id),
             _ => {}
-        }
-    }
-
-    /// A connection that other processes hold, by `fd`, among others, may have been shut down for reading: its pair will
-    /// not tell of a close once both sides are shut.
-    pub fn watch_holders(&mut self, id: EndpointId, fd: RawFd) {
-        if let Some(endpoint) = self.endpoints.get_mut(id)
-            && matches!(endpoint.role, Role::Connection(_))
-            && endpoint.read_finished
-            && endpoint.witness.is_none()
-        {
-            // Without one it counts as closed once both sides are shut.
-            endpoint.witness = Witness::of(fd).ok();
         }
     }
 

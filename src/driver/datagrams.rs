@@ -35,6 +35,17 @@ impl Engine {
         }
     }
 
+    /// A datagram socket that is shut down for reading is readable for ever.
+    pub fn stay_readable(&mut self, id: EndpointId) {
+        if self
+            .endpoints
+            .get(id)
+            .is_some_and(|held| held.read_finished)
+        {
+            self.notify(id);
+        }
+    }
+
     /// Makes a datagram socket's pair agree with it: what has arrived, and an error to tell of.
     pub(super) fn settle_datagram(&mut self, id: EndpointId, socket: SocketId) {
         let Some(endpoint) = self.endpoints.get_mut(id) else {

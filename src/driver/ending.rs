@@ -25,8 +25,8 @@ impl Engine {
 
     /// The connection is over by an error (the stack's, unless `error` names one): the program's
     /// descriptor gets the flags of a reset connection by losing its other end with something
-    /// unread in it. Where only other processes hold the descriptor, and have written nothing, it
-    /// reads as ended; who asks learns of the error, and who writes finds it reset.
+    /// unread in it. Where only other processes hold the descriptor, it hangs up, and who asks learns of the error. (Of
+    /// one that nobody is a witness of it reads as ended, and who writes finds it reset.)
     pub(super) fn end_connection(
         &mut self,
         id: EndpointId,
@@ -42,7 +42,11 @@ impl Engine {
                 ..
             })
         );
-        if attempt {
+        let hangs_up = self
+            .endpoints
+            .get(id)
+            .is_some_and(|held| held.program < 0 && held.witnessed);
+        if attempt && !hangs_up {
             // Nothing is lost with the filler; who waits to write is to ask.
             self.unstuff(id);
         }
@@ -52,7 +56,9 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.error = error;
             endpoint.leave_unread();
-            if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
+            if hangs_up {
+                endpoint.hang_up();
+            } else if error.is_some() && (endpoint.program >= 0 || endpoint.has_unread_end()) {
                 recalled = endpoint.is_copy_in_use();
                 endpoint.end = None;
             } else if error.is_some()
@@ -65,8 +71,8 @@ impl Engine {
         }
         self.endpoints.recalled |= recalled;
         let held = self.endpoints.get(id);
-        if held.is_some_and(|held| held.error.is_some() && held.write_finished) {
-            // A pair that is shut for writing has no error.
+        if held.is_some_and(|held| held.error.is_some() && (hangs_up || held.write_finished)) {
+            // A pair that is shut for writing, or hangs up, has no error.
             self.show_beyond(id);
         }
         let now = self.now();
@@ -117,7 +123,8 @@ impl Engine {
         match self.endpoints.get(id) {
             Some(endpoint)
                 if endpoint.role == Role::Ended
-                    && endpoint.error == Some(Error::ConnectionReset) =>
+                    && endpoint.error == Some(Error::ConnectionReset)
+                    && !endpoint.hung_up() =>
             {
                 let _ = pair::give(borrow(endpoint.program), &[0]);
                 self.forget(id);
@@ -173,6 +180,15 @@ impl Engine {
 }
 
 impl Endpoint {
+    /// Ends the pair in both directions, then makes it writable.
+    fn hang_up(&mut self) {
+        self.filler = 0;
+        if let Some(end) = &self.end {
+            let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Both);
+            while raw::discard(end.as_raw_fd(), usize::MAX, 0).is_ok_and(|count| count > 0) {}
+        }
+    }
+
     /// Puts something that nobody will read into an end that is to be closed, so that the program's is a reset one.
     fn leave_unread(&self) {
         if self.error.is_some() && self.filler == 0 && self.program >= 0 {

@@ -13,7 +13,7 @@ use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::owned::OwnedFd;
-use crate::sys::witness::Witness;
+use crate::sys::witness::Witnesses;
 
 /// An endpoint's name: a place in the engine's table and how often it was reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,8 @@ pub struct Endpoint {
     pub born: u32,
     /// The program has shut its side down for reading.
     pub read_finished: bool,
-    /// Whether other processes still have it, if they may.
-    pub(super) witness: Option<Witness>,
+    /// Whether other processes still have it can be told once it has hung up.
+    pub(super) witnessed: bool,
     /// The end of the stream was passed on to the program.
     pub finished: bool,
     /// Its connection has failed, and the pair will not tell before all of it is read.
@@ -212,7 +212,7 @@ impl Endpoint {
             forked: false,
             born: 0,
             read_finished: false,
-            witness: None,
+            witnessed: false,
             finished: false,
             failed: false,
             write_finished: false,
@@ -290,6 +290,8 @@ pub struct Endpoints {
     pub(super) recalled: bool,
     /// Those that show POLLERR, or did when it was last looked.
     pub beyond: Vec<EndpointId>,
+    /// Of connections that other processes have: which are open still.
+    pub(super) witnesses: Witnesses,
     /// For whom a keeper has made some of them.
     pub(super) guests: super::guests::Guests,
 }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use super::envelope::Arrived;
+use super::family::Shown;
 use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::reports::{Origin, Report};
@@ -227,28 +228,28 @@ impl Engine {
         }
     }
 
-    /// Takes a notice out of a pair if it is the first there.
+    /// Takes notices out of a pair if they are the first there.
     pub(super) fn take_notice(&mut self, id: EndpointId) {
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;
         };
-        if endpoint.notices == 0 {
+        if endpoint.notices == 0 && !endpoint.is_shared() {
             return;
         }
         let mut header = [0; Arrived::LEN];
         let peek = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        let first = raw::receive_message(endpoint.program, &mut header, &[], peek);
-        if first == Ok(header.len()) && Arrived::decode(&header).notice {
+        while raw::receive_message(endpoint.program, &mut header, &[], peek) == Ok(header.len())
+            && Arrived::decode(&header).notice
+        {
             let _ = raw::discard(endpoint.program, 1, libc::MSG_DONTWAIT);
             endpoint.notices = 0;
         }
     }
 
-    /// What poll(2) shows beyond the pair, and whether all that makes the pair readable is the
-    /// notice of it.
-    pub fn shown(&self, id: EndpointId) -> (i16, bool) {
+    /// What poll(2) shows beyond the pair.
+    pub fn shown(&self, id: EndpointId) -> Shown {
         let Some(endpoint) = self.endpoints.get(id) else {
-            return (0, false);
+            return Shown::default();
         };
         let only_notices = !endpoint.read_finished && endpoint.has_only_notices();
         let mut flags = endpoint.beyond();
@@ -256,6 +257,13 @@ impl Engine {
             // The pair takes nothing any more.
             flags |= libc::POLLPRI;
         }
-        (flags, only_notices)
+        Shown {
+            flags,
+            news: endpoint.news,
+            error: 0,
+            only_notices,
+            idle: endpoint.role == Role::Undecided,
+            over: endpoint.role == Role::Ended,
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! 3. How many sockets a user has is counted and bounded, and so is the memory of their queues
 //!    ([`Engine::ration`]). Root's are not.
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 
@@ -128,7 +128,7 @@ impl Engine {
         program: impl AsFd,
     ) -> Result<(), Errno> {
         let Asker { user, low_ports } = asker;
-        let cookie = local::cookie(program)?;
+        let cookie = local::cookie(program.as_fd())?;
         self.endpoints.guests.check_room(user)?;
         let endpoint = self.endpoints.get_mut(id).ok_or(Errno::NOTSOCK)?;
         let guest = Guest {
@@ -138,6 +138,7 @@ impl Engine {
         };
         endpoint.guest = Some(guest);
         self.share(id);
+        self.note_holders(id, program.as_fd().as_raw_fd());
         self.endpoints.guests.enter(id, guest);
         Ok(())
     }

@@ -31,6 +31,7 @@ pub fn before_exec() {
         return;
     };
     let needed = guard.has_sockets() || !estate::provide(&mut guard) && !guard.stack.tcp_is_done();
+    guard.note_all_holders();
     if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
         return;

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
@@ -197,6 +197,7 @@ impl Engine {
             let _ = self.welcome(adopted, asker, program);
         }
         if shared {
+            self.note_holders(adopted, program.as_raw_fd());
             self.endpoints.uncopied.push(adopted);
             self.copy_ends();
         }

@@ -166,6 +166,7 @@ pub(super) fn disown(mut guard: Guard) {
 pub fn finish(numbers: &[RawFd]) {
     let Some(mut guard) = lock() else { return };
     guard.settle_lagging();
+    guard.note_all_holders();
     for &number in numbers {
         let _ = raw::close(number);
     }

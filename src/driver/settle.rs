@@ -13,7 +13,6 @@ use crate::stack::tcp::{Progress, State};
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
-use crate::sys::witness::Witness;
 use crate::sys::{pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
@@ -248,6 +247,7 @@ impl Engine {
                     self.take_overflow(now, id);
                 }
             }
+            Role::Ended if self.is_only_shut(id) => {}
             Role::Ended if endpoint.has_unread_end() => self.close(now, id),
             _ if gone => self.close(now, id),
             Role::Listener(socket) => self.offer_connection(id, socket),
@@ -330,10 +330,12 @@ impl Engine {
             return;
         };
         endpoint.overflow = false;
-        if endpoint.hung_up() && !endpoint.is_only_shut() {
+        if endpoint.hung_up() && !self.is_only_shut(id) {
             return self.close(now, id);
         }
-        if !endpoint.write_finished {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && !endpoint.write_finished
+        {
             endpoint.write_finished = true;
             let _ = self.stack.tcp_shutdown_write(now, socket);
         }
@@ -351,13 +353,6 @@ impl Endpoint {
         self.end
             .as_ref()
             .map_or(Err(Errno::PIPE), |end| pair::give(end, bytes))
-    }
-
-    /// Whether the program has an end that has hung up. Once our side is shut, it does as soon as the program shuts its
-    /// own; only close(2) tells whether it can still read.
-    fn is_only_shut(&self) -> bool {
-        let shut = self.finished || self.read_finished;
-        shut && (self.program >= 0 || self.witness.as_ref().is_some_and(Witness::is_open))
     }
 
     /// Whether the program's last descriptor is closed, or both sides are shut.

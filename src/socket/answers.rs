@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{options, queues};
-use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role};
+use super::{errno, options, queues};
+use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
 pub(super) fn answer(
@@ -24,10 +24,16 @@ pub(super) fn answer(
     // The program's own number is closed, perhaps: then the asker's is good for the moment.
     let lent = engine.endpoints.get_mut(id).filter(|held| held.program < 0);
     let lent = lent.map(|held| held.program = fd).is_some();
+    if lent {
+        engine.note_holders(id, fd);
+    }
     if lent && engine.pass_reset(id) {
         return Err(Errno::NOTSOCK);
     }
     let answer = call(engine, &socket, fd, question);
+    if lent && socket.kind == Kind::Datagram {
+        engine.stay_readable(id);
+    }
     let id = socket.state().endpoint.unwrap_or(id);
     if lent {
         engine.end_loan(id);
@@ -67,9 +73,6 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         }
         Question::Shutdown { how } => {
             let shut = lifecycle::shutdown_in(engine, fd, socket, state, *how);
-            if let Some(id) = state.endpoint {
-                engine.watch_holders(id, fd);
-            }
             shut.map(|()| Vec::new())
         }
         Question::Connect { address } => {
@@ -88,6 +91,18 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
                 engine.share(id);
             }
             Ok(Vec::new())
+        }
+        Question::Show => {
+            let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+            if socket.kind == Kind::Datagram {
+                engine.withdraw(id);
+            }
+            let pending = engine.endpoints.get(id).and_then(|held| held.error);
+            Ok(Shown {
+                error: pending.map_or(0, |error| errno::of(error).raw_os_error()),
+                ..engine.shown(id)
+            }
+            .encode())
         }
         Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
             .map(|count| (count as i32).to_ne_bytes().to_vec()),

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::resume;
-use super::{Family, Kind, Socket, Stage, answers, create, table};
+use super::{Family, Kind, Socket, Stage, abroad, answers, create, table};
 use crate::driver::{self, Answer, Description, Interruption, Name, Question};
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{cancel, handlers, process, raw, signal};
@@ -166,6 +166,7 @@ fn introduce(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
     let nonblocking = flags & libc::O_NONBLOCK as usize != 0;
     let socket = Socket::new(family, kind, nonblocking, None);
     socket.state().away = Some(name);
+    abroad::note_any();
     remember(&socket, &described);
     Some(socket)
 }
@@ -254,6 +255,9 @@ pub fn owned_elsewhere(engine: u64) {
             state.away = Some(Name { engine, endpoint });
             // Who waits on the descriptor waits as long as on the socket.
             state.options.limit_waits(fd);
+            drop(state);
+            abroad::note_any();
+            abroad::watch(&socket);
         }
     }
 }

@@ -5,12 +5,12 @@ use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::{Kind, Registration, Socket, State, table};
-use crate::driver::{EndpointId, Engine};
+use crate::driver::{EndpointId, Engine, Shown};
 use crate::sys::raw;
 use crate::sys::wait::{entry, poll_for};
 
 /// What is told whether it was asked for or not.
-const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
+pub(super) const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
 const ONCE: u32 = libc::EPOLLONESHOT as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
@@ -31,14 +31,18 @@ fn kind(fd: RawFd) -> Option<Kind> {
 
 /// Makes what poll(2) says of a pair true of its socket.
 pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mut libc::pollfd) {
-    let (flags, only_notices) = engine.shown(id);
-    if only_notices {
+    correct(socket, &engine.shown(id), polled);
+}
+
+/// The same, of what is known to be shown besides.
+pub(super) fn correct(socket: &Socket, shown: &Shown, polled: &mut libc::pollfd) {
+    if shown.only_notices {
         polled.revents &= !(libc::POLLIN | libc::POLLRDNORM);
     }
     if socket.kind == Kind::Stream {
         polled.revents &= !libc::POLLWRBAND;
     }
-    polled.revents |= flags & (polled.events | ALWAYS);
+    polled.revents |= shown.flags & (polled.events | ALWAYS);
     if polled.revents & libc::POLLERR != 0 && has_exceptional_errors(socket.kind, &socket.state()) {
         polled.revents |= libc::POLLPRI & polled.events;
     }
@@ -60,7 +64,12 @@ pub(super) fn add(
     let mut found = Events { events, count };
     let mut beyond = core::mem::take(&mut engine.endpoints.beyond);
     beyond.retain(|&id| {
-        let (flags, only_notices) = engine.shown(id);
+        let Shown {
+            flags,
+            news,
+            only_notices,
+            ..
+        } = engine.shown(id);
         let Some(endpoint) = engine.endpoints.get(id) else {
             return false;
         };
@@ -82,7 +91,7 @@ pub(super) fn add(
             let beyond = Beyond {
                 flags,
                 only_notices,
-                news: endpoint.news,
+                news,
                 told: endpoint.told,
             };
             found.add(held, &beyond);
@@ -94,31 +103,58 @@ pub(super) fn add(
 }
 
 /// What a socket shows beyond its pair.
-struct Beyond {
-    flags: i16,
-    only_notices: bool,
-    news: u32,
+pub(super) struct Beyond {
+    pub(super) flags: i16,
+    pub(super) only_notices: bool,
+    pub(super) news: u32,
     /// Its event was made here, of what its pair does not have.
-    told: bool,
+    pub(super) told: bool,
 }
 
 /// A set's events.
-struct Events<'a> {
-    events: &'a mut [libc::epoll_event],
-    count: usize,
+pub(super) struct Events<'a> {
+    pub(super) events: &'a mut [libc::epoll_event],
+    pub(super) count: usize,
 }
 
 impl Events<'_> {
-    fn add(&mut self, held: &mut Registration, beyond: &Beyond) {
+    /// Whether one of them has one of `flags`.
+    pub(super) fn have(&self, flags: u32) -> bool {
+        self.events[..self.count]
+            .iter()
+            .any(|event| event.events & flags != 0)
+    }
+
+    /// The number under which `set` watches a socket of which there is an event.
+    pub(super) fn of(&self, socket: &Socket, set: RawFd) -> Option<RawFd> {
+        let state = socket.state();
+        let registered = state.registrations.iter().filter(|held| held.set == set);
+        let mut told = registered.filter(|held| self.at(held).is_some());
+        told.next().map(|held| held.fd)
+    }
+
+    /// Leaves of a registration's event what is in `flags`.
+    pub(super) fn mask(&mut self, held: &Registration, flags: u32) {
+        if let Some(at) = self.at(held) {
+            self.events[at].events &= flags;
+        }
+    }
+
+    fn at(&self, held: &Registration) -> Option<usize> {
+        let events = &self.events[..self.count];
+        events.iter().position(|event| event.u64 == held.data)
+    }
+
+    /// Makes the event of a registration true of its socket, or adds one.
+    pub(super) fn add(&mut self, held: &mut Registration, beyond: &Beyond) {
         let flags = u32::from(beyond.flags.cast_unsigned())
             & (held.events | u32::from(ALWAYS.cast_unsigned()));
         let old = held.told == Some(beyond.news);
         let told_of = old && held.events & EDGE != 0;
         let pair = pair_events(held);
         // Other sockets may have the same value.
-        let known = self.events[..self.count]
-            .iter()
-            .position(|event| event.u64 == held.data)
+        let known = self
+            .at(held)
             .filter(|_| !told_of && (beyond.told || pair != 0));
         if let Some(at) = known {
             if beyond.only_notices {

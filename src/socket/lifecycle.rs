@@ -8,6 +8,7 @@ use super::{Kind, Socket, Stage, State, away, connect, create, served, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::sys::wait::poll_now;
 use crate::sys::{clock, raw};
 
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
@@ -174,6 +175,9 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
         }
         return Some(answer.map(drop));
     }
+    if socket.kind == Kind::Stream && socket.away().is_some() && has_hung_up(fd) {
+        return Some(Err(Errno::NOTCONN));
+    }
     let mut engine = driver::lock()?;
     let mut state = socket.state();
     state.endpoint?;
@@ -181,6 +185,10 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     engine.finish_pass();
     engine.wake_all();
     Some(result)
+}
+
+fn has_hung_up(fd: RawFd) -> bool {
+    poll_now(fd, 0) & libc::POLLHUP != 0
 }
 
 /// shutdown(2) of a socket that the engine serves.
@@ -252,15 +260,10 @@ fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
         engine.unstuff(id);
     }
     let _ = raw::shutdown(fd, how);
-    let mut held_elsewhere = false;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.read_finished |= reads;
         // What was shut before there was a connection has sent no FIN: this does.
         endpoint.write_finished &= !writes;
-        held_elsewhere = endpoint.is_held_elsewhere();
-    }
-    if held_elsewhere {
-        engine.watch_holders(id, fd);
     }
     if writes {
         engine.look_at(id);

@@ -22,6 +22,7 @@
 //! 4. A process that a keeper serves has no engine: its fresh sockets are the kernel's ([`served`]),
 //!    those with an address the keeper's ([`guests`]), and so as in 3.
 
+mod abroad;
 pub mod accept;
 pub mod address;
 mod answers;
@@ -102,6 +103,8 @@ pub struct Socket {
     nonblocking: AtomicBool,
     /// Its descriptors have the name by which other processes know it.
     named: AtomicBool,
+    /// It is another process's, and its owner has said that nothing changes about it any more.
+    over: AtomicBool,
     /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
     arrival: AtomicU64,
     state: Mutex<State>,
@@ -159,6 +162,13 @@ pub struct Registration {
     pub told: Option<u32>,
 }
 
+impl Registration {
+    /// Whether its waiter was told, and is not to be again.
+    fn is_told(&self) -> bool {
+        self.told.is_some() && self.events & (libc::EPOLLET | libc::EPOLLONESHOT) as u32 != 0
+    }
+}
+
 impl State {
     /// What getsockname(2) says.
     pub fn name(&self) -> Option<SocketAddrV4> {
@@ -194,6 +204,7 @@ impl Socket {
             kind,
             nonblocking: AtomicBool::new(nonblocking),
             named: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             arrival: AtomicU64::new(0),
             state: Mutex::new(State {
                 endpoint,
@@ -240,6 +251,11 @@ impl Socket {
         self.state().stage == Stage::Idle
     }
 
+    /// Whether nothing changes about it any more, as its owner has said.
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// When the last datagram that was received arrived, in nanoseconds since 1970 (SIOCGSTAMP).
     /// ENOENT: none was.
     pub fn last_arrival(&self) -> Result<u64, Errno> {
@@ -247,6 +263,11 @@ impl Socket {
             0 => Err(Errno::NOENT),
             at => Ok(at),
         }
+    }
+
+    /// Notes whether anything can change about it.
+    fn set_over(&self, over: bool) {
+        self.over.store(over, Ordering::Relaxed);
     }
 
     /// Notes a change of O_NONBLOCK.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, beyond, table};
+use super::{Registration, abroad, beyond, table};
 use crate::driver::{self, Interruption, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
@@ -18,6 +18,20 @@ const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
 
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
 pub fn poll(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Option<Result<usize, Errno>> {
+    if !abroad::is_any(fds) {
+        return poll_here(fds, timeout, mask);
+    }
+    Some(abroad::poll(fds, timeout, |fds, timeout| {
+        poll_here(fds, timeout, mask).unwrap_or_else(|| abroad::poll_beside(fds, timeout, mask))
+    }))
+}
+
+/// The same of sockets of this process's stack. `None`: it has none.
+fn poll_here(
     fds: &mut [libc::pollfd],
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
@@ -82,6 +96,28 @@ pub fn epoll_wait(
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
     mut collect: impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
+) -> Option<Result<usize, Errno>> {
+    if !abroad::may_be_in_sets() {
+        return epoll_wait_here(set, events, timeout, mask, &mut collect);
+    }
+    Some(abroad::epoll_wait(
+        set,
+        events,
+        timeout,
+        |events, timeout| {
+            epoll_wait_here(set, events, timeout, mask, &mut collect)
+                .unwrap_or_else(|| abroad::epoll_beside(set, events, timeout, mask))
+        },
+    ))
+}
+
+/// The same of sockets of this process's stack. `None`: it has none.
+fn epoll_wait_here(
+    set: RawFd,
+    events: &mut [libc::epoll_event],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+    collect: &mut impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
 ) -> Option<Result<usize, Errno>> {
     let mut engine = driver::lock()?;
     engine.begin_collecting(set);
@@ -152,6 +188,10 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             data,
             told: None,
         });
+    }
+    if state.away.is_some() {
+        drop(state);
+        return abroad::watch(&socket);
     }
     if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
         let watcher = match state.registrations[..] {

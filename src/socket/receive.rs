@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, away, errno, table, urgent};
+use super::{Kind, Socket, abroad, away, errno, table, urgent};
 use crate::driver::{
     self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait,
 };
@@ -98,9 +98,9 @@ fn receive_beside(
         raw::receive_waiting(fd, data.parts(), flags)
     };
     Some(match got {
-        Ok(0) if data.len() > 0 => match away::pending_error(fd, socket) {
-            // As on Linux, a reset that follows a FIN is nothing to who receives.
-            None | Some(Errno::PIPE) => Ok(0),
+        Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
+        Ok(0) => match abroad::received_error(fd, socket) {
+            None => Ok(0),
             Some(errno) => Err(errno),
         },
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),

@@ -16,7 +16,7 @@ use crate::stack::sendings::Stamps;
 use crate::sys::raw;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
-use crate::sys::wait::entry;
+use crate::sys::wait::{entry, poll_now};
 
 /// Sends `data`; how many bytes were taken. `None`: the descriptor works by itself, make the call
 /// on it.
@@ -116,6 +116,9 @@ fn send_beside(
     if !away::is_connected(fd, socket) {
         return Some(with_signal(Err(Errno::PIPE), flags));
     }
+    if let Err(errno) = may_send(fd, socket, flags) {
+        return Some(with_signal(Err(errno), flags));
+    }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
     let plain = flags == 0;
     // No urgent byte is one that a pair does not take.
@@ -139,6 +142,24 @@ fn send_beside(
     } else {
         with_signal(result, flags)
     })
+}
+
+/// Whether the other process takes something, but for lack of room. It is looked for before, as the kernel has a signal
+/// for who writes to a pair that has hung up, and Linux none for a connection that has an error. EAGAIN: it is not
+/// connected yet.
+fn may_send(fd: RawFd, socket: &Socket, flags: i32) -> Result<(), Errno> {
+    let revents = poll_now(fd, libc::POLLOUT);
+    if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
+        return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE));
+    }
+    if revents & libc::POLLOUT != 0 || !socket.state().connect_unconfirmed {
+        return Ok(());
+    }
+    if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
+        return Err(Errno::AGAIN);
+    }
+    away::wait_for(fd, libc::POLLOUT, away::patience(fd, libc::SO_SNDTIMEO))?;
+    may_send(fd, socket, libc::MSG_DONTWAIT)
 }
 
 struct Call<'a, 'b> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::bind::{Rest, protocol};
 use super::create::{hand_over, hook, kernel_socket, replace};
-use super::{Family, Kind, Socket, Stage, address, away, bind, table};
+use super::{Family, Kind, Socket, Stage, abroad, address, away, bind, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
 use crate::driver::{self, Passed, Question, Service, count_passed};
@@ -87,6 +87,7 @@ pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     let bound = state.bound.take();
     replace(&table::numbers_of(socket), &kernel, &state.registrations)?;
     state.away = None;
+    socket.set_over(false);
     state.stage = Stage::Idle;
     state.local = None;
     state.remote = None;
@@ -178,5 +179,8 @@ fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errn
     )?;
     state.away = Some(served.name);
     state.options.limit_waits(fd);
+    drop(state);
+    abroad::note_any();
+    abroad::watch(socket);
     Ok(())
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Socket, away};
+use super::{Socket, abroad, away};
 use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
 
@@ -51,6 +51,12 @@ pub fn get(fd: RawFd) -> Option<Arc<Socket>> {
 #[inline]
 pub fn is_ours(fd: RawFd) -> bool {
     marked(fd, SOCKET)
+}
+
+/// Whether `fd` is one of ours, or turns out to be as it is looked at for the first time.
+#[inline]
+pub fn is_met(fd: RawFd) -> bool {
+    is_ours(fd) || !marked(fd, KNOWN) && get(fd).is_some()
 }
 
 /// Whether `fd` can be entered.
@@ -148,7 +154,10 @@ pub unsafe fn release() {
 /// The calling thread is the only one of its process, and uses neither now.
 pub unsafe fn free() {
     // SAFETY: as the caller says.
-    unsafe { lock::free_rw(&SOCKETS) };
+    unsafe {
+        lock::free_rw(&SOCKETS);
+        abroad::free();
+    }
     for (_, socket) in all() {
         // SAFETY: as the caller says.
         unsafe { socket.free_state() };

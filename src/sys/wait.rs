@@ -5,6 +5,8 @@ use core::time::Duration;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, RawFd};
 use rustix::io::Errno;
+#[cfg(target_arch = "x86_64")]
+use syscalls::syscall3;
 use syscalls::{Sysno, syscall5};
 
 use super::{descriptor, handlers};
@@ -46,6 +48,18 @@ pub fn poll_asleep(
     mask: Option<&SignalMask>,
 ) -> Result<usize, Errno> {
     handlers::polling(fds.as_mut_ptr(), || poll_for(fds, timeout, mask))
+}
+
+/// What `fd` has of `events` now, and of what is always told; by the call that poll(3) makes, which a program that
+/// confines itself leaves itself with write(2) (seccomp(2)).
+pub fn poll_now(fd: RawFd, events: i16) -> i16 {
+    let mut fds = [entry(fd, events)];
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the kernel reads and writes one pollfd, which lives across the call.
+    let _ = unsafe { syscall3(Sysno::poll, fds.as_mut_ptr() as usize, fds.len(), 0) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = poll_for(&mut fds, Some(Duration::ZERO), None);
+    fds[0].revents
 }
 
 /// An entry for [`poll_for`].

@@ -34,7 +34,7 @@ mod questions;
 
 pub use asker::ask;
 pub use name::Name;
-pub use questions::{Answer, Description, Question};
+pub use questions::{Answer, Description, Question, Shown};
 
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;

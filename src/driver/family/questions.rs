@@ -33,6 +33,8 @@ pub enum Question {
     Share,
     /// ioctl(2) of a request that counts bytes: an integer.
     Count { request: u32 },
+    /// What poll(2) shows that the pair does not: [`Shown`].
+    Show,
 }
 
 /// What the owner says: bytes, or an errno value.
@@ -55,6 +57,23 @@ pub struct Description {
     pub remote: Option<SocketAddrV4>,
 }
 
+/// What a socket shows to poll(2) beyond its pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The flags.
+    pub flags: i16,
+    /// How often there was news of them.
+    pub news: u32,
+    /// The pending error, as errno; 0: none.
+    pub error: i32,
+    /// All that makes the pair readable is the notice of it.
+    pub only_notices: bool,
+    /// It is not connected, and does not listen: the pair means nothing.
+    pub idle: bool,
+    /// Its connection is over: but for the error, if there is one, nothing changes any more.
+    pub over: bool,
+}
+
 const WORDS: usize = 16;
 
 impl Question {
@@ -69,6 +88,7 @@ impl Question {
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
             Self::Share => (8, [0; 3], &[]),
             Self::Bind { address } => (9, [0; 3], address),
+            Self::Show => (11, [0; 3], &[]),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
@@ -108,6 +128,7 @@ impl Question {
             7 => Self::Count {
                 request: a.cast_unsigned(),
             },
+            11 => Self::Show,
             8 => Self::Share,
             9 => Self::Bind {
                 address: bytes.to_vec(),
@@ -177,6 +198,34 @@ impl Description {
             connected: flag(3),
             local: flag(4).then(|| address(4)),
             remote: flag(5).then(|| address(10)),
+        })
+    }
+}
+
+impl Shown {
+    /// As an answer's bytes.
+    pub fn encode(self) -> Vec<u8> {
+        let mut bytes = self.news.to_ne_bytes().to_vec();
+        bytes.extend(self.error.to_ne_bytes());
+        bytes.extend(self.flags.to_ne_bytes());
+        bytes.extend([self.only_notices, self.idle, self.over].map(u8::from));
+        bytes
+    }
+
+    /// Reads an answer's bytes.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (news, bytes) = bytes.split_first_chunk()?;
+        let (error, bytes) = bytes.split_first_chunk()?;
+        let &[low, high, only_notices, idle, over] = bytes else {
+            return None;
+        };
+        Some(Self {
+            news: u32::from_ne_bytes(*news),
+            error: i32::from_ne_bytes(*error),
+            flags: i16::from_ne_bytes([low, high]),
+            only_notices: only_notices != 0,
+            idle: idle != 0,
+            over: over != 0,
         })
     }
 }

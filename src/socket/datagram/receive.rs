@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::driver::{self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::socket::waiting::{deadline, resume};
-use crate::socket::{Socket, away, errno, table};
+use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::raw;
 use crate::sys::user::Buffers;
 
@@ -120,6 +120,13 @@ fn receive_beside(
         pass_over(fd, flags);
         if let Some(errno) = away::pending_error(fd, socket) {
             return Err(errno);
+        }
+        if abroad::is_shut(fd, socket) {
+            return match socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
+                // As on Linux.
+                true => Err(Errno::AGAIN),
+                false => Ok(NOTHING),
+            };
         }
     }
 }
@@ -271,15 +278,7 @@ impl Call<'_, '_> {
             ));
         }
         engine.endpoints.get_mut(self.id)?.unread = false;
-        self.stay_readable(engine);
+        engine.stay_readable(self.id);
         None
-    }
-
-    /// A socket that is shut down for reading is readable for ever.
-    fn stay_readable(&self, engine: &mut Engine) {
-        let endpoint = engine.endpoints.get(self.id);
-        if endpoint.is_some_and(|endpoint| endpoint.read_finished) {
-            engine.notify(self.id);
-        }
     }
 }

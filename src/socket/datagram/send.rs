@@ -15,7 +15,7 @@ use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
-use crate::socket::{Family, Socket, State, address, errno, table};
+use crate::socket::{Family, Socket, State, abroad, address, away, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::transmit::Treatment;
@@ -102,6 +102,11 @@ fn send_beside(
     let broadcast = matches!(to, SocketAddr::V4(to) if to.ip().is_broadcast());
     if broadcast && !socket.state().options.broadcast {
         return Some(Err(Errno::ACCESS));
+    }
+    if abroad::has_notice(fd)
+        && let Some(errno) = away::pending_error(fd, socket)
+    {
+        return Some(Err(errno));
     }
     let header = Departing { to: Some(to) }.encode();
     let sent = raw::send_message(fd, &header, data.parts(), flags);

@@ -10,7 +10,7 @@ use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
 use crate::driver::{self, Engine, Question, Role};
-use crate::socket::{Family, Kind, Socket, Stage, State, address, away, connect, errno};
+use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
@@ -33,7 +33,6 @@ pub fn get(
     room: i32,
 ) -> Option<Result<Vec<u8>, Errno>> {
     match (level, name) {
-        (libc::SOL_SOCKET, libc::SO_PEERNAME) => return Some(peer_name(fd, socket, room)),
         // The pair's is as unique as the socket's would be, in every process.
         (libc::SOL_SOCKET, libc::SO_COOKIE) => return None,
         PEEK_OFFSET if socket.kind == Kind::Stream => return None,
@@ -63,6 +62,9 @@ pub fn get_in(
 ) -> Result<Vec<u8>, Errno> {
     if (level, name) == (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN) && socket.kind == Kind::Stream {
         return saved_syn(engine, state, room);
+    }
+    if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
+        return peer_name(socket, state, room);
     }
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
@@ -97,11 +99,9 @@ fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
     Ok(value)
 }
 
-/// SO_PEERNAME: getpeername(2) by another door. EINVAL: too little room.
-fn peer_name(fd: RawFd, socket: &Socket, room: i32) -> Result<Vec<u8>, Errno> {
-    // It outlives the connection.
-    let remote = connect::peer(fd, socket).or_else(|| socket.state().remote);
-    let remote = remote.filter(|remote| remote.port() != 0);
+/// SO_PEERNAME: getpeername(2) by another door, which outlives the connection. EINVAL: too little room.
+fn peer_name(socket: &Socket, state: &State, room: i32) -> Result<Vec<u8>, Errno> {
+    let remote = state.remote.filter(|remote| remote.port() != 0);
     let remote = remote.ok_or(Errno::NOTCONN)?;
     let (bytes, count) = address::write(remote, socket.family);
     match usize::try_from(room) {

@@ -1,0 +1,369 @@
+//! What poll(2), select(2) and epoll(7) tell of sockets whose stack is in another process.
+//!
+//! Their pairs show it by themselves, but for what a pair has not. There the pair shows that there is something to be
+//! asked for, and its owner says what ([`Question::Show`]):
+//!
+//! | the pair shows | the socket may show |
+//! |---|---|
+//! | a stream that has hung up | an error (ERR) |
+//! | a message that is a notice | an error, an error queue, halves that are shut (ERR, RDHUP, HUP) |
+//! | nothing: a stream that is not connected | HUP, and what was shut |
+//!
+//! So what is in order costs no question. A connection that is over without an error is not asked about again. No lock
+//! is held while an owner is asked; where this process has a stack, too, that drives in between.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::{Arc, Weak};
+
+use super::beyond::{self, Beyond, Events};
+use super::waiting::deadline;
+use super::{Kind, Registration, Socket, Stage, away, table};
+use crate::driver::{Arrived, Question, Shown};
+use crate::sys::lock::{self, Mutex};
+use crate::sys::wait::{SignalMask, entry, poll_for, poll_now};
+use crate::sys::{cancel, clock, handlers, raw};
+
+const HUNG_UP: u32 = libc::EPOLLHUP as u32;
+const OUT: u32 = (libc::EPOLLOUT | libc::EPOLLWRNORM) as u32;
+const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
+
+/// What a stream shows that nobody serves.
+const UNCONNECTED: Shown = idle(libc::POLLHUP);
+/// The same of datagrams.
+const FRESH_DATAGRAM: Shown = idle(libc::POLLWRBAND);
+
+const fn idle(flags: i16) -> Shown {
+    Shown {
+        flags,
+        news: 0,
+        error: 0,
+        only_notices: false,
+        idle: true,
+        over: false,
+    }
+}
+
+/// Whether this process has ever had such a socket.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// Those in epoll sets that may have something to be asked for though their pairs do not hang up.
+static WATCHED: Mutex<Vec<Weak<Socket>>> = Mutex::new(Vec::new());
+
+/// From now on a socket of another process's stack may be among this one's.
+pub(super) fn note_any() {
+    ANY.store(true, Ordering::Relaxed);
+}
+
+/// Makes the list accessible again in a forked child, whoever had it at the fork.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and does not use it now.
+pub(super) unsafe fn free() {
+    // SAFETY: as the caller says.
+    unsafe { lock::free(&WATCHED) };
+}
+
+/// The socket under `fd`, if it is one of another process's stack.
+fn foreign(fd: RawFd) -> Option<Arc<Socket>> {
+    let socket = table::is_ours(fd).then(|| table::get(fd)).flatten()?;
+    socket.away().map(|_| socket)
+}
+
+/// Whether one of them is.
+pub(super) fn is_any(fds: &[libc::pollfd]) -> bool {
+    ANY.load(Ordering::Relaxed) && fds.iter().any(|polled| foreign(polled.fd).is_some())
+}
+
+/// Whether a set may watch one.
+pub(super) fn may_be_in_sets() -> bool {
+    ANY.load(Ordering::Relaxed)
+}
+
+/// What the owner of `fd` says. `None`: there is none any more, and the pair tells by itself.
+fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
+    let shown = Shown::decode(&away::ask(fd, socket, &Question::Show)?.ok()?)?;
+    if !shown.idle && socket.is_idle() {
+        // Another process has connected it.
+        away::refresh(fd, socket);
+    }
+    Some(shown)
+}
+
+/// poll(2) on descriptors of which one [is such](is_any), by `wait`, which is given those whose pairs mean something.
+pub(super) fn poll(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mut wait: impl FnMut(&mut [libc::pollfd], Option<Duration>) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let until = deadline(timeout);
+    let mut notices = libc::POLLIN;
+    loop {
+        let mut watched = fds.to_vec();
+        let mut any = false;
+        for (polled, watched) in fds.iter_mut().zip(&mut watched) {
+            polled.revents = 0;
+            let Some(socket) = foreign(polled.fd) else {
+                continue;
+            };
+            if show_idle(&socket, polled) {
+                watched.fd = -1;
+                any |= polled.revents != 0;
+            } else if socket.kind == Kind::Datagram {
+                watched.events |= notices;
+            }
+        }
+        let left = match any {
+            true => Some(Duration::ZERO),
+            false => left(until),
+        };
+        wait(&mut watched, left)?;
+        for (polled, watched) in fds.iter_mut().zip(&watched) {
+            if watched.fd >= 0 {
+                polled.revents = watched.revents;
+                correct(polled);
+            }
+        }
+        let count = fds.iter().filter(|polled| polled.revents != 0).count();
+        if count > 0 || left == Some(Duration::ZERO) {
+            return Ok(count);
+        }
+        // What has come was no notice, but what nobody has asked for.
+        notices = 0;
+    }
+}
+
+fn left(until: Option<u64>) -> Option<Duration> {
+    until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())))
+}
+
+/// poll(2) itself, for a process without a stack.
+pub(super) fn poll_beside(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Result<usize, Errno> {
+    let until = deadline(timeout);
+    loop {
+        match cancel::interruptible(|| poll_for(fds, left(until), mask.as_ref())) {
+            Err(Errno::INTR) if cancel::called() == Some(false) => {}
+            result => return result,
+        }
+    }
+}
+
+/// What a socket shows that is not connected, or that nobody serves yet; false: it is none.
+fn show_idle(socket: &Socket, polled: &mut libc::pollfd) -> bool {
+    let fresh = socket.state().is_fresh();
+    if !socket.is_idle() || socket.kind == Kind::Datagram && !fresh {
+        return false;
+    }
+    let shown = match (socket.kind, ask(polled.fd, socket)) {
+        (Kind::Stream, shown) => shown.unwrap_or(UNCONNECTED),
+        (Kind::Datagram, None) => FRESH_DATAGRAM,
+        // The pair tells by itself.
+        (Kind::Datagram, Some(_)) => return false,
+    };
+    if shown.idle {
+        polled.revents = polled.events & WRITABLE;
+        beyond::correct(socket, &shown, polled);
+    }
+    shown.idle
+}
+
+/// Makes what poll(2) says of a pair true of its socket.
+fn correct(polled: &mut libc::pollfd) {
+    if polled.revents == 0 {
+        return;
+    }
+    if let Some(socket) = foreign(polled.fd) {
+        let hung_up = polled.revents & libc::POLLHUP != 0;
+        let shown = asked(polled.fd, &socket, hung_up).unwrap_or_default();
+        polled.revents &= polled.events | beyond::ALWAYS | libc::POLLNVAL;
+        beyond::correct(&socket, &shown, polled);
+    }
+}
+
+/// What the owner says of a socket whose pair shows that there is something to be asked for.
+fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
+    match socket.kind {
+        Kind::Stream if hung_up && !socket.is_over() => {
+            let shown = ask(fd, socket);
+            let over = |shown: Shown| shown.over && shown.flags & libc::POLLERR == 0;
+            if shown.is_none_or(over) {
+                socket.set_over(true);
+            }
+            // The owner makes the pair writable as it hangs up, and who is woken by that may have looked before.
+            shown.map(|shown| Shown {
+                flags: shown.flags | poll_now(fd, WRITABLE) & WRITABLE,
+                ..shown
+            })
+        }
+        Kind::Datagram if has_notice(fd) => ask(fd, socket),
+        _ => None,
+    }
+}
+
+/// Whether the next message in a datagram socket's pair is a notice.
+pub(super) fn has_notice(fd: RawFd) -> bool {
+    let mut header = [0; Arrived::LEN];
+    let peek = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let count = raw::receive_message(fd, &mut header, &[], peek);
+    count.is_ok_and(|count| count >= header.len()) && Arrived::decode(&header).notice
+}
+
+/// The error for who receives from a stream that has come to its end, once.
+pub(super) fn received_error(fd: RawFd, socket: &Socket) -> Option<Errno> {
+    if socket.is_over() {
+        return None;
+    }
+    match ask(fd, socket).map(|shown| shown.error) {
+        // As on Linux, a reset that follows a FIN is nothing to who receives.
+        Some(libc::EPIPE) => None,
+        _ => away::pending_error(fd, socket),
+    }
+}
+
+/// Whether a datagram socket was shut down for reading.
+pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
+    ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
+}
+
+/// A registration of a socket of another process's stack has changed.
+pub(super) fn watch(socket: &Arc<Socket>) {
+    if !is_to_be_asked(socket) {
+        return;
+    }
+    handlers::section(|| {
+        let mut watched = WATCHED.lock();
+        watched.retain(|held| {
+            held.upgrade()
+                .is_some_and(|held| !Arc::ptr_eq(&held, socket))
+        });
+        watched.push(Arc::downgrade(socket));
+    });
+}
+
+fn is_to_be_asked(socket: &Socket) -> bool {
+    let state = socket.state();
+    let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
+    state.away.is_some() && unconnected && !state.registrations.is_empty()
+}
+
+fn watched() -> Vec<Arc<Socket>> {
+    handlers::section(|| {
+        let mut watched = WATCHED.lock();
+        watched.retain(|held| held.upgrade().is_some_and(|held| is_to_be_asked(&held)));
+        watched.iter().filter_map(Weak::upgrade).collect()
+    })
+}
+
+/// epoll_wait(2) on a set that may watch such sockets, by `wait`.
+pub(super) fn epoll_wait(
+    set: RawFd,
+    events: &mut [libc::epoll_event],
+    timeout: Option<Duration>,
+    mut wait: impl FnMut(&mut [libc::epoll_event], Option<Duration>) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let until = deadline(timeout);
+    loop {
+        let watched = watched();
+        let idle: Vec<_> = watched
+            .iter()
+            .filter_map(|held| idle_in(held, set))
+            .collect();
+        let left = match idle.is_empty() {
+            true => left(until),
+            false => Some(Duration::ZERO),
+        };
+        let count = wait(events, left)?;
+        let mut found = Events { events, count };
+        for (socket, shown) in &idle {
+            tell(socket, set, shown, &mut found);
+        }
+        tell_of_notices(&watched, set, &mut found);
+        tell_of_ends(set, &mut found);
+        if found.count > 0 || left == Some(Duration::ZERO) {
+            return Ok(found.count);
+        }
+    }
+}
+
+/// epoll_wait(2) itself, for a process without a stack.
+pub(super) fn epoll_beside(
+    set: RawFd,
+    events: &mut [libc::epoll_event],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Result<usize, Errno> {
+    let until = deadline(timeout);
+    loop {
+        let count = raw::epoll_ready(set, events)?;
+        let left = left(until);
+        if count > 0 || left == Some(Duration::ZERO) {
+            return Ok(count);
+        }
+        poll_beside(&mut [entry(set, libc::POLLIN)], left, mask)?;
+    }
+}
+
+/// A stream that is not connected, and of which the waiter of `set` is to be told.
+fn idle_in(socket: &Arc<Socket>, set: RawFd) -> Option<(Arc<Socket>, Shown)> {
+    let fd = {
+        let state = socket.state();
+        let due = |held: &&Registration| held.set == set && !held.is_told();
+        let held = state.registrations.iter().find(due)?;
+        (socket.kind == Kind::Stream && state.stage == Stage::Idle).then_some(held.fd)?
+    };
+    let shown = ask(fd, socket).unwrap_or(UNCONNECTED);
+    shown.idle.then(|| (socket.clone(), shown))
+}
+
+/// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.
+fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
+    let beyond = Beyond {
+        flags: shown.flags,
+        only_notices: shown.only_notices,
+        news: shown.news,
+        told: false,
+    };
+    let mut state = socket.state();
+    for held in state
+        .registrations
+        .iter_mut()
+        .filter(|held| held.set == set)
+    {
+        if shown.idle {
+            found.mask(held, OUT);
+        }
+        found.add(held, &beyond);
+    }
+}
+
+/// Those of datagram sockets that have an error, or are shut.
+fn tell_of_notices(watched: &[Arc<Socket>], set: RawFd, found: &mut Events<'_>) {
+    for socket in watched.iter().filter(|held| held.kind == Kind::Datagram) {
+        let fd = found.of(socket, set);
+        if let Some(shown) = fd.and_then(|fd| asked(fd, socket, false)) {
+            tell(socket, set, &shown, found);
+        }
+    }
+}
+
+/// Those of connections that have hung up.
+fn tell_of_ends(set: RawFd, found: &mut Events<'_>) {
+    if !found.have(HUNG_UP) {
+        return;
+    }
+    for (_, socket) in table::all() {
+        if socket.kind != Kind::Stream || socket.is_idle() || socket.away().is_none() {
+            continue;
+        }
+        let fd = found.of(&socket, set);
+        if let Some(shown) = fd.and_then(|fd| asked(fd, &socket, true)) {
+            tell(&socket, set, &shown, found);
+        }
+    }
+}
