@@ -91,12 +91,13 @@ pub(super) unsafe fn receive_parts(
     // SAFETY: the caller's promise.
     let data = unsafe { Buffers::new(parts, access) }?;
     if flags & libc::MSG_ERRQUEUE != 0 {
-        let taken = error_queue::take(socket, &data)?;
+        let taken = error_queue::take(fd, socket, data.len())?;
+        let count = data.put(0, &taken.packet);
         return Ok(Some(Got {
-            count: taken.copied,
-            truncated: taken.len > taken.copied,
+            count,
+            truncated: taken.len > count,
             arrived: None,
-            error: Some((taken.name, taken.told)),
+            error: Some((taken.name.map(SocketAddr::V4), taken.told)),
         }));
     }
     if socket.kind == Kind::Stream {

@@ -99,7 +99,11 @@ fn start() -> Service {
         match build(environment) {
             Ok(engine) => install(&mut slot, engine),
             Err(refusal) => {
-                STATE.store(refused(refusal), Ordering::Release);
+                let state = refused(refusal);
+                if state == SERVED {
+                    handlers::take_over(seat::give_up);
+                }
+                STATE.store(state, Ordering::Release);
                 kept::discard();
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, options, queues};
+use super::{errno, error_queue, options, queues};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
@@ -106,6 +106,10 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         }
         Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
             .map(|count| (count as i32).to_ne_bytes().to_vec()),
+        Question::ErrorEntry { room } => {
+            let room = usize::try_from(*room).unwrap_or(0);
+            error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())
+        }
     }
 }
 
@@ -127,30 +131,35 @@ fn connect_in(
     state: &mut State,
     address: &[u8],
 ) -> Result<(), Errno> {
-    let given = address::read(address, connect::family_of(socket, state, address))?;
-    if state.stage == Stage::Listening {
-        // As on Linux, what the socket is decides before who could serve the peer.
-        return Err(Errno::ISCONN);
+    let given = address::read(address, connect::family_of(socket, state, address));
+    if socket.kind == Kind::Stream && given != Ok(Given::Unspecified) {
+        // As on Linux, what the socket is decides before what else is wrong with the address.
+        is_to_be_connected(engine, state)?;
     }
-    if let Given::V4(remote) = given {
+    let given = match given {
+        Ok(Given::V4(_)) if state.options.v6_only => Err(Errno::NETUNREACH),
+        given => given,
+    };
+    if let Ok(Given::V4(remote)) = given {
         let way = connect::decide(engine, protocol(socket.kind), state, remote)?;
         way.ok_or(Errno::NETUNREACH)?;
     }
     match (socket.kind, given) {
-        (_, Given::V6(_) | Given::AnyV6(_)) => Err(Errno::NETUNREACH),
-        (Kind::Datagram, given) => datagram::connect(engine, socket, state, Ok(given)).map(drop),
-        (Kind::Stream, Given::Unspecified) => Err(Errno::AFNOSUPPORT),
-        (Kind::Stream, Given::V4(remote)) => {
-            let role = state
-                .endpoint
-                .and_then(|id| engine.endpoints.get(id))
-                .map(|endpoint| endpoint.role);
-            match role {
-                Some(Role::Undecided) => connect::begin(engine, socket, state, remote),
-                Some(Role::Connecting(_)) => Err(Errno::ALREADY),
-                Some(Role::Ended) => Err(Errno::CONNABORTED),
-                _ => Err(Errno::ISCONN),
-            }
-        }
+        (_, Ok(Given::V6(_) | Given::AnyV6(_))) => Err(Errno::NETUNREACH),
+        (Kind::Datagram, given) => datagram::connect(engine, socket, state, given).map(drop),
+        (Kind::Stream, Ok(Given::Unspecified)) => Err(Errno::AFNOSUPPORT),
+        (Kind::Stream, Ok(Given::V4(remote))) => connect::begin(engine, socket, state, remote),
+        (Kind::Stream, Err(errno)) => Err(errno),
+    }
+}
+
+/// Whether a TCP socket may begin to connect.
+fn is_to_be_connected(engine: &Engine, state: &State) -> Result<(), Errno> {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    match endpoint.map(|endpoint| endpoint.role) {
+        Some(Role::Undecided) => Ok(()),
+        Some(Role::Connecting(_)) => Err(Errno::ALREADY),
+        Some(Role::Ended) => Err(Errno::CONNABORTED),
+        _ => Err(Errno::ISCONN),
     }
 }

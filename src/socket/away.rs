@@ -97,6 +97,12 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
     (limit > Duration::ZERO).then_some(limit)
 }
 
+/// Whether calls on the descriptor wait, whichever process has said so.
+pub(super) fn waits(fd: RawFd) -> bool {
+    let flags = raw::fcntl(fd, libc::F_GETFL, 0);
+    flags.is_ok_and(|flags| flags & libc::O_NONBLOCK as usize == 0)
+}
+
 /// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
 pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
     loop {

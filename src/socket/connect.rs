@@ -93,8 +93,11 @@ fn connect_beside(
     address: &[u8],
     waits: bool,
 ) -> Result<Rest, Errno> {
-    let given = address::read(address, family_of(socket, &socket.state(), address))?;
-    if socket.kind == Kind::Stream && given == Given::Unspecified && may_start_over(socket) {
+    if address.len() < size_of::<libc::sa_family_t>() {
+        return Err(Errno::INVAL);
+    }
+    let given = address::read(address, family_of(socket, &socket.state(), address));
+    if socket.kind == Kind::Stream && given == Ok(Given::Unspecified) && may_start_over(socket) {
         return match socket.is_idle() {
             true => Ok(Rest::Done),
             false => start_over(socket).map(|()| Rest::Done),

@@ -10,7 +10,7 @@ use super::{answers, away, guests, legacy, lifecycle, table};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
-use crate::sys::{descriptor, pair, raw};
+use crate::sys::{async_io, descriptor, pair, raw};
 
 /// Makes an undecided socket; its descriptor.
 pub fn create(
@@ -186,12 +186,15 @@ fn hand_to(socket: &Arc<Socket>, state: &State, kernel: &OwnedFd) -> Result<(), 
     Ok(())
 }
 
-/// Puts `new` under all `numbers`, and in the epoll sets they were in.
+/// Puts `new` under all `numbers`, and in the epoll sets they were in; signals tell of it as they did.
 pub(super) fn replace(
     numbers: &[RawFd],
     new: &OwnedFd,
     registrations: &[Registration],
 ) -> Result<(), Errno> {
+    if let Some(&old) = numbers.first() {
+        async_io::move_to(old, new.as_raw_fd());
+    }
     for &number in numbers {
         let flags = raw::fcntl(number, libc::F_GETFD, 0)?;
         let close_on_exec = flags & libc::FD_CLOEXEC as usize != 0;

@@ -1,14 +1,15 @@
 //! MSG_ERRQUEUE (recv(2), ip(7) IP_RECVERR): one entry of a socket's error queue.
 
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use super::datagram::{Told, stamp, tell, tell_of_sent};
-use super::{Family, Kind, Socket, address, errno};
-use crate::driver::{self, Arrived, Entry};
+use super::datagram::{Told, stamp, tell_in, tell_of_sent};
+use super::entries::Taken;
+use super::{Family, Kind, Socket, State, address, away, errno};
+use crate::driver::{self, Arrived, Engine, Entry, Question};
 use crate::stack::reports::{Origin, Report};
 use crate::stack::sendings::{Sending, Stage};
-use crate::sys::user::Buffers;
 
 /// ee_origin and ee_code of linux/errqueue.h.
 const ORIGIN_LOCAL: u8 = 1;
@@ -18,18 +19,6 @@ const ORIGIN_ZEROCOPY: u8 = 5;
 const CODE_COPIED: u8 = 1;
 /// Bytes of a `struct sock_extended_err`.
 const EXTENDED: usize = 16;
-
-/// What the program is told.
-pub struct Taken {
-    /// Bytes of the packet's payload.
-    pub len: usize,
-    /// Bytes of it copied.
-    pub copied: usize,
-    /// Whom the packet was for.
-    pub name: Option<SocketAddr>,
-    /// Control messages.
-    pub told: Vec<Told>,
-}
 
 /// `struct sock_extended_err`.
 struct Extended {
@@ -42,17 +31,31 @@ struct Extended {
     offender: Option<Ipv4Addr>,
 }
 
-/// Takes the oldest entry, its payload into `data`. EAGAIN: there is none, or the queue is in
-/// another process.
-pub fn take(socket: &Socket, data: &Buffers<'_>) -> Result<Taken, Errno> {
+/// Takes the oldest entry, with at most `room` bytes of its packet. EAGAIN: there is none.
+pub fn take(fd: RawFd, socket: &Socket, room: usize) -> Result<Taken, Errno> {
+    let question = Question::ErrorEntry {
+        room: i32::try_from(room).unwrap_or(i32::MAX),
+    };
+    if let Some(answer) = away::ask(fd, socket, &question) {
+        return Taken::decode(&answer?).ok_or(Errno::AGAIN);
+    }
     let mut engine = driver::lock().ok_or(Errno::AGAIN)?;
-    let id = socket.state().endpoint.ok_or(Errno::AGAIN)?;
     engine.glance(None);
+    take_in(&mut engine, socket, &socket.state(), room)
+}
+
+/// The same of a socket that the engine serves.
+pub(super) fn take_in(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &State,
+    room: usize,
+) -> Result<Taken, Errno> {
+    let id = state.endpoint.ok_or(Errno::AGAIN)?;
     let entry = engine.take_error_entry(id).ok_or(Errno::AGAIN)?;
-    drop(engine);
-    Ok(match entry {
-        Entry::Report(report) => reported(socket, data, &report),
-        Entry::Stamped(sending, at) => stamped(socket, data, &sending, at),
+    let mut told = match entry {
+        Entry::Report(report) => reported(engine, socket, state, &report),
+        Entry::Stamped(sending, at) => stamped(engine, socket, state, &sending, at),
         Entry::Sent(first, last) => {
             let extended = Extended {
                 errno: 0,
@@ -64,17 +67,17 @@ pub fn take(socket: &Socket, data: &Buffers<'_>) -> Result<Taken, Errno> {
                 offender: None,
             };
             Taken {
-                len: 0,
-                copied: 0,
-                name: None,
                 told: vec![extended.message(socket.family)],
+                ..Taken::default()
             }
         }
-    })
+    };
+    told.packet.truncate(room);
+    Ok(told)
 }
 
-fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> Taken {
-    let stamping = socket.state().options.stamping;
+fn stamped(engine: &Engine, socket: &Socket, state: &State, sending: &Sending, at: u64) -> Taken {
+    let stamping = &state.options.stamping;
     let packet: &[u8] = match stamping.gives_packets() {
         true => &sending.frame,
         false => &[],
@@ -84,7 +87,8 @@ fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> T
         told.push(stamp(stamping.name, at));
     }
     let asked = stamping.tells_of_packets() && socket.kind == Kind::Datagram;
-    let about = asked.then(|| tell_of_sent(socket, packet)).flatten();
+    let about = asked.then(|| tell_of_sent(engine, socket.family, state, packet));
+    let about = about.flatten();
     let offender = about.as_ref().map(|(source, _)| *source);
     told.extend(about.into_iter().flat_map(|(_, told)| told));
     let extended = Extended {
@@ -103,13 +107,13 @@ fn stamped(socket: &Socket, data: &Buffers<'_>, sending: &Sending, at: u64) -> T
     told.push(extended.message(socket.family));
     Taken {
         len: packet.len(),
-        copied: data.put(0, packet),
+        packet: packet.to_vec(),
         name: None,
         told,
     }
 }
 
-fn reported(socket: &Socket, data: &Buffers<'_>, report: &Report) -> Taken {
+fn reported(engine: &Engine, socket: &Socket, state: &State, report: &Report) -> Taken {
     let (origin, kind, code, offender) = match report.origin {
         Origin::Local => (ORIGIN_LOCAL, 0, 0, None),
         Origin::Icmp {
@@ -128,29 +132,29 @@ fn reported(socket: &Socket, data: &Buffers<'_>, report: &Report) -> Taken {
         data: 0,
         offender,
     };
-    let mut told = about_message(socket, &report.origin);
+    let mut told = about_message(engine, socket.family, state, &report.origin);
     told.push(extended.message(socket.family));
     Taken {
         len: report.payload.len(),
-        copied: data.put(0, &report.payload),
-        name: Some(report.destination.into()),
+        packet: report.payload.to_vec(),
+        name: Some(report.destination),
         told,
     }
 }
 
 /// What was asked to be told of datagrams is told of the ICMP message.
-fn about_message(socket: &Socket, origin: &Origin) -> Vec<Told> {
+fn about_message(engine: &Engine, family: Family, state: &State, origin: &Origin) -> Vec<Told> {
     let Origin::Icmp { offender, ttl, .. } = *origin else {
         return Vec::new();
     };
-    let local = socket.state().local;
+    let local = state.local;
     let to = local.map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
     let arrived = Arrived {
         ttl,
         at: crate::sys::clock::realtime(),
         ..Arrived::between((offender, 0).into(), to.into())
     };
-    tell(socket, &arrived)
+    tell_in(Some(engine), family, state, &arrived)
 }
 
 impl Extended {

@@ -33,6 +33,7 @@ mod completion;
 pub mod connect;
 pub mod create;
 pub mod datagram;
+mod entries;
 pub mod errno;
 pub mod error_queue;
 pub mod guests;

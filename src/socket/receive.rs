@@ -14,7 +14,7 @@ use crate::driver::{
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
-use crate::sys::{handlers, raw};
+use crate::sys::{handlers, process, raw};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -81,9 +81,6 @@ fn receive_beside(
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
-    if flags & libc::MSG_ERRQUEUE != 0 {
-        return Some(Err(Errno::AGAIN));
-    }
     if !away::is_connected(fd, socket) {
         return Some(Err(Errno::NOTCONN));
     }
@@ -91,11 +88,8 @@ fn receive_beside(
         discard_beside(fd, socket, data.len(), flags)
     } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
         nothing_beside(fd, socket, flags)
-    } else if flags == 0 {
-        // As in `send_beside`.
-        raw::read(fd, data.parts())
     } else {
-        raw::receive_waiting(fd, data.parts(), flags)
+        read_beside(fd, data, flags)
     };
     Some(match got {
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
@@ -129,6 +123,36 @@ fn nothing_beside(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno
 /// Whether a call waits for something to receive.
 fn waits(socket: &Socket, flags: i32) -> bool {
     !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0
+}
+
+/// Reads from the pair. A thread that may be cancelled waits where that is heard.
+fn read_beside(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    if flags == 0 && process::is_single_threaded() {
+        // As in `send_beside`.
+        return raw::read(fd, data.parts());
+    }
+    let whole = flags & libc::MSG_WAITALL != 0;
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 || whole && flags & libc::MSG_PEEK != 0 {
+        return raw::receive_waiting(fd, data.parts(), flags);
+    }
+    let got = Cell::new(0);
+    loop {
+        match raw::receive(fd, data.parts(), got.get(), flags & !libc::MSG_WAITALL) {
+            Ok(count) => {
+                got.set(got.get() + count);
+                if count == 0 || !whole || got.get() >= data.len() {
+                    return Ok(got.get());
+                }
+            }
+            Err(Errno::AGAIN) if away::waits(fd) => {
+                let timeout = away::patience(fd, libc::SO_RCVTIMEO);
+                if let Err(errno) = away::wait_for(fd, libc::POLLIN, timeout) {
+                    return partial(&got, errno);
+                }
+            }
+            Err(errno) => return partial(&got, errno),
+        }
+    }
 }
 
 fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {

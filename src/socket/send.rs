@@ -13,10 +13,10 @@ use crate::driver::{self, Caller, Endpoint, EndpointId, Engine, Guard, Role, Wai
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::sendings::Stamps;
-use crate::sys::raw;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
 use crate::sys::wait::{entry, poll_now};
+use crate::sys::{process, raw};
 
 /// Sends `data`; how many bytes were taken. `None`: the descriptor works by itself, make the call
 /// on it.
@@ -120,7 +120,7 @@ fn send_beside(
         return Some(with_signal(Err(errno), flags));
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
-    let plain = flags == 0;
+    let plain = flags == 0 && process::is_single_threaded();
     // No urgent byte is one that a pair does not take.
     let flags = match data.len() {
         0 => flags & !libc::MSG_OOB,
@@ -129,7 +129,7 @@ fn send_beside(
     let result = if plain {
         raw::write(fd, data.parts())
     } else {
-        raw::send_message(fd, &[], data.parts(), flags)
+        write_beside(fd, data, flags)
     };
     let result = match result {
         Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
@@ -160,6 +160,33 @@ fn may_send(fd: RawFd, socket: &Socket, flags: i32) -> Result<(), Errno> {
     }
     away::wait_for(fd, libc::POLLOUT, away::patience(fd, libc::SO_SNDTIMEO))?;
     may_send(fd, socket, libc::MSG_DONTWAIT)
+}
+
+/// Writes to the pair. A thread that may be cancelled waits where that is heard.
+fn write_beside(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    let direct = flags | libc::MSG_NOSIGNAL;
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 || data.len() == 0 {
+        return raw::send_message(fd, &[], data.parts(), direct);
+    }
+    let sent = Cell::new(0);
+    loop {
+        let parts = data.parts_from(sent.get());
+        match raw::send_message(fd, &[], &parts, direct | libc::MSG_DONTWAIT) {
+            Ok(count) => {
+                sent.set(sent.get() + count);
+                if sent.get() >= data.len() {
+                    return Ok(sent.get());
+                }
+            }
+            Err(Errno::AGAIN) if away::waits(fd) => {
+                let timeout = away::patience(fd, libc::SO_SNDTIMEO);
+                if let Err(errno) = away::wait_for(fd, libc::POLLOUT, timeout) {
+                    return partial(&sent, errno);
+                }
+            }
+            Err(errno) => return partial(&sent, errno),
+        }
+    }
 }
 
 struct Call<'a, 'b> {

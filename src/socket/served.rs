@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::bind::{Rest, protocol};
 use super::create::{hand_over, hook, kernel_socket, replace};
-use super::{Family, Kind, Socket, Stage, abroad, address, away, bind, table};
+use super::{Family, Kind, Socket, Stage, abroad, address, away, bind, options, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First, Served};
 use crate::driver::{self, Passed, Question, Service, count_passed};
@@ -143,12 +143,20 @@ pub(super) fn may_go_over(socket: &Socket) -> bool {
 pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     let fd = *table::numbers_of(socket).first().ok_or(Errno::BADF)?;
     leave(socket, Passed::Destination)?;
-    let Some(local) = socket.state().local else {
-        return Ok(());
-    };
-    let address = address::in_family(local, socket.family);
-    // The keeper is about to see that the socket is gone from there.
-    until_free(|| rustix::net::bind(borrow(fd), &address))
+    let state = socket.state();
+    let (local, remote) = (state.local, state.remote);
+    drop(state);
+    if let Some(local) = local {
+        let address = address::in_family(local, socket.family);
+        // The keeper is about to see that the socket is gone from there.
+        until_free(|| rustix::net::bind(borrow(fd), &address))?;
+    }
+    match remote {
+        Some(remote) if socket.kind == Kind::Datagram => {
+            rustix::net::connect(borrow(fd), &address::in_family(remote, socket.family))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The kernel serves it.
@@ -164,7 +172,7 @@ fn repeat(socket: &Socket, served: &Served) -> bool {
     said.into_iter().all(|(level, name, value)| {
         let question = Question::Set { level, name, value };
         let answer = driver::ask(served.program.as_raw_fd(), served.name, &question);
-        !matches!(answer, Some(Err(Errno::NOPROTOOPT)))
+        !matches!(answer, Some(Err(options::ONLY_KERNEL)))
     })
 }
 

@@ -1,9 +1,10 @@
 //! What this process is.
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use std::ffi::CString;
+use std::sync::OnceLock;
 use syscalls::Sysno;
 
 use super::raw;
@@ -20,6 +21,19 @@ pub fn is_vfork_child() -> bool {
 /// Notes that the memory belongs to this process: when it starts, and in a forked child.
 pub fn note_id() {
     ID.store(raw::process_id(), Ordering::Relaxed);
+}
+
+/// Whether the program has never had a second thread, as far as the C library (2.32) says.
+pub fn is_single_threaded() -> bool {
+    static FLAG: OnceLock<Option<&'static AtomicU8>> = OnceLock::new();
+    let flag = FLAG.get_or_init(|| {
+        // SAFETY: a C string.
+        let address =
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
+        // SAFETY: where it is there, it is a char of the C library's for as long as the process lives.
+        unsafe { address.cast::<AtomicU8>().as_ref() }
+    });
+    flag.is_none_or(|flag| flag.load(Ordering::Relaxed) != 0)
 }
 
 /// Ends the process at once (exit_group(2)): nothing of the program's is run.

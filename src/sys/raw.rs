@@ -5,6 +5,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall1, syscall2, syscall3, syscall5};
 
+use super::user::behind;
+
 /// A call's result.
 pub(super) fn checked(result: Result<usize, syscalls::Errno>) -> Result<usize, Errno> {
     result.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
@@ -207,18 +209,7 @@ pub fn receive(
     if offset == 0 {
         return receive_parts(fd, parts, flags | libc::MSG_DONTWAIT);
     }
-    let mut skip = offset;
-    let mut rest = Vec::with_capacity(parts.len());
-    for part in parts {
-        let from = skip.min(part.iov_len);
-        skip -= from;
-        let base = (part.iov_base as usize + from) as *mut libc::c_void;
-        rest.push(libc::iovec {
-            iov_base: base,
-            iov_len: part.iov_len - from,
-        });
-    }
-    receive_parts(fd, &rest, flags | libc::MSG_DONTWAIT)
+    receive_parts(fd, &behind(parts, offset), flags | libc::MSG_DONTWAIT)
 }
 
 /// recvmsg(2) into the program's buffers as the program asks for it.

@@ -136,6 +136,20 @@ fn usable(address: usize, len: usize, access: Access) -> usize {
     sound
 }
 
+/// What `parts` describe from `offset` on.
+pub fn behind(parts: &[libc::iovec], offset: usize) -> Vec<libc::iovec> {
+    let mut skip = offset;
+    let rest = parts.iter().map(|part| {
+        let from = skip.min(part.iov_len);
+        skip -= from;
+        libc::iovec {
+            iov_base: (part.iov_base as usize + from) as *mut libc::c_void,
+            iov_len: part.iov_len - from,
+        }
+    });
+    rest.collect()
+}
+
 /// Buffers of the program's: what a vectored call reads from or writes to.
 ///
 /// 1. Each non-empty part was checked for the access its constructor names: what begins where it may be
@@ -228,6 +242,14 @@ impl<'a> Buffers<'a> {
     /// A description of what is usable of them.
     pub fn parts(&self) -> &[libc::iovec] {
         &self.parts
+    }
+
+    /// The same from `offset` on.
+    pub fn parts_from(&self, offset: usize) -> Cow<'_, [libc::iovec]> {
+        match offset {
+            0 => Cow::Borrowed(&self.parts),
+            _ => Cow::Owned(behind(&self.parts, offset)),
+        }
     }
 
     /// The bytes from `offset` on, run by run.

@@ -13,6 +13,10 @@ macro_rules! c_tests {
     ($($name:ident)*) => {
         const NAMES: &[&str] = &[$(stringify!($name)),*];
         $(#[test] fn $name() { prints_the_same_everywhere(stringify!($name)); })*
+        /// The same for a user without rights, whom a keeper serves.
+        mod of_a_guest {
+            $(#[test] fn $name() { crate::guests::prints_the_same(stringify!($name)); })*
+        }
     };
 }
 

@@ -18,6 +18,7 @@ mod databases;
 mod executors;
 mod family;
 mod files;
+mod guests;
 mod idle;
 mod interpreters;
 mod keeper;

@@ -4,7 +4,6 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::c_tests;
 use crate::keeper::is_kept;
 use crate::lab::payload::{self, KIB, MIB};
 use crate::lab::{Lab, PEER, Program, Running, TEST, command, library, preloading, root};
@@ -38,7 +37,11 @@ pub(crate) fn started(keeper: Program<'_>) -> Running<'_> {
 
 /// A program of a user without any right.
 pub(crate) fn of<'lab>(lab: &'lab Lab, user: u32, command: &str) -> Program<'lab> {
-    lab.sidestack(command).under(&format!(
+    without_rights(user, lab.sidestack(command))
+}
+
+pub(crate) fn without_rights(user: u32, program: Program<'_>) -> Program<'_> {
+    program.under(&format!(
         "setpriv --reuid {user} --regid {user} --clear-groups --inh-caps -all --bounding-set -all"
     ))
 }
@@ -463,36 +466,5 @@ fn packet_sockets_are_not_left_behind() {
     while open() > 0 {
         assert!(Instant::now() < deadline, "{} packet sockets", open());
         sleep(Duration::from_millis(20));
-    }
-}
-
-/// Those C tests whose subject is the same for a user whom the keeper serves.
-#[test]
-fn c_tests_print_the_same_on_a_keeper() {
-    if !preloading() {
-        return;
-    }
-    for name in [
-        "accept_calls",
-        "bind_listen",
-        "children",
-        "fresh_sockets",
-        "limits",
-        "messages",
-        "names",
-        "transfers",
-        "vectors",
-    ] {
-        let program = c_tests::compiled(name, &[]).display().to_string();
-        let expected = c_tests::on_the_kernel(name);
-        let lab = Lab::new();
-        let _keeper = keeper(&lab, "");
-        lab.plain("chmod 777 .").succeeds();
-        let served = c_tests::printed(&lab, |lab| {
-            lab.plain("chmod 777 peer").succeeds();
-            of(lab, ADMITTED, &program)
-        });
-        assert_eq!(expected, served, "{name}");
-        lab.kernel_was_silent();
     }
 }

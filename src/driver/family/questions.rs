@@ -7,6 +7,8 @@
 use core::net::SocketAddrV4;
 use rustix::io::Errno;
 
+use super::LONGEST;
+
 /// What is asked of the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -35,6 +37,8 @@ pub enum Question {
     Count { request: u32 },
     /// What poll(2) shows that the pair does not: [`Shown`].
     Show,
+    /// recv(2) with MSG_ERRQUEUE, of at most `room` bytes.
+    ErrorEntry { room: i32 },
 }
 
 /// What the owner says: bytes, or an errno value.
@@ -77,6 +81,9 @@ pub struct Shown {
 const WORDS: usize = 16;
 
 impl Question {
+    /// Bytes that an answer has room for.
+    pub const ROOM: usize = LONGEST - size_of::<i32>();
+
     /// The message.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (what, numbers, bytes): (u32, [i32; 3], &[u8]) = match self {
@@ -90,6 +97,7 @@ impl Question {
             Self::Bind { address } => (9, [0; 3], address),
             Self::Show => (11, [0; 3], &[]),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
+            Self::ErrorEntry { room } => (10, [*room, 0, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -133,6 +141,7 @@ impl Question {
             9 => Self::Bind {
                 address: bytes.to_vec(),
             },
+            10 => Self::ErrorEntry { room: a },
             _ => return None,
         })
     }

@@ -4,9 +4,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use crate::driver::{self, Arrived};
+use crate::driver::{self, Arrived, Engine};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
-use crate::socket::{Family, Kind, Socket, address, queues};
+use crate::socket::{Family, Kind, Socket, State, address, queues};
 use crate::stack::wire::{ethernet, ipv4};
 use crate::sys::cmsg;
 use crate::sys::datagram::Route6;
@@ -98,15 +98,23 @@ pub fn stamp(kind: i32, at: u64) -> Told {
 
 /// What the program has asked to be told with a datagram.
 pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
-    let state = socket.state();
+    if !wanted(&socket.state().options) {
+        return Vec::new();
+    }
+    let engine = driver::lock();
+    tell_in(engine.as_deref(), socket.family, &socket.state(), arrived)
+}
+
+/// The same, by the engine that serves the socket, if it is this process's.
+pub fn tell_in(
+    engine: Option<&Engine>,
+    family: Family,
+    state: &State,
+    arrived: &Arrived,
+) -> Vec<Told> {
     if !wanted(&state.options) {
         return Vec::new();
     }
-    let options = state.options.clone();
-    let port = state.local.map_or(0, |local| local.port());
-    drop(state);
-    let engine = driver::lock();
-    let interface = engine.as_ref().map_or(0, |engine| engine.interface_index());
     // Of a datagram to all, the address of ours to answer from.
     let host = match (engine, arrived.from, arrived.to) {
         (Some(engine), SocketAddr::V4(from), IpAddr::V4(to)) if engine.stack.is_broadcast(to) => {
@@ -116,33 +124,34 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
         _ => Ipv4Addr::UNSPECIFIED,
     };
     let at = Place {
-        interface,
+        interface: engine.map_or(0, Engine::interface_index),
         host,
-        port,
+        port: state.local.map_or(0, |local| local.port()),
     };
-    told(&options, socket.family, arrived, &at)
+    told(&state.options, family, arrived, &at)
 }
 
 /// What the program has asked to be told, of a datagram of its own that has left in `frame`; with the
 /// address it was sent from. `None`: that is no frame.
-pub fn tell_of_sent(socket: &Socket, frame: &[u8]) -> Option<(Ipv4Addr, Vec<Told>)> {
+pub fn tell_of_sent(
+    engine: &Engine,
+    family: Family,
+    state: &State,
+    frame: &[u8],
+) -> Option<(Ipv4Addr, Vec<Told>)> {
     let (ip, _) = ipv4::parse(frame.get(ethernet::HEADER_LEN..)?).ok()?;
-    let state = socket.state();
-    let options = state.options.clone();
-    let local = state.local;
-    drop(state);
     let arrived = Arrived {
         ttl: ip.ttl,
         tos: ip.tos,
         ..Arrived::between((ip.source, 0).into(), ip.destination.into())
     };
-    let engine = driver::lock();
     let at = Place {
-        interface: engine.map_or(0, |engine| engine.interface_index()),
+        interface: engine.interface_index(),
         host: ip.source,
-        port: local.map_or(0, |local| local.port()),
+        port: state.local.map_or(0, |local| local.port()),
     };
-    Some((ip.source, told(&options, socket.family, &arrived, &at)))
+    let told = told(&state.options, family, &arrived, &at);
+    Some((ip.source, told))
 }
 
 /// Where a datagram has arrived.

@@ -9,7 +9,7 @@ mod peek;
 mod receive;
 mod send;
 
-pub use ancillary::{Asked, Told, check, stamp, tell, tell_of_connection, tell_of_sent};
+pub use ancillary::{Asked, Told, check, stamp, tell, tell_in, tell_of_connection, tell_of_sent};
 pub use receive::receive;
 pub use send::{Held, push, send};
 

@@ -103,9 +103,6 @@ fn receive_beside(
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<Received, Errno> {
-    if flags & libc::MSG_ERRQUEUE != 0 {
-        return Err(Errno::AGAIN);
-    }
     loop {
         let mut header = [0; Arrived::LEN];
         let count = raw::receive_message(fd, &mut header, data.parts(), flags)?;

@@ -23,6 +23,7 @@ mod stamping;
 
 pub use get::{get, get_in, put_error_back, take_error};
 pub use kernel::permit;
+pub(super) use set::ONLY_KERNEL;
 pub use set::{peek_at, set, set_in};
 pub use stamping::Stamping;
 

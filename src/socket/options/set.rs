@@ -10,6 +10,7 @@ use super::{Options, kernel, stamping};
 use crate::driver::{self, Endpoint, Engine, Passed, Question, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
+use crate::socket::served::{go_over, may_go_over};
 use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
 use crate::stack::config::Limits;
 use crate::sys::lock::MutexGuard;
@@ -28,6 +29,8 @@ pub(super) const LEAST_SEND: usize = 4608;
 pub(super) const LEAST_RECEIVE: usize = 2304;
 /// SO_RCVTIMEO is rounded up to this, in microseconds (a tick at 250 Hz).
 const TICK: u64 = 4_000;
+/// What an owner answers whose stack does not have the option, as it does where only the kernel reaches a destination.
+pub(in crate::socket) const ONLY_KERNEL: Errno = Errno::NETUNREACH;
 /// SO_PEEK_OFF.
 pub(super) const PEEK_OFFSET: (i32, i32) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF);
 
@@ -70,7 +73,7 @@ pub fn set(
     Some(Ok(()))
 }
 
-/// setsockopt(2) for another process that holds the socket: the kernel cannot take it over. EPERM: a
+/// setsockopt(2) for another process that holds the socket. ENETUNREACH: only the kernel can heed the option. EPERM: a
 /// keeper's rights are not its guests'.
 pub fn set_in(
     engine: &mut Engine,
@@ -85,7 +88,7 @@ pub fn set_in(
     }
     let earlier = waiting_have(engine, state);
     if !store_in(engine, socket, state, option, value)? {
-        return Err(Errno::NOPROTOOPT);
+        return Err(ONLY_KERNEL);
     }
     leave_to_waiting(state, earlier);
     apply(engine, state, option, value);
@@ -160,7 +163,7 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
 /// waits. `None`: no other process has the socket's stack, or it does not answer.
 fn set_elsewhere(
     fd: RawFd,
-    socket: &Socket,
+    socket: &Arc<Socket>,
     (level, name): (i32, i32),
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
@@ -172,17 +175,31 @@ fn set_elsewhere(
     let value = value.to_vec();
     let question = Question::Set { level, name, value };
     let answer = away::ask(fd, socket, &question)?;
-    if let Question::Set { value, .. } = &question
-        && answer.is_ok()
-        && WAITS.contains(&(level, name))
-    {
-        let _ = raw::setsockopt(fd, level, name, value);
+    let Question::Set { value, .. } = &question else {
+        return None;
+    };
+    match answer {
+        Ok(_) => {
+            if WAITS.contains(&(level, name)) {
+                let _ = raw::setsockopt(fd, level, name, value);
+            }
+            note_set(socket, (level, name), value);
+            Some(Ok(()))
+        }
+        Err(ONLY_KERNEL) if may_go_over(socket) => go_over(socket).err().map(Err),
+        Err(ONLY_KERNEL) => Some(Err(Errno::NOPROTOOPT)),
+        Err(errno) => Some(Err(errno)),
     }
-    if let (Question::Set { value, .. }, Ok(_)) = (&question, &answer) {
-        // Another process may have said otherwise since; should it be had fresh, this is what counts.
-        socket.state().options.remember(level, name, value);
+}
+
+/// The owner has set an option. What it means to calls that this process makes on the pair counts here; should the
+/// socket be had fresh, all of it. (Another process may have said otherwise since.)
+fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
+    let mut state = socket.state();
+    let limits = driver::system_limits();
+    if store(socket, &mut state, option, value, limits, |_| true) == Ok(true) {
+        state.options.remember(option.0, option.1, value);
     }
-    Some(answer.map(drop))
 }
 
 /// Without an answer from the socket's owner, or before it has one: stored for getsockopt(2). Times to
