@@ -182,6 +182,7 @@ impl Engine {
         };
         match endpoint.role {
             Role::Connection(_) => self.take_overflow(now, id),
+            Role::Datagram(socket) if !endpoint.hung_up() => self.take_datagrams(id, socket),
             _ if endpoint.hung_up() && !self.is_only_shut(id) => self.close(now, id),
             _ => {}
         }

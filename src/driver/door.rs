@@ -9,13 +9,13 @@
 //! 2. A look at the door takes a bounded number of events.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
-use crate::sys::pair;
 use crate::sys::wait::{Set, no_event};
+use crate::sys::{pair, raw};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -136,7 +136,8 @@ impl Door {
         let Client {
             user, connection, ..
         } = self.dismiss(at);
-        let mut message = vec![0; longest];
+        let len = raw::unread(connection.as_raw_fd()).unwrap_or(longest);
+        let mut message = vec![0; len.min(longest)];
         let (count, descriptors) = pair::take_descriptors(&connection, &mut message).ok()?;
         message.truncate(count);
         Some(Visit {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, error_queue, options, queues};
+use super::{errno, error_queue, options, queues, send};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
@@ -106,6 +106,21 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         }
         Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
             .map(|count| (count as i32).to_ne_bytes().to_vec()),
+        Question::Send {
+            flags,
+            head,
+            payload,
+        } => {
+            if let Some(id) = state.endpoint {
+                // What was written to the pair before it leaves before it.
+                engine.look_at(id);
+            }
+            datagram::answer(engine, socket, state, (*flags, head, payload)).map(|()| Vec::new())
+        }
+        Question::Sent { flags, stamping } => {
+            send::note_sent(engine, state, *flags, *stamping);
+            Ok(Vec::new())
+        }
         Question::ErrorEntry { room } => {
             let room = usize::try_from(*room).unwrap_or(0);
             error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())

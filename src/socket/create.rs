@@ -192,9 +192,8 @@ pub(super) fn replace(
     new: &OwnedFd,
     registrations: &[Registration],
 ) -> Result<(), Errno> {
-    if let Some(&old) = numbers.first() {
-        async_io::move_to(old, new.as_raw_fd());
-    }
+    let first = numbers.first().copied();
+    let signals = first.map(async_io::Signals::of);
     for &number in numbers {
         let flags = raw::fcntl(number, libc::F_GETFD, 0)?;
         let close_on_exec = flags & libc::FD_CLOEXEC as usize != 0;
@@ -203,6 +202,9 @@ pub(super) fn replace(
             number,
             if close_on_exec { libc::O_CLOEXEC } else { 0 },
         )?;
+    }
+    if let (Some(signals), Some(number)) = (signals, first) {
+        signals.tell_of(number);
     }
     for registration in registrations {
         // The set or the number may be gone by now, with the registration.

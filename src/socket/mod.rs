@@ -142,6 +142,8 @@ pub struct State {
     pub connect_unconfirmed: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
     pub disconnects: u32,
+    /// What datagrams another process's stack was asked to send.
+    pub past: datagram::Past,
     /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
     pub held: Option<datagram::Held>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
@@ -222,6 +224,7 @@ impl Socket {
                 writes_no_more: false,
                 connect_unconfirmed: false,
                 disconnects: 0,
+                past: datagram::Past::default(),
                 held: None,
                 registrations: Vec::new(),
             }),

@@ -132,7 +132,8 @@ fn read_beside(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno
         return raw::read(fd, data.parts());
     }
     let whole = flags & libc::MSG_WAITALL != 0;
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 || whole && flags & libc::MSG_PEEK != 0 {
+    // (Before an urgent byte the pair is readable, and there is nothing to peek at.)
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) != 0 {
         return raw::receive_waiting(fd, data.parts(), flags);
     }
     let got = Cell::new(0);

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use super::datagram::Asked;
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, away, errno, readiness, table};
-use crate::driver::{self, Caller, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
+use super::{Kind, Socket, State, away, errno, readiness, table};
+use crate::driver::{
+    self, Caller, Endpoint, EndpointId, Engine, Guard, Question, Role, Wait, wait,
+};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::sendings::Stamps;
@@ -32,7 +34,7 @@ pub fn send(
     let state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
         drop(state);
-        return send_beside(fd, socket, data, flags);
+        return send_beside(fd, socket, data, flags, asked);
     };
     let timeout = state.options.send_timeout;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
@@ -111,6 +113,7 @@ fn send_beside(
     socket: &Socket,
     data: &Buffers<'_>,
     flags: i32,
+    asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
     if !away::is_connected(fd, socket) {
@@ -137,6 +140,9 @@ fn send_beside(
         }
         result => result,
     };
+    if result.is_ok_and(|count| count > 0) {
+        tell_of_sent(fd, socket, flags, asked);
+    }
     Some(if plain {
         result
     } else {
@@ -160,6 +166,34 @@ fn may_send(fd: RawFd, socket: &Socket, flags: i32) -> Result<(), Errno> {
     }
     away::wait_for(fd, libc::POLLOUT, away::patience(fd, libc::SO_SNDTIMEO))?;
     may_send(fd, socket, libc::MSG_DONTWAIT)
+}
+
+/// Tells the owner what is to be told of the bytes that were written to the pair last.
+fn tell_of_sent(fd: RawFd, socket: &Socket, flags: i32, asked: &Asked) {
+    let state = socket.state();
+    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
+    let stamps = state.options.stamping.of_bytes(asked.stamping).any();
+    drop(state);
+    if tells || stamps {
+        let stamping = asked.stamping;
+        away::ask(fd, socket, &Question::Sent { flags, stamping });
+    }
+}
+
+/// Bytes that another process has sent with `flags` are in the pair. What of them finds no room in the send queue is not
+/// noted.
+pub(super) fn note_sent(engine: &mut Engine, state: &State, flags: i32, stamping: Option<u32>) {
+    let Some(id) = state.endpoint else { return };
+    engine.look_at(id);
+    let stamps = state.options.stamping.of_bytes(stamping);
+    if stamps.any()
+        && let Some(connection) = engine.endpoints.get(id).and_then(Endpoint::socket)
+    {
+        engine.stack.tcp_stamp(connection, Some(stamps));
+    }
+    if flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy {
+        engine.sent_zero_copy(id);
+    }
 }
 
 /// Writes to the pair. A thread that may be cancelled waits where that is heard.

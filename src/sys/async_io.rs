@@ -20,21 +20,40 @@ struct Owner {
     number: i32,
 }
 
-/// Has signals tell of `new`'s events as they do of `old`'s, whose place it takes.
-pub fn move_to(old: RawFd, new: RawFd) {
-    let mut owner = Owner::default();
-    if of_owner(old, F_GETOWN_EX, &mut owner).is_ok() && owner.number != 0 {
-        let _ = of_owner(new, F_SETOWN_EX, &mut owner);
+/// What signals tell of a descriptor's events: to whom, by which signal, and whether at all.
+pub struct Signals {
+    owner: Owner,
+    signal: usize,
+    on: bool,
+}
+
+impl Signals {
+    /// Those that tell of `fd`'s.
+    pub fn of(fd: RawFd) -> Self {
+        let mut owner = Owner::default();
+        let _ = of_owner(fd, F_GETOWN_EX, &mut owner);
+        let flags = fcntl(fd, libc::F_GETFL, 0).unwrap_or(0);
+        Self {
+            owner,
+            signal: fcntl(fd, F_GETSIG, 0).unwrap_or(0),
+            on: flags & libc::O_ASYNC as usize != 0,
+        }
     }
-    if let Ok(signal @ 1..) = fcntl(old, F_GETSIG, 0) {
-        let _ = fcntl(new, F_SETSIG, signal);
-    }
-    // Last: who is told is known by then.
-    let asynchronous = libc::O_ASYNC as usize;
-    if fcntl(old, libc::F_GETFL, 0).is_ok_and(|flags| flags & asynchronous != 0)
-        && let Ok(flags) = fcntl(new, libc::F_GETFL, 0)
-    {
-        let _ = fcntl(new, libc::F_SETFL, flags | asynchronous);
+
+    /// The same tell of `fd`'s from now on. The signal says the number that O_ASYNC was set under.
+    pub fn tell_of(mut self, fd: RawFd) {
+        if self.owner.number != 0 {
+            let _ = of_owner(fd, F_SETOWN_EX, &mut self.owner);
+        }
+        if self.signal != 0 {
+            let _ = fcntl(fd, F_SETSIG, self.signal);
+        }
+        // Last: who is told is known by then.
+        if self.on
+            && let Ok(flags) = fcntl(fd, libc::F_GETFL, 0)
+        {
+            let _ = fcntl(fd, libc::F_SETFL, flags | libc::O_ASYNC as usize);
+        }
     }
 }
 

@@ -208,6 +208,20 @@ impl<'a> Buffers<'a> {
         self.parts = Cow::Owned(kept);
     }
 
+    /// Bytes to read from.
+    pub fn of(data: &'a [u8]) -> Self {
+        Self {
+            parts: Cow::Owned(vec![libc::iovec {
+                iov_base: data.as_ptr().cast_mut().cast(),
+                iov_len: data.len(),
+            }]),
+            len: data.len(),
+            asked: data.len(),
+            torn: false,
+            _program: PhantomData,
+        }
+    }
+
     /// No buffers.
     pub fn none() -> Self {
         Self {

@@ -205,8 +205,15 @@ def rubbish(count):
         at = "\0sidestack/" + chance.choice(["keeper/0", "stack/" + name[17:33]])
         while attempt(lambda: door.connect(at)) == "EAGAIN":
             time.sleep(0.001)
-        first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(12))])
+        first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(14))])
         message = first + chance.randbytes(chance.randrange(60)) or b"x"
+        if chance.random() < 0.2:
+            # A datagram, for anybody, with anything asked for it.
+            head = chance.randbytes(4) + struct.pack("=2i", chance.choice([94, chance.randrange(200)]), 0)
+            kind = bytes([chance.choice([0, 1, 4, 5, 6])])
+            fields = b"".join(bytes([chance.randrange(2)]) + chance.randbytes(4) for _ in range(11))
+            body = kind + chance.randbytes(22) + fields + chance.randbytes(16 + chance.randrange(3000))
+            message = struct.pack("=I", 11) + head + body
         given = array.array("i", chance.choices(descriptors, k=chance.randrange(4)))
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)] if given else []
         if chance.random() < 0.9:

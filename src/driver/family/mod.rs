@@ -39,5 +39,6 @@ pub use questions::{Answer, Description, Question, Shown};
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;
 
-/// Bytes of the longest question or answer.
+/// Bytes of the longest question, which has a datagram in it, and of the longest answer.
+const LONGEST_QUESTION: usize = 64 * 1024 + 256;
 const LONGEST: usize = 4096 + 64;

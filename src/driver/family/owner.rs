@@ -11,7 +11,7 @@ use super::super::keeper;
 use super::super::{Engine, HOOKS};
 use super::name::desk;
 use super::questions::{Answer, Question, encode};
-use super::{LONGEST, Name};
+use super::{LONGEST_QUESTION, Name};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
 use crate::sys::{local, pair, words};
@@ -40,7 +40,11 @@ impl Engine {
 
     /// Does one piece of work at the desk, to which somebody has come.
     pub(in crate::driver) fn serve_desk(&mut self) {
-        let visits = self.doors.desk.as_mut().map(|desk| desk.visits(LONGEST));
+        let visits = self
+            .doors
+            .desk
+            .as_mut()
+            .map(|desk| desk.visits(LONGEST_QUESTION));
         for visit in visits.unwrap_or_default() {
             if keeper::serve_forked(self, &visit) {
                 continue;

@@ -39,6 +39,14 @@ pub enum Question {
     Show,
     /// recv(2) with MSG_ERRQUEUE, of at most `room` bytes.
     ErrorEntry { room: i32 },
+    /// sendmsg(2) of a datagram: whom it is for and what is asked for it, and the payload.
+    Send {
+        flags: i32,
+        head: Vec<u8>,
+        payload: Vec<u8>,
+    },
+    /// The last bytes written to a connection's pair were sent with `flags`, and these times of sending are to be told.
+    Sent { flags: i32, stamping: Option<u32> },
 }
 
 /// What the owner says: bytes, or an errno value.
@@ -86,6 +94,7 @@ impl Question {
 
     /// The message.
     pub(super) fn encode(&self) -> Vec<u8> {
+        let mut behind: &[u8] = &[];
         let (what, numbers, bytes): (u32, [i32; 3], &[u8]) = match self {
             Self::Describe => (1, [0; 3], &[]),
             Self::Get { level, name, room } => (2, [*level, *name, *room], &[]),
@@ -95,15 +104,29 @@ impl Question {
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
             Self::Share => (8, [0; 3], &[]),
             Self::Bind { address } => (9, [0; 3], address),
-            Self::Show => (11, [0; 3], &[]),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
             Self::ErrorEntry { room } => (10, [*room, 0, 0], &[]),
+            Self::Send {
+                flags,
+                head,
+                payload,
+            } => {
+                behind = payload;
+                (11, [*flags, head.len() as i32, 0], head)
+            }
+            Self::Sent { flags, stamping } => {
+                let asked = stamping.unwrap_or(0).cast_signed();
+                let asks = i32::from(stamping.is_some());
+                (12, [*flags, asks, asked], &[])
+            }
+            Self::Show => (13, [0; 3], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
             message.extend_from_slice(&number.to_ne_bytes());
         }
         message.extend_from_slice(bytes);
+        message.extend_from_slice(behind);
         message
     }
 
@@ -136,12 +159,24 @@ impl Question {
             7 => Self::Count {
                 request: a.cast_unsigned(),
             },
-            11 => Self::Show,
             8 => Self::Share,
             9 => Self::Bind {
                 address: bytes.to_vec(),
             },
             10 => Self::ErrorEntry { room: a },
+            11 => {
+                let (head, payload) = bytes.split_at_checked(usize::try_from(b).ok()?)?;
+                Self::Send {
+                    flags: a,
+                    head: head.to_vec(),
+                    payload: payload.to_vec(),
+                }
+            }
+            12 => Self::Sent {
+                flags: a,
+                stamping: (b != 0).then_some(c.cast_unsigned()),
+            },
+            13 => Self::Show,
             _ => return None,
         })
     }

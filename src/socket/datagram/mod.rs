@@ -5,11 +5,14 @@
 //! that format with it.
 
 mod ancillary;
+mod asking;
 mod peek;
 mod receive;
 mod send;
 
 pub use ancillary::{Asked, Told, check, stamp, tell, tell_in, tell_of_connection, tell_of_sent};
+pub use asking::Past;
+pub(super) use asking::answer;
 pub use receive::receive;
 pub use send::{Held, push, send};
 

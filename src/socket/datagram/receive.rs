@@ -10,8 +10,9 @@ use std::sync::Arc;
 use crate::driver::{self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::socket::waiting::{deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
-use crate::sys::raw;
 use crate::sys::user::Buffers;
+use crate::sys::wait::poll_for;
+use crate::sys::{process, raw};
 
 /// A received datagram.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,9 @@ pub struct Received {
     /// Where it is from; `None`: the socket is shut down for reading, and there was none.
     pub arrived: Option<Arrived>,
 }
+
+/// Between two looks at a pair in which there may be nothing new.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a socket that is shut down for reading gives.
 const NOTHING: Received = Received {
@@ -71,23 +75,28 @@ fn receive_one(
     let endpoint = state.endpoint;
     let onward = usize::try_from(state.options.peek_offset).ok();
     drop(state);
-    let (Some(mut engine), Some(id)) = (engine, endpoint) else {
-        return receive_beside(fd, socket, data, flags);
+    let received = match (engine, endpoint) {
+        (Some(mut engine), Some(id)) => {
+            let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+            let call = Call {
+                fd: Cell::new(fd),
+                socket,
+                id,
+                waits,
+                timeout,
+                data,
+                flags,
+                onward,
+            };
+            call.run(&mut engine)?
+        }
+        _ => match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
+            Some(offset) => peek_beside(fd, data, flags, offset)?,
+            None => receive_beside(fd, socket, data, flags)?,
+        },
     };
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
-    let call = Call {
-        fd: Cell::new(fd),
-        socket,
-        id,
-        waits,
-        timeout,
-        data,
-        flags,
-        onward,
-    };
-    let received = call.run(&mut engine)?;
     if let Some(offset) = onward {
-        let offset = match call.peeks() {
+        let offset = match flags & libc::MSG_PEEK != 0 {
             true => offset + received.copied,
             false => offset.saturating_sub(received.len),
         };
@@ -105,7 +114,7 @@ fn receive_beside(
 ) -> Result<Received, Errno> {
     loop {
         let mut header = [0; Arrived::LEN];
-        let count = raw::receive_message(fd, &mut header, data.parts(), flags)?;
+        let count = receive_message(fd, &mut header, data, flags)?;
         if count < header.len() {
             // Shut down.
             return Ok(NOTHING);
@@ -125,6 +134,47 @@ fn receive_beside(
                 false => Ok(NOTHING),
             };
         }
+    }
+}
+
+/// Takes a message out of the pair. A thread that may be cancelled waits where that is heard.
+fn receive_message(
+    fd: RawFd,
+    header: &mut [u8],
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Result<usize, Errno> {
+    if process::is_single_threaded() {
+        return raw::receive_message(fd, header, data.parts(), flags);
+    }
+    loop {
+        let at_once = flags | libc::MSG_DONTWAIT;
+        match raw::receive_message(fd, header, data.parts(), at_once) {
+            Err(Errno::AGAIN) if flags & libc::MSG_DONTWAIT == 0 && away::waits(fd) => {
+                away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+            }
+            received => return received,
+        }
+    }
+}
+
+/// Looks at what SO_PEEK_OFF has come to, in a pair that another process's stack fills.
+fn peek_beside(
+    fd: RawFd,
+    data: &Buffers<'_>,
+    flags: i32,
+    offset: usize,
+) -> Result<Received, Errno> {
+    loop {
+        if let Some(received) = super::peek::look(fd, data, offset) {
+            return Ok(received);
+        }
+        if flags & libc::MSG_DONTWAIT != 0 || !away::waits(fd) {
+            return Err(Errno::AGAIN);
+        }
+        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+        // What was seen already keeps the pair readable.
+        let _ = poll_for(&mut [], Some(PAUSE), None);
     }
 }
 

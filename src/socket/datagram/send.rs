@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::ancillary::Asked;
-use super::{leave, opened, unsendable};
+use super::{asking, leave, opened, unsendable};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
 use crate::driver::{self, Departing, Engine, Passed, Role};
@@ -15,6 +15,7 @@ use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
+use crate::socket::served::{go_over, may_go_over};
 use crate::socket::{Family, Socket, State, abroad, address, away, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -24,7 +25,7 @@ use crate::sys::raw;
 use crate::sys::user::Buffers;
 
 /// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791).
-const LONGEST: usize = 65_507;
+pub(super) const LONGEST: usize = 65_507;
 /// Most datagrams one call may be cut into (UDP_MAX_SEGMENTS).
 const MOST_SEGMENTS: usize = 128;
 
@@ -55,15 +56,34 @@ pub fn send(
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
         drop(state);
-        return send_beside(fd, socket, data, to, flags);
+        return send_beside(fd, socket, data, to, flags, asked);
     };
     let call = Call {
         socket,
         data,
         flags,
         asked,
+        stays: false,
     };
     call.send(&mut engine, &mut state, to).transpose()
+}
+
+/// Sends one for another process that holds the socket. ENETUNREACH: only the kernel could.
+pub(super) fn send_in(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    (data, to, flags): (&Buffers<'_>, Option<Given>, i32),
+    asked: &Asked,
+) -> Result<usize, Errno> {
+    let call = Call {
+        socket,
+        data,
+        flags,
+        asked,
+        stays: true,
+    };
+    call.send(engine, state, to)?.ok_or(Errno::NETUNREACH)
 }
 
 /// Gives a datagram to the stack of the process that made the socket.
@@ -73,9 +93,16 @@ fn send_beside(
     data: &Buffers<'_>,
     to: Option<Given>,
     flags: i32,
+    asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
     if socket.state().writes_no_more {
         return Some(Err(Errno::PIPE));
+    }
+    if let Some(sent) = asking::send(fd, socket, data, to, flags, asked) {
+        return match sent {
+            Err(Errno::NETUNREACH) if may_go_over(socket) => go_over(socket).err().map(Err),
+            sent => Some(sent),
+        };
     }
     let connected = to.is_none();
     let to: SocketAddr = match to {
@@ -118,6 +145,8 @@ struct Call<'a, 'b> {
     data: &'a Buffers<'b>,
     flags: i32,
     asked: &'a Asked,
+    /// The kernel cannot take the socket over.
+    stays: bool,
 }
 
 impl Call<'_, '_> {
@@ -296,6 +325,9 @@ impl Call<'_, '_> {
             .map(|local| local.port())
             .filter(|&port| port > 0)
         else {
+            if self.stays {
+                return Err(Errno::NETUNREACH);
+            }
             return to_kernel(engine, self.socket, state, Passed::Destination).map(|_| None);
         };
         let data = self.gathered();
@@ -314,6 +346,9 @@ impl Call<'_, '_> {
         let port = state.local.map_or(0, |local| local.port());
         self.data.whole()?;
         let Some(side) = engine.inet6_side(port) else {
+            if self.stays {
+                return Err(Errno::NETUNREACH);
+            }
             return leave(engine, self.socket, state, Passed::Inet6).map(|_| None);
         };
         state.options.replay_inet6(side.fd().as_raw_fd());

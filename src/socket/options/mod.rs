@@ -390,6 +390,12 @@ impl Options {
     }
 }
 
+/// Whether a priority is for those who have a right to it.
+pub fn takes_right(priority: u32) -> bool {
+    let option = (libc::SOL_SOCKET, libc::SO_PRIORITY);
+    kernel::needs_right(option, &priority.to_ne_bytes())
+}
+
 /// What SO_PRIORITY becomes by a type of service (tc-prio(8)): its throughput and delay bits say.
 pub fn priority(service: u8) -> i32 {
     match service >> 3 & 3 {

@@ -43,8 +43,10 @@ pub fn set(
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
     let option = (level, name);
-    if let Some(result) = set_elsewhere(fd, socket, option, value) {
-        return Some(result);
+    match set_elsewhere(fd, socket, option, value) {
+        Some(Ok(Rest::Kernel)) => return None,
+        Some(set) => return Some(set.map(|_| ())),
+        None => {}
     }
     let engine = driver::lock();
     let mut state = socket.state();
@@ -166,7 +168,7 @@ fn set_elsewhere(
     socket: &Arc<Socket>,
     (level, name): (i32, i32),
     value: &[u8],
-) -> Option<Result<(), Errno>> {
+) -> Option<Result<Rest, Errno>> {
     socket.away()?;
     // What takes a right is for who asks to have, and the owner may have it.
     if let Err(errno) = kernel::permit(socket, (level, name), value) {
@@ -184,10 +186,17 @@ fn set_elsewhere(
                 let _ = raw::setsockopt(fd, level, name, value);
             }
             note_set(socket, (level, name), value);
-            Some(Ok(()))
+            Some(Ok(Rest::Done))
         }
-        Err(ONLY_KERNEL) if may_go_over(socket) => go_over(socket).err().map(Err),
-        Err(ONLY_KERNEL) => Some(Err(Errno::NOPROTOOPT)),
+        Err(ONLY_KERNEL) => {
+            // The owner may have rights that this process does not.
+            let options = socket.state().options.clone();
+            let set = kernel::set(socket, &options, (level, name), value);
+            Some(set.and_then(|()| match may_go_over(socket) {
+                true => go_over(socket).map(|()| Rest::Kernel),
+                false => Err(Errno::NOPROTOOPT),
+            }))
+        }
         Err(errno) => Some(Err(errno)),
     }
 }
@@ -196,9 +205,14 @@ fn set_elsewhere(
 /// socket be had fresh, all of it. (Another process may have said otherwise since.)
 fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
     let mut state = socket.state();
+    state.past.forget_lengths();
     let limits = driver::system_limits();
     if store(socket, &mut state, option, value, limits, |_| true) == Ok(true) {
         state.options.remember(option.0, option.1, value);
+        if stamping::is_name(option) {
+            let flags = integer(value).unwrap_or(0).cast_unsigned();
+            state.options.stamping.set(option.1, flags, None);
+        }
     }
 }
 
@@ -290,7 +304,8 @@ fn store(
     {
         return Err(Errno::INVAL);
     }
-    if stamping::is_name(option) && socket.kind == Kind::Stream && state.stage == Stage::Connected {
+    let connects = matches!(state.stage, Stage::Connecting | Stage::Connected);
+    if stamping::is_name(option) && socket.kind == Kind::Stream && connects {
         kernel::set(
             socket,
             &state.options,

@@ -1,0 +1,209 @@
+//! Datagrams that another process's stack is asked to send.
+//!
+//! Most are written to the pair, which is cheap, and cannot be refused. The owner is asked to send what needs more than
+//! an address, and what it may refuse: a datagram that is longer than any it has sent for this socket, or whose
+//! destination may be all hosts of a network.
+
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use core::sync::atomic::{AtomicU32, Ordering};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::sync::Arc;
+
+use super::ancillary::Asked;
+use super::send::send_in;
+use crate::driver::{Engine, Question};
+use crate::socket::address::Given;
+use crate::socket::{Socket, State, away, options};
+use crate::sys::user::Buffers;
+
+/// A payload so long fits every path, in bytes (RFC 791: 576 with the headers).
+const SURE: usize = 548;
+
+/// Hosts, each in a place that follows from its address, that an owner has sent to: they are single ones.
+static HOSTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+
+/// What a process knows of what it has asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Past {
+    /// The owner holds a part back (MSG_MORE).
+    holds: bool,
+    /// The longest payload it has sent.
+    longest: usize,
+}
+
+impl Past {
+    /// The owner has set an option: it may refuse what it has sent before.
+    pub fn forget_lengths(&mut self) {
+        self.longest = 0;
+    }
+}
+
+/// Sends by asking, if that is to be asked for. `None`: it is not, or there is no answer.
+pub(super) fn send(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    to: Option<Given>,
+    flags: i32,
+    asked: &Asked,
+) -> Option<Result<usize, Errno>> {
+    if !is_needed(&mut socket.state(), data.asked(), to, flags, asked) {
+        return None;
+    }
+    if data.asked() > super::send::LONGEST {
+        return Some(Err(Errno::MSGSIZE));
+    }
+    if let Err(errno) = data.whole() {
+        return Some(Err(errno));
+    }
+    let question = Question::Send {
+        flags,
+        head: [&encode(to)[..], &asked.encode()].concat(),
+        payload: data.runs(0).flatten().copied().collect(),
+    };
+    let answer = away::ask(fd, socket, &question)?;
+    let past = &mut socket.state().past;
+    past.holds = answer.is_ok() && flags & libc::MSG_MORE != 0;
+    match &answer {
+        Ok(_) => {
+            past.longest = past.longest.max(data.len());
+            if let Some(Given::V4(to)) = to {
+                place(*to.ip()).store(to.ip().to_bits(), Ordering::Relaxed);
+            }
+        }
+        Err(_) => past.longest = 0,
+    }
+    Some(answer.map(|_| data.len()))
+}
+
+fn is_needed(state: &mut State, len: usize, to: Option<Given>, flags: i32, asked: &Asked) -> bool {
+    const SAID: i32 = libc::MSG_MORE | libc::MSG_ZEROCOPY | libc::MSG_OOB;
+    let options = &state.options;
+    let says = flags & SAID != 0 || *asked != Asked::default();
+    let set = options.cork || options.segment != 0 || options.stamping.stamps().any();
+    let to_all = match to {
+        Some(Given::V4(to)) => !options.broadcast && may_be_all(*to.ip()),
+        _ => false,
+    };
+    says || set || state.past.holds || len > state.past.longest.max(SURE) || to_all
+}
+
+/// Whether the address may be that of all hosts of a network: no network is so small that its address for all ends otherwise.
+fn may_be_all(address: Ipv4Addr) -> bool {
+    let bits = address.to_bits();
+    bits & 3 == 3 && place(address).load(Ordering::Relaxed) != bits
+}
+
+fn place(address: Ipv4Addr) -> &'static AtomicU32 {
+    let [a, b, c, d] = address.octets();
+    &HOSTS[usize::from(a ^ b ^ c ^ d)]
+}
+
+/// Sends for another process that holds the socket.
+pub(in crate::socket) fn answer(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    (flags, head, payload): (i32, &[u8], &[u8]),
+) -> Result<(), Errno> {
+    let (to, asked) = head.split_first_chunk().ok_or(Errno::INVAL)?;
+    let to = decode(to).ok_or(Errno::INVAL)?;
+    let asked = Asked::decode(asked).ok_or(Errno::INVAL)?;
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+    let is_guest = engine.guest(id).is_some_and(|user| user != 0);
+    if is_guest && (asked.mark.is_some() || asked.priority.is_some_and(options::takes_right)) {
+        return Err(Errno::PERM);
+    }
+    let data = Buffers::of(payload);
+    send_in(engine, socket, state, (&data, to, flags), &asked).map(drop)
+}
+
+/// Bytes of a destination: what it is, the address, the port and the scope.
+const DESTINATION: usize = 1 + 16 + 2 + 4;
+
+fn encode(to: Option<Given>) -> [u8; DESTINATION] {
+    let (kind, ip, port, scope) = match to {
+        None => (0, Ipv6Addr::UNSPECIFIED, 0, 0),
+        Some(Given::Unspecified) => (1, Ipv6Addr::UNSPECIFIED, 0, 0),
+        Some(Given::V4(to)) => (4, to.ip().to_ipv6_mapped(), to.port(), 0),
+        Some(Given::AnyV6(port)) => (5, Ipv6Addr::UNSPECIFIED, port, 0),
+        Some(Given::V6(to)) => (6, *to.ip(), to.port(), to.scope_id()),
+    };
+    let mut bytes = [kind; DESTINATION];
+    bytes[1..17].copy_from_slice(&ip.octets());
+    bytes[17..19].copy_from_slice(&port.to_ne_bytes());
+    bytes[19..].copy_from_slice(&scope.to_ne_bytes());
+    bytes
+}
+
+/// Reads a destination; `None`: it is none.
+fn decode(bytes: &[u8; DESTINATION]) -> Option<Option<Given>> {
+    let ip = Ipv6Addr::from(*bytes[1..].first_chunk::<16>()?);
+    let port = u16::from_ne_bytes(*bytes[17..].first_chunk()?);
+    let scope = u32::from_ne_bytes(*bytes[19..].first_chunk()?);
+    Some(match bytes[0] {
+        0 => None,
+        1 => Some(Given::Unspecified),
+        4 => Some(Given::V4(SocketAddrV4::new(ip.to_ipv4_mapped()?, port))),
+        5 => Some(Given::AnyV6(port)),
+        6 => Some(Given::V6(SocketAddrV6::new(ip, port, 0, scope))),
+        _ => return None,
+    })
+}
+
+impl Asked {
+    /// As a question's bytes: each field behind a byte that says whether it is there.
+    fn encode(&self) -> Vec<u8> {
+        let four = |number: u32| number.to_ne_bytes();
+        let (source6, index) = self.route6.source.unzip();
+        let fields: [Option<[u8; 4]>; 11] = [
+            self.ttl.map(|ttl| four(ttl.into())),
+            self.tos.map(|tos| four(tos.into())),
+            self.mark.map(four),
+            self.priority.map(four),
+            self.source.map(|source| source.octets()),
+            Some(four(self.interface)),
+            self.segment.map(|segment| four(segment.into())),
+            self.stamping.map(four),
+            self.route6.hop_limit.map(i32::to_ne_bytes),
+            self.route6.traffic_class.map(i32::to_ne_bytes),
+            index.map(four),
+        ];
+        let mut bytes = Vec::new();
+        for field in fields {
+            bytes.push(u8::from(field.is_some()));
+            bytes.extend_from_slice(&field.unwrap_or_default());
+        }
+        bytes.extend_from_slice(&source6.map_or([0; 16], |source| source.octets()));
+        bytes
+    }
+
+    /// Reads them; `None`: they are none.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let mut field = || {
+            let ([is_there, four @ ..], behind) = rest.split_first_chunk::<5>()?;
+            rest = behind;
+            Some((*is_there != 0).then_some(*four))
+        };
+        let number = |four: Option<[u8; 4]>| four.map(u32::from_ne_bytes);
+        let mut asked = Self {
+            ttl: number(field()?).map(|ttl| ttl as u8),
+            tos: number(field()?).map(|tos| tos as u8),
+            mark: number(field()?),
+            priority: number(field()?),
+            source: field()?.map(Ipv4Addr::from),
+            interface: number(field()?)?,
+            segment: number(field()?).map(|segment| segment as u16),
+            stamping: number(field()?),
+            ..Self::default()
+        };
+        asked.route6.hop_limit = field()?.map(i32::from_ne_bytes);
+        asked.route6.traffic_class = field()?.map(i32::from_ne_bytes);
+        let index = number(field()?);
+        let source = Ipv6Addr::from(<[u8; 16]>::try_from(rest).ok()?);
+        asked.route6.source = index.map(|index| (source, index));
+        Some(asked)
+    }
+}
