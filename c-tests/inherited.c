@@ -149,11 +149,11 @@ static void written_while_connecting(int stays)
 {
 	int l = peer("listen 0 0"), port = peer("port %d", l), before = dialed(port), fd = nonblocking(tcp());
 	struct sockaddr_in to = address(PEER, port);
-	int h, status, until[2];
+	int h, status, until[2], said[2];
 	pid_t pid;
 	char b;
 
-	if (pipe(until))
+	if (pipe(until) || pipe(said))
 		die("pipe");
 	say("connect: %s", ok(connect(fd, SA(to), sizeof to)));
 	fcntl(fd, F_SETFL, 0);
@@ -163,14 +163,19 @@ static void written_while_connecting(int stays)
 		close(until[1]);
 		say("child: write %s", result(write(fd, "early", 5)));
 		fflush(stdout);
+		close(said[1]);
 		if (stays && read(until[0], &b, 1) != 0)
 			die("read");
 		_exit(0);
 	}
 	close(until[0]);
+	close(said[1]);
 	nap(100);
 	peer("close %ld", peer("accept %d", l));
 	h = peer("accept %d", l);
+	if (read(said[0], &b, 1) != 0)
+		die("read");
+	close(said[0]);
 	say("the peer hears: %s", peer_says("recv %d 5", h));
 	close(until[1]);
 	if (waitpid(pid, &status, 0) != pid || status != 0)
