@@ -141,7 +141,9 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
             Err(Errno::AGAIN) if core::mem::take(&mut listener.state().took) => {
                 away::refresh(fd, listener);
             }
-            Err(errno) => return Err(errno),
+            Err(errno) if listener.state().stage == Stage::Listening => return Err(errno),
+            // Another thread has put another socket under the number.
+            Err(_) => {}
         }
     }
     // Another thread has shut it down.

@@ -75,8 +75,9 @@ fn receive_one(
     let endpoint = state.endpoint;
     let onward = usize::try_from(state.options.peek_offset).ok();
     drop(state);
-    let received = match (engine, endpoint) {
-        (Some(mut engine), Some(id)) => {
+    // Without an endpoint the engine's lock is given back here: what follows waits.
+    let received = match engine.zip(endpoint) {
+        Some((mut engine, id)) => {
             let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
             let call = Call {
                 fd: Cell::new(fd),
@@ -90,7 +91,7 @@ fn receive_one(
             };
             call.run(&mut engine)?
         }
-        _ => match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
+        None => match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
             Some(offset) => peek_beside(fd, data, flags, offset)?,
             None => receive_beside(fd, socket, data, flags)?,
         },
