@@ -1,6 +1,6 @@
 //! Closing, in every order: RFC 9293 section 3.6.
 
-use crate::script::run;
+use crate::script::{Script, run};
 
 /// An established connection of ours at 1, the peer's at 1.
 pub(crate) const ESTABLISHED: &str = "
@@ -195,6 +195,22 @@ fn fin_wait_2_of_an_orphan_ends() {
         = connections 0
     ",
     );
+}
+
+/// TCP_LINGER2 below zero: the peer is told that its end is not waited for, as on Linux.
+#[test]
+fn fin_wait_2_of_who_does_not_wait_is_reset() {
+    let mut script = Script::new();
+    script.options.linger2 = None;
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! close
+        > F. 1:1(0) ack 1
+        < . 1:1(0) ack 2 win 65535
+        +0 > R. 2:2(0) ack 1
+        = connections 0
+    "
+    ));
 }
 
 #[test]
