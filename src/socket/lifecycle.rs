@@ -178,14 +178,9 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     if socket.kind == Kind::Stream && socket.away().is_some() && has_hung_up(fd) {
         return Some(Err(Errno::NOTCONN));
     }
-    let engine = driver::lock();
+    let mut engine = driver::lock()?;
     let mut state = socket.state();
-    let is_over = state.away.is_some() && state.remote.is_none();
-    if state.endpoint.is_none() && is_over && state.stage == Stage::Connected {
-        // Its owner knows nothing of it any more.
-        return Some(Err(Errno::NOTCONN));
-    }
-    let mut engine = engine.filter(|_| state.endpoint.is_some())?;
+    state.endpoint?;
     let result = shutdown_in(&mut engine, fd, socket, &mut state, how);
     engine.finish_pass();
     engine.wake_all();

@@ -48,7 +48,7 @@ pub(super) fn send(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
-    if !is_needed(&mut socket.state(), data.asked(), to, flags, asked) {
+    if !is_needed(&socket.state(), data.asked(), to, flags, asked) {
         return None;
     }
     if data.asked() > super::send::LONGEST {
@@ -77,7 +77,7 @@ pub(super) fn send(
     Some(answer.map(|_| data.len()))
 }
 
-fn is_needed(state: &mut State, len: usize, to: Option<Given>, flags: i32, asked: &Asked) -> bool {
+fn is_needed(state: &State, len: usize, to: Option<Given>, flags: i32, asked: &Asked) -> bool {
     const SAID: i32 = libc::MSG_MORE | libc::MSG_ZEROCOPY | libc::MSG_OOB;
     let options = &state.options;
     let says = flags & SAID != 0 || *asked != Asked::default();
