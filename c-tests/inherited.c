@@ -188,6 +188,34 @@ static void written_while_connecting(int stays)
 	peer("close %d", l);
 }
 
+/* A part that is held back waits for the rest, whoever sends. */
+static void held_back(void)
+{
+	int h = peer("udp 7002"), fd = bound(udp(), "0.0.0.0", 0), status;
+	struct sockaddr_in to = address(PEER, 7002);
+	pid_t pid;
+
+	say("connect: %s", ok(connect(fd, SA(to), sizeof to)));
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		set_int(fd, IPPROTO_UDP, UDP_CORK, 1);
+		say("child: corked %s", result(send(fd, "abc", 3, 0)));
+		say("child: corked %s", result(send(fd, "def", 3, 0)));
+		set_int(fd, IPPROTO_UDP, UDP_CORK, 0);
+		say("child: more to come %s", result(send(fd, "abc", 3, MSG_MORE)));
+		say("child: the rest %s", result(send(fd, "de", 2, 0)));
+		fflush(stdout);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		die("the child");
+	say("the peer hears: %.18s", peer_says("from %d", h));
+	say("the peer hears: %.18s", peer_says("from %d", h));
+	close(fd);
+	peer("close %d", h);
+}
+
 /* The parent has closed its own descriptor by then. */
 static void alone(void (*work)(int, int))
 {
@@ -411,6 +439,7 @@ int main(int count, char **arguments)
 	one_connection();
 	written_while_connecting(0);
 	written_while_connecting(1);
+	held_back();
 	alone(meets_reset);
 	alone(asks_after_reset);
 	listeners();
