@@ -14,7 +14,7 @@ use fastrand::Rng;
 use rustix::io::Errno;
 
 use super::cutoff::CutOff;
-use super::lease::{Lease, LeaseOptions};
+use super::lease::{Lease, LeaseOptions, Unbound};
 use super::limits::PortRange;
 use super::ports::{block_of, block_ports};
 
@@ -140,6 +140,11 @@ impl EphemeralPorts {
         })
     }
 
+    /// How many leases there are.
+    pub fn len(&self) -> usize {
+        self.tcp.ports.len() + self.udp.ports.len()
+    }
+
     /// Leases made so far.
     pub fn leases_made(&self) -> u64 {
         self.tcp.made + self.udp.made
@@ -225,6 +230,7 @@ impl Table {
 
     fn lease_another(&mut self, is_free: impl Fn(u16) -> bool) -> Result<u16, Errno> {
         let mut rounds = 0;
+        let mut socket = None;
         for _ in 0..MAX_TRIES {
             let Some(port) = self.candidates.pop() else {
                 rounds += usize::from(self.blocks_left.is_empty());
@@ -237,7 +243,7 @@ impl Table {
             if self.ports.contains_key(&port) || !is_free(port) {
                 continue;
             }
-            match self.lease(port) {
+            match self.lease(port, &mut socket) {
                 Ok(lease) => {
                     self.insert(port, lease);
                     return Ok(port);
@@ -273,27 +279,30 @@ impl Table {
         true
     }
 
-    fn lease(&self, port: u16) -> Result<Lease, Errno> {
+    /// `socket` is what another port was refused to, if any was.
+    fn lease(&self, port: u16, socket: &mut Option<Unbound>) -> Result<Lease, Errno> {
+        let unbound = match socket.take() {
+            Some(unbound) => unbound,
+            None => {
+                let options = LeaseOptions {
+                    interface: self.interface,
+                    ..LeaseOptions::default()
+                };
+                Unbound::new(self.protocol, None, &options)?
+            }
+        };
         let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-        let options = LeaseOptions {
-            interface: self.interface,
-            ..LeaseOptions::default()
-        };
-        let mut lease = match self.protocol {
-            Protocol::Tcp => {
-                let mut lease = Lease::tcp(local, &options)?;
-                // Where nothing is driven, no segment arrives that the kernel had better not see.
-                if self.interface.is_some() {
-                    lease.listen_dropped(None, 0)?;
-                }
-                lease
-            }
-            Protocol::Udp => {
-                let mut lease = Lease::udp(local, &options)?;
-                lease.drop_arrivals(None)?;
-                lease
-            }
-        };
+        let mut lease = unbound.bind(local).map_err(|(errno, unbound)| {
+            *socket = Some(unbound);
+            errno
+        })?;
+        lease.drop_cheaply(&self.cut_off);
+        match self.protocol {
+            // Where nothing is driven, no segment arrives that the kernel had better not see.
+            Protocol::Tcp if self.interface.is_none() => {}
+            Protocol::Tcp => lease.listen_dropped(None, 0)?,
+            Protocol::Udp => lease.drop_arrivals(None)?,
+        }
         lease.cut_off(&self.cut_off);
         Ok(lease)
     }

@@ -67,6 +67,92 @@ impl From<SocketAddrV4> for KernelAddress {
     }
 }
 
+/// A kernel socket that is to hold a port.
+#[derive(Debug)]
+pub struct Unbound {
+    fd: OwnedFd,
+    protocol: Protocol,
+    inet6: bool,
+    options: LeaseOptions,
+}
+
+impl Unbound {
+    /// One of the family AF_INET, or AF_INET6 for `inet6`.
+    ///
+    /// # Errors
+    /// Those of socket(2) and setsockopt(2), meant for the program.
+    pub fn new(
+        protocol: Protocol,
+        inet6: Option<Inet6>,
+        options: &LeaseOptions,
+    ) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
+        let family = match inet6 {
+            None => AddressFamily::INET,
+            Some(_) => AddressFamily::INET6,
+        };
+        let fd = descriptor::high(|| net::socket_with(family, kind, flags, None))?;
+        set_options(&fd, options)?;
+        if let Some(inet6) = inet6 {
+            sockopt::set_ipv6_v6only(&fd, inet6 == Inet6::Only)?;
+        }
+        Ok(Self {
+            fd,
+            protocol,
+            inet6: inet6.is_some(),
+            options: *options,
+        })
+    }
+
+    /// Binds it; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// Those of bind(2), meant for the program. The socket may be tried on another port.
+    pub fn bind(self, local: SocketAddrV4) -> Result<Lease, (Errno, Self)> {
+        match self.bound(local) {
+            Ok(port) => Ok(self.holding(SocketAddrV4::new(*local.ip(), port))),
+            Err(errno) => Err((errno, self)),
+        }
+    }
+
+    /// The port it is bound to.
+    fn bound(&self, local: SocketAddrV4) -> Result<u16, Errno> {
+        if self.inet6 {
+            let ip = match local.ip() {
+                ip if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED,
+                ip => ip.to_ipv6_mapped(),
+            };
+            net::bind(&self.fd, &SocketAddrV6::new(ip, local.port(), 0, 0))?;
+        } else {
+            net::bind(&self.fd, &local)?;
+        }
+        match local.port() {
+            0 => Ok(SocketAddr::try_from(net::getsockname(&self.fd)?)?.port()),
+            asked => Ok(asked),
+        }
+    }
+
+    fn holding(self, local: SocketAddrV4) -> Lease {
+        let options = &self.options;
+        Lease {
+            cut: None,
+            deposit: None,
+            fd: self.fd,
+            local,
+            protocol: self.protocol,
+            inet6: self.inet6,
+            device: options.interface,
+            owner: options.owner.filter(|_| options.reuse_port),
+            shared: options.reuse_port,
+            silence: Silence::Nothing,
+        }
+    }
+}
+
 /// A kernel socket that holds a port for the stack; dropped, it gives the port back.
 #[derive(Debug)]
 pub struct Lease {
@@ -108,45 +194,8 @@ impl Lease {
         address: KernelAddress,
         options: &LeaseOptions,
     ) -> Result<Self, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let kind = match protocol {
-            Protocol::Tcp => SocketType::STREAM,
-            Protocol::Udp => SocketType::DGRAM,
-        };
-        let family = match address.inet6 {
-            None => AddressFamily::INET,
-            Some(_) => AddressFamily::INET6,
-        };
-        let fd = descriptor::high(|| net::socket_with(family, kind, flags, None))?;
-        set_options(&fd, options)?;
-        let local = address.local;
-        match address.inet6 {
-            None => net::bind(&fd, &local)?,
-            Some(inet6) => {
-                sockopt::set_ipv6_v6only(&fd, inet6 == Inet6::Only)?;
-                let ip = match local.ip() {
-                    ip if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED,
-                    ip => ip.to_ipv6_mapped(),
-                };
-                net::bind(&fd, &SocketAddrV6::new(ip, local.port(), 0, 0))?;
-            }
-        }
-        let port = match local.port() {
-            0 => SocketAddr::try_from(net::getsockname(&fd)?)?.port(),
-            asked => asked,
-        };
-        Ok(Self {
-            cut: None,
-            deposit: None,
-            fd,
-            local: SocketAddrV4::new(*local.ip(), port),
-            protocol,
-            inet6: address.inet6.is_some(),
-            device: options.interface,
-            owner: options.owner.filter(|_| options.reuse_port),
-            shared: options.reuse_port,
-            silence: Silence::Nothing,
-        })
+        let unbound = Unbound::new(protocol, address.inet6, options)?;
+        unbound.bind(address.local).map_err(|(errno, _)| errno)
     }
 
     /// The lease of a process that is dead: `fd` is a copy, and as silent as it was.
@@ -179,9 +228,19 @@ impl Lease {
     /// ENOMEM: the kernel has no room for the filter. EPERM: TCP, and the kernel keeps filters for
     /// CAP_NET_ADMIN.
     pub fn drop_arrivals(&mut self, interface_index: Option<u32>) -> Result<(), Errno> {
+        if matches!(self.silence, Silence::Filter(interface) if interface == interface_index) {
+            return Ok(());
+        }
         filter::attach(self.fd.as_fd(), &drop_filter(interface_index))?;
         self.silence = Silence::Filter(interface_index);
         Ok(())
+    }
+
+    /// As [`Self::drop_arrivals`] of everything, if that can be had for less.
+    pub fn drop_cheaply(&mut self, at: &CutOff) {
+        if at.shut(self.fd.as_fd()).is_ok() {
+            self.silence = Silence::Filter(None);
+        }
     }
 
     /// TCP: what [`Self::listen_dropped`] will drop is dropped from now on, if the kernel lets this

@@ -1,4 +1,4 @@
-//! Extended BPF (bpf(2)): a program at an interface's ingress, and the table it reads.
+//! Extended BPF (bpf(2)): a program at an interface's ingress, the table it reads, and a socket's filter.
 
 use super::owned::OwnedFd;
 use core::mem::size_of;
@@ -7,7 +7,7 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall3};
 
-use super::descriptor;
+use super::{descriptor, option};
 
 /// One instruction, laid out as the kernel's `struct bpf_insn`.
 #[repr(C)]
@@ -33,12 +33,21 @@ const LINK_CREATE: usize = 28;
 const LINK_UPDATE: usize = 29;
 
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
-const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 /// The attach point behind the packet taps (Linux 6.6).
 const BPF_TCX_INGRESS: u32 = 46;
 
 /// The programs here call nothing of the kernel that asks for another one.
 const LICENSE: &core::ffi::CStr = c"MIT";
+
+/// What a program judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Judges {
+    /// What arrives for a socket (BPF_PROG_TYPE_SOCKET_FILTER): how many bytes of it are admitted.
+    Arrivals = 1,
+    /// Packets at an interface (BPF_PROG_TYPE_SCHED_CLS).
+    Packets = 3,
+}
 
 /// Members of `union bpf_attr`, in their order; all the rest is zero.
 #[repr(C)]
@@ -112,13 +121,13 @@ pub fn set_word(words: BorrowedFd<'_>, index: u32, value: u64) -> Result<(), Err
     unsafe { bpf(MAP_UPDATE_ELEM, &attributes) }.map(drop)
 }
 
-/// Loads a program that judges packets.
+/// Loads a program.
 ///
 /// # Errors
 /// EPERM: CAP_BPF or CAP_NET_ADMIN is missing. EINVAL, EACCES: the kernel's verifier refuses it.
-pub fn load(program: &[Instruction]) -> Result<OwnedFd, Errno> {
+pub fn load(judges: Judges, program: &[Instruction]) -> Result<OwnedFd, Errno> {
     let attributes = NewProgram {
-        program_type: BPF_PROG_TYPE_SCHED_CLS,
+        program_type: judges as u32,
         count: u32::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         instructions: program.as_ptr() as u64,
         license: LICENSE.as_ptr() as u64,
@@ -143,6 +152,19 @@ pub fn attach(program: BorrowedFd<'_>, interface_index: u32) -> Result<OwnedFd, 
     };
     // SAFETY: the attributes hold no pointers.
     unsafe { new_descriptor(LINK_CREATE, &attributes) }
+}
+
+/// Makes a program the socket's filter in place of any it had. Any number of sockets may have it.
+///
+/// # Errors
+/// EINVAL: it does not judge arrivals. EPERM: the kernel keeps filters of TCP sockets for CAP_NET_ADMIN.
+pub fn make_filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+    option::set_integer(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_ATTACH_BPF,
+        program.as_raw_fd(),
+    )
 }
 
 /// Gives a link another program; each packet meets the old one or the new one.

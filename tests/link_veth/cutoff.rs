@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
 
 use crate::control::cutoff::{CutOff, Step};
 use crate::control::ephemeral::Protocol;
@@ -127,6 +128,30 @@ fn what_was_cut_off_before_the_program_was_there_is() {
         .run(|| cut_off.install(|step| step()))
         .expect("a second one");
     assert!(!kernel_sees(&pair, (LEFT, PORT), &lease));
+}
+
+/// It is not the cut that does it: who is cut off nowhere is silent, too, and once all that was installed is gone.
+#[test]
+fn one_filter_silences_any_number_of_leases() {
+    let Some((pair, cut_off)) = cut_pair() else {
+        return;
+    };
+    let silent = |port| {
+        let local = SocketAddrV4::new(ANY, port);
+        let bound = pair
+            .left
+            .run(|| Lease::udp(local, &LeaseOptions::default()));
+        let mut lease = bound.expect("lease");
+        lease.drop_cheaply(&cut_off);
+        lease
+    };
+    let leases = [silent(PORT), silent(PORT + 1)];
+    drop(cut_off);
+    for lease in leases {
+        assert!(!kernel_sees(&pair, (LEFT, lease.port()), &lease));
+        let fd = lease.into_fd();
+        filter::detach(fd.as_fd()).expect_err("a filter is left for the program");
+    }
 }
 
 #[test]

@@ -28,12 +28,12 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::ephemeral::Protocol;
 use super::ports::block_of;
-use crate::sys::bpf;
+use crate::sys::bpf::{self, Judges};
 use crate::sys::lock::Mutex;
 use crate::sys::owned::OwnedFd;
 
@@ -61,6 +61,8 @@ struct State {
     words: Option<OwnedFd>,
     /// What keeps the program where it is.
     link: Option<OwnedFd>,
+    /// The filter that admits nothing, for leases.
+    nothing: Option<OwnedFd>,
 }
 
 impl CutOff {
@@ -73,6 +75,7 @@ impl CutOff {
                 bits: HashMap::new(),
                 words: None,
                 link: None,
+                nothing: None,
             }),
         }
     }
@@ -91,16 +94,29 @@ impl CutOff {
             addresses.clone_from(&state.addresses);
             words.take().map_or(Ok(()), |words| state.fill(words))
         })?;
-        let program = bpf::load(&program::program(raw, &addresses))?;
+        let program = bpf::load(Judges::Packets, &program::program(raw, &addresses))?;
         let mut link = Some(bpf::attach(program.as_fd(), self.interface_index)?);
+        let mut nothing = bpf::load(Judges::Arrivals, &program::NOTHING).ok();
         unforked(&mut || {
             let mut state = self.state.lock();
             state.link = link.take();
+            state.nothing = nothing.take();
             match state.addresses == addresses {
                 true => Ok(()),
                 false => state.renew(),
             }
         })
+    }
+
+    /// Has a lease's socket admit nothing, once [`Self::install`] was called: by one filter for all of them. To compile
+    /// one for each costs more than the lease itself.
+    ///
+    /// # Errors
+    /// ENOENT: there is no such filter. As [`bpf::make_filter`].
+    pub fn shut(&self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
+        let state = self.state.lock();
+        let nothing = state.nothing.as_ref().ok_or(Errno::NOENT)?;
+        bpf::make_filter(socket, nothing.as_fd())
     }
 
     /// The interface has other addresses.
@@ -154,7 +170,8 @@ impl State {
         let (Some(words), Some(link)) = (&self.words, &self.link) else {
             return Ok(());
         };
-        let program = bpf::load(&program::program(words.as_raw_fd(), &self.addresses))?;
+        let program = program::program(words.as_raw_fd(), &self.addresses);
+        let program = bpf::load(Judges::Packets, &program)?;
         bpf::replace(link.as_fd(), program.as_fd())
     }
 }

@@ -36,6 +36,9 @@ const DROP: i32 = 2;
 /// Jumps of this distance are pointed at the verdict [`NEXT`] in the end.
 const TO_NEXT: i16 = i16::MAX;
 
+/// The filter that admits nothing.
+pub(super) const NOTHING: [Instruction; 2] = [set(0, 0), EXIT];
+
 /// The program, for the table of descriptor `words`.
 pub(super) fn program(words: i32, addresses: &[Ipv4Addr]) -> Vec<Instruction> {
     let mut program = vec![

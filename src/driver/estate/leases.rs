@@ -27,6 +27,15 @@ impl Ports {
         }
     }
 
+    /// How many leases there are at most.
+    pub(super) fn leases_held(&self) -> usize {
+        let pooled = match &self.source {
+            Source::Kernel(ephemeral, _) => ephemeral.len(),
+            Source::Own { .. } => 0,
+        };
+        self.held.len() + pooled + self.inherited.len()
+    }
+
     /// The leases of which copies are to be left: all of TCP's, whose connections go on, and those of the UDP ports
     /// that are `wanted`.
     pub(in crate::driver) fn leases_to_leave(

@@ -8,7 +8,6 @@ use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::messages::{REVOCATION, Text};
@@ -251,9 +250,7 @@ impl Engine {
             false if self.will.filled_at != self.ports.leases_made() => SOME,
             false => return,
         };
-        let none = BTreeSet::new();
-        let leases = self.ports.leases_to_leave(&none);
-        if leases.take(most + 1).count() <= most {
+        if self.ports.leases_held() <= most {
             self.put_leases(false);
         }
     }
