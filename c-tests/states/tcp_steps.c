@@ -297,14 +297,15 @@ static unsigned peer_window(int fd)
 	return words[57];
 }
 
-/* Nothing more goes in, and nothing is on its way: the peer's window is shut. */
+/* The peer's window is shut, nothing is on its way whose acknowledgment would make room, and so nothing more goes in. */
 static int is_full(struct scene *s)
 {
-	int any = fill_again(s), outgoing = 0, unsent = 0;
+	int outgoing = 0, unsent = 0, rests;
 
-	if (ioctl(s->fd, SIOCOUTQ, &outgoing) || ioctl(s->fd, SIOCOUTQNSD, &unsent))
+	if (ioctl(s->fd, SIOCOUTQNSD, &unsent) || ioctl(s->fd, SIOCOUTQ, &outgoing))
 		die("SIOCOUTQ");
-	return !any && unsent > 0 && unsent == outgoing && peer_window(s->fd) == 0;
+	rests = unsent > 0 && unsent == outgoing && peer_window(s->fd) == 0;
+	return !fill_again(s) && rests;
 }
 
 static void unspec(struct scene *s)
