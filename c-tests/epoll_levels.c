@@ -182,6 +182,49 @@ static void order(void)
 	}
 }
 
+/* An array without room for all: the rest is told next, by whoever looks. */
+static void little_room(void)
+{
+	struct epoll_event event;
+	int h[3], fd[3];
+
+	for (int i = 0; i < 3; i++) {
+		event = (struct epoll_event){ .events = EPOLLIN, .data.u32 = i };
+		fd[i] = connected(&h[i]);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, fd[i], &event);
+	}
+	for (int i = 0; i < 3; i++)
+		peer("send %d 1", h[i]);
+	say("room for one: %s", result(epoll_wait(epoll, &event, 1, 2000)));
+	for (int i = 0; i < 3; i++)
+		say("%d: poll %s", i, poll_flags(wait_for(fd[i], POLLIN)));
+	for (int i = 0; i < 3; i++) {
+		close(fd[i]);
+		peer("close %d", h[i]);
+	}
+}
+
+/* Answers arrive before the wait for them, again and again, whatever timers run meanwhile. */
+static void rounds(const char *what, int polls)
+{
+	long long start = milliseconds();
+	int h, fd = nonblocking(connected(&h)), n = 1;
+	struct epoll_event event = { .events = EPOLLIN };
+	struct pollfd p = { fd, POLLIN, 0 };
+	char b[10] = { 0 };
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+	for (int i = 0; n == 1 && milliseconds() < start + 1500; i++) {
+		send(fd, b, 1, 0);
+		peer("send %d 1", h);
+		n = polls && i % 2 ? poll(&p, 1, 2000) : epoll_wait(epoll, &event, 1, 2000);
+		recv(fd, b, sizeof b, 0);
+	}
+	say("%s, the last: %d", what, n);
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -191,4 +234,7 @@ int main(void)
 	nested();
 	early();
 	order();
+	little_room();
+	rounds("epoll_wait", 0);
+	rounds("and poll", 1);
 }

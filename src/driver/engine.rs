@@ -244,6 +244,17 @@ impl Engine {
         }
     }
 
+    /// [`finish_pass`](Self::finish_pass) for who is about to wait for an epoll set, and will look at what is noticed.
+    pub(super) fn finish_pass_for(&mut self, set: RawFd) {
+        if self.driving.seat == Seat::Empty {
+            self.short_cuts.collecting = Some(set);
+            self.finish_pass();
+            self.short_cuts.collecting = None;
+        } else {
+            self.finish_pass();
+        }
+    }
+
     /// Timers, output and endpoints: what follows every change to the stack.
     pub fn finish_pass(&mut self) {
         let now = self.now();

@@ -74,7 +74,7 @@ pub(super) struct ShortCuts {
     pub(super) direct: Option<SocketId>,
     /// The epoll set whose waiter drives and collects events from us.
     pub(super) collecting: Option<RawFd>,
-    /// Endpoints the waiter is to be told of, in the order of their news.
+    /// Endpoints the waiter is to be told of, in the order of their news; all of them lag.
     pub(super) noticed: VecDeque<EndpointId>,
     /// Endpoints whose pairs were not brought up to date.
     pub(super) lagging: Vec<EndpointId>,
@@ -122,9 +122,18 @@ impl Engine {
             // The kernel goes on telling of what is in the pair.
             self.lag(id);
         } else {
-            self.short_cuts.noticed.push_back(id);
+            self.tell(id);
         }
         true
+    }
+
+    /// The waiter that begins, or drives, is to be told of `id`.
+    fn tell(&mut self, id: EndpointId) {
+        self.lag(id);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.untold = true;
+            self.short_cuts.noticed.push_back(id);
+        }
     }
 
     /// Whether bytes for the program are in the pair. It may have read them where it is not seen, so
@@ -217,6 +226,8 @@ impl Engine {
     /// A waiter of `set` begins: what lags and is watched by that set alone it can be told again,
     /// if level-triggered; the rest is settled.
     pub fn begin_collecting(&mut self, set: RawFd) {
+        // What the last waiter had no room for lags.
+        self.short_cuts.noticed.clear();
         if self.short_cuts.lagging.is_empty() {
             return;
         }
@@ -239,7 +250,7 @@ impl Engine {
                     } else if ignored && !edge {
                         self.settle(now, id);
                     } else {
-                        self.short_cuts.noticed.push_back(id);
+                        self.tell(id);
                     }
                 }
                 _ => self.settle(now, id),
@@ -251,7 +262,7 @@ impl Engine {
         let mut kept = core::mem::take(&mut self.short_cuts.kept);
         kept.drain(..).for_each(|id| self.lag(id));
         self.short_cuts.kept = kept;
-        self.finish_pass();
+        self.finish_pass_for(set);
     }
 
     /// The next event for the waiter: the oldest, as epoll_wait(2) gives them.
@@ -263,11 +274,12 @@ impl Engine {
             let (Some(watcher), role) = (endpoint.watcher, endpoint.role) else {
                 continue;
             };
-            if !self.is_readable(id) {
+            // It may have been noticed twice, or be the kernel's to tell by now.
+            if !endpoint.untold || !endpoint.lags || !self.is_readable(id) {
                 continue;
             }
-            self.lag(id);
             if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.untold = false;
                 endpoint.told = true;
             }
             let writable = match role {
