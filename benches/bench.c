@@ -3,10 +3,12 @@
  *   bench serve                            echo at port 7001, sink at 7002, source at 7003
  *   bench round-trip IP SIZE SECS recv     one connection, blocking: median microseconds
  *   bench round-trip IP SIZE SECS epoll    the same, non-blocking with epoll_wait
+ *   bench round-trip IP SIZE SECS poll     the same with poll
  *   bench connect IP CLIENTS SECS          connect, 64 bytes there and back, close: a second
  *   bench many IP CONNECTIONS SIZE SECS    a request in flight on each connection: requests a second
  *   bench send IP CONNECTIONS SECS         to the sink: Gbit/s
  *   bench receive IP CONNECTIONS SECS      from the source: Gbit/s
+ *   bench wait-receive IP SIZE SECS epoll  the same on one connection, with epoll_wait (poll) before each recv
  *   bench udp-send IP SIZE SECS            datagrams to port 7004
  *   bench udp-receive SECS                 what arrives at port 7004: thousands a second
  *
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,9 +32,9 @@
 #include <unistd.h>
 
 enum { ECHO_PORT = 7001, SINK_PORT, SOURCE_PORT, UDP_PORT };
-enum { MOST_FDS = 16384, BULK = 131072, MOST_EVENTS = 1024, MOST_TIMES = 4000000 };
+enum { MOST_FDS = 16384, BULK = 131072, MOST_BULK = 262144, MOST_EVENTS = 1024, MOST_TIMES = 4000000 };
 
-static unsigned char buffer[BULK];
+static unsigned char buffer[MOST_BULK];
 static int poller;
 
 static void die(const char *what)
@@ -106,6 +109,32 @@ static int would_block(ssize_t n)
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+/* How one waits for what recv is to find. */
+enum waiting { BY_RECV, BY_EPOLL, BY_POLL };
+
+static enum waiting waiting(const char *name)
+{
+	return !strcmp(name, "epoll") ? BY_EPOLL : !strcmp(name, "poll") ? BY_POLL : BY_RECV;
+}
+
+static void prepare(int fd, enum waiting how)
+{
+	if (how != BY_RECV)
+		nonblocking(fd);
+	if (how == BY_EPOLL)
+		watch(EPOLL_CTL_ADD, fd, EPOLLIN);
+}
+
+static void await(int fd, enum waiting how)
+{
+	struct epoll_event event;
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+	int n = how == BY_RECV ? 1 : how == BY_EPOLL ? epoll_wait(poller, &event, 1, 5000) : poll(&polled, 1, 5000);
+
+	if (n != 1)
+		die("nothing comes");
+}
+
 /* ---- the server */
 
 static enum { NONE, ECHO, SINK, SOURCE } kinds[MOST_FDS];
@@ -126,7 +155,7 @@ static void take_clients(int listener)
 /* 0 when the client is gone. */
 static int echo(int fd)
 {
-	ssize_t n = recv(fd, buffer, sizeof buffer, 0);
+	ssize_t n = recv(fd, buffer, BULK, 0);
 
 	if (n <= 0)
 		return would_block(n);
@@ -146,10 +175,10 @@ static int serve_client(int fd, uint32_t events)
 	if (kinds[fd] == ECHO)
 		return echo(fd);
 	if (kinds[fd] == SINK || events & EPOLLIN) {
-		n = recv(fd, buffer, sizeof buffer, 0);
+		n = recv(fd, buffer, BULK, 0);
 		return n > 0 || would_block(n);
 	}
-	n = send(fd, buffer, sizeof buffer, MSG_NOSIGNAL);
+	n = send(fd, buffer, BULK, MSG_NOSIGNAL);
 	return n > 0 || would_block(n);
 }
 
@@ -194,17 +223,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void exchange(int fd, int size, int with_epoll)
+static void exchange(int fd, int size, enum waiting how)
 {
-	struct epoll_event event;
-
 	if (send(fd, buffer, size, MSG_NOSIGNAL) != size)
 		die("send");
 	for (int got = 0; got < size;) {
 		ssize_t n;
 
-		if (with_epoll && epoll_wait(poller, &event, 1, 5000) != 1)
-			die("no answer");
+		await(fd, how);
 		n = recv(fd, buffer, size - got, 0);
 		if (n <= 0 && !would_block(n))
 			die("recv");
@@ -212,18 +238,15 @@ static void exchange(int fd, int size, int with_epoll)
 	}
 }
 
-static void round_trip(const char *ip, int size, double seconds, int with_epoll)
+static void round_trip(const char *ip, int size, double seconds, enum waiting how)
 {
 	static float times[MOST_TIMES];
 	int fd = dial(ip, ECHO_PORT), count = 0;
 	double start = now(), before = start, after;
 
-	if (with_epoll) {
-		nonblocking(fd);
-		watch(EPOLL_CTL_ADD, fd, EPOLLIN);
-	}
+	prepare(fd, how);
 	while (before < start + seconds && count < MOST_TIMES) {
-		exchange(fd, size, with_epoll);
+		exchange(fd, size, how);
 		after = now();
 		times[count++] = (after - before) * 1e6;
 		before = after;
@@ -242,7 +265,7 @@ static void connect_one_by_one(const char *ip, double seconds)
 	for (; now() < start + seconds; count++) {
 		int fd = dial(ip, ECHO_PORT);
 
-		exchange(fd, 64, 0);
+		exchange(fd, 64, BY_RECV);
 		close(fd);
 	}
 	result(count / (now() - start), count);
@@ -352,7 +375,7 @@ static void many(const char *ip, int connections, int size, double seconds)
 
 static double move(int fd, int out)
 {
-	ssize_t n = out ? send(fd, buffer, sizeof buffer, MSG_NOSIGNAL) : recv(fd, buffer, sizeof buffer, 0);
+	ssize_t n = out ? send(fd, buffer, BULK, MSG_NOSIGNAL) : recv(fd, buffer, BULK, 0);
 
 	if (n <= 0 && !would_block(n))
 		die(out ? "send" : "recv");
@@ -404,6 +427,26 @@ static void bulk(const char *ip, int connections, double seconds, int out)
 	result(bytes * 8e-9 / (now() - start), bytes);
 }
 
+static void wait_and_receive(const char *ip, size_t size, double seconds, enum waiting how)
+{
+	int fd = dial(ip, SOURCE_PORT);
+	double start = now(), bytes = 0;
+
+	if (size > sizeof buffer)
+		die("too large");
+	prepare(fd, how);
+	while (now() < start + seconds) {
+		ssize_t n;
+
+		await(fd, how);
+		n = recv(fd, buffer, size, 0);
+		if (n <= 0 && !would_block(n))
+			die("recv");
+		bytes += n > 0 ? n : 0;
+	}
+	result(bytes * 8e-9 / (now() - start), bytes);
+}
+
 /* ---- datagrams */
 
 static void udp_send(const char *ip, int size, double seconds)
@@ -435,7 +478,7 @@ static void udp_receive(double seconds)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	puts("READY");
 	fflush(stdout);
-	while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+	while (recv(fd, buffer, BULK, 0) > 0) {
 		if (count++ == 0)
 			start = now();
 		if (count % 16 == 0 && (t = now()) > start + seconds)
@@ -455,7 +498,9 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "serve") && argc == 2)
 		serve();
 	else if (!strcmp(mode, "round-trip") && argc == 6)
-		round_trip(argv[2], atoi(argv[3]), atof(argv[4]), !strcmp(argv[5], "epoll"));
+		round_trip(argv[2], atoi(argv[3]), atof(argv[4]), waiting(argv[5]));
+	else if (!strcmp(mode, "wait-receive") && argc == 6)
+		wait_and_receive(argv[2], atoi(argv[3]), atof(argv[4]), waiting(argv[5]));
 	else if (!strcmp(mode, "connect") && argc == 5 && atoi(argv[3]) == 1)
 		connect_one_by_one(argv[2], atof(argv[4]));
 	else if (!strcmp(mode, "connect") && argc == 5)
