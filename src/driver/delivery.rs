@@ -1,20 +1,28 @@
 //! Where received bytes go: the waiting call's own buffer, the pair, or the receive queue.
 
+use arrayvec::ArrayVec;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, RawFd};
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice};
 
-use super::endpoint::{Endpoints, Role};
+use super::Engine;
+use super::endpoint::{Endpoint, EndpointId, Endpoints, Role};
 use super::settle::watch;
+use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 use crate::stack::sink::Datagram;
 use crate::stack::sink::{Passing, Sink};
+use crate::stack::tcp::Progress;
+use crate::stack::time::Instant;
 use crate::sys::pair;
 use crate::sys::wait::Set;
 
 /// Payloads at least this long, in bytes, go to the pair at once; shorter ones are gathered in
 /// the receive queue and passed on together at the end of the pass.
 const LONG: usize = 8 * 1024;
+
+/// Runs of queued bytes that go to the pair by one call: about as many as it has room for.
+const MOST_RUNS: usize = 16;
 
 /// The buffer of a call that waits for one socket's bytes.
 ///
@@ -114,5 +122,76 @@ impl Sink for Delivery<'_, '_> {
             }
             _ => false,
         }
+    }
+}
+
+impl Engine {
+    /// Moves queued bytes into the pair as far as it takes them.
+    pub fn deliver_queued(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        if endpoint.end.is_none() {
+            return;
+        }
+        endpoint.full = false;
+        let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
+        let urgent = self.stack.tcp_urgent_offset(socket).is_some();
+        if few
+            && !urgent
+            && !endpoint.unread
+            && !endpoint.failed
+            && !self
+                .stack
+                .tcp_progress(socket)
+                .is_some_and(Progress::is_last)
+        {
+            return;
+        }
+        while !endpoint.full && !self.stack.tcp_received(socket).is_empty() {
+            self.stack.tcp_begin_passing(socket);
+            let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
+                let byte = self.stack.tcp_received(socket)[0];
+                endpoint.give_urgent(byte).map(|given| (given, true))
+            } else {
+                endpoint.give_queued(&self.stack, socket)
+            };
+            match given {
+                Ok((given, all)) => {
+                    endpoint.unread = true;
+                    endpoint.passed += given;
+                    endpoint.full = !all;
+                    self.stack.tcp_consume(now, socket, given);
+                }
+                Err(errno) => {
+                    self.stack.tcp_end_passing(socket);
+                    // Else shut down for reading: the bytes wait in the receive queue, as on Linux.
+                    endpoint.full = errno == Errno::AGAIN;
+                    break;
+                }
+            }
+        }
+        let also = if endpoint.full {
+            EventFlags::OUT
+        } else {
+            EventFlags::empty()
+        };
+        watch(&self.set, endpoint, id.token(), also);
+    }
+}
+
+impl Endpoint {
+    /// Gives the program queued bytes of `socket`, up to the urgent one, by way of the pair; how many it took, and
+    /// whether it has room for more.
+    fn give_queued(&self, stack: &Stack, socket: SocketId) -> Result<(usize, bool), Errno> {
+        let end = self.end.as_ref().ok_or(Errno::PIPE)?;
+        let mut runs = ArrayVec::<_, MOST_RUNS>::new();
+        let mut len = 0;
+        stack.tcp_received_runs(socket, |run| {
+            if runs.try_push(IoSlice::new(run)).is_ok() {
+                len += run.len();
+            }
+        });
+        pair::give_parts(end, &runs).map(|given| (given, given == len))
     }
 }

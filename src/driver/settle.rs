@@ -9,7 +9,7 @@ use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
-use crate::stack::tcp::{Progress, State};
+use crate::stack::tcp::State;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
@@ -158,58 +158,6 @@ impl Engine {
         }
     }
 
-    /// Moves queued bytes into the pair as far as it takes them.
-    pub fn deliver_queued(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else {
-            return;
-        };
-        if endpoint.end.is_none() {
-            return;
-        }
-        endpoint.full = false;
-        let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
-        let urgent = self.stack.tcp_urgent_offset(socket).is_some();
-        if few
-            && !urgent
-            && !endpoint.unread
-            && !endpoint.failed
-            && !self
-                .stack
-                .tcp_progress(socket)
-                .is_some_and(Progress::is_last)
-        {
-            return;
-        }
-        while !self.stack.tcp_received(socket).is_empty() {
-            self.stack.tcp_begin_passing(socket);
-            let bytes = self.stack.tcp_received(socket);
-            let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
-                endpoint.give_urgent(bytes[0])
-            } else {
-                endpoint.give(bytes)
-            };
-            match given {
-                Ok(count) => {
-                    endpoint.unread = true;
-                    endpoint.passed += count;
-                    self.stack.tcp_consume(now, socket, count);
-                }
-                Err(errno) => {
-                    self.stack.tcp_end_passing(socket);
-                    // Else shut down for reading: the bytes wait in the receive queue, as on Linux.
-                    endpoint.full = errno == Errno::AGAIN;
-                    break;
-                }
-            }
-        }
-        let also = if endpoint.full {
-            EventFlags::OUT
-        } else {
-            EventFlags::empty()
-        };
-        watch(&self.set, endpoint, id.token(), also);
-    }
-
     fn pass_end_of_stream(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id)
             && !endpoint.finished
@@ -346,13 +294,6 @@ impl Endpoint {
     /// Whether the program waits for room to send.
     fn owes_room(&self) -> bool {
         self.filler > 0 || self.overflow
-    }
-
-    /// Gives the program bytes by way of the pair; how many it took.
-    fn give(&self, bytes: &[u8]) -> Result<usize, Errno> {
-        self.end
-            .as_ref()
-            .map_or(Err(Errno::PIPE), |end| pair::give(end, bytes))
     }
 
     /// Whether the program's last descriptor is closed, or both sides are shut.

@@ -139,6 +139,11 @@ impl Stack {
         self.tcp.received(id, &self.pool)
     }
 
+    /// Calls `visit` with [that](Self::tcp_received) run and those after it, which end before the urgent byte.
+    pub fn tcp_received_runs<'a>(&'a self, id: SocketId, visit: impl FnMut(&'a [u8])) {
+        self.tcp.received_runs(id, &self.pool, visit);
+    }
+
     /// How many queued bytes come before the urgent one, if one was announced and is not taken. It
     /// may not have arrived.
     pub fn tcp_urgent_offset(&self, id: SocketId) -> Option<usize> {

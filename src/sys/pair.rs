@@ -95,6 +95,18 @@ pub fn give(end: impl AsFd, data: &[u8]) -> Result<usize, Errno> {
     send(end, data, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
+/// The same of bytes that lie in several places.
+pub fn give_parts(end: impl AsFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    match parts {
+        [data] => give(end, data.as_slice()),
+        _ => {
+            let mut none = SendAncillaryBuffer::default();
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            sendmsg(end, parts, &mut none, flags)
+        }
+    }
+}
+
 /// Sends one urgent byte (MSG_OOB) without waiting. OPNOTSUPP: before Linux 5.15, or where it is
 /// built without.
 pub fn give_urgent(end: impl AsFd, byte: u8) -> Result<usize, Errno> {
@@ -104,14 +116,7 @@ pub fn give_urgent(end: impl AsFd, byte: u8) -> Result<usize, Errno> {
 
 /// Sends one message of two parts without waiting.
 pub fn give_message(end: impl AsFd, header: &[u8], data: &[u8]) -> Result<usize, Errno> {
-    let parts = [IoSlice::new(header), IoSlice::new(data)];
-    let mut none = SendAncillaryBuffer::default();
-    sendmsg(
-        end,
-        &parts,
-        &mut none,
-        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-    )
+    give_parts(end, &[IoSlice::new(header), IoSlice::new(data)])
 }
 
 /// Hands a descriptor over with a message (SCM_RIGHTS, unix(7)).

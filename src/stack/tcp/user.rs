@@ -211,6 +211,15 @@ impl Tcp {
         })
     }
 
+    /// The same of all runs up to the urgent byte, in order.
+    pub fn received_runs<'a>(&self, id: SocketId, pool: &'a Pool, mut visit: impl FnMut(&'a [u8])) {
+        if let Some(tcb) = self.connection(id) {
+            let queue = &tcb.rcv.queue;
+            let len = tcb.rcv.run_to_urgent(queue.len());
+            queue.spans(pool, 0, len, |span| visit(pool.bytes(span)));
+        }
+    }
+
     /// All bytes in the receive queue that are in order.
     pub fn receive_len(&self, id: SocketId) -> usize {
         self.connection(id).map_or(0, |tcb| tcb.rcv.queue.len())
