@@ -49,7 +49,7 @@ unsafe fn send_message(
     if !sockets::open_first(fd, socket, to, flags)? {
         return Ok(None);
     }
-    let to = destination(socket, to, flags)?;
+    let to = destination(fd, socket, to, flags)?;
     let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
         // As on Linux, whether there is a peer at all is asked first.
@@ -61,7 +61,7 @@ unsafe fn send_message(
                     (!peer).then_some(Errno::DESTADDRREQ)
                 }
             };
-            return sent_or_bound(socket, Err(refusal.unwrap_or(errno)));
+            return sent_or_bound(fd, socket, Err(refusal.unwrap_or(errno)));
         }
     };
     // SAFETY: the program's own buffers.

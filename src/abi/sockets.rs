@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::border::{answer, bytes, give_address, result, serve};
 use super::next;
+use super::streams::sent_or_bound;
 use crate::driver::keeper::First;
 use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours, kernel_peer};
@@ -116,6 +117,9 @@ pub unsafe extern "C-unwind" fn listen(fd: c_int, backlog: c_int) -> c_int {
         return by_kernel();
     };
     answer(|| {
+        if socket.kind == Kind::Datagram {
+            return Err(Errno::OPNOTSUPP);
+        }
         create::claim(fd, &socket, || Some(First::Any))?;
         match binding::listen(fd, &socket, backlog)? {
             Rest::Done => Ok(0),
@@ -139,7 +143,11 @@ pub unsafe extern "C-unwind" fn connect(
     serve(by_kernel, move || {
         // SAFETY: the program's own arguments.
         let address = unsafe { given_address(address, len) }?;
-        create::claim(fd, &socket, || Some(First::Remote(address.to_vec())))?;
+        if address.len() < size_of::<libc::sa_family_t>() {
+            return Err(Errno::INVAL);
+        }
+        let claimed = create::claim(fd, &socket, || Some(First::Remote(address.to_vec())));
+        sent_or_bound(fd, &socket, claimed)?;
         match connecting::connect(fd, &socket, address, !socket.nonblocking())? {
             Rest::Done => Ok(Some(0)),
             Rest::Kernel => Ok(None),
@@ -164,6 +172,9 @@ pub(super) fn open_first(
             false => Errno::ISCONN,
         });
     };
+    if to.len() < size_of::<libc::sa_family_t>() {
+        return Err(Errno::INVAL);
+    }
     if to.starts_with(&(libc::AF_UNSPEC as libc::sa_family_t).to_ne_bytes()) {
         return Err(Errno::OPNOTSUPP);
     }

@@ -59,13 +59,17 @@ pub(super) unsafe fn send_parts(
         }
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
     };
-    sent_or_bound(socket, sent.transpose())
+    sent_or_bound(fd, socket, sent.transpose())
 }
 
-/// What a call that sends has come to. A UDP socket has a port by then.
-pub(super) fn sent_or_bound<T>(socket: &Socket, sent: Result<T, Errno>) -> Result<T, Errno> {
+/// What a call that sends or connects has come to. A UDP socket has a port by then.
+pub(super) fn sent_or_bound<T>(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    sent: Result<T, Errno>,
+) -> Result<T, Errno> {
     if sent.is_err() && socket.kind == Kind::Datagram {
-        datagram::bind(socket);
+        datagram::bind(fd, socket);
     }
     sent
 }
@@ -187,7 +191,7 @@ pub unsafe extern "C-unwind" fn sendto(
         if !sockets::open_first(fd, &socket, to, flags)? {
             return Ok(None);
         }
-        let to = destination(&socket, to, flags)?;
+        let to = destination(fd, &socket, to, flags)?;
         // SAFETY: the program's own buffer.
         let sent = unsafe {
             send_parts(
@@ -220,7 +224,8 @@ pub(super) unsafe fn name<'a>(
 
 /// The destination of a datagram. A connection's is ignored, as on Linux.
 pub(super) fn destination(
-    socket: &Socket,
+    fd: c_int,
+    socket: &Arc<Socket>,
     name: Option<&[u8]>,
     flags: c_int,
 ) -> Result<Option<Given>, Errno> {
@@ -231,7 +236,7 @@ pub(super) fn destination(
                 true => Err(Errno::OPNOTSUPP),
                 false => address::read_destination(name, socket.family),
             };
-            sent_or_bound(socket, given)
+            sent_or_bound(fd, socket, given)
         }
         _ => Ok(None),
     }

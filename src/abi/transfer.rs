@@ -138,7 +138,7 @@ pub unsafe extern "C-unwind" fn splice(
     serve(by_kernel, move || {
         if let Some(target) = &target {
             lifecycle::written_elsewhere(target);
-            sent_or_bound(target, send::refusal(to, target, 0).map_or(Ok(()), Err))?;
+            sent_or_bound(to, target, send::refusal(to, target, 0).map_or(Ok(()), Err))?;
             if target.kind == Kind::Datagram && pipe_size(from).is_ok() {
                 return splice_datagram(from, (to, target), count, flags);
             }
@@ -151,7 +151,7 @@ pub unsafe extern "C-unwind" fn splice(
         }
         if let Some(source) = &source {
             lifecycle::read_elsewhere();
-            if plain && pipe_size(to).is_ok() && !receive::is_all_in_pair(source) {
+            if plain && pipe_size(to).is_ok() && !receive::is_all_in_pair(from, source) {
                 return splice_by_hand(from, source, to, count);
             }
         }
@@ -188,7 +188,9 @@ fn splice_datagram(
     let part = part(&mut piece, got);
     // SAFETY: a buffer of our own.
     let sent = unsafe { send_parts(to, target, &part, None, more, &Asked::default()) }?;
-    Ok(sent.map(|count| count as isize))
+    // What was taken out of the pipe is not there for the kernel's call any more.
+    let sent = sent.map_or_else(|| raw::write(to, &part), Ok)?;
+    Ok(Some(sent as isize))
 }
 
 /// Receives from a socket what a pipe takes.

@@ -117,6 +117,7 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             }
             datagram::answer(engine, socket, state, (*flags, head, payload)).map(|()| Vec::new())
         }
+        Question::Open => datagram::answer_bind(engine, socket, state).map(|()| Vec::new()),
         Question::Sent { flags, stamping } => {
             send::note_sent(engine, state, *flags, *stamping);
             Ok(Vec::new())

@@ -31,9 +31,6 @@ pub fn connect(
         drop(state);
         return connect_beside(fd, socket, address, waits);
     };
-    if address.len() < size_of::<libc::sa_family_t>() {
-        return Err(Errno::INVAL);
-    }
     let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
         return super::datagram::connect(&mut engine, socket, &mut state, given);
@@ -93,9 +90,6 @@ fn connect_beside(
     address: &[u8],
     waits: bool,
 ) -> Result<Rest, Errno> {
-    if address.len() < size_of::<libc::sa_family_t>() {
-        return Err(Errno::INVAL);
-    }
     let given = address::read(address, family_of(socket, &socket.state(), address));
     if socket.kind == Kind::Stream && given == Ok(Given::Unspecified) && may_start_over(socket) {
         return match socket.is_idle() {

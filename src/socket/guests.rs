@@ -40,7 +40,7 @@ pub(super) fn make(engine: &mut Engine, wanted: &Create, asker: Asker) -> Result
     let opened = engine.welcome(id, asker, &pair.program).and_then(|()| {
         match (kind, &wanted.first) {
             // Its datagrams come through the pair from now on.
-            (Kind::Datagram, First::Remote(_)) => {
+            (Kind::Datagram, First::Any | First::Remote(_)) => {
                 datagram::opened(engine, &socket, &mut state).map(drop)
             }
             _ => Ok(()),

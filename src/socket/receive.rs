@@ -61,7 +61,12 @@ pub fn receive(
 }
 
 /// Whether what there is to receive, and the end of it, is to be had from the pair itself.
-pub fn is_all_in_pair(socket: &Socket) -> bool {
+pub fn is_all_in_pair(fd: RawFd, socket: &Socket) -> bool {
+    if socket.away().is_some() {
+        // Datagrams have a header there, a listener's pair has descriptors, and the owner knows how a stream ends.
+        let has_bytes = || raw::unread(fd).is_ok_and(|count| count > 0);
+        return socket.kind == Kind::Stream && away::is_connected(fd, socket) && has_bytes();
+    }
     let Some(engine) = driver::lock() else {
         return true;
     };

@@ -10,6 +10,7 @@ use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::address::Given;
 use super::bind::{Rest, protocol};
 use super::create::{hand_over, hook, kernel_socket, replace};
 use super::{Family, Kind, Socket, Stage, abroad, address, away, bind, options, table};
@@ -35,12 +36,18 @@ pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
 
 /// Before a fresh socket's first address.
 pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(), Errno> {
+    if let First::Remote(address) = &first
+        && address::read(address, socket.family) == Ok(Given::Unspecified)
+    {
+        // It gives nothing an address.
+        return Ok(());
+    }
     let passed = match &first {
         First::Local(_) => Passed::LocalAddress,
         First::Any | First::Remote(_) => Passed::Destination,
     };
     let is_bound = matches!(first, First::Local(_));
-    let opens_at_once = socket.kind == Kind::Datagram && matches!(first, First::Remote(_));
+    let opens_at_once = socket.kind == Kind::Datagram && !is_bound;
     let wanted = Create {
         inet6: socket.family == Family::Inet6,
         datagram: socket.kind == Kind::Datagram,

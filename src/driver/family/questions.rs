@@ -37,6 +37,8 @@ pub enum Question {
     Count { request: u32 },
     /// What poll(2) shows that the pair does not: [`Shown`].
     Show,
+    /// A call that sends has failed: a datagram socket has a port by then.
+    Open,
     /// recv(2) with MSG_ERRQUEUE, of at most `room` bytes.
     ErrorEntry { room: i32 },
     /// sendmsg(2) of a datagram: whom it is for and what is asked for it, and the payload.
@@ -120,6 +122,7 @@ impl Question {
                 (12, [*flags, asks, asked], &[])
             }
             Self::Show => (13, [0; 3], &[]),
+            Self::Open => (14, [0; 3], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -177,6 +180,7 @@ impl Question {
                 stamping: (b != 0).then_some(c.cast_unsigned()),
             },
             13 => Self::Show,
+            14 => Self::Open,
             _ => return None,
         })
     }

@@ -41,7 +41,7 @@ pub struct Create {
 /// What gives a socket its first address: whether the stack or the kernel serves it depends on that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum First {
-    /// listen(2), to an address the kernel would choose.
+    /// listen(2), or a datagram that could not be sent, to an address the kernel would choose.
     Any,
     /// bind(2) to this address.
     Local(Vec<u8>),

@@ -11,10 +11,11 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::ancillary::Asked;
+use super::opened;
 use super::send::send_in;
 use crate::driver::{Engine, Question};
 use crate::socket::address::Given;
-use crate::socket::{Socket, State, away, options};
+use crate::socket::{Kind, Socket, State, away, options};
 use crate::sys::user::Buffers;
 
 /// A payload so long fits every path, in bytes (RFC 791: 576 with the headers).
@@ -36,6 +37,14 @@ impl Past {
     /// The owner has set an option: it may refuse what it has sent before.
     pub fn forget_lengths(&mut self) {
         self.longest = 0;
+    }
+}
+
+/// Has the owner give the socket a port, if it has none.
+pub(super) fn bind(fd: RawFd, socket: &Socket) {
+    let is_there = socket.state().local.is_some_and(|local| local.port() != 0);
+    if !is_there && away::ask(fd, socket, &Question::Open).is_some() {
+        away::refresh(fd, socket);
     }
 }
 
@@ -117,6 +126,18 @@ pub(in crate::socket) fn answer(
     }
     let data = Buffers::of(payload);
     send_in(engine, socket, state, (&data, to, flags), &asked).map(drop)
+}
+
+/// Gives the socket a port for another process that holds it.
+pub(in crate::socket) fn answer_bind(
+    engine: &mut Engine,
+    socket: &Socket,
+    state: &mut State,
+) -> Result<(), Errno> {
+    match socket.kind {
+        Kind::Datagram => opened(engine, socket, state).map(drop),
+        Kind::Stream => Err(Errno::OPNOTSUPP),
+    }
 }
 
 /// Bytes of a destination: what it is, the address, the port and the scope.

@@ -12,19 +12,22 @@ mod send;
 
 pub use ancillary::{Asked, Told, check, stamp, tell, tell_in, tell_of_connection, tell_of_sent};
 pub use asking::Past;
-pub(super) use asking::answer;
+pub(super) use asking::{answer, answer_bind};
 pub use receive::receive;
 pub use send::{Held, push, send};
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
 use super::connect::{self, Way};
+use super::create::claim;
 use super::{Socket, State, errno};
 use crate::control::ephemeral::Protocol;
+use crate::driver::keeper::First;
 use crate::driver::{self, EndpointId, Engine, Lease, Passed, Role};
 use crate::stack::ids::SocketId;
 
@@ -127,11 +130,26 @@ pub(super) fn opened(
     open(engine, state, id, ip, lease)
 }
 
-/// A call that sends has failed. As on Linux, the socket has a port by then all the same.
-pub fn bind(socket: &Socket) {
-    if let Some(mut engine) = driver::lock() {
-        // Without a port to have, the call has failed as well.
-        let _ = opened(&mut engine, socket, &mut socket.state());
+/// A call that sends or connects has failed. As on Linux, the socket has a port by then all the same.
+pub fn bind(fd: RawFd, socket: &Arc<Socket>) {
+    let has_port = |local: SocketAddrV4| local.port() != 0;
+    if socket.state().local.is_some_and(has_port) {
+        return;
+    }
+    // Without a port to have, the call has failed as well.
+    if claim(fd, socket, || Some(First::Any)).is_err() {
+        return;
+    }
+    let engine = driver::lock();
+    let mut state = socket.state();
+    match engine {
+        Some(mut engine) if state.endpoint.is_some() => {
+            let _ = opened(&mut engine, socket, &mut state);
+        }
+        _ => {
+            drop(state);
+            asking::bind(fd, socket);
+        }
     }
 }
 

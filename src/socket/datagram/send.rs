@@ -44,7 +44,9 @@ pub fn send(
             let (bytes, count) = address::write(to, socket.family);
             Some(First::Remote(bytes[..count].to_vec()))
         }
-        _ => None,
+        // It has a port then, and nobody to send to.
+        None | Some(Given::Unspecified) => Some(First::Any),
+        Some(Given::V6(_) | Given::AnyV6(_)) => None,
     };
     if let Err(errno) = claim(fd, socket, first) {
         return Some(Err(errno));
