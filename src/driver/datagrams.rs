@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId};
 use super::envelope::{Arrived, Departing};
+use super::errors::has_notice;
 use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
@@ -35,6 +36,18 @@ impl Engine {
         }
     }
 
+    /// Takes notices out of a datagram socket's pair that stand before something else there: who asks, or receives,
+    /// learns of it all the same.
+    pub fn pass_notices(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
+        let more = |fd| raw::unread(fd).is_ok_and(|count| count > Arrived::LEN);
+        while more(endpoint.program) && has_notice(endpoint.program) {
+            let _ = raw::discard(endpoint.program, 1, libc::MSG_DONTWAIT);
+        }
+    }
+
     /// A datagram socket that is shut down for reading is readable for ever.
     pub fn stay_readable(&mut self, id: EndpointId) {
         if self
@@ -53,7 +66,7 @@ impl Engine {
         };
         if let Some(error) = self.stack.udp_take_error(socket) {
             // Other processes ask for it once they have found the notice of it.
-            let is_told = endpoint.program < 0 && endpoint.error.is_some();
+            let is_told = endpoint.program < 0 && endpoint.errs();
             endpoint.error = Some(error);
             if !is_told {
                 self.notify(id);

@@ -7,6 +7,7 @@
 //! notice, which wakes whoever waits elsewhere; the notice is taken out again, or passed over, when
 //! there is nothing left to tell.
 
+use rustix::fd::RawFd;
 use std::collections::VecDeque;
 
 use super::Engine;
@@ -73,9 +74,17 @@ impl ErrorQueue {
     }
 }
 
+/// Whether the next message in a datagram socket's pair is a notice.
+pub fn has_notice(fd: RawFd) -> bool {
+    let mut header = [0; Arrived::LEN];
+    let peek = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let count = raw::receive_message(fd, &mut header, &[], peek);
+    count == Ok(header.len()) && Arrived::decode(&header).notice
+}
+
 impl Endpoint {
     /// Whether POLLERR is due for other reasons than the connection's end.
-    fn errs(&self) -> bool {
+    pub(super) fn errs(&self) -> bool {
         let pending = self.error.is_some() && !matches!(self.role, Role::Listener(_));
         pending || !self.errors.entries.is_empty()
     }
@@ -236,11 +245,7 @@ impl Engine {
         if endpoint.notices == 0 && !endpoint.is_shared() {
             return;
         }
-        let mut header = [0; Arrived::LEN];
-        let peek = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        while raw::receive_message(endpoint.program, &mut header, &[], peek) == Ok(header.len())
-            && Arrived::decode(&header).notice
-        {
+        while has_notice(endpoint.program) {
             let _ = raw::discard(endpoint.program, 1, libc::MSG_DONTWAIT);
             endpoint.notices = 0;
         }

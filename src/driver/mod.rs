@@ -95,7 +95,7 @@ pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;
 pub use envelope::{Arrived, Departing};
-pub use errors::Entry;
+pub use errors::{Entry, has_notice};
 pub use estate::note_set_out;
 pub use family::{Answer, Description, Name, Question, Shown, ask};
 pub use guests::Asker;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | a stream that has hung up | an error (ERR) |
 //! | a message that is a notice | an error, an error queue, halves that are shut (ERR, RDHUP, HUP) |
+//! | anything, once a notice was taken out | the same, until the owner says that it has nothing more to show |
 //! | nothing: a stream that is not connected | HUP, and what was shut |
 //!
 //! So what is in order costs no question. A connection that is over without an error is not asked about again. No lock
@@ -21,7 +22,7 @@ use std::sync::{Arc, Weak};
 use super::beyond::{self, Beyond, Events};
 use super::waiting::deadline;
 use super::{Kind, Registration, Socket, Stage, away, table};
-use crate::driver::{Arrived, Question, Shown};
+use crate::driver::{Question, Shown, has_notice};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::wait::{SignalMask, entry, poll_for, poll_now};
 use crate::sys::{cancel, clock, handlers, raw};
@@ -85,6 +86,9 @@ pub(super) fn may_be_in_sets() -> bool {
 /// What the owner of `fd` says. `None`: there is none any more, and the pair tells by itself.
 fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
     let shown = Shown::decode(&away::ask(fd, socket, &Question::Show)?.ok()?)?;
+    if socket.kind == Kind::Datagram {
+        socket.set_shows_more(shown.flags != 0);
+    }
     if !shown.idle && socket.is_idle() {
         // Another process has connected it.
         away::refresh(fd, socket);
@@ -102,8 +106,9 @@ pub(super) fn poll(
     let mut notices = libc::POLLIN;
     loop {
         let mut watched = fds.to_vec();
+        let mut known = vec![None; fds.len()];
         let mut any = false;
-        for (polled, watched) in fds.iter_mut().zip(&mut watched) {
+        for ((polled, watched), known) in fds.iter_mut().zip(&mut watched).zip(&mut known) {
             polled.revents = 0;
             let Some(socket) = foreign(polled.fd) else {
                 continue;
@@ -112,6 +117,9 @@ pub(super) fn poll(
                 watched.fd = -1;
                 any |= polled.revents != 0;
             } else if socket.kind == Kind::Datagram {
+                *known = standing(polled.fd, &socket);
+                let due = |shown: Shown| shown.flags & (polled.events | beyond::ALWAYS) != 0;
+                any |= known.is_some_and(due);
                 watched.events |= notices;
             }
         }
@@ -120,10 +128,10 @@ pub(super) fn poll(
             false => left(until),
         };
         wait(&mut watched, left)?;
-        for (polled, watched) in fds.iter_mut().zip(&watched) {
+        for ((polled, watched), known) in fds.iter_mut().zip(&watched).zip(known) {
             if watched.fd >= 0 {
                 polled.revents = watched.revents;
-                correct(polled);
+                correct(polled, known);
             }
         }
         let count = fds.iter().filter(|polled| polled.revents != 0).count();
@@ -173,14 +181,15 @@ fn show_idle(socket: &Socket, polled: &mut libc::pollfd) -> bool {
     shown.idle
 }
 
-/// Makes what poll(2) says of a pair true of its socket.
-fn correct(polled: &mut libc::pollfd) {
-    if polled.revents == 0 {
+/// Makes what poll(2) says of a pair true of its socket; `known`: what its owner has said.
+fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
+    if polled.revents == 0 && known.is_none() {
         return;
     }
     if let Some(socket) = foreign(polled.fd) {
         let hung_up = polled.revents & libc::POLLHUP != 0;
-        let shown = asked(polled.fd, &socket, hung_up).unwrap_or_default();
+        let shown = known.or_else(|| asked(polled.fd, &socket, hung_up));
+        let shown = shown.unwrap_or_default();
         polled.revents &= polled.events | beyond::ALWAYS | libc::POLLNVAL;
         beyond::correct(&socket, &shown, polled);
     }
@@ -206,12 +215,10 @@ fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
     }
 }
 
-/// Whether the next message in a datagram socket's pair is a notice.
-pub(super) fn has_notice(fd: RawFd) -> bool {
-    let mut header = [0; Arrived::LEN];
-    let peek = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    let count = raw::receive_message(fd, &mut header, &[], peek);
-    count.is_ok_and(|count| count >= header.len()) && Arrived::decode(&header).notice
+/// What the owner of a datagram socket shows though its pair does not.
+fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
+    let shown = socket.shows_more().then(|| ask(fd, socket)).flatten();
+    shown.filter(|shown| shown.flags != 0)
 }
 
 /// The error for who receives from a stream that has come to its end, once.
@@ -270,20 +277,25 @@ pub(super) fn epoll_wait(
     let until = deadline(timeout);
     loop {
         let watched = watched();
-        let idle: Vec<_> = watched
+        let known: Vec<_> = watched
             .iter()
-            .filter_map(|held| idle_in(held, set))
+            .filter_map(|held| known_in(held, set))
             .collect();
-        let left = match idle.is_empty() {
+        let left = match known.is_empty() {
             true => left(until),
             false => Some(Duration::ZERO),
         };
         let count = wait(events, left)?;
         let mut found = Events { events, count };
-        for (socket, shown) in &idle {
+        for (socket, shown) in &known {
             tell(socket, set, shown, &mut found);
         }
-        tell_of_notices(&watched, set, &mut found);
+        let is_known = |held: &Arc<Socket>| known.iter().any(|(known, _)| Arc::ptr_eq(known, held));
+        tell_of_notices(
+            watched.iter().filter(|held| !is_known(held)),
+            set,
+            &mut found,
+        );
         tell_of_ends(set, &mut found);
         if found.count > 0 || left == Some(Duration::ZERO) {
             return Ok(found.count);
@@ -309,16 +321,32 @@ pub(super) fn epoll_beside(
     }
 }
 
-/// A stream that is not connected, and of which the waiter of `set` is to be told.
-fn idle_in(socket: &Arc<Socket>, set: RawFd) -> Option<(Arc<Socket>, Shown)> {
-    let fd = {
+/// A socket of which the waiter of `set` is to be told what its pair does not show: a stream that is not connected, or a
+/// datagram socket whose owner has more to show.
+fn known_in(socket: &Arc<Socket>, set: RawFd) -> Option<(Arc<Socket>, Shown)> {
+    let (Registration { fd, events, .. }, stage) = {
         let state = socket.state();
         let due = |held: &&Registration| held.set == set && !held.is_told();
-        let held = state.registrations.iter().find(due)?;
-        (socket.kind == Kind::Stream && state.stage == Stage::Idle).then_some(held.fd)?
+        (*state.registrations.iter().find(due)?, state.stage)
     };
-    let shown = ask(fd, socket).unwrap_or(UNCONNECTED);
-    shown.idle.then(|| (socket.clone(), shown))
+    let shown = match socket.kind {
+        Kind::Stream if stage == Stage::Idle => {
+            let shown = ask(fd, socket).unwrap_or(UNCONNECTED);
+            shown.idle.then_some(shown)
+        }
+        Kind::Stream => None,
+        Kind::Datagram => {
+            // The notice makes an event of what is readable only.
+            if events & libc::EPOLLIN as u32 == 0 && has_notice(fd) {
+                socket.set_shows_more(true);
+            }
+            let always = u32::from(beyond::ALWAYS.cast_unsigned());
+            let due =
+                |shown: &Shown| u32::from(shown.flags.cast_unsigned()) & (events | always) != 0;
+            standing(fd, socket).filter(due)
+        }
+    };
+    shown.map(|shown| (socket.clone(), shown))
 }
 
 /// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.
@@ -343,8 +371,12 @@ fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
 }
 
 /// Those of datagram sockets that have an error, or are shut.
-fn tell_of_notices(watched: &[Arc<Socket>], set: RawFd, found: &mut Events<'_>) {
-    for socket in watched.iter().filter(|held| held.kind == Kind::Datagram) {
+fn tell_of_notices<'a>(
+    watched: impl Iterator<Item = &'a Arc<Socket>>,
+    set: RawFd,
+    found: &mut Events<'_>,
+) {
+    for socket in watched.filter(|held| held.kind == Kind::Datagram) {
         let fd = found.of(socket, set);
         if let Some(shown) = fd.and_then(|fd| asked(fd, socket, false)) {
             tell(socket, set, &shown, found);

@@ -30,6 +30,9 @@ pub(super) fn answer(
     if lent && engine.pass_reset(id) {
         return Err(Errno::NOTSOCK);
     }
+    if lent && socket.kind == Kind::Datagram {
+        engine.pass_notices(id);
+    }
     let answer = call(engine, &socket, fd, question);
     if lent && socket.kind == Kind::Datagram {
         engine.stay_readable(id);

@@ -168,6 +168,9 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
         socket.state().writes_no_more = true;
     }
     if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
+        if socket.kind == Kind::Datagram {
+            socket.set_shows_more(true);
+        }
         // Nor is an attempt to connect that has succeeded to be confirmed any more.
         socket.state().connect_unconfirmed &= answer.is_err();
         if socket.kind == Kind::Stream && answer.is_ok() && how != libc::SHUT_WR {

@@ -106,6 +106,8 @@ pub struct Socket {
     named: AtomicBool,
     /// It is another process's, and its owner has said that nothing changes about it any more.
     over: AtomicBool,
+    /// It is another process's, and its owner may show what the pair does not, any more or yet.
+    shows_more: AtomicBool,
     /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
     arrival: AtomicU64,
     state: Mutex<State>,
@@ -208,6 +210,7 @@ impl Socket {
             nonblocking: AtomicBool::new(nonblocking),
             named: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            shows_more: AtomicBool::new(false),
             arrival: AtomicU64::new(0),
             state: Mutex::new(State {
                 endpoint,
@@ -272,6 +275,16 @@ impl Socket {
     /// Notes whether anything can change about it.
     fn set_over(&self, over: bool) {
         self.over.store(over, Ordering::Relaxed);
+    }
+
+    /// Whether its owner may show what the pair does not.
+    fn shows_more(&self) -> bool {
+        self.shows_more.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether its owner may show what the pair does not.
+    fn set_shows_more(&self, more: bool) {
+        self.shows_more.store(more, Ordering::Relaxed);
     }
 
     /// Notes a change of O_NONBLOCK.

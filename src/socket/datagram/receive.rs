@@ -7,7 +7,9 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use crate::driver::{self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, wait};
+use crate::driver::{
+    self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, has_notice, wait,
+};
 use crate::socket::waiting::{deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::user::Buffers;
@@ -113,6 +115,8 @@ fn receive_beside(
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<Received, Errno> {
+    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
         let count = receive_message(fd, &mut header, data, flags)?;
@@ -125,15 +129,20 @@ fn receive_beside(
             return Ok(Received::of(&arrived, count - header.len(), data.len()));
         }
         pass_over(fd, flags);
+        socket.set_shows_more(true);
         if let Some(errno) = away::pending_error(fd, socket) {
             return Err(errno);
         }
         if abroad::is_shut(fd, socket) {
-            return match socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
-                // As on Linux.
-                true => Err(Errno::AGAIN),
-                false => Ok(NOTHING),
-            };
+            if has_notice(fd) || raw::unread(fd) == Ok(0) {
+                return match waits {
+                    true => Ok(NOTHING),
+                    // As on Linux.
+                    false => Err(Errno::AGAIN),
+                };
+            }
+            // What has come since is received all the same.
+            flags |= libc::MSG_DONTWAIT;
         }
     }
 }

@@ -9,14 +9,14 @@ use super::ancillary::Asked;
 use super::{asking, leave, opened, unsendable};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
-use crate::driver::{self, Departing, Engine, Passed, Role};
+use crate::driver::{self, Departing, Engine, Passed, Role, has_notice};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
 use crate::socket::served::{go_over, may_go_over};
-use crate::socket::{Family, Socket, State, abroad, address, away, errno, table};
+use crate::socket::{Family, Socket, State, address, away, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::transmit::Treatment;
@@ -97,14 +97,14 @@ fn send_beside(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
-    if socket.state().writes_no_more {
-        return Some(Err(Errno::PIPE));
-    }
     if let Some(sent) = asking::send(fd, socket, data, to, flags, asked) {
         return match sent {
             Err(Errno::NETUNREACH) if may_go_over(socket) => go_over(socket).err().map(Err),
             sent => Some(sent),
         };
+    }
+    if socket.state().writes_no_more {
+        return Some(Err(Errno::PIPE));
     }
     let connected = to.is_none();
     let to: SocketAddr = match to {
@@ -132,7 +132,7 @@ fn send_beside(
     if broadcast && !socket.state().options.broadcast {
         return Some(Err(Errno::ACCESS));
     }
-    if abroad::has_notice(fd)
+    if has_notice(fd)
         && let Some(errno) = away::pending_error(fd, socket)
     {
         return Some(Err(errno));
