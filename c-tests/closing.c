@@ -23,23 +23,53 @@ static void closed_with(const char *what, int unread, int linger_on, int linger_
 	peer("close %d", h);
 }
 
-static void lingering(void)
+/* A connection with more to send than the peer, which does not read, has room for. */
+static int lingering(int *h)
 {
-	int h, fd = connected(&h);
+	int fd = connected(h);
 	struct linger linger = { 1, 1 };
 	static unsigned char big[1 << 16];
-	long long start;
 
-	/* More than the peer, which does not read, has room for. */
 	set_int(fd, SOL_SOCKET, SO_SNDBUF, 1 << 20);
 	do
 		while (send(fd, big, sizeof big, MSG_DONTWAIT) > 0)
 			;
 	while (poll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, 300) > 0);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-	start = milliseconds();
+	return fd;
+}
+
+static void lingers(void)
+{
+	int h, fd = lingering(&h);
+	long long start = milliseconds();
+
 	say("linger of 1 s: close %s", ok(close(fd)));
 	say("  %s", elapsed(start, 1000));
+	peer("close %d", h);
+}
+
+/* Who is not the last to close does not wait. */
+static void lingers_in_another(void)
+{
+	int h, fd = lingering(&h), gone[2];
+	long long start;
+	pid_t other;
+
+	if (pipe(gone))
+		die("pipe");
+	fflush(stdout);
+	other = fork();
+	if (other == 0) {
+		close(gone[1]);
+		_exit(read(gone[0], b, 1) != 0);
+	}
+	close(gone[0]);
+	start = milliseconds();
+	say("linger of 1 s, another has it: close %s", ok(close(fd)));
+	say("  %s", elapsed(start, 0));
+	close(gone[1]);
+	waitpid(other, NULL, 0);
 	peer("close %d", h);
 }
 
@@ -133,7 +163,8 @@ int main(void)
 	closed_with("with unread data", 10, 0, 0);
 	closed_with("linger 0", 0, 1, 0);
 	closed_with("linger 5, all acknowledged", 0, 1, 5);
-	lingering();
+	lingers();
+	lingers_in_another();
 	everything_sent_arrives();
 	last_descriptor();
 	reset_by_peer();

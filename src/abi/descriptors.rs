@@ -26,11 +26,11 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
 
 /// Runs `close`, which closes a descriptor of a socket of ours.
 fn closing<T>(fd: c_int, close: impl FnOnce() -> T) -> T {
-    let socket = lifecycle::closing(fd);
+    let closing = lifecycle::closing(fd);
     let outcome = close();
-    if let Some(socket) = socket {
+    if let Some(closing) = closing {
         answer(|| {
-            lifecycle::closed(&socket);
+            lifecycle::closed(closing);
             Ok(0)
         });
     }
@@ -46,14 +46,13 @@ pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: 
     } else {
         table::remove_range(first, last)
     };
-    for (fd, socket) in &sockets {
-        lifecycle::leaving(*fd, socket);
-    }
+    let closing = sockets.into_iter();
+    let closing: Vec<_> = closing
+        .map(|(fd, held)| lifecycle::leaving(fd, held))
+        .collect();
     let outcome = close_theirs(first, last, flags);
     answer(|| {
-        sockets
-            .iter()
-            .for_each(|(_, socket)| lifecycle::closed(socket));
+        closing.into_iter().for_each(lifecycle::closed);
         Ok(0)
     });
     outcome

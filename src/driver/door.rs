@@ -2,7 +2,7 @@
 //!
 //! A listener with an abstract name and those who have connected to it, in an epoll set of their
 //! own, which is readable when there is something to do. A request is one message, descriptors may
-//! come with it, and the connection is good for one.
+//! come with it, and the connection is good for one; but who [stays](Door::keep) is heard again.
 //!
 //! 1. Nobody is waited for. Who has connected and not asked yet is kept in a list that is bounded for
 //!    each user, so that nobody keeps another user's programs from being heard.
@@ -12,6 +12,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
+use super::lingering::Lingerer;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, no_event};
@@ -42,6 +43,7 @@ struct Client {
     number: u64,
     user: u32,
     connection: OwnedFd,
+    stays: Option<Lingerer>,
 }
 
 /// A request.
@@ -54,6 +56,8 @@ pub(super) struct Visit {
     pub(super) message: Vec<u8>,
     /// What came with it.
     pub(super) descriptors: Vec<OwnedFd>,
+    /// Why he has stayed since another request.
+    pub(super) stays: Option<Lingerer>,
 }
 
 impl Door {
@@ -102,6 +106,15 @@ impl Door {
         let Ok(user) = local::peer_user(&connection) else {
             return;
         };
+        self.expect(user, connection, None);
+    }
+
+    /// Lets a client stay who was answered: he is heard once more.
+    pub(super) fn keep(&mut self, user: u32, client: OwnedFd, stays: Lingerer) {
+        self.expect(user, client, Some(stays));
+    }
+
+    fn expect(&mut self, user: u32, connection: OwnedFd, stays: Option<Lingerer>) {
         let of_user = |held: &Client| held.user == user;
         let full = self.waiting.iter().filter(|held| of_user(held)).count() >= OF_USER;
         let oldest = match full {
@@ -118,6 +131,7 @@ impl Door {
                 number,
                 user,
                 connection,
+                stays,
             });
         }
     }
@@ -134,7 +148,10 @@ impl Door {
     fn hear(&mut self, number: u64, longest: usize) -> Option<Visit> {
         let at = self.waiting.iter().position(|held| held.number == number)?;
         let Client {
-            user, connection, ..
+            user,
+            connection,
+            stays,
+            ..
         } = self.dismiss(at);
         let len = raw::unread(connection.as_raw_fd()).unwrap_or(longest);
         let mut message = vec![0; len.min(longest)];
@@ -145,6 +162,7 @@ impl Door {
             client: connection,
             message,
             descriptors,
+            stays,
         })
     }
 }

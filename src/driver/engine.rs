@@ -12,6 +12,7 @@ use super::estate::Will;
 use super::inspect::{self, Office, Window};
 use super::intake::Intake;
 use super::lifeline::Lifelines;
+use super::lingering::Lingering;
 use super::notice::ShortCuts;
 use super::orphans::{Orphans, TOKEN_ORPHANS};
 use super::output::Output;
@@ -102,6 +103,8 @@ pub struct Engine {
     pub(super) orphans: Orphans,
     /// Forked processes that have copies of the program's descriptors.
     pub(super) lifelines: Lifelines,
+    /// Other processes whose close(2) waits.
+    pub(super) lingering: Lingering,
     /// What a keeper has, for the case that the process is killed.
     pub(super) will: Will,
 }
@@ -177,6 +180,7 @@ impl Engine {
             groups: Groups::default(),
             orphans: Orphans::default(),
             lifelines: Lifelines::default(),
+            lingering: Lingering::default(),
             will: Will::new(),
         };
         engine.open_window(TOKEN_WINDOW);
@@ -279,6 +283,7 @@ impl Engine {
             }
         }
         self.give_back_unlistened();
+        self.end_lingering();
         if self.lacks_copies() {
             self.copy_ends();
         }

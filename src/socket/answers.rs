@@ -125,6 +125,8 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             send::note_sent(engine, state, *flags, *stamping);
             Ok(Vec::new())
         }
+        // The driver sees to it.
+        Question::Linger => Ok(Vec::new()),
         Question::ErrorEntry { room } => {
             let room = usize::try_from(*room).unwrap_or(0);
             error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())

@@ -4,6 +4,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::lingering::Lingering;
 use super::{Kind, Socket, Stage, State, away, connect, create, served, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
@@ -12,21 +13,29 @@ use crate::sys::wait::poll_now;
 use crate::sys::{clock, raw};
 
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
-pub fn closing(fd: RawFd) -> Option<Arc<Socket>> {
+pub fn closing(fd: RawFd) -> Option<Closing> {
     let socket = table::remove(fd)?;
-    leaving(fd, &socket);
-    Some(socket)
+    Some(leaving(fd, socket))
+}
+
+/// A descriptor that is being closed.
+pub struct Closing {
+    socket: Arc<Socket>,
+    /// Another process's stack has it, and says how long to wait.
+    lingering: Option<Lingering>,
 }
 
 /// Before a number of a socket's is closed, so that whoever drives knows the end of the last one from
 /// a shutdown(2).
-pub fn leaving(fd: RawFd, socket: &Arc<Socket>) {
+pub fn leaving(fd: RawFd, socket: Arc<Socket>) -> Closing {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
     {
         engine.keep_for_calls(id, fd);
-        engine.lose_number(id, fd, || table::number_of(socket));
+        engine.lose_number(id, fd, || table::number_of(&socket));
     }
+    let lingering = Lingering::announce(fd, &socket);
+    Closing { socket, lingering }
 }
 
 /// Before dup2(2) puts another descriptor in the place of one of ours.
@@ -41,7 +50,14 @@ pub fn replacing(fd: RawFd) {
 
 /// After close(2): if that was the last descriptor, the socket is closed now, and SO_LINGER may
 /// make the caller wait.
-pub fn closed(socket: &Arc<Socket>) {
+pub fn closed(closing: Closing) {
+    match closing.lingering {
+        Some(lingering) => lingering.wait(),
+        None => closed_here(&closing.socket),
+    }
+}
+
+fn closed_here(socket: &Arc<Socket>) {
     let Some(mut engine) = driver::lock() else {
         return;
     };
@@ -114,7 +130,7 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         {
             engine.lose_number(id, new, || table::number_of(&replaced));
         }
-        closed(&replaced);
+        closed_here(&replaced);
     }
 }
 

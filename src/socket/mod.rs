@@ -39,6 +39,7 @@ pub mod error_queue;
 pub mod guests;
 mod legacy;
 pub mod lifecycle;
+mod lingering;
 pub mod options;
 pub mod queues;
 pub mod readiness;

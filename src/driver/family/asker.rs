@@ -36,6 +36,11 @@ static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
 
 /// Asks the owner of `name`, which is what `fd` is. `None`: there is no answer.
 pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
+    ask_and_stay(fd, name, question).map(|(answer, _)| answer)
+}
+
+/// The same, and the connection by which it was asked.
+pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Answer, OwnedFd)> {
     let now = clock::monotonic();
     let is_silent = SILENT.load(Ordering::Relaxed) == name.engine;
     if is_silent && now < SILENT_UNTIL.load(Ordering::Relaxed) {
@@ -59,7 +64,12 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
     answer
 }
 
-fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: &mut u64) -> Option<Answer> {
+fn ask_until(
+    fd: RawFd,
+    name: Name,
+    question: &Question,
+    deadline: &mut u64,
+) -> Option<(Answer, OwnedFd)> {
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
     while clock::monotonic() < *deadline {
@@ -70,7 +80,7 @@ fn ask_until(fd: RawFd, name: Name, question: &Question, deadline: &mut u64) -> 
         if pair::give_descriptor(&desk, &message, borrow(fd)).is_ok()
             && let Some(answer) = receive(&desk, *deadline)
         {
-            return Some(answer);
+            return Some((answer, desk));
         }
     }
     None

@@ -32,7 +32,7 @@ mod name;
 mod owner;
 mod questions;
 
-pub use asker::ask;
+pub use asker::{ask, ask_and_stay};
 pub use name::Name;
 pub use questions::{Answer, Description, Question, Shown};
 

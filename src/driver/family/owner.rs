@@ -49,25 +49,41 @@ impl Engine {
             if keeper::serve_forked(self, &visit) {
                 continue;
             }
+            if let Some(lingerer) = visit.stays {
+                self.linger(lingerer, visit.client);
+                continue;
+            }
             let Some(fd) = visit.descriptors.first() else {
                 continue;
             };
-            let answer = self.answer(&visit.message, fd);
+            let question = Question::decode(&visit.message).ok_or(Errno::INVAL);
+            let lingerer = match question {
+                Ok(Question::Linger) => self.of(fd).ok().and_then(|id| self.lingerer(id)),
+                _ => None,
+            };
+            let answer = question.and_then(|question| self.answer(&question, fd));
             // Who has asked may close it next, and his epoll sets tell of it as long as anybody has it.
             drop(visit.descriptors);
             // Who does not take it has gone.
             let _ = pair::give(&visit.client, &encode(&answer));
+            if let (Some(lingerer), Some(desk)) = (lingerer, &mut self.doors.desk) {
+                desk.keep(visit.user, visit.client, lingerer);
+            }
         }
     }
 
-    fn answer(&mut self, message: &[u8], fd: &OwnedFd) -> Answer {
-        let question = Question::decode(message).ok_or(Errno::INVAL)?;
-        let id = match self.endpoints.of_descriptor(fd) {
-            Some(id) => id,
-            None => self.of_name(fd)?,
-        };
+    fn answer(&mut self, question: &Question, fd: &OwnedFd) -> Answer {
+        let id = self.of(fd)?;
         let hooks = HOOKS.get().ok_or(Errno::NOSYS)?;
-        (hooks.answered)(self, id, fd.as_raw_fd(), &question)
+        (hooks.answered)(self, id, fd.as_raw_fd(), question)
+    }
+
+    /// The endpoint that a descriptor is of.
+    fn of(&self, fd: &OwnedFd) -> Result<EndpointId, Errno> {
+        match self.endpoints.of_descriptor(fd) {
+            Some(id) => Ok(id),
+            None => self.of_name(fd),
+        }
     }
 
     /// The endpoint by whose name a descriptor goes. EACCES: it is not its to bear.

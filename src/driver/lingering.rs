@@ -1,0 +1,53 @@
+//! close(2) that waits (SO_LINGER) for a connection whose descriptors other processes have.
+//!
+//! Only the owner knows whether all is acknowledged, and whether the descriptor was the last one. So who is about to close
+//! it asks ([`Question::Linger`](super::Question)), and stays at the desk. By the end of his side he says that he has
+//! closed it. If others have the connection still, or everything is acknowledged, his call is over, which the end of the
+//! owner's side tells; else when that comes.
+
+use rustix::fd::AsRawFd;
+
+use super::Engine;
+use super::endpoint::{Endpoint, EndpointId};
+use crate::stack::ids::SocketId;
+use crate::sys::owned::OwnedFd;
+use crate::sys::wait::poll_now;
+
+/// What a call is to wait for.
+#[derive(Clone, Copy)]
+pub(super) struct Lingerer {
+    id: EndpointId,
+    connection: SocketId,
+}
+
+/// Those that wait, and some that have given up.
+#[derive(Default)]
+pub(super) struct Lingering(Vec<(Lingerer, OwnedFd)>);
+
+impl Engine {
+    /// Somebody is about to close `id`. `None`: there is nothing to wait for.
+    pub(super) fn lingerer(&self, id: EndpointId) -> Option<Lingerer> {
+        let connection = self.endpoints.get(id)?.socket()?;
+        Some(Lingerer { id, connection })
+    }
+
+    /// He has done so: lets him wait as long as there is something to wait for.
+    pub(super) fn linger(&mut self, lingerer: Lingerer, client: OwnedFd) {
+        self.look_at(lingerer.id);
+        let held = self.endpoints.get(lingerer.id);
+        if held.is_none_or(Endpoint::hung_up) && !self.is_only_shut(lingerer.id) {
+            let waiting = &mut self.lingering.0;
+            waiting.retain(|(_, client)| poll_now(client.as_raw_fd(), 0) & libc::POLLHUP == 0);
+            waiting.push((lingerer, client));
+        }
+        self.finish_pass();
+    }
+
+    /// Lets those go for whom everything is done.
+    pub(super) fn end_lingering(&mut self) {
+        let (endpoints, stack) = (&self.endpoints, &self.stack);
+        self.lingering.0.retain(|(Lingerer { id, connection }, _)| {
+            endpoints.get(*id).is_some() || !stack.tcp_all_acknowledged(*connection)
+        });
+    }
+}

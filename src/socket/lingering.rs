@@ -1,0 +1,40 @@
+//! SO_LINGER of a connection whose stack is in another process; see the driver's `lingering`.
+
+use core::time::Duration;
+use rustix::fd::{AsRawFd, RawFd};
+
+use super::{Kind, Socket};
+use crate::driver::{self, Question};
+use crate::sys::owned::OwnedFd;
+use crate::sys::pair;
+use crate::sys::wait::{entry, poll_for};
+
+/// A close(2) that the owner knows of.
+pub(super) struct Lingering {
+    desk: OwnedFd,
+    patience: Duration,
+}
+
+impl Lingering {
+    /// Before the descriptor is closed. `None`: there is nothing to wait for.
+    pub(super) fn announce(fd: RawFd, socket: &Socket) -> Option<Self> {
+        let linger = socket.state().options.linger;
+        let patience = linger.filter(|linger| !linger.is_zero())?;
+        if socket.kind != Kind::Stream || driver::is_inside() {
+            return None;
+        }
+        let name = socket.away()?;
+        let (answer, desk) = driver::ask_and_stay(fd, name, &Question::Linger)?;
+        answer.ok()?;
+        Some(Self { desk, patience })
+    }
+
+    /// After that: waits, unless others have the connection still. A signal ends it. However it ends, close(2) succeeds
+    /// (socket(7), SO_LINGER).
+    pub(super) fn wait(self) {
+        if pair::finish(&self.desk).is_ok() {
+            let mut fds = [entry(self.desk.as_raw_fd(), libc::POLLIN)];
+            let _ = poll_for(&mut fds, Some(self.patience), None);
+        }
+    }
+}
