@@ -221,18 +221,6 @@ fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
     shown.filter(|shown| shown.flags != 0)
 }
 
-/// The error for who receives from a stream that has come to its end, once.
-pub(super) fn received_error(fd: RawFd, socket: &Socket) -> Option<Errno> {
-    if socket.is_over() {
-        return None;
-    }
-    match ask(fd, socket).map(|shown| shown.error) {
-        // As on Linux, a reset that follows a FIN is nothing to who receives.
-        Some(libc::EPIPE) => None,
-        _ => away::pending_error(fd, socket),
-    }
-}
-
 /// Whether a datagram socket was shut down for reading.
 pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
     ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, error_queue, options, queues, send};
+use super::{errno, error_queue, options, queues, receive, send};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
@@ -59,6 +59,9 @@ pub(super) fn socket_of(engine: &mut Engine, id: EndpointId) -> Option<Arc<Socke
 }
 
 fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Question) -> Answer {
+    if let Question::Receive { flags, room } = question {
+        return receive::receive_in(engine, fd, socket, *flags, *room);
+    }
     let mut state = socket.state();
     let state = &mut *state;
     match question {
@@ -125,8 +128,8 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             send::note_sent(engine, state, *flags, *stamping);
             Ok(Vec::new())
         }
-        // The driver sees to it.
-        Question::Linger => Ok(Vec::new()),
+        // The driver sees to the one, and the other is answered.
+        Question::Linger | Question::Receive { .. } => Ok(Vec::new()),
         Question::ErrorEntry { room } => {
             let room = usize::try_from(*room).unwrap_or(0);
             error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())

@@ -179,10 +179,7 @@ pub fn read_elsewhere() {
 
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
-    // Without a peer that is an error, and so all the same.
-    if socket.kind == Kind::Datagram && matches!(how, libc::SHUT_WR | libc::SHUT_RDWR) {
-        socket.state().writes_no_more = true;
-    }
+    note_shut_here(socket, how);
     if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
         if socket.kind == Kind::Datagram {
             socket.set_shows_more(true);
@@ -204,6 +201,15 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     engine.finish_pass();
     engine.wake_all();
     Some(result)
+}
+
+/// Notes what shutdown(2) means to what this process does. (Without a peer it is an error, and counts all the same.)
+fn note_shut_here(socket: &Socket, how: i32) {
+    let mut state = socket.state();
+    let fresh = state.is_fresh();
+    state.reads_no_more |= fresh && matches!(how, libc::SHUT_RD | libc::SHUT_RDWR);
+    state.writes_no_more |=
+        (fresh || socket.kind == Kind::Datagram) && matches!(how, libc::SHUT_WR | libc::SHUT_RDWR);
 }
 
 fn has_hung_up(fd: RawFd) -> bool {

@@ -139,7 +139,9 @@ pub struct State {
     pub earlier: VecDeque<Options>,
     /// A connection was accepted from a listener of another process's since none was found there.
     pub took: bool,
-    /// A datagram socket was shut down for writing here, which counts where another process has it.
+    /// It was shut down for reading here before its first address, which counts where another process has it.
+    pub reads_no_more: bool,
+    /// The same for writing, or a datagram socket at any time.
     pub writes_no_more: bool,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
@@ -225,6 +227,7 @@ impl Socket {
                 options: Options::new(family, kind),
                 earlier: VecDeque::new(),
                 took: false,
+                reads_no_more: false,
                 writes_no_more: false,
                 connect_unconfirmed: false,
                 disconnects: 0,

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, abroad, away, errno, table, urgent};
+use super::{Kind, Socket, away, errno, table, urgent};
 use crate::driver::{
-    self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Role, Wait, wait,
+    self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Question, Role, Wait, wait,
 };
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
@@ -98,13 +98,60 @@ fn receive_beside(
     };
     Some(match got {
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
-        Ok(0) => match abroad::received_error(fd, socket) {
-            None => Ok(0),
-            Some(errno) => Err(errno),
-        },
+        Ok(0) => receive_rest(fd, socket, data, flags),
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
         got => got,
     })
+}
+
+/// The pair has come to its end. The owner has what arrived after a shutdown(2), and knows whether that is the end of the
+/// stream or an error.
+fn receive_rest(
+    fd: RawFd,
+    socket: &Socket,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Result<usize, Errno> {
+    if socket.is_over() {
+        return Ok(0);
+    }
+    let room = data.len().min(Question::ROOM) as i32;
+    match away::ask(fd, socket, &Question::Receive { flags, room }) {
+        Some(answer) => answer.map(|bytes| data.put(0, &bytes)),
+        None => away::pending_error(fd, socket).map_or(Ok(0), Err),
+    }
+}
+
+/// recv(2) without waiting, for another process that holds the connection.
+pub(super) fn receive_in(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    flags: i32,
+    room: i32,
+) -> Result<Vec<u8>, Errno> {
+    let room = usize::try_from(room).unwrap_or(0).min(Question::ROOM);
+    let mut bytes = vec![0; room];
+    let state = socket.state();
+    let (id, options) = (state.endpoint, &state.options);
+    let (onward, inline) = (options.peek_offset >= 0, options.urgent_inline);
+    drop(state);
+    let call = Call {
+        fd: Cell::new(fd),
+        socket,
+        id: id.ok_or(Errno::NOTSOCK)?,
+        waits: false,
+        timeout: None,
+        data: &Buffers::over(&mut bytes),
+        flags,
+        enough: 1,
+        onward,
+        inline,
+    };
+    let got = call.attempt(engine, &Cell::new(0));
+    let count = got.unwrap_or(Err(Errno::AGAIN))?;
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 /// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look

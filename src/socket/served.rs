@@ -99,6 +99,8 @@ pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     state.local = None;
     state.remote = None;
     state.connect_unconfirmed = false;
+    state.reads_no_more = false;
+    state.writes_no_more = false;
     socket.named.store(false, Ordering::Relaxed);
     drop(state);
     match bound {
@@ -172,10 +174,20 @@ fn leave(socket: &Arc<Socket>, why: Passed) -> Result<(), Errno> {
     hand_over(socket, &socket.state())
 }
 
-/// Says again what was set; whether the keeper's stack can heed it. (What it refuses otherwise the
+/// Says again what was set, and shut down; whether the keeper's stack can heed it. (What it refuses otherwise the
 /// kernel would have refused before.)
 fn repeat(socket: &Socket, served: &Served) -> bool {
-    let said = socket.state().options.said();
+    let state = socket.state();
+    let said = state.options.said();
+    let shut = [
+        (state.reads_no_more, libc::SHUT_RD),
+        (state.writes_no_more, libc::SHUT_WR),
+    ];
+    drop(state);
+    for (_, how) in shut.into_iter().filter(|(is_shut, _)| *is_shut) {
+        let question = Question::Shutdown { how };
+        driver::ask(served.program.as_raw_fd(), served.name, &question);
+    }
     said.into_iter().all(|(level, name, value)| {
         let question = Question::Set { level, name, value };
         let answer = driver::ask(served.program.as_raw_fd(), served.name, &question);

@@ -210,13 +210,22 @@ impl<'a> Buffers<'a> {
 
     /// Bytes to read from.
     pub fn of(data: &'a [u8]) -> Self {
+        Self::one(data.as_ptr().cast_mut(), data.len())
+    }
+
+    /// Bytes to write to.
+    pub fn over(data: &'a mut [u8]) -> Self {
+        Self::one(data.as_mut_ptr(), data.len())
+    }
+
+    fn one(base: *mut u8, len: usize) -> Self {
         Self {
             parts: Cow::Owned(vec![libc::iovec {
-                iov_base: data.as_ptr().cast_mut().cast(),
-                iov_len: data.len(),
+                iov_base: base.cast(),
+                iov_len: len,
             }]),
-            len: data.len(),
-            asked: data.len(),
+            len,
+            asked: len,
             torn: false,
             _program: PhantomData,
         }

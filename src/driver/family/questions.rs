@@ -49,6 +49,8 @@ pub enum Question {
     },
     /// The last bytes written to a connection's pair were sent with `flags`, and these times of sending are to be told.
     Sent { flags: i32, stamping: Option<u32> },
+    /// recv(2) of at most `room` bytes from a connection, without waiting: where the pair gives no more.
+    Receive { flags: i32, room: i32 },
     /// The descriptor is about to be closed, and close(2) to wait, if it was the last, until all is acknowledged or given
     /// up. Who asks says by the end of his side that he has closed it; the owner's ends when he need not wait any more.
     Linger,
@@ -127,6 +129,7 @@ impl Question {
             Self::Show => (13, [0; 3], &[]),
             Self::Open => (14, [0; 3], &[]),
             Self::Linger => (15, [0; 3], &[]),
+            Self::Receive { flags, room } => (16, [*flags, *room, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -186,6 +189,7 @@ impl Question {
             13 => Self::Show,
             14 => Self::Open,
             15 => Self::Linger,
+            16 => Self::Receive { flags: a, room: b },
             _ => return None,
         })
     }
