@@ -315,7 +315,7 @@ pub unsafe extern "C-unwind" fn recvmmsg(
                 Ok(None) if received == 0 => return Ok(None),
                 Err(errno) if received == 0 => return Err(errno),
                 Err(errno) if errno != Errno::AGAIN => {
-                    options::put_error_back(&socket, errno);
+                    options::put_error_back(fd, &socket, errno);
                     break;
                 }
                 _ => break,

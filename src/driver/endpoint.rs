@@ -120,6 +120,8 @@ pub struct Endpoint {
     pub lags: bool,
     /// Its one plain registration in an epoll set, if it has exactly that.
     pub watcher: Option<super::notice::Watcher>,
+    /// Another process's set is to be told of each connection that comes.
+    pub edges: bool,
     /// SO_RCVLOWAT: fewer bytes than these are not worth telling of.
     pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
@@ -229,6 +231,7 @@ impl Endpoint {
             told: false,
             lags: false,
             watcher: None,
+            edges: false,
             low_water: 1,
             in_flight: 0,
             set_out: false,

@@ -226,11 +226,18 @@ impl Engine {
     }
 
     /// With one connection in the pair, another makes no new edge there: an edge-triggered watcher
-    /// is told by renewing its registration.
+    /// is told by renewing its registration. Those of other processes wake by whatever changes about the pair, such as
+    /// that nothing can be written to it any more.
     fn tell_of_another(&self, id: EndpointId) {
-        if let Some(held) = self.endpoints.get(id)
-            && held.in_flight > 0
-            && let Some(watcher) = held.watcher
+        let Some(held) = self.endpoints.get(id).filter(|held| held.in_flight > 0) else {
+            return;
+        };
+        if held.edges
+            && let Some(end) = &held.end
+        {
+            let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Read);
+        }
+        if let Some(watcher) = held.watcher
             && watcher.is_edge_triggered()
             && self.is_readable(id)
         {

@@ -241,6 +241,24 @@ pub(super) fn watch(socket: &Arc<Socket>) {
     });
 }
 
+/// A pair that has a connection has no edge for the next. Its owner makes one, if a set waits for edges: one has the
+/// socket now, or it listens now.
+pub(super) fn watch_edges(socket: &Socket) {
+    let state = socket.state();
+    if state.away.is_none() {
+        return;
+    }
+    let edge = |held: &&Registration| held.events & libc::EPOLLET as u32 != 0;
+    let held = state.registrations.iter().find(edge);
+    let fd = held
+        .filter(|_| state.stage == Stage::Listening)
+        .map(|held| held.fd);
+    drop(state);
+    if let Some(fd) = fd {
+        away::ask(fd, socket, &Question::Edges);
+    }
+}
+
 fn is_to_be_asked(socket: &Socket) -> bool {
     let state = socket.state();
     let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;

@@ -128,6 +128,20 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             send::note_sent(engine, state, *flags, *stamping);
             Ok(Vec::new())
         }
+        Question::Edges => {
+            let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
+            endpoint.ok_or(Errno::NOTSOCK)?.edges = true;
+            Ok(Vec::new())
+        }
+        Question::PutBack { errno } => {
+            let errno = (1..4096)
+                .contains(errno)
+                .then(|| Errno::from_raw_os_error(*errno));
+            let error = errno.and_then(errno::read).ok_or(Errno::INVAL)?;
+            let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+            engine.put_error_back(id, error);
+            Ok(Vec::new())
+        }
         // The driver sees to the one, and the other is answered.
         Question::Linger | Question::Receive { .. } => Ok(Vec::new()),
         Question::ErrorEntry { room } => {

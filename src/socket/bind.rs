@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::address::{self, Given};
 use super::create::{become_kernel, kernel_socket};
-use super::{Family, Kind, Socket, Stage, State, away, errno};
+use super::{Family, Kind, Socket, Stage, State, abroad, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
@@ -252,6 +252,7 @@ pub fn listen(fd: RawFd, socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Err
     if let Some(answer) = away::ask(fd, socket, &Question::Listen { backlog }) {
         answer?;
         socket.state().stage = Stage::Listening;
+        abroad::watch_edges(socket);
         return Ok(Rest::Done);
     }
     let engine = driver::lock();

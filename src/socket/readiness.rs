@@ -191,7 +191,9 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
     }
     if state.away.is_some() {
         drop(state);
-        return abroad::watch(&socket);
+        drop(engine);
+        abroad::watch(&socket);
+        return abroad::watch_edges(&socket);
     }
     if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
         let watcher = match state.registrations[..] {

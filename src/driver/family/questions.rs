@@ -51,6 +51,10 @@ pub enum Question {
     Sent { flags: i32, stamping: Option<u32> },
     /// recv(2) of at most `room` bytes from a connection, without waiting: where the pair gives no more.
     Receive { flags: i32, room: i32 },
+    /// A call has come upon this error, and has not told it: the next one is to.
+    PutBack { errno: i32 },
+    /// A set watches the listener for news only (EPOLLET): it is to be told of each connection that comes.
+    Edges,
     /// The descriptor is about to be closed, and close(2) to wait, if it was the last, until all is acknowledged or given
     /// up. Who asks says by the end of his side that he has closed it; the owner's ends when he need not wait any more.
     Linger,
@@ -130,6 +134,8 @@ impl Question {
             Self::Open => (14, [0; 3], &[]),
             Self::Linger => (15, [0; 3], &[]),
             Self::Receive { flags, room } => (16, [*flags, *room, 0], &[]),
+            Self::PutBack { errno } => (17, [*errno, 0, 0], &[]),
+            Self::Edges => (18, [0; 3], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -190,6 +196,8 @@ impl Question {
             14 => Self::Open,
             15 => Self::Linger,
             16 => Self::Receive { flags: a, room: b },
+            17 => Self::PutBack { errno: a },
+            18 => Self::Edges,
             _ => return None,
         })
     }

@@ -191,7 +191,13 @@ pub fn take_error(socket: &Socket) -> Option<Errno> {
 }
 
 /// A call has come upon an error that it does not tell: the next one does.
-pub fn put_error_back(socket: &Socket, errno: Errno) {
+pub fn put_error_back(fd: RawFd, socket: &Socket, errno: Errno) {
+    let question = Question::PutBack {
+        errno: errno.raw_os_error(),
+    };
+    if away::ask(fd, socket, &question).is_some() {
+        return;
+    }
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
         && let Some(error) = errno::read(errno)
