@@ -82,6 +82,7 @@ impl Engine {
             // The datagrams keep it readable.
             self.take_notice(id);
         }
+        let interface = self.interface_index();
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;
         };
@@ -89,7 +90,12 @@ impl Engine {
         endpoint.full = false;
         let mut payload = vec![0; LONGEST];
         while let Some(datagram) = self.stack.udp_front(socket) {
-            let header = Arrived::now(&datagram).encode();
+            let header = Arrived {
+                interface,
+                host: self.stack.host_for(*datagram.from.ip(), datagram.to),
+                ..Arrived::now(&datagram)
+            }
+            .encode();
             let len = self.stack.udp_peek(socket, &mut payload);
             match pair::give_message(end, &header, &payload[..len]) {
                 Ok(_) => endpoint.unread = true,

@@ -13,6 +13,8 @@ pub struct Arrived {
     pub from: SocketAddr,
     /// The address it was sent to.
     pub to: IpAddr,
+    /// The address of ours to answer from, of a datagram by IPv4.
+    pub host: Ipv4Addr,
     /// The interface it came by; 0: the driven one, or loopback.
     pub interface: u32,
     /// Time to live, or hop limit, it arrived with.
@@ -31,13 +33,17 @@ pub struct Arrived {
 
 impl Arrived {
     /// Bytes of the header.
-    pub const LEN: usize = ADDRESS + 40;
+    pub const LEN: usize = ADDRESS + 44;
 
     /// Nothing but addresses.
     pub fn between(from: SocketAddr, to: IpAddr) -> Self {
         Self {
             from,
             to,
+            host: match to {
+                IpAddr::V4(to) => to,
+                IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+            },
             interface: 0,
             ttl: 0,
             tos: 0,
@@ -83,6 +89,7 @@ impl Arrived {
         rest[24..32].copy_from_slice(&self.at.to_ne_bytes());
         rest[32..34].copy_from_slice(&self.segment.to_ne_bytes());
         rest[34..37].copy_from_slice(&[self.ttl, self.tos, u8::from(self.notice)]);
+        rest[37..41].copy_from_slice(&self.host.octets());
         header
     }
 
@@ -99,6 +106,7 @@ impl Arrived {
             ttl: u8::from_ne_bytes(take(&mut rest)),
             tos: u8::from_ne_bytes(take(&mut rest)),
             notice: u8::from_ne_bytes(take(&mut rest)) != 0,
+            host: Ipv4Addr::from(take::<4>(&mut rest)),
         }
     }
 }

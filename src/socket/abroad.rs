@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 
 use super::beyond::{self, Beyond, Events};
 use super::waiting::deadline;
-use super::{Kind, Registration, Socket, Stage, away, table};
+use super::{Kind, Registration, Socket, Stage, away, table, urgent};
 use crate::driver::{Question, Shown, has_notice};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::wait::{SignalMask, entry, poll_for, poll_now};
@@ -191,6 +191,9 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
         let shown = known.or_else(|| asked(polled.fd, &socket, hung_up));
         let shown = shown.unwrap_or_default();
         polled.revents &= polled.events | beyond::ALWAYS | libc::POLLNVAL;
+        if polled.revents & libc::POLLPRI != 0 {
+            urgent::hide_lone_mark(polled);
+        }
         beyond::correct(&socket, &shown, polled);
     }
 }

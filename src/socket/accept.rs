@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::create::{admit, may_have};
 use super::waiting::{deadline, resume};
-use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table, urgent};
+use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table};
 use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::owned::OwnedFd;
@@ -184,7 +184,9 @@ fn enter_beside(
         state.remote = Some(remote);
         state.bound = Some(local);
         state.options = listener.state().options.inherited();
+        state.options.limit_waits(fd);
         drop(state);
+        options::tell_pair_of(fd, &socket);
         table::insert(fd, socket);
     }
     Ok(Accepted {
@@ -351,12 +353,7 @@ fn name(
         state.remote = Some(remote);
     }
     let remote = state.remote;
-    if state.options.urgent_inline {
-        urgent::read_inline(fd, &1i32.to_ne_bytes());
-    }
-    if state.options.peek_offset >= 0 {
-        options::peek_at(fd, state.options.peek_offset);
-    }
+    state.options.tell_pair(fd);
     drop(state);
     table::insert(fd, socket);
     remote

@@ -44,6 +44,7 @@ pub mod options;
 pub mod queues;
 pub mod readiness;
 pub mod receive;
+mod receiving;
 pub mod report;
 pub mod send;
 pub mod served;

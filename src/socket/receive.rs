@@ -7,14 +7,14 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{deadline, partial, resume};
-use super::{Kind, Socket, away, errno, table, urgent};
+use super::{Kind, Socket, away, errno, receiving, table, urgent};
 use crate::driver::{
     self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Question, Role, Wait, wait,
 };
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
-use crate::sys::{handlers, process, raw};
+use crate::sys::{handlers, raw};
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -29,7 +29,7 @@ pub fn receive(
     let state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
         drop(state);
-        return receive_beside(fd, socket, data, flags);
+        return receiving::receive(fd, socket, data, flags);
     };
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
@@ -77,51 +77,6 @@ pub fn is_all_in_pair(fd: RawFd, socket: &Socket) -> bool {
     })
 }
 
-/// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
-/// whether that is the end of the stream or an error.
-fn receive_beside(
-    fd: RawFd,
-    socket: &Socket,
-    data: &Buffers<'_>,
-    flags: i32,
-) -> Option<Result<usize, Errno>> {
-    socket.away()?;
-    if !away::is_connected(fd, socket) {
-        return Some(Err(Errno::NOTCONN));
-    }
-    let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
-        discard_beside(fd, socket, data.len(), flags)
-    } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
-        nothing_beside(fd, socket, flags)
-    } else {
-        read_beside(fd, data, flags)
-    };
-    Some(match got {
-        Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
-        Ok(0) => receive_rest(fd, socket, data, flags),
-        Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
-        got => got,
-    })
-}
-
-/// The pair has come to its end. The owner has what arrived after a shutdown(2), and knows whether that is the end of the
-/// stream or an error.
-fn receive_rest(
-    fd: RawFd,
-    socket: &Socket,
-    data: &Buffers<'_>,
-    flags: i32,
-) -> Result<usize, Errno> {
-    if socket.is_over() {
-        return Ok(0);
-    }
-    let room = data.len().min(Question::ROOM) as i32;
-    match away::ask(fd, socket, &Question::Receive { flags, room }) {
-        Some(answer) => answer.map(|bytes| data.put(0, &bytes)),
-        None => away::pending_error(fd, socket).map_or(Ok(0), Err),
-    }
-}
-
 /// recv(2) without waiting, for another process that holds the connection.
 pub(super) fn receive_in(
     engine: &mut Engine,
@@ -154,65 +109,9 @@ pub(super) fn receive_in(
     Ok(bytes)
 }
 
-/// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
-/// at nothing before an urgent byte keeps it going round until a signal comes.
-fn nothing_beside(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
-    let waits = waits(socket, flags);
-    let patience = match waits {
-        true => away::patience(fd, libc::SO_RCVTIMEO),
-        false => Some(Duration::ZERO),
-    };
-    match away::wait_for(fd, libc::POLLIN, patience) {
-        Err(Errno::AGAIN) if waits => return Ok(0),
-        waited => waited?,
-    }
-    match raw::receive(fd, &[], 0, libc::MSG_PEEK) {
-        Err(Errno::AGAIN) => Ok(0),
-        looked => looked,
-    }
-}
-
 /// Whether a call waits for something to receive.
-fn waits(socket: &Socket, flags: i32) -> bool {
+pub(super) fn waits(socket: &Socket, flags: i32) -> bool {
     !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0
-}
-
-/// Reads from the pair. A thread that may be cancelled waits where that is heard.
-fn read_beside(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
-    if flags == 0 && process::is_single_threaded() {
-        // As in `send_beside`.
-        return raw::read(fd, data.parts());
-    }
-    let whole = flags & libc::MSG_WAITALL != 0;
-    // (Before an urgent byte the pair is readable, and there is nothing to peek at.)
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) != 0 {
-        return raw::receive_waiting(fd, data.parts(), flags);
-    }
-    let got = Cell::new(0);
-    loop {
-        match raw::receive(fd, data.parts(), got.get(), flags & !libc::MSG_WAITALL) {
-            Ok(count) => {
-                got.set(got.get() + count);
-                if count == 0 || !whole || got.get() >= data.len() {
-                    return Ok(got.get());
-                }
-            }
-            Err(Errno::AGAIN) if away::waits(fd) => {
-                let timeout = away::patience(fd, libc::SO_RCVTIMEO);
-                if let Err(errno) = away::wait_for(fd, libc::POLLIN, timeout) {
-                    return partial(&got, errno);
-                }
-            }
-            Err(errno) => return partial(&got, errno),
-        }
-    }
-}
-
-fn discard_beside(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
-    if waits(socket, flags) {
-        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
-    }
-    raw::discard(fd, most, flags & libc::MSG_PEEK)
 }
 
 struct Call<'a, 'b> {

@@ -124,10 +124,10 @@ fn send_beside(
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
     let plain = flags == 0 && process::is_single_threaded();
-    // No urgent byte is one that a pair does not take.
+    // What a pair refuses: no urgent byte, and what no socket looks at here (MSG_CMSG_COMPAT).
     let flags = match data.len() {
-        0 => flags & !libc::MSG_OOB,
-        _ => flags,
+        0 => flags & !(libc::MSG_OOB | i32::MIN),
+        _ => flags & !i32::MIN,
     };
     let result = if plain {
         raw::write(fd, data.parts())

@@ -71,18 +71,24 @@ pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::
     let Some(endpoint) = engine.endpoints.get_mut(id) else {
         return;
     };
-    let readable = libc::POLLIN | libc::POLLRDNORM;
     if endpoint.mark == Mark::InPair
-        && polled.revents & readable != 0
-        && raw::peek(polled.fd) == Err(Errno::AGAIN)
+        && hide_lone_mark(polled)
+        && polled.revents & libc::POLLPRI == 0
     {
-        polled.revents &= !readable;
-        if polled.revents & libc::POLLPRI == 0 {
-            // Else the pair would go on saying so.
-            endpoint.take_lone_mark();
-            engine.show_beyond(id);
-        }
+        // Else the pair would go on saying so.
+        endpoint.take_lone_mark();
+        engine.show_beyond(id);
     }
+}
+
+/// The same of a pair that has a mark; whether there is nothing else in it.
+pub(super) fn hide_lone_mark(polled: &mut libc::pollfd) -> bool {
+    let readable = libc::POLLIN | libc::POLLRDNORM;
+    let is_lone = polled.revents & readable != 0 && raw::peek(polled.fd) == Err(Errno::AGAIN);
+    if is_lone {
+        polled.revents &= !readable;
+    }
+    is_lone
 }
 
 /// FIONREAD counts up to the mark. `None`: there is none ahead.

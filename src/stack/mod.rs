@@ -230,9 +230,12 @@ impl Stack {
         self.interface.is_broadcast(address)
     }
 
-    /// The address of ours to show to a host at `address` on the link.
-    pub fn source_towards(&self, address: Ipv4Addr) -> Ipv4Addr {
-        self.interface.source_towards(address)
+    /// The address of ours to answer from what `from` has sent to `to`, which may be all hosts of a network.
+    pub fn host_for(&self, from: Ipv4Addr, to: Ipv4Addr) -> Ipv4Addr {
+        match self.is_broadcast(to) {
+            true => self.interface.source_towards(from),
+            false => to,
+        }
     }
 
     /// Whether packets to `address`, that a socket is bound to, may come from the link.

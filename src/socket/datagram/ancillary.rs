@@ -102,7 +102,9 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
         return Vec::new();
     }
     let engine = driver::lock();
-    tell_in(engine.as_deref(), socket.family, &socket.state(), arrived)
+    let state = socket.state();
+    let engine = engine.as_deref().filter(|_| state.endpoint.is_some());
+    tell_in(engine, socket.family, &state, arrived)
 }
 
 /// The same, by the engine that serves the socket, if it is this process's.
@@ -115,13 +117,11 @@ pub fn tell_in(
     if !wanted(&state.options) {
         return Vec::new();
     }
-    // Of a datagram to all, the address of ours to answer from.
     let host = match (engine, arrived.from, arrived.to) {
-        (Some(engine), SocketAddr::V4(from), IpAddr::V4(to)) if engine.stack.is_broadcast(to) => {
-            engine.stack.source_towards(*from.ip())
+        (Some(engine), SocketAddr::V4(from), IpAddr::V4(to)) => {
+            engine.stack.host_for(*from.ip(), to)
         }
-        (_, _, IpAddr::V4(to)) => to,
-        _ => Ipv4Addr::UNSPECIFIED,
+        _ => arrived.host,
     };
     let at = Place {
         interface: engine.map_or(0, Engine::interface_index),

@@ -13,6 +13,7 @@
 //! 4. An option that changes which packets mean what, and that the stack does not have, is never
 //!    stored without effect: the kernel then serves the socket, or the call fails ([`kernel`]).
 
+mod elsewhere;
 mod get;
 mod info;
 mod kernel;
@@ -21,10 +22,11 @@ mod set;
 mod set_tcp;
 mod stamping;
 
+pub use elsewhere::tell_pair_of;
 pub use get::{get, get_in, put_error_back, take_error};
 pub use kernel::permit;
 pub(super) use set::ONLY_KERNEL;
-pub use set::{peek_at, set, set_in};
+pub use set::{set, set_in};
 pub use stamping::Stamping;
 
 use core::time::Duration;

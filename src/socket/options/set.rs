@@ -5,19 +5,19 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
+use super::elsewhere;
 use super::set_tcp::set_tcp;
 use super::{Options, kernel, stamping};
-use crate::driver::{self, Endpoint, Engine, Passed, Question, Reuse, Role, count_passed};
+use crate::driver::{self, Endpoint, Engine, Passed, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
-use crate::socket::served::{go_over, may_go_over};
-use crate::socket::{Family, Kind, Socket, Stage, State, away, bind, datagram, urgent};
+use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram, urgent};
 use crate::stack::config::Limits;
 use crate::sys::lock::MutexGuard;
 use crate::sys::raw;
 
 /// The options that say how long calls wait.
-const WAITS: [(i32, i32); 2] = [
+pub(super) const WAITS: [(i32, i32); 2] = [
     (libc::SOL_SOCKET, libc::SO_RCVTIMEO),
     (libc::SOL_SOCKET, libc::SO_SNDTIMEO),
 ];
@@ -43,7 +43,7 @@ pub fn set(
     value: &[u8],
 ) -> Option<Result<(), Errno>> {
     let option = (level, name);
-    match set_elsewhere(fd, socket, option, value) {
+    match elsewhere::set(fd, socket, option, value) {
         Some(Ok(Rest::Kernel)) => return None,
         Some(set) => return Some(set.map(|_| ())),
         None => {}
@@ -161,61 +161,6 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
     }
 }
 
-/// Has the owner set an option. Times to wait count for the descriptor, too, on which this process
-/// waits. `None`: no other process has the socket's stack, or it does not answer.
-fn set_elsewhere(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    (level, name): (i32, i32),
-    value: &[u8],
-) -> Option<Result<Rest, Errno>> {
-    socket.away()?;
-    // What takes a right is for who asks to have, and the owner may have it.
-    if let Err(errno) = kernel::permit(socket, (level, name), value) {
-        return Some(Err(errno));
-    }
-    let value = value.to_vec();
-    let question = Question::Set { level, name, value };
-    let answer = away::ask(fd, socket, &question)?;
-    let Question::Set { value, .. } = &question else {
-        return None;
-    };
-    match answer {
-        Ok(_) => {
-            if WAITS.contains(&(level, name)) {
-                let _ = raw::setsockopt(fd, level, name, value);
-            }
-            note_set(socket, (level, name), value);
-            Some(Ok(Rest::Done))
-        }
-        Err(ONLY_KERNEL) => {
-            // The owner may have rights that this process does not.
-            let options = socket.state().options.clone();
-            let set = kernel::set(socket, &options, (level, name), value);
-            Some(set.and_then(|()| match may_go_over(socket) {
-                true => go_over(socket).map(|()| Rest::Kernel),
-                false => Err(Errno::NOPROTOOPT),
-            }))
-        }
-        Err(errno) => Some(Err(errno)),
-    }
-}
-
-/// The owner has set an option. What it means to calls that this process makes on the pair counts here; should the
-/// socket be had fresh, all of it. (Another process may have said otherwise since.)
-fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
-    let mut state = socket.state();
-    state.past.forget_lengths();
-    let limits = driver::system_limits();
-    if store(socket, &mut state, option, value, limits, |_| true) == Ok(true) {
-        state.options.remember(option.0, option.1, value);
-        if stamping::is_name(option) {
-            let flags = integer(value).unwrap_or(0).cast_unsigned();
-            state.options.stamping.set(option.1, flags, None);
-        }
-    }
-}
-
 /// Without an answer from the socket's owner, or before it has one: stored for getsockopt(2). Times to
 /// wait count for the descriptor, on which the call is then made.
 fn set_alone(
@@ -287,7 +232,7 @@ fn stage(engine: &Engine, state: &State) -> Stage {
 }
 
 /// Stores an option; false: only the kernel can heed it.
-fn store(
+pub(super) fn store(
     socket: &Socket,
     state: &mut State,
     option: (i32, i32),
@@ -349,10 +294,18 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     Ok(())
 }
 
-/// Tells an accepted connection's pair where MSG_PEEK begins.
-pub fn peek_at(fd: RawFd, offset: i32) {
-    // A kernel whose pairs know no such thing refused it at the listener.
-    let _ = raw::setsockopt(fd, PEEK_OFFSET.0, PEEK_OFFSET.1, &offset.to_ne_bytes());
+impl Options {
+    /// Says to an accepted connection's pair what it has of its listener's.
+    pub fn tell_pair(&self, fd: RawFd) {
+        if self.urgent_inline {
+            urgent::read_inline(fd, &1i32.to_ne_bytes());
+        }
+        if self.peek_offset >= 0 {
+            // A kernel whose pairs know no such thing refused it at the listener.
+            let offset = self.peek_offset.to_ne_bytes();
+            let _ = raw::setsockopt(fd, PEEK_OFFSET.0, PEEK_OFFSET.1, &offset);
+        }
+    }
 }
 
 /// Lets the kernel serve a socket that got an option only the kernel has. ENOPROTOOPT: it has come

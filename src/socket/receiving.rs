@@ -1,0 +1,121 @@
+//! Receiving from a connection whose stack is in another process: from the pair that it fills, and from itself what the
+//! pair does not give.
+
+use core::cell::Cell;
+use core::time::Duration;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+
+use super::receive::waits;
+use super::waiting::{partial, resume};
+use super::{Socket, away};
+use crate::driver::{Interruption, Question};
+use crate::sys::user::Buffers;
+use crate::sys::{handlers, process, raw};
+
+/// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
+/// whether that is the end of the stream or an error.
+pub(super) fn receive(
+    fd: RawFd,
+    socket: &Socket,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    socket.away()?;
+    if !away::is_connected(fd, socket) {
+        return Some(Err(Errno::NOTCONN));
+    }
+    let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
+        discard(fd, socket, data.len(), flags)
+    } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
+        receive_nothing(fd, socket, flags)
+    } else {
+        read(fd, data, flags)
+    };
+    Some(match got {
+        Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
+        Ok(0) => receive_rest(fd, socket, data, flags),
+        Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
+        got => got,
+    })
+}
+
+/// The pair has come to its end. The owner has what arrived after a shutdown(2), and knows whether that is the end of the
+/// stream or an error.
+fn receive_rest(
+    fd: RawFd,
+    socket: &Socket,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Result<usize, Errno> {
+    if socket.is_over() {
+        return Ok(0);
+    }
+    let room = data.len().min(Question::ROOM) as i32;
+    match away::ask(fd, socket, &Question::Receive { flags, room }) {
+        Some(answer) => answer.map(|bytes| data.put(0, &bytes)),
+        None => away::pending_error(fd, socket).map_or(Ok(0), Err),
+    }
+}
+
+/// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
+/// at nothing before an urgent byte keeps it going round until a signal comes.
+fn receive_nothing(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
+    let waits = waits(socket, flags);
+    let patience = match waits {
+        true => away::patience(fd, libc::SO_RCVTIMEO),
+        false => Some(Duration::ZERO),
+    };
+    match away::wait_for(fd, libc::POLLIN, patience) {
+        Err(Errno::AGAIN) if waits => return Ok(0),
+        waited => waited?,
+    }
+    match raw::receive(fd, &[], 0, libc::MSG_PEEK) {
+        Err(Errno::AGAIN) => Ok(0),
+        looked => looked,
+    }
+}
+
+/// Reads from the pair. A thread that may be cancelled waits where that is heard.
+fn read(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    if flags == 0 && process::is_single_threaded() {
+        // As in `sending`.
+        return raw::read(fd, data.parts());
+    }
+    let whole = flags & libc::MSG_WAITALL != 0;
+    // (Before an urgent byte the pair is readable, and there is nothing to peek at.)
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) != 0 {
+        return raw::receive_waiting(fd, data.parts(), flags);
+    }
+    let got = Cell::new(0);
+    let mut since = handlers::runs();
+    loop {
+        match raw::receive(fd, data.parts(), got.get(), flags & !libc::MSG_WAITALL) {
+            Ok(count) => {
+                got.set(got.get() + count);
+                if count == 0 || !whole || got.get() >= data.len() || raw::at_mark(fd) {
+                    return Ok(got.get());
+                }
+            }
+            Err(Errno::AGAIN) if away::waits(fd) => {
+                let timeout = away::patience(fd, libc::SO_RCVTIMEO);
+                // What SIGURG tells of makes the pair readable, too.
+                let waited = match handlers::ran(core::mem::replace(&mut since, handlers::runs())) {
+                    Some(restarts) => resume(Interruption::Signal { restarts }, timeout),
+                    None => away::wait_for(fd, libc::POLLIN, timeout),
+                };
+                if let Err(errno) = waited {
+                    return partial(&got, errno);
+                }
+            }
+            Err(errno) => return partial(&got, errno),
+        }
+    }
+}
+
+fn discard(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
+    if waits(socket, flags) {
+        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+    }
+    raw::discard(fd, most, flags & libc::MSG_PEEK)
+}
