@@ -402,11 +402,6 @@ pub fn close_all_but(kept: &[RawFd]) {
     close_runs(0, kept);
 }
 
-/// Closes every number from `first` on: in a process that has none of them in use.
-pub fn close_from(first: u32) {
-    close_run(first, u32::MAX);
-}
-
 /// What `make` makes, in our region.
 ///
 /// # Errors

@@ -5,6 +5,9 @@
 //! makes it waits (CLONE_VFORK); and a *middleman* made in the same way makes it and ends, so that it
 //! is an orphan at once. Of the middleman the program hears nothing: it ends without a signal, and
 //! only wait(2) with `__WALL` would find it.
+//!
+//! Both have this process's table of descriptors (CLONE_FILES), not a copy: what the program closes meanwhile is closed.
+//! The new process leaves the table before it executes the program.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -22,7 +25,7 @@ pub const GIVEN: RawFd = 3;
 /// Numbers from here on are out of the way of those.
 const ABOVE: RawFd = 10;
 /// How both processes are made.
-const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_UNTRACED;
+const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_VFORK | libc::CLONE_UNTRACED;
 /// Room for the few calls that run on a borrowed stack, in bytes.
 const STACK: usize = 32 * 1024;
 
@@ -150,7 +153,9 @@ extern "C" fn orphan(order: *mut c_void) -> c_int {
     // SAFETY: as in `middleman`.
     let order = unsafe { &*order.cast::<Order>() };
     raise_limits();
-    if let Err(errno) = arrange_descriptors(order.given) {
+    if let Err(errno) =
+        part_with_all_but(order.given as u32).and_then(|()| arrange_descriptors(order.given))
+    {
         return order.fail(errno);
     }
     // SAFETY: the path is a C string, and both lists are of C strings and end in null.
@@ -191,8 +196,30 @@ fn raise_limits() {
     }
 }
 
-/// Leaves nothing open but what the new program is to have. This process's table of descriptors is
-/// a copy.
+/// Takes a table of descriptors of its own, with nothing but `given` in it. The numbers below are the program's: no copy
+/// of them outlives the call.
+///
+/// # Errors
+/// Those of close_range(2): nothing was closed.
+fn part_with_all_but(given: u32) -> Result<(), Errno> {
+    let unshare = libc::CLOSE_RANGE_UNSHARE as usize;
+    let above = (given + 1, u32::MAX);
+    let Some(last) = given.checked_sub(1) else {
+        return close_range(above, unshare);
+    };
+    close_range((0, last), unshare)?;
+    close_range(above, 0)
+}
+
+fn close_range((first, last): (u32, u32), flags: usize) -> Result<(), Errno> {
+    // SAFETY: no memory is passed. What owns the descriptors has them in another table.
+    let closed = unsafe { syscall3(Sysno::close_range, first as usize, last as usize, flags) };
+    closed
+        .map(drop)
+        .map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
+}
+
+/// Puts in place what the new program is to have. All else is closed on exec.
 fn arrange_descriptors(given: RawFd) -> Result<(), Errno> {
     let given = fcntl_dupfd_cloexec(super::wait::borrow(given), ABOVE)?;
     let opened = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
@@ -202,7 +229,6 @@ fn arrange_descriptors(given: RawFd) -> Result<(), Errno> {
     for (from, to) in [(&null, 0), (&null, 1), (&null, 2), (&given, GIVEN)] {
         raw::dup3(from.as_raw_fd(), to, 0)?;
     }
-    descriptor::close_from(GIVEN as u32 + 1);
     core::mem::forget((null, given));
     Ok(())
 }
