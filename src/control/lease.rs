@@ -16,6 +16,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 
 use super::cutoff::{Cut, CutOff};
 use super::ephemeral::Protocol;
+pub use super::silence::Driven;
 use super::silence::{Listener, Silence};
 use super::vault::Deposit;
 use crate::sys::filter::{self, Instruction};
@@ -259,7 +260,7 @@ impl Lease {
         net::listen(&self.fd, i32::try_from(backlog).unwrap_or(i32::MAX))
     }
 
-    /// TCP: drops what arrives on the interface, or everything (`None`), then listens, so that
+    /// TCP: drops what arrives on the driven interface, or everything (`None`), then listens, so that
     /// the kernel answers no segment there with a reset. `backlog` is that of the clients that
     /// come another way, as in listen(2). Called again, it changes the backlog and the filter.
     ///
@@ -268,19 +269,21 @@ impl Lease {
     /// CAP_NET_ADMIN this kernel cannot be kept silent.
     pub fn listen_dropped(
         &mut self,
-        interface_index: Option<u32>,
+        driven: Option<Driven<'_>>,
         backlog: u32,
     ) -> Result<(), Errno> {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        match self.silence {
-            Silence::Sink { interface, .. } if Some(interface) == interface_index => {
+        let interface = driven.map(|driven| driven.interface);
+        match &self.silence {
+            Silence::Sink(sink) if Some(sink.interface()) == interface => {
+                net::listen(sink.fd(), backlog)?;
                 return net::listen(&self.fd, backlog);
             }
-            Silence::Filter(interface) if interface == interface_index => {
+            Silence::Filter(filtered) if *filtered == interface => {
                 return net::listen(&self.fd, backlog);
             }
             // It would be in the way of the next one.
-            Silence::Sink { .. } => {
+            Silence::Sink(_) => {
                 self.deposit = None;
                 self.silence = Silence::Nothing;
             }
@@ -293,12 +296,20 @@ impl Lease {
             device: self.device,
             owner: self.owner,
         };
-        self.silence = listener.listen(interface_index, backlog)?;
-        if matches!(self.silence, Silence::Sink { .. }) {
+        self.silence = listener.listen(driven, backlog)?;
+        if matches!(self.silence, Silence::Sink(_)) {
             // A copy without the sink would not do.
             self.deposit = None;
         }
         Ok(())
+    }
+
+    /// The host has other addresses on the driven interface.
+    pub fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
+        if let Silence::Sink(sink) = &mut self.silence {
+            // It admits who it could be told of.
+            let _ = sink.admit(addresses);
+        }
     }
 
     /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
@@ -323,7 +334,7 @@ impl Lease {
     /// The kernel's sockets that make it up.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let sink = match &self.silence {
-            Silence::Sink { listener, .. } => Some(listener.as_fd()),
+            Silence::Sink(sink) => Some(sink.fd()),
             _ => None,
         };
         [Some(self.fd.as_fd()), sink].into_iter().flatten()
@@ -344,7 +355,8 @@ impl Lease {
         self.local.port()
     }
 
-    /// The kernel socket, non-blocking; readable when a client that came another way waits.
+    /// The kernel socket, non-blocking; readable when a client that came another way waits. (One that came by way of
+    /// an address of the driven interface may wait at another one of [`Self::sockets`].)
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -382,27 +394,32 @@ impl Lease {
     /// # Errors
     /// Those of accept(2).
     pub fn accept(&self) -> Result<Option<(OwnedFd, SocketAddr)>, Errno> {
-        let accepted =
-            descriptor::with_room(|| net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC));
-        let (fd, peer) = match accepted {
-            // ECONNABORTED, EPROTO: the client is gone again; the next call finds the next one.
-            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => return Ok(None),
-            result => result?,
-        };
-        let fd = descriptor::moved(fd)?;
-        // A connection inherits its listener's filter. It only costs time here, so a failure to
-        // take it off is none of the program's.
-        let _ = filter::detach(fd.as_fd());
-        let peer = peer.map_or(Ok(UNKNOWN), |peer: SocketAddrAny| {
-            SocketAddr::try_from(peer)
-        })?;
-        Ok(Some((fd, peer)))
+        for listener in self.sockets() {
+            let accepted =
+                descriptor::with_room(|| net::acceptfrom_with(listener, SocketFlags::CLOEXEC));
+            let (fd, peer) = match accepted {
+                // ECONNABORTED, EPROTO: the client is gone again; the next call finds the next one.
+                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => continue,
+                result => result?,
+            };
+            let fd = descriptor::moved(fd)?;
+            // A connection inherits its listener's filter. It only costs time here, so a failure to
+            // take it off is none of the program's.
+            let _ = filter::detach(fd.as_fd());
+            let peer = peer.map_or(Ok(UNKNOWN), |peer: SocketAddrAny| {
+                SocketAddr::try_from(peer)
+            })?;
+            return Ok(Some((fd, peer)));
+        }
+        Ok(None)
     }
 
     /// TCP: gives the port back, whoever else may have a copy still.
     pub fn give_back(self) {
-        // One that does not listen is not connected, either.
-        let _ = net::shutdown(&self.fd, net::Shutdown::Both);
+        for socket in self.sockets() {
+            // One that does not listen is not connected, either.
+            let _ = net::shutdown(socket, net::Shutdown::Both);
+        }
     }
 
     /// Whether somebody else may hold the port as well (SO_REUSEPORT).

@@ -36,5 +36,6 @@ mod rtnetlink;
 mod rules;
 pub mod settings;
 mod silence;
+mod sink;
 pub mod stand_in;
 pub mod vault;

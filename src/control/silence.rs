@@ -6,22 +6,30 @@
 //! somebody else. For those who never may, an MD5 signature does the same: TCP drops without an
 //! answer what is not signed, and nobody knows the key. But a key cannot tell interfaces apart, so
 //! a lease whose other clients are to be served gets a *sink* beside it: a second listener on the
-//! port, bound to the driven interface, which the kernel prefers for what arrives there. To the
-//! kernel, what the host sends to its own address on that interface arrives there, too; so such
-//! clients are dropped where a filter would have let them pass. Where there can be no sink, since
-//! the process has changed its user since it bound the port, the lease has the signature, and
-//! serves no other clients.
+//! port, bound to the driven interface, which the kernel prefers for what arrives there. Where there can be no
+//! sink, since the process has changed its user since it bound the port, the lease has the
+//! signature, and serves no other clients.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, sockopt};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::lease::{drop_filter, is_owned};
-use crate::sys::owned::OwnedFd;
-use crate::sys::{descriptor, filter, option, signature};
+use super::lease::drop_filter;
+use super::sink::Sink;
+use crate::sys::signature::Peers;
+use crate::sys::{filter, signature};
+
+/// Whose packets are the stack's: what arrives on the interface, but for what the host sends there to its own addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Driven<'a> {
+    /// The interface's index.
+    pub interface: u32,
+    /// The host's addresses on it.
+    pub addresses: &'a [Ipv4Addr],
+}
 
 /// What drops a lease's arrivals.
 #[derive(Debug)]
@@ -30,10 +38,7 @@ pub(super) enum Silence {
     /// Of what arrives on the interface, or of everything.
     Filter(Option<u32>),
     Signature,
-    Sink {
-        listener: OwnedFd,
-        interface: u32,
-    },
+    Sink(Sink),
 }
 
 /// The lease to be silenced.
@@ -53,21 +58,26 @@ impl Listener<'_> {
     ///
     /// # Errors
     /// Those of listen(2); ENOMEM, ENOPROTOOPT: the kernel cannot be kept silent.
-    pub(super) fn listen(self, interface: Option<u32>, backlog: i32) -> Result<Silence, Errno> {
+    pub(super) fn listen(self, driven: Option<Driven<'_>>, backlog: i32) -> Result<Silence, Errno> {
+        let interface = driven.map(|driven| driven.interface);
         match filter::attach(self.fd, &drop_filter(interface)) {
             Ok(()) => {
                 net::listen(self.fd, backlog)?;
                 Ok(Silence::Filter(interface))
             }
-            Err(Errno::PERM) => self.listen_without_filter(interface, backlog),
+            Err(Errno::PERM) => self.listen_without_filter(driven, backlog),
             Err(error) => Err(error),
         }
     }
 
-    fn listen_without_filter(self, interface: Option<u32>, backlog: i32) -> Result<Silence, Errno> {
-        match interface {
-            Some(interface) if self.device != Some(interface) => {
-                match self.listen_beside_sink(interface, backlog) {
+    fn listen_without_filter(
+        self,
+        driven: Option<Driven<'_>>,
+        backlog: i32,
+    ) -> Result<Silence, Errno> {
+        match driven {
+            Some(driven) if self.device != Some(driven.interface) => {
+                match self.listen_beside_sink(driven, backlog) {
                     // A sink of another user than the lease's, since the process has changed its own.
                     Err(Errno::ADDRINUSE) => self.listen_signed(backlog),
                     result => result,
@@ -79,7 +89,7 @@ impl Listener<'_> {
 
     /// Drops everything, wherever it comes from.
     fn listen_signed(self, backlog: i32) -> Result<Silence, Errno> {
-        signature::require(self.fd, self.inet6, &key()?)?;
+        signature::require(self.fd, self.inet6, Peers::ALL, &key()?)?;
         net::listen(self.fd, backlog).inspect_err(|_| {
             Silence::Signature.end(self.fd, self.inet6);
         })?;
@@ -88,42 +98,21 @@ impl Listener<'_> {
 
     /// The kernel has two listeners on a port if both say SO_REUSEPORT while the second binds, and
     /// while each begins to listen. The lease says so no longer than that, if it is not the program's wish.
-    fn listen_beside_sink(self, interface: u32, backlog: i32) -> Result<Silence, Errno> {
+    fn listen_beside_sink(self, driven: Driven<'_>, backlog: i32) -> Result<Silence, Errno> {
         let shared = sockopt::socket_reuseport(self.fd)?;
         sockopt::set_socket_reuseport(self.fd, true)?;
-        let result = self.sink(interface).and_then(|sink| {
+        let result = Sink::new(&self, driven).and_then(|sink| {
             // Of those that say SO_REUSEPORT the kernel takes the first that will do, which is the youngest. So the
             // sink begins to listen after the lease, which needs a signature until then.
             let signed = self.listen_signed(backlog)?;
-            let listens = net::listen(&sink, 0);
+            let listens = net::listen(sink.fd(), backlog);
             signed.end(self.fd, self.inet6);
             listens?;
-            sockopt::set_socket_reuseport(&sink, shared)?;
-            Ok(Silence::Sink {
-                listener: sink,
-                interface,
-            })
+            sockopt::set_socket_reuseport(sink.fd(), shared)?;
+            Ok(Silence::Sink(sink))
         });
         sockopt::set_socket_reuseport(self.fd, shared)?;
         result
-    }
-
-    /// What takes what arrives for the address on the interface, and drops it, once it listens.
-    fn sink(self, interface: u32) -> Result<OwnedFd, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let make = || net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
-        let fd = descriptor::high(make)?;
-        // If it cannot be, nor could the lease.
-        let _ = is_owned(&fd, self.owner);
-        let index = i32::try_from(interface).map_err(|_| Errno::NODEV)?;
-        option::set_integer(fd.as_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
-        // For it, too, there may be what is left of others on the port.
-        sockopt::set_socket_reuseaddr(&fd, sockopt::socket_reuseaddr(self.fd)?)?;
-        sockopt::set_socket_reuseport(&fd, true)?;
-        sockopt::set_ip_freebind(&fd, true)?;
-        signature::require(fd.as_fd(), false, &key()?)?;
-        net::bind(&fd, &self.local)?;
-        Ok(fd)
     }
 }
 
@@ -133,8 +122,8 @@ impl Silence {
         // What could be said is that it is gone already, which is what is wanted.
         let _ = match self {
             Self::Filter(_) => filter::detach(lease),
-            Self::Signature => signature::require(lease, inet6, &[]),
-            Self::Nothing | Self::Sink { .. } => Ok(()),
+            Self::Signature => signature::require(lease, inet6, Peers::ALL, &[]),
+            Self::Nothing | Self::Sink(_) => Ok(()),
         };
     }
 }

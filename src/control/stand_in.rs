@@ -25,7 +25,8 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use super::lease::is_owned;
 use super::silence::key;
 use crate::sys::owned::OwnedFd;
-use crate::sys::{descriptor, local, option, signature};
+use crate::sys::signature::{self, Peers};
+use crate::sys::{descriptor, local, option};
 
 /// Of linux/tcp.h.
 const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
@@ -105,7 +106,7 @@ impl Manner {
         for name in put_off {
             option::set_integer(socket.as_fd(), libc::IPPROTO_TCP, name, 1)?;
         }
-        signature::require(socket.as_fd(), false, &key()?)?;
+        signature::require(socket.as_fd(), false, Peers::ALL, &key()?)?;
         // The address may have been taken from the interface.
         sockopt::set_ip_freebind(&socket, true)?;
         sockopt::set_socket_reuseaddr(&socket, self.reuse_address)?;

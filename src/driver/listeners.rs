@@ -51,7 +51,9 @@ impl Engine {
         for kernel in self.ports.unwatched(lease) {
             kernel.tell_of_datagrams();
             // Without it, loopback clients would have to wait for the next one; nothing is lost.
-            let _ = self.set.add(kernel.fd(), token, EventFlags::IN);
+            for socket in kernel.sockets() {
+                let _ = self.set.add(socket, token, EventFlags::IN);
+            }
         }
     }
 

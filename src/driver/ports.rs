@@ -18,6 +18,7 @@ use crate::control;
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::EphemeralPorts;
 use crate::control::ephemeral::Protocol;
+use crate::control::lease::Driven;
 use crate::control::log;
 use crate::control::ports::PortSet;
 use crate::stack::Stack;
@@ -327,6 +328,11 @@ impl Ports {
         };
         let wanted = lease.used.local;
         let exact = |kernel: &control::lease::Lease| *kernel.local().ip() == wanted;
+        let addresses = ephemeral.cut_off().addresses();
+        let driven = interface.map(|interface| Driven {
+            interface,
+            addresses: &addresses,
+        });
         let own = held.kernel.iter().any(exact);
         for kernel in held
             .kernel
@@ -334,7 +340,7 @@ impl Ports {
             .filter(|kernel| !own || exact(kernel))
         {
             match (lease.protocol, interface) {
-                (Protocol::Tcp, Some(_)) => kernel.listen_dropped(interface, KERNEL_BACKLOG)?,
+                (Protocol::Tcp, Some(_)) => kernel.listen_dropped(driven, KERNEL_BACKLOG)?,
                 (Protocol::Udp, Some(_)) => kernel.drop_arrivals(interface)?,
                 // Without a link, what arrives is all for the kernel's side.
                 (Protocol::Tcp, None) => kernel.listen(KERNEL_BACKLOG)?,
@@ -356,6 +362,8 @@ impl Ports {
 
     /// The interface has other addresses.
     pub(super) fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
+        let kernel = self.held.values_mut().flat_map(|held| &mut held.kernel);
+        kernel.for_each(|lease| lease.set_addresses(addresses));
         if let Some(cut_off) = self.cut_off()
             && let Err(errno) = cut_off.set_addresses(addresses)
         {

@@ -10,13 +10,14 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::control::cutoff::CutOff;
 use crate::control::ephemeral::{EphemeralPorts, Protocol};
-use crate::control::lease::{Inet6, KernelAddress, Lease, LeaseOptions};
+use crate::control::lease::{Driven, Inet6, KernelAddress, Lease, LeaseOptions};
 use crate::control::limits::PortRange;
 use crate::control::mirror::Mirror;
 use crate::netns::{Namespace, Pair};
 
 const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 const SHORT: Duration = Duration::from_millis(500);
 
 pub(crate) fn index(namespace: &Namespace) -> u32 {
@@ -40,6 +41,15 @@ fn answer(socket: &UdpSocket) -> Result<usize, ErrorKind> {
     }
 }
 
+/// That interface, on which the host is `LEFT`.
+pub(crate) fn driven_by(interface: u32) -> Option<Driven<'static>> {
+    let addresses = &[LEFT];
+    Some(Driven {
+        interface,
+        addresses,
+    })
+}
+
 /// Runs `inside` as somebody who has CAP_NET_RAW and lacks CAP_NET_ADMIN would.
 pub(crate) fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
     let mut sets = capabilities(None).expect("capabilities");
@@ -51,25 +61,33 @@ pub(crate) fn without_admin<T>(inside: impl FnOnce() -> T) -> T {
 
 #[test]
 fn a_listening_lease_is_silent_on_the_driven_interface_only() {
-    let listen = |lease: &mut Lease, driven| lease.listen_dropped(Some(driven), 16);
-    listens_silently(listen, &[Ipv4Addr::LOCALHOST, LEFT]);
+    listens_silently(|lease: &mut Lease, driven| lease.listen_dropped(driven, 16));
 }
 
 #[test]
 fn a_listening_lease_is_silent_without_the_right_to_filter() {
-    let listen = |lease: &mut Lease, driven| {
+    listens_silently(|lease: &mut Lease, driven| {
         without_admin(|| {
-            lease.listen_dropped(Some(driven), 1)?;
-            lease.listen_dropped(Some(driven), 16)
+            lease.listen_dropped(driven, 1)?;
+            lease.listen_dropped(driven, 16)
         })
-    };
-    listens_silently(listen, &[Ipv4Addr::LOCALHOST]);
+    });
 }
 
-fn listens_silently(
-    listen: impl Fn(&mut Lease, u32) -> Result<(), Errno> + Sync,
-    served: &[Ipv4Addr],
-) {
+#[test]
+fn a_lease_without_that_right_follows_the_hosts_addresses() {
+    listens_silently(|lease: &mut Lease, driven| {
+        let before = driven.map(|driven| Driven {
+            addresses: &[ELSEWHERE],
+            ..driven
+        });
+        without_admin(|| lease.listen_dropped(before, 16))?;
+        lease.set_addresses(&[LEFT]);
+        Ok(())
+    });
+}
+
+fn listens_silently(listen: impl Fn(&mut Lease, Option<Driven<'_>>) -> Result<(), Errno> + Sync) {
     let pair = Pair::new();
     let driven = index(&pair.left);
     let options = LeaseOptions::default();
@@ -83,7 +101,7 @@ fn listens_silently(
     assert_eq!(connect(&pair.right, LEFT, port).map(drop), refused);
 
     pair.left
-        .run(|| listen(&mut lease, driven))
+        .run(|| listen(&mut lease, driven_by(driven)))
         .expect("listen");
     assert_eq!(
         connect(&pair.right, LEFT, port).map(drop),
@@ -96,7 +114,7 @@ fn listens_silently(
             .map(drop),
         Err(Errno::ADDRINUSE)
     );
-    for &to in served {
+    for to in [Ipv4Addr::LOCALHOST, LEFT] {
         let mut client = connect(&pair.left, to, port).expect("loopback");
         let (fd, peer) = lease.accept().expect("accept").expect("a client");
         assert_eq!(peer, client.local_addr().expect("address"));
@@ -351,7 +369,7 @@ fn an_inet6_lease_leaves_ipv6_to_the_kernel() {
         };
         let bind = || Lease::tcp(address, &options);
         let mut lease = pair.left.run(bind).expect("lease");
-        lease.listen_dropped(Some(driven), 16).expect("listen");
+        lease.listen_dropped(driven_by(driven), 16).expect("listen");
         lease
     };
     let try_connect = |from: &Namespace, to: &str| {

@@ -16,7 +16,7 @@ use rustix::net::{
 use crate::control::lease::{Inet6, KernelAddress, Lease, LeaseOptions};
 use crate::control::stand_in::{StandIn, stand_in};
 use crate::control::vault::{LeaseCopy, Vault};
-use crate::lease::{index, without_admin};
+use crate::lease::{driven_by, index, without_admin};
 use crate::netns::{Namespace, Pair};
 use crate::sys::wait::borrow;
 
@@ -86,8 +86,8 @@ fn listening(
     pair.left.run(|| {
         let mut lease = Lease::tcp(address, options).expect("lease");
         match admin {
-            true => lease.listen_dropped(Some(driven), 16),
-            false => without_admin(|| lease.listen_dropped(Some(driven), 16)),
+            true => lease.listen_dropped(driven_by(driven), 16),
+            false => without_admin(|| lease.listen_dropped(driven_by(driven), 16)),
         }
         .expect("listen");
         copies(lease)

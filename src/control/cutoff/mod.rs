@@ -119,6 +119,11 @@ impl CutOff {
         bpf::make_filter(socket, nothing.as_fd())
     }
 
+    /// The addresses of the interface.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        self.state.lock().addresses.clone()
+    }
+
     /// The interface has other addresses.
     ///
     /// # Errors
