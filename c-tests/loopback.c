@@ -169,6 +169,35 @@ static void a_peer_that_is_gone(void)
 	close(fd);
 }
 
+/* A socket that has a peer is there for others as well: it refuses them, until it has another peer. */
+static void another_peer(void)
+{
+	int fd = bound(udp(), "127.0.0.1", 5003), first = bound(udp(), "127.0.0.1", 5004);
+	int second = bound(udp(), "127.0.0.1", 5005);
+	struct sockaddr_in own = address("127.0.0.1", 5003), one = address("127.0.0.1", 5004);
+	struct sockaddr_in two = address("127.0.0.1", 5005);
+	char b[10];
+
+	connect(fd, SA(one), sizeof one);
+	connect(first, SA(own), sizeof own);
+	say("two have one for a peer: %s", ok(connect(second, SA(own), sizeof own)));
+	say("the one: %s", result(send(first, "one", 3, 0)));
+	wait_for(fd, POLLIN);
+	say("hears: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
+	say("the other: %s", result(send(second, "other", 5, 0)));
+	wait_for(second, POLLIN);
+	say("is refused: %s", name_of(pending_error(second)));
+	for (int round = 0; round < 2; round++) {
+		say("it has another peer: %s", ok(connect(fd, round ? SA(one) : SA(two), sizeof one)));
+		say("that: %s", result(send(round ? first : second, "that", 4, 0)));
+		wait_for(fd, POLLIN);
+		say("hears: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
+	}
+	close(fd);
+	close(first);
+	close(second);
+}
+
 int main(void)
 {
 	int listener = listening(5000, 16), h, fd;
@@ -192,6 +221,7 @@ int main(void)
 	a_client_that_is_gone(listener, 0);
 	close(listener);
 	a_peer_that_is_gone();
+	another_peer();
 	fd = tcp();
 	say("nobody on loopback: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
 	close(fd);

@@ -82,7 +82,9 @@ impl Stack {
         }
         match protocol {
             Protocol::Tcp => self.tcp.has_listener(to, from),
-            Protocol::Udp => self.udp.has_socket(to, from),
+            // One that hears another peer alone refuses, unless there may be others' on its port.
+            Protocol::Udp if self.is_port_shared(protocol, to.port()) => self.udp.hears(to, from),
+            Protocol::Udp => self.udp.has_socket(to),
         }
     }
 }

@@ -97,10 +97,14 @@ impl Socket {
         self.payloads.len() + self.datagrams.len() * OVERHEAD
     }
 
+    /// Whether datagrams to the address are for it.
+    fn has(&self, address: Ipv4Addr) -> bool {
+        self.local.ip().is_unspecified() || *self.local.ip() == address
+    }
+
     /// How well it fits a datagram from `remote` to `local`; none: not at all.
     fn score(&self, local: SocketAddrV4, remote: SocketAddrV4) -> Option<u8> {
-        let any_local = self.local.ip().is_unspecified();
-        if !any_local && self.local.ip() != local.ip() {
+        if !self.has(*local.ip()) {
             return None;
         }
         let connected = match self.remote {
@@ -108,7 +112,11 @@ impl Socket {
             ours => ours.is_some(),
         };
         let of_one_family = !self.options.both_families;
-        Some(u8::from(connected) << 2 | u8::from(!any_local) << 1 | u8::from(of_one_family))
+        Some(
+            u8::from(connected) << 2
+                | u8::from(!self.local.ip().is_unspecified()) << 1
+                | u8::from(of_one_family),
+        )
     }
 }
 
@@ -213,8 +221,17 @@ impl Udp {
     }
 
     /// Whether some socket is there for a datagram from `remote` to `local`.
-    pub(super) fn has_socket(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
+    pub(super) fn hears(&self, local: SocketAddrV4, remote: SocketAddrV4) -> bool {
         self.find(local, remote).is_some()
+    }
+
+    /// Whether some socket has the address, whoever its peer is.
+    pub(super) fn has_socket(&self, local: SocketAddrV4) -> bool {
+        let mut sockets = self
+            .with_port(local.port())
+            .iter()
+            .filter_map(|&id| self.get(id));
+        sockets.any(|socket| socket.has(*local.ip()))
     }
 
     fn get(&self, id: SocketId) -> Option<&Socket> {
