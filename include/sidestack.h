@@ -181,6 +181,16 @@ int dup2(int old, int new_);
 int dup3(int old, int new_, int flags);
 
 /**
+ * epoll_create(2).
+ */
+int epoll_create(int size);
+
+/**
+ * epoll_create1(2).
+ */
+int epoll_create1(int flags);
+
+/**
  * epoll_ctl(2).
  */
 int epoll_ctl(int set, int operation, int fd, struct epoll_event *event);

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, fail, read, result, write};
 use super::next;
-use crate::socket::{Kind, away, lifecycle, queues, table, urgent};
+use crate::socket::{Kind, away, lifecycle, queues, sets, table, urgent};
 use crate::sys::{descriptor, process};
 
 /// close(2).
@@ -17,8 +17,10 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     }
     // SAFETY: an integer only.
     let by_kernel = || unsafe { next::CLOSE.get()(fd) };
+    if table::is_set(fd) && !process::is_vfork_child() {
+        sets::left(fd);
+    }
     if !table::is_ours(fd) || process::is_vfork_child() {
-        table::forget_epoll(fd);
         return by_kernel();
     }
     closing(fd, by_kernel)
@@ -44,6 +46,7 @@ pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: 
     let sockets = if only_marks || process::is_vfork_child() {
         Vec::new()
     } else {
+        sets::left_range(first, last);
         table::remove_range(first, last)
     };
     let closing = sockets.into_iter();
@@ -88,6 +91,13 @@ fn duplicated(old: c_int, new: c_int) -> c_int {
         // SAFETY: nobody else knows of the number, which was just made.
         unsafe { next::CLOSE.get()(new) };
         return fail(Errno::MFILE);
+    }
+    let may_be_sets = table::is_set(old) || table::is_set(new);
+    if new >= 0 && new != old && may_be_sets && !process::is_vfork_child() {
+        sets::left(new);
+        if table::is_set(old) {
+            sets::duplicated(old, new);
+        }
     }
     let concerns_us = || table::get(old).is_some() || table::is_ours(new);
     if new >= 0 && new != old && concerns_us() {

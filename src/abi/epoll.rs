@@ -1,4 +1,4 @@
-//! epoll_ctl(2), epoll_wait(2), epoll_pwait(2), epoll_pwait2(2).
+//! epoll_create(2), epoll_ctl(2), epoll_wait(2), epoll_pwait(2), epoll_pwait2(2).
 
 use core::ffi::c_int;
 use core::time::Duration;
@@ -7,12 +7,34 @@ use rustix::io::Errno;
 use super::border::{answer, fail, read, serve, values};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
-use crate::socket::{readiness, table};
+use crate::socket::{readiness, sets, table};
 use crate::sys::wait::SignalMask;
 use crate::sys::{heap, raw};
 
 /// Most events the kernel takes room for.
 const MOST: usize = i32::MAX as usize / size_of::<libc::epoll_event>();
+
+/// Notes the set that was made: it may be duplicated before it watches anything.
+fn made(set: c_int) -> c_int {
+    if set >= 0 {
+        sets::made(set);
+    }
+    set
+}
+
+/// epoll_create(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn epoll_create(size: c_int) -> c_int {
+    // SAFETY: an integer only.
+    made(unsafe { next::EPOLL_CREATE.get()(size) })
+}
+
+/// epoll_create1(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn epoll_create1(flags: c_int) -> c_int {
+    // SAFETY: an integer only.
+    made(unsafe { next::EPOLL_CREATE1.get()(flags) })
+}
 
 /// epoll_ctl(2).
 #[unsafe(no_mangle)]

@@ -184,6 +184,10 @@ pub static PSELECT: Next<
         *const libc::sigset_t,
     ) -> c_int,
 > = Next::new(c"pselect");
+pub static EPOLL_CREATE: Next<unsafe extern "C-unwind" fn(c_int) -> c_int> =
+    Next::new(c"epoll_create");
+pub static EPOLL_CREATE1: Next<unsafe extern "C-unwind" fn(c_int) -> c_int> =
+    Next::new(c"epoll_create1");
 pub static EPOLL_CTL: Next<
     unsafe extern "C-unwind" fn(c_int, c_int, c_int, *mut libc::epoll_event) -> c_int,
 > = Next::new(c"epoll_ctl");

@@ -85,6 +85,8 @@ same!(libc::pselect, select::pselect: fn(
     *const libc::timespec,
     *const libc::sigset_t,
 ) -> c_int);
+same!(libc::epoll_create, epoll::epoll_create: fn(c_int) -> c_int);
+same!(libc::epoll_create1, epoll::epoll_create1: fn(c_int) -> c_int);
 same!(libc::epoll_ctl, epoll::epoll_ctl: fn(c_int, c_int, c_int, *mut libc::epoll_event) -> c_int);
 same!(libc::epoll_wait, epoll::epoll_wait: fn(c_int, *mut libc::epoll_event, c_int, c_int) -> c_int);
 same!(libc::epoll_pwait, epoll::epoll_pwait: fn(

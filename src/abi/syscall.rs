@@ -122,6 +122,7 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
             libc::SYS_dup3 => descriptors::dup3(fd, b as c_int, c as c_int),
             libc::SYS_fcntl => descriptors::fcntl(fd, b as c_int, c),
             libc::SYS_ioctl => descriptors::ioctl(fd, b as u64, c),
+            libc::SYS_epoll_create1 => epoll::epoll_create1(fd),
             libc::SYS_epoll_ctl => epoll::epoll_ctl(fd, b as c_int, c as c_int, at(d)),
             libc::SYS_epoll_pwait if e == 0 || f == MASK => {
                 epoll::epoll_pwait(fd, at(b), c as c_int, d as c_int, at(e))
@@ -172,6 +173,7 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
             #[cfg(target_arch = "x86_64")]
             libc::SYS_select => select::select(fd, at(b), at(c), at(d), at(e)),
             #[cfg(target_arch = "x86_64")]
+            libc::SYS_epoll_create => epoll::epoll_create(fd),
             libc::SYS_epoll_wait => epoll::epoll_wait(fd, at(b), c as c_int, d as c_int),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_getrlimit => process::getrlimit(a as u32, at(b)),

@@ -13,8 +13,9 @@
 //!    it may receive where it is not seen. Not so if edge-triggered: the pair would tell a second
 //!    time of the same arrival. An edge-triggered waiter is told of what was put off (`untold`).
 //! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
-//!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by the
-//!    background thread when it takes the seat.
+//!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by who
+//!    takes the seat for something else than a set, the background thread among them: a thread that waits on a set
+//!    from before it watched a socket, or by a raw system call, is told by the pair alone.
 //! 4. A socket that others may use unseen (`is_shared`) has no part in this.
 //!
 //! What it cannot do: a program that waits edge-triggered by our epoll_wait(2) and receives by a raw
@@ -103,6 +104,24 @@ impl Engine {
     pub fn set_watcher(&mut self, id: EndpointId, watcher: Option<Watcher>) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.watcher = watcher.filter(Watcher::is_plain);
+        }
+    }
+
+    /// The set `old` has another name.
+    pub fn rename_set(&mut self, old: RawFd, new: RawFd) {
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            if let Some(watcher) = self
+                .endpoints
+                .get_mut(id)
+                .and_then(|held| held.watcher.as_mut())
+                && watcher.set == old
+            {
+                watcher.set = new;
+            }
+        }
+        if self.short_cuts.collecting == Some(old) {
+            self.short_cuts.collecting = Some(new);
         }
     }
 

@@ -419,6 +419,10 @@ impl Engine {
         self.driving.seat = Seat::Thread(self.driving.waits);
         self.short_cuts.collecting = request.set;
         self.short_cuts.direct = own;
+        if request.set.is_none() {
+            // Some may wait where we do not see them, and this may take long.
+            self.settle_lagging();
+        }
         Some(self.driving.waits)
     }
 

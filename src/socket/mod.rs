@@ -48,6 +48,7 @@ mod receiving;
 pub mod report;
 pub mod send;
 pub mod served;
+pub mod sets;
 pub mod table;
 pub mod urgent;
 pub mod waiting;

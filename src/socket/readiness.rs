@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, abroad, beyond, table};
+use super::{Registration, abroad, beyond, sets, table};
 use crate::driver::{self, Interruption, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
@@ -97,6 +97,7 @@ pub fn epoll_wait(
     mask: Option<SignalMask>,
     mut collect: impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
 ) -> Option<Result<usize, Errno>> {
+    let set = sets::name_of(set);
     if !abroad::may_be_in_sets() {
         return epoll_wait_here(set, events, timeout, mask, &mut collect);
     }
@@ -172,7 +173,8 @@ fn epoll_wait_here(
 /// replaced.
 pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, u64)>) {
     let Some(socket) = table::get(fd) else { return };
-    table::mark_epoll(set);
+    sets::watches(set);
+    let set = sets::name_of(set);
     let mut engine = driver::lock();
     let mut state = socket.state();
     state
@@ -221,7 +223,8 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
 /// After one epoll set was added to another: if it watches ours, so does the other.
 pub fn epoll_nested(outer: RawFd, inner: RawFd) {
     if table::is_epoll(inner) {
-        table::mark_epoll(outer);
+        sets::watches(outer);
+        let inner = sets::name_of(inner);
         // Whoever waits on the outer set sees the inner one through the kernel alone.
         for (_, socket) in table::all() {
             let mut engine = driver::lock();

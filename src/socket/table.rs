@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Socket, abroad, away};
+use super::{Socket, abroad, away, sets};
 use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
 
@@ -22,6 +22,10 @@ const SOCKET: u8 = 1;
 const EPOLL: u8 = 2;
 /// What is behind the number is known to be no socket of another process's stack.
 const KNOWN: u8 = 4;
+/// It is an epoll set that the process has made.
+const SET: u8 = 8;
+/// It is one of an epoll set's numbers (see `sets`).
+const DUPLICATE: u8 = 16;
 
 static MARKS: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
 static SOCKETS: RwLock<Vec<Option<Arc<Socket>>>> = RwLock::new(Vec::new());
@@ -136,6 +140,7 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
 
 /// Before fork(2): keeps other threads from changing the table, so that the child finds it whole.
 pub fn hold() {
+    sets::hold();
     core::mem::forget(SOCKETS.read_recursive());
 }
 
@@ -145,7 +150,10 @@ pub fn hold() {
 /// The thread has called [`hold`].
 pub unsafe fn release() {
     // SAFETY: as the caller says.
-    unsafe { SOCKETS.force_unlock_read() };
+    unsafe {
+        SOCKETS.force_unlock_read();
+        sets::release();
+    }
 }
 
 /// Makes the table and the sockets accessible again in a forked child, whoever had them at the fork.
@@ -156,6 +164,7 @@ pub unsafe fn free() {
     // SAFETY: as the caller says.
     unsafe {
         lock::free_rw(&SOCKETS);
+        sets::free();
         abroad::free();
     }
     for (_, socket) in all() {
@@ -196,13 +205,44 @@ pub fn is_epoll(fd: RawFd) -> bool {
     marked(fd, EPOLL)
 }
 
-/// Forgets that `fd` was an epoll set.
+/// Notes that `fd` is an epoll set that was just made.
+pub fn note_set(fd: RawFd) {
+    if let Some(mark) = mark(fd) {
+        mark.fetch_or(SET, Ordering::AcqRel);
+    }
+}
+
+/// Whether `fd` is an epoll set that the process has made.
 #[inline]
-pub fn forget_epoll(fd: RawFd) {
-    if marked(fd, EPOLL)
-        && let Some(mark) = mark(fd)
-    {
-        mark.fetch_and(!EPOLL, Ordering::AcqRel);
+pub fn is_set(fd: RawFd) -> bool {
+    marked(fd, SET | EPOLL)
+}
+
+/// Notes that `number` is another one of the epoll set `set`.
+pub fn note_duplicate(set: RawFd, number: RawFd) {
+    if let (Some(of), Some(mark)) = (mark(set), mark(number)) {
+        let marks = of.fetch_or(DUPLICATE, Ordering::AcqRel) & (SET | EPOLL);
+        mark.fetch_or(marks | DUPLICATE, Ordering::AcqRel);
+    }
+}
+
+/// Notes that the epoll set `fd` has no other number.
+pub fn note_single(fd: RawFd) {
+    if let Some(mark) = mark(fd) {
+        mark.fetch_and(!DUPLICATE, Ordering::AcqRel);
+    }
+}
+
+/// Whether `fd` is one of several numbers of an epoll set.
+#[inline]
+pub fn is_duplicate(fd: RawFd) -> bool {
+    marked(fd, DUPLICATE)
+}
+
+/// Forgets that `fd` was an epoll set.
+pub fn forget_set(fd: RawFd) {
+    if let Some(mark) = mark(fd) {
+        mark.fetch_and(!(SET | EPOLL | DUPLICATE), Ordering::AcqRel);
     }
 }
 
