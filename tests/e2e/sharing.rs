@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
+use crate::ports::RAW_ALONE;
 use crate::web::nginx;
 
 #[test]
@@ -124,6 +125,24 @@ fn one_listener_serves_the_network_and_this_machine() {
     }
     for got in ["network", "local", "own", "ours"] {
         assert_eq!(payload::sha256(&lab.path(got)), file.sha256, "{got}");
+    }
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn so_it_does_with_no_more_rights_than_needed() {
+    let lab = Lab::new();
+    let server = "python3 -c 'import socket; l = socket.create_server((\"\", 7000))\nwhile True: l.accept()[0].send(b\"served\")'";
+    let _server = lab.sidestack(server).under(RAW_ALONE).serving_tcp(7000);
+    let ask = format!("{DIAL}; print(c.recv(6).decode())");
+    let ask = |host: &str| format!("python3 -c '{}'", ask.replace("HOST", host));
+    for said in [
+        lab.peer(&ask(TEST)).succeeds(),
+        lab.plain(&ask(TEST)).succeeds(),
+        lab.plain(&ask("127.0.0.1")).succeeds(),
+        lab.sidestack(&ask(TEST)).succeeds(),
+    ] {
+        assert_eq!(said.stdout(), "served");
     }
     lab.kernel_was_silent();
 }
