@@ -178,6 +178,24 @@ static void a_group(void)
 	}
 }
 
+/* A bound of what waits, not of a datagram. */
+static void a_small_buffer(int h)
+{
+	static const int lengths[] = { 3000, 7425, 12000, 100 };
+	struct timeval limit = { 3, 0 };
+	int fd = udp(), port = port_of(bound(fd, TEST, 0));
+	static char b[20000];
+
+	set_int(fd, SOL_SOCKET, SO_RCVBUF, 4000);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	for (unsigned i = 0; i < COUNT(lengths); i++) {
+		peer("to %d %d %d", h, port, lengths[i]);
+		wait_for(fd, POLLIN);
+		say("of %d: %s", lengths[i], result(recv(fd, b, sizeof b, i % 2 ? MSG_DONTWAIT : 0)));
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	int h = peer("udp 7000");
@@ -186,5 +204,6 @@ int main(void)
 	connections(h);
 	sizes(h);
 	blocking(h);
+	a_small_buffer(h);
 	a_group();
 }

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId};
@@ -12,10 +13,22 @@ use super::settle::watch;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
 use crate::sys::datagram::Route6;
+use crate::sys::owned::OwnedFd;
 use crate::sys::{pair, raw};
 
 /// Longest message, in bytes: a UDP payload with a header.
 const LONGEST: usize = 64 * 1024;
+
+/// Gives a message however long it is: to the kernel, no message may be longer than the pair's bound, but SO_RCVBUF is
+/// about what waits when a datagram arrives.
+fn give_whole(end: &OwnedFd, header: &[u8], payload: &[u8]) -> Result<usize, Errno> {
+    let given = pair::give_message(end, header, payload);
+    if given != Err(Errno::MSGSIZE) {
+        return given;
+    }
+    sockopt::set_socket_send_buffer_size(end, header.len() + payload.len())?;
+    pair::give_message(end, header, payload)
+}
 
 impl Engine {
     /// Makes a datagram socket's descriptor readable though there is no datagram.
@@ -97,7 +110,7 @@ impl Engine {
             }
             .encode();
             let len = self.stack.udp_peek(socket, &mut payload);
-            match pair::give_message(end, &header, &payload[..len]) {
+            match give_whole(end, &header, &payload[..len]) {
                 Ok(_) => endpoint.unread = true,
                 Err(Errno::AGAIN) => {
                     endpoint.full = true;
