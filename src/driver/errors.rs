@@ -242,7 +242,9 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get_mut(id) else {
             return;
         };
-        if endpoint.notices == 0 && !endpoint.is_shared() {
+        // In a stream's pair are bytes, which may look like one.
+        let keeps_messages = matches!(endpoint.role, Role::Undecided | Role::Datagram(_));
+        if !keeps_messages || endpoint.notices == 0 && !endpoint.is_shared() {
             return;
         }
         while has_notice(endpoint.program) {

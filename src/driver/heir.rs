@@ -78,12 +78,12 @@ fn serve(guard: &mut Guard) -> ! {
 }
 
 impl super::Engine {
-    /// Whether any socket has an address, and with it somebody to talk to.
+    /// Whether any socket has an address, and with it somebody to talk to. What has lost its end has said all there is to
+    /// say.
     pub(super) fn has_sockets(&self) -> bool {
-        self.endpoints.ids().any(|id| {
-            let endpoint = self.endpoints.get(id);
-            endpoint.is_some_and(Endpoint::has_address)
-        })
+        let serves = |held: &Endpoint| held.end.is_some() && held.has_address();
+        let ids = &mut self.endpoints.ids();
+        ids.any(|id| self.endpoints.get(id).is_some_and(serves))
     }
 
     /// The program's numbers mean nothing in this process.

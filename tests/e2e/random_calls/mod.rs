@@ -107,6 +107,7 @@ fn all_give_the_same(histories: impl Iterator<Item = (String, History)> + Send) 
             });
         }
     });
+    stage.leaves_nobody();
     let differ = differ.into_inner().expect("nobody fails with it");
     assert!(differ.is_empty(), "histories that differ: {differ:#?}");
 }

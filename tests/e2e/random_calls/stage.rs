@@ -1,9 +1,11 @@
 //! Where histories are played: a lab on the kernel and one on the library, each with its peer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::c_tests::compiled;
-use crate::lab::{Lab, Program, Running};
+use crate::lab::{Lab, Program, Running, Side};
 
 /// Each play has four ports of its own: some of the last one's may be in use yet.
 const FIRST_PORT: u64 = 10_000;
@@ -30,6 +32,21 @@ impl Stage {
         Stage {
             kernel: Lab::with_plain_programs(),
             ours: Lab::new(),
+        }
+    }
+
+    /// Fails unless everybody ends who goes on for a history's processes. (What connections have left is a keeper's.)
+    pub(super) fn leaves_nobody(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let keepers = self.ours.keepers();
+            let mut left = self.ours.processes(Side::Test);
+            left.retain(|process| !keepers.contains(process));
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "processes are left: {left:?}");
+            sleep(Duration::from_millis(50));
         }
     }
 
