@@ -17,11 +17,10 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 use super::cutoff::{Cut, CutOff};
 use super::ephemeral::Protocol;
 pub use super::silence::Driven;
-use super::silence::{Listener, Silence};
+use super::silence::{Listener, Silence, drop_filter};
 use super::vault::Deposit;
-use crate::sys::filter::{self, Instruction};
 use crate::sys::owned::OwnedFd;
-use crate::sys::{datagram, descriptor, option};
+use crate::sys::{datagram, descriptor, filter, option};
 
 /// Of linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -469,35 +468,4 @@ fn set_options(fd: &OwnedFd, options: &LeaseOptions) -> Result<(), Errno> {
 pub(super) fn is_owned(fd: &OwnedFd, owner: Option<u32>) -> bool {
     let Some(owner) = owner else { return true };
     rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(owner)), None).is_ok()
-}
-
-/// Drops the IPv4 packets that arrive on the interface for this host alone, or everything. (IPv6 is the
-/// kernel's, on the driven interface as well. So is multicast, whoever of this host joined the group.
-/// And what this host's kernel sends to many, and hears itself, no packet socket does.)
-pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
-    let instruction = |code, jump_true, jump_false, operand| Instruction {
-        code,
-        jump_true,
-        jump_false,
-        operand,
-    };
-    let ret = (libc::BPF_RET | libc::BPF_K) as u16;
-    let Some(index) = interface_index else {
-        return vec![instruction(ret, 0, 0, 0)];
-    };
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let fact = |fact| (libc::SKF_AD_OFF + fact) as u32;
-    let (to_many, turned_round) = (libc::PACKET_MULTICAST, libc::PACKET_LOOPBACK);
-    vec![
-        instruction(load, 0, 0, fact(libc::SKF_AD_PROTOCOL)),
-        instruction(equal, 0, 6, libc::ETH_P_IP as u32),
-        instruction(load, 0, 0, fact(libc::SKF_AD_IFINDEX)),
-        instruction(equal, 0, 4, index),
-        instruction(load, 0, 0, fact(libc::SKF_AD_PKTTYPE)),
-        instruction(equal, 2, 0, u32::from(to_many)),
-        instruction(equal, 1, 0, u32::from(turned_round)),
-        instruction(ret, 0, 0, 0),
-        instruction(ret, 0, 0, u32::MAX),
-    ]
 }

@@ -17,10 +17,9 @@ use rustix::io::Errno;
 use rustix::net::{self, sockopt};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::lease::drop_filter;
 use super::sink::Sink;
-use crate::sys::signature::Peers;
-use crate::sys::{filter, signature};
+use crate::sys::filter::{self, Instruction};
+use crate::sys::signature::{self, Peers};
 
 /// Whose packets are the stack's: what arrives on the interface, but for what the host sends there to its own addresses.
 #[derive(Clone, Copy, Debug)]
@@ -133,4 +132,35 @@ pub(super) fn key() -> Result<[u8; 16], Errno> {
     let mut key = [0; 16];
     getrandom(&mut key, GetRandomFlags::NONBLOCK)?;
     Ok(key)
+}
+
+/// Drops the IPv4 packets that arrive on the interface for this host alone, or everything. (IPv6 is the
+/// kernel's, on the driven interface as well. So is multicast, whoever of this host joined the group.
+/// And what this host's kernel sends to many, and hears itself, no packet socket does.)
+pub(super) fn drop_filter(interface_index: Option<u32>) -> Vec<Instruction> {
+    let instruction = |code, jump_true, jump_false, operand| Instruction {
+        code,
+        jump_true,
+        jump_false,
+        operand,
+    };
+    let ret = (libc::BPF_RET | libc::BPF_K) as u16;
+    let Some(index) = interface_index else {
+        return vec![instruction(ret, 0, 0, 0)];
+    };
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let fact = |fact| (libc::SKF_AD_OFF + fact) as u32;
+    let (to_many, turned_round) = (libc::PACKET_MULTICAST, libc::PACKET_LOOPBACK);
+    vec![
+        instruction(load, 0, 0, fact(libc::SKF_AD_PROTOCOL)),
+        instruction(equal, 0, 6, libc::ETH_P_IP as u32),
+        instruction(load, 0, 0, fact(libc::SKF_AD_IFINDEX)),
+        instruction(equal, 0, 4, index),
+        instruction(load, 0, 0, fact(libc::SKF_AD_PKTTYPE)),
+        instruction(equal, 2, 0, u32::from(to_many)),
+        instruction(equal, 1, 0, u32::from(turned_round)),
+        instruction(ret, 0, 0, 0),
+        instruction(ret, 0, 0, u32::MAX),
+    ]
 }
