@@ -174,6 +174,7 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
             libc::SYS_select => select::select(fd, at(b), at(c), at(d), at(e)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_epoll_create => epoll::epoll_create(fd),
+            #[cfg(target_arch = "x86_64")]
             libc::SYS_epoll_wait => epoll::epoll_wait(fd, at(b), c as c_int, d as c_int),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_getrlimit => process::getrlimit(a as u32, at(b)),
