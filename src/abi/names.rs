@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, bytes, give_address, read, result, values, write};
 use super::next;
-use crate::socket::{address, away, options, table};
+use crate::socket::{address, away, options, served, table};
 
 /// getsockname(2).
 #[unsafe(no_mangle)]
@@ -15,6 +15,9 @@ pub unsafe extern "C-unwind" fn getsockname(
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> c_int {
+    if let Some(socket) = table::get(fd) {
+        served::look_for_address(fd, &socket);
+    }
     let Some(socket) = table::get(fd) else {
         // SAFETY: the program's own arguments.
         return unsafe { next::GETSOCKNAME.get()(fd, address, len) };

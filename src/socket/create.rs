@@ -88,9 +88,13 @@ pub fn become_kernel(
 pub(super) fn leave_if_fresh(socket: &Arc<Socket>) {
     let engine = driver::lock();
     let mut state = socket.state();
-    let served = state.endpoint.is_some() || state.away.is_some();
-    if !served || state.stage != Stage::Idle || state.local.is_some() {
+    if state.stage != Stage::Idle || state.local.is_some() {
         return;
+    }
+    if state.endpoint.is_none() && state.away.is_none() {
+        drop(state);
+        drop(engine);
+        return super::served::stay(socket, &table::numbers_of(socket));
     }
     let left = match engine {
         Some(mut engine) => kernel_socket(socket)
@@ -153,7 +157,8 @@ pub fn claim(
     socket: &Arc<Socket>,
     first: impl FnOnce() -> Option<First>,
 ) -> Result<(), Errno> {
-    if !socket.state().is_fresh() {
+    super::served::look_for_address(fd, socket);
+    if !socket.state().is_fresh() || !table::is_ours(fd) {
         return Ok(());
     }
     let service = driver::service();

@@ -3,7 +3,7 @@
 //! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
-use core::net::SocketAddrV4;
+use core::net::{SocketAddr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
@@ -166,6 +166,30 @@ pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
         }
         _ => Ok(()),
     }
+}
+
+/// A fresh socket whose descriptor another program may use, too, is the kernel's as it is.
+pub(super) fn stay(socket: &Socket, numbers: &[RawFd]) {
+    if let Some(&fd) = numbers.first() {
+        socket.state().options.replay(fd);
+        count_passed(Passed::Fresh);
+    }
+    for &number in numbers {
+        table::remove(number);
+    }
+}
+
+/// Leaves a fresh socket to the kernel that got an address where we did not see it (by authbind(1), say).
+pub fn look_for_address(fd: RawFd, socket: &Arc<Socket>) {
+    let is_fresh = driver::service() == Service::Keeper && socket.state().is_fresh();
+    if is_fresh && has_port(fd) {
+        stay(socket, &table::numbers_of(socket));
+    }
+}
+
+fn has_port(fd: RawFd) -> bool {
+    let name = rustix::net::getsockname(borrow(fd)).map(SocketAddr::try_from);
+    matches!(name, Ok(Ok(name)) if name.port() != 0)
 }
 
 /// The kernel serves it.

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -205,7 +206,7 @@ def rubbish(count):
         at = "\0sidestack/" + chance.choice(["keeper/0", "stack/" + name[17:33]])
         while attempt(lambda: door.connect(at)) == "EAGAIN":
             time.sleep(0.001)
-        first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(14))])
+        first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(20))])
         message = first + chance.randbytes(chance.randrange(60)) or b"x"
         if chance.random() < 0.2:
             # A datagram, for anybody, with anything asked for it.
@@ -234,6 +235,19 @@ def nobody_hears(host, port):
             asked.recv(1)
         except OSError as error:
             print(errno.errorcode[error.errno])
+
+
+def bound_elsewhere(port):
+    """Another program binds the socket, as authbind(1) has it done: one that knows nothing of stacks."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    of_another = f"import socket; socket.socket(fileno=0).bind(('0.0.0.0', {port}))"
+    subprocess.run(["env", "-u", "LD_PRELOAD", sys.executable, "-c", of_another], stdin=bound, check=True)
+    bound.listen()
+    print(bound.getsockname()[1], bound.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    client = socket.create_connection(("127.0.0.1", int(port)), 10)
+    bound.accept()[0].send(b"served")
+    print(client.recv(10))
 
 
 def gives_up(count):

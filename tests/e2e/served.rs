@@ -317,6 +317,15 @@ fn sockets_may_start_over() {
 }
 
 #[test]
+fn what_another_program_has_bound_stays_the_kernels() {
+    let lab = Lab::new();
+    let _keeper = preloading().then(|| keeper(&lab, ""));
+    let printed = of(&lab, ADMITTED, &script("bound_elsewhere 7000"));
+    assert_eq!(printed.within(20).succeeds().stdout(), "7000 1\nb'served'");
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn a_user_is_shown_his_own_sockets() {
     if !preloading() {
         return;
