@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::set::{ONLY_KERNEL, PEEK_OFFSET, WAITS, integer, store};
-use super::{kernel, stamping};
+use super::{Options, kernel, stamping};
 use crate::driver::{self, Question};
 use crate::socket::bind::Rest;
 use crate::socket::served::{go_over, may_go_over};
@@ -62,10 +62,17 @@ fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
     state.past.forget_lengths();
     let limits = driver::system_limits();
     if store(socket, &mut state, option, value, limits, |_| true) == Ok(true) {
-        state.options.remember(option.0, option.1, value);
-        if stamping::is_name(option) {
+        state.options.note(option, value);
+    }
+}
+
+impl Options {
+    /// Remembers what was set on a socket that no engine of this process's has.
+    pub(super) fn note(&mut self, (level, name): (i32, i32), value: &[u8]) {
+        self.remember(level, name, value);
+        if stamping::is_name((level, name)) {
             let flags = integer(value).unwrap_or(0).cast_unsigned();
-            state.options.stamping.set(option.1, flags, None);
+            self.stamping.set(name, flags, None);
         }
     }
 }

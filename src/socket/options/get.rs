@@ -35,7 +35,7 @@ pub fn get(
     match (level, name) {
         // The pair's is as unique as the socket's would be, in every process.
         (libc::SOL_SOCKET, libc::SO_COOKIE) => return None,
-        PEEK_OFFSET if socket.kind == Kind::Stream => return None,
+        PEEK_OFFSET if socket.kind == Kind::Stream && !socket.state().is_fresh() => return None,
         PEEK_OFFSET if socket.away().is_some() => {
             let offset = socket.state().options.peek_offset;
             return Some(fit(offset.to_ne_bytes().to_vec(), level, room));

@@ -181,7 +181,7 @@ fn set_alone(
         driver::system_limits(),
         |_| true,
     ) {
-        Ok(true) => state.options.remember(option.0, option.1, value),
+        Ok(true) => state.options.note(option, value),
         Ok(false) if state.is_fresh() => {
             count_passed(Passed::Option);
             return hand_over(socket, state).err().map(Err);
