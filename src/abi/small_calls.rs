@@ -20,8 +20,8 @@ const MOST_SOURCES: u32 = 4096;
 /// `sizeof(struct sockaddr_storage)`.
 const STORAGE: usize = size_of::<libc::sockaddr_storage>();
 
-/// bindresvport(3): binds to a port that takes a right, and writes it into `address`. EADDRINUSE: none is
-/// free.
+/// bindresvport(3): binds to a port that takes a right, and writes it, or the last it has tried, into `address`.
+/// EADDRINUSE: none is free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn bindresvport(fd: c_int, address: *mut libc::sockaddr_in) -> c_int {
     let given = match address.is_null() {
@@ -44,15 +44,18 @@ pub unsafe extern "C-unwind" fn bindresvport(fd: c_int, address: *mut libc::sock
     let behind = RESERVED.skip(turn).chain(RESERVED.take(turn));
     for port in behind.chain(RESERVED_TOO) {
         wanted.sin_port = port.to_be();
+        // As the C library, which writes what it tries.
+        if !address.is_null()
+            // SAFETY: read above.
+            && let Err(errno) = unsafe { write(address, wanted) }
+        {
+            return fail(errno);
+        }
         // SAFETY: an address of our own, which lives across the call.
         let bound = unsafe {
             let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
             sockets::bind(fd, (&raw const wanted).cast(), len)
         };
-        if bound == 0 && !address.is_null() {
-            // SAFETY: read above.
-            return answer(|| unsafe { write(address, wanted) }.map(|()| 0));
-        }
         if bound == 0 || errno() != Errno::ADDRINUSE {
             return bound;
         }
