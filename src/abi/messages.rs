@@ -300,7 +300,7 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         // What is pending ends the call before it begins.
         if socket.kind == Kind::Stream
             && flags & libc::MSG_ERRQUEUE == 0
-            && let Some(errno) = options::take_error(&socket)
+            && let Some(errno) = options::take_error(fd, &socket)
         {
             return Err(errno);
         }

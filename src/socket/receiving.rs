@@ -53,6 +53,8 @@ fn receive_rest(
     }
     let room = data.len().min(Question::ROOM) as i32;
     match away::ask(fd, socket, &Question::Receive { flags, room }) {
+        // Who asks for nothing has waited for it.
+        Some(Err(Errno::AGAIN)) if data.len() == 0 => Ok(0),
         Some(answer) => answer.map(|bytes| data.put(0, &bytes)),
         None => away::pending_error(fd, socket).map_or(Ok(0), Err),
     }

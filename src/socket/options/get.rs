@@ -15,6 +15,7 @@ use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
 use crate::stack::tcp::Congestion;
+use crate::sys::wait::poll_now;
 
 /// Room of the longest name TCP_CONGESTION gives, in bytes.
 const CONGESTION_NAME: usize = 16;
@@ -181,7 +182,11 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
 }
 
 /// The error a connection has ended with, for a call that reports it before what was received.
-pub fn take_error(socket: &Socket) -> Option<Errno> {
+pub fn take_error(fd: RawFd, socket: &Socket) -> Option<Errno> {
+    if socket.away().is_some() {
+        let hung_up = poll_now(fd, 0) & libc::POLLHUP != 0;
+        return hung_up.then(|| away::pending_error(fd, socket)).flatten();
+    }
     let mut engine = driver::lock()?;
     let id = socket.state().endpoint?;
     let now = engine.now();
