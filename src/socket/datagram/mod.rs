@@ -144,12 +144,24 @@ pub fn bind(fd: RawFd, socket: &Arc<Socket>) {
     let mut state = socket.state();
     match engine {
         Some(mut engine) if state.endpoint.is_some() => {
-            let _ = opened(&mut engine, socket, &mut state);
+            take_a_port(&mut engine, socket, &mut state);
         }
         _ => {
             drop(state);
             asking::bind(fd, socket);
         }
+    }
+}
+
+/// A call has failed that binds first. Its error is the one to tell.
+fn take_a_port(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) {
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    if !state.options.v6_only || state.local.is_some() {
+        let _ = opened(engine, socket, state);
+    } else if let Ok(lease) = take_port(engine, socket, state, any) {
+        // It hears IPv6 alone.
+        state.lease = Some(lease);
+        let _ = to_kernel(engine, socket, state, Passed::Inet6);
     }
 }
 
@@ -163,8 +175,7 @@ pub fn connect(
 ) -> Result<Rest, Errno> {
     let connected = given.and_then(|given| connect_to(engine, socket, state, given));
     if connected.is_err() && given != Ok(Given::Unspecified) {
-        // The first error is the one to tell.
-        let _ = opened(engine, socket, state);
+        take_a_port(engine, socket, state);
     }
     connected
 }
