@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use super::Engine;
 use super::convert::stack_protocol;
 use super::endpoint::{Endpoint, EndpointId, Role};
-use super::engine::ROUNDS;
 use super::seat::Seat;
 use crate::control::ephemeral::Protocol;
 use crate::stack::config::Limits;
@@ -253,29 +252,6 @@ impl Engine {
             if watched {
                 self.watch_end(id);
             }
-        }
-    }
-
-    /// Passes on to the pairs what was left in the queues for the sake of a short cut: somebody is
-    /// about to look at the descriptors.
-    pub fn settle_lagging(&mut self) {
-        // To finish takes in what has arrived if a timer is due, which may put that off.
-        for _ in 0..ROUNDS {
-            if self.short_cuts.lagging.is_empty() {
-                return;
-            }
-            let now = self.now();
-            let mut lagging = core::mem::take(&mut self.short_cuts.lagging);
-            for id in lagging.drain(..) {
-                if let Some(endpoint) = self.endpoints.get_mut(id) {
-                    endpoint.lags = false;
-                }
-                self.settle(now, id);
-            }
-            // The list's memory is used again.
-            lagging.append(&mut self.short_cuts.lagging);
-            self.short_cuts.lagging = lagging;
-            self.finish_pass();
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use arrayvec::ArrayVec;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, RawFd};
+use rustix::fd::AsFd;
 use rustix::io::{Errno, IoSlice};
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Endpoints, Role};
+use super::notice::Collector;
 use super::settle::watch;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
@@ -44,8 +45,8 @@ pub struct Direct<'a> {
 pub(super) struct Delivery<'a, 'b> {
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) set: &'a Set,
-    /// The set whose waiter is told directly, and leaves its bytes in the queue.
-    pub(super) collecting: Option<RawFd>,
+    /// Who is told directly, and leaves its bytes in the queue.
+    pub(super) collecting: Option<Collector>,
     /// Nobody waits: a set's sockets may keep their bytes in the queue.
     pub(super) nobody_waits: bool,
     pub(super) direct: Option<&'a mut Direct<'b>>,
@@ -73,9 +74,8 @@ impl Sink for Delivery<'_, '_> {
             direct.full = taken < data.len();
             return taken;
         }
-        let left_to_queue = endpoint
-            .watcher
-            .is_some_and(|watcher| self.collecting == Some(watcher.set) || self.nobody_waits);
+        let left_to_queue =
+            endpoint.is_left_to(self.collecting) || self.nobody_waits && endpoint.watcher.is_some();
         if left_to_queue || endpoint.low_water > 1 || data.len() < LONG {
             return 0;
         }

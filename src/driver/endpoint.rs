@@ -118,6 +118,8 @@ pub struct Endpoint {
     pub told: bool,
     /// It is on the engine's list of lagging endpoints.
     pub lags: bool,
+    /// The last call of poll(2) that asks us about it.
+    pub(super) polled: u64,
     /// Its one plain registration in an epoll set, if it has exactly that.
     pub watcher: Option<super::notice::Watcher>,
     /// Another process's set is to be told of each connection that comes.
@@ -230,6 +232,7 @@ impl Endpoint {
             untold: false,
             told: false,
             lags: false,
+            polled: 0,
             watcher: None,
             edges: false,
             low_water: 1,

@@ -1,7 +1,6 @@
 //! The engine: one stack, its link, its endpoints, and the pass that serves them.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::background::Background;
@@ -13,7 +12,7 @@ use super::inspect::{self, Office, Window};
 use super::intake::Intake;
 use super::lifeline::Lifelines;
 use super::lingering::Lingering;
-use super::notice::ShortCuts;
+use super::notice::{Collector, ShortCuts};
 use super::orphans::{Orphans, TOKEN_ORPHANS};
 use super::output::Output;
 use super::ports::Ports;
@@ -233,10 +232,10 @@ impl Engine {
         self.glance_for(None, direct);
     }
 
-    /// The same for a waiter of an epoll set, which may be told of events directly.
-    pub fn glance_for(&mut self, set: Option<RawFd>, direct: Option<&mut Direct<'_>>) {
+    /// The same for who is about to wait, and may be told of events directly.
+    pub fn glance_for(&mut self, collector: Option<Collector>, direct: Option<&mut Direct<'_>>) {
         if self.driving.seat == Seat::Empty {
-            self.short_cuts.collecting = set;
+            self.short_cuts.collecting = collector;
             self.drain(false, direct);
             if self.time.saturating_sub(self.last.glanced) > GLANCE {
                 self.last.glanced = self.time;
@@ -248,10 +247,10 @@ impl Engine {
         }
     }
 
-    /// [`finish_pass`](Self::finish_pass) for who is about to wait for an epoll set, and will look at what is noticed.
-    pub(super) fn finish_pass_for(&mut self, set: RawFd) {
+    /// [`finish_pass`](Self::finish_pass) for who is about to wait, and may be told of events directly.
+    pub(super) fn finish_pass_for(&mut self, collector: Option<Collector>) {
         if self.driving.seat == Seat::Empty {
-            self.short_cuts.collecting = Some(set);
+            self.short_cuts.collecting = collector;
             self.finish_pass();
             self.short_cuts.collecting = None;
         } else {

@@ -1,19 +1,22 @@
-//! Short cut: telling an epoll set's waiter about data without writing it to the pair.
+//! Short cut: telling who waits about data without writing it to the pair.
 //!
 //! A thread that waits in epoll_wait(2) and drives sees arriving data before the kernel does. If
 //! the socket is watched by exactly that set, in a plain way, the event is made here and the data
 //! stays in the receive queue, from where the following recv(2) takes it. While nobody waits at
 //! all, such a socket's bytes are put off in the same way. Whoever looks at the descriptor in
-//! another way (another set, poll(2), a forked child) finds the pair brought up to date first,
-//! since everything left behind is on the `lagging` list.
+//! another way (another set, a forked child) finds the pair brought up to date first, since
+//! everything left behind is on the `lagging` list.
+//!
+//! So it is with poll(2) and select(2) of a socket that is in no set: the call asks us, too
+//! (`is_left`), where nobody else waits.
 //!
 //! 1. An endpoint with bytes for the program that its pair does not tell of is on `lagging`, as is
 //!    one whose pair has room that was not filled.
 //! 2. Who was told and has not received by the time it waits again is told by way of the pair:
 //!    it may receive where it is not seen. Not so if edge-triggered: the pair would tell a second
 //!    time of the same arrival. An edge-triggered waiter is told of what was put off (`untold`).
-//! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2), by a wait on
-//!    another set, before fork(2), execve(2), splice(2) and the end of the process, and by who
+//! 3. `lagging` is settled before anybody else can look: by poll(2) and select(2) of others, by a
+//!    wait on another set, before fork(2), execve(2), splice(2) and the end of the process, and by who
 //!    takes the seat for something else than a set, the background thread among them: a thread that waits on a set
 //!    from before it watched a socket, or by a raw system call, is told by the pair alone.
 //! 4. A socket that others may use unseen (`is_shared`) has no part in this.
@@ -42,6 +45,15 @@ pub struct Watcher {
     pub data: u64,
 }
 
+/// Who waits, drives, and asks us besides the kernel what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collector {
+    /// The waiter of this epoll set.
+    Set(RawFd),
+    /// The call of poll(2) or select(2) with this number.
+    Poll(u64),
+}
+
 /// An event made here.
 #[derive(Clone, Copy, Debug)]
 pub struct Notice {
@@ -55,12 +67,11 @@ pub struct Notice {
 const SPECIAL: u32 = (libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
 const IN: u32 = libc::EPOLLIN as u32;
 const OUT: u32 = libc::EPOLLOUT as u32;
-const EDGE: u32 = libc::EPOLLET as u32;
 
 impl Watcher {
     /// Whether it is told of news only (EPOLLET).
     pub fn is_edge_triggered(&self) -> bool {
-        self.events & EDGE != 0
+        self.events & libc::EPOLLET as u32 != 0
     }
 
     /// Whether events for it may be made here.
@@ -73,14 +84,16 @@ impl Watcher {
 pub(super) struct ShortCuts {
     /// The socket whose bytes the waiting thread takes itself.
     pub(super) direct: Option<SocketId>,
-    /// The epoll set whose waiter drives and collects events from us.
-    pub(super) collecting: Option<RawFd>,
+    /// Who drives and collects events from us.
+    pub(super) collecting: Option<Collector>,
+    /// Calls of poll(2) so far.
+    pub(super) polls: u64,
     /// Endpoints the waiter is to be told of, in the order of their news; all of them lag.
     pub(super) noticed: VecDeque<EndpointId>,
     /// Endpoints whose pairs were not brought up to date.
     pub(super) lagging: Vec<EndpointId>,
-    /// Scratch of `begin_collecting`.
-    kept: Vec<EndpointId>,
+    /// Scratch of who looks through them.
+    pub(super) kept: Vec<EndpointId>,
     /// Something was passed to a descriptor, or the kernel says so: its sets are worth a look.
     pub(super) kernel_news: bool,
 }
@@ -91,6 +104,7 @@ impl ShortCuts {
         Self {
             direct: None,
             collecting: None,
+            polls: 0,
             noticed: VecDeque::new(),
             lagging: Vec::new(),
             kept: Vec::new(),
@@ -120,8 +134,8 @@ impl Engine {
                 watcher.set = new;
             }
         }
-        if self.short_cuts.collecting == Some(old) {
-            self.short_cuts.collecting = Some(new);
+        if self.short_cuts.collecting == Some(Collector::Set(old)) {
+            self.short_cuts.collecting = Some(Collector::Set(new));
         }
     }
 
@@ -130,29 +144,33 @@ impl Engine {
         let Some(endpoint) = self.endpoints.get(id) else {
             return false;
         };
-        let watcher = match endpoint.watcher {
-            Some(watcher) if self.short_cuts.collecting == Some(watcher.set) => watcher,
-            _ => return false,
-        };
-        if endpoint.is_shared() || !self.is_readable(id) {
+        if !endpoint.is_left_to(self.short_cuts.collecting)
+            || endpoint.is_shared()
+            || !self.is_readable(id)
+        {
             return false;
         }
-        if self.has_unread_pair(id) && watcher.events & EDGE == 0 {
+        match (self.short_cuts.collecting, endpoint.watcher) {
+            (Some(Collector::Poll(_)), _) => {
+                // Others may sleep in the same descriptor.
+                let alone = self.driving.beside.is_empty();
+                if alone {
+                    self.leave_untold(id);
+                }
+                return alone;
+            }
+            (_, Some(watcher)) if watcher.is_edge_triggered() => self.tell(id),
             // The kernel goes on telling of what is in the pair.
-            self.lag(id);
-        } else {
-            self.tell(id);
+            _ if self.has_unread_pair(id) => self.lag(id),
+            _ => self.tell(id),
         }
         true
     }
 
     /// The waiter that begins, or drives, is to be told of `id`.
     fn tell(&mut self, id: EndpointId) {
-        self.lag(id);
-        if let Some(endpoint) = self.endpoints.get_mut(id) {
-            endpoint.untold = true;
-            self.short_cuts.noticed.push_back(id);
-        }
+        self.leave_untold(id);
+        self.short_cuts.noticed.push_back(id);
     }
 
     /// Whether bytes for the program are in the pair. It may have read them where it is not seen, so
@@ -181,7 +199,8 @@ impl Engine {
     /// Whether no call of ours waits at all: then who is watched by a set alone may lag until
     /// somebody does.
     pub(super) fn nobody_waits(&self) -> bool {
-        self.driving.seat == Seat::Empty && self.driving.beside.is_empty()
+        let polls = matches!(self.short_cuts.collecting, Some(Collector::Poll(_)));
+        self.driving.seat == Seat::Empty && self.driving.beside.is_empty() && !polls
     }
 
     /// Leaves bytes for `id` in the receive queue if nobody waits for them now.
@@ -192,10 +211,7 @@ impl Engine {
             .is_some_and(|endpoint| endpoint.watcher.is_some() && !endpoint.is_shared());
         let off = watched && self.nobody_waits() && self.is_readable(id);
         if off {
-            self.lag(id);
-            if let Some(endpoint) = self.endpoints.get_mut(id) {
-                endpoint.untold = true;
-            }
+            self.leave_untold(id);
         }
         off
     }
@@ -206,16 +222,6 @@ impl Engine {
         self.found_some(id);
         if self.is_readable(id) {
             self.lag(id);
-        }
-    }
-
-    /// Puts an endpoint on the list of those whose pairs are behind (invariant 1).
-    pub(super) fn lag(&mut self, id: EndpointId) {
-        if let Some(endpoint) = self.endpoints.get_mut(id)
-            && !endpoint.lags
-        {
-            endpoint.lags = true;
-            self.short_cuts.lagging.push(id);
         }
     }
 
@@ -278,10 +284,8 @@ impl Engine {
         // The list's memory is used again.
         lagging.append(&mut self.short_cuts.lagging);
         self.short_cuts.lagging = lagging;
-        let mut kept = core::mem::take(&mut self.short_cuts.kept);
-        kept.drain(..).for_each(|id| self.lag(id));
-        self.short_cuts.kept = kept;
-        self.finish_pass_for(set);
+        self.lag_on();
+        self.finish_pass_for(Some(Collector::Set(set)));
     }
 
     /// The next event for the waiter: the oldest, as epoll_wait(2) gives them.

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::delivery::Direct;
 use super::endpoint::EndpointId;
+use super::notice::Collector;
 use super::sleepers::Sleepers;
 use super::{Engine, Guard, lock};
 use crate::stack::ids::SocketId;
@@ -93,8 +94,8 @@ pub struct Wait<'a> {
     pub fds: &'a mut [libc::pollfd],
     /// Whose call it is, if it sleeps in a socket.
     pub caller: Option<Caller<'a>>,
-    /// The epoll set the caller waits on, which may be told of events directly.
-    pub set: Option<RawFd>,
+    /// The caller, if it may be told of events directly.
+    pub collector: Option<Collector>,
     /// The socket the caller takes from by itself: its pair need not be told meanwhile.
     pub own: Option<SocketId>,
     /// While the program is mostly idle, wait before looking: `fds` tell the same.
@@ -417,9 +418,9 @@ impl Engine {
         }
         self.driving.waits += 1;
         self.driving.seat = Seat::Thread(self.driving.waits);
-        self.short_cuts.collecting = request.set;
+        self.short_cuts.collecting = request.collector;
         self.short_cuts.direct = own;
-        if request.set.is_none() {
+        if request.collector.is_none() {
             // Some may wait where we do not see them, and this may take long.
             self.settle_lagging();
         }

@@ -10,11 +10,13 @@ use rustix::io::Errno;
 use super::urgent::show_mark;
 use super::waiting::deadline;
 use super::{Registration, abroad, beyond, sets, table};
-use crate::driver::{self, Interruption, Wait, Watcher, wait};
+use crate::driver::{self, Collector, EndpointId, Interruption, Wait, Watcher, wait};
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
 /// What poll(2) calls room to send.
 const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
+/// And something to receive.
+const READABLE: i16 = libc::POLLIN | libc::POLLRDNORM;
 
 /// ppoll(2) on descriptors of which at least one is ours. `None`: make the call.
 pub fn poll(
@@ -37,35 +39,52 @@ fn poll_here(
     mask: Option<SignalMask>,
 ) -> Option<Result<usize, Errno>> {
     let mut engine = driver::lock()?;
-    engine.settle_lagging();
+    let poll = engine.begin_polling(fds.iter().filter_map(in_no_set));
     let until = deadline(timeout);
+    if timeout == Some(Duration::ZERO) || engine.is_behind() {
+        engine.glance_for(Some(poll), None);
+    }
     if timeout == Some(Duration::ZERO) {
-        engine.glance(None);
-        return Some(look(&mut engine, fds));
+        return Some(look(&mut engine, fds, poll));
     }
     let mut watched = fds.to_vec();
     beyond::ask_for_possible(&mut watched);
     let mut request = Wait {
         deadline: until,
         fds: &mut watched,
+        collector: Some(poll),
         mask,
         ..Wait::default()
     };
     let outcome = wait(&mut engine, &mut request, None, |engine, _| {
-        match look(engine, fds) {
+        match look(engine, fds, poll) {
             Ok(0) => None,
             result => Some(result),
         }
     });
     Some(match outcome {
         Ok(result) => result,
-        Err(Interruption::TimedOut) => look(&mut engine, fds),
+        Err(Interruption::TimedOut) => look(&mut engine, fds, poll),
         Err(Interruption::Signal { .. } | Interruption::Cancelled) => Err(Errno::INTR),
     })
 }
 
+/// The endpoint of one of our sockets that is asked for something to receive, and that no epoll set has.
+fn in_no_set(polled: &libc::pollfd) -> Option<EndpointId> {
+    if polled.events & READABLE == 0 || !table::is_ours(polled.fd) {
+        return None;
+    }
+    let socket = table::get(polled.fd)?;
+    let state = socket.state();
+    state.endpoint.filter(|_| state.registrations.is_empty())
+}
+
 /// What is ready now, with what only we know about our sockets.
-fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, Errno> {
+fn look(
+    engine: &mut driver::Engine,
+    fds: &mut [libc::pollfd],
+    poll: Collector,
+) -> Result<usize, Errno> {
     poll_for(fds, Some(Duration::ZERO), None)?;
     for polled in fds.iter_mut() {
         if !table::is_ours(polled.fd) {
@@ -78,6 +97,9 @@ fn look(engine: &mut driver::Engine, fds: &mut [libc::pollfd]) -> Result<usize, 
         if let Some(id) = id {
             if polled.revents & WRITABLE != 0 && engine.hide_little_room(id) {
                 polled.revents &= !WRITABLE;
+            }
+            if polled.events & READABLE != 0 && engine.is_left(id, poll) {
+                polled.revents |= polled.events & READABLE;
             }
             show_mark(engine, id, polled);
             beyond::show(engine, &socket, id, polled);
@@ -123,7 +145,7 @@ fn epoll_wait_here(
     let mut engine = driver::lock()?;
     engine.begin_collecting(set);
     if timeout == Some(Duration::ZERO) || engine.is_behind() {
-        engine.glance_for(Some(set), None);
+        engine.glance_for(Some(Collector::Set(set)), None);
     }
     let mut gather = |engine: &mut driver::Engine, always: bool| {
         let mut count = 0;
@@ -153,7 +175,7 @@ fn epoll_wait_here(
     let mut request = Wait {
         deadline: deadline(timeout),
         fds: &mut watched,
-        set: Some(set),
+        collector: Some(Collector::Set(set)),
         wait_first: true,
         mask,
         ..Wait::default()
