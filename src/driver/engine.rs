@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::background::Background;
 use super::delivery::Direct;
 use super::door::Door;
-use super::endpoint::Endpoints;
+use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
 use super::inspect::{self, Office, Window};
 use super::intake::Intake;
@@ -126,6 +126,8 @@ pub(super) struct Doors {
     pub(super) window: Option<Window>,
     /// Other processes, about the sockets they hold.
     pub(super) desk: Option<Door>,
+    /// What goes with the answer that is being made there.
+    pub(super) renewed: Option<(EndpointId, OwnedFd)>,
     /// Who finds a port in use, an heir.
     pub(super) heirs: Option<Door>,
 }

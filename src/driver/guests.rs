@@ -130,17 +130,24 @@ impl Engine {
         let Asker { user, low_ports } = asker;
         let cookie = local::cookie(program.as_fd())?;
         self.endpoints.guests.check_room(user)?;
-        let endpoint = self.endpoints.get_mut(id).ok_or(Errno::NOTSOCK)?;
         let guest = Guest {
             user,
             cookie,
             low_ports,
         };
-        endpoint.guest = Some(guest);
+        self.endpoints.get(id).ok_or(Errno::NOTSOCK)?;
         self.share(id);
         self.note_holders(id, program.as_fd().as_raw_fd());
-        self.endpoints.guests.enter(id, guest);
+        self.enter_guest(id, guest);
         Ok(())
+    }
+
+    /// A guest's socket is `id` from now on.
+    pub(super) fn enter_guest(&mut self, id: EndpointId, guest: Guest) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.guest = Some(guest);
+            self.endpoints.guests.enter(id, guest);
+        }
     }
 
     /// The user whose socket it is, if that is a guest.

@@ -224,7 +224,7 @@ fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
     shown.filter(|shown| shown.flags != 0)
 }
 
-/// Whether a datagram socket was shut down for reading.
+/// Whether a socket without a connection was shut down for reading.
 pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
     ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, error_queue, options, queues, receive, send};
+use super::{errno, error_queue, options, queues, receive, send, table};
 use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
@@ -81,12 +81,13 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             let shut = lifecycle::shutdown_in(engine, fd, socket, state, *how);
             shut.map(|()| Vec::new())
         }
-        Question::Connect { address } => {
-            connect_in(engine, socket, state, address).map(|()| Vec::new())
-        }
+        Question::Connect {
+            address,
+            unconfirmed,
+        } => connect_in(engine, socket, state, address, *unconfirmed).map(|()| Vec::new()),
         Question::Bind { address } => match bind::place(engine, socket, state, address)? {
             Place::Stack(local) => bind::bind_in(engine, socket, state, local),
-            Place::Kernel(_) => Err(Errno::ADDRNOTAVAIL),
+            Place::Kernel(_) => Err(Errno::NETUNREACH),
         }
         .map(|()| Vec::new()),
         Question::Listen { backlog } => {
@@ -159,6 +160,7 @@ fn describe(engine: &Engine, socket: &Socket, state: &State) -> Description {
         connected: matches!(state.stage, Stage::Connecting | Stage::Connected),
         local: state.local,
         remote: connect::peer_in(engine, socket, state),
+        former: state.former,
     }
 }
 
@@ -168,11 +170,17 @@ fn connect_in(
     socket: &Arc<Socket>,
     state: &mut State,
     address: &[u8],
+    unconfirmed: bool,
 ) -> Result<(), Errno> {
     let given = address::read(address, connect::family_of(socket, state, address));
-    if socket.kind == Kind::Stream && given != Ok(Given::Unspecified) {
+    if socket.kind == Kind::Stream {
+        if given == Ok(Given::Unspecified) {
+            return disconnect_in(engine, socket, state);
+        }
         // As on Linux, what the socket is decides before what else is wrong with the address.
-        is_to_be_connected(engine, state)?;
+        if is_connected_already(engine, socket, state, unconfirmed)? {
+            return Ok(());
+        }
     }
     let given = match given {
         Ok(Given::V4(_)) if state.options.v6_only => Err(Errno::NETUNREACH),
@@ -191,11 +199,47 @@ fn connect_in(
     }
 }
 
-/// Whether a TCP socket may begin to connect.
-fn is_to_be_connected(engine: &Engine, state: &State) -> Result<(), Errno> {
+/// Whether the socket can have another pair: it has no descriptor in this process, so who asks has the one that counts.
+fn is_renewable(socket: &Arc<Socket>) -> bool {
+    table::number_of(socket).is_none()
+}
+
+/// connect(2) with AF_UNSPEC.
+fn disconnect_in(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<(), Errno> {
+    if !is_renewable(socket) {
+        return Err(Errno::AFNOSUPPORT);
+    }
+    connect::disconnect(engine, socket, state)?;
+    state.disconnects = state.disconnects.wrapping_add(1);
+    engine.wake_all();
+    Ok(())
+}
+
+/// What connect(2) of a TCP socket answers by what that is already; false: it may begin. `unconfirmed`: nobody was told yet
+/// that an attempt has succeeded.
+fn is_connected_already(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    unconfirmed: bool,
+) -> Result<bool, Errno> {
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
-    match endpoint.map(|endpoint| endpoint.role) {
-        Some(Role::Undecided) => Ok(()),
+    let role = endpoint.map(|endpoint| endpoint.role);
+    if is_renewable(socket) {
+        if !unconfirmed
+            && state.stage == Stage::Connecting
+            && !matches!(role, Some(Role::Connecting(_)))
+        {
+            state.stage = Stage::Connected;
+        }
+        return connect::standing(engine, socket, state).map(|done| done.is_some());
+    }
+    match role {
+        Some(Role::Undecided) => Ok(false),
         Some(Role::Connecting(_)) => Err(Errno::ALREADY),
         Some(Role::Ended) => Err(Errno::CONNABORTED),
         _ => Err(Errno::ISCONN),

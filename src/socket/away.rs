@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::resume;
-use super::{Family, Kind, Socket, Stage, abroad, answers, create, table};
-use crate::driver::{self, Answer, Description, Interruption, Name, Question};
+use super::{Family, Kind, Socket, Stage, abroad, answers, create, served, table};
+use crate::driver::{self, Answer, Description, Interruption, Name, Question, Served};
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{cancel, handlers, process, raw, signal};
 
@@ -27,18 +27,36 @@ impl Socket {
 
 /// Asks the owner of `fd`. `None`: there is none, or it does not answer.
 pub(super) fn ask(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
+    ask_for(fd, socket, question).map(|(answer, _)| answer)
+}
+
+/// Asks for what may have the owner make another descriptor, which takes the place of the one there was.
+pub(super) fn ask_to_change(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    question: &Question,
+) -> Option<Answer> {
+    let (answer, renewed) = ask_for(fd, socket, question)?;
+    if let Some(served) = renewed
+        && served::settle_in(fd, socket, served).is_ok()
+    {
+        refresh(fd, socket);
+    }
+    Some(answer)
+}
+
+fn ask_for(fd: RawFd, socket: &Socket, question: &Question) -> Option<(Answer, Option<Served>)> {
     let name = socket.away()?;
     if driver::is_inside() {
         return None;
     }
-    match driver::ask(fd, name, question) {
+    let answered = driver::ask(fd, name, question);
+    if let Some((Err(Errno::NOTSOCK), _)) = answered {
         // It knows nothing of it any more: the connection is over, and the pair tells the rest.
-        Some(Err(Errno::NOTSOCK)) => {
-            socket.state().remote = None;
-            None
-        }
-        answer => answer,
+        socket.state().remote = None;
+        return None;
     }
+    answered
 }
 
 /// Asks the owner of `fd`, if another process has it, how far the socket has come, and remembers
@@ -65,6 +83,7 @@ fn remember(socket: &Socket, described: &Description) {
     let mut state = socket.state();
     state.local = described.local;
     state.remote = described.remote;
+    state.former = described.former;
     state.stage = match (described.listening, described.connected) {
         (true, _) => Stage::Listening,
         (_, true) => Stage::Connected,
@@ -159,7 +178,7 @@ fn come_home(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
 
 /// A socket of another process's stack.
 fn introduce(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
-    let described = Description::decode(&driver::ask(fd, name, &Question::Describe)?.ok()?)?;
+    let described = Description::decode(&driver::ask(fd, name, &Question::Describe)?.0.ok()?)?;
     let family = match described.inet6 {
         true => Family::Inet6,
         false => Family::Inet,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::address::{self, Given};
 use super::create::{become_kernel, kernel_socket};
+use super::served::{go_over, may_go_over};
 use super::{Family, Kind, Socket, Stage, State, abroad, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
@@ -73,7 +74,14 @@ fn bind_at_once(fd: RawFd, socket: &Arc<Socket>, address: &[u8]) -> Result<Rest,
         address: address.to_vec(),
     };
     if let Some(answer) = away::ask(fd, socket, &question) {
-        answer?;
+        match answer {
+            // Only the kernel could.
+            Err(Errno::NETUNREACH) if may_go_over(socket) => {
+                return go_over(socket).map(|()| Rest::Kernel);
+            }
+            Err(Errno::NETUNREACH) => return Err(Errno::ADDRNOTAVAIL),
+            answer => answer?,
+        };
         away::refresh(fd, socket);
         let mut state = socket.state();
         state.bound = state.local;

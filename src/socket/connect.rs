@@ -9,7 +9,7 @@ use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::completion::complete;
 use super::create::renew;
-use super::served::{go_over, may_go_over, may_start_over, start_over};
+use super::served::{go_over, may_go_over};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, EndpointId, Engine, Lease, Passed, Question, Role};
@@ -42,15 +42,8 @@ pub fn connect(
         return Ok(Rest::Done);
     }
     // As on Linux, what the socket is already decides before what else is wrong with the address.
-    match state.stage {
-        Stage::Listening | Stage::Connected => return Err(Errno::ISCONN),
-        Stage::Disconnecting => return Err(Errno::INVAL),
-        Stage::Connecting => {
-            if let Some(done) = again(&mut engine, socket, &mut state)? {
-                return Ok(done);
-            }
-        }
-        Stage::Idle => {}
+    if let Some(done) = standing(&mut engine, socket, &mut state)? {
+        return Ok(done);
     }
     let remote = match given? {
         Given::V4(_) if state.options.v6_only => return Err(Errno::NETUNREACH),
@@ -90,17 +83,11 @@ fn connect_beside(
     address: &[u8],
     waits: bool,
 ) -> Result<Rest, Errno> {
-    let given = address::read(address, family_of(socket, &socket.state(), address));
-    if socket.kind == Kind::Stream && given == Ok(Given::Unspecified) && may_start_over(socket) {
-        return match socket.is_idle() {
-            true => Ok(Rest::Done),
-            false => start_over(socket).map(|()| Rest::Done),
-        };
-    }
     let question = Question::Connect {
         address: address.to_vec(),
+        unconfirmed: socket.state().connect_unconfirmed,
     };
-    let Some(answer) = away::ask(fd, socket, &question) else {
+    let Some(answer) = away::ask_to_change(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
     if answer == Err(Errno::NETUNREACH) && may_go_over(socket) {
@@ -111,45 +98,58 @@ fn connect_beside(
         return answer.map(|_| Rest::Done);
     }
     match answer {
-        Err(Errno::INPROGRESS) => begun_beside(fd, socket, waits),
-        Err(Errno::ISCONN) if core::mem::take(&mut socket.state().connect_unconfirmed) => {
-            Ok(Rest::Done)
+        Err(Errno::INPROGRESS) => begun_beside(fd, socket, address, waits),
+        answer => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
+    }
+}
+
+/// What the other process says of an attempt to connect that was begun before.
+fn answered(fd: RawFd, socket: &Arc<Socket>, answer: Result<(), Errno>) -> Result<(), Errno> {
+    let unconfirmed = core::mem::take(&mut socket.state().connect_unconfirmed);
+    match answer {
+        Err(Errno::ISCONN) if unconfirmed => Ok(()),
+        Err(Errno::ALREADY) => {
+            socket.state().connect_unconfirmed = unconfirmed;
+            answer
         }
         Err(Errno::CONNABORTED) => {
-            let error = away::pending_error(fd, socket);
-            fail_beside(socket, error.unwrap_or(Errno::CONNABORTED))
+            Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNABORTED))
         }
-        answer => answer.map(|_| Rest::Done),
+        answer => answer,
     }
 }
 
 /// The other process has begun to connect it: waits for the end, if the call may wait.
-fn begun_beside(fd: RawFd, socket: &Arc<Socket>, waits: bool) -> Result<Rest, Errno> {
+fn begun_beside(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    address: &[u8],
+    waits: bool,
+) -> Result<Rest, Errno> {
     let mut state = socket.state();
     // It has an address now.
     state.stage = Stage::Connected;
+    state.connect_unconfirmed = true;
+    drop(state);
     if !waits {
-        state.connect_unconfirmed = true;
         return Err(Errno::INPROGRESS);
     }
-    drop(state);
     let timeout = away::patience(fd, libc::SO_SNDTIMEO);
     away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
         Errno::AGAIN => Errno::INPROGRESS,
         errno => errno,
     })?;
-    match away::pending_error(fd, socket) {
-        None => Ok(Rest::Done),
-        Some(errno) => fail_beside(socket, errno),
+    let question = Question::Connect {
+        address: address.to_vec(),
+        unconfirmed: true,
+    };
+    match away::ask_to_change(fd, socket, &question) {
+        Some(answer) => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
+        None => match away::pending_error(fd, socket) {
+            None => Ok(Rest::Done),
+            Some(errno) => Err(errno),
+        },
     }
-}
-
-/// An attempt to connect has failed: the socket may connect anew, if it can be had fresh.
-fn fail_beside(socket: &Arc<Socket>, errno: Errno) -> Result<Rest, Errno> {
-    if may_start_over(socket) {
-        start_over(socket)?;
-    }
-    Err(errno)
 }
 
 /// Begins an active open, for a caller that does not wait here. EINPROGRESS.
@@ -164,6 +164,20 @@ pub(super) fn begin(
     let id = open(engine, socket, state, local, remote)?;
     engine.stuff(id);
     Err(Errno::INPROGRESS)
+}
+
+/// What connect(2) of a TCP socket answers by what that is already; `None`: it may begin.
+pub(super) fn standing(
+    engine: &mut Engine,
+    socket: &Arc<Socket>,
+    state: &mut State,
+) -> Result<Option<Rest>, Errno> {
+    match state.stage {
+        Stage::Listening | Stage::Connected => Err(Errno::ISCONN),
+        Stage::Disconnecting => Err(Errno::INVAL),
+        Stage::Connecting => again(engine, socket, state),
+        Stage::Idle => Ok(None),
+    }
 }
 
 /// A second connect(2) on the same socket: what it answers, or `None` to start anew.

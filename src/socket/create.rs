@@ -117,6 +117,9 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
     enter(engine, pair.stack, program, socket, state);
     if let (Some(old), Some(new)) = (old, state.endpoint) {
         engine.move_errors(old, new);
+        if numbers.is_empty() {
+            engine.hand_on(old, new, pair.program);
+        }
         engine.forget(old);
     }
     Ok(())

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::lingering::Lingering;
-use super::{Kind, Socket, Stage, State, away, connect, create, served, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, table};
 use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -180,15 +180,12 @@ pub fn read_elsewhere() {
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
     note_shut_here(socket, how);
-    if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
+    if let Some(answer) = away::ask_to_change(fd, socket, &Question::Shutdown { how }) {
         if socket.kind == Kind::Datagram {
             socket.set_shows_more(true);
         }
         // Nor is an attempt to connect that has succeeded to be confirmed any more.
         socket.state().connect_unconfirmed &= answer.is_err();
-        if socket.kind == Kind::Stream && answer.is_ok() && how != libc::SHUT_WR {
-            return Some(served::end_listener(socket));
-        }
         return Some(answer.map(drop));
     }
     if socket.kind == Kind::Stream && socket.away().is_some() && has_hung_up(fd) {
@@ -239,7 +236,7 @@ pub(super) fn shutdown_in(
         };
     }
     let endpoint = engine.endpoints.get(id);
-    let is_shared = endpoint.is_some_and(Endpoint::is_shared);
+    let is_shared = endpoint.is_some_and(Endpoint::is_shared) && table::number_of(socket).is_some();
     match endpoint.map(|endpoint| endpoint.role) {
         Some(Role::Listener(listener)) => {
             if reads {

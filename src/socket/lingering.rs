@@ -24,7 +24,7 @@ impl Lingering {
             return None;
         }
         let name = socket.away()?;
-        let (answer, desk) = driver::ask_and_stay(fd, name, &Question::Linger)?;
+        let ((answer, _), desk) = driver::ask_and_stay(fd, name, &Question::Linger)?;
         answer.ok()?;
         Some(Self { desk, patience })
     }

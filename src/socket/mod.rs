@@ -122,6 +122,8 @@ pub struct State {
     pub endpoint: Option<EndpointId>,
     /// Whom to ask then.
     pub away: Option<Name>,
+    /// It was made by its owner for this process, so that it is no fresh one, whatever it comes to.
+    pub made_away: bool,
     /// How far it has come.
     pub stage: Stage,
     /// Bound or chosen address.
@@ -197,7 +199,10 @@ impl State {
 
     /// Whether nobody serves it yet: it has no endpoint here, and no address anywhere.
     pub(super) fn is_fresh(&self) -> bool {
-        self.endpoint.is_none() && self.stage == Stage::Idle && self.local.is_none()
+        self.endpoint.is_none()
+            && !self.made_away
+            && self.stage == Stage::Idle
+            && self.local.is_none()
     }
 }
 
@@ -220,6 +225,7 @@ impl Socket {
             state: Mutex::new(State {
                 endpoint,
                 away: None,
+                made_away: false,
                 stage: Stage::Idle,
                 local: None,
                 bound: None,

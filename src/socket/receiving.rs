@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::receive::waits;
 use super::waiting::{partial, resume};
-use super::{Socket, away};
+use super::{Socket, abroad, away};
 use crate::driver::{Interruption, Question};
 use crate::sys::user::Buffers;
 use crate::sys::{handlers, process, raw};
@@ -23,7 +23,7 @@ pub(super) fn receive(
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
     if !away::is_connected(fd, socket) {
-        return Some(Err(Errno::NOTCONN));
+        return Some(receive_unconnected(fd, socket, flags));
     }
     let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
         discard(fd, socket, data.len(), flags)
@@ -38,6 +38,21 @@ pub(super) fn receive(
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
         got => got,
     })
+}
+
+/// What a socket gives that has no connection: the error of one that was given up, and the end once it was shut down.
+fn receive_unconnected(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
+    if !socket.is_idle() {
+        return Err(Errno::NOTCONN);
+    }
+    if flags & libc::MSG_OOB != 0 {
+        return Err(Errno::INVAL);
+    }
+    match away::pending_error(fd, socket) {
+        Some(errno) => Err(errno),
+        None if abroad::is_shut(fd, socket) => Ok(0),
+        None => Err(Errno::NOTCONN),
+    }
 }
 
 /// The pair has come to its end. The owner has what arrived after a shutdown(2), and knows whether that is the end of the

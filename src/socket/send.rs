@@ -70,7 +70,11 @@ pub fn send(
 pub fn refusal(fd: RawFd, socket: &Arc<Socket>, flags: i32) -> Option<Errno> {
     match socket.kind {
         Kind::Datagram => super::datagram::refusal(socket),
-        Kind::Stream => send(fd, socket, &Buffers::none(), flags, &Asked::default())?.err(),
+        Kind::Stream => match send(fd, socket, &Buffers::none(), flags, &Asked::default()) {
+            Some(sent) => sent.err(),
+            None if socket.state().is_fresh() => with_signal(Err(Errno::PIPE), flags).err(),
+            None => None,
+        },
     }
 }
 
@@ -117,13 +121,14 @@ fn send_beside(
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
     if !away::is_connected(fd, socket) {
-        return Some(with_signal(Err(Errno::PIPE), flags));
+        let errno = away::pending_error(fd, socket).unwrap_or(Errno::PIPE);
+        return Some(with_signal(Err(errno), flags));
     }
     if let Err(errno) = may_send(fd, socket, flags) {
         return Some(with_signal(Err(errno), flags));
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
-    let plain = flags == 0 && process::is_single_threaded();
+    let plain = flags == 0 && data.len() > 0 && process::is_single_threaded();
     // What a pair refuses: no urgent byte, and what no socket looks at here (MSG_CMSG_COMPAT).
     let flags = match data.len() {
         0 => flags & !(libc::MSG_OOB | i32::MIN),

@@ -3,7 +3,7 @@
 //! A fresh one is a kernel socket. Its first address goes to the keeper, which makes it one of its
 //! stack's, or leaves it the kernel's; what was said of it before is said again there.
 
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
@@ -11,12 +11,12 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::address::Given;
-use super::bind::{Rest, protocol};
-use super::create::{hand_over, hook, kernel_socket, replace};
-use super::{Family, Kind, Socket, Stage, abroad, address, away, bind, options, table};
+use super::bind::protocol;
+use super::create::{hand_over, hook, replace};
+use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table};
 use crate::control::log;
-use crate::driver::keeper::{self, Create, First, Served};
-use crate::driver::{self, Passed, Question, Service, count_passed};
+use crate::driver::keeper::{self, Create, First};
+use crate::driver::{self, Passed, Question, Served, Service, count_passed};
 use crate::sys::wait::{borrow, poll_for};
 
 /// How often, and after which pauses, the port of a socket that goes over is asked for.
@@ -77,55 +77,6 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
         }
         Err(errno) => Err(errno),
     }
-}
-
-/// Whether a socket of a keeper's may be given up for a fresh one: its attempt to connect has failed, its connection is
-/// given up, or it listens no more.
-pub(super) fn may_start_over(socket: &Socket) -> bool {
-    driver::service() == Service::Keeper && socket.state().away.is_some()
-}
-
-/// Gives it up for a fresh one, under the same numbers, which gets the address that bind(2) has given this one.
-pub(super) fn start_over(socket: &Arc<Socket>) -> Result<(), Errno> {
-    let fd = *table::numbers_of(socket).first().ok_or(Errno::BADF)?;
-    let kernel = kernel_socket(socket)?;
-    rustix::io::ioctl_fionbio(&kernel, socket.nonblocking())?;
-    let mut state = socket.state();
-    let bound = state.bound.take();
-    replace(&table::numbers_of(socket), &kernel, &state.registrations)?;
-    state.away = None;
-    socket.set_over(false);
-    state.stage = Stage::Idle;
-    state.local = None;
-    state.remote = None;
-    state.connect_unconfirmed = false;
-    state.reads_no_more = false;
-    state.writes_no_more = false;
-    socket.named.store(false, Ordering::Relaxed);
-    drop(state);
-    match bound {
-        Some(bound) => bind_again(fd, socket, bound),
-        None => Ok(()),
-    }
-}
-
-/// A socket was shut down for reading. One of a keeper's that has listened is a fresh one then, and may listen anew.
-pub(super) fn end_listener(socket: &Arc<Socket>) -> Result<(), Errno> {
-    if socket.state().stage == Stage::Listening && may_start_over(socket) {
-        return start_over(socket);
-    }
-    Ok(())
-}
-
-/// Its port is free once the keeper has seen that its old socket is gone.
-fn bind_again(fd: RawFd, socket: &Arc<Socket>, bound: SocketAddrV4) -> Result<(), Errno> {
-    let (bytes, count) = address::write(bound, socket.family);
-    let address = &bytes[..count];
-    claim(fd, socket, First::Local(address.to_vec()))?;
-    until_free(|| match bind::bind(fd, socket, address)? {
-        Rest::Done => Ok(()),
-        Rest::Kernel => rustix::net::bind(borrow(fd), &address::in_family(bound, socket.family)),
-    })
 }
 
 /// Tries again while a port is in use that is about to be free.
@@ -215,12 +166,12 @@ fn repeat(socket: &Socket, served: &Served) -> bool {
     said.into_iter().all(|(level, name, value)| {
         let question = Question::Set { level, name, value };
         let answer = driver::ask(served.program.as_raw_fd(), served.name, &question);
-        !matches!(answer, Some(Err(options::ONLY_KERNEL)))
+        !matches!(answer, Some((Err(options::ONLY_KERNEL), _)))
     })
 }
 
-/// The keeper's descriptor takes the place of the kernel socket.
-fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errno> {
+/// The owner's descriptor takes the place of the one that was there.
+pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errno> {
     rustix::io::ioctl_fionbio(&served.program, socket.nonblocking())?;
     let mut state = socket.state();
     replace(
@@ -228,7 +179,14 @@ fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errn
         &served.program,
         &state.registrations,
     )?;
+    for registration in &mut state.registrations {
+        registration.told = None;
+    }
     state.away = Some(served.name);
+    state.made_away = true;
+    state.connect_unconfirmed = false;
+    socket.set_over(false);
+    socket.named.store(false, Ordering::Relaxed);
     state.options.limit_waits(fd);
     drop(state);
     abroad::note_any();

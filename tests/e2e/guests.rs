@@ -10,6 +10,8 @@ use crate::served::{ADMITTED, keeper, of, without_rights};
 
 /// In place of a line that only one of the two prints; both: the test is not for guests.
 const NOTHING: &str = "-";
+/// In place of our piece: the lines that begin as the kernel's do may differ.
+const ANYHOW: &str = "...";
 /// What the reason begins with where a line differs at times only.
 const AT_TIMES: &str = "at times";
 /// Listed pieces that one line may differ by.
@@ -76,6 +78,12 @@ impl Deviation {
         self.kernel == NOTHING && self.ours == NOTHING
     }
 
+    /// Whether it is of all such lines.
+    fn covers(&self, kernel: &str, ours: &str) -> bool {
+        let begins = |line: &str| line.starts_with(&self.kernel);
+        self.ours == ANYHOW && begins(kernel) && begins(ours)
+    }
+
     /// The lines that a line may be in its place.
     fn apply(&self, line: &str) -> Vec<String> {
         let places = line.match_indices(&self.kernel);
@@ -100,6 +108,8 @@ fn compare(expected: &str, actual: &str, listed: &[Deviation]) {
         let is = |held: &Deviation, kernel, ours| held.kernel == kernel && held.ours == ours;
         if let Some(used) = explained(kernel, ours, listed) {
             occurred.extend(used);
+        } else if let Some(covers) = listed.iter().position(|held| held.covers(kernel, ours)) {
+            occurred.insert(covers);
         } else if let Some(missing) = listed.iter().position(|held| is(held, kernel, NOTHING)) {
             occurred.insert(missing);
             at += 1;

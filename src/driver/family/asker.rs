@@ -34,13 +34,24 @@ static GONE: AtomicU64 = AtomicU64::new(0);
 static SILENT: AtomicU64 = AtomicU64::new(0);
 static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
 
+/// A socket of another process's stack, of which the owner gives the program's descriptor.
+pub struct Served {
+    /// What it is called.
+    pub name: Name,
+    /// The program's descriptor; it blocks.
+    pub program: OwnedFd,
+}
+
+/// What an owner says. A descriptor that comes with the answer is to take the place of the one that was shown.
+type Said = (Answer, Option<Served>);
+
 /// Asks the owner of `name`, which is what `fd` is. `None`: there is no answer.
-pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Answer> {
-    ask_and_stay(fd, name, question).map(|(answer, _)| answer)
+pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Said> {
+    ask_and_stay(fd, name, question).map(|(said, _)| said)
 }
 
 /// The same, and the connection by which it was asked.
-pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Answer, OwnedFd)> {
+pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Said, OwnedFd)> {
     let now = clock::monotonic();
     let is_silent = SILENT.load(Ordering::Relaxed) == name.engine;
     if is_silent && now < SILENT_UNTIL.load(Ordering::Relaxed) {
@@ -69,7 +80,7 @@ fn ask_until(
     name: Name,
     question: &Question,
     deadline: &mut u64,
-) -> Option<(Answer, OwnedFd)> {
+) -> Option<(Said, OwnedFd)> {
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
     while clock::monotonic() < *deadline {
@@ -162,9 +173,16 @@ pub(in crate::driver) fn await_answer(door: &OwnedFd, deadline: u64) -> Option<(
     }
 }
 
-fn receive(desk: &OwnedFd, deadline: u64) -> Option<Answer> {
+fn receive(desk: &OwnedFd, deadline: u64) -> Option<Said> {
     await_answer(desk, deadline)?;
     let mut message = [0; LONGEST];
-    let count = pair::take(desk, &mut message).ok()?;
-    questions::decode(&message[..count])
+    let (count, program) = pair::take_message(desk, &mut message, true).ok()?;
+    let message = &message[..count];
+    match program {
+        Some(program) => {
+            let (answer, name) = questions::decode_renewed(message)?;
+            Some((answer, Some(Served { name, program })))
+        }
+        None => Some((questions::decode(message)?, None)),
+    }
 }

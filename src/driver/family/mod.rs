@@ -23,6 +23,8 @@
 //!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
 //!    It closes the descriptor before it answers.
 //! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
+//!    Where the socket gets another pair, as a fresh one after its connection, and the owner has no descriptor of it, the
+//!    program's end goes with the answer.
 //! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
 //!    the pair's own.
 //! 5. The owner's part is one short piece of work of a pass, like the window's, and never a wait.
@@ -32,7 +34,7 @@ mod name;
 mod owner;
 mod questions;
 
-pub use asker::{ask, ask_and_stay};
+pub use asker::{Served, ask, ask_and_stay};
 pub use name::Name;
 pub use questions::{Answer, Description, Question, Shown};
 

@@ -1,16 +1,17 @@
 //! The side that has the engine.
 
 use rustix::event::epoll::EventFlags;
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
 use super::super::door::Door;
 use super::super::endpoint::EndpointId;
 use super::super::engine::TOKEN_DESK;
+use super::super::guests::Guest;
 use super::super::keeper;
 use super::super::{Engine, HOOKS};
 use super::name::desk;
-use super::questions::{Answer, Question, encode};
+use super::questions::{Answer, Question, encode, encode_renewed};
 use super::{LONGEST_QUESTION, Name};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
@@ -65,7 +66,14 @@ impl Engine {
             // Who has asked may close it next, and his epoll sets tell of it as long as anybody has it.
             drop(visit.descriptors);
             // Who does not take it has gone.
-            let _ = pair::give(&visit.client, &encode(&answer));
+            let _ = match self.doors.renewed.take() {
+                Some((endpoint, program)) => {
+                    let engine = self.id;
+                    let message = encode_renewed(&answer, Name { engine, endpoint });
+                    pair::give_descriptor(&visit.client, &message, program.as_fd())
+                }
+                None => pair::give(&visit.client, &encode(&answer)),
+            };
             if let (Some(lingerer), Some(desk)) = (lingerer, &mut self.doors.desk) {
                 desk.keep(visit.user, visit.client, lingerer);
             }
@@ -84,6 +92,24 @@ impl Engine {
             Some(id) => Ok(id),
             None => self.of_name(fd),
         }
+    }
+
+    /// A socket that other processes have, and this one does not, is `id` from now on, no longer `old`: who asks just now
+    /// gets the program's end of its pair, to put it in the place of the one that he has.
+    pub fn hand_on(&mut self, old: EndpointId, id: EndpointId, program: OwnedFd) {
+        let guest = self
+            .endpoints
+            .get_mut(old)
+            .and_then(|held| held.guest.take());
+        if let Some(guest) = guest {
+            self.endpoints.guests.leave(guest);
+            let cookie = local::cookie(&program).unwrap_or_default();
+            self.enter_guest(id, Guest { cookie, ..guest });
+        }
+        self.share(id);
+        self.note_holders(id, program.as_raw_fd());
+        self.watch_end(id);
+        self.doors.renewed = Some((id, program));
     }
 
     /// The endpoint by whose name a descriptor goes. EACCES: it is not its to bear.

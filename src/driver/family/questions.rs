@@ -7,7 +7,7 @@
 use core::net::SocketAddrV4;
 use rustix::io::Errno;
 
-use super::LONGEST;
+use super::{LONGEST, Name};
 
 /// What is asked of the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +24,10 @@ pub enum Question {
     },
     /// shutdown(2).
     Shutdown { how: i32 },
-    /// bind(2).
+    /// bind(2). ENETUNREACH: only the kernel could serve the address.
     Bind { address: Vec<u8> },
-    /// connect(2), without waiting.
-    Connect { address: Vec<u8> },
+    /// connect(2), without waiting; `unconfirmed`: none has said yet that an attempt has succeeded.
+    Connect { address: Vec<u8>, unconfirmed: bool },
     /// listen(2).
     Listen { backlog: i32 },
     /// The socket goes to a program that is not forked from the owner: its descriptor is used for
@@ -78,6 +78,8 @@ pub struct Description {
     pub local: Option<SocketAddrV4>,
     /// The peer it has now.
     pub remote: Option<SocketAddrV4>,
+    /// One that it has given up, and that getsockname(2) tells as long as it has no other.
+    pub former: Option<SocketAddrV4>,
 }
 
 /// What a socket shows to poll(2) beyond its pair.
@@ -101,7 +103,7 @@ const WORDS: usize = 16;
 
 impl Question {
     /// Bytes that an answer has room for.
-    pub const ROOM: usize = LONGEST - size_of::<i32>();
+    pub const ROOM: usize = LONGEST - size_of::<i32>() - Name::LEN;
 
     /// The message.
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -111,7 +113,10 @@ impl Question {
             Self::Get { level, name, room } => (2, [*level, *name, *room], &[]),
             Self::Set { level, name, value } => (3, [*level, *name, 0], value),
             Self::Shutdown { how } => (4, [*how, 0, 0], &[]),
-            Self::Connect { address } => (5, [0; 3], address),
+            Self::Connect {
+                address,
+                unconfirmed,
+            } => (5, [i32::from(*unconfirmed), 0, 0], address),
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
             Self::Share => (8, [0; 3], &[]),
             Self::Bind { address } => (9, [0; 3], address),
@@ -170,6 +175,7 @@ impl Question {
             4 => Self::Shutdown { how: a },
             5 => Self::Connect {
                 address: bytes.to_vec(),
+                unconfirmed: a != 0,
             },
             6 => Self::Listen { backlog: a },
             7 => Self::Count {
@@ -212,6 +218,17 @@ pub(super) fn encode(answer: &Answer) -> Vec<u8> {
     [&errno.to_ne_bytes(), bytes].concat()
 }
 
+/// The message of an answer that comes with another descriptor, which goes by `name`.
+pub(super) fn encode_renewed(answer: &Answer, name: Name) -> Vec<u8> {
+    [&name.encode()[..], &encode(answer)].concat()
+}
+
+/// Reads it back; `None`: it is none.
+pub(super) fn decode_renewed(message: &[u8]) -> Option<(Answer, Name)> {
+    let (name, answer) = message.split_first_chunk()?;
+    Some((decode(answer)?, Name::decode(name)))
+}
+
 /// Reads an answer's message; `None`: it is none.
 pub(super) fn decode(message: &[u8]) -> Option<Answer> {
     let (errno, bytes) = message.split_first_chunk()?;
@@ -223,7 +240,7 @@ pub(super) fn decode(message: &[u8]) -> Option<Answer> {
 }
 
 impl Description {
-    const LEN: usize = 16;
+    const LEN: usize = 22;
 
     /// As an answer's bytes.
     pub fn encode(&self) -> Vec<u8> {
@@ -234,13 +251,14 @@ impl Description {
             self.connected,
             self.local.is_some(),
             self.remote.is_some(),
+            self.former.is_some(),
         ];
         let bits = flags
             .iter()
             .rev()
             .fold(0, |bits, &flag| bits << 1 | u8::from(flag));
         let mut bytes = vec![bits, 0, 0, 0];
-        for address in [self.local, self.remote] {
+        for address in [self.local, self.remote, self.former] {
             bytes.extend_from_slice(&address.map_or([0; 4], |held| held.ip().octets()));
             bytes.extend_from_slice(&address.map_or(0, |held| held.port()).to_ne_bytes());
         }
@@ -263,6 +281,7 @@ impl Description {
             connected: flag(3),
             local: flag(4).then(|| address(4)),
             remote: flag(5).then(|| address(10)),
+            former: flag(6).then(|| address(16)),
         })
     }
 }

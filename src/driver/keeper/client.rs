@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-use super::super::family::{Name, await_answer, desk, reach};
+use super::super::family::{Served, await_answer, desk, reach};
 use super::super::heirs;
 use super::super::lifeline::{self, Parent};
 use super::name_of;
@@ -44,14 +44,6 @@ pub(in crate::driver) enum Answered {
     OtherInterface,
     /// There is no keeper that has a stack.
     Nobody,
-}
-
-/// A socket of a keeper's.
-pub struct Served {
-    /// What it is called.
-    pub name: Name,
-    /// The program's descriptor; it blocks.
-    pub program: OwnedFd,
 }
 
 /// Asks those this process was forked from, root's keeper, and the own user's, whether they serve it.

@@ -42,7 +42,7 @@ mod plan;
 mod requests;
 
 pub(super) use client::{Answered, greet};
-pub use client::{Served, ask, await_successors};
+pub use client::{ask, await_successors};
 pub(super) use host::serve_forked;
 pub use plan::Plan;
 pub use requests::{Create, First};

@@ -119,7 +119,16 @@ fn receive_beside(
     let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
-        let count = receive_message(fd, &mut header, data, flags)?;
+        let at_once = waits && socket.shows_more();
+        let received = match at_once {
+            true => receive_message(fd, &mut header, data, flags | libc::MSG_DONTWAIT),
+            false => receive_message(fd, &mut header, data, flags),
+        };
+        let count = match received {
+            Err(Errno::AGAIN) if at_once && abroad::is_shut(fd, socket) => return Ok(NOTHING),
+            Err(Errno::AGAIN) if at_once => receive_message(fd, &mut header, data, flags)?,
+            received => received?,
+        };
         if count < header.len() {
             // Shut down.
             return Ok(NOTHING);

@@ -97,14 +97,13 @@ fn send_beside(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
+    // One that has left its peer has no port.
+    asking::bind(fd, socket);
     if let Some(sent) = asking::send(fd, socket, data, to, flags, asked) {
         return match sent {
             Err(Errno::NETUNREACH) if may_go_over(socket) => go_over(socket).err().map(Err),
             sent => Some(sent),
         };
-    }
-    if socket.state().writes_no_more {
-        return Some(Err(Errno::PIPE));
     }
     let connected = to.is_none();
     let to: SocketAddr = match to {
@@ -136,6 +135,9 @@ fn send_beside(
         && let Some(errno) = away::pending_error(fd, socket)
     {
         return Some(Err(errno));
+    }
+    if socket.state().writes_no_more {
+        return Some(Err(Errno::PIPE));
     }
     let header = Departing { to: Some(to) }.encode();
     let sent = raw::send_message(fd, &header, data.parts(), flags);
