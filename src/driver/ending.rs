@@ -173,6 +173,7 @@ impl Engine {
             return;
         };
         self.endpoints.recalled |= endpoint.is_copy_in_use();
+        self.tell_waiters(id);
         if let Some(socket) = endpoint.socket() {
             self.ports.forget_if_gone(&mut self.stack, socket);
         }

@@ -8,6 +8,7 @@ use super::delivery::Direct;
 use super::door::Door;
 use super::endpoint::{EndpointId, Endpoints};
 use super::estate::Will;
+use super::family::Waiter;
 use super::inspect::{self, Office, Window};
 use super::intake::Intake;
 use super::lifeline::Lifelines;
@@ -128,6 +129,8 @@ pub(super) struct Doors {
     pub(super) desk: Option<Door>,
     /// What goes with the answer that is being made there.
     pub(super) renewed: Option<(EndpointId, OwnedFd)>,
+    /// Who has asked there to be told of news.
+    pub(super) waiters: Vec<Waiter>,
     /// Who finds a port in use, an heir.
     pub(super) heirs: Option<Door>,
 }

@@ -178,6 +178,7 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.news = endpoint.news.wrapping_add(1);
         }
+        self.tell_waiters(id);
         let mut beyond = core::mem::take(&mut self.endpoints.beyond);
         let shows = |id| {
             let held = self.endpoints.get(id);

@@ -99,7 +99,9 @@ pub use engine::Engine;
 pub use envelope::{Arrived, Departing};
 pub use errors::{Entry, has_notice};
 pub use estate::note_set_out;
-pub use family::{Answer, Description, Name, Question, Served, Shown, ask, ask_and_stay};
+pub use family::{
+    Answer, Description, Name, Question, Served, Shown, ask, ask_and_stay, await_news,
+};
 pub use guests::Asker;
 pub use heir::before_exec;
 pub use heirs::await_successors;

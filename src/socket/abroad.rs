@@ -9,21 +9,23 @@
 //! | a message that is a notice | an error, an error queue, halves that are shut (ERR, RDHUP, HUP) |
 //! | anything, once a notice was taken out | the same, until the owner says that it has nothing more to show |
 //! | nothing: a stream that is not connected | HUP, and what was shut |
+//! | nothing: a connection whose errors are queued (IP_RECVERR and its kin) | ERR; of which the owner tells who waits |
 //!
 //! So what is in order costs no question. A connection that is over without an error is not asked about again. No lock
 //! is held while an owner is asked; where this process has a stack, too, that drives in between.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use rustix::fd::RawFd;
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use std::sync::{Arc, Weak};
 
 use super::beyond::{self, Beyond, Events};
 use super::waiting::deadline;
-use super::{Kind, Registration, Socket, Stage, away, table, urgent};
-use crate::driver::{Question, Shown, has_notice};
+use super::{Kind, Registration, Socket, Stage, State, away, table, urgent};
+use crate::driver::{self, Question, Shown, has_notice};
 use crate::sys::lock::{self, Mutex};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_for, poll_now};
 use crate::sys::{cancel, clock, handlers, raw};
 
@@ -108,6 +110,7 @@ pub(super) fn poll(
         let mut watched = fds.to_vec();
         let mut known = vec![None; fds.len()];
         let mut any = false;
+        let mut bells = Vec::new();
         for ((polled, watched), known) in fds.iter_mut().zip(&mut watched).zip(&mut known) {
             polled.revents = 0;
             let Some(socket) = foreign(polled.fd) else {
@@ -118,15 +121,24 @@ pub(super) fn poll(
                 any |= polled.revents != 0;
             } else if socket.kind == Kind::Datagram {
                 *known = standing(polled.fd, &socket);
-                let due = |shown: Shown| shown.flags & (polled.events | beyond::ALWAYS) != 0;
-                any |= known.is_some_and(due);
+                any |= known.is_some_and(|shown| is_due(&shown, polled.events));
                 watched.events |= notices;
+            } else if may_queue_errors(&socket)
+                && let Some(shown) = ask(polled.fd, &socket)
+            {
+                if is_due(&shown, polled.events) {
+                    *known = Some(shown);
+                    any = true;
+                } else if timeout != Some(Duration::ZERO) {
+                    bells.extend(bell(polled.fd, &socket, shown.news));
+                }
             }
         }
         let left = match any {
             true => Some(Duration::ZERO),
             false => left(until),
         };
+        watched.extend(entries(&bells));
         wait(&mut watched, left)?;
         for ((polled, watched), known) in fds.iter_mut().zip(&watched).zip(known) {
             if watched.fd >= 0 {
@@ -138,9 +150,16 @@ pub(super) fn poll(
         if count > 0 || left == Some(Duration::ZERO) {
             return Ok(count);
         }
-        // What has come was no notice, but what nobody has asked for.
-        notices = 0;
+        if !has_rung(&bells) {
+            // What has come was no notice, but what nobody has asked for.
+            notices = 0;
+        }
     }
+}
+
+/// Whether who asks for `events` is told of something.
+fn is_due(shown: &Shown, events: i16) -> bool {
+    shown.flags & (events | beyond::ALWAYS) != 0
 }
 
 fn left(until: Option<u64>) -> Option<Duration> {
@@ -224,6 +243,47 @@ fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
     shown.filter(|shown| shown.flags != 0)
 }
 
+/// Whether the owner of a connection may have an error, or an error queue, though the connection goes on.
+pub(super) fn may_queue_errors(socket: &Socket) -> bool {
+    socket.kind == Kind::Stream && asks_for_errors(&socket.state())
+}
+
+fn asks_for_errors(state: &State) -> bool {
+    let options = &state.options;
+    let asks = options.receive_errors || options.zero_copy || options.stamping.stamps().any();
+    asks && state.stage == Stage::Connected && state.away.is_some()
+}
+
+/// What is readable once the owner of such a connection has other news. `None`: nobody will tell.
+fn bell(fd: RawFd, socket: &Socket, news: u32) -> Option<OwnedFd> {
+    driver::await_news(fd, socket.away()?, news)
+}
+
+/// The error of such a connection, once, or else a bell for news of it.
+pub(super) fn error_or_bell(fd: RawFd, socket: &Socket) -> Result<Option<OwnedFd>, Errno> {
+    match ask(fd, socket) {
+        Some(shown) if shown.error != 0 => {
+            Err(away::pending_error(fd, socket).unwrap_or(Errno::AGAIN))
+        }
+        Some(shown) => Ok(bell(fd, socket, shown.news)),
+        None => Ok(None),
+    }
+}
+
+/// Bells among what is waited for.
+pub(super) fn entries(bells: &[OwnedFd]) -> impl Iterator<Item = libc::pollfd> {
+    bells
+        .iter()
+        .map(|bell| entry(bell.as_raw_fd(), libc::POLLIN))
+}
+
+/// Whether one of the bells has rung.
+pub(super) fn has_rung(bells: &[OwnedFd]) -> bool {
+    bells
+        .iter()
+        .any(|bell| poll_now(bell.as_raw_fd(), libc::POLLIN) != 0)
+}
+
 /// Whether a socket without a connection was shut down for reading.
 pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
     ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
@@ -265,7 +325,8 @@ pub(super) fn watch_edges(socket: &Socket) {
 fn is_to_be_asked(socket: &Socket) -> bool {
     let state = socket.state();
     let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
-    state.away.is_some() && unconnected && !state.registrations.is_empty()
+    let asked = unconnected || asks_for_errors(&state);
+    state.away.is_some() && asked && !state.registrations.is_empty()
 }
 
 fn watched() -> Vec<Arc<Socket>> {
@@ -281,20 +342,21 @@ pub(super) fn epoll_wait(
     set: RawFd,
     events: &mut [libc::epoll_event],
     timeout: Option<Duration>,
-    mut wait: impl FnMut(&mut [libc::epoll_event], Option<Duration>) -> Result<usize, Errno>,
+    mut wait: impl FnMut(&mut [libc::epoll_event], Option<Duration>, &[OwnedFd]) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
     let until = deadline(timeout);
     loop {
         let watched = watched();
+        let mut bells = Vec::new();
         let known: Vec<_> = watched
             .iter()
-            .filter_map(|held| known_in(held, set))
+            .filter_map(|held| known_in(held, set, &mut bells))
             .collect();
         let left = match known.is_empty() {
             true => left(until),
             false => Some(Duration::ZERO),
         };
-        let count = wait(events, left)?;
+        let count = wait(events, left, &bells)?;
         let mut found = Events { events, count };
         for (socket, shown) in &known {
             tell(socket, set, shown, &mut found);
@@ -318,44 +380,61 @@ pub(super) fn epoll_beside(
     events: &mut [libc::epoll_event],
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
+    bells: &[OwnedFd],
 ) -> Result<usize, Errno> {
     let until = deadline(timeout);
     loop {
         let count = raw::epoll_ready(set, events)?;
         let left = left(until);
-        if count > 0 || left == Some(Duration::ZERO) {
+        if count > 0 || left == Some(Duration::ZERO) || has_rung(bells) {
             return Ok(count);
         }
-        poll_beside(&mut [entry(set, libc::POLLIN)], left, mask)?;
+        let mut fds = vec![entry(set, libc::POLLIN)];
+        fds.extend(entries(bells));
+        poll_beside(&mut fds, left, mask)?;
     }
 }
 
-/// A socket of which the waiter of `set` is to be told what its pair does not show: a stream that is not connected, or a
-/// datagram socket whose owner has more to show.
-fn known_in(socket: &Arc<Socket>, set: RawFd) -> Option<(Arc<Socket>, Shown)> {
-    let (Registration { fd, events, .. }, stage) = {
+/// A socket of which the waiter of `set` is to be told what its pair does not show: a stream that is not connected, or one
+/// whose owner has more to show. Otherwise there may be a bell for news of it.
+fn known_in(
+    socket: &Arc<Socket>,
+    set: RawFd,
+    bells: &mut Vec<OwnedFd>,
+) -> Option<(Arc<Socket>, Shown)> {
+    let (held, stage) = {
         let state = socket.state();
-        let due = |held: &&Registration| held.set == set && !held.is_told();
-        (*state.registrations.iter().find(due)?, state.stage)
+        let mut held = state.registrations.iter().filter(|held| held.set == set);
+        (*held.next()?, state.stage)
     };
     let shown = match socket.kind {
+        Kind::Stream if may_queue_errors(socket) => queued(socket, &held, bells),
+        _ if held.is_told() => None,
         Kind::Stream if stage == Stage::Idle => {
-            let shown = ask(fd, socket).unwrap_or(UNCONNECTED);
+            let shown = ask(held.fd, socket).unwrap_or(UNCONNECTED);
             shown.idle.then_some(shown)
         }
         Kind::Stream => None,
         Kind::Datagram => {
             // The notice makes an event of what is readable only.
-            if events & libc::EPOLLIN as u32 == 0 && has_notice(fd) {
+            if held.events & libc::EPOLLIN as u32 == 0 && has_notice(held.fd) {
                 socket.set_shows_more(true);
             }
-            let always = u32::from(beyond::ALWAYS.cast_unsigned());
-            let due =
-                |shown: &Shown| u32::from(shown.flags.cast_unsigned()) & (events | always) != 0;
-            standing(fd, socket).filter(due)
+            standing(held.fd, socket).filter(|shown| is_due(shown, held.events as i16))
         }
     };
     shown.map(|shown| (socket.clone(), shown))
+}
+
+/// What the owner of a connection whose errors are queued shows, if its waiter was not told.
+fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Option<Shown> {
+    let shown = ask(held.fd, socket)?;
+    let is_old = held.is_told() && held.told == Some(shown.news);
+    if is_due(&shown, held.events as i16) && !is_old {
+        return Some(shown);
+    }
+    bells.extend(bell(held.fd, socket, shown.news));
+    None
 }
 
 /// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.

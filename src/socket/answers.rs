@@ -124,6 +124,8 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             }
             datagram::answer(engine, socket, state, (*flags, head, payload)).map(|()| Vec::new())
         }
+        // Who has the engine answers that.
+        Question::Await { .. } => Err(Errno::INVAL),
         Question::Open => datagram::answer_bind(engine, socket, state).map(|()| Vec::new()),
         Question::Sent { flags, stamping } => {
             send::note_sent(engine, state, *flags, *stamping);

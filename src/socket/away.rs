@@ -124,10 +124,17 @@ pub(super) fn waits(fd: RawFd) -> bool {
 
 /// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
 pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
+    wait_for_any(&mut [entry(fd, events)], timeout)
+}
+
+/// Waits until one of the descriptors has what is asked of it. EAGAIN: `timeout` is over; EINTR.
+pub(super) fn wait_for_any(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+) -> Result<(), Errno> {
     loop {
         let since = handlers::runs();
-        let mut fds = [entry(fd, events)];
-        match cancel::interruptible(|| poll_for(&mut fds, timeout, None)) {
+        match cancel::interruptible(|| poll_for(fds, timeout, None)) {
             Ok(0) => return Err(Errno::AGAIN),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => match cancel::called() {

@@ -11,6 +11,7 @@ use super::urgent::show_mark;
 use super::waiting::deadline;
 use super::{Registration, abroad, beyond, sets, table};
 use crate::driver::{self, Collector, EndpointId, Interruption, Wait, Watcher, wait};
+use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_for};
 
 /// What poll(2) calls room to send.
@@ -121,15 +122,15 @@ pub fn epoll_wait(
 ) -> Option<Result<usize, Errno>> {
     let set = sets::name_of(set);
     if !abroad::may_be_in_sets() {
-        return epoll_wait_here(set, events, timeout, mask, &mut collect);
+        return epoll_wait_here(set, events, timeout, mask, &[], &mut collect);
     }
     Some(abroad::epoll_wait(
         set,
         events,
         timeout,
-        |events, timeout| {
-            epoll_wait_here(set, events, timeout, mask, &mut collect)
-                .unwrap_or_else(|| abroad::epoll_beside(set, events, timeout, mask))
+        |events, timeout, bells| {
+            epoll_wait_here(set, events, timeout, mask, bells, &mut collect)
+                .unwrap_or_else(|| abroad::epoll_beside(set, events, timeout, mask, bells))
         },
     ))
 }
@@ -140,6 +141,7 @@ fn epoll_wait_here(
     events: &mut [libc::epoll_event],
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
+    bells: &[OwnedFd],
     collect: &mut impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
 ) -> Option<Result<usize, Errno>> {
     let mut engine = driver::lock()?;
@@ -171,10 +173,18 @@ fn epoll_wait_here(
     if timeout == Some(Duration::ZERO) {
         return Some(gather(&mut engine, true).unwrap_or(Ok(0)));
     }
-    let mut watched = [entry(set, libc::POLLIN)];
+    let mut one = [entry(set, libc::POLLIN)];
+    let mut many = Vec::new();
+    let watched = match bells.is_empty() {
+        true => &mut one[..],
+        false => {
+            many.extend(one.into_iter().chain(abroad::entries(bells)));
+            &mut many[..]
+        }
+    };
     let mut request = Wait {
         deadline: deadline(timeout),
-        fds: &mut watched,
+        fds: watched,
         collector: Some(Collector::Set(set)),
         wait_first: true,
         mask,
@@ -182,7 +192,8 @@ fn epoll_wait_here(
     };
     let mut first = true;
     let outcome = wait(&mut engine, &mut request, None, |engine, _| {
-        gather(engine, core::mem::replace(&mut first, false))
+        let found = gather(engine, core::mem::replace(&mut first, false));
+        found.or_else(|| abroad::has_rung(bells).then_some(Ok(0)))
     });
     Some(match outcome {
         Ok(result) => result,

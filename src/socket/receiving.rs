@@ -7,11 +7,12 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::receive::waits;
-use super::waiting::{partial, resume};
+use super::waiting::{deadline, partial, resume};
 use super::{Socket, abroad, away};
 use crate::driver::{Interruption, Question};
 use crate::sys::user::Buffers;
-use crate::sys::{handlers, process, raw};
+use crate::sys::wait::entry;
+use crate::sys::{clock, handlers, process, raw};
 
 /// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
 /// whether that is the end of the stream or an error.
@@ -29,6 +30,8 @@ pub(super) fn receive(
         discard(fd, socket, data.len(), flags)
     } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
         receive_nothing(fd, socket, flags)
+    } else if abroad::may_queue_errors(socket) && flags & (libc::MSG_WAITALL | libc::MSG_OOB) == 0 {
+        read_or_err(fd, socket, data, flags)
     } else {
         read(fd, data, flags)
     };
@@ -127,6 +130,26 @@ fn read(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
             }
             Err(errno) => return partial(&got, errno),
         }
+    }
+}
+
+/// The same of a connection whose owner may have an error that does not end it, which comes after what there is to read.
+fn read_or_err(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    let until = deadline(away::patience(fd, libc::SO_RCVTIMEO));
+    loop {
+        let got = read(fd, data, flags | libc::MSG_DONTWAIT);
+        if got != Err(Errno::AGAIN) {
+            return got;
+        }
+        let bell = abroad::error_or_bell(fd, socket)?;
+        if !waits(socket, flags) {
+            return got;
+        }
+        let mut fds = vec![entry(fd, libc::POLLIN)];
+        fds.extend(abroad::entries(bell.as_slice()));
+        let left =
+            until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())));
+        away::wait_for_any(&mut fds, left)?;
     }
 }
 

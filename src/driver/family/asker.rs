@@ -75,6 +75,15 @@ pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Said,
     answer
 }
 
+/// Asks to be told of other news of `fd` than `news`: what is given is readable then. `None`: nobody will tell.
+pub fn await_news(fd: RawFd, name: Name, news: u32) -> Option<OwnedFd> {
+    let mut deadline = clock::monotonic().saturating_add(PATIENCE);
+    let desk = reach_owner(name.engine, &mut deadline)?;
+    let message = Question::Await { news }.encode();
+    let asked = is_trusted(&desk, fd) && pair::give_descriptor(&desk, &message, borrow(fd)).is_ok();
+    asked.then_some(desk)
+}
+
 fn ask_until(
     fd: RawFd,
     name: Name,

@@ -27,19 +27,22 @@
 //!    program's end goes with the answer.
 //! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
 //!    the pair's own.
+//!    One question has its answer once there is news ([`waiters`]): who asks that waits for it beside the pair.
 //! 5. The owner's part is one short piece of work of a pass, like the window's, and never a wait.
 
 mod asker;
 mod name;
 mod owner;
 mod questions;
+mod waiters;
 
-pub use asker::{Served, ask, ask_and_stay};
+pub use asker::{Served, ask, ask_and_stay, await_news};
 pub use name::Name;
 pub use questions::{Answer, Description, Question, Shown};
 
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;
+pub(super) use waiters::Waiter;
 
 /// Bytes of the longest question, which has a datagram in it, and of the longest answer.
 const LONGEST_QUESTION: usize = 64 * 1024 + 256;

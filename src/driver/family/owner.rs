@@ -58,6 +58,12 @@ impl Engine {
                 continue;
             };
             let question = Question::decode(&visit.message).ok_or(Errno::INVAL);
+            if let Ok(Question::Await { news }) = question {
+                if let Ok(id) = self.of(fd) {
+                    self.await_news(id, news, visit.user, visit.client);
+                }
+                continue;
+            }
             let lingerer = match question {
                 Ok(Question::Linger) => self.of(fd).ok().and_then(|id| self.lingerer(id)),
                 _ => None,

@@ -39,6 +39,8 @@ pub enum Question {
     Show,
     /// A call that sends has failed: a datagram socket has a port by then.
     Open,
+    /// To be told once there is other news of what it shows than that. The answer comes then, and says nothing.
+    Await { news: u32 },
     /// recv(2) with MSG_ERRQUEUE, of at most `room` bytes.
     ErrorEntry { room: i32 },
     /// sendmsg(2) of a datagram: whom it is for and what is asked for it, and the payload.
@@ -141,6 +143,7 @@ impl Question {
             Self::Receive { flags, room } => (16, [*flags, *room, 0], &[]),
             Self::PutBack { errno } => (17, [*errno, 0, 0], &[]),
             Self::Edges => (18, [0; 3], &[]),
+            Self::Await { news } => (19, [news.cast_signed(), 0, 0], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -204,6 +207,9 @@ impl Question {
             16 => Self::Receive { flags: a, room: b },
             17 => Self::PutBack { errno: a },
             18 => Self::Edges,
+            19 => Self::Await {
+                news: a.cast_unsigned(),
+            },
             _ => return None,
         })
     }
