@@ -45,6 +45,21 @@ static void only_six(int type, int port)
 	close(second);
 }
 
+/* One that listens without an address leaves its port to IPv4. */
+static void listens_to_six(void)
+{
+	int fd = fresh(SOCK_STREAM), other = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in any;
+
+	set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	say("listen: %s", ok(listen(fd, 1)));
+	say_name("name", fd);
+	any = address("0.0.0.0", port_of(fd));
+	say("another one to all of IPv4's: %s", ok(bind(other, SA(any), sizeof any)));
+	close(fd);
+	close(other);
+}
+
 static void only_four(int type)
 {
 	int fd = fresh(type), other = fresh(type);
@@ -105,6 +120,7 @@ int main(void)
 
 	only_six(SOCK_STREAM, port);
 	only_six(SOCK_DGRAM, port);
+	listens_to_six();
 	only_four(SOCK_STREAM);
 	only_four(SOCK_DGRAM);
 	bound_again();

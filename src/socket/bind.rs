@@ -267,6 +267,10 @@ pub fn listen(fd: RawFd, socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Err
     let mut state = socket.state();
     match engine {
         Some(mut engine) if state.endpoint.is_some() => {
+            // Without an address it listens to all that its family has.
+            if state.options.v6_only && state.local.is_none() && state.stage == Stage::Idle {
+                return to_kernel(&mut engine, socket, &mut state, Passed::Inet6);
+            }
             listen_in(&mut engine, socket, &mut state, backlog).map(|()| Rest::Done)
         }
         _ => Ok(Rest::Kernel),

@@ -63,6 +63,8 @@ fn is_served(
     first: &First,
 ) -> Result<bool, Errno> {
     match first {
+        // It listens to IPv6 alone.
+        First::Any if socket.kind == Kind::Stream && state.options.v6_only => Ok(false),
         First::Any => Ok(true),
         First::Local(address) => {
             let place = bind::place(engine, socket, state, address)?;
