@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::routes::ListedRoute;
 use super::rtnetlink::{hardware_address, number};
-use crate::sys::{ethtool, words};
+use crate::sys::{ethtool, strerror};
 
 /// The driven interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl fmt::Display for MirrorError {
                  which is not supported yet"
             ),
             Self::System(errno) => {
-                let words = words::of(*errno);
+                let words = strerror::of(*errno);
                 write!(f, "cannot read the network's state: {words}")
             }
         }

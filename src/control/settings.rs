@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use super::config::{self, Rules};
 use super::log::Level;
 use super::routes::Cidr;
-use crate::sys::{file, words};
+use crate::sys::{file, strerror};
 
 /// What every variable's name begins with.
 const PREFIX: &str = "SIDESTACK_";
@@ -132,7 +132,7 @@ impl Settings {
         program: &str,
     ) -> Result<Loaded, SettingsError> {
         Self::load_with(environment, program, |path| {
-            let bytes = file::read(path, MAX_CONFIG).map_err(words::of)?;
+            let bytes = file::read(path, MAX_CONFIG).map_err(strerror::of)?;
             String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
         })
     }

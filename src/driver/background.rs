@@ -18,7 +18,7 @@ use crate::sys::owned::OwnedFd;
 use crate::sys::process::least_stack;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::wake::{Bell, Timer};
-use crate::sys::{signal, words};
+use crate::sys::{signal, strerror};
 
 /// How long the seat may stay empty before the background thread takes it.
 pub(super) const PATROL: Duration = Duration::from_millis(2);
@@ -121,7 +121,7 @@ impl Engine {
         match self.link.succeed(successor) {
             // What is left to others is to be this one, too.
             Ok(()) => self.endpoints.recalled = true,
-            Err(errno) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
+            Err(errno) => log::debug(format_args!("no receive ring: {}", strerror::of(errno))),
         }
         // Nobody will be told of what is left in the old socket.
         for _ in 0..MOST_LEFT {
@@ -217,7 +217,9 @@ impl Relief {
                     guard.intake.successor = Some(successor);
                 }
             }
-            Some(Err(errno)) => log::debug(format_args!("no receive ring: {}", words::of(errno))),
+            Some(Err(errno)) => {
+                log::debug(format_args!("no receive ring: {}", strerror::of(errno)))
+            }
             None => {}
         }
         if let Some(retired) = &self.retired {
@@ -232,7 +234,7 @@ impl Relief {
         if let Some(Err(errno)) = cut_off.map(|cut_off| cut_off.install(unforked)) {
             log::debug(format_args!(
                 "the kernel sees our packets, too: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
         }
     }

@@ -11,7 +11,7 @@ use crate::control::ports::PortSet;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::link::{Capture, Impair, Impairments, Link, Nothing, PacketSocket};
 use crate::sys::owned::OwnedFd;
-use crate::sys::words;
+use crate::sys::strerror;
 
 /// Most instructions of the packet socket's filter (BPF_MAXINSNS).
 pub(super) const FILTER_MAX: usize = 4096;
@@ -69,7 +69,7 @@ fn no_interface(error: &MirrorError, named: bool) -> Obstacle {
 fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>, Obstacle> {
     if facts.interface.loopback {
         let nothing = Nothing::open();
-        let explain = |errno| format!("cannot make a descriptor: {}", words::of(errno));
+        let explain = |errno| format!("cannot make a descriptor: {}", strerror::of(errno));
         return Ok(Box::new(nothing.map_err(explain)?));
     }
     let nothing = FilterSpec {
@@ -86,7 +86,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
         Some(path) => match Capture::create(link, path, &facts.interface.name, capture_ended) {
             Ok(capture) => Ok(Box::new(capture)),
             Err(errno) => {
-                let reason = words::of(errno);
+                let reason = strerror::of(errno);
                 Err(format!("cannot write SIDESTACK_PCAP={path}: {reason}").into())
             }
         },
@@ -96,7 +96,7 @@ fn open_link(settings: &Settings, facts: &Facts) -> Result<Box<dyn Link + Send>,
 fn capture_ended(errno: Errno) {
     log::warn(format_args!(
         "cannot write SIDESTACK_PCAP: {}; the capture ends here",
-        words::of(errno)
+        strerror::of(errno)
     ));
 }
 
@@ -107,7 +107,7 @@ pub(super) fn adopt_link(
     socket: OwnedFd,
     successor: Option<OwnedFd>,
 ) -> Result<Box<dyn Link + Send>, String> {
-    let explain = |errno| format!("the packet socket: {}", words::of(errno));
+    let explain = |errno| format!("the packet socket: {}", strerror::of(errno));
     let adopted = match successor {
         Some(successor) => PacketSocket::adopt_both(socket, successor),
         // It may have been set aside for one with a ring that was not left.

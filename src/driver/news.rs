@@ -11,7 +11,7 @@ use crate::control::routes::{Route, own_routes};
 use crate::control::settings::{Address, Settings};
 use crate::stack::Stack;
 use crate::stack::address::Ipv4Cidr;
-use crate::sys::{filter, words};
+use crate::sys::{filter, strerror};
 
 /// Tells the stack its addresses and routes.
 pub(super) fn configure(stack: &mut Stack, settings: &Settings, facts: &Facts) {
@@ -89,7 +89,7 @@ impl Engine {
         if let Err(errno) = installed {
             log::error(format_args!(
                 "cannot set the packet filter: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
         }
     }

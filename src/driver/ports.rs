@@ -25,7 +25,7 @@ use crate::stack::Stack;
 use crate::stack::ids::SocketId;
 use crate::stack::sharing::Sharing;
 use crate::sys::owned::OwnedFd;
-use crate::sys::words;
+use crate::sys::strerror;
 
 /// Most backlog a kernel socket needs that only serves loopback clients.
 const KERNEL_BACKLOG: u32 = 4096;
@@ -369,7 +369,7 @@ impl Ports {
         {
             log::debug(format_args!(
                 "the kernel sees packets to new addresses: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
         }
     }

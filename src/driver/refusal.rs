@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::keeper::{self, Answered};
 use crate::control::settings::{Address, Settings};
-use crate::sys::{descriptor, local, words};
+use crate::sys::{descriptor, local, strerror};
 
 /// What keeps an engine from being built.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ pub(super) fn explain_packet_socket(errno: Errno, interface: &str) -> Obstacle {
         Errno::NOPROTOOPT => "the kernel is too old for the packet socket's options".into(),
         errno => format!(
             "cannot open a packet socket on interface \"{interface}\": {}",
-            words::of(errno)
+            strerror::of(errno)
         )
         .into(),
     }

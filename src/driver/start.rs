@@ -30,7 +30,7 @@ use crate::stack::tcp::Restored;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::process::{is_secure, is_vfork_child};
-use crate::sys::{clock, descriptor, handlers, words};
+use crate::sys::{clock, descriptor, handlers, strerror};
 
 const UNTRIED: u8 = 0;
 const RUNNING: u8 = 1;
@@ -205,7 +205,7 @@ fn build(variables: impl FnOnce() -> Vec<(Vec<u8>, Vec<u8>)>) -> Result<Engine, 
     let settings = loaded.settings;
     log::take_panics();
     if let Err(errno) = log::configure(settings.log, settings.log_file.as_deref()) {
-        let words = words::of(errno);
+        let words = strerror::of(errno);
         log::warn(format_args!(
             "cannot write to SIDESTACK_LOG_FILE ({words}); logging to standard error"
         ));
@@ -233,7 +233,7 @@ fn build_with(settings: Settings) -> Result<Engine, Obstacle> {
     };
     let region = Region::new().map_err(|errno| match errno {
         Errno::MFILE => no_descriptors(),
-        errno => format!("cannot make the memory file: {}", words::of(errno)),
+        errno => format!("cannot make the memory file: {}", strerror::of(errno)),
     })?;
     let (file, bytes) = region.into_parts();
     let memory = Memory::create(bytes).ok_or("the memory file is too small")?;
@@ -310,7 +310,7 @@ fn assemble(
     };
     Engine::new(parts, convert::limits(&limits)).map_err(|errno| match errno {
         Errno::MFILE => no_descriptors(),
-        errno => format!("cannot watch descriptors: {}", words::of(errno)),
+        errno => format!("cannot watch descriptors: {}", strerror::of(errno)),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
 use crate::control::log;
 use crate::stack::ids::Kind;
-use crate::sys::words;
+use crate::sys::strerror;
 
 /// Connections of a port with which it goes back: each takes the kernel some time, and a descriptor. With more it is
 /// held until they are fewer.
@@ -52,7 +52,7 @@ impl Engine {
             }
             Err(errno) => log::debug(format_args!(
                 "port {port} is held while its connections live: {}",
-                words::of(errno)
+                strerror::of(errno)
             )),
         }
     }

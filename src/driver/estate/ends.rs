@@ -29,9 +29,9 @@ use crate::sys::copies::{self, Copies};
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair::MOST_DESCRIPTORS;
 use crate::sys::process::is_vfork_child;
+use crate::sys::strerror;
 use crate::sys::wait::borrow;
 use crate::sys::wake::{self, Bell};
-use crate::sys::words;
 
 /// Bytes of a message, at most: what the kernel has room for in one page, with its own.
 const MESSAGE: usize = 3600;
@@ -240,7 +240,7 @@ impl Engine {
         if let Err(errno) = put {
             log::debug(format_args!(
                 "some sockets that others have end with this process if it is killed: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
         }
         drop(copies);

@@ -36,7 +36,7 @@ use crate::memory::Region;
 use crate::stack::tcp::Restored;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{clock, descriptor, option, pair, process, words};
+use crate::sys::{clock, descriptor, option, pair, process, strerror};
 
 /// How often it is looked whether a port can go back, at least.
 const LOOK: Duration = Duration::from_millis(5);
@@ -222,7 +222,7 @@ impl Executor {
 }
 
 fn explain(what: &str, errno: Errno) -> String {
-    format!("{what}: {}", words::of(errno))
+    format!("{what}: {}", strerror::of(errno))
 }
 
 fn restore(

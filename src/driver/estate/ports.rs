@@ -11,7 +11,7 @@ use crate::control::vault::LeaseCopy;
 use crate::driver::Engine;
 use crate::stack::ports::Protocol;
 use crate::stack::sharing::Sharing;
-use crate::sys::words;
+use crate::sys::strerror;
 
 /// The ports that the program had chosen, and that were not given back. Nobody asks for those that were chosen for it:
 /// they are held to the end.
@@ -44,7 +44,7 @@ impl Chosen {
                 Err(errno) => {
                     log::info(format_args!(
                         "port {port} cannot be given back at once: {}",
-                        words::of(errno)
+                        strerror::of(errno)
                     ));
                     if leases.iter().any(|lease| lease.is_shared()) {
                         share(engine, port);

@@ -17,7 +17,7 @@ use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
-use crate::sys::{clock, environment, pair, process, raw, spawn, words};
+use crate::sys::{clock, environment, pair, process, raw, spawn, strerror};
 
 /// Connections that may wait for a keeper that has yet to start.
 const BACKLOG: i32 = 128;
@@ -136,7 +136,7 @@ fn start(name: &str, listener: &OwnedFd) -> Result<(), Missing> {
         |errno| {
             log::debug(format_args!(
                 "no keeper can be started: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
             Missing::ForGood
         },

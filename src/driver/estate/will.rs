@@ -19,7 +19,7 @@ use crate::driver::{Engine, Guard, lock};
 use crate::sys::copies::{self, Copies};
 use crate::sys::owned::OwnedFd;
 use crate::sys::process::Confinement;
-use crate::sys::{pair, words};
+use crate::sys::{pair, strerror};
 
 /// How long there must have been something of TCP's before a keeper is looked for.
 const DELAY: Duration = Duration::from_millis(20);
@@ -269,7 +269,7 @@ impl Engine {
         if let Err(errno) = put {
             log::debug(format_args!(
                 "some ports will be lost if this process is killed: {}",
-                words::of(errno)
+                strerror::of(errno)
             ));
         }
         put.is_ok()
@@ -320,7 +320,7 @@ impl Engine {
     }
 
     fn seek_later(&mut self, errno: Errno) {
-        let words = words::of(errno);
+        let words = strerror::of(errno);
         log::debug(format_args!("the keeper takes nothing: {words}"));
         self.seek_again();
     }

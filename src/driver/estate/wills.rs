@@ -31,7 +31,7 @@ use crate::control::settings::Settings;
 use crate::sys::fork::fork_detached;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, entry, no_event, poll_for};
-use crate::sys::{clock, environment, local, pair, signal, words};
+use crate::sys::{clock, environment, local, pair, signal, strerror};
 
 /// How long it stays without anything to do.
 const IDLE: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ pub fn keep(listener: OwnedFd) -> i32 {
             0
         }
         Err(errno) => {
-            log::error(format_args!("there is no keeper: {}", words::of(errno)));
+            log::error(format_args!("there is no keeper: {}", strerror::of(errno)));
             1
         }
     }

@@ -15,7 +15,7 @@ use super::questions::{Answer, Question, encode, encode_renewed};
 use super::{LONGEST_QUESTION, Name};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
-use crate::sys::{local, pair, words};
+use crate::sys::{local, pair, strerror};
 
 impl Engine {
     /// Opens the desk; without it other processes make do with what a pair answers.
@@ -28,7 +28,7 @@ impl Engine {
             Ok(door) => self.doors.desk = Some(door),
             Err(errno) => log::debug(format_args!(
                 "other processes cannot ask about this one's sockets: {}",
-                words::of(errno)
+                strerror::of(errno)
             )),
         }
     }

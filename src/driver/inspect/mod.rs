@@ -32,7 +32,7 @@ use crate::sys::heap;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::Set;
-use crate::sys::{pair, raw, words};
+use crate::sys::{pair, raw, strerror};
 
 /// Clients served at a time.
 const CLIENTS: usize = 4;
@@ -160,7 +160,7 @@ impl Engine {
             Ok(window) => self.doors.window = Some(window),
             Err(errno) => log::debug(format_args!(
                 "sidestack ss and stat will not see this process: {}",
-                words::of(errno)
+                strerror::of(errno)
             )),
         }
     }

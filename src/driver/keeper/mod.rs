@@ -57,7 +57,7 @@ use crate::control::log;
 use crate::sys::local::Sort;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::entry;
-use crate::sys::{local, signal, words};
+use crate::sys::{local, signal, strerror};
 use requests::{LONGEST, Request};
 
 /// The name under which the keeper of `user` is asked.
@@ -109,7 +109,7 @@ struct Keeper {
 
 impl Keeper {
     fn open(mut plan: Plan) -> Result<Self, String> {
-        let explain = |what: &str, errno| format!("{what}: {}", words::of(errno));
+        let explain = |what: &str, errno| format!("{what}: {}", strerror::of(errno));
         let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
             .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
         start::start_with(core::mem::take(&mut plan.settings))?;

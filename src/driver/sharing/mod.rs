@@ -39,7 +39,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::log;
 use crate::stack::sharing::{Shared, Sharing};
 use crate::sys::local::{self, Sort};
-use crate::sys::{pair, words};
+use crate::sys::{pair, strerror};
 
 /// Processes that wait to be let in.
 const BACKLOG: i32 = 128;
@@ -168,7 +168,7 @@ impl Engine {
         log::warn(format_args!(
             "port {} cannot be shared with other processes: {}",
             at.1,
-            words::of(why)
+            strerror::of(why)
         ));
         if let Some(group) = self.groups.groups.get(&at) {
             let ours = |&local: &Ipv4Addr| Shared { local, ours: true };
