@@ -74,84 +74,93 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
         Question::Get { level, name, room } => {
             options::get_in(Some(engine), socket, state, (*level, *name), *room)
         }
+        Question::Show => Ok(shown(engine, socket, state)?.encode()),
+        Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
+            .map(|count| (count as i32).to_ne_bytes().to_vec()),
+        Question::ErrorEntry { room } => {
+            let room = usize::try_from(*room).unwrap_or(0);
+            error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())
+        }
+        question => act(engine, fd, socket, state, question).map(|()| Vec::new()),
+    }
+}
+
+/// What is to be done, and has no other answer than that it is.
+fn act(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    state: &mut State,
+    question: &Question,
+) -> Result<(), Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+    match question {
         Question::Set { level, name, value } => {
-            options::set_in(engine, socket, state, (*level, *name), value).map(|()| Vec::new())
+            options::set_in(engine, socket, state, (*level, *name), value)
         }
-        Question::Shutdown { how } => {
-            let shut = lifecycle::shutdown_in(engine, fd, socket, state, *how);
-            shut.map(|()| Vec::new())
-        }
+        Question::Shutdown { how } => lifecycle::shutdown_in(engine, fd, socket, state, *how),
         Question::Connect {
             address,
             unconfirmed,
-        } => connect_in(engine, socket, state, address, *unconfirmed).map(|()| Vec::new()),
+        } => connect_in(engine, socket, state, address, *unconfirmed),
         Question::Bind { address } => match bind::place(engine, socket, state, address)? {
             Place::Stack(local) => bind::bind_in(engine, socket, state, local),
             Place::Kernel(_) => Err(Errno::NETUNREACH),
-        }
-        .map(|()| Vec::new()),
-        Question::Listen { backlog } => {
-            bind::listen_in(engine, socket, state, *backlog).map(|()| Vec::new())
-        }
+        },
+        Question::Listen { backlog } => bind::listen_in(engine, socket, state, *backlog),
         Question::Share => {
-            if let Some(id) = state.endpoint {
-                engine.share(id);
-            }
-            Ok(Vec::new())
+            engine.share(id);
+            Ok(())
         }
-        Question::Show => {
-            let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
-            if socket.kind == Kind::Datagram {
-                engine.withdraw(id);
-            }
-            let pending = engine.endpoints.get(id).and_then(|held| held.error);
-            Ok(Shown {
-                error: pending.map_or(0, |error| errno::of(error).raw_os_error()),
-                ..engine.shown(id)
-            }
-            .encode())
-        }
-        Question::Count { request } => queues::count_in(engine, fd, socket, state, *request)
-            .map(|count| (count as i32).to_ne_bytes().to_vec()),
         Question::Send {
             flags,
             head,
             payload,
         } => {
-            if let Some(id) = state.endpoint {
-                // What was written to the pair before it leaves before it.
-                engine.look_at(id);
-            }
-            datagram::answer(engine, socket, state, (*flags, head, payload)).map(|()| Vec::new())
+            // What was written to the pair before it leaves before it.
+            engine.look_at(id);
+            datagram::answer(engine, socket, state, (*flags, head, payload))
         }
-        // Who has the engine answers that.
-        Question::Await { .. } => Err(Errno::INVAL),
-        Question::Open => datagram::answer_bind(engine, socket, state).map(|()| Vec::new()),
+        Question::Open => datagram::answer_bind(engine, socket, state),
         Question::Sent { flags, stamping } => {
             send::note_sent(engine, state, *flags, *stamping);
-            Ok(Vec::new())
+            Ok(())
         }
         Question::Edges => {
-            let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
+            let endpoint = engine.endpoints.get_mut(id);
             endpoint.ok_or(Errno::NOTSOCK)?.edges = true;
-            Ok(Vec::new())
+            Ok(())
         }
         Question::PutBack { errno } => {
-            let errno = (1..4096)
-                .contains(errno)
-                .then(|| Errno::from_raw_os_error(*errno));
+            let known = (1..4096).contains(errno);
+            let errno = known.then(|| Errno::from_raw_os_error(*errno));
             let error = errno.and_then(errno::read).ok_or(Errno::INVAL)?;
-            let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
             engine.put_error_back(id, error);
-            Ok(Vec::new())
+            Ok(())
         }
-        // The driver sees to the one, and the other is answered.
-        Question::Linger | Question::Receive { .. } => Ok(Vec::new()),
-        Question::ErrorEntry { room } => {
-            let room = usize::try_from(*room).unwrap_or(0);
-            error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())
-        }
+        // Who has the engine sees to that.
+        Question::Linger => Ok(()),
+        Question::Await { .. }
+        | Question::Describe
+        | Question::Get { .. }
+        | Question::Show
+        | Question::Count { .. }
+        | Question::ErrorEntry { .. }
+        | Question::Receive { .. } => Err(Errno::INVAL),
     }
+}
+
+/// What it shows to poll(2), and the error it tells next.
+fn shown(engine: &mut Engine, socket: &Socket, state: &State) -> Result<Shown, Errno> {
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+    if socket.kind == Kind::Datagram {
+        engine.withdraw(id);
+    }
+    let pending = engine.endpoints.get(id).and_then(|held| held.error);
+    Ok(Shown {
+        error: pending.map_or(0, |error| errno::of(error).raw_os_error()),
+        ..engine.shown(id)
+    })
 }
 
 fn describe(engine: &Engine, socket: &Socket, state: &State) -> Description {

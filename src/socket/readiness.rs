@@ -149,27 +149,8 @@ fn epoll_wait_here(
     if timeout == Some(Duration::ZERO) || engine.is_behind() {
         engine.glance_for(Some(Collector::Set(set)), None);
     }
-    let mut gather = |engine: &mut driver::Engine, always: bool| {
-        let mut count = 0;
-        while count < events.len()
-            && let Some(notice) = engine.poll_notice()
-        {
-            events[count] = libc::epoll_event {
-                events: notice.events,
-                u64: notice.data,
-            };
-            count += 1;
-        }
-        if (engine.take_kernel_news() || always) && count < events.len() {
-            match collect(&mut events[count..]) {
-                Ok(more) => count += more,
-                Err(errno) if count == 0 => return Some(Err(errno)),
-                Err(_) => {}
-            }
-        }
-        count = beyond::add(engine, set, events, count);
-        (count > 0).then_some(Ok(count))
-    };
+    let mut gather =
+        |engine: &mut driver::Engine, always| gather(engine, set, events, collect, always);
     if timeout == Some(Duration::ZERO) {
         return Some(gather(&mut engine, true).unwrap_or(Ok(0)));
     }
@@ -200,6 +181,36 @@ fn epoll_wait_here(
         Err(Interruption::TimedOut) => gather(&mut engine, true).unwrap_or(Ok(0)),
         Err(Interruption::Signal { .. } | Interruption::Cancelled) => Err(Errno::INTR),
     })
+}
+
+/// What there is for the waiter of a set: what only we know, and what the kernel tells, if it has news or is `always` to be
+/// asked. `None`: nothing.
+fn gather(
+    engine: &mut driver::Engine,
+    set: RawFd,
+    events: &mut [libc::epoll_event],
+    collect: &mut impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
+    always: bool,
+) -> Option<Result<usize, Errno>> {
+    let mut count = 0;
+    while count < events.len()
+        && let Some(notice) = engine.poll_notice()
+    {
+        events[count] = libc::epoll_event {
+            events: notice.events,
+            u64: notice.data,
+        };
+        count += 1;
+    }
+    if (engine.take_kernel_news() || always) && count < events.len() {
+        match collect(&mut events[count..]) {
+            Ok(more) => count += more,
+            Err(errno) if count == 0 => return Some(Err(errno)),
+            Err(_) => {}
+        }
+    }
+    count = beyond::add(engine, set, events, count);
+    (count > 0).then_some(Ok(count))
 }
 
 /// After a successful epoll_ctl(2): notes what must be said again should the descriptor be
