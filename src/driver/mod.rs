@@ -114,7 +114,7 @@ pub use ports::{Lease, Wish};
 pub use process::{after_fork_child, after_fork_parent, before_fork, finish, watch_forks};
 pub use rights::keep_right;
 pub use seat::{Caller, Interruption, Wait, wait};
-pub use start::{Service, before_chroot, engine_id, refusal, service, system_limits};
+pub use start::{Service, before_chroot, engine_id, is_guest, refusal, service, system_limits};
 pub use urgent::Mark;
 
 use core::net::SocketAddrV4;

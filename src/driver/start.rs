@@ -73,6 +73,11 @@ pub fn service() -> Service {
     }
 }
 
+/// Whether a keeper serves the process, as far as it has asked for anybody.
+pub fn is_guest() -> bool {
+    STATE.load(Ordering::Acquire) == SERVED
+}
+
 /// Whether that was not tried yet.
 pub(super) fn is_untried() -> bool {
     STATE.load(Ordering::Acquire) == UNTRIED

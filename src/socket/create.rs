@@ -94,7 +94,10 @@ pub(super) fn leave_if_fresh(socket: &Arc<Socket>) {
     if state.endpoint.is_none() && state.away.is_none() {
         drop(state);
         drop(engine);
-        return super::served::stay(socket, &table::numbers_of(socket));
+        if driver::is_guest() {
+            super::served::stay(socket, &table::numbers_of(socket));
+        }
+        return;
     }
     let left = match engine {
         Some(mut engine) => kernel_socket(socket)

@@ -119,7 +119,7 @@ pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     }
 }
 
-/// A fresh socket whose descriptor another program may use, too, is the kernel's as it is.
+/// A guest's fresh socket whose descriptor another program may use, too, is the kernel's as it is.
 pub(super) fn stay(socket: &Socket, numbers: &[RawFd]) {
     if let Some(&fd) = numbers.first() {
         socket.state().options.replay(fd);
@@ -132,8 +132,7 @@ pub(super) fn stay(socket: &Socket, numbers: &[RawFd]) {
 
 /// Leaves a fresh socket to the kernel that got an address where we did not see it (by authbind(1), say).
 pub fn look_for_address(fd: RawFd, socket: &Arc<Socket>) {
-    let is_fresh = driver::service() == Service::Keeper && socket.state().is_fresh();
-    if is_fresh && has_port(fd) {
+    if driver::is_guest() && socket.state().is_fresh() && has_port(fd) {
         stay(socket, &table::numbers_of(socket));
     }
 }
