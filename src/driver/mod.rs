@@ -100,7 +100,7 @@ pub use envelope::{Arrived, Departing};
 pub use errors::{Entry, has_notice};
 pub use estate::note_set_out;
 pub use family::{
-    Answer, Description, Name, Question, Served, Shown, ask, ask_and_stay, await_news,
+    Answer, Connecting, Description, Name, Question, Served, Shown, ask, ask_and_stay, await_news,
 };
 pub use guests::Asker;
 pub use heir::before_exec;

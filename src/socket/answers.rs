@@ -11,7 +11,9 @@ use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
 use super::{errno, error_queue, options, queues, receive, send, table};
-use crate::driver::{Answer, Description, EndpointId, Engine, Question, Role, Shown};
+use crate::driver::{
+    Answer, Connecting, Description, Endpoint, EndpointId, Engine, Question, Role, Shown,
+};
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
 pub(super) fn answer(
@@ -99,10 +101,7 @@ fn act(
             options::set_in(engine, socket, state, (*level, *name), value)
         }
         Question::Shutdown { how } => lifecycle::shutdown_in(engine, fd, socket, state, *how),
-        Question::Connect {
-            address,
-            unconfirmed,
-        } => connect_in(engine, socket, state, address, *unconfirmed),
+        Question::Connect { address, call } => connect_in(engine, socket, state, address, *call),
         Question::Bind { address } => match bind::place(engine, socket, state, address)? {
             Place::Stack(local) => bind::bind_in(engine, socket, state, local),
             Place::Kernel(_) => Err(Errno::NETUNREACH),
@@ -181,7 +180,7 @@ fn connect_in(
     socket: &Arc<Socket>,
     state: &mut State,
     address: &[u8],
-    unconfirmed: bool,
+    call: Connecting,
 ) -> Result<(), Errno> {
     let given = address::read(address, connect::family_of(socket, state, address));
     if socket.kind == Kind::Stream {
@@ -189,7 +188,7 @@ fn connect_in(
             return disconnect_in(engine, socket, state);
         }
         // As on Linux, what the socket is decides before what else is wrong with the address.
-        if is_connected_already(engine, socket, state, unconfirmed)? {
+        if is_connected_already(engine, socket, state, call)? {
             return Ok(());
         }
     }
@@ -230,18 +229,22 @@ fn disconnect_in(
     Ok(())
 }
 
-/// What connect(2) of a TCP socket answers by what that is already; false: it may begin. `unconfirmed`: nobody was told yet
-/// that an attempt has succeeded.
+/// What connect(2) of a TCP socket answers by what that is already; false: it may begin.
 fn is_connected_already(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
-    unconfirmed: bool,
+    call: Connecting,
 ) -> Result<bool, Errno> {
-    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
-    let role = endpoint.map(|endpoint| endpoint.role);
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
+    let role = endpoint.as_ref().map(|endpoint| endpoint.role);
     if is_renewable(socket) {
-        if !unconfirmed
+        if call == Connecting::Waited && state.stage == Stage::Idle {
+            // Another thread has given the attempt up.
+            let error = endpoint.and_then(Endpoint::take_error);
+            return Err(error.map_or(Errno::CONNABORTED, errno::of));
+        }
+        if call == Connecting::First
             && state.stage == Stage::Connecting
             && !matches!(role, Some(Role::Connecting(_)))
         {

@@ -27,7 +27,13 @@ impl Socket {
 
 /// Asks the owner of `fd`. `None`: there is none, or it does not answer.
 pub(super) fn ask(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
-    ask_for(fd, socket, question).map(|(answer, _)| answer)
+    let (answer, _) = ask_for(fd, socket, question)?;
+    is_known(&answer).then_some(answer)
+}
+
+/// Whether the owner knows the descriptor. If not, the connection is over, and the pair tells the rest.
+fn is_known(answer: &Answer) -> bool {
+    *answer != Err(Errno::NOTSOCK)
 }
 
 /// Asks for what may have the owner make another descriptor, which takes the place of the one there was.
@@ -36,6 +42,11 @@ pub(super) fn ask_to_change(
     socket: &Arc<Socket>,
     question: &Question,
 ) -> Option<Answer> {
+    ask_for_end(fd, socket, question).filter(is_known)
+}
+
+/// The same. ENOTSOCK: the owner knows nothing of the descriptor any more, since another thread may have had it changed.
+pub(super) fn ask_for_end(fd: RawFd, socket: &Arc<Socket>, question: &Question) -> Option<Answer> {
     let (answer, renewed) = ask_for(fd, socket, question)?;
     if let Some(served) = renewed
         && served::settle_in(fd, socket, served).is_ok()
@@ -50,13 +61,11 @@ fn ask_for(fd: RawFd, socket: &Socket, question: &Question) -> Option<(Answer, O
     if driver::is_inside() {
         return None;
     }
-    let answered = driver::ask(fd, name, question);
-    if let Some((Err(Errno::NOTSOCK), _)) = answered {
-        // It knows nothing of it any more: the connection is over, and the pair tells the rest.
+    let answered = driver::ask(fd, name, question)?;
+    if !is_known(&answered.0) {
         socket.state().remote = None;
-        return None;
     }
-    answered
+    Some(answered)
 }
 
 /// Asks the owner of `fd`, if another process has it, how far the socket has come, and remembers

@@ -12,7 +12,7 @@ use super::create::renew;
 use super::served::{go_over, may_go_over};
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, EndpointId, Engine, Lease, Passed, Question, Role};
+use crate::driver::{self, Connecting, EndpointId, Engine, Lease, Passed, Question, Role};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::routes::RouteDecision;
@@ -83,9 +83,14 @@ fn connect_beside(
     address: &[u8],
     waits: bool,
 ) -> Result<Rest, Errno> {
+    let call = match socket.state().connect_unconfirmed {
+        true => Connecting::Again,
+        false => Connecting::First,
+    };
+    let address = address.to_vec();
     let question = Question::Connect {
-        address: address.to_vec(),
-        unconfirmed: socket.state().connect_unconfirmed,
+        address: address.clone(),
+        call,
     };
     let Some(answer) = away::ask_to_change(fd, socket, &question) else {
         return Ok(Rest::Kernel);
@@ -123,7 +128,7 @@ fn answered(fd: RawFd, socket: &Arc<Socket>, answer: Result<(), Errno>) -> Resul
 fn begun_beside(
     fd: RawFd,
     socket: &Arc<Socket>,
-    address: &[u8],
+    address: Vec<u8>,
     waits: bool,
 ) -> Result<Rest, Errno> {
     let mut state = socket.state();
@@ -139,11 +144,13 @@ fn begun_beside(
         Errno::AGAIN => Errno::INPROGRESS,
         errno => errno,
     })?;
-    let question = Question::Connect {
-        address: address.to_vec(),
-        unconfirmed: true,
-    };
-    match away::ask_to_change(fd, socket, &question) {
+    let call = Connecting::Waited;
+    let answer = away::ask_for_end(fd, socket, &Question::Connect { address, call });
+    match answer {
+        // Another thread has given it up, and the descriptor is about to be replaced, or was just now.
+        Some(Err(Errno::NOTSOCK)) => {
+            Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET))
+        }
         Some(answer) => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
         None => match away::pending_error(fd, socket) {
             None => Ok(Rest::Done),

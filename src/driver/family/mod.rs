@@ -38,7 +38,7 @@ mod waiters;
 
 pub use asker::{Served, ask, ask_and_stay, await_news};
 pub use name::Name;
-pub use questions::{Answer, Description, Question, Shown};
+pub use questions::{Answer, Connecting, Description, Question, Shown};
 
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;

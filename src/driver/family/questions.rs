@@ -9,6 +9,17 @@ use rustix::io::Errno;
 
 use super::{LONGEST, Name};
 
+/// Which call of connect(2) it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connecting {
+    /// One that knows of no attempt.
+    First = 0,
+    /// One after an attempt of which nobody was told yet that it has succeeded.
+    Again = 1,
+    /// One that has begun an attempt, and waited for its end.
+    Waited = 2,
+}
+
 /// What is asked of the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -26,8 +37,8 @@ pub enum Question {
     Shutdown { how: i32 },
     /// bind(2). ENETUNREACH: only the kernel could serve the address.
     Bind { address: Vec<u8> },
-    /// connect(2), without waiting; `unconfirmed`: none has said yet that an attempt has succeeded.
-    Connect { address: Vec<u8>, unconfirmed: bool },
+    /// connect(2), without waiting.
+    Connect { address: Vec<u8>, call: Connecting },
     /// listen(2).
     Listen { backlog: i32 },
     /// The socket goes to a program that is not forked from the owner: its descriptor is used for
@@ -115,10 +126,7 @@ impl Question {
             Self::Get { level, name, room } => (2, [*level, *name, *room], &[]),
             Self::Set { level, name, value } => (3, [*level, *name, 0], value),
             Self::Shutdown { how } => (4, [*how, 0, 0], &[]),
-            Self::Connect {
-                address,
-                unconfirmed,
-            } => (5, [i32::from(*unconfirmed), 0, 0], address),
+            Self::Connect { address, call } => (5, [*call as i32, 0, 0], address),
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
             Self::Share => (8, [0; 3], &[]),
             Self::Bind { address } => (9, [0; 3], address),
@@ -178,7 +186,11 @@ impl Question {
             4 => Self::Shutdown { how: a },
             5 => Self::Connect {
                 address: bytes.to_vec(),
-                unconfirmed: a != 0,
+                call: match a {
+                    0 => Connecting::First,
+                    1 => Connecting::Again,
+                    _ => Connecting::Waited,
+                },
             },
             6 => Self::Listen { backlog: a },
             7 => Self::Count {
