@@ -140,6 +140,8 @@ impl Engine {
         if let Some(held) = self.endpoints.get_mut(id)
             && held.in_flight > 0
             && held.end.as_ref().is_some_and(pair::is_drained)
+            // What is closed lets go of what was not taken: see `close_listener`.
+            && !(held.is_shared() && held.hung_up())
         {
             held.in_flight = 0;
             self.stack.tcp_taken(listener);
