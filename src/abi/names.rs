@@ -15,10 +15,8 @@ pub unsafe extern "C-unwind" fn getsockname(
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> c_int {
-    if let Some(socket) = table::get(fd) {
-        served::look_for_address(fd, &socket);
-    }
-    let Some(socket) = table::get(fd) else {
+    let served = table::get(fd).filter(|socket| !served::has_address_unseen(fd, socket));
+    let Some(socket) = served else {
         // SAFETY: the program's own arguments.
         return unsafe { next::GETSOCKNAME.get()(fd, address, len) };
     };

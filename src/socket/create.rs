@@ -163,8 +163,7 @@ pub fn claim(
     socket: &Arc<Socket>,
     first: impl FnOnce() -> Option<First>,
 ) -> Result<(), Errno> {
-    super::served::look_for_address(fd, socket);
-    if !socket.state().is_fresh() || !table::is_ours(fd) {
+    if super::served::has_address_unseen(fd, socket) || !socket.state().is_fresh() {
         return Ok(());
     }
     let service = driver::service();

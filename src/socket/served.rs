@@ -130,11 +130,14 @@ pub(super) fn stay(socket: &Socket, numbers: &[RawFd]) {
     }
 }
 
-/// Leaves a fresh socket to the kernel that got an address where we did not see it (by authbind(1), say).
-pub fn look_for_address(fd: RawFd, socket: &Arc<Socket>) {
-    if driver::is_guest() && socket.state().is_fresh() && has_port(fd) {
+/// Leaves a fresh socket to the kernel that got an address where we did not see it (by authbind(1), say); whether it is
+/// one.
+pub fn has_address_unseen(fd: RawFd, socket: &Arc<Socket>) -> bool {
+    let unseen = driver::is_guest() && socket.state().is_fresh() && has_port(fd);
+    if unseen {
         stay(socket, &table::numbers_of(socket));
     }
+    unseen
 }
 
 fn has_port(fd: RawFd) -> bool {
