@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::driver::{
     self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, has_notice, wait,
 };
+use crate::socket::receive::waits;
 use crate::socket::waiting::{deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::user::Buffers;
@@ -115,7 +116,7 @@ fn receive_beside(
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<Received, Errno> {
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
+    let waits = waits(socket, flags);
     let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
