@@ -46,6 +46,22 @@ struct Client {
     stays: Option<Lingerer>,
 }
 
+/// Who has to go, by his place, before one more of `user`'s comes: the oldest of his, if there are as many as one user may
+/// have, else of all. `users` are those who are there, the oldest first.
+pub(super) fn surplus(
+    users: impl Iterator<Item = u32> + Clone,
+    user: u32,
+    of_user: usize,
+    in_all: usize,
+) -> Option<usize> {
+    let mut his = users.clone().zip(0..).filter(|&(held, _)| held == user);
+    let oldest = his.clone().next().map(|(_, at)| at);
+    match his.nth(of_user - 1) {
+        Some(_) => oldest,
+        None => (users.count() >= in_all).then_some(0),
+    }
+}
+
 /// A request.
 pub(super) struct Visit {
     /// Who asks (SO_PEERCRED).
@@ -115,13 +131,8 @@ impl Door {
     }
 
     fn expect(&mut self, user: u32, connection: OwnedFd, stays: Option<Lingerer>) {
-        let of_user = |held: &Client| held.user == user;
-        let full = self.waiting.iter().filter(|held| of_user(held)).count() >= OF_USER;
-        let oldest = match full {
-            true => self.waiting.iter().position(of_user),
-            false => (self.waiting.len() >= IN_ALL).then_some(0),
-        };
-        if let Some(oldest) = oldest {
+        let users = self.waiting.iter().map(|held| held.user);
+        if let Some(oldest) = surplus(users, user, OF_USER, IN_ALL) {
             self.dismiss(oldest);
         }
         self.last += 1;

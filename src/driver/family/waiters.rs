@@ -4,6 +4,7 @@
 //! same, so whoever waits may be dismissed at any time, and is when there are too many.
 
 use super::super::Engine;
+use super::super::door::surplus;
 use super::super::endpoint::EndpointId;
 use super::questions::encode;
 use crate::sys::owned::OwnedFd;
@@ -28,16 +29,11 @@ impl Engine {
             return waiter.tell();
         }
         let waiters = &mut self.doors.waiters;
-        let of_user = |held: &Waiter| held.user == user;
-        let oldest = if waiters.iter().filter(|held| of_user(held)).count() >= OF_USER {
-            waiters.iter().position(of_user)
-        } else {
-            (waiters.len() >= IN_ALL).then_some(0)
-        };
-        if let Some(oldest) = oldest {
+        let users = waiters.iter().map(|held| held.user);
+        if let Some(oldest) = surplus(users, user, OF_USER, IN_ALL) {
             waiters.remove(oldest).tell();
         }
-        self.doors.waiters.push(waiter);
+        waiters.push(waiter);
     }
 
     /// There is news of `id`, or it is gone.
