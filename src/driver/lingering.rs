@@ -8,10 +8,15 @@
 use rustix::fd::AsRawFd;
 
 use super::Engine;
+use super::door::surplus;
 use super::endpoint::{Endpoint, EndpointId};
 use crate::stack::ids::SocketId;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::poll_now;
+
+/// Those that wait: of one user, and in all. The oldest goes: his close(2) returns early.
+const OF_USER: usize = 256;
+const IN_ALL: usize = 1024;
 
 /// What a call is to wait for.
 #[derive(Clone, Copy)]
@@ -20,9 +25,16 @@ pub(super) struct Lingerer {
     connection: SocketId,
 }
 
-/// Those that wait, and some that have given up.
+/// A call that waits, or has given up.
+struct Waiting {
+    lingerer: Lingerer,
+    user: u32,
+    client: OwnedFd,
+}
+
+/// The calls, the oldest first.
 #[derive(Default)]
-pub(super) struct Lingering(Vec<(Lingerer, OwnedFd)>);
+pub(super) struct Lingering(Vec<Waiting>);
 
 impl Engine {
     /// Somebody is about to close `id`. `None`: there is nothing to wait for.
@@ -32,13 +44,21 @@ impl Engine {
     }
 
     /// He has done so: lets him wait as long as there is something to wait for.
-    pub(super) fn linger(&mut self, lingerer: Lingerer, client: OwnedFd) {
+    pub(super) fn linger(&mut self, lingerer: Lingerer, user: u32, client: OwnedFd) {
         self.look_at(lingerer.id);
         let held = self.endpoints.get(lingerer.id);
         if held.is_none_or(Endpoint::hung_up) && !self.is_only_shut(lingerer.id) {
             let waiting = &mut self.lingering.0;
-            waiting.retain(|(_, client)| poll_now(client.as_raw_fd(), 0) & libc::POLLHUP == 0);
-            waiting.push((lingerer, client));
+            waiting.retain(|held| poll_now(held.client.as_raw_fd(), 0) & libc::POLLHUP == 0);
+            let users = waiting.iter().map(|held| held.user);
+            if let Some(oldest) = surplus(users, user, OF_USER, IN_ALL) {
+                waiting.remove(oldest);
+            }
+            waiting.push(Waiting {
+                lingerer,
+                user,
+                client,
+            });
         }
         self.finish_pass();
     }
@@ -46,8 +66,9 @@ impl Engine {
     /// Lets those go for whom everything is done.
     pub(super) fn end_lingering(&mut self) {
         let (endpoints, stack) = (&self.endpoints, &self.stack);
-        self.lingering.0.retain(|(Lingerer { id, connection }, _)| {
-            endpoints.get(*id).is_some() || !stack.tcp_all_acknowledged(*connection)
+        self.lingering.0.retain(|held| {
+            let Lingerer { id, connection } = held.lingerer;
+            endpoints.get(id).is_some() || !stack.tcp_all_acknowledged(connection)
         });
     }
 }

@@ -51,7 +51,7 @@ impl Engine {
                 continue;
             }
             if let Some(lingerer) = visit.stays {
-                self.linger(lingerer, visit.client);
+                self.linger(lingerer, visit.user, visit.client);
                 continue;
             }
             let Some(fd) = visit.descriptors.first() else {
