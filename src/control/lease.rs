@@ -354,6 +354,11 @@ impl Lease {
         self.local.port()
     }
 
+    /// The interface alone for which the port is held.
+    pub fn interface(&self) -> Option<u32> {
+        self.device
+    }
+
     /// The kernel socket, non-blocking; readable when a client that came another way waits. (One that came by way of
     /// an address of the driven interface may wait at another one of [`Self::sockets`].)
     pub fn fd(&self) -> BorrowedFd<'_> {

@@ -43,7 +43,7 @@ fn lease_from_kernel(
         owner: wish.user,
         free_bind: wish.free_bind,
         port_range: wish.port_range,
-        interface: None,
+        interface: wish.interface,
     };
     let address = KernelAddress {
         local,

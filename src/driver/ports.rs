@@ -67,10 +67,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Whether the kernel sockets hold the port on `address` too.
-    fn covers(&self, address: Ipv4Addr) -> bool {
-        let covers = |held: Ipv4Addr| held.is_unspecified() || held == address;
-        self.ephemeral || self.kernel.iter().any(|held| covers(*held.local().ip()))
+    /// Whether the kernel sockets hold the port as is wished on `address`, too.
+    fn covers(&self, address: Ipv4Addr, wish: &Wish) -> bool {
+        let covers = |held: &control::lease::Lease| {
+            let ip = *held.local().ip();
+            let interface = held.interface();
+            (ip.is_unspecified() || ip == address)
+                && (interface.is_none() || interface == wish.interface)
+        };
+        self.ephemeral || self.kernel.iter().any(covers)
     }
 }
 
@@ -85,6 +90,8 @@ pub struct Wish {
     pub free_bind: bool,
     /// IP_LOCAL_PORT_RANGE; 0: none.
     pub port_range: u32,
+    /// SO_BINDTODEVICE: the interface alone for which the port is wanted.
+    pub interface: Option<u32>,
     /// The socket is AF_INET6 and stands for both families, or for IPv6 alone.
     pub inet6: Option<control::lease::Inet6>,
     /// Whose it is, where a keeper asks for another user.
@@ -191,7 +198,7 @@ impl Ports {
             return Err(Errno::ADDRINUSE);
         }
         let held = self.held.get(&(protocol, local.port()));
-        let covered = held.is_some_and(|held| held.covers(*local.ip()));
+        let covered = held.is_some_and(|held| held.covers(*local.ip(), wish));
         let kernel = match &mut self.source {
             Source::Kernel(..) if covered => None,
             Source::Kernel(ephemeral, interface) => {

@@ -42,6 +42,7 @@ pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
         reuse_port: state.options.reuse_port,
         free_bind: state.options.free_bind,
         port_range: state.options.port_range,
+        interface: state.options.on_interface.then(|| engine.interface_index()),
         inet6: match socket.family {
             Family::Inet => None,
             Family::Inet6 if state.options.v6_only => Some(Inet6::Only),

@@ -25,7 +25,9 @@ pub(super) fn set(
 ) -> Option<Result<Rest, Errno>> {
     socket.away()?;
     // What takes a right is for who asks to have, and the owner may have it.
-    if let Err(errno) = kernel::permit(socket, (level, name), value) {
+    let permitted = kernel::permit(socket, (level, name), value)
+        .and_then(|()| kernel::permit_interface(socket, (level, name), value));
+    if let Err(errno) = permitted {
         return Some(Err(errno));
     }
     let value = value.to_vec();

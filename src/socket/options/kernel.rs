@@ -81,6 +81,25 @@ pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), E
     raw::setsockopt(kernel.as_raw_fd(), option.0, option.1, value)
 }
 
+/// The same of an option that chooses another interface for a socket that has one.
+pub(super) fn permit_interface(
+    socket: &Socket,
+    option: (i32, i32),
+    value: &[u8],
+) -> Result<(), Errno> {
+    let state = socket.state();
+    match changes_interface(&state.options, option) {
+        true => set(socket, &state.options, option, value),
+        false => Ok(()),
+    }
+}
+
+/// Whether the option is to bind a socket to an interface that is bound to one, which takes CAP_NET_RAW.
+pub(super) fn changes_interface(options: &Options, (level, name): (i32, i32)) -> bool {
+    let binds = matches!(name, libc::SO_BINDTODEVICE | libc::SO_BINDTOIFINDEX);
+    options.on_interface && level == libc::SOL_SOCKET && binds
+}
+
 /// Whether the option may be set at this stage, which the kernel socket that judges has not reached.
 /// EINVAL, EPERM.
 pub(super) fn check_stage(
@@ -219,6 +238,7 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
         libc::SO_NO_CHECK => options.no_check = on,
         libc::SO_SELECT_ERR_QUEUE => options.select_errors = on,
         libc::SO_DONTROUTE => options.on_link = on,
+        libc::SO_BINDTODEVICE | libc::SO_BINDTOIFINDEX => options.on_interface = on,
         libc::SO_MARK => options.mark = number.cast_unsigned(),
         libc::SO_PRIORITY => options.priority = number,
         libc::SO_RXQ_OVFL => options.ancillary.drops = on,

@@ -110,6 +110,8 @@ pub struct Options {
     pub no_check: bool,
     /// SO_DONTROUTE: to neighbors only.
     pub on_link: bool,
+    /// SO_BINDTODEVICE, to the driven interface.
+    pub on_interface: bool,
     /// SO_MARK. Kept here, since who has given up his rights could not set it on a kernel socket.
     pub mark: u32,
     /// SO_PRIORITY, which IP_TOS sets, too.
@@ -195,6 +197,7 @@ impl Options {
             urgent_inline: false,
             no_check: false,
             on_link: false,
+            on_interface: false,
             mark: 0,
             priority: 0,
             zero_copy: false,

@@ -85,7 +85,9 @@ pub fn set_in(
     value: &[u8],
 ) -> Result<(), Errno> {
     let guest = state.endpoint.and_then(|id| engine.guest(id));
-    if guest.is_some_and(|user| user != 0) && kernel::needs_right(option, value) {
+    let takes_right =
+        kernel::needs_right(option, value) || kernel::changes_interface(&state.options, option);
+    if guest.is_some_and(|user| user != 0) && takes_right {
         return Err(Errno::PERM);
     }
     let earlier = waiting_have(engine, state);
