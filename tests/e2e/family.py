@@ -1,6 +1,7 @@
 """Sockets that reach other processes, and what these know of them.
 
 family.py inetd PORT PROGRAM...     for each connection, executes PROGRAM with it as standard input and output
+family.py passes PORT PROGRAM...    for each connection, starts PROGRAM with a Unix socket's number, and passes it there
 family.py activates PORT            executes itself with a listener as descriptor 3, as systemd does (LISTEN_FDS)
 family.py hands PORT HOW            has a worker process of multiprocessing (HOW: fork, spawn, forkserver) serve them
 family.py service                   serves standard input: tells what it is, then echoes
@@ -15,6 +16,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -53,6 +55,18 @@ def inetd(port, program):
                 os.execvp(program[0], program)
             connection.close()
             os.wait()
+
+
+def passes(port, program):
+    with listener(port) as server:
+        while True:
+            connection, _ = server.accept()
+            here, there = socket.socketpair()
+            with connection, here, there:
+                number = there.fileno()
+                started = subprocess.Popen([*program, str(number)], pass_fds=[number])
+                socket.send_fds(here, [b"."], [connection.fileno()])
+            started.wait()
 
 
 def activates(port):
@@ -209,6 +223,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["inetd", port, *program]:
             inetd(int(port), program)
+        case ["passes", port, *program]:
+            passes(int(port), program)
         case ["activates", port]:
             activates(int(port))
         case ["activated"]:

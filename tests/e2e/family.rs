@@ -1,9 +1,12 @@
 //! Sockets that reach other processes by fork, exec and SCM_RIGHTS.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::keeper::{has_ring, keeper};
+use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
 /// Without room for descriptors of its own: the stack has its numbers among the program's.
@@ -89,6 +92,36 @@ fn a_service_that_is_not_preloaded_reads_and_writes() {
         .stdout();
     assert_eq!(echoed, "through the pair");
     lab.kernel_was_silent();
+}
+
+/// A program that nothing can be preloaded into, compiled.
+fn unreached() -> PathBuf {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unreached");
+    let compiled = Command::new("cc")
+        .args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(root().join("tests/e2e/unreached.c"))
+        .status();
+    assert!(compiled.expect("cc runs").success());
+    program
+}
+
+/// It gets the connection by exec, or by SCM_RIGHTS.
+#[test]
+fn a_static_program_echoes() {
+    let program = unreached();
+    let file = payload::of(4 * MIB);
+    for how in ["inetd", "passes"] {
+        let lab = Lab::new();
+        let command = family(&format!("{how} 7000 {}", program.display()));
+        let _server = lab.sidestack(&command).serving_tcp(7000);
+        let talk = format!("socat -t 20 - TCP4:{TEST}:7000");
+        for _ in 0..3 {
+            let echoed = lab.peer(&talk).input(&file.path).within(30);
+            assert_eq!(echoed.sha256(), file.sha256, "{how}");
+        }
+        lab.kernel_was_silent();
+    }
 }
 
 #[test]
