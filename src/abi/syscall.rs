@@ -106,12 +106,43 @@ unsafe fn on_sockets(number: c_long, [a, b, c, d, e, f]: Arguments) -> Option<c_
     Some(value)
 }
 
+/// Bytes of a set of signals that we take as the C library's functions do.
+const MASK: usize = size_of::<SignalMask>();
+
+/// The set of signals that pselect6(2) is given, with its size; `None`: the kernel is to judge that.
+///
+/// # Safety
+/// As the program promises for the call.
+unsafe fn mask_at(place: usize) -> Option<usize> {
+    if place == 0 {
+        return Some(0);
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { read(at::<[usize; 2]>(place)) } {
+        Ok([mask, size]) if mask == 0 || size == MASK => Some(mask),
+        _ => None,
+    }
+}
+
+/// What comes before a call by which rights may be given up.
+///
+/// # Safety
+/// As the program promises for the call.
+unsafe fn give_up_rights(number: c_long, a: usize, b: usize) {
+    match number {
+        libc::SYS_chroot => rights::before_root(),
+        libc::SYS_setuid => rights::before_user(a as libc::uid_t),
+        // SAFETY: the caller's promise.
+        libc::SYS_capset => unsafe { rights::before_capabilities(at(b)) },
+        _ => rights::before_user(b as libc::uid_t),
+    }
+}
+
 /// Calls on descriptors of any sort, waiting, and the life of processes.
 ///
 /// # Safety
 /// As the program promises for the call.
 unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Option<c_long> {
-    const MASK: usize = size_of::<SignalMask>();
     let fd = a as c_int;
     // SAFETY: the caller's promise, for each.
     let value = unsafe {
@@ -136,31 +167,14 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
             {
                 poll::ppoll(at(a), b as u64, at(c), at(d))
             }
-            libc::SYS_pselect6 => {
-                let mask = match f {
-                    0 => 0,
-                    f => match read(at::<[usize; 2]>(f)) {
-                        Ok([mask, size]) if mask == 0 || size == MASK => mask,
-                        _ => return None,
-                    },
-                };
-                select::pselect(fd, at(b), at(c), at(d), at(e), at(mask))
-            }
+            libc::SYS_pselect6 => select::pselect(fd, at(b), at(c), at(d), at(e), at(mask_at(f)?)),
             libc::SYS_prlimit64 => process::prlimit64(a as c_int, b as u32, at(c), at(d)),
-            libc::SYS_chroot => {
-                rights::before_root();
-                return None;
-            }
-            libc::SYS_setuid => {
-                rights::before_user(a as libc::uid_t);
-                return None;
-            }
-            libc::SYS_setreuid | libc::SYS_setresuid => {
-                rights::before_user(b as libc::uid_t);
-                return None;
-            }
-            libc::SYS_capset => {
-                rights::before_capabilities(at(b));
+            libc::SYS_chroot
+            | libc::SYS_setuid
+            | libc::SYS_setreuid
+            | libc::SYS_setresuid
+            | libc::SYS_capset => {
+                give_up_rights(number, a, b);
                 return None;
             }
             libc::SYS_execve => programs::execve(at(a), at(b), at(c)),

@@ -1,11 +1,13 @@
 """Echoes on any number of connections, or opens them: idle.py serve | idle.py hold HOST COUNT GO.
 
-Who holds them waits until the file GO exists; then each is used once, and all are closed.
+Who holds them waits until the file GO exists; then each is used once, and all are closed. Who echoes forks a child at
+SIGUSR1, as for a snapshot, and ends it at SIGUSR2.
 """
 
 import os
 import resource
 import selectors
+import signal
 import socket
 import sys
 import time
@@ -18,8 +20,27 @@ def all_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def snapshots():
+    child = None
+
+    def begin(*_):
+        nonlocal child
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        print("forked", flush=True)
+
+    def end(*_):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    signal.signal(signal.SIGUSR1, begin)
+    signal.signal(signal.SIGUSR2, end)
+
+
 def serve():
     all_descriptors()
+    snapshots()
     listener = socket.create_server(LISTEN, backlog=4096)
     listener.setblocking(False)
     selector = selectors.DefaultSelector()

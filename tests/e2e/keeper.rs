@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::lab::payload::{self, MIB};
-use crate::lab::{Lab, PEER, Running, TEST, command, preloading, root};
+use crate::lab::{Lab, PEER, Running, Side, TEST, command, preloading, root};
 use crate::orphans;
 
 pub(crate) fn keeper(arguments: &str) -> String {
@@ -364,6 +364,31 @@ fn another_keeper_is_started_when_one_is_killed() {
             .values()
             .all(|got| *got == (0, "end".to_owned()))
     );
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_keeper_ends_a_minute_after_its_last_program() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::new();
+    let go = lab.file("go", "go");
+    let server = counting(&lab, 7000, &go, &go, 1);
+    let abort = keeper(&format!("abort {PEER} 7000"));
+    let mut client = lab.sidestack(&abort).start();
+    client.prints("connected");
+    is_kept(&lab, &mut client);
+    let keeper = orphans::keeper(&lab, &[]);
+    die(client);
+    drop(server.finish().success());
+    sleep(Duration::from_secs(30));
+    assert_eq!(lab.processes(Side::Test), [keeper]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !lab.processes(Side::Test).is_empty() {
+        assert!(Instant::now() < deadline, "it has not ended");
+        sleep(Duration::from_millis(100));
+    }
     lab.kernel_was_silent();
 }
 
