@@ -173,6 +173,32 @@ static void by_epoll(void)
 	close(fd);
 }
 
+/* What is sent within the host is refused by the host itself. */
+static void within_the_host(void)
+{
+	struct sockaddr_in nobody = address("127.0.0.1", 9);
+	int fd = with_errors(bound(udp(), "0.0.0.0", 0));
+	char b[8];
+
+	set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
+	say("to nobody here: %s", result(sendto(fd, "first", 5, 0, SA(nobody), sizeof nobody)));
+	say("poll: %s", poll_flags(wait_for(fd, POLLERR)));
+	say("second takes the error: %s", result(sendto(fd, "second", 6, 0, SA(nobody), sizeof nobody)));
+	take("queue", fd, 64, 0);
+	take("queue", fd, 64, 0);
+	say("second: %s", result(sendto(fd, "second", 6, 0, SA(nobody), sizeof nobody)));
+	wait_for(fd, POLLERR);
+	say("recv: %s", result(recv(fd, b, sizeof b, MSG_DONTWAIT)));
+	take("queue", fd, 64, 0);
+	say("poll: %s", poll_flags(events_now(fd)));
+	set_int(fd, IPPROTO_IP, IP_RECVERR, 0);
+	say("not asked: %s", result(sendto(fd, "third", 5, 0, SA(nobody), sizeof nobody)));
+	nap(100);
+	say("poll: %s", poll_flags(events_now(fd)));
+	say("not asked: %s", result(sendto(fd, "third", 5, 0, SA(nobody), sizeof nobody)));
+	close(fd);
+}
+
 static void of_tcp(void)
 {
 	int fd = tcp();
@@ -230,6 +256,7 @@ int main(void)
 	too_long();
 	turned_off();
 	by_epoll();
+	within_the_host();
 	of_tcp();
 	of_an_attempt();
 	of_a_connection();

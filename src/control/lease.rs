@@ -438,6 +438,7 @@ impl Lease {
         self.silence.end(self.fd.as_fd(), self.inet6);
         if self.protocol == Protocol::Udp {
             datagram::tell(self.fd.as_fd(), self.inet6, false);
+            datagram::tell_errors(self.fd.as_fd(), false);
         }
         self.fd
     }

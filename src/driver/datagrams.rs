@@ -130,16 +130,9 @@ impl Engine {
 
     /// Sends what others than this process's calls have written to a datagram socket.
     pub(super) fn take_datagrams(&mut self, id: EndpointId, socket: SocketId) {
-        let Some(end) = self
-            .endpoints
-            .get(id)
-            .and_then(|endpoint| endpoint.end.as_ref())
-        else {
-            return;
-        };
         let now = self.now();
         let mut buffer = vec![0; LONGEST + Departing::LEN];
-        loop {
+        while let Some(end) = self.endpoints.get(id).and_then(|held| held.end.as_ref()) {
             let message = match pair::take(end, &mut buffer) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => &buffer[..count],

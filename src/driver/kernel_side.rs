@@ -12,17 +12,21 @@ use super::passed::{Passed, count_passed};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
 use crate::stack::Stack;
+use crate::stack::reports::Origin;
 use crate::stack::sink::Datagram;
 use crate::sys::datagram::{self, Route6, Taken};
 use crate::sys::{clock, pair};
 
 /// The longest datagram, in bytes.
 const LONGEST: usize = 65_536;
+/// As much of a datagram as is kept of an error about it, in bytes.
+const QUOTE: usize = 576;
 
 impl Engine {
-    /// A kernel socket of a port has datagrams.
+    /// A kernel socket of a port has datagrams, or errors.
     pub(super) fn receive_from_kernel(&mut self, port: u16) {
         self.short_cuts.kernel_news = true;
+        self.hear_of_errors(port);
         let mut buffer = vec![0; LONGEST];
         for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
             while let Some(taken) = datagram::take(lease.fd(), &mut buffer) {
@@ -40,12 +44,34 @@ impl Engine {
         }
     }
 
-    /// Sends by the kernel socket that holds the port, so that the answer finds it.
+    /// What ICMP says of datagrams that were sent by a port's kernel sockets.
+    fn hear_of_errors(&mut self, port: u16) {
+        let mut quote = [0; QUOTE];
+        for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
+            while let Some(taken) = datagram::take_error(lease.fd(), &mut quote) {
+                if let (Some(trouble), SocketAddr::V4(remote)) = (taken.trouble, taken.from) {
+                    let local = SocketAddrV4::new(received_at(&taken), port);
+                    let origin = Origin::Icmp {
+                        offender: trouble.offender,
+                        ttl: taken.ttl,
+                        kind: trouble.kind,
+                        code: trouble.code,
+                    };
+                    let told = (origin, trouble.mtu as usize);
+                    self.stack
+                        .udp_receive_local_error(local, remote, told, &quote[..taken.len]);
+                }
+            }
+        }
+    }
+
+    /// Sends by the kernel socket that holds the port, so that the answer finds it, and, where a socket wants to hear
+    /// of it, what ICMP has to say. Within the host that is there already.
     ///
     /// # Errors
     /// ENETUNREACH: none does that has to do with the address's family. What sendmsg(2) says.
     pub fn send_by_kernel(
-        &self,
+        &mut self,
         port: u16,
         to: SocketAddr,
         payload: &[u8],
@@ -57,8 +83,16 @@ impl Engine {
         match to {
             SocketAddr::V4(to) => {
                 let lease = leases.next().ok_or(Errno::NETUNREACH)?;
+                let hears = self.stack.udp_hears_errors(port);
+                if hears {
+                    datagram::tell_errors(lease.fd(), true);
+                }
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                rustix::net::sendto(lease.fd(), payload, flags, &to)
+                let sent = rustix::net::sendto(lease.fd(), payload, flags, &to);
+                if hears {
+                    self.hear_of_errors(port);
+                }
+                sent
             }
             SocketAddr::V6(to) => {
                 let lease = leases.find(|lease| lease.is_inet6());
@@ -79,16 +113,21 @@ impl Engine {
 fn arrival(taken: &Taken, from: SocketAddrV4) -> Datagram {
     Datagram {
         from,
-        to: match taken.to {
-            Some(IpAddr::V4(to)) => to,
-            _ => Ipv4Addr::LOCALHOST,
-        },
+        to: received_at(taken),
         len: taken.len,
         ttl: taken.ttl,
         tos: taken.tos,
         segment: 0,
         stamp: 0,
         drops: 0,
+    }
+}
+
+/// The address of ours that something came to by IPv4.
+fn received_at(taken: &Taken) -> Ipv4Addr {
+    match taken.to {
+        Some(IpAddr::V4(to)) => to,
+        _ => Ipv4Addr::LOCALHOST,
     }
 }
 

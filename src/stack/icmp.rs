@@ -13,7 +13,7 @@ use super::reports::{Origin, Report};
 use super::routes::RouteDecision;
 use super::time::Instant;
 use super::wire::icmpv4::{self, Kind, Quote};
-use super::wire::{checksum, ipv4};
+use super::wire::{checksum, ipv4, udp};
 
 /// The longest error message as a packet, in bytes (RFC 1812 section 4.3.2.3).
 const MAX_ERROR_LEN: usize = 576;
@@ -86,7 +86,7 @@ impl Trouble {
 
     /// As Linux maps types and codes; none for those it ignores.
     fn from_message(ip: &ipv4::Repr, message: &icmpv4::Repr, quote: &Quote<'_>) -> Option<Self> {
-        let (error, is_fatal) = meaning(message)?;
+        let (error, is_fatal) = meaning(message.kind, message.code)?;
         Some(Self {
             error,
             is_fatal,
@@ -97,6 +97,20 @@ impl Trouble {
                 kind: message.kind.number(),
                 code: message.code,
             },
+        })
+    }
+
+    /// What came by another way than the link; none of what Linux ignores.
+    pub(super) fn told(origin: Origin, mtu: usize) -> Option<Self> {
+        let Origin::Icmp { kind, code, .. } = origin else {
+            return None;
+        };
+        let (error, is_fatal) = meaning(Kind::from_number(kind), code)?;
+        Some(Self {
+            error,
+            is_fatal,
+            mtu: (error == Error::MessageSize).then_some(mtu),
+            origin,
         })
     }
 
@@ -113,9 +127,9 @@ impl Trouble {
 }
 
 /// What a message means, and whether a connected UDP socket hears of it unasked.
-fn meaning(message: &icmpv4::Repr) -> Option<(Error, bool)> {
-    match message.kind {
-        Kind::Unreachable => match message.code {
+fn meaning(kind: Kind, code: u8) -> Option<(Error, bool)> {
+    match kind {
+        Kind::Unreachable => match code {
             0 | 11 => Some((Error::NetworkUnreachable, false)),
             icmpv4::HOST_UNREACHABLE | 12 => Some((Error::HostUnreachable, false)),
             icmpv4::PROTOCOL_UNREACHABLE => Some((Error::ProtocolUnreachable, true)),
@@ -197,7 +211,10 @@ impl Stack {
         let local = SocketAddrV4::new(quote.source, quote.source_port);
         let remote = SocketAddrV4::new(quote.destination, quote.destination_port);
         let matched = match quote.protocol {
-            ipv4::UDP => self.udp_receive_trouble(local, remote, &trouble, quote),
+            ipv4::UDP => {
+                let payload = quote.transport.get(udp::HEADER_LEN..).unwrap_or_default();
+                self.udp_receive_trouble(local, remote, &trouble, payload)
+            }
             ipv4::TCP => self.tcp_receive_trouble(now, local, remote, &trouble, quote),
             _ => false,
         };

@@ -11,7 +11,9 @@ use super::{cmsg, option};
 
 /// Bytes of a `struct sockaddr_in6`.
 const NAME: usize = 28;
-/// Room for all that [`tell`] asks for.
+/// Bytes of a `struct sock_extended_err`.
+const EXTENDED: usize = 16;
+/// Room for all that [`tell`] and [`tell_errors`] ask for.
 const CONTROL: usize = 256;
 
 /// A datagram that was taken out of a kernel socket.
@@ -19,7 +21,7 @@ const CONTROL: usize = 256;
 pub struct Taken {
     /// Bytes of payload.
     pub len: usize,
-    /// Who sent it.
+    /// Who sent it; of an error: to whom.
     pub from: SocketAddr,
     /// The address it was sent to; `None`: the kernel does not say.
     pub to: Option<IpAddr>,
@@ -29,6 +31,21 @@ pub struct Taken {
     pub ttl: u8,
     /// Type of service, or traffic class.
     pub tos: u8,
+    /// What ICMP says of one that was sent.
+    pub trouble: Option<Trouble>,
+}
+
+/// An ICMP message about a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Who sent it.
+    pub offender: Ipv4Addr,
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// The MTU it tells, in bytes; 0: none.
+    pub mtu: u32,
 }
 
 /// How an IPv6 datagram is to leave.
@@ -58,9 +75,23 @@ pub fn tell(socket: BorrowedFd<'_>, inet6: bool, on: bool) {
     }
 }
 
+/// Whether a socket tells what ICMP says of what it sends by IPv4 (IP_RECVERR).
+pub fn tell_errors(socket: BorrowedFd<'_>, on: bool) {
+    let _ = option::set_integer(socket, libc::IPPROTO_IP, libc::IP_RECVERR, i32::from(on));
+}
+
 /// Takes the oldest datagram without waiting. What was mapped to IPv6 (RFC 4291 section 2.5.5.2) is
 /// IPv4's.
 pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> Option<Taken> {
+    receive(socket, buffer, 0)
+}
+
+/// Takes the oldest error (see [`tell_errors`]), with the beginning of what it is about, likewise.
+pub fn take_error(socket: impl AsFd, buffer: &mut [u8]) -> Option<Taken> {
+    receive(socket, buffer, libc::MSG_ERRQUEUE)
+}
+
+fn receive(socket: impl AsFd, buffer: &mut [u8], flags: i32) -> Option<Taken> {
     let mut name = [0u8; NAME];
     // Aligned, as the kernel wants it.
     let mut control = [0u64; CONTROL / 8];
@@ -80,7 +111,7 @@ pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> Option<Taken> {
             Sysno::recvmsg,
             socket.as_fd().as_raw_fd() as usize,
             &raw mut message as usize,
-            libc::MSG_DONTWAIT as usize,
+            (flags | libc::MSG_DONTWAIT) as usize,
         )
     })
     .ok()?;
@@ -91,6 +122,7 @@ pub fn take(socket: impl AsFd, buffer: &mut [u8]) -> Option<Taken> {
         interface: 0,
         ttl: 64,
         tos: 0,
+        trouble: None,
     };
     let mut rest = &control.as_bytes()[..message.msg_controllen.min(CONTROL)];
     while let Some((message, behind)) = cmsg::first(rest) {
@@ -125,8 +157,42 @@ impl Taken {
             (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                 self.tos = integer(data).unwrap_or(byte);
             }
+            (libc::IPPROTO_IP, libc::IP_RECVERR) => self.trouble = Trouble::read(data),
             _ => {}
         }
+    }
+}
+
+impl Trouble {
+    /// From a `struct sock_extended_err`, and the offender's address behind it, if ICMP is where it is from.
+    fn read(data: &[u8]) -> Option<Self> {
+        let &[
+            _,
+            _,
+            _,
+            _,
+            libc::SO_EE_ORIGIN_ICMP,
+            kind,
+            code,
+            _,
+            a,
+            b,
+            c,
+            d,
+        ] = data.first_chunk()?
+        else {
+            return None;
+        };
+        let offender = match address(data.get(EXTENDED..)?)? {
+            SocketAddr::V4(offender) => *offender.ip(),
+            SocketAddr::V6(_) => return None,
+        };
+        Some(Self {
+            offender,
+            kind,
+            code,
+            mtu: u32::from_ne_bytes([a, b, c, d]),
+        })
     }
 }
 

@@ -360,7 +360,7 @@ impl Call<'_, '_> {
         let segment = self.segment(state);
         let segment = if segment == 0 { data.len() } else { segment };
         let flags = self.flags & (libc::MSG_MORE | libc::MSG_DONTROUTE | libc::MSG_CONFIRM);
-        let send =
+        let mut send =
             |piece: &[u8]| engine.send_by_kernel(port, to.into(), piece, &self.asked.route6, flags);
         if data.is_empty() {
             send(&data)?;

@@ -10,9 +10,10 @@ use crate::stack::icmp::Trouble;
 use crate::stack::ids::SocketId;
 use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
+use crate::stack::reports::Origin;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::wire::checksum::Sum;
-use crate::stack::wire::icmpv4::{self, Quote};
+use crate::stack::wire::icmpv4;
 use crate::stack::wire::{ipv4, udp};
 
 impl Stack {
@@ -85,6 +86,19 @@ impl Stack {
         }
     }
 
+    /// An ICMP error that came likewise, about a datagram from `local` to `remote` that began with `payload`.
+    pub fn udp_receive_local_error(
+        &mut self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        (origin, mtu): (Origin, usize),
+        payload: &[u8],
+    ) {
+        if let Some(trouble) = Trouble::told(origin, mtu) {
+            self.udp_receive_trouble(local, remote, &trouble, payload);
+        }
+    }
+
     /// Delivers a datagram, or those it was put together from, unless the socket takes it whole
     /// (UDP_GRO).
     pub(super) fn deliver(
@@ -139,7 +153,7 @@ impl Stack {
         local: SocketAddrV4,
         remote: SocketAddrV4,
         trouble: &Trouble,
-        quote: &Quote<'_>,
+        payload: &[u8],
     ) -> bool {
         let Some(id) = self.udp.find(local, remote) else {
             return false;
@@ -148,7 +162,6 @@ impl Stack {
             return false;
         };
         if socket.options.receive_errors {
-            let payload = quote.transport.get(udp::HEADER_LEN..).unwrap_or_default();
             self.reports.push(id, trouble.report(remote, payload));
         }
         if socket.options.receive_errors || (socket.remote.is_some() && trouble.is_fatal) {

@@ -346,6 +346,15 @@ impl Stack {
         }
     }
 
+    /// Whether a socket on `port` wants to hear of ICMP errors (IP_RECVERR).
+    pub fn udp_hears_errors(&self, port: u16) -> bool {
+        let hears = |id| {
+            let socket = self.udp.get(id);
+            socket.is_some_and(|held| held.options.receive_errors)
+        };
+        self.udp.with_port(port).iter().copied().any(hears)
+    }
+
     /// Of the sockets without a peer that are bound to all addresses, and for which `fits` holds, the
     /// one that the datagrams of a peer are for: IPv6's, say.
     pub fn udp_on_all_addresses(
