@@ -156,6 +156,10 @@ impl<L: Link> Link for Capture<L> {
         self.inner.successor_fd()
     }
 
+    fn entrust(&mut self) {
+        self.inner.entrust();
+    }
+
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
         self.inner.let_inherit(inherited)
     }

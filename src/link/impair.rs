@@ -189,6 +189,10 @@ impl<L: Link> Link for Impair<L> {
         self.inner.successor_fd()
     }
 
+    fn entrust(&mut self) {
+        self.inner.entrust();
+    }
+
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
         self.inner.let_inherit(inherited)
     }

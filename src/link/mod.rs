@@ -221,6 +221,10 @@ pub trait Link {
         None
     }
 
+    /// Another process has what [`Self::plain_fd`] and [`Self::successor_fd`] give, and closes it after this one: what
+    /// sees to it here that nobody waits for that is needless.
+    fn entrust(&mut self) {}
+
     /// Says whether a process that is forked now is to go on with the link, for which it needs what
     /// is mapped here.
     ///
@@ -289,6 +293,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
         (**self).successor_fd()
+    }
+
+    fn entrust(&mut self) {
+        (**self).entrust();
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::keeper::is_kept;
 use crate::lab::{Lab, PEER, Program, Running, TEST, library, preloading, root};
 
 fn hold(arguments: &str) -> String {
@@ -91,6 +92,11 @@ fn who_ends_need_not_close_its_packet_socket() {
     let lab = Lab::quiet();
     let mut program = lab.sidestack(&hold(&format!("udp {PEER} 7000"))).start();
     program.prints("waiting");
+    assert_eq!(most_queued(&program), 2);
+}
+
+/// Most descriptors that lie in one queue of a process's.
+fn most_queued(program: &Running<'_>) -> u32 {
     let descriptors = format!("/proc/{}/fdinfo", program.pid());
     let queued = fs::read_dir(descriptors).expect("it runs").map(|entry| {
         let entry = entry.expect("a readable directory");
@@ -98,7 +104,21 @@ fn who_ends_need_not_close_its_packet_socket() {
         let count = said.lines().find_map(|line| line.strip_prefix("scm_fds:"));
         count.map_or(0, |count| count.trim().parse().expect("a number"))
     });
-    assert_eq!(queued.max(), Some(2));
+    queued.max().expect("descriptors")
+}
+
+/// A keeper closes it apart, too. Then nothing need lie in such a queue, on whose account the collector runs whenever
+/// anybody on the machine closes a UNIX socket: what is left is the copy of the port's lease.
+#[test]
+fn who_has_a_keeper_leaves_its_packet_socket_to_that() {
+    if !preloading() {
+        return;
+    }
+    let lab = Lab::quiet();
+    let mut program = lab.sidestack(&hold(&format!("accept {TEST} 7000"))).start();
+    program.prints("waiting");
+    is_kept(&lab, &mut program);
+    assert_eq!(most_queued(&program), 1);
 }
 
 /// RSS of a program with `count` connections, and the growth of the kernel's slabs, in KiB.

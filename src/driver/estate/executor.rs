@@ -34,6 +34,7 @@ use crate::driver::start::{self, Site};
 use crate::driver::{Engine, Guard, take_in};
 use crate::memory::Region;
 use crate::stack::tcp::Restored;
+use crate::sys::collected::Collected;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::{clock, descriptor, option, pair, process, strerror};
@@ -85,6 +86,18 @@ impl Estate {
         left.into_iter()
             .chain(&self.process)
             .map(AsRawFd::as_raw_fd)
+    }
+
+    /// Lets it go, and does not wait for the end of what takes long to end.
+    pub(super) fn close_apart(self) {
+        let collected = Collected::new();
+        if let Ok(collected) = &collected {
+            for fd in [&self.packets, &self.ends] {
+                // Else it ends here.
+                let _ = collected.put(fd.as_fd());
+            }
+        }
+        drop(self);
     }
 
     /// A process closes its descriptors in no order to rely on, the one that told of its end not last;

@@ -211,6 +211,8 @@ impl Engine {
                         self.will.state = State::Deposited(connection, self.time);
                         self.fill_vault();
                         self.copy_all_ends();
+                        // The keeper has them until this process has ended.
+                        self.link.entrust();
                     }
                     Err(errno) => self.seek_later(errno),
                 }

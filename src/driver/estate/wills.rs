@@ -5,6 +5,8 @@
 //!
 //! 1. A process is a client from the moment it connects. Its first message is its will, most often; what
 //!    comes next, most often the end of the connection, says that it has ended.
+//!    One that leaves nothing says so before: what it has given is closed here after its end all the same, since who
+//!    closes a packet socket last waits ([`Collected`](crate::sys::collected::Collected)).
 //! 2. Who connects when the keeper is about to end is either refused, and starts another one, or heard
 //!    to the end: the listener is shut first, then emptied.
 //! 3. After SIGTERM it takes no more clients, and ends when it has none left, or soon after: who is
@@ -95,6 +97,8 @@ enum Who {
     Newcomer,
     /// A process that is to be followed.
     Testator(Estate),
+    /// Nothing of it is to be seen to. It has not ended yet, and is not to be the last that has this.
+    Intestate(Estate),
     /// It is this other user's, and has not said anything yet.
     Stranger(u32),
     /// It waits to hear that the dead are seen to, perhaps another user's.
@@ -276,9 +280,13 @@ impl Keeper {
                 let process = local::peer_process(&connection);
                 Estate::of(message, descriptors, process).map(Who::Testator)
             }
-            Who::Testator(_) if message == REVOCATION => None,
+            Who::Testator(estate) if message == REVOCATION => Some(Who::Intestate(estate)),
             Who::Testator(estate) => {
                 self.execute(estate, 1);
+                None
+            }
+            Who::Intestate(estate) => {
+                estate.close_apart();
                 None
             }
             Who::Executor(executor) => self.hear_executor(executor, message, descriptors),
@@ -312,19 +320,20 @@ impl Keeper {
         }
         if !message.is_empty() && message != REVOCATION {
             // Its own will. What was left before goes with this.
-            executor.estate = Estate::of(message, descriptors, None);
+            let own = Estate::of(message, descriptors, None);
+            if let Some(before) = core::mem::replace(&mut executor.estate, own) {
+                before.close_apart();
+            }
             return Some(Who::Executor(executor));
         }
         self.executors -= 1;
-        if message != REVOCATION
-            && let Some(estate) = executor.estate
-        {
-            let lasted = clock::monotonic() - executor.made_at;
-            match executor.tries {
-                _ if lasted >= nanoseconds(LASTING) => self.execute(estate, 1),
-                tries if tries < MOST_TRIES => self.execute(estate, tries + 1),
-                _ => log::warn("what a process left is lost: who goes on with it does not last"),
-            }
+        let estate = executor.estate?;
+        let lasted = clock::monotonic() - executor.made_at;
+        match executor.tries {
+            _ if message == REVOCATION => estate.close_apart(),
+            _ if lasted >= nanoseconds(LASTING) => self.execute(estate, 1),
+            tries if tries < MOST_TRIES => self.execute(estate, tries + 1),
+            _ => log::warn("what a process left is lost: who goes on with it does not last"),
         }
         None
     }

@@ -59,7 +59,7 @@ pub struct PacketSocket {
     refused: Refused,
     /// Whether the kernel takes more than 64 KiB; none: it was not asked yet.
     takes_long: Option<bool>,
-    /// Has copies of both sockets, so that nobody waits for their end.
+    /// Has copies of both sockets, so that nobody waits for their end, as long as no other process has.
     collected: Option<Collected>,
 }
 
@@ -265,6 +265,10 @@ impl Link for PacketSocket {
 
     fn successor_fd(&self) -> Option<BorrowedFd<'_>> {
         self.plain.is_some().then(|| self.fd.as_fd())
+    }
+
+    fn entrust(&mut self) {
+        self.collected = None;
     }
 
     fn let_inherit(&mut self, inherited: bool) -> Result<(), Errno> {
