@@ -1,6 +1,9 @@
 //! Ports for sockets whose program did not choose one: leased one by one, out of aligned blocks
 //! of 64 so that the packet socket's filter stays short, and kept for reuse.
 //!
+//! Each change of the blocks costs a new filter, which costs more the more blocks there are. So who has many gets the next
+//! ones several at a time.
+//!
 //! A leased port serves any number of connections to different peers. A search tries a few leased
 //! ports from a cursor that goes round, then leases another one, and only when no more can be had
 //! looks through all that are leased. So a connection costs a constant number of look-ups however
@@ -23,6 +26,9 @@ const PROBES: usize = 8;
 
 /// Refused or unsuitable ports skipped in one search: the bound on its system calls.
 const MAX_TRIES: usize = 4096;
+
+/// Who has so many blocks gets another one with the next, and so on.
+const BLOCKS_FOR_ANOTHER: usize = 4;
 
 /// Unused ports of a protocol that stay leased.
 const MAX_IDLE: usize = 256;
@@ -122,7 +128,7 @@ impl EphemeralPorts {
         self.table(protocol).ports.contains_key(&port)
     }
 
-    /// The blocks that hold leased ports, for the packet socket's filter.
+    /// The blocks that hold leased ports, or are about to, for the packet socket's filter.
     pub fn blocks(&self, protocol: Protocol) -> impl Iterator<Item = u16> {
         let table = match protocol {
             Protocol::Tcp => &self.tcp,
@@ -188,11 +194,11 @@ struct Table {
     cursor: usize,
     /// Leased ports without a user.
     idle: usize,
-    /// Ports of the block in work that were not tried yet, the next one last.
+    /// Ports of the blocks in work that were not tried yet, the next one last.
     candidates: Vec<u16>,
     /// Blocks not tried in this round, the next one last.
     blocks_left: Vec<u16>,
-    /// Leased ports in each block; no zeros.
+    /// Leased ports in each block that has any, or is in work.
     blocks: BTreeMap<u16, u16>,
     changes: u64,
     /// Leases made so far.
@@ -235,7 +241,7 @@ impl Table {
             let Some(port) = self.candidates.pop() else {
                 rounds += usize::from(self.blocks_left.is_empty());
                 // A second round would meet the same refusals.
-                if rounds > 1 || !self.open_block() {
+                if rounds > 1 || !self.open_blocks() {
                     break;
                 }
                 continue;
@@ -258,25 +264,38 @@ impl Table {
         Err(Errno::ADDRNOTAVAIL)
     }
 
-    /// Takes up another block at random; false: there is none in the range.
-    fn open_block(&mut self) -> bool {
+    /// Takes up other blocks at random; false: there are none in the range.
+    fn open_blocks(&mut self) -> bool {
         if self.blocks_left.is_empty() {
             self.blocks_left = (block_of(self.range.first)..=block_of(self.range.last)).collect();
             self.random.shuffle(&mut self.blocks_left);
         }
-        let Some(block) = self.blocks_left.pop() else {
-            return false;
-        };
+        let count = 1 + self.blocks.len() / BLOCKS_FOR_ANOTHER;
+        let left = self.blocks_left.len().saturating_sub(count);
+        let opened = self.blocks_left.split_off(left);
+        for &block in &opened {
+            self.block(block);
+        }
         let reserved = &self.reserved;
         let (range, random) = (self.range, &mut self.random);
-        self.candidates = block_ports(block)
+        self.candidates = opened
+            .iter()
+            .flat_map(|&block| block_ports(block))
             .filter(|&port| port != 0 && range.contains(port))
             .filter(|&port| !reserved.iter().any(|range| range.contains(port)))
             .collect();
         random.shuffle(&mut self.candidates);
         // Linux gives connect(2) the even ports and leaves the odd ones to bind(2).
         self.candidates.sort_by_key(|port| port % 2 == 0);
-        true
+        !opened.is_empty()
+    }
+
+    /// The leased ports of a block, which has a part in the filter from now on.
+    fn block(&mut self, block: u16) -> &mut u16 {
+        self.blocks.entry(block).or_insert_with(|| {
+            self.changes += 1;
+            0
+        })
     }
 
     /// `socket` is what another port was refused to, if any was.
@@ -317,11 +336,7 @@ impl Table {
         };
         self.ports.insert(port, leased);
         self.made += 1;
-        let in_block = self.blocks.entry(block_of(port)).or_insert(0);
-        if *in_block == 0 {
-            self.changes += 1;
-        }
-        *in_block += 1;
+        *self.block(block_of(port)) += 1;
     }
 
     fn release(&mut self, port: u16) {

@@ -352,6 +352,28 @@ fn acquiring_leased_ports_is_cheap() {
 }
 
 #[test]
+fn who_has_many_ephemeral_ports_seldom_needs_another_filter() {
+    let pair = Pair::new();
+    let driven = index(&pair.left);
+    pair.left.run(|| {
+        let mut ports = ephemeral(driven, 40_000, 49_999);
+        let mut used = HashSet::new();
+        let mut filters = HashSet::new();
+        for _ in 0..4000 {
+            let port = ports
+                .acquire(Protocol::Tcp, |port| !used.contains(&port))
+                .expect("port");
+            used.insert(port);
+            filters.insert(ports.changes());
+            assert!(ports.blocks(Protocol::Tcp).any(|block| block == port / 64));
+        }
+        let blocks = ports.blocks(Protocol::Tcp).count();
+        assert!(blocks >= 4000 / 64);
+        assert!(filters.len() * 3 < blocks, "{} filters", filters.len());
+    });
+}
+
+#[test]
 fn an_inet6_lease_leaves_ipv6_to_the_kernel() {
     let pair = Pair::new();
     pair.left.ip("address add fd77::1/64 dev va nodad");

@@ -36,6 +36,7 @@ use super::ports::block_of;
 use crate::sys::bpf::{self, Judges};
 use crate::sys::lock::Mutex;
 use crate::sys::owned::OwnedFd;
+use crate::sys::process::Confinement;
 
 /// Words of the table: a bit a port, TCP's before UDP's.
 const WORDS: u32 = 2 * WORDS_OF_ONE;
@@ -61,8 +62,10 @@ struct State {
     words: Option<OwnedFd>,
     /// What keeps the program where it is.
     link: Option<OwnedFd>,
-    /// The filter that admits nothing, for leases.
-    nothing: Option<OwnedFd>,
+    /// The filter that admits nothing, for leases, once there was one; or why there is none.
+    nothing: Option<Result<OwnedFd, Errno>>,
+    /// What the process was allowed to do when this was made.
+    confinement: Confinement,
 }
 
 impl CutOff {
@@ -76,6 +79,7 @@ impl CutOff {
                 words: None,
                 link: None,
                 nothing: None,
+                confinement: Confinement::now(),
             }),
         }
     }
@@ -96,11 +100,9 @@ impl CutOff {
         })?;
         let program = bpf::load(Judges::Packets, &program::program(raw, &addresses))?;
         let mut link = Some(bpf::attach(program.as_fd(), self.interface_index)?);
-        let mut nothing = bpf::load(Judges::Arrivals, &program::NOTHING).ok();
         unforked(&mut || {
             let mut state = self.state.lock();
             state.link = link.take();
-            state.nothing = nothing.take();
             match state.addresses == addresses {
                 true => Ok(()),
                 false => state.renew(),
@@ -108,14 +110,22 @@ impl CutOff {
         })
     }
 
-    /// Has a lease's socket admit nothing, once [`Self::install`] was called: by one filter for all of them. To compile
-    /// one for each costs more than the lease itself.
+    /// Has a lease's socket admit nothing, by one filter for all of them: to compile one for each costs more than the
+    /// lease itself. No thread may fork meanwhile.
     ///
     /// # Errors
-    /// ENOENT: there is no such filter. As [`bpf::make_filter`].
+    /// EPERM: the rights for such a filter are missing, or the process has confined itself since. As
+    /// [`bpf::make_filter`].
     pub fn shut(&self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
-        let state = self.state.lock();
-        let nothing = state.nothing.as_ref().ok_or(Errno::NOENT)?;
+        let mut state = self.state.lock();
+        let confinement = state.confinement;
+        let nothing = state.nothing.get_or_insert_with(|| {
+            if confinement != Confinement::now() {
+                return Err(Errno::PERM);
+            }
+            bpf::load(Judges::Arrivals, &program::NOTHING)
+        });
+        let nothing = nothing.as_ref().map_err(|errno| *errno)?;
         bpf::make_filter(socket, nothing.as_fd())
     }
 
