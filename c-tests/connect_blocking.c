@@ -49,6 +49,41 @@ static void in_time_wait(long listener)
 	}
 }
 
+/* An attempt that another call has begun: one that may wait waits for its end, whatever address it names. */
+static void joined(void)
+{
+	static const char *const ends[] = { "accepted", "refused", "no answer in time", "interrupted", "no answer, not waiting" };
+	struct timeval soon = { 0, 100000 };
+
+	for (size_t end = 0; end < COUNT(ends); end++) {
+		long listener = peer("listen 0 5");
+		struct sockaddr_in a = address(PEER, peer("port %ld", listener));
+		int fd = nonblocking(tcp());
+
+		peer("deafen %ld", listener);
+		say("begun, and %s: %s", ends[end], ok(connect(fd, SA(a), sizeof a)));
+		fcntl(fd, F_SETFL, end == 4 ? O_NONBLOCK : 0);
+		if (end == 0)
+			peer("option %ld %d %d 0", listener, SOL_SOCKET, SO_DETACH_FILTER);
+		if (end == 1)
+			peer("close %ld", listener);
+		if (end == 2)
+			setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
+		if (end == 3) {
+			count_signal(SIGUSR1, 0);
+			signal_later(SIGUSR1, 100);
+		}
+		a.sin_port = htons(1);
+		say("  joined: %s", ok(connect(fd, SA(a), end == 0 ? 3 : sizeof a)));
+		say("  poll: %s", poll_flags(events_now(fd)));
+		say("  SO_ERROR: %s", name_of(pending_error(fd)));
+		say("  send: %s", result(send(fd, "a", 1, MSG_NOSIGNAL | MSG_DONTWAIT)));
+		close(fd);
+		if (end != 1)
+			peer("close %ld", listener);
+	}
+}
+
 int main(void)
 {
 	long listener = peer("listen 7000 5");
@@ -99,4 +134,5 @@ int main(void)
 	close(fd);
 	peer("close %ld", peer("accept %ld", listener));
 	in_time_wait(listener);
+	joined();
 }

@@ -11,12 +11,13 @@ use super::waiting::{deadline, resume};
 use super::{Socket, Stage, errno, table};
 use crate::driver::{Caller, EndpointId, Engine, Guard, Role, Wait, wait};
 
-/// Waits for it.
+/// Waits for it. `unfinished`: what the call says once it may not wait any longer.
 pub(super) fn complete(
     engine: &mut Guard,
     fd: RawFd,
     socket: &Arc<Socket>,
     id: EndpointId,
+    unfinished: Errno,
 ) -> Result<Rest, Errno> {
     let fd = Cell::new(fd);
     let state = socket.state();
@@ -60,7 +61,7 @@ pub(super) fn complete(
                 if let Err(errno) = resume(interruption, timeout) {
                     engine.stuff(id);
                     return Err(match errno {
-                        Errno::AGAIN => Errno::INPROGRESS,
+                        Errno::AGAIN => unfinished,
                         errno => errno,
                     });
                 }

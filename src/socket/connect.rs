@@ -42,6 +42,10 @@ pub fn connect(
         return Ok(Rest::Done);
     }
     // As on Linux, what the socket is already decides before what else is wrong with the address.
+    if waits && let Some(id) = under_way(&engine, &state) {
+        drop(state);
+        return complete(&mut engine, fd, socket, id, Errno::ALREADY);
+    }
     if let Some(done) = standing(&mut engine, socket, &mut state)? {
         return Ok(done);
     }
@@ -61,7 +65,7 @@ pub fn connect(
             }
             engine.finish_pass();
             drop(state);
-            complete(&mut engine, fd, socket, id)
+            complete(&mut engine, fd, socket, id, Errno::INPROGRESS)
         }
     }
 }
@@ -103,7 +107,8 @@ fn connect_beside(
         return answer.map(|_| Rest::Done);
     }
     match answer {
-        Err(Errno::INPROGRESS) => begun_beside(fd, socket, address, waits),
+        Err(errno @ Errno::INPROGRESS) => begun_beside(fd, socket, address, waits, errno),
+        Err(errno @ Errno::ALREADY) if waits => begun_beside(fd, socket, address, waits, errno),
         answer => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
     }
 }
@@ -124,12 +129,13 @@ fn answered(fd: RawFd, socket: &Arc<Socket>, answer: Result<(), Errno>) -> Resul
     }
 }
 
-/// The other process has begun to connect it: waits for the end, if the call may wait.
+/// The other process has begun to connect it: waits for the end, if the call may wait; `unfinished`, if that does not come.
 fn begun_beside(
     fd: RawFd,
     socket: &Arc<Socket>,
     address: Vec<u8>,
     waits: bool,
+    unfinished: Errno,
 ) -> Result<Rest, Errno> {
     let mut state = socket.state();
     // It has an address now.
@@ -137,11 +143,11 @@ fn begun_beside(
     state.connect_unconfirmed = true;
     drop(state);
     if !waits {
-        return Err(Errno::INPROGRESS);
+        return Err(unfinished);
     }
     let timeout = away::patience(fd, libc::SO_SNDTIMEO);
     away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
-        Errno::AGAIN => Errno::INPROGRESS,
+        Errno::AGAIN => unfinished,
         errno => errno,
     })?;
     let call = Connecting::Waited;
@@ -171,6 +177,13 @@ pub(super) fn begin(
     let id = open(engine, socket, state, local, remote)?;
     engine.stuff(id);
     Err(Errno::INPROGRESS)
+}
+
+/// An attempt that has begun and not ended yet: a further connect(2) that may wait waits for its end.
+fn under_way(engine: &Engine, state: &State) -> Option<EndpointId> {
+    let id = state.endpoint?;
+    let role = engine.endpoints.get(id)?.role;
+    matches!(role, Role::Connecting(_)).then_some(id)
 }
 
 /// What connect(2) of a TCP socket answers by what that is already; `None`: it may begin.

@@ -21,8 +21,9 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls aio async_events backlogs bad_arguments bind_listen bound_to_interfaces cancellation children close_everything closing
-    connect_blocking connect_nonblocking connect_timeout descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels
+    accept_calls aio async_events backlogs bad_arguments bind_listen bound_to_interfaces cancellation children
+    close_everything closing connect_blocking connect_nonblocking connect_timeout connecting_elsewhere descriptors
+    ending_threads endings ends_elsewhere epoll_edges epoll_levels
     error_queue event_servers every_signal exec_forms failed_sends fast_open fork_among_threads fresh_sockets inherited inherited_options interrupted
     interruptions jumps late_options later_errors limits listeners_elsewhere loopback mapped_addresses marks memory
     messages moving_bytes names options options_connected options_effect options_matrix options_routing other_families
