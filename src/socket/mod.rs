@@ -155,6 +155,8 @@ pub struct State {
     pub past: datagram::Past,
     /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
     pub held: Option<datagram::Held>,
+    /// Where datagrams go that name nobody: to the peer, or where one was held back for since. (Linux notes both in one place.)
+    pub flow: Option<SocketAddrV4>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
     pub registrations: Vec<Registration>,
 }
@@ -241,6 +243,7 @@ impl Socket {
                 disconnects: 0,
                 past: datagram::Past::default(),
                 held: None,
+                flow: None,
                 registrations: Vec::new(),
             }),
         })

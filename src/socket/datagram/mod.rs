@@ -6,6 +6,7 @@
 
 mod ancillary;
 mod asking;
+mod held;
 mod peek;
 mod receive;
 mod send;
@@ -13,8 +14,10 @@ mod send;
 pub use ancillary::{Asked, Told, check, stamp, tell, tell_in, tell_of_connection, tell_of_sent};
 pub use asking::Past;
 pub(super) use asking::{answer, answer_bind};
+pub use held::{Held, push};
 pub use receive::receive;
-pub use send::{Held, push, send};
+
+pub use send::send;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::RawFd;
@@ -95,6 +98,7 @@ fn associate(
         .map_err(errno::of)?;
     state.local = Some(local);
     state.remote = Some(remote);
+    state.flow = None;
     if let Some(held) = &mut state.held {
         held.redirect(remote);
     }
@@ -247,6 +251,10 @@ pub fn refusal(socket: &Socket) -> Option<Errno> {
     let mut engine = driver::lock()?;
     let state = socket.state();
     state.endpoint?;
+    if state.held.is_some() {
+        // It is one more part.
+        return None;
+    }
     if state.remote.is_none() {
         return Some(Errno::DESTADDRREQ);
     }

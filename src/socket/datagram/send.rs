@@ -6,10 +6,11 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::ancillary::Asked;
+use super::held::{Held, send_held};
 use super::{asking, leave, opened, unsendable};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
-use crate::driver::{self, Departing, Engine, Passed, Role, has_notice};
+use crate::driver::{self, Departing, Engine, Passed, has_notice};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
 use crate::socket::connect::{self, Way};
@@ -164,6 +165,9 @@ impl Call<'_, '_> {
         if self.socket.family == Family::Inet6 && !aimed {
             return Err(Errno::DESTADDRREQ);
         }
+        if self.data.asked() > usize::from(u16::MAX) {
+            return Err(Errno::MSGSIZE);
+        }
         if self.flags & libc::MSG_OOB != 0 {
             return Err(Errno::OPNOTSUPP);
         }
@@ -180,12 +184,19 @@ impl Call<'_, '_> {
                 let to = SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 0, 0);
                 return self.send_inet6(engine, state, to);
             }
-            Some(Given::Unspecified) | None => state.remote.ok_or(Errno::DESTADDRREQ)?,
+            Some(Given::Unspecified) | None => {
+                let peer = state.remote.ok_or(Errno::DESTADDRREQ)?;
+                let flow = state.flow.filter(|_| connected && !self.holds(state));
+                flow.unwrap_or(peer)
+            }
         };
         self.check(to, connected)?;
         let way = connect::decide(engine, Protocol::Udp, state, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
+        }
+        if self.holds(state) {
+            state.flow = Some(to);
         }
         if !self.is_too_long(engine, state, to)
             && let Some(errno) = unsendable(engine, state)
@@ -372,42 +383,8 @@ impl Call<'_, '_> {
     }
 }
 
-/// The part of a datagram that is held back.
-pub struct Held {
-    to: SocketAddrV4,
-    asked: Asked,
-    data: Vec<u8>,
-}
-
-impl Held {
-    /// The socket was connected meanwhile: as on Linux, its peer has what is held back.
-    pub fn redirect(&mut self, to: SocketAddrV4) {
-        self.to = to;
-    }
-}
-
-/// UDP_CORK was turned off: sends what is held back. Errors are lost, as on Linux.
-pub fn push(engine: &mut Engine, state: &mut State) {
-    let _ = send_held(engine, state);
-}
-
-fn send_held(engine: &mut Engine, state: &mut State) -> Result<(), Errno> {
-    let Some(held) = state.held.take() else {
-        return Ok(());
-    };
-    let role = state.endpoint.and_then(|id| engine.endpoints.get(id));
-    let Some(Role::Datagram(datagram)) = role.map(|endpoint| endpoint.role) else {
-        return Ok(());
-    };
-    let segment = held.asked.segment.unwrap_or(state.options.segment);
-    held.asked.around(engine, state, datagram, |engine, _| {
-        let segment = usize::from(segment);
-        send_cut(engine, datagram, held.to, &held.data, segment)
-    })
-}
-
 /// Sends `data` in datagrams of `segment` bytes (UDP_SEGMENT), or whole. EINVAL: those were too many.
-fn send_cut(
+pub(super) fn send_cut(
     engine: &mut Engine,
     datagram: SocketId,
     to: SocketAddrV4,
@@ -444,7 +421,7 @@ fn transmit(
 
 impl Asked {
     /// Sends with what is asked for in force.
-    fn around(
+    pub(super) fn around(
         &self,
         engine: &mut Engine,
         state: &mut State,
