@@ -191,6 +191,9 @@ impl Engine {
                         self.settle(now, id);
                     }
                 }
+                if flags.contains(EventFlags::RDHUP) && (!gone || self.is_only_shut(id)) {
+                    self.make_room_for_last(id);
+                }
                 if gone || flags.intersects(EventFlags::IN | EventFlags::RDHUP) {
                     self.take_overflow(now, id);
                 }
@@ -206,6 +209,18 @@ impl Engine {
                 self.settle_datagram(id, socket);
             }
             Role::Connecting(_) | Role::Undecided | Role::Ended => {}
+        }
+    }
+
+    /// The pair was shut for writing, so what is in it is the last that is sent: the send queue takes that beyond its bound. An
+    /// empty pair is writable, as Linux's socket is, and whoever waits for room to write wakes.
+    fn make_room_for_last(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get(id)
+            && let (Some(end), Role::Connection(socket), 0) =
+                (&endpoint.end, endpoint.role, endpoint.filler)
+            && let Ok(left) = raw::unread(end.as_raw_fd())
+        {
+            self.stack.tcp_make_room(socket, left);
         }
     }
 

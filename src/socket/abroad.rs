@@ -210,6 +210,9 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
         let shown = known.or_else(|| asked(polled.fd, &socket, hung_up));
         let shown = shown.unwrap_or_default();
         polled.revents &= polled.events | beyond::ALWAYS | libc::POLLNVAL;
+        if shown.idle && socket.kind == Kind::Stream {
+            polled.revents = polled.events & WRITABLE;
+        }
         if polled.revents & libc::POLLPRI != 0 {
             urgent::hide_lone_mark(polled);
         }
@@ -220,6 +223,8 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
 /// What the owner says of a socket whose pair shows that there is something to be asked for.
 fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
     match socket.kind {
+        // It listens no more, and has no connection either.
+        Kind::Stream if hung_up && socket.state().stage == Stage::Listening => Some(UNCONNECTED),
         Kind::Stream if hung_up && !socket.is_over() => {
             let shown = ask(fd, socket);
             let over = |shown: Shown| shown.over && shown.flags & libc::POLLERR == 0;

@@ -133,7 +133,8 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
                 descriptor: Some(program),
                 handed,
             }) => return enter_beside(listener, &handed, program, flags),
-            Ok(_) => return Err(Errno::INVAL),
+            // It was shut down elsewhere.
+            Ok(_) | Err(Errno::CONNRESET) => return Err(Errno::INVAL),
             Err(Errno::AGAIN) if !listener.nonblocking() => {
                 away::wait_for(fd, libc::POLLIN, timeout)?;
             }

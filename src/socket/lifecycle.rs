@@ -277,11 +277,11 @@ pub(super) fn shutdown_in(
 /// shutdown(2) of a connection: the pair's, whose end the stack sees.
 fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
+    let _ = raw::shutdown(fd, how);
     if writes {
-        // Nothing is kept from being writable any more.
+        // Nothing is kept from being writable any more. (Who waits for that wakes to a pair that is shut.)
         engine.unstuff(id);
     }
-    let _ = raw::shutdown(fd, how);
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.read_finished |= reads;
         // What was shut before there was a connection has sent no FIN: this does.

@@ -124,7 +124,7 @@ fn send_beside(
         let errno = away::pending_error(fd, socket).unwrap_or(Errno::PIPE);
         return Some(with_signal(Err(errno), flags));
     }
-    if let Err(errno) = may_send(fd, socket, flags) {
+    if let Err(errno) = may_send(fd, socket, data.len() > 0, flags) {
         return Some(with_signal(Err(errno), flags));
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
@@ -155,22 +155,23 @@ fn send_beside(
     })
 }
 
-/// Whether the other process takes something, but for lack of room. It is looked for before, as the kernel has a signal
-/// for who writes to a pair that has hung up, and Linux none for a connection that has an error. EAGAIN: it is not
-/// connected yet.
-fn may_send(fd: RawFd, socket: &Socket, flags: i32) -> Result<(), Errno> {
+/// Whether the other process takes something, but for lack of room, which is waited for here: as it is shut meanwhile, the
+/// kernel has no signal for who sleeps in write(2). It is looked for before, as the kernel has a signal for who writes to a
+/// pair that has hung up, and Linux none for a connection that has an error. EAGAIN: it is not connected yet.
+fn may_send(fd: RawFd, socket: &Socket, any: bool, flags: i32) -> Result<(), Errno> {
     let revents = poll_now(fd, libc::POLLOUT);
     if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
         return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE));
     }
-    if revents & libc::POLLOUT != 0 || !socket.state().connect_unconfirmed {
+    let unconfirmed = socket.state().connect_unconfirmed;
+    if revents & libc::POLLOUT != 0 || !any && !unconfirmed {
         return Ok(());
     }
     if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
-        return Err(Errno::AGAIN);
+        return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
     }
     away::wait_for(fd, libc::POLLOUT, away::patience(fd, libc::SO_SNDTIMEO))?;
-    may_send(fd, socket, libc::MSG_DONTWAIT)
+    may_send(fd, socket, any, libc::MSG_DONTWAIT)
 }
 
 /// Tells the owner what is to be told of the bytes that were written to the pair last.

@@ -117,6 +117,11 @@ impl Stack {
         self.tcp.await_room(id);
     }
 
+    /// There is to be room for the last `count` bytes that are sent, whatever bounds the send queue.
+    pub fn tcp_make_room(&mut self, id: SocketId, count: usize) {
+        self.tcp.make_room(id, count);
+    }
+
     /// A call has sent something: of its last byte is to be told what `stamps` say, or else the socket's
     /// options; see [`poll_sending`](Self::poll_sending).
     pub fn tcp_stamp(&mut self, id: SocketId, stamps: Option<Stamps>) {

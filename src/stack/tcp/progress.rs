@@ -51,6 +51,13 @@ impl Tcp {
         })
     }
 
+    /// There is to be room for `count` bytes more.
+    pub fn make_room(&mut self, id: SocketId, count: usize) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.snd.make_room(count);
+        }
+    }
+
     /// How many bytes SEND would take, as far as the pool has room for them.
     pub fn send_space(&self, id: SocketId, pool: &Pool) -> usize {
         self.connection(id)

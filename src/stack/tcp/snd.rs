@@ -263,6 +263,12 @@ impl Snd {
         }
     }
 
+    /// Has room for `count` bytes more, beyond all bounds.
+    pub(super) fn make_room(&mut self, count: usize) {
+        self.limit = self.limit.max(self.queue.len() + count);
+        self.set_low_water(None);
+    }
+
     /// Follows the congestion window: the queue must hold what is in flight and what comes next.
     pub(super) fn tune(&mut self, cwnd: u32, fixed: bool) {
         if !fixed {
