@@ -54,7 +54,11 @@ pub(super) unsafe fn send_parts(
     let data = unsafe { Buffers::new(parts, Access::Read) }?;
     let sent = match socket.kind {
         Kind::Stream => {
-            data.begun()?;
+            if let Err(fault) = data.begun() {
+                // As on Linux, why nothing can be sent comes first.
+                let flags = flags & !(libc::MSG_OOB | libc::MSG_ZEROCOPY);
+                return Err(sending::refusal(fd, socket, flags).unwrap_or(fault));
+            }
             sending::send(fd, socket, &data, flags, asked)
         }
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
@@ -97,6 +101,10 @@ pub(super) unsafe fn receive_parts(
     if flags & libc::MSG_ERRQUEUE != 0 {
         let taken = error_queue::take(fd, socket, data.len())?;
         let count = data.put(0, &taken.packet);
+        if taken.len > count {
+            // As on Linux, the entry is lost.
+            data.whole()?;
+        }
         return Ok(Some(Got {
             count,
             truncated: taken.len > count,
@@ -105,8 +113,10 @@ pub(super) unsafe fn receive_parts(
         }));
     }
     if socket.kind == Kind::Stream {
-        data.begun()?;
-        let got = receive::receive(fd, socket, &data, flags).transpose()?;
+        let got = match data.begun() {
+            Ok(()) => receive::receive(fd, socket, &data, flags).transpose()?,
+            Err(fault) => receive_nowhere(fd, socket, flags, fault)?,
+        };
         return Ok(got.map(|count| Got {
             count,
             truncated: false,
@@ -129,6 +139,25 @@ pub(super) unsafe fn receive_parts(
         arrived: datagram.arrived,
         error: None,
     }))
+}
+
+/// A connection is to receive where the program has no memory. As on Linux, that nothing is there comes first. What is
+/// there stays, but for an urgent byte.
+fn receive_nowhere(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    flags: c_int,
+    fault: Errno,
+) -> Result<Option<usize>, Errno> {
+    let flags = match flags & libc::MSG_OOB {
+        0 => flags & !libc::MSG_WAITALL | libc::MSG_PEEK,
+        _ => flags,
+    };
+    let mut byte = [0];
+    match receive::receive(fd, socket, &Buffers::over(&mut byte), flags).transpose()? {
+        Some(1..) => Err(fault),
+        nothing => Ok(nothing),
+    }
 }
 
 fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {

@@ -21,17 +21,17 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls aio asleep_elsewhere async_events backlogs bad_arguments bind_listen bound_to_interfaces cancellation
-    children close_everything closing connect_blocking connect_nonblocking connect_timeout connecting_elsewhere
-    descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels error_queue event_servers every_signal
-    exec_forms failed_sends fast_open fork_among_threads fresh_sockets inherited inherited_options interrupted
-    interruptions jumps late_options later_errors limits listeners_elsewhere loopback mapped_addresses marks memory
-    messages moving_bytes names options options_connected options_effect options_matrix options_routing other_families
-    poll_states polled raw_calls recv_flags rights room_to_send send_flags set_numbers shut_before shutdowns
-    small_stacks socket_flags socket_triples states_blocking states_ending states_family states_open states_opening
-    states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending torn_buffers transfers
-    udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events users vectors
-    vfork_first wakeups wide_select zerocopy
+    accept_calls aio asleep_elsewhere async_events backlogs bad_arguments bad_buffers bind_listen bound_to_interfaces
+    cancellation children close_everything closing connect_blocking connect_nonblocking connect_timeout
+    connecting_elsewhere descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels error_queue
+    event_servers every_signal exec_forms failed_sends fast_open fork_among_threads fresh_sockets inherited
+    inherited_options interrupted interruptions jumps late_options later_errors limits listeners_elsewhere loopback
+    mapped_addresses marks memory messages moving_bytes names options options_connected options_effect options_matrix
+    options_routing other_families poll_states polled raw_calls recv_flags rights room_to_send send_flags set_numbers
+    shut_before shutdowns small_stacks socket_flags socket_triples states_blocking states_ending states_family
+    states_open states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending
+    torn_buffers transfers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent
+    urgent_events users vectors vfork_first wakeups wide_select zerocopy
 }
 
 /// Those that also run with loopback in the stack.

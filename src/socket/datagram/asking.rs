@@ -63,8 +63,9 @@ pub(super) fn send(
     if data.asked() > super::send::LONGEST {
         return Some(Err(Errno::MSGSIZE));
     }
-    if let Err(errno) = data.whole() {
-        return Some(Err(errno));
+    if let Err(fault) = data.whole() {
+        let urgent = flags & libc::MSG_OOB != 0;
+        return Some(Err(if urgent { Errno::OPNOTSUPP } else { fault }));
     }
     let question = Question::Send {
         flags,
