@@ -1,4 +1,4 @@
-//! sendfile(2) to a socket of ours, splice(2).
+//! sendfile(2), splice(2).
 
 use core::ffi::{c_int, c_uint};
 use rustix::io::Errno;
@@ -11,9 +11,13 @@ use crate::socket::datagram::Asked;
 use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
 use crate::sys::file::{moves_as_sent, read_at};
 use crate::sys::raw;
+use crate::sys::wait::poll_now;
 
 /// Bytes read from the file at a time.
 const PIECE: usize = 128 * 1024;
+/// All flags of splice(2) there are.
+const ALL_FLAGS: c_uint =
+    libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MORE | libc::SPLICE_F_GIFT;
 /// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791), and one more, which is refused.
 const LONGEST: usize = 65_508;
 
@@ -28,6 +32,12 @@ pub unsafe extern "C-unwind" fn sendfile(
     // SAFETY: the program's own arguments.
     let by_kernel = || unsafe { next::SENDFILE.get()(to, from, offset, count) };
     let Some(socket) = table::get(to) else {
+        // Into a pipe it is the same as splice(2).
+        if table::get(from).is_some() && offset.is_null() {
+            let none = core::ptr::null_mut();
+            // SAFETY: no memory is passed.
+            return unsafe { splice(from, none, to, none, count, 0) };
+        }
         return by_kernel();
     };
     serve(by_kernel, move || {
@@ -43,6 +53,9 @@ pub unsafe extern "C-unwind" fn sendfile(
                 errno => errno,
             })?,
         };
+        if at.checked_add_unsigned(count as u64).is_none() {
+            return Err(Errno::INVAL);
+        }
         let Some(sent) = send_file(to, &socket, from, &mut at, count)? else {
             return Ok(None);
         };
@@ -130,33 +143,54 @@ pub unsafe extern "C-unwind" fn splice(
     let by_kernel =
         || unsafe { next::SPLICE.get()(from, from_offset, to, to_offset, count, flags) };
     let (source, target) = (table::get(from), table::get(to));
-    // Nothing is moved from anywhere to anywhere.
-    if source.is_none() && target.is_none() || count == 0 {
-        return by_kernel();
-    }
     let plain = from_offset.is_null() && to_offset.is_null();
+    let moves = plain && (1..=isize::MAX as usize).contains(&count) && flags & !ALL_FLAGS == 0;
+    // Whatever else there is to say about the arguments, the kernel says: a pair is a socket, too.
+    let (pipe, event) = match (&source, &target) {
+        (None, Some(_)) if moves && is_pipe(from, libc::O_WRONLY) => (from, libc::POLLIN),
+        (Some(_), None) if moves && is_pipe(to, libc::O_RDONLY) => (to, libc::POLLOUT),
+        _ => return by_kernel(),
+    };
     serve(by_kernel, move || {
+        if !is_awaited(pipe, event, flags) {
+            return Ok(None);
+        }
         if let Some(target) = &target {
             lifecycle::written_elsewhere(target);
             sent_or_bound(to, target, send::refusal(to, target, 0).map_or(Ok(()), Err))?;
-            if target.kind == Kind::Datagram && pipe_size(from).is_ok() {
+            if target.kind == Kind::Datagram {
                 return splice_datagram(from, (to, target), count, flags);
             }
             send::wait_for_room(to, target)?;
-        }
-        for (fd, socket) in [(from, &source), (to, &target)] {
-            if let Some(socket) = socket {
-                socket.state().options.limit_waits(fd);
-            }
+            target.state().options.limit_waits(to);
         }
         if let Some(source) = &source {
+            source.state().options.limit_waits(from);
             lifecycle::read_elsewhere();
-            if plain && pipe_size(to).is_ok() && !receive::is_all_in_pair(from, source) {
+            if !receive::is_all_in_pair(from, source) {
                 return splice_by_hand(from, source, to, count);
             }
         }
         Ok(None)
     })
+}
+
+/// Whether `fd` is a pipe's, and not an end that was opened for the other way only.
+fn is_pipe(fd: c_int, other: c_int) -> bool {
+    let opened = raw::fcntl(fd, libc::F_GETFL, 0);
+    pipe_size(fd).is_ok() && opened.is_ok_and(|flags| flags as c_int & libc::O_ACCMODE != other)
+}
+
+/// Whether a pipe has what the call is for, or will be waited for. If not, there is no more to say: nobody is at its other
+/// end, or the call does not wait.
+fn is_awaited(pipe: c_int, event: i16, flags: c_uint) -> bool {
+    let revents = poll_now(pipe, event);
+    if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
+        return revents & event != 0 && revents & libc::POLLERR == 0;
+    }
+    let waits =
+        |held: usize| held as c_int & libc::O_NONBLOCK == 0 && flags & libc::SPLICE_F_NONBLOCK == 0;
+    revents != 0 || raw::fcntl(pipe, libc::F_GETFL, 0).is_ok_and(waits)
 }
 
 /// The size of a pipe. EBADF: it is none.

@@ -28,10 +28,10 @@ c_tests! {
     inherited_options interrupted interruptions jumps late_options later_errors limits listeners_elsewhere loopback
     mapped_addresses marks memory messages moving_bytes names options options_connected options_effect options_matrix
     options_routing other_families poll_states polled raw_calls recv_flags rights room_to_send send_flags set_numbers
-    shut_before shutdowns small_stacks socket_flags socket_triples states_blocking states_ending states_family
-    states_open states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending
-    torn_buffers transfers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent
-    urgent_events users vectors vfork_first wakeups wide_select zerocopy
+    shut_before shutdowns small_stacks socket_flags socket_triples splice_arguments states_blocking states_ending
+    states_family states_open states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads
+    times_of_sending torn_buffers transfers udp_basics udp_both_families udp_broadcast udp_errors udp_joined
+    unseen_reads urgent urgent_events users vectors vfork_first wakeups wide_select zerocopy
 }
 
 /// Those that also run with loopback in the stack.
