@@ -53,6 +53,8 @@ int main(void)
 	say("111 is closed: %s", ok(fcntl(111, F_GETFD)));
 	say("the connection: %s", alive(copy, h));
 	say("close_range of nothing: %s", ok(close_range(200, 199, 0)));
+	say("close_range with flags there are not: %s", ok(close_range(copy, copy, 128)));
+	say("the connection: %s", alive(copy, h));
 	say("close_range with CLOEXEC: %s", ok(close_range(copy, copy, CLOSE_RANGE_CLOEXEC)));
 	say("close-on-exec: %d", fcntl(copy, F_GETFD));
 	say("close: %s", ok(close(copy)));

@@ -42,8 +42,8 @@ fn closing<T>(fd: c_int, close: impl FnOnce() -> T) -> T {
 /// close_range(2): ours stay open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-    let only_marks = flags & libc::CLOSE_RANGE_CLOEXEC as c_int != 0;
-    let sockets = if only_marks || process::is_vfork_child() {
+    let closes = flags & !(libc::CLOSE_RANGE_UNSHARE as c_int) == 0;
+    let sockets = if !closes || process::is_vfork_child() {
         Vec::new()
     } else {
         sets::left_range(first, last);
