@@ -19,6 +19,47 @@ static void wait_bytes(int fd, int count)
 	say("queued: %d", n);
 }
 
+static void *sends_more(void *handle)
+{
+	nap(100);
+	peer("send %d 15", *(int *)handle);
+	return NULL;
+}
+
+/* One that asks for more than there is waits, peeking or not: until it is there, until the end, or for as long as it may. */
+static void peek_all(void)
+{
+	struct timeval limit = { 0, 300000 }, none = { 0, 0 };
+	int h, fd = connected(&h);
+	pthread_t thread;
+	long long start;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	peer("send %d 5", h);
+	wait_bytes(fd, 5);
+	start = milliseconds();
+	got("PEEK WAITALL until the timeout", recv(fd, b, 20, MSG_PEEK | MSG_WAITALL));
+	say("%s", elapsed(start, 300));
+	set_int(fd, SOL_SOCKET, SO_RCVLOWAT, 10);
+	start = milliseconds();
+	got("PEEK below the mark", recv(fd, b, 20, MSG_PEEK));
+	say("%s", elapsed(start, 300));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+	pthread_create(&thread, NULL, sends_more, &h);
+	got("PEEK at the mark", recv(fd, b, 10, MSG_PEEK));
+	pthread_join(thread, NULL);
+	wait_bytes(fd, 20);
+	pthread_create(&thread, NULL, sends_more, &h);
+	got("PEEK WAITALL", recv(fd, b, 35, MSG_PEEK | MSG_WAITALL));
+	pthread_join(thread, NULL);
+	got("PEEK WAITALL of what is there", recv(fd, b, 30, MSG_PEEK | MSG_WAITALL));
+	peer("shutdown %d 1", h);
+	got("PEEK WAITALL to the end", recv(fd, b, 100, MSG_PEEK | MSG_WAITALL));
+	got("WAITALL to the end", recv(fd, b, 100, MSG_WAITALL));
+	got("the end", recv(fd, b, 100, MSG_PEEK | MSG_WAITALL));
+	close(fd);
+}
+
 int main(void)
 {
 	int h, fd = connected(&h), n;
@@ -69,4 +110,5 @@ int main(void)
 	got("ERRQUEUE", recv(fd, b, 100, MSG_ERRQUEUE));
 	say("sends still: %s", result(send(fd, "x", 1, 0)));
 	say("the peer hears: %s", peer_says("recv %d 1", h));
+	peek_all();
 }

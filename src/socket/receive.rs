@@ -9,12 +9,16 @@ use std::sync::Arc;
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, away, errno, receiving, table, urgent};
 use crate::driver::{
-    self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Mark, Question, Role, Wait, wait,
+    self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Interruption, Mark, Question, Role,
+    Wait, wait,
 };
 use crate::stack::error::Error;
 use crate::stack::sink::Datagram;
 use crate::sys::user::Buffers;
-use crate::sys::{handlers, raw};
+use crate::sys::{clock, handlers, raw};
+
+/// How long, in nanoseconds, a call sleeps at most that waits for more than it peeks at.
+pub(super) const PEEKED: u64 = 5_000_000;
 
 /// Receives into `data`; how many bytes. `None`: the descriptor works by itself, make the call on
 /// it.
@@ -39,8 +43,7 @@ pub fn receive(
     if flags & libc::MSG_OOB != 0 && flags & libc::MSG_ERRQUEUE == 0 {
         return Some(urgent::receive(&mut engine, id, data, flags, inline));
     }
-    let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
-    let enough = if whole {
+    let enough = if flags & libc::MSG_WAITALL != 0 {
         data.len()
     } else {
         low_water.min(data.len()).max(1)
@@ -175,12 +178,16 @@ impl Call<'_, '_> {
             full: false,
         });
         loop {
+            // What was peeked at, and is not enough, keeps the pair readable.
+            let stays = self.peeks() && got.get() > 0;
+            let next_look = stays.then(|| clock::monotonic().saturating_add(PEEKED));
+            let until = [deadline, next_look].into_iter().flatten().min();
             let mut request = Wait {
-                deadline,
+                deadline: until,
                 caller: Some(Caller {
                     id: self.id,
                     fd: &self.fd,
-                    events: libc::POLLIN,
+                    events: if stays { 0 } else { libc::POLLIN },
                 }),
                 ..Wait::default()
             };
@@ -190,10 +197,14 @@ impl Call<'_, '_> {
                 direct.as_mut()
             };
             let outcome = wait(engine, &mut request, offered, |engine, _| {
-                self.attempt(engine, got)
+                let attempted = self.attempt(engine, got);
+                let begins_to_stay = self.peeks() && got.get() > 0 && !stays;
+                (attempted.is_some() || begins_to_stay).then_some(attempted)
             });
             match outcome {
-                Ok(result) => return result,
+                Ok(Some(result)) => return result,
+                Ok(None) => {}
+                Err(Interruption::TimedOut) if until != deadline => {}
                 Err(interruption) => {
                     match resume(interruption, self.timeout) {
                         // As on Linux, who asks for nothing waits, and gets it.
@@ -208,6 +219,9 @@ impl Call<'_, '_> {
 
     /// Takes what is there: from the pair first, then from the receive queue. `None`: not enough.
     fn attempt(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        if self.peeks() && !self.onward {
+            got.set(0);
+        }
         if self.onward {
             let now = engine.now();
             engine.settle(now, self.id);
@@ -258,13 +272,13 @@ impl Call<'_, '_> {
         if ended.is_some() {
             return ended;
         }
-        if !self.peeks() || got.get() == 0 {
+        if !self.peeks() || got.get() == 0 || !engine.is_marked(self.id) {
             self.take_from_queue(engine, got);
         }
         if got.get() > 0 {
             engine.found_some(self.id);
         }
-        if got.get() >= self.enough || self.peeks() && got.get() > 0 {
+        if got.get() >= self.enough {
             return Some(Ok(got.get()));
         }
         self.at_end(engine, got)
@@ -404,9 +418,11 @@ impl Call<'_, '_> {
     ) {
         let stack = &engine.stack;
         let mut piece = [0; 4096];
+        let before = got.get();
         while got.get() < self.data.len() {
             let most = piece.len().min(self.data.len() - got.get());
-            let count = stack.tcp_peek(connection, skipped + got.get(), &mut piece[..most]);
+            let offset = skipped + got.get() - before;
+            let count = stack.tcp_peek(connection, offset, &mut piece[..most]);
             if count == 0 {
                 break;
             }

@@ -6,12 +6,12 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use super::receive::waits;
+use super::receive::{PEEKED, waits};
 use super::waiting::{deadline, partial, resume};
 use super::{Socket, abroad, away};
 use crate::driver::{Interruption, Question};
 use crate::sys::user::Buffers;
-use crate::sys::wait::entry;
+use crate::sys::wait::{entry, poll_now};
 use crate::sys::{clock, handlers, process, raw};
 
 /// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
@@ -33,7 +33,7 @@ pub(super) fn receive(
     } else if abroad::may_queue_errors(socket) && flags & (libc::MSG_WAITALL | libc::MSG_OOB) == 0 {
         read_or_err(fd, socket, data, flags)
     } else {
-        read(fd, data, flags)
+        read(fd, socket, data, flags)
     };
     Some(match got {
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
@@ -97,14 +97,16 @@ fn receive_nothing(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errn
 }
 
 /// Reads from the pair. A thread that may be cancelled waits where that is heard.
-fn read(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+fn read(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
     if flags == 0 && process::is_single_threaded() {
         // As in `sending`.
         return raw::read(fd, data.parts());
     }
     let whole = flags & libc::MSG_WAITALL != 0;
-    // (Before an urgent byte the pair is readable, and there is nothing to peek at.)
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) != 0 {
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) == libc::MSG_PEEK {
+        return peek(fd, socket, data, flags);
+    }
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 {
         return raw::receive_waiting(fd, data.parts(), flags);
     }
     let got = Cell::new(0);
@@ -133,11 +135,39 @@ fn read(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
     }
 }
 
+/// Peeks at the pair, until there is as much as is waited for, or the stream ends. (Before an urgent byte the pair is
+/// readable, and there is nothing to peek at.)
+fn peek(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    let until = deadline(away::patience(fd, libc::SO_RCVTIMEO));
+    let state = socket.state();
+    let enough = match flags & libc::MSG_WAITALL {
+        // The next look begins where this one ends (SO_PEEK_OFF).
+        _ if state.options.peek_offset >= 0 => 0,
+        0 => state.options.receive_low_water.min(data.len()),
+        _ => data.len(),
+    };
+    drop(state);
+    loop {
+        let ended = poll_now(fd, libc::POLLRDHUP) != 0;
+        let count = raw::receive_waiting(fd, data.parts(), flags & !libc::MSG_WAITALL)?;
+        if count >= enough || ended || raw::at_mark(fd) || !waits(socket, flags) {
+            return Ok(count);
+        }
+        let left = until.map_or(u64::MAX, |until| until.saturating_sub(clock::monotonic()));
+        // What is there keeps the pair readable.
+        let next_look = Duration::from_nanos(left.min(PEEKED));
+        let waited = away::wait_for(fd, 0, Some(next_look));
+        if waited == Err(Errno::INTR) || left == 0 {
+            return Ok(count);
+        }
+    }
+}
+
 /// The same of a connection whose owner may have an error that does not end it, which comes after what there is to read.
 fn read_or_err(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
     let until = deadline(away::patience(fd, libc::SO_RCVTIMEO));
     loop {
-        let got = read(fd, data, flags | libc::MSG_DONTWAIT);
+        let got = read(fd, socket, data, flags | libc::MSG_DONTWAIT);
         if got != Err(Errno::AGAIN) {
             return got;
         }
