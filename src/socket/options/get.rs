@@ -65,6 +65,9 @@ pub fn get_in(
     (level, name): (i32, i32),
     room: i32,
 ) -> Result<Vec<u8>, Errno> {
+    if room < 0 && matches!(level, libc::SOL_SOCKET | libc::IPPROTO_IP) {
+        return Err(Errno::INVAL);
+    }
     if (level, name) == (libc::IPPROTO_TCP, libc::TCP_SAVED_SYN) && socket.kind == Kind::Stream {
         return saved_syn(engine, state, room);
     }
@@ -375,6 +378,9 @@ fn congestion(engine: Option<&Engine>, options: &Options) -> Vec<u8> {
     name
 }
 
+/// In whose place Linux has what a socket of these kinds has there: its port.
+const IP_PROTOCOL: i32 = 52;
+
 fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     let options = &state.options;
     match name {
@@ -382,6 +388,7 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU => Some(path_mtu(engine, state)),
+        IP_PROTOCOL => int(i32::from(state.name().map_or(0, |name| name.port()))),
         libc::IP_MULTICAST_TTL => handshake_ttl(engine, state),
         _ => None,
     }
