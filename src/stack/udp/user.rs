@@ -163,17 +163,7 @@ impl Stack {
         {
             return Err(Error::Access);
         }
-        let RouteDecision::Stack {
-            source: route,
-            next_hop,
-            mtu,
-        } = self.interface.route(*to.ip())
-        else {
-            return Err(Error::NetworkUnreachable);
-        };
-        if !self.interface.up && !self.interface.is_local(next_hop) {
-            return Err(Error::NetworkDown);
-        }
+        let (source, next_hop, mtu) = way(&self.interface, *to.ip())?;
         let (options, local, remote) = (socket.options, socket.local, socket.remote);
         let mtu = self.interface.udp_mtu(&options, mtu);
         if is_too_long(&options, mtu, len) {
@@ -196,7 +186,7 @@ impl Stack {
             id,
             options,
             from: match bound_to_all {
-                true => SocketAddrV4::new(route, local.port()),
+                true => SocketAddrV4::new(source, local.port()),
                 false => local,
             },
             to,
@@ -379,6 +369,21 @@ impl Interface {
             true => self.mtu.max(path),
             false => path,
         }
+    }
+}
+
+/// From which address a datagram leaves that is bound to none, by whom, and the path's longest packet in bytes.
+fn way(interface: &Interface, to: Ipv4Addr) -> Result<(Ipv4Addr, Ipv4Addr, usize), Error> {
+    match interface.route(to) {
+        RouteDecision::Stack { next_hop, .. } if !interface.up && !interface.is_local(next_hop) => {
+            Err(Error::NetworkDown)
+        }
+        RouteDecision::Stack {
+            source,
+            next_hop,
+            mtu,
+        } => Ok((source, next_hop, mtu)),
+        _ => Err(Error::NetworkUnreachable),
     }
 }
 
