@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::chance::Chance;
 use crate::lab::{Lab, PEER, Side, TEST};
 use crate::processes::{
-    executors, hard_limit, is_family, is_kept, keeper, members, memory, signal,
+    await_end, executors, hard_limit, is_family, is_kept, keeper, members, memory, signal,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,10 @@ impl Victims<'_> {
             harm.keeper_killed = true;
             signal(keeper, how);
             self.lose_keeper(harm);
+            if how == Signal::KILL {
+                // Where too much runs it takes its time, and does nothing more for anybody.
+                await_end(keeper);
+            }
         }
     }
 

@@ -61,11 +61,14 @@ fn within_or(seconds: u64, check: impl Fn() -> Result<(), String>, more: impl Fn
     }
 }
 
-/// Fails unless all that is left of programs that have ended soon goes, too: what goes on with their connections, and
-/// the keeper, once it is asked to.
-pub(crate) fn nothing_runs(lab: &Lab) {
+/// Fails unless all connections of programs that have ended soon end, too.
+pub(crate) fn nothing_is_open(lab: &Lab) {
     // A peer whose reset was lost is waited for in FIN-WAIT-2.
     within(80, || only_time_wait(lab));
+}
+
+/// Fails unless all that is left of programs then soon goes: what sits out TIME-WAIT, and the keeper, once it is asked to.
+pub(crate) fn nothing_runs(lab: &Lab) {
     let none_is_left = || match &lab.processes(Side::Test)[..] {
         [] => Ok(()),
         _ => {

@@ -1,6 +1,8 @@
 //! The processes of a family, as /proc shows them.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Signal, kill_process};
 
@@ -94,6 +96,15 @@ pub(crate) fn is_kept(lab: &Lab, pid: u32) -> Option<bool> {
 /// Sends a signal; whether there was somebody.
 pub(crate) fn signal(pid: u32, signal: Signal) -> bool {
     Pid::from_raw(pid as i32).is_some_and(|pid| kill_process(pid, signal).is_ok())
+}
+
+/// Waits until a process that was killed is dead.
+pub(crate) fn await_end(pid: u32) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while status(pid).is_some_and(|its| its.state != 'Z') {
+        assert!(Instant::now() < end, "{pid} does not die");
+        sleep(Duration::from_millis(1));
+    }
 }
 
 /// What its descriptors are.
