@@ -81,6 +81,45 @@ static void fills(void)
 	peer("close %d", h);
 }
 
+/* _Fork(3) runs no handlers of pthread_atfork(3)'s. */
+static void without_handlers(int fd, int h)
+{
+	int listener = peer("listen 0 5"), other;
+	struct sockaddr_in to = address(PEER, peer("port %d", listener));
+	pid_t pid = _Fork();
+
+	if (pid == 0) {
+		int own = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (send(fd, "child", 5, MSG_NOSIGNAL) != 5)
+			_exit(1);
+		_exit(connect(own, SA(to), sizeof to) || send(own, "own", 3, 0) != 3 ? 2 : 0);
+	}
+	reap("a child of _Fork", pid);
+	say("the peer hears the child: %s", peer_says("recv %d 5", h));
+	other = peer("accept %d", listener);
+	say("the child's own: %s", peer_says("drain %d", other));
+	both_ways("after it", fd, h);
+	peer("close %d", other);
+	peer("close %d", listener);
+}
+
+/* Its parent is gone when it speaks. */
+static void grandchild(int fd, int h)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (fork())
+			_exit(0);
+		nap(200);
+		_exit(send(fd, "grandchild", 10, MSG_NOSIGNAL) == 10 ? 0 : 1);
+	}
+	reap("a child that forks", pid);
+	say("the peer hears the grandchild: %s", peer_says("recv %d 10", h));
+	both_ways("beside it", fd, h);
+}
+
 int main(void)
 {
 	char *const yes[] = { "/bin/true", NULL };
@@ -145,6 +184,9 @@ int main(void)
 	say("system: %d", WEXITSTATUS(status));
 	say("the peer hears the shell: %s", peer_says("recv %d 5", h));
 	both_ways("at last", fd, h);
+
+	without_handlers(fd, h);
+	grandchild(fd, h);
 
 	/* A child that outlives its parent's use of the connection keeps it open. */
 	pid = fork();
