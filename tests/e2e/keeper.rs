@@ -145,14 +145,21 @@ fn unread_data_makes_a_reset() {
     assert!(client.finish().success().stdout().ends_with("reset"));
 }
 
+/// A client that has a keeper and a connection, which it does `how` with, and a server that counts what comes.
+fn connected<'lab>(lab: &'lab Lab, how: &str) -> (Running<'lab>, Running<'lab>) {
+    let go = lab.file("go", "go");
+    let server = counting(lab, 7000, &go, &go, 1);
+    let command = keeper(&format!("{how} {PEER} 7000"));
+    let mut client = lab.sidestack(&command).start();
+    client.prints("connected");
+    is_kept(lab, &mut client);
+    (client, server)
+}
+
 #[test]
 fn an_idle_connection_is_closed() {
     let lab = Lab::new();
-    let go = lab.file("go", "go");
-    let server = counting(&lab, 7000, &go, &go, 1);
-    let mut client = lab.sidestack(&keeper(&format!("hold {PEER} 7000"))).start();
-    client.prints("connected");
-    is_kept(&lab, &mut client);
+    let (client, server) = connected(&lab, "hold");
     die(client);
     let counted = counted(server);
     assert!(counted.values().all(|got| *got == (0, "end".to_owned())));
@@ -171,12 +178,7 @@ fn an_idle_connection_is_closed() {
 #[test]
 fn a_connection_that_was_to_be_aborted_is() {
     let lab = Lab::new();
-    let go = lab.file("go", "go");
-    let server = counting(&lab, 7000, &go, &go, 1);
-    let abort = keeper(&format!("abort {PEER} 7000"));
-    let mut client = lab.sidestack(&abort).start();
-    client.prints("connected");
-    is_kept(&lab, &mut client);
+    let (client, server) = connected(&lab, "abort");
     die(client);
     let counted: Vec<_> = counted(server).into_values().collect();
     assert_eq!(counted, [(0, "reset".to_owned())]);
@@ -326,11 +328,7 @@ fn another_keeper_is_started_when_one_is_killed() {
         return;
     }
     let lab = Lab::new();
-    let go = lab.file("go", "go");
-    let server = counting(&lab, 7000, &go, &go, 1);
-    let hold = keeper(&format!("hold {PEER} 7000"));
-    let mut client = lab.sidestack(&hold).start();
-    client.prints("connected");
+    let (mut client, server) = connected(&lab, "hold");
     let mut killed = Vec::new();
     for _ in 0..2 {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -373,12 +371,7 @@ fn a_keeper_ends_a_minute_after_its_last_program() {
         return;
     }
     let lab = Lab::new();
-    let go = lab.file("go", "go");
-    let server = counting(&lab, 7000, &go, &go, 1);
-    let abort = keeper(&format!("abort {PEER} 7000"));
-    let mut client = lab.sidestack(&abort).start();
-    client.prints("connected");
-    is_kept(&lab, &mut client);
+    let (client, server) = connected(&lab, "abort");
     let keeper = orphans::keeper(&lab, &[]);
     die(client);
     drop(server.finish().success());
