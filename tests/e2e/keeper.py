@@ -4,6 +4,7 @@ keeper.py stream ADDRESS PORT FILE MANY connects many times, and sends the file 
                                         goes; says each time how much that was, and from which port
 keeper.py fill ADDRESS PORT FILE [OWN]  sends until no more is taken; says how much; waits. With a port of its own:
                                         once it was told there, by datagrams, that it is enough
+keeper.py leave ADDRESS PORT FILE       sends until no more is taken; says how much, and exits
 keeper.py flood ADDRESS PORT            sends more datagrams than a program receives without a ring, says that it is enough
 keeper.py hold ADDRESS PORT             connects and waits
 keeper.py abort ADDRESS PORT            the same, with SO_LINGER of zero seconds
@@ -82,7 +83,7 @@ match how:
                 except BlockingIOError:
                     continue
                 say(f"{port(connection.getsockname())} {sent[connection]}")
-    case "fill":
+    case "fill" | "leave":
         if words[3:]:
             listens = socket.socket(type=socket.SOCK_DGRAM)
             listens.bind(("0.0.0.0", int(words[3])))
@@ -99,7 +100,8 @@ match how:
                     piece = piece[count:]
         except TimeoutError:
             say(f"{port(connection.getsockname())} {sent}")
-        time.sleep(60)
+        if how == "fill":
+            time.sleep(60)
     case "flood":
         sender = socket.socket(type=socket.SOCK_DGRAM)
         for _ in range(10000):

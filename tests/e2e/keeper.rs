@@ -79,8 +79,14 @@ pub(crate) fn dies_and_delivers(
     server: Running<'_>,
     befall: impl FnOnce(),
 ) {
-    let sent = sent(&die(client));
+    let said = die(client);
     befall();
+    is_delivered(lab, &said, server);
+}
+
+/// Fails unless the server, which may read from now on, gets all that a client has said it had sent, and then the end.
+fn is_delivered(lab: &Lab, said: &str, server: Running<'_>) {
+    let sent = sent(said);
     lab.file("go", "go");
     assert_eq!(sent.len(), 1);
     for (port, got) in counted(server) {
@@ -105,6 +111,19 @@ fn what_send_has_accepted_is_delivered() {
     let lab = Lab::new();
     let (client, server) = filled(&lab);
     dies_and_delivers(&lab, client, server, || {});
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn who_exits_waits_for_nobody() {
+    let lab = Lab::new();
+    let file = payload::of(16 * MIB).path.display().to_string();
+    let go = lab.path("go").display().to_string();
+    let server = counting(&lab, 7000, &file, &go, 1);
+    let leave = keeper(&format!("leave {PEER} 7000 {file}"));
+    // Of what was sent the server reads nothing until the program has exited.
+    let said = lab.sidestack(&leave).within(8).succeeds().stdout();
+    is_delivered(&lab, &said, server);
     lab.kernel_was_silent();
 }
 
