@@ -174,29 +174,40 @@ static void by_epoll(void)
 }
 
 /* What is sent within the host is refused by the host itself. */
-static void within_the_host(void)
+static void within_the_host(int fd, const struct sockaddr *nobody, socklen_t length)
 {
-	struct sockaddr_in nobody = address("127.0.0.1", 9);
-	int fd = with_errors(bound(udp(), "0.0.0.0", 0));
 	char b[8];
 
-	set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
-	say("to nobody here: %s", result(sendto(fd, "first", 5, 0, SA(nobody), sizeof nobody)));
+	with_errors(fd);
+	say("to nobody here: %s", result(sendto(fd, "first", 5, 0, nobody, length)));
 	say("poll: %s", poll_flags(wait_for(fd, POLLERR)));
-	say("second takes the error: %s", result(sendto(fd, "second", 6, 0, SA(nobody), sizeof nobody)));
+	say("second takes the error: %s", result(sendto(fd, "second", 6, 0, nobody, length)));
 	take("queue", fd, 64, 0);
 	take("queue", fd, 64, 0);
-	say("second: %s", result(sendto(fd, "second", 6, 0, SA(nobody), sizeof nobody)));
+	say("second: %s", result(sendto(fd, "second", 6, 0, nobody, length)));
 	wait_for(fd, POLLERR);
 	say("recv: %s", result(recv(fd, b, sizeof b, MSG_DONTWAIT)));
 	take("queue", fd, 64, 0);
 	say("poll: %s", poll_flags(events_now(fd)));
 	set_int(fd, IPPROTO_IP, IP_RECVERR, 0);
-	say("not asked: %s", result(sendto(fd, "third", 5, 0, SA(nobody), sizeof nobody)));
+	say("not asked: %s", result(sendto(fd, "third", 5, 0, nobody, length)));
 	nap(100);
 	say("poll: %s", poll_flags(events_now(fd)));
-	say("not asked: %s", result(sendto(fd, "third", 5, 0, SA(nobody), sizeof nobody)));
+	say("not asked: %s", result(sendto(fd, "third", 5, 0, nobody, length)));
 	close(fd);
+}
+
+static void within_the_host_by_both(void)
+{
+	struct sockaddr_in nobody = address("127.0.0.1", 9);
+	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6, .sin6_port = htons(9) }, all = { .sin6_family = AF_INET6 };
+	int fd = bound(udp(), "0.0.0.0", 0), both = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
+	within_the_host(fd, SA(nobody), sizeof nobody);
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+	say("both families: %s", ok(bind(both, SA(all), sizeof all)));
+	within_the_host(both, SA(mapped), sizeof mapped);
 }
 
 static void of_tcp(void)
@@ -256,7 +267,7 @@ int main(void)
 	too_long();
 	turned_off();
 	by_epoll();
-	within_the_host();
+	within_the_host_by_both();
 	of_tcp();
 	of_an_attempt();
 	of_a_connection();

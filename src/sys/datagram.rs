@@ -157,7 +157,9 @@ impl Taken {
             (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                 self.tos = integer(data).unwrap_or(byte);
             }
-            (libc::IPPROTO_IP, libc::IP_RECVERR) => self.trouble = Trouble::read(data),
+            (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
+                self.trouble = Trouble::read(data);
+            }
             _ => {}
         }
     }
