@@ -11,23 +11,29 @@
 //! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 
+use arrayvec::ArrayVec;
+use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
-use super::endpoint::Role;
+use super::endpoint::{EndpointId, Role};
 use super::engine::TOKEN_LIFELINE;
+use crate::stack::time::Instant;
 use crate::sys::descriptor;
 use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
+use crate::sys::wait::{entry, poll_for};
 
 /// Forked processes that are watched at a time, where our descriptors do not lie among the program's
 /// own numbers, and where they do.
 const MOST: usize = 4096;
 const MOST_AMONG: usize = 64;
+/// Connections that the kernel is asked about with one call.
+const ASKED: usize = 256;
 
 /// The lifelines this process holds, the newest last.
 static HELD: Mutex<Vec<Line>> = Mutex::new(Vec::new());
@@ -211,6 +217,7 @@ impl Engine {
         let newest = newest.unwrap_or(0).max(self.lifelines.endless);
         let now = self.now();
         let ids: Vec<_> = self.endpoints.ids().collect();
+        let mut connections = Vec::new();
         for id in ids {
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 continue;
@@ -220,7 +227,7 @@ impl Engine {
             }
             endpoint.forked = false;
             match endpoint.role {
-                Role::Connection(_) => self.take_overflow(now, id),
+                Role::Connection(_) => connections.push(id),
                 Role::Datagram(socket) => self.take_datagrams(id, socket),
                 Role::Listener(socket) => {
                     self.offer_connection(id, socket);
@@ -229,6 +236,25 @@ impl Engine {
                 // What they have written is taken once there is a connection.
                 Role::Connecting(_) => endpoint.overflow = true,
                 Role::Undecided | Role::Ended => {}
+            }
+        }
+        self.take_written(now, &connections);
+    }
+
+    /// Takes what others have written to these connections: to most nobody has.
+    fn take_written(&mut self, now: Instant, connections: &[EndpointId]) {
+        for some in connections.chunks(ASKED) {
+            let end = |&id: &EndpointId| self.endpoints.get(id)?.end.as_ref();
+            let number = |id| end(id).map_or(-1, AsRawFd::as_raw_fd);
+            let mut fds: ArrayVec<_, ASKED> = some
+                .iter()
+                .map(|id| entry(number(id), libc::POLLIN))
+                .collect();
+            let asked = poll_for(&mut fds, Some(Duration::ZERO), None);
+            for (&id, fd) in some.iter().zip(&fds) {
+                if asked.is_err() || fd.revents != 0 {
+                    self.take_overflow(now, id);
+                }
             }
         }
     }
