@@ -237,6 +237,47 @@ static void forgotten(void)
 	close(set);
 }
 
+static const char *edge(int set)
+{
+	struct epoll_event event;
+
+	return epoll_wait(set, &event, 1, 5000) == 1 ? epoll_flags(event.events) : "nothing";
+}
+
+/* Each client is an edge (EPOLLET), whoever serves the listener: here it is somebody else once its maker is killed. */
+static void edges_of_a_killed_makers(void)
+{
+	int until[2], fd, set;
+	pid_t maker;
+	char b;
+
+	if (pipe(until))
+		die("pipe");
+	if (forked() == 0) {
+		fd = listening(6404, 5);
+		maker = getpid();
+		if (forked() != 0) {
+			await_keeper();
+			kill(maker, SIGKILL);
+		}
+		set = epoll_create1(0);
+		if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN | EPOLLET }))
+			die("epoll_ctl");
+		while (getppid() == maker)
+			nap(1);
+		for (int i = 0; i < 3; i++) {
+			peer("connect %d", port_of(fd));
+			say("client %d: %s", i, edge(set));
+		}
+		fflush(stdout);
+		_exit(0);
+	}
+	close(until[1]);
+	if (read(until[0], &b, 1) != 0)
+		die("read");
+	waitpid(-1, NULL, 0);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1) {
@@ -250,4 +291,5 @@ int main(int count, char **arguments)
 	succeeded(arguments[0]);
 	beside_its_own();
 	forgotten();
+	edges_of_a_killed_makers();
 }

@@ -124,6 +124,8 @@ pub struct Endpoint {
     pub watcher: Option<super::notice::Watcher>,
     /// Another process's set is to be told of each connection that comes.
     pub edges: bool,
+    /// Connections in its accept queue as they were told last.
+    pub edges_told: u32,
     /// SO_RCVLOWAT: fewer bytes than these are not worth telling of.
     pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
@@ -235,6 +237,7 @@ impl Endpoint {
             polled: 0,
             watcher: None,
             edges: false,
+            edges_told: 0,
             low_water: 1,
             in_flight: 0,
             set_out: false,

@@ -114,7 +114,21 @@ impl Engine {
     /// descriptor, or that may not be on its way, waits in the queue, until somebody looks again.
     pub(super) fn offer_connection(&mut self, id: EndpointId, listener: SocketId) {
         self.note_if_taken(id, listener);
-        self.tell_of_another(id);
+        self.tell_of_another(id, listener);
+        self.offer_next(id, listener);
+        let waiting = self.waiting(listener);
+        if let Some(held) = self.endpoints.get_mut(id) {
+            held.edges_told = waiting;
+        }
+    }
+
+    /// Connections in a listener's accept queue.
+    fn waiting(&self, listener: SocketId) -> u32 {
+        let status = self.stack.tcp_listener_status(listener);
+        status.map_or(0, |status| status.queued)
+    }
+
+    fn offer_next(&mut self, id: EndpointId, listener: SocketId) {
         while self.may_offer(id)
             && let Some(connection) = self.stack.tcp_offer(listener)
         {
@@ -232,11 +246,12 @@ impl Engine {
     /// With one connection in the pair, another makes no new edge there: an edge-triggered watcher
     /// is told by renewing its registration. Those of other processes wake by whatever changes about the pair, such as
     /// that nothing can be written to it any more.
-    fn tell_of_another(&self, id: EndpointId) {
+    fn tell_of_another(&self, id: EndpointId, listener: SocketId) {
         let Some(held) = self.endpoints.get(id).filter(|held| held.in_flight > 0) else {
             return;
         };
         if held.edges
+            && self.waiting(listener) > held.edges_told
             && let Some(end) = &held.end
         {
             let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Read);

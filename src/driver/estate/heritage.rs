@@ -122,6 +122,8 @@ impl Engine {
                 }
                 endpoint.filler = FILLER;
                 endpoint.in_flight = usize::from(!has_taken_all);
+                // Nobody knows any more which sets wait for edges.
+                endpoint.edges = true;
             }
             (_, Left::Socket(socket)) => endpoint.filler = self.stack.tcp_filler(socket),
             (_, Left::Bound(protocol, _)) => {
