@@ -80,6 +80,11 @@ impl Confinement {
             no_new_rights: ask(libc::PR_GET_NO_NEW_PRIVS),
         }
     }
+
+    /// Whether its system calls are filtered: one that nobody has expected might end it.
+    pub fn is_filtered(self) -> bool {
+        self.filtered != 0
+    }
 }
 
 /// prctl(2), for what gives a number; 0 where it fails.

@@ -64,8 +64,6 @@ struct State {
     link: Option<OwnedFd>,
     /// The filter that admits nothing, for leases, once there was one; or why there is none.
     nothing: Option<Result<OwnedFd, Errno>>,
-    /// What the process was allowed to do when this was made.
-    confinement: Confinement,
 }
 
 impl CutOff {
@@ -79,7 +77,6 @@ impl CutOff {
                 words: None,
                 link: None,
                 nothing: None,
-                confinement: Confinement::now(),
             }),
         }
     }
@@ -114,17 +111,15 @@ impl CutOff {
     /// lease itself. No thread may fork meanwhile.
     ///
     /// # Errors
-    /// EPERM: the rights for such a filter are missing, or the process has confined itself since. As
+    /// EPERM: the rights for such a filter are missing, or the process's system calls are filtered. As
     /// [`bpf::make_filter`].
     pub fn shut(&self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        let confinement = state.confinement;
-        let nothing = state.nothing.get_or_insert_with(|| {
-            if confinement != Confinement::now() {
-                return Err(Errno::PERM);
-            }
-            bpf::load(Judges::Arrivals, &program::NOTHING)
-        });
+        let load = || match Confinement::now().is_filtered() {
+            true => Err(Errno::PERM),
+            false => bpf::load(Judges::Arrivals, &program::NOTHING),
+        };
+        let nothing = state.nothing.get_or_insert_with(load);
         let nothing = nothing.as_ref().map_err(|errno| *errno)?;
         bpf::make_filter(socket, nothing.as_fd())
     }
