@@ -43,16 +43,12 @@ fn closing<T>(fd: c_int, close: impl FnOnce() -> T) -> T {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
     let closes = flags & !(libc::CLOSE_RANGE_UNSHARE as c_int) == 0;
-    let sockets = if !closes || process::is_vfork_child() {
+    let closing = if !closes || process::is_vfork_child() {
         Vec::new()
     } else {
         sets::left_range(first, last);
-        table::remove_range(first, last)
+        lifecycle::closing_range(first, last)
     };
-    let closing = sockets.into_iter();
-    let closing: Vec<_> = closing
-        .map(|(fd, held)| lifecycle::leaving(fd, held))
-        .collect();
     let outcome = close_theirs(first, last, flags);
     answer(|| {
         closing.into_iter().for_each(lifecycle::closed);

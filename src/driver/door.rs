@@ -43,7 +43,16 @@ struct Client {
     number: u64,
     user: u32,
     connection: OwnedFd,
-    stays: Option<Lingerer>,
+    stays: Option<Stay>,
+}
+
+/// Why a client who was answered stays until he says more, or goes.
+pub(super) enum Stay {
+    /// He is about to close a descriptor, and to wait.
+    Lingers(Lingerer),
+    /// He is about to put another descriptor in the place of the one whose other end this is: what sleeps there is told by
+    /// him before it hangs up.
+    Replaces { _end: Option<OwnedFd> },
 }
 
 /// Who has to go, by his place, before one more of `user`'s comes: the oldest of his, if there are as many as one user may
@@ -73,7 +82,7 @@ pub(super) struct Visit {
     /// What came with it.
     pub(super) descriptors: Vec<OwnedFd>,
     /// Why he has stayed since another request.
-    pub(super) stays: Option<Lingerer>,
+    pub(super) stays: Option<Stay>,
 }
 
 impl Door {
@@ -126,11 +135,11 @@ impl Door {
     }
 
     /// Lets a client stay who was answered: he is heard once more.
-    pub(super) fn keep(&mut self, user: u32, client: OwnedFd, stays: Lingerer) {
+    pub(super) fn keep(&mut self, user: u32, client: OwnedFd, stays: Stay) {
         self.expect(user, client, Some(stays));
     }
 
-    fn expect(&mut self, user: u32, connection: OwnedFd, stays: Option<Lingerer>) {
+    fn expect(&mut self, user: u32, connection: OwnedFd, stays: Option<Stay>) {
         let users = self.waiting.iter().map(|held| held.user);
         if let Some(oldest) = surplus(users, user, OF_USER, IN_ALL) {
             self.dismiss(oldest);

@@ -128,11 +128,21 @@ pub(super) struct Doors {
     /// Other processes, about the sockets they hold.
     pub(super) desk: Option<Door>,
     /// What goes with the answer that is being made there.
-    pub(super) renewed: Option<(EndpointId, OwnedFd)>,
+    pub(super) renewed: Option<Renewed>,
     /// Who has asked there to be told of news.
     pub(super) waiters: Vec<Waiter>,
     /// Who finds a port in use, an heir.
     pub(super) heirs: Option<Door>,
+}
+
+/// Another pair of a socket whose descriptors other processes have.
+pub(super) struct Renewed {
+    /// The socket from now on.
+    pub(super) id: EndpointId,
+    /// The program's end.
+    pub(super) program: OwnedFd,
+    /// The stack's end of the pair it had.
+    pub(super) end: Option<OwnedFd>,
 }
 
 /// What [`Engine::new`] is put together from.

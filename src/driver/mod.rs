@@ -45,6 +45,7 @@
 mod admitted;
 mod asleep;
 mod background;
+pub mod beds;
 mod calls;
 mod choice;
 mod convert;

@@ -5,9 +5,9 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 
 use super::endpoint::Role;
-use super::lifeline;
 use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, Hooks, Section, estate, heir, lock, passed, start};
+use super::{beds, lifeline};
 use crate::link::kept;
 use crate::stack::tcp::Counter;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
@@ -80,6 +80,7 @@ pub extern "C" fn before_fork() {
         core::mem::forget(slot);
         hold_tables();
         cancel::hold();
+        beds::hold();
         LOCKED.set(true);
     }
 }
@@ -91,6 +92,7 @@ pub extern "C" fn after_fork_parent() {
     }
     // SAFETY: locked by before_fork, in this thread.
     unsafe {
+        beds::release();
         cancel::release();
         release_tables();
         ENGINE.force_unlock();
@@ -109,6 +111,7 @@ pub extern "C" fn after_fork_child() {
     HELD.set(None);
     // SAFETY: locked by before_fork, in the thread that is this process's only one now.
     unsafe {
+        beds::release_in_child();
         cancel::release_in_child();
         ENGINE.force_unlock();
     }

@@ -9,7 +9,7 @@ use super::delivery::Direct;
 use super::endpoint::EndpointId;
 use super::notice::Collector;
 use super::sleepers::Sleepers;
-use super::{Engine, Guard, lock};
+use super::{Engine, Guard, beds, lock};
 use crate::stack::ids::SocketId;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::wait::{SignalMask, entry, poll_asleep};
@@ -54,7 +54,7 @@ impl Driving {
             waits: 0,
             holder_sleeps: false,
             wake: Bell::new()?,
-            beside: Sleepers::default(),
+            beside: Sleepers::new(),
             changed: false,
             idle: false,
             passes: [0; 2],
@@ -304,7 +304,7 @@ fn asleep<T>(
 ) -> Option<T> {
     let name = socket.map(EndpointId::token);
     guard.lie_down(socket);
-    let woken = guard.asleep(Sleep { room, socket: name }, sleep);
+    let woken = guard.asleep(Sleep::Here { room, socket: name }, sleep);
     if woken.is_some() {
         guard.rise(socket);
     }
@@ -313,15 +313,19 @@ fn asleep<T>(
 
 /// Gives up what a thread holds that sleeps: one of the program's handlers is about to run in it.
 pub(super) fn give_up(how: Sleep) {
+    let (room, socket) = match how {
+        Sleep::Here { room, socket } => (room, socket),
+        Sleep::Abroad { bed } => return beds::give_up(bed),
+    };
     let Some(mut guard) = lock() else { return };
-    match how.room {
+    match room {
         None => {
             guard.driving.holder_sleeps = false;
             guard.leave_seat();
         }
         Some(room) => guard.driving.beside.leave(room),
     }
-    let socket = how.socket.and_then(|name| guard.endpoints.of_token(name));
+    let socket = socket.and_then(|name| guard.endpoints.of_token(name));
     guard.rise(socket);
     guard.let_go(socket);
 }
@@ -380,7 +384,7 @@ pub(super) fn poll_with_own(
 }
 
 /// Polls some descriptors of ours and of the program's; which of ours are readable.
-fn poll_with<const OURS: usize>(
+pub(super) fn poll_with<const OURS: usize>(
     ours: [RawFd; OURS],
     extra: &mut [libc::pollfd],
     timeout: Option<Duration>,

@@ -20,7 +20,6 @@ struct Room {
 }
 
 /// Those who sleep.
-#[derive(Default)]
 pub(super) struct Sleepers {
     /// Where the next one lies down.
     room: Room,
@@ -29,6 +28,18 @@ pub(super) struct Sleepers {
 }
 
 impl Sleepers {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Self {
+            room: Room {
+                number: 0,
+                bell: None,
+                sleepers: 0,
+            },
+            woken: Vec::new(),
+        }
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.room.sleepers == 0 && self.woken.is_empty()

@@ -21,13 +21,14 @@ use rustix::io::Errno;
 use std::sync::{Arc, Weak};
 
 use super::beyond::{self, Beyond, Events};
-use super::waiting::deadline;
+use super::waiting::{deadline, left};
 use super::{Kind, Registration, Socket, Stage, State, away, table, urgent};
+use crate::driver::beds::Bed;
 use crate::driver::{self, Question, Shown, has_notice};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{SignalMask, entry, poll_for, poll_now};
-use crate::sys::{cancel, clock, handlers, raw};
+use crate::sys::wait::{SignalMask, entry, poll_now};
+use crate::sys::{cancel, handlers, raw};
 
 const HUNG_UP: u32 = libc::EPOLLHUP as u32;
 const OUT: u32 = (libc::EPOLLOUT | libc::EPOLLWRNORM) as u32;
@@ -107,6 +108,7 @@ pub(super) fn poll(
     let until = deadline(timeout);
     let mut notices = libc::POLLIN;
     loop {
+        let idle = idle_streams(fds);
         let mut watched = fds.to_vec();
         let mut known = vec![None; fds.len()];
         let mut any = false;
@@ -140,6 +142,10 @@ pub(super) fn poll(
         };
         watched.extend(entries(&bells));
         wait(&mut watched, left)?;
+        if idle_streams(fds) > idle {
+            // Another thread has given a connection up: what its pair shows means nothing any more.
+            continue;
+        }
         for ((polled, watched), known) in fds.iter_mut().zip(&watched).zip(known) {
             if watched.fd >= 0 {
                 polled.revents = watched.revents;
@@ -150,11 +156,18 @@ pub(super) fn poll(
         if count > 0 || left == Some(Duration::ZERO) {
             return Ok(count);
         }
-        if !has_rung(&bells) {
+        if watched.iter().any(|polled| polled.revents != 0) && !has_rung(&bells) {
             // What has come was no notice, but what nobody has asked for.
             notices = 0;
         }
     }
+}
+
+/// How many of them are streams that are not connected.
+fn idle_streams(fds: &[libc::pollfd]) -> usize {
+    let idle = |socket: &Arc<Socket>| socket.kind == Kind::Stream && socket.is_idle();
+    let foreign = fds.iter().filter_map(|polled| foreign(polled.fd));
+    foreign.filter(idle).count()
 }
 
 /// Whether who asks for `events` is told of something.
@@ -162,19 +175,21 @@ fn is_due(shown: &Shown, events: i16) -> bool {
     shown.flags & (events | beyond::ALWAYS) != 0
 }
 
-fn left(until: Option<u64>) -> Option<Duration> {
-    until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())))
-}
-
-/// poll(2) itself, for a process without a stack.
+/// poll(2) itself, for a process without a stack. 0 before the time is over: another thread has changed something.
 pub(super) fn poll_beside(
     fds: &mut [libc::pollfd],
     timeout: Option<Duration>,
     mask: Option<SignalMask>,
 ) -> Result<usize, Errno> {
     let until = deadline(timeout);
+    let mut bed = Bed::new(None);
     loop {
-        match cancel::interruptible(|| poll_for(fds, left(until), mask.as_ref())) {
+        let woken = bed.sleep(|| true, fds, left(until), mask.as_ref());
+        match woken.ready {
+            Ok(_) if woken.rung => {
+                fds.iter_mut().for_each(|polled| polled.revents = 0);
+                return Ok(0);
+            }
             Err(Errno::INTR) if cancel::called() == Some(false) => {}
             result => return result,
         }
@@ -396,7 +411,9 @@ pub(super) fn epoll_beside(
         }
         let mut fds = vec![entry(set, libc::POLLIN)];
         fds.extend(entries(bells));
-        poll_beside(&mut fds, left, mask)?;
+        if poll_beside(&mut fds, left, mask)? == 0 {
+            return Ok(0);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::create::{admit, may_have};
+use super::sleeper::Sleeper;
 use super::waiting::{deadline, resume};
 use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table};
 use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
@@ -125,22 +126,25 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
     if listener.state().stage != Stage::Listening {
         return Err(Errno::INVAL);
     }
-    let timeout = away::patience(fd, libc::SO_RCVTIMEO);
+    let call = Sleeper::to_receive(fd, listener);
+    let waits = !listener.nonblocking();
     while listener.state().stage == Stage::Listening {
-        has_number_left(fd)?;
-        match pair::take_descriptor(borrow(fd), flags.close_on_exec) {
+        has_number_left(call.fd())?;
+        match pair::take_descriptor(borrow(call.fd()), flags.close_on_exec) {
             Ok(Received {
                 descriptor: Some(program),
                 handed,
             }) => return enter_beside(listener, &handed, program, flags),
             // It was shut down elsewhere.
             Ok(_) | Err(Errno::CONNRESET) => return Err(Errno::INVAL),
-            Err(Errno::AGAIN) if !listener.nonblocking() => {
-                away::wait_for(fd, libc::POLLIN, timeout)?;
-            }
+            Err(Errno::AGAIN) if waits => match call.wait_for(libc::POLLIN) {
+                // Another thread has shut it down.
+                Err(Errno::PIPE) => break,
+                waited => waited?,
+            },
             // The next one is offered once the owner has seen that the last one was taken.
             Err(Errno::AGAIN) if core::mem::take(&mut listener.state().took) => {
-                away::refresh(fd, listener);
+                away::refresh(call.fd(), listener);
             }
             Err(errno) if listener.state().stage == Stage::Listening => return Err(errno),
             // Another thread has put another socket under the number.

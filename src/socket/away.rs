@@ -8,11 +8,10 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::waiting::resume;
 use super::{Family, Kind, Socket, Stage, abroad, answers, create, served, table};
-use crate::driver::{self, Answer, Description, Interruption, Name, Question, Served};
-use crate::sys::wait::{entry, poll_for};
-use crate::sys::{cancel, handlers, process, raw, signal};
+use crate::driver::{self, Answer, Description, Name, Question, Served};
+use crate::sys::owned::OwnedFd;
+use crate::sys::{process, raw};
 
 impl Socket {
     /// Whom to ask about it; `None`: this process's own stack serves it.
@@ -27,7 +26,7 @@ impl Socket {
 
 /// Asks the owner of `fd`. `None`: there is none, or it does not answer.
 pub(super) fn ask(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
-    let (answer, _) = ask_for(fd, socket, question)?;
+    let ((answer, _), _) = ask_for(fd, socket, question)?;
     is_known(&answer).then_some(answer)
 }
 
@@ -47,22 +46,28 @@ pub(super) fn ask_to_change(
 
 /// The same. ENOTSOCK: the owner knows nothing of the descriptor any more, since another thread may have had it changed.
 pub(super) fn ask_for_end(fd: RawFd, socket: &Arc<Socket>, question: &Question) -> Option<Answer> {
-    let (answer, renewed) = ask_for(fd, socket, question)?;
+    // Who asks stays until the other descriptor is in its place.
+    let ((answer, renewed), _desk) = ask_for(fd, socket, question)?;
     if let Some(served) = renewed
         && served::settle_in(fd, socket, served).is_ok()
     {
         refresh(fd, socket);
+        served::show(socket);
     }
     Some(answer)
 }
 
-fn ask_for(fd: RawFd, socket: &Socket, question: &Question) -> Option<(Answer, Option<Served>)> {
+fn ask_for(
+    fd: RawFd,
+    socket: &Socket,
+    question: &Question,
+) -> Option<((Answer, Option<Served>), OwnedFd)> {
     let name = socket.away()?;
     if driver::is_inside() {
         return None;
     }
-    let answered = driver::ask(fd, name, question)?;
-    if !is_known(&answered.0) {
+    let answered = driver::ask_and_stay(fd, name, question)?;
+    if !is_known(&answered.0.0) {
         socket.state().remote = None;
     }
     Some(answered)
@@ -123,40 +128,6 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
     };
     let limit = Duration::from_secs(word(0)?) + Duration::from_micros(word(8)?);
     (limit > Duration::ZERO).then_some(limit)
-}
-
-/// Whether calls on the descriptor wait, whichever process has said so.
-pub(super) fn waits(fd: RawFd) -> bool {
-    let flags = raw::fcntl(fd, libc::F_GETFL, 0);
-    flags.is_ok_and(|flags| flags & libc::O_NONBLOCK as usize == 0)
-}
-
-/// Waits until the descriptor has `events`. EAGAIN: `timeout` is over; EINTR.
-pub(super) fn wait_for(fd: RawFd, events: i16, timeout: Option<Duration>) -> Result<(), Errno> {
-    wait_for_any(&mut [entry(fd, events)], timeout)
-}
-
-/// Waits until one of the descriptors has what is asked of it. EAGAIN: `timeout` is over; EINTR.
-pub(super) fn wait_for_any(
-    fds: &mut [libc::pollfd],
-    timeout: Option<Duration>,
-) -> Result<(), Errno> {
-    loop {
-        let since = handlers::runs();
-        match cancel::interruptible(|| poll_for(fds, timeout, None)) {
-            Ok(0) => return Err(Errno::AGAIN),
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => match cancel::called() {
-                None => {
-                    let restarts = handlers::ran(since).unwrap_or_else(signal::all_restart);
-                    resume(Interruption::Signal { restarts }, timeout)?;
-                }
-                Some(true) => return Err(Errno::INTR),
-                Some(false) => {}
-            },
-            Err(errno) => return Err(errno),
-        }
-    }
 }
 
 /// Looks at a descriptor this process did not make: enters it if it is a socket of ours.

@@ -10,6 +10,7 @@ use super::bind::{Rest, take_port, to_kernel, wish};
 use super::completion::complete;
 use super::create::renew;
 use super::served::{go_over, may_go_over};
+use super::sleeper::Sleeper;
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, Connecting, EndpointId, Engine, Lease, Passed, Question, Role};
@@ -96,6 +97,10 @@ fn connect_beside(
         address: address.clone(),
         call,
     };
+    if address::read(&address, socket.family) == Ok(Given::Unspecified) {
+        let mut state = socket.state();
+        state.disconnects = state.disconnects.wrapping_add(1);
+    }
     let Some(answer) = away::ask_to_change(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
@@ -141,15 +146,22 @@ fn begun_beside(
     // It has an address now.
     state.stage = Stage::Connected;
     state.connect_unconfirmed = true;
+    let disconnects = state.disconnects;
     drop(state);
     if !waits {
         return Err(unfinished);
     }
-    let timeout = away::patience(fd, libc::SO_SNDTIMEO);
-    away::wait_for(fd, libc::POLLOUT, timeout).map_err(|errno| match errno {
-        Errno::AGAIN => unfinished,
-        errno => errno,
-    })?;
+    let waiting = Sleeper::to_send(fd, socket);
+    match waiting.wait_for(libc::POLLOUT) {
+        Err(Errno::AGAIN) => return Err(unfinished),
+        // Another thread has given it up.
+        Err(Errno::PIPE) => {}
+        waited => waited?,
+    }
+    if socket.state().disconnects != disconnects {
+        return Err(Errno::PIPE);
+    }
+    let fd = waiting.fd();
     let call = Connecting::Waited;
     let answer = away::ask_for_end(fd, socket, &Question::Connect { address, call });
     match answer {
@@ -288,8 +300,10 @@ pub(super) fn disconnect(
         }
         Role::Ended => error,
     };
+    // Who sleeps in the pair is told once another is in its place, not by its end.
+    restart(engine, socket, state, error)?;
     engine.finish_pass();
-    restart(engine, socket, state, error)
+    Ok(())
 }
 
 /// How the stack serves a destination.

@@ -216,6 +216,12 @@ pub(super) fn replace(
     if let (Some(signals), Some(number)) = (signals, first) {
         signals.tell_of(number);
     }
+    register(registrations);
+    Ok(())
+}
+
+/// Puts what is under the numbers now into the epoll sets.
+pub(super) fn register(registrations: &[Registration]) {
     for registration in registrations {
         // The set or the number may be gone by now, with the registration.
         let _ = raw::epoll_add(
@@ -225,7 +231,13 @@ pub(super) fn replace(
             registration.data,
         );
     }
-    Ok(())
+}
+
+/// Takes it out of them.
+pub(super) fn unregister(registrations: &[Registration]) {
+    for registration in registrations {
+        let _ = raw::epoll_remove(registration.set, registration.fd);
+    }
 }
 
 /// A kernel socket of the same family and kind.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::lingering::Lingering;
 use super::{Kind, Socket, Stage, State, away, connect, create, table};
-use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, wait};
+use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::sys::wait::poll_now;
@@ -14,8 +14,17 @@ use crate::sys::{clock, raw};
 
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
 pub fn closing(fd: RawFd) -> Option<Closing> {
+    beds::keep(&(fd..=fd));
     let socket = table::remove(fd)?;
     Some(leaving(fd, socket))
+}
+
+/// The same before close_range(2).
+pub fn closing_range(first: u32, last: u32) -> Vec<Closing> {
+    let number = |number| RawFd::try_from(number).unwrap_or(RawFd::MAX);
+    beds::keep(&(number(first)..=number(last)));
+    let sockets = table::remove_range(first, last).into_iter();
+    sockets.map(|(fd, socket)| leaving(fd, socket)).collect()
 }
 
 /// A descriptor that is being closed.
@@ -27,19 +36,25 @@ pub struct Closing {
 
 /// Before a number of a socket's is closed, so that whoever drives knows the end of the last one from
 /// a shutdown(2).
-pub fn leaving(fd: RawFd, socket: Arc<Socket>) -> Closing {
+fn leaving(fd: RawFd, socket: Arc<Socket>) -> Closing {
     if let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
     {
         engine.keep_for_calls(id, fd);
         engine.lose_number(id, fd, || table::number_of(&socket));
     }
-    let lingering = Lingering::announce(fd, &socket);
+    // What calls sleep in is not closed before they end.
+    let lingering = match beds::is_kept(fd) {
+        true => None,
+        false => Lingering::announce(fd, &socket),
+    };
+    beds::wake();
     Closing { socket, lingering }
 }
 
 /// Before dup2(2) puts another descriptor in the place of one of ours.
 pub fn replacing(fd: RawFd) {
+    beds::keep(&(fd..=fd));
     if let Some(socket) = table::get(fd)
         && let Some(mut engine) = driver::lock()
         && let Some(id) = socket.state().endpoint
@@ -125,6 +140,7 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         table::insert(new, socket);
     }
     if let Some(replaced) = replaced {
+        beds::wake();
         if let Some(mut engine) = driver::lock()
             && let Some(id) = replaced.state().endpoint
         {
@@ -309,7 +325,10 @@ fn end_listener(
     state: &mut State,
     listener: SocketId,
 ) {
-    let _ = raw::shutdown(fd, libc::SHUT_RDWR);
+    if table::number_of(socket).is_some() {
+        // Where it has none, the pair hangs up once another is in its place.
+        let _ = raw::shutdown(fd, libc::SHUT_RDWR);
+    }
     let now = engine.now();
     let mut error = None;
     if let Some(id) = state.endpoint {

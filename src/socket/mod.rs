@@ -49,6 +49,7 @@ pub mod report;
 pub mod send;
 pub mod served;
 pub mod sets;
+mod sleeper;
 pub mod table;
 pub mod urgent;
 pub mod waiting;

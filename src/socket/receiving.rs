@@ -5,37 +5,43 @@ use core::cell::Cell;
 use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
+use std::sync::Arc;
 
 use super::receive::{PEEKED, waits};
-use super::waiting::{deadline, partial, resume};
+use super::sleeper::Sleeper;
+use super::waiting::partial;
 use super::{Socket, abroad, away};
-use crate::driver::{Interruption, Question};
+use crate::driver::Question;
 use crate::sys::user::Buffers;
-use crate::sys::wait::{entry, poll_now};
-use crate::sys::{clock, handlers, process, raw};
+use crate::sys::wait::poll_now;
+use crate::sys::{handlers, process, raw};
 
 /// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
 /// whether that is the end of the stream or an error.
 pub(super) fn receive(
     fd: RawFd,
-    socket: &Socket,
+    socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
+    let call = Sleeper::to_receive(fd, socket);
     if !away::is_connected(fd, socket) {
         return Some(receive_unconnected(fd, socket, flags));
     }
     let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
-        discard(fd, socket, data.len(), flags)
+        discard(&call, data.len(), flags)
     } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
-        receive_nothing(fd, socket, flags)
+        receive_nothing(&call, flags)
     } else if abroad::may_queue_errors(socket) && flags & (libc::MSG_WAITALL | libc::MSG_OOB) == 0 {
-        read_or_err(fd, socket, data, flags)
+        read_or_err(&call, data, flags)
     } else {
-        read(fd, socket, data, flags)
+        read(&call, data, flags)
     };
+    let fd = call.fd();
     Some(match got {
+        // Another thread has given the connection up.
+        Ok(0) | Err(Errno::CONNRESET) if call.has_moved() => Err(Errno::PIPE),
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
         Ok(0) => receive_rest(fd, socket, data, flags),
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
@@ -80,31 +86,31 @@ fn receive_rest(
 
 /// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
 /// at nothing before an urgent byte keeps it going round until a signal comes.
-fn receive_nothing(fd: RawFd, socket: &Socket, flags: i32) -> Result<usize, Errno> {
-    let waits = waits(socket, flags);
-    let patience = match waits {
-        true => away::patience(fd, libc::SO_RCVTIMEO),
-        false => Some(Duration::ZERO),
-    };
-    match away::wait_for(fd, libc::POLLIN, patience) {
-        Err(Errno::AGAIN) if waits => return Ok(0),
-        waited => waited?,
+fn receive_nothing(call: &Sleeper<'_>, flags: i32) -> Result<usize, Errno> {
+    if waits(call.socket(), flags) {
+        match call.wait_for(libc::POLLIN) {
+            Err(Errno::AGAIN) => return Ok(0),
+            waited => waited?,
+        }
+    } else if poll_now(call.fd(), libc::POLLIN) == 0 {
+        return Err(Errno::AGAIN);
     }
-    match raw::receive(fd, &[], 0, libc::MSG_PEEK) {
+    match raw::receive(call.fd(), &[], 0, libc::MSG_PEEK) {
         Err(Errno::AGAIN) => Ok(0),
         looked => looked,
     }
 }
 
 /// Reads from the pair. A thread that may be cancelled waits where that is heard.
-fn read(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+fn read(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    let fd = call.fd();
     if flags == 0 && process::is_single_threaded() {
         // As in `sending`.
         return raw::read(fd, data.parts());
     }
     let whole = flags & libc::MSG_WAITALL != 0;
     if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) == libc::MSG_PEEK {
-        return peek(fd, socket, data, flags);
+        return peek(call, data, flags);
     }
     if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 {
         return raw::receive_waiting(fd, data.parts(), flags);
@@ -112,19 +118,24 @@ fn read(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<us
     let got = Cell::new(0);
     let mut since = handlers::runs();
     loop {
-        match raw::receive(fd, data.parts(), got.get(), flags & !libc::MSG_WAITALL) {
+        let received = raw::receive(
+            call.fd(),
+            data.parts(),
+            got.get(),
+            flags & !libc::MSG_WAITALL,
+        );
+        match received {
             Ok(count) => {
                 got.set(got.get() + count);
-                if count == 0 || !whole || got.get() >= data.len() || raw::at_mark(fd) {
+                if count == 0 || !whole || got.get() >= data.len() || raw::at_mark(call.fd()) {
                     return Ok(got.get());
                 }
             }
-            Err(Errno::AGAIN) if away::waits(fd) => {
-                let timeout = away::patience(fd, libc::SO_RCVTIMEO);
+            Err(Errno::AGAIN) if call.waits() => {
                 // What SIGURG tells of makes the pair readable, too.
                 let waited = match handlers::ran(core::mem::replace(&mut since, handlers::runs())) {
-                    Some(restarts) => resume(Interruption::Signal { restarts }, timeout),
-                    None => away::wait_for(fd, libc::POLLIN, timeout),
+                    Some(restarts) => call.resume(restarts),
+                    None => call.wait_for(libc::POLLIN),
                 };
                 if let Err(errno) = waited {
                     return partial(&got, errno);
@@ -137,9 +148,8 @@ fn read(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<us
 
 /// Peeks at the pair, until there is as much as is waited for, or the stream ends. (Before an urgent byte the pair is
 /// readable, and there is nothing to peek at.)
-fn peek(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
-    let until = deadline(away::patience(fd, libc::SO_RCVTIMEO));
-    let state = socket.state();
+fn peek(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+    let state = call.socket().state();
     let enough = match flags & libc::MSG_WAITALL {
         // The next look begins where this one ends (SO_PEEK_OFF).
         _ if state.options.peek_offset >= 0 => 0,
@@ -148,44 +158,37 @@ fn peek(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<us
     };
     drop(state);
     loop {
+        let fd = call.fd();
         let ended = poll_now(fd, libc::POLLRDHUP) != 0;
         let count = raw::receive_waiting(fd, data.parts(), flags & !libc::MSG_WAITALL)?;
-        if count >= enough || ended || raw::at_mark(fd) || !waits(socket, flags) {
+        if count >= enough || ended || raw::at_mark(fd) || !waits(call.socket(), flags) {
             return Ok(count);
         }
-        let left = until.map_or(u64::MAX, |until| until.saturating_sub(clock::monotonic()));
         // What is there keeps the pair readable.
-        let next_look = Duration::from_nanos(left.min(PEEKED));
-        let waited = away::wait_for(fd, 0, Some(next_look));
-        if waited == Err(Errno::INTR) || left == 0 {
+        if call.pause(Duration::from_nanos(PEEKED)).is_err() {
             return Ok(count);
         }
     }
 }
 
 /// The same of a connection whose owner may have an error that does not end it, which comes after what there is to read.
-fn read_or_err(fd: RawFd, socket: &Socket, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
-    let until = deadline(away::patience(fd, libc::SO_RCVTIMEO));
+fn read_or_err(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
     loop {
-        let got = read(fd, socket, data, flags | libc::MSG_DONTWAIT);
+        let got = read(call, data, flags | libc::MSG_DONTWAIT);
         if got != Err(Errno::AGAIN) {
             return got;
         }
-        let bell = abroad::error_or_bell(fd, socket)?;
-        if !waits(socket, flags) {
+        let bell = abroad::error_or_bell(call.fd(), call.socket())?;
+        if !waits(call.socket(), flags) {
             return got;
         }
-        let mut fds = vec![entry(fd, libc::POLLIN)];
-        fds.extend(abroad::entries(bell.as_slice()));
-        let left =
-            until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())));
-        away::wait_for_any(&mut fds, left)?;
+        call.wait_for_any(libc::POLLIN, bell.as_slice())?;
     }
 }
 
-fn discard(fd: RawFd, socket: &Socket, most: usize, flags: i32) -> Result<usize, Errno> {
-    if waits(socket, flags) {
-        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+fn discard(call: &Sleeper<'_>, most: usize, flags: i32) -> Result<usize, Errno> {
+    if waits(call.socket(), flags) {
+        call.wait_for(libc::POLLIN)?;
     }
-    raw::discard(fd, most, flags & libc::MSG_PEEK)
+    raw::discard(call.fd(), most, flags & libc::MSG_PEEK)
 }

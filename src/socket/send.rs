@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::datagram::Asked;
+use super::sleeper::Sleeper;
 use super::waiting::{deadline, partial, resume};
 use super::{Kind, Socket, State, away, errno, readiness, table};
 use crate::driver::{
@@ -114,17 +115,18 @@ fn with_signal(result: Result<usize, Errno>, flags: i32) -> Result<usize, Errno>
 /// whether that is for an error.
 fn send_beside(
     fd: RawFd,
-    socket: &Socket,
+    socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
     socket.away()?;
+    let call = Sleeper::to_send(fd, socket);
     if !away::is_connected(fd, socket) {
         let errno = away::pending_error(fd, socket).unwrap_or(Errno::PIPE);
         return Some(with_signal(Err(errno), flags));
     }
-    if let Err(errno) = may_send(fd, socket, data.len() > 0, flags) {
+    if let Err(errno) = may_send(&call, data.len() > 0, flags) {
         return Some(with_signal(Err(errno), flags));
     }
     // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
@@ -135,10 +137,11 @@ fn send_beside(
         _ => flags & !i32::MIN,
     };
     let result = if plain {
-        raw::write(fd, data.parts())
+        raw::write(call.fd(), data.parts())
     } else {
-        write_beside(fd, data, flags)
+        write_beside(&call, data, flags)
     };
+    let fd = call.fd();
     let result = match result {
         Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
             Err(away::pending_error(fd, socket).unwrap_or(errno))
@@ -158,7 +161,8 @@ fn send_beside(
 /// Whether the other process takes something, but for lack of room, which is waited for here: as it is shut meanwhile, the
 /// kernel has no signal for who sleeps in write(2). It is looked for before, as the kernel has a signal for who writes to a
 /// pair that has hung up, and Linux none for a connection that has an error. EAGAIN: it is not connected yet.
-fn may_send(fd: RawFd, socket: &Socket, any: bool, flags: i32) -> Result<(), Errno> {
+fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
+    let (fd, socket) = (call.fd(), call.socket());
     let revents = poll_now(fd, libc::POLLOUT);
     if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
         return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE));
@@ -170,8 +174,8 @@ fn may_send(fd: RawFd, socket: &Socket, any: bool, flags: i32) -> Result<(), Err
     if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
         return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
     }
-    away::wait_for(fd, libc::POLLOUT, away::patience(fd, libc::SO_SNDTIMEO))?;
-    may_send(fd, socket, any, libc::MSG_DONTWAIT)
+    call.wait_for(libc::POLLOUT)?;
+    may_send(call, any, libc::MSG_DONTWAIT)
 }
 
 /// Tells the owner what is to be told of the bytes that were written to the pair last.
@@ -203,24 +207,23 @@ pub(super) fn note_sent(engine: &mut Engine, state: &State, flags: i32, stamping
 }
 
 /// Writes to the pair. A thread that may be cancelled waits where that is heard.
-fn write_beside(fd: RawFd, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
+fn write_beside(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
     let direct = flags | libc::MSG_NOSIGNAL;
     if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 || data.len() == 0 {
-        return raw::send_message(fd, &[], data.parts(), direct);
+        return raw::send_message(call.fd(), &[], data.parts(), direct);
     }
     let sent = Cell::new(0);
     loop {
         let parts = data.parts_from(sent.get());
-        match raw::send_message(fd, &[], &parts, direct | libc::MSG_DONTWAIT) {
+        match raw::send_message(call.fd(), &[], &parts, direct | libc::MSG_DONTWAIT) {
             Ok(count) => {
                 sent.set(sent.get() + count);
                 if sent.get() >= data.len() {
                     return Ok(sent.get());
                 }
             }
-            Err(Errno::AGAIN) if away::waits(fd) => {
-                let timeout = away::patience(fd, libc::SO_SNDTIMEO);
-                if let Err(errno) = away::wait_for(fd, libc::POLLOUT, timeout) {
+            Err(Errno::AGAIN) if call.waits() => {
+                if let Err(errno) = call.wait_for(libc::POLLOUT) {
                     return partial(&sent, errno);
                 }
             }

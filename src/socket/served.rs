@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::protocol;
-use super::create::{hand_over, hook, replace};
+use super::create::{hand_over, hook, register, replace, unregister};
 use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First};
-use crate::driver::{self, Passed, Question, Served, Service, count_passed};
+use crate::driver::{self, Passed, Question, Served, Service, beds, count_passed};
 use crate::sys::wait::{borrow, poll_for};
 
 /// How often, and after which pauses, the port of a socket that goes over is asked for.
@@ -63,6 +63,7 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
             if opens_at_once {
                 away::refresh(fd, socket);
             }
+            show(socket);
             Ok(())
         }
         Ok(None) => leave(socket, passed),
@@ -172,15 +173,20 @@ fn repeat(socket: &Socket, served: &Served) -> bool {
     })
 }
 
-/// The owner's descriptor takes the place of the one that was there.
+/// The owner's descriptor takes the place of the one that was there, but in epoll sets.
 pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errno> {
     rustix::io::ioctl_fionbio(&served.program, socket.nonblocking())?;
     let mut state = socket.state();
-    replace(
-        &table::numbers_of(socket),
-        &served.program,
-        &state.registrations,
-    )?;
+    let before = state.away;
+    if before.is_some() {
+        // Calls that sleep in it, and other processes, may have it still.
+        unregister(&state.registrations);
+    }
+    if before.is_some() {
+        // Whoever finds the other pair knows what it means.
+        state.stage = Stage::Idle;
+    }
+    replace(&table::numbers_of(socket), &served.program, &[])?;
     for registration in &mut state.registrations {
         registration.told = None;
     }
@@ -192,6 +198,15 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
     state.options.limit_waits(fd);
     drop(state);
     abroad::note_any();
-    abroad::watch(socket);
+    if let Some(before) = before {
+        beds::note_moved(before);
+    }
     Ok(())
+}
+
+/// How far the socket has come is known: its epoll sets tell of it, too, and who sleeps looks.
+pub(super) fn show(socket: &Arc<Socket>) {
+    abroad::watch(socket);
+    beds::wake();
+    register(&socket.state().registrations);
 }

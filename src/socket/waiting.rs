@@ -13,6 +13,11 @@ pub fn deadline(timeout: Option<Duration>) -> Option<u64> {
     Some(clock::monotonic().saturating_add(nanoseconds))
 }
 
+/// How long it is until then.
+pub(super) fn left(until: Option<u64>) -> Option<Duration> {
+    until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())))
+}
+
 /// After a wait that was cut short, in a call of at most `timeout`: `Ok` to wait on, as SA_RESTART
 /// asks of calls without one (signal(7)). EINTR: a signal handler ran. EAGAIN: the time is over.
 pub(super) fn resume(interruption: Interruption, timeout: Option<Duration>) -> Result<(), Errno> {

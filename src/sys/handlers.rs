@@ -54,11 +54,19 @@ static GIVE_UP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// How a thread sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sleep {
-    /// For itself, in a room of that number. `None`: it drives for all.
-    pub room: Option<u32>,
-    /// The name of the socket in which its call sleeps.
-    pub socket: Option<u64>,
+pub enum Sleep {
+    /// In a wait of its process's stack.
+    Here {
+        /// For itself, in a room of that number. `None`: it drives for all.
+        room: Option<u32>,
+        /// The name of the socket in which its call sleeps.
+        socket: Option<u64>,
+    },
+    /// For what another process's stack does.
+    Abroad {
+        /// The number of its bed.
+        bed: u32,
+    },
 }
 
 /// How many handlers have run in a thread.
@@ -176,6 +184,24 @@ pub fn asleep<T>(how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
         thread.polled.set(polled);
         result.filter(|_| kept)
     })
+}
+
+/// From now on a handler that runs has what the thread holds given up, as in a sleep, until it [rises](rise).
+pub fn lie_down(how: Sleep) {
+    THREAD.with(|thread| {
+        thread.is_hurried.set(false);
+        thread.sleeps.set(Some(how));
+    });
+}
+
+/// Whether no handler has run since it lay down.
+pub fn lies_down() -> bool {
+    THREAD.with(|thread| thread.sleeps.get().is_some())
+}
+
+/// The end of that; whether none has.
+pub fn rise() -> bool {
+    THREAD.with(|thread| thread.sleeps.take().is_some())
 }
 
 /// Makes a call of poll(2) whose first entry is `first`, and which does not sleep if a handler runs before: then that entry

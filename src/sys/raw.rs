@@ -166,6 +166,11 @@ pub fn epoll_add(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Er
     epoll_control(libc::EPOLL_CTL_ADD, set, fd, events, data)
 }
 
+/// epoll_ctl(2) EPOLL_CTL_DEL for descriptors of the program's.
+pub fn epoll_remove(set: RawFd, fd: RawFd) -> Result<(), Errno> {
+    epoll_control(libc::EPOLL_CTL_DEL, set, fd, 0, 0)
+}
+
 /// epoll_ctl(2) EPOLL_CTL_MOD for descriptors of the program's: what is ready is told again, also
 /// with EPOLLET.
 pub fn epoll_renew(set: RawFd, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {

@@ -4,9 +4,9 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 
-use super::super::door::Door;
+use super::super::door::{Door, Stay};
 use super::super::endpoint::EndpointId;
-use super::super::engine::TOKEN_DESK;
+use super::super::engine::{Renewed, TOKEN_DESK};
 use super::super::guests::Guest;
 use super::super::keeper;
 use super::super::{Engine, HOOKS};
@@ -50,9 +50,13 @@ impl Engine {
             if keeper::serve_forked(self, &visit) {
                 continue;
             }
-            if let Some(lingerer) = visit.stays {
-                self.linger(lingerer, visit.user, visit.client);
-                continue;
+            match visit.stays {
+                Some(Stay::Lingers(lingerer)) => {
+                    self.linger(lingerer, visit.user, visit.client);
+                    continue;
+                }
+                Some(Stay::Replaces { .. }) => continue,
+                None => {}
             }
             let Some(fd) = visit.descriptors.first() else {
                 continue;
@@ -72,16 +76,21 @@ impl Engine {
             // Who has asked may close it next, and his epoll sets tell of it as long as anybody has it.
             drop(visit.descriptors);
             // Who does not take it has gone.
-            let _ = match self.doors.renewed.take() {
-                Some((endpoint, program)) => {
-                    let engine = self.id;
+            let stays = match self.doors.renewed.take() {
+                Some(renewed) => {
+                    let (engine, endpoint) = (self.id, renewed.id);
                     let message = encode_renewed(&answer, Name { engine, endpoint });
-                    pair::give_descriptor(&visit.client, &message, program.as_fd())
+                    let program = renewed.program.as_fd();
+                    let _ = pair::give_descriptor(&visit.client, &message, program);
+                    Some(Stay::Replaces { _end: renewed.end })
                 }
-                None => pair::give(&visit.client, &encode(&answer)),
+                None => {
+                    let _ = pair::give(&visit.client, &encode(&answer));
+                    lingerer.map(Stay::Lingers)
+                }
             };
-            if let (Some(lingerer), Some(desk)) = (lingerer, &mut self.doors.desk) {
-                desk.keep(visit.user, visit.client, lingerer);
+            if let (Some(stays), Some(desk)) = (stays, &mut self.doors.desk) {
+                desk.keep(visit.user, visit.client, stays);
             }
         }
     }
@@ -115,7 +124,8 @@ impl Engine {
         self.share(id);
         self.note_holders(id, program.as_raw_fd());
         self.watch_end(id);
-        self.doors.renewed = Some((id, program));
+        let end = self.endpoints.get_mut(old).and_then(|held| held.end.take());
+        self.doors.renewed = Some(Renewed { id, program, end });
     }
 
     /// The endpoint by whose name a descriptor goes. EACCES: it is not its to bear.

@@ -11,6 +11,7 @@ use crate::driver::{
     self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, has_notice, wait,
 };
 use crate::socket::receive::waits;
+use crate::socket::sleeper::Sleeper;
 use crate::socket::waiting::{deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::user::Buffers;
@@ -95,7 +96,7 @@ fn receive_one(
             call.run(&mut engine)?
         }
         None => match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
-            Some(offset) => peek_beside(fd, data, flags, offset)?,
+            Some(offset) => peek_beside(fd, socket, data, flags, offset)?,
             None => receive_beside(fd, socket, data, flags)?,
         },
     };
@@ -112,24 +113,28 @@ fn receive_one(
 /// Takes a datagram out of a pair that another process's stack fills.
 fn receive_beside(
     fd: RawFd,
-    socket: &Socket,
+    socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<Received, Errno> {
+    let call = Sleeper::to_receive(fd, socket);
     let waits = waits(socket, flags);
     let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
         let at_once = waits && socket.shows_more();
         let received = match at_once {
-            true => receive_message(fd, &mut header, data, flags | libc::MSG_DONTWAIT),
-            false => receive_message(fd, &mut header, data, flags),
+            true => receive_message(&call, &mut header, data, flags | libc::MSG_DONTWAIT),
+            false => receive_message(&call, &mut header, data, flags),
         };
         let count = match received {
-            Err(Errno::AGAIN) if at_once && abroad::is_shut(fd, socket) => return Ok(NOTHING),
-            Err(Errno::AGAIN) if at_once => receive_message(fd, &mut header, data, flags)?,
+            Err(Errno::AGAIN) if at_once && abroad::is_shut(call.fd(), socket) => {
+                return Ok(NOTHING);
+            }
+            Err(Errno::AGAIN) if at_once => receive_message(&call, &mut header, data, flags)?,
             received => received?,
         };
+        let fd = call.fd();
         if count < header.len() {
             // Shut down.
             return Ok(NOTHING);
@@ -159,19 +164,19 @@ fn receive_beside(
 
 /// Takes a message out of the pair. A thread that may be cancelled waits where that is heard.
 fn receive_message(
-    fd: RawFd,
+    call: &Sleeper<'_>,
     header: &mut [u8],
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<usize, Errno> {
     if process::is_single_threaded() {
-        return raw::receive_message(fd, header, data.parts(), flags);
+        return raw::receive_message(call.fd(), header, data.parts(), flags);
     }
     loop {
         let at_once = flags | libc::MSG_DONTWAIT;
-        match raw::receive_message(fd, header, data.parts(), at_once) {
-            Err(Errno::AGAIN) if flags & libc::MSG_DONTWAIT == 0 && away::waits(fd) => {
-                away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+        match raw::receive_message(call.fd(), header, data.parts(), at_once) {
+            Err(Errno::AGAIN) if flags & libc::MSG_DONTWAIT == 0 && call.waits() => {
+                call.wait_for(libc::POLLIN)?;
             }
             received => return received,
         }
@@ -181,18 +186,20 @@ fn receive_message(
 /// Looks at what SO_PEEK_OFF has come to, in a pair that another process's stack fills.
 fn peek_beside(
     fd: RawFd,
+    socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
     offset: usize,
 ) -> Result<Received, Errno> {
+    let call = Sleeper::to_receive(fd, socket);
     loop {
-        if let Some(received) = super::peek::look(fd, data, offset) {
+        if let Some(received) = super::peek::look(call.fd(), data, offset) {
             return Ok(received);
         }
-        if flags & libc::MSG_DONTWAIT != 0 || !away::waits(fd) {
+        if flags & libc::MSG_DONTWAIT != 0 || !call.waits() {
             return Err(Errno::AGAIN);
         }
-        away::wait_for(fd, libc::POLLIN, away::patience(fd, libc::SO_RCVTIMEO))?;
+        call.wait_for(libc::POLLIN)?;
         // What was seen already keeps the pair readable.
         let _ = poll_for(&mut [], Some(PAUSE), None);
     }

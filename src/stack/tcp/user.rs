@@ -142,10 +142,34 @@ impl Tcp {
         more: bool,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
+        self.send_within(now, id, runs, (more, None), pool)
+    }
+
+    /// SEND of what the user had given away before it has closed its side: as much as there is memory for, whatever the
+    /// queue's bound. Errors as [`send_all`](Self::send_all).
+    pub fn send_last(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
+        let runs = core::iter::once(data);
+        self.send_within(now, id, runs, (false, Some(data.len())), pool)
+    }
+
+    fn send_within<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        runs: impl Iterator<Item = &'a [u8]>,
+        (more, space): (bool, Option<usize>),
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
         let place = self.connections.get_mut(id.index);
         let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
-        let space = tcb.snd.space();
+        let space = space.unwrap_or_else(|| tcb.snd.space());
         let (mut sent, mut blocked) = (0, false);
         for run in runs {
             let room = run.len().min(space - sent);
