@@ -10,6 +10,7 @@
 //! 2. A handler of the program's may never return: it has the bed of its thread given up before. The call makes another.
 
 use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -24,6 +25,8 @@ use crate::sys::wait::{SignalMask, borrow, poll_for};
 use crate::sys::{cancel, descriptor, process};
 
 static BEDS: Mutex<Beds> = Mutex::new(Beds::new());
+/// Whether there was ever any: who closes what nobody sleeps in looks no further.
+static ANY: AtomicBool = AtomicBool::new(false);
 
 /// Where a call sleeps: the number, and the socket's name as it knows it.
 pub type Place = (RawFd, Name);
@@ -124,6 +127,10 @@ fn locked<T>(work: impl FnOnce(&mut Beds) -> T) -> T {
     handlers::section(|| work(&mut BEDS.lock()))
 }
 
+fn if_any<T>(work: impl FnOnce(&mut Beds) -> T) -> Option<T> {
+    ANY.load(Ordering::SeqCst).then(|| locked(work))
+}
+
 /// A call's bed, from its first sleep to its end.
 pub struct Bed {
     place: Option<Place>,
@@ -157,6 +164,7 @@ impl Bed {
             };
         }
         let (number, bell) = handlers::section(|| {
+            ANY.store(true, Ordering::SeqCst);
             let number = self.lie_down();
             let bell = BEDS.lock().begin(number);
             (number, bell.filter(|_| is_there()))
@@ -213,7 +221,7 @@ pub(super) fn give_up(number: u32) {
 /// The numbers are about to be closed, or to become something else: who sleeps by them keeps what they are. Before the
 /// upper layer forgets what that was.
 pub fn keep(numbers: &RangeInclusive<RawFd>) {
-    locked(|beds| {
+    if_any(|beds| {
         for bed in beds.in_use() {
             if let Some((fd, _)) = bed.place
                 && numbers.contains(&fd)
@@ -229,7 +237,7 @@ pub fn keep(numbers: &RangeInclusive<RawFd>) {
 /// Whether anybody does.
 pub fn is_kept(fd: RawFd) -> bool {
     let by_it = |bed: &&mut News| bed.place.is_some_and(|(number, _)| number == fd);
-    locked(|beds| beds.in_use().filter(by_it).any(|bed| bed.kept.is_some()))
+    if_any(|beds| beds.in_use().filter(by_it).any(|bed| bed.kept.is_some())) == Some(true)
 }
 
 /// The socket of that name has another pair now.
@@ -243,7 +251,7 @@ pub fn note_moved(name: Name) {
 
 /// All look who sleep.
 pub fn wake() {
-    locked(|beds| beds.bells.wake());
+    if_any(|beds| beds.bells.wake());
 }
 
 /// Before fork(2): keeps other threads from changing anything, so that the child finds it whole.
