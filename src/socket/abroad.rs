@@ -21,14 +21,14 @@ use rustix::io::Errno;
 use std::sync::{Arc, Weak};
 
 use super::beyond::{self, Beyond, Events};
+use super::sleeper::poll_beside;
 use super::waiting::{deadline, left};
 use super::{Kind, Registration, Socket, Stage, State, away, table, urgent};
-use crate::driver::beds::Bed;
 use crate::driver::{self, Question, Shown, has_notice};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_now};
-use crate::sys::{cancel, handlers, raw};
+use crate::sys::{handlers, raw};
 
 const HUNG_UP: u32 = libc::EPOLLHUP as u32;
 const OUT: u32 = (libc::EPOLLOUT | libc::EPOLLWRNORM) as u32;
@@ -173,27 +173,6 @@ fn idle_streams(fds: &[libc::pollfd]) -> usize {
 /// Whether who asks for `events` is told of something.
 fn is_due(shown: &Shown, events: i16) -> bool {
     shown.flags & (events | beyond::ALWAYS) != 0
-}
-
-/// poll(2) itself, for a process without a stack. 0 before the time is over: another thread has changed something.
-pub(super) fn poll_beside(
-    fds: &mut [libc::pollfd],
-    timeout: Option<Duration>,
-    mask: Option<SignalMask>,
-) -> Result<usize, Errno> {
-    let until = deadline(timeout);
-    let mut bed = Bed::new(None);
-    loop {
-        let woken = bed.sleep(|| true, fds, left(until), mask.as_ref());
-        match woken.ready {
-            Ok(_) if woken.rung => {
-                fds.iter_mut().for_each(|polled| polled.revents = 0);
-                return Ok(0);
-            }
-            Err(Errno::INTR) if cancel::called() == Some(false) => {}
-            result => return result,
-        }
-    }
 }
 
 /// What a socket shows that is not connected, or that nobody serves yet; false: it is none.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, abroad, beyond, sets, table};
+use super::{Registration, abroad, beyond, sets, sleeper, table};
 use crate::driver::{self, Collector, EndpointId, Interruption, Wait, Watcher, wait};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_for};
@@ -29,7 +29,7 @@ pub fn poll(
         return poll_here(fds, timeout, mask);
     }
     Some(abroad::poll(fds, timeout, |fds, timeout| {
-        poll_here(fds, timeout, mask).unwrap_or_else(|| abroad::poll_beside(fds, timeout, mask))
+        poll_here(fds, timeout, mask).unwrap_or_else(|| sleeper::poll_beside(fds, timeout, mask))
     }))
 }
 

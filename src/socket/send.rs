@@ -174,7 +174,11 @@ fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
     if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
         return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
     }
-    call.wait_for(libc::POLLOUT)?;
+    call.wait_for(libc::POLLOUT).map_err(|errno| match errno {
+        // Another thread has given the connection up.
+        Errno::PIPE => away::pending_error(fd, socket).unwrap_or(errno),
+        errno => errno,
+    })?;
     may_send(call, any, libc::MSG_DONTWAIT)
 }
 

@@ -14,7 +14,7 @@ use super::{Socket, abroad, away, table};
 use crate::driver::beds::Bed;
 use crate::driver::{Interruption, Name};
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::entry;
+use crate::sys::wait::{SignalMask, entry};
 use crate::sys::{cancel, handlers, raw, signal};
 
 /// The call.
@@ -172,5 +172,26 @@ impl<'a> Sleeper<'a> {
 
     fn is_in_place(&self) -> bool {
         self.has_number() && !self.has_moved()
+    }
+}
+
+/// poll(2) itself, for a process without a stack. 0 before the time is over: another thread has changed something.
+pub(super) fn poll_beside(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<SignalMask>,
+) -> Result<usize, Errno> {
+    let until = deadline(timeout);
+    let mut bed = Bed::new(None);
+    loop {
+        let woken = bed.sleep(|| true, fds, left(until), mask.as_ref());
+        match woken.ready {
+            Ok(_) if woken.rung => {
+                fds.iter_mut().for_each(|polled| polled.revents = 0);
+                return Ok(0);
+            }
+            Err(Errno::INTR) if cancel::called() == Some(false) => {}
+            result => return result,
+        }
     }
 }

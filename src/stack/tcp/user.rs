@@ -145,20 +145,7 @@ impl Tcp {
         self.send_within(now, id, runs, (more, None), pool)
     }
 
-    /// SEND of what the user had given away before it has closed its side: as much as there is memory for, whatever the
-    /// queue's bound. Errors as [`send_all`](Self::send_all).
-    pub fn send_last(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        data: &[u8],
-        pool: &mut Pool,
-    ) -> Result<usize, Error> {
-        let runs = core::iter::once(data);
-        self.send_within(now, id, runs, (false, Some(data.len())), pool)
-    }
-
-    fn send_within<'a>(
+    pub(super) fn send_within<'a>(
         &mut self,
         now: Instant,
         id: SocketId,
@@ -192,13 +179,6 @@ impl Tcp {
             Err(Error::WouldBlock)
         } else {
             Ok(sent)
-        }
-    }
-
-    /// The user has more to send than there is room for.
-    pub fn await_room(&mut self, id: SocketId) {
-        if let Some(tcb) = self.connection_mut(id) {
-            tcb.snd.blocked = true;
         }
     }
 
