@@ -174,11 +174,14 @@ fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
     if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
         return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
     }
-    call.wait_for(libc::POLLOUT).map_err(|errno| match errno {
+    match call.wait_for(libc::POLLOUT) {
+        Ok(()) => {}
+        // Who may open no descriptor may not poll either (RLIMIT_NOFILE): the write waits.
+        Err(Errno::INVAL) => return Ok(()),
         // Another thread has given the connection up.
-        Errno::PIPE => away::pending_error(fd, socket).unwrap_or(errno),
-        errno => errno,
-    })?;
+        Err(Errno::PIPE) => return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE)),
+        Err(errno) => return Err(errno),
+    }
     may_send(call, any, libc::MSG_DONTWAIT)
 }
 
