@@ -166,6 +166,20 @@ fn the_stack_imports_nothing_but_what_computes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A message changes the version of what processes say to each other, but for those that are the same in all versions.
+#[test]
+fn what_defines_a_message_is_part_of_the_version() {
+    let listed = code(&source().join("control/dialect.rs"));
+    let unversioned = "driver/sharing/list.rs";
+    let missing = ["driver", "socket"].map(|layer| rust_files(&source().join(layer)));
+    let missing = missing.iter().flatten().filter(|file| {
+        let path = file.strip_prefix(source()).expect("a source file");
+        let path = path.display().to_string();
+        code(file).contains("fn encode(") && path != unversioned && !listed.contains(&path)
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+}
+
 /// Whether the path's first word is a module beside or below this file (`use tcp::…` after `mod tcp;`).
 fn is_sibling(file: &Path, path: &str) -> bool {
     let first = path.split("::").next().unwrap_or_default();

@@ -9,7 +9,8 @@
 //!                                          ├──► filter: what the packet socket lets in
 //!                                          ├──► cutoff: what the kernel need not see besides
 //!                                          ├──► vault: what holds ports when we are dead
-//!                                          └──► stand_in: connections on ports given back
+//!                                          ├──► stand_in: connections on ports given back
+//!                                          └──► dialect: names that processes find each other by
 //! ```
 //!
 //! 1. The kernel grants a port before the stack uses it (see [`lease`]), and takes it back by
@@ -22,6 +23,7 @@
 
 mod config;
 pub mod cutoff;
+pub mod dialect;
 pub mod ephemeral;
 pub mod filter;
 mod interfaces;

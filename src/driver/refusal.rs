@@ -65,6 +65,12 @@ impl Refusal {
             Answered::OtherInterface => {
                 refusal.reason = format!("{}; the keeper drives another interface", refusal.reason);
             }
+            Answered::OtherVersion => {
+                refusal.reason = format!(
+                    "{}; the keeper is of another version of the library: start it anew",
+                    refusal.reason
+                );
+            }
             Answered::Admitted | Answered::Nobody => {}
         }
         refusal

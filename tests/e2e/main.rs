@@ -38,5 +38,6 @@ mod shells;
 mod small_servers;
 mod strangers;
 mod suites;
+mod versions;
 mod web;
 mod web_servers;

@@ -134,17 +134,25 @@ def ask(name, descriptor):
     return errno.errorcode[outcome] if outcome else ["stream", "datagram"][answer[4] >> 1 & 1]
 
 
+def keepers_name():
+    """What root's keeper listens under; the last word is the version."""
+    with open("/proc/net/unix") as names:
+        return next(line.split("@", 1)[1].strip() for line in names if "@sidestack/keeper/0/" in line)
+
+
 def create(datagram):
     """Asks the keeper for a socket, past the library: its descriptor, and what it is to be called."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     door.settimeout(10)
-    door.connect("\0sidestack/keeper/0")
+    at = keepers_name()
+    door.connect("\0" + at)
     door.send(bytes([ord("c"), 0, datagram, 0, 0]))
     reply, ancillary, _, _ = door.recvmsg(64, socket.CMSG_SPACE(4))
     descriptor = struct.unpack("=i", ancillary[0][2])[0]
     engine, index, generation = struct.unpack("=QII", reply[1:])
     made = socket.socket(fileno=descriptor)
-    return made, f"sidestack/socket/{engine:016x}{index:08x}{generation:08x}"
+    version = at.rsplit("/", 1)[1]
+    return made, f"sidestack/socket/{engine:016x}{index:08x}{generation:08x}/{version}"
 
 
 def pretends():
@@ -152,7 +160,7 @@ def pretends():
     one, name = create(False)
     # What the next one will be called.
     index = int(name[33:41], 16) + 1
-    next_name = f"{name[:33]}{index:08x}00000000"
+    next_name = f"{name[:33]}{index:08x}00000000{name[49:]}"
     one.bind("\0" + next_name)
     other, other_name = create(True)
     print(other_name == next_name, ask(name, one.fileno()), ask(name, other.fileno()))
@@ -196,6 +204,7 @@ def rubbish(count):
     """Says things that mean nothing to the keeper, with descriptors that it has not asked for; begins and does not go on."""
     chance = random.Random(int(count))
     made, name = create(False)
+    door_name = keepers_name()
     reader, writer = os.pipe()
     other = socket.socket()
     descriptors = [made.fileno(), reader, writer, other.fileno()]
@@ -203,7 +212,7 @@ def rubbish(count):
     for _ in range(int(count)):
         door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         door.settimeout(10)
-        at = "\0sidestack/" + chance.choice(["keeper/0", "stack/" + name[17:33]])
+        at = "\0" + chance.choice([door_name, "sidestack/stack/" + name[17:33]])
         while attempt(lambda: door.connect(at)) == "EAGAIN":
             time.sleep(0.001)
         first = chance.choice([b"h", b"c", b"", *(struct.pack("=I", what) for what in range(20))])

@@ -35,6 +35,15 @@ pub(crate) fn started(keeper: Program<'_>) -> Running<'_> {
     keeper
 }
 
+/// The version in the names of the library's processes.
+pub(crate) fn version(lab: &Lab) -> String {
+    let _keeper = keeper(lab, "");
+    let names = lab.plain("cat /proc/net/unix").run().stdout();
+    let mut names = names.split_whitespace();
+    let name = names.find_map(|word| word.strip_prefix("@sidestack/keeper/0/"));
+    name.expect("the keeper listens").to_owned()
+}
+
 /// A program of a user without any right.
 pub(crate) fn of<'lab>(lab: &'lab Lab, user: u32, command: &str) -> Program<'lab> {
     without_rights(user, lab.sidestack(command))

@@ -2,7 +2,7 @@
 
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, preloading};
-use crate::served::{ADMITTED, OTHER, keeper, keeper_of, of, script, started};
+use crate::served::{ADMITTED, OTHER, keeper, keeper_of, of, script, started, version};
 use crate::web::nginx;
 
 #[test]
@@ -26,13 +26,16 @@ fn who_takes_a_keepers_name_is_named_and_not_asked() {
         return;
     }
     let lab = Lab::with_plain_programs();
-    let names = format!("keeper/0 keeper/{ADMITTED} wills/0 wills/{ADMITTED}");
+    let version = version(&lab);
+    let users = [0, ADMITTED];
+    let names = users.map(|user| format!("keeper/{user}/{version} wills/{user}/{version}"));
+    let names = names.join(" ");
     let takes = lab.plain(&script(&format!("takes_names {names}")));
     let mut taker = takes
         .under(&format!("setpriv --reuid {OTHER} --clear-groups"))
         .start();
     taker.prints("listening");
-    let told = format!("user {OTHER} has the name \"@sidestack/keeper/0\"");
+    let told = format!("user {OTHER} has the name \"@sidestack/keeper/0/{version}\"");
     let refused = keeper_of(&lab, "").run().exits_with(1);
     assert!(refused.stderr.contains(&told), "{refused}");
     let client = of(&lab, ADMITTED, &script("bind 7000")).succeeds();

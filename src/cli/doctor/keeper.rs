@@ -9,6 +9,7 @@ use rustix::fd::AsRawFd;
 use rustix::io::Errno;
 
 use super::Finding;
+use crate::control::dialect::Keeper;
 use crate::control::settings::Settings;
 use crate::sys::local::{Sort, connect_to, own_user, peer_user};
 use crate::sys::pair::{give, take};
@@ -46,19 +47,27 @@ fn explain(keeper: u32, answer: Result<(), Errno>) -> Option<Finding> {
         Err(Errno::PERM) => Finding::fail(
             what,
             format!("another user has the name of the keeper of user {keeper}"),
-            format!("`ss -xlp` shows who listens at @{}", name_of(keeper)),
+            format!(
+                "`ss -xlp` shows who listens at @{}",
+                Keeper::Sockets.name(keeper)
+            ),
+        ),
+        Err(Errno::PROTO) => Finding::fail(
+            what,
+            format!("the keeper of user {keeper} is of another version"),
+            "start it anew",
         ),
         Err(_) => return None,
     })
 }
 
-fn name_of(keeper: u32) -> String {
-    format!("sidestack/keeper/{keeper}")
-}
-
-/// What the keeper says; `None`: there is none. EPERM: somebody else has its name.
+/// What the keeper says; `None`: there is none. EPERM: somebody else has its name. EPROTO: it is of another version.
 fn ask(keeper: u32, interface: &str) -> Option<Result<(), Errno>> {
-    let door = connect_to(Sort::Messages, name_of(keeper).as_bytes()).ok()?;
+    let name = Keeper::Sockets.name(keeper);
+    let Ok(door) = connect_to(Sort::Messages, name.as_bytes()) else {
+        let other = Keeper::Sockets.is_of_other_version(keeper);
+        return other.then_some(Err(Errno::PROTO));
+    };
     // The name is free for all.
     if peer_user(&door) != Ok(keeper) {
         return Some(Err(Errno::PERM));

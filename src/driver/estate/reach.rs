@@ -13,6 +13,7 @@ use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 
 use super::messages::QUESTION;
+use crate::control::dialect::Keeper;
 use crate::control::log;
 use crate::driver::family::await_answer;
 use crate::sys::local::{self, Sort};
@@ -34,9 +35,9 @@ pub(super) enum Missing {
     ForGood,
 }
 
-/// The name of a user's keeper.
-fn name(user: u32) -> String {
-    format!("sidestack/wills/{user}")
+/// The name of this user's keeper.
+pub(super) fn own_name() -> String {
+    Keeper::Wills.name(local::own_user())
 }
 
 /// The sockets that it takes.
@@ -74,7 +75,7 @@ impl Kit {
 /// here: for a moment it would have the lowest free number, in a thread that the program does not
 /// know of.
 pub(super) fn reach(kit: &Kit) -> Result<(), Missing> {
-    let name = name(local::own_user());
+    let name = own_name();
     let connection = &kit.connection;
     if !connects(connection, &name)? {
         start(&name, &kit.listener)?;
@@ -107,7 +108,7 @@ fn connects(connection: &OwnedFd, name: &str) -> Result<bool, Missing> {
 /// Something is another process's, of `user`'s, that may have just died: waits until all that had died are seen to, so
 /// long at most. Whether it is worth another attempt.
 pub(in crate::driver) fn await_executors(user: u32, patience: Duration) -> bool {
-    let Ok(keeper) = local::connect_to(Sort::Messages, name(user).as_bytes()) else {
+    let Ok(keeper) = local::connect_to(Sort::Messages, Keeper::Wills.name(user).as_bytes()) else {
         return false;
     };
     local::peer_user(&keeper) == Ok(user)

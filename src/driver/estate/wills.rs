@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use super::executor::Estate;
 use super::messages::{LONGEST, QUESTION, REVOCATION, STARTED};
+use super::reach::own_name;
 use crate::control::log;
 use crate::control::settings::Settings;
 use crate::sys::fork::fork_detached;
@@ -64,6 +65,11 @@ pub fn keep(listener: OwnedFd) -> i32 {
     }
     // So that no file system is kept in use. There is no other directory that is always there.
     let _ = rustix::process::chdir("/");
+    // The library that started it may have been replaced since by the one that it has loaded.
+    if local::name_of(listener.as_raw_fd()) != Some(own_name().into_bytes()) {
+        log::error("the program that starts this keeper has another version of the library");
+        return 1;
+    }
     match Keeper::new(listener) {
         Ok(mut keeper) => {
             keeper.serve();

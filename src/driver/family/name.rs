@@ -1,14 +1,21 @@
 //! What the program's end of a pair is called.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::super::endpoint::EndpointId;
 use super::super::envelope::take;
+use crate::control::{dialect, log};
 use crate::sys::local;
 
 const SOCKET: &[u8] = b"sidestack/socket/";
 const STACK: &str = "sidestack/stack/";
+/// Digits of a socket's name. The version comes behind them.
+const DIGITS: usize = 32;
+
+/// The user was told that there is a socket of another version.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// A socket's name: whose it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +30,15 @@ impl Name {
     /// The name of `fd`, if it is a socket of ours that was given one.
     pub fn of(fd: RawFd) -> Option<Self> {
         let name = local::name_of(fd)?;
-        let digits = core::str::from_utf8(name.strip_prefix(SOCKET)?).ok()?;
+        let name = core::str::from_utf8(name.strip_prefix(SOCKET)?).ok()?;
+        let (digits, version) = name.split_at_checked(DIGITS)?;
         let number = |from: usize, to: usize| u64::from_str_radix(digits.get(from..to)?, 16).ok();
-        if digits.len() != 32 {
+        if version.strip_prefix('/')? != dialect::version() {
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                log::warn(
+                    "a socket of a program that has another version of the library is not served here",
+                );
+            }
             return None;
         }
         Some(Self {
@@ -65,8 +78,9 @@ impl Name {
     /// name, an owner with guests knows the descriptor all the same.)
     pub fn give(self, fd: RawFd) -> bool {
         let EndpointId { index, generation } = self.endpoint;
-        let digits = format!("{:016x}{index:08x}{generation:08x}", self.engine);
-        match local::give_name(fd, &[SOCKET, digits.as_bytes()].concat()) {
+        let version = dialect::version();
+        let name = format!("{:016x}{index:08x}{generation:08x}/{version}", self.engine);
+        match local::give_name(fd, &[SOCKET, name.as_bytes()].concat()) {
             Ok(()) | Err(Errno::ADDRINUSE) => true,
             Err(Errno::INVAL) => Self::of(fd) == Some(self),
             Err(_) => false,

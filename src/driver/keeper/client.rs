@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use super::super::family::{Served, await_answer, desk, reach};
 use super::super::heirs;
 use super::super::lifeline::{self, Parent};
-use super::name_of;
 use super::requests::{Create, LONGEST, Reply, Request};
+use crate::control::dialect;
 use crate::control::ephemeral::Protocol;
 use crate::control::limits::Limits;
 use crate::control::log;
@@ -42,6 +42,8 @@ pub(in crate::driver) enum Answered {
     Denied,
     /// The keeper drives another interface.
     OtherInterface,
+    /// The keeper is of another version of the library.
+    OtherVersion,
     /// There is no keeper that has a stack.
     Nobody,
 }
@@ -52,9 +54,9 @@ pub(in crate::driver) fn greet(interface: Option<&str>) -> Answered {
     let request = Request::Hello { interface };
     let own = local::own_user();
     let parents = lifeline::parents().into_iter().map(Host::Parent);
-    let keepers = [0, own].into_iter().take(1 + usize::from(own != 0));
+    let users = [0, own].into_iter().take(1 + usize::from(own != 0));
     let mut worst = Answered::Nobody;
-    for host in parents.chain(keepers.map(Host::Keeper)) {
+    for host in parents.chain(users.clone().map(Host::Keeper)) {
         match converse(host, &request) {
             Some((Reply::Done, _)) => {
                 match host {
@@ -67,6 +69,14 @@ pub(in crate::driver) fn greet(interface: Option<&str>) -> Answered {
             Some((Reply::Refused(Errno::NODEV), _)) => worst = Answered::OtherInterface,
             _ => {}
         }
+    }
+    let keeper = dialect::Keeper::Sockets;
+    if worst == Answered::Nobody
+        && users
+            .into_iter()
+            .any(|user| keeper.is_of_other_version(user))
+    {
+        worst = Answered::OtherVersion;
     }
     worst
 }
@@ -148,7 +158,7 @@ impl Host {
     /// Where it is asked.
     fn name(self) -> String {
         match self {
-            Self::Keeper(user) => name_of(user),
+            Self::Keeper(user) => dialect::Keeper::Sockets.name(user),
             Self::Parent(parent) => desk(parent.engine),
         }
     }

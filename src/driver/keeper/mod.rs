@@ -7,7 +7,7 @@
 //! ```text
 //!   program                               keeper
 //!     │ socket(2): a kernel socket, for now
-//!     │ first address ── Create ────────► \0sidestack/keeper/<uid>     (door)
+//!     │ first address ── Create ────────► \0sidestack/keeper/<uid>/…   (door)
 //!     │              ◄── the program's end ──                         makes pair and endpoint
 //!     │ bind, connect, listen, options ─► \0sidestack/stack/<engine>   (the family's desk)
 //!     └ bytes ════════ pair ════════════► engine ──► packet socket
@@ -53,17 +53,13 @@ use rustix::io::Errno;
 use super::door::{Door, Visit};
 use super::seat::Seat;
 use super::{Engine, Guard, estate, lock, process, start};
+use crate::control::dialect;
 use crate::control::log;
 use crate::sys::local::Sort;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::entry;
 use crate::sys::{local, signal, strerror};
 use requests::{LONGEST, Request};
-
-/// The name under which the keeper of `user` is asked.
-fn name_of(user: u32) -> String {
-    format!("sidestack/keeper/{user}")
-}
 
 /// What the process does until a signal ends it; its exit status.
 pub fn run(mut plan: Plan) -> i32 {
@@ -113,7 +109,7 @@ impl Keeper {
         let signals = signal::descriptor_for(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])
             .map_err(|errno| explain("cannot take signals by a descriptor", errno))?;
         start::start_with(core::mem::take(&mut plan.settings))?;
-        let name = name_of(local::own_user());
+        let name = dialect::Keeper::Sockets.name(local::own_user());
         let door = Door::open(&name).map_err(|errno| match errno {
             Errno::ADDRINUSE => explain_holder(&name),
             errno => explain("cannot listen for programs", errno),

@@ -1,5 +1,5 @@
 //! The list of a group's sockets, and how it is sent: the key, then each socket's address and whether
-//! it is the receiver's.
+//! it is the receiver's. It is so in all versions of the library, which share ports with each other.
 
 use core::net::Ipv4Addr;
 use core::ops::Range;
