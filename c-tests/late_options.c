@@ -149,6 +149,38 @@ static void filters(void)
 	close(fd);
 }
 
+/* What a listener has not: a state to be repaired, pages to be received. */
+static void of_a_listener(int fd)
+{
+	static const int values[] = { -1, 0, 1, 2 };
+	struct tcp_zerocopy_receive pages = { 0 };
+	socklen_t length = sizeof pages;
+
+	for (unsigned i = 0; i < COUNT(values); i++)
+		say("TCP_REPAIR: %s", ok(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &values[i], sizeof values[i])));
+	say("TCP_ZEROCOPY_RECEIVE: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &pages, &length)));
+	close(fd);
+}
+
+/* What is asked about a group is in the value: one the socket is not in, one of an interface that is not there, and what is
+ * none. */
+static void groups(int fd)
+{
+	static const char *const asked[][2] = {
+		{ "239.1.2.3", TEST }, { "239.1.2.3", "0.0.0.0" }, { "239.1.2.3", "192.0.2.77" }, { TEST, TEST },
+	};
+
+	for (unsigned i = 0; i < COUNT(asked); i++) {
+		struct ip_msfilter f = {
+			.imsf_multiaddr = address(asked[i][0], 0).sin_addr, .imsf_interface = address(asked[i][1], 0).sin_addr,
+		};
+		socklen_t length = sizeof f;
+
+		say("sources of %s at %s: %s", asked[i][0], asked[i][1], ok(getsockopt(fd, IPPROTO_IP, IP_MSFILTER, &f, &length)));
+	}
+	close(fd);
+}
+
 /* Requests that are about the host, and can be made on any socket. */
 static void requests(int fd)
 {
@@ -179,6 +211,9 @@ int main(void)
 	reserved(SOCK_STREAM);
 	reserved(SOCK_DGRAM);
 	filters();
+	groups(tcp());
+	groups(bound(udp(), TEST, 0));
+	of_a_listener(listening(0, 5));
 	requests(tcp());
 	requests(bound(udp(), TEST, 0));
 	peer("close %d", h);

@@ -88,16 +88,21 @@ pub unsafe extern "C-unwind" fn getsockopt(
     value: *mut c_void,
     len: *mut libc::socklen_t,
 ) -> c_int {
-    // SAFETY: the program's own arguments.
-    let by_kernel = || unsafe { next::GETSOCKOPT.get()(fd, level, name, value, len) };
+    // SAFETY: the program's own arguments; any descriptor will do.
+    let of = |fd| unsafe { next::GETSOCKOPT.get()(fd, level, name, value, len) };
     let Some(socket) = table::get(fd) else {
-        return by_kernel();
+        return of(fd);
     };
     answer(|| {
+        if let Some(answered) =
+            options::get_by_argument(&socket, (level, name), |fd| result(of(fd)))
+        {
+            return answered;
+        }
         // SAFETY: the program's own arguments.
         let room = unsafe { read(len) }?;
         let Some(held) = options::get(fd, &socket, level, name, room as i32) else {
-            return result(by_kernel());
+            return result(of(fd));
         };
         let held = held?;
         // SAFETY: the program's buffer of `room` bytes, of which no more are given.

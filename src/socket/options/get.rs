@@ -77,10 +77,6 @@ pub fn get_in(
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), state, name),
-        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, _) if asks_for_sources(name, room) => {
-            // Who joins a group is the kernel's.
-            Some(Err(Errno::ADDRNOTAVAIL))
-        }
         (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), state, name),
         (libc::IPPROTO_IPV6, _) if socket.family == Family::Inet6 => {
             get_inet6(engine.as_deref(), state, name, room)
@@ -401,13 +397,6 @@ fn handshake_ttl(engine: Option<&Engine>, state: &State) -> Value {
     let connection = engine.endpoints.get(state.endpoint?)?.socket()?;
     let status = engine.stack.tcp_status(connection)?;
     int(status.handshake_ttl?.into())
-}
-
-/// IP_MSFILTER, and MCAST_MSFILTER of either family, with room for more than the kernel insists on.
-fn asks_for_sources(name: i32, room: i32) -> bool {
-    const IP_MSFILTER: i32 = 41;
-    const MCAST_MSFILTER: i32 = 48;
-    name == IP_MSFILTER && room >= 16 || name == MCAST_MSFILTER && room >= 144
 }
 
 /// Of an AF_INET6 socket, what depends on its having a peer.

@@ -4,12 +4,12 @@
 //! lives for one call. So an option behaves as on the kernel we run on, down to privileges and
 //! short lengths, without a copy of the kernel's rules here.
 
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 
 use super::{Options, Stamp};
 use crate::socket::create::kernel_socket;
-use crate::socket::{Socket, Stage};
+use crate::socket::{Kind, Socket, Stage};
 use crate::stack::tcp::Congestion;
 use crate::sys::owned::OwnedFd;
 use crate::sys::raw;
@@ -21,6 +21,9 @@ const TCP_AO: core::ops::RangeInclusive<i32> = 38..=42;
 const IPV6_ANYCAST: core::ops::RangeInclusive<i32> = 27..=28;
 /// MCAST_JOIN_GROUP to MCAST_MSFILTER of linux/in.h.
 const MCAST: core::ops::RangeInclusive<i32> = 42..=48;
+/// Two of getsockopt(2) that read what they write over: IP_MSFILTER of linux/in.h, TCP_ZEROCOPY_RECEIVE of linux/tcp.h.
+const IP_MSFILTER: i32 = 41;
+const TCP_ZEROCOPY_RECEIVE: i32 = 35;
 /// UDP_CORK, UDP_ENCAP, UDP_SEGMENT, UDP_GRO of linux/udp.h.
 pub(super) const UDP_CORK: i32 = 1;
 const UDP_ENCAP: i32 = 100;
@@ -72,6 +75,28 @@ pub(super) fn get(
     raw::getsockopt(kernel.as_raw_fd(), level, name, room)
 }
 
+/// getsockopt(2) of an option that says by its value what is asked for, which `ask` does of a descriptor. `None`: it is none
+/// of these. Who joins a group, and has sources there, is the kernel's; that pages of a connection can be mapped is not so
+/// here, so there is nothing to receive in that way.
+pub fn get_by_argument<T>(
+    socket: &Socket,
+    option: (i32, i32),
+    ask: impl FnOnce(RawFd) -> Result<T, Errno>,
+) -> Option<Result<T, Errno>> {
+    let receives = option == (libc::IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE);
+    let is_one = match option {
+        (libc::IPPROTO_IP, IP_MSFILTER) => true,
+        (libc::IPPROTO_IP | libc::IPPROTO_IPV6, name) => name == *MCAST.end(),
+        _ => receives && socket.kind == Kind::Stream,
+    };
+    let asked = |kernel: OwnedFd| ask(kernel.as_raw_fd());
+    let answer = is_one.then(|| kernel_socket(socket).and_then(asked))?;
+    match socket.state().stage {
+        Stage::Listening if receives => Some(answer.and(Err(Errno::NOTCONN))),
+        _ => Some(answer),
+    }
+}
+
 /// Whether the program has the right to say `option`, in a control message, too. EPERM.
 pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), Errno> {
     if !needs_right(option, value) {
@@ -113,6 +138,7 @@ pub(super) fn check_stage(
     }
     let connected = matches!(stage, Stage::Connecting | Stage::Connected);
     match name {
+        libc::TCP_REPAIR if stage == Stage::Listening => Err(Errno::PERM),
         libc::TCP_FASTOPEN | libc::TCP_FASTOPEN_NO_COOKIE if connected => Err(Errno::INVAL),
         libc::TCP_FASTOPEN_CONNECT if stage != Stage::Idle => Err(Errno::INVAL),
         // Only a socket without a connection can do without a bound.
