@@ -305,10 +305,14 @@ impl Lease {
 
     /// The host has other addresses on the driven interface.
     pub fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
-        if let Silence::Sink(sink) = &mut self.silence {
-            // It admits who it could be told of.
-            let _ = sink.admit(addresses);
-        }
+        // What listens admits who it could be told of.
+        let _ = match &mut self.silence {
+            Silence::Sink(sink) => sink.admit(addresses),
+            Silence::Signature(signing) if self.device.is_some() => {
+                signing.admit(self.fd.as_fd(), addresses)
+            }
+            _ => Ok(()),
+        };
     }
 
     /// Has the kernel not even see what arrives on the interface, which the lease drops there, as
@@ -435,7 +439,7 @@ impl Lease {
     /// descriptor. It is non-blocking and close-on-exec.
     pub fn into_fd(self) -> OwnedFd {
         drop((self.cut, self.deposit));
-        self.silence.end(self.fd.as_fd(), self.inet6);
+        self.silence.end(self.fd.as_fd());
         if self.protocol == Protocol::Udp {
             datagram::tell(self.fd.as_fd(), self.inet6, false);
             datagram::tell_errors(self.fd.as_fd(), false);

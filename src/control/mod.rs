@@ -37,6 +37,7 @@ pub mod routes;
 mod rtnetlink;
 mod rules;
 pub mod settings;
+mod signing;
 mod silence;
 mod sink;
 pub mod stand_in;

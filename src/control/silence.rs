@@ -6,7 +6,8 @@
 //! somebody else. For those who never may, an MD5 signature does the same: TCP drops without an
 //! answer what is not signed, and nobody knows the key. But a key cannot tell interfaces apart, so
 //! a lease whose other clients are to be served gets a *sink* beside it: a second listener on the
-//! port, bound to the driven interface, which the kernel prefers for what arrives there. Where there can be no
+//! port, bound to the driven interface, which the kernel prefers for what arrives there. (A lease that is bound to it
+//! needs none.) Where there can be no
 //! sink, since the process has changed its user since it bound the port, the lease has the
 //! signature, and serves no other clients.
 
@@ -15,11 +16,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::{self, sockopt};
-use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::signing::Signing;
 use super::sink::Sink;
 use crate::sys::filter::{self, Instruction};
-use crate::sys::signature::{self, Peers};
 
 /// Whose packets are the stack's: what arrives on the interface, but for what the host sends there to its own addresses.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(super) enum Silence {
     Nothing,
     /// Of what arrives on the interface, or of everything.
     Filter(Option<u32>),
-    Signature,
+    Signature(Signing),
     Sink(Sink),
 }
 
@@ -78,21 +78,29 @@ impl Listener<'_> {
             Some(driven) if self.device != Some(driven.interface) => {
                 match self.listen_beside_sink(driven, backlog) {
                     // A sink of another user than the lease's, since the process has changed its own.
-                    Err(Errno::ADDRINUSE) => self.listen_signed(backlog),
+                    Err(Errno::ADDRINUSE) => self.listen_signed(&[], backlog),
                     result => result,
                 }
             }
-            _ => self.listen_signed(backlog),
+            // It is bound as a sink would be.
+            Some(driven) => self.listen_signed(driven.addresses, backlog),
+            None => self.listen_signed(&[], backlog),
         }
     }
 
-    /// Drops everything, wherever it comes from.
-    fn listen_signed(self, backlog: i32) -> Result<Silence, Errno> {
-        signature::require(self.fd, self.inet6, Peers::ALL, &key()?)?;
-        net::listen(self.fd, backlog).inspect_err(|_| {
-            Silence::Signature.end(self.fd, self.inet6);
-        })?;
-        Ok(Silence::Signature)
+    /// Drops everything, but for what comes from `admitted`.
+    fn listen_signed(self, admitted: &[Ipv4Addr], backlog: i32) -> Result<Silence, Errno> {
+        let mut signing = Signing::new(self.inet6);
+        let listens = signing
+            .admit(self.fd, admitted)
+            .and_then(|()| net::listen(self.fd, backlog));
+        match listens {
+            Ok(()) => Ok(Silence::Signature(signing)),
+            Err(errno) => {
+                signing.end(self.fd);
+                Err(errno)
+            }
+        }
     }
 
     /// The kernel has two listeners on a port if both say SO_REUSEPORT while the second binds, and
@@ -103,9 +111,9 @@ impl Listener<'_> {
         let result = Sink::new(&self, driven).and_then(|sink| {
             // Of those that say SO_REUSEPORT the kernel takes the first that will do, which is the youngest. So the
             // sink begins to listen after the lease, which needs a signature until then.
-            let signed = self.listen_signed(backlog)?;
+            let signed = self.listen_signed(&[], backlog)?;
             let listens = net::listen(sink.fd(), backlog);
-            signed.end(self.fd, self.inet6);
+            signed.end(self.fd);
             listens?;
             sockopt::set_socket_reuseport(sink.fd(), shared)?;
             Ok(Silence::Sink(sink))
@@ -117,21 +125,14 @@ impl Listener<'_> {
 
 impl Silence {
     /// Takes off what is on the lease itself.
-    pub(super) fn end(self, lease: BorrowedFd<'_>, inet6: bool) {
-        // What could be said is that it is gone already, which is what is wanted.
-        let _ = match self {
-            Self::Filter(_) => filter::detach(lease),
-            Self::Signature => signature::require(lease, inet6, Peers::ALL, &[]),
-            Self::Nothing | Self::Sink(_) => Ok(()),
-        };
+    pub(super) fn end(self, lease: BorrowedFd<'_>) {
+        match self {
+            // What could be said is that it is gone already, which is what is wanted.
+            Self::Filter(_) => drop(filter::detach(lease)),
+            Self::Signature(signing) => signing.end(lease),
+            Self::Nothing | Self::Sink(_) => {}
+        }
     }
-}
-
-/// One that nobody knows. Were it guessed, the kernel would answer who signs with it, no more.
-pub(super) fn key() -> Result<[u8; 16], Errno> {
-    let mut key = [0; 16];
-    getrandom(&mut key, GetRandomFlags::NONBLOCK)?;
-    Ok(key)
 }
 
 /// Drops the IPv4 packets that arrive on the interface for this host alone, or everything. (IPv6 is the

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::lease::is_owned;
-use super::silence::{Driven, Listener, key};
+use super::signing::Signing;
+use super::silence::{Driven, Listener};
 use crate::sys::owned::OwnedFd;
-use crate::sys::signature::{self, Peers};
 use crate::sys::{descriptor, option};
 
 /// A second listener on a lease's port, once it listens.
@@ -21,8 +21,7 @@ use crate::sys::{descriptor, option};
 pub(super) struct Sink {
     fd: OwnedFd,
     interface: u32,
-    /// Who needs a signature, if it is not everybody.
-    signing: Vec<Peers>,
+    signing: Signing,
 }
 
 impl Sink {
@@ -45,33 +44,19 @@ impl Sink {
         let mut sink = Self {
             fd,
             interface: driven.interface,
-            signing: Vec::new(),
+            signing: Signing::new(false),
         };
         sink.admit(driven.addresses)?;
         net::bind(&sink.fd, &lease.local)?;
         Ok(sink)
     }
 
-    /// Has no peer but those at `addresses` connect. Where the kernel has no room for that (net.core.optmem_max), none
-    /// at all.
+    /// Has no peer but those at `addresses` connect (see [`Signing::admit`]).
     ///
     /// # Errors
-    /// ENOMEM, ENOPROTOOPT: the kernel cannot be kept silent.
+    /// As there.
     pub(super) fn admit(&mut self, addresses: &[Ipv4Addr]) -> Result<(), Errno> {
-        let key = key()?;
-        let require = |peers, key: &[u8]| signature::require(self.fd.as_fd(), false, peers, key);
-        require(Peers::ALL, &key)?;
-        for peers in self.signing.drain(..) {
-            // It is there, as it was put there.
-            let _ = require(peers, &[]);
-        }
-        for peers in all_but(addresses) {
-            if require(peers, &key).is_err() {
-                return Ok(());
-            }
-            self.signing.push(peers);
-        }
-        require(Peers::ALL, &[])
+        self.signing.admit(self.fd.as_fd(), addresses)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -81,18 +66,4 @@ impl Sink {
     pub(super) fn interface(&self) -> u32 {
         self.interface
     }
-}
-
-/// The largest networks without any of the addresses, which together have all others.
-fn all_but(addresses: &[Ipv4Addr]) -> Vec<Peers> {
-    let mut found = Vec::new();
-    let mut open = vec![Peers::ALL];
-    while let Some(peers) = open.pop() {
-        if !addresses.iter().any(|&address| peers.include(address)) {
-            found.push(peers);
-        } else if let Some(halves) = peers.halves() {
-            open.extend(halves);
-        }
-    }
-    found
 }

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::lease::is_owned;
-use super::silence::key;
+use super::signing::key;
 use crate::sys::owned::OwnedFd;
 use crate::sys::signature::{self, Peers};
 use crate::sys::{descriptor, local, option};

@@ -147,6 +147,22 @@ fn so_it_does_with_no_more_rights_than_needed() {
     lab.kernel_was_silent();
 }
 
+/// To the kernel, what this machine says to the interface's address arrives there.
+#[test]
+fn so_it_does_bound_to_the_interface() {
+    for wrapper in ["env", RAW_ALONE] {
+        let lab = Lab::new();
+        let server = "python3 -c 'import socket; l = socket.socket(); l.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b\"lab0\"); l.bind((\"\", 7000)); l.listen()\nwhile True: l.accept()[0].send(b\"served\")'";
+        let _server = lab.sidestack(server).under(wrapper).serving_tcp(7000);
+        let ask = format!("{DIAL}; print(c.recv(6).decode())").replace("HOST", TEST);
+        let ask = format!("python3 -c '{ask}'");
+        for program in [lab.peer(&ask), lab.plain(&ask)] {
+            assert_eq!(program.succeeds().stdout(), "served");
+        }
+        lab.kernel_was_silent();
+    }
+}
+
 /// Connects to HOST.
 const DIAL: &str = "import socket; c = socket.create_connection((\"HOST\", 7000), 20)";
 
