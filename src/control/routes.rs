@@ -129,8 +129,8 @@ impl ListedRoute {
     /// From the payload of RTM_NEWROUTE. `None`: not an IPv4 route, not in use, or for a TOS only.
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
         let message = RouteMessageBuffer::new_checked(payload).ok()?;
-        let unusable = u32::from((RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown).bits());
-        let skipped = message.flags() & (unusable | libc::RTM_F_CLONED) != 0 || message.tos() != 0;
+        let unused = u32::from(DEAD) | libc::RTM_F_CLONED;
+        let skipped = message.flags() & unused != 0 || message.tos() != 0;
         if i32::from(message.address_family()) != libc::AF_INET || skipped {
             return None;
         }
@@ -209,6 +209,10 @@ impl Hop {
     }
 }
 
+/// A next hop that the kernel does not use. One whose interface has no carrier is used, unless the system wants it
+/// otherwise (`ignore_routes_with_linkdown`): then the kernel calls it dead as well.
+const DEAD: u8 = RouteNextHopFlags::Dead.bits();
+
 /// Attributes of `linux/rtnetlink.h` that libc lacks.
 const RTA_VIA: u16 = 18;
 const RTA_ENCAP_TYPE: u16 = 21;
@@ -225,7 +229,6 @@ fn mtu_of(metrics: &NlaBuffer<&[u8]>) -> Option<u32> {
 
 /// The usable next hops of a multipath route.
 fn next_hops(mut value: &[u8]) -> Vec<Hop> {
-    let unusable = (RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown).bits();
     let mut hops = Vec::new();
     while let Ok(buffer) = RouteNextHopBuffer::new_checked(value) {
         let length = usize::from(buffer.length());
@@ -236,7 +239,7 @@ fn next_hops(mut value: &[u8]) -> Vec<Hop> {
         for attribute in buffer.attributes().map_while(Result::ok) {
             hop.take(&attribute);
         }
-        if buffer.flags() & unusable == 0 {
+        if buffer.flags() & DEAD == 0 {
             hops.push(hop);
         }
         match value.get(length.next_multiple_of(4)..) {
