@@ -30,6 +30,8 @@ pub(crate) struct Judge<'run> {
 const SHOWN: usize = 10;
 /// Milliseconds.
 const LATE: u64 = 500;
+/// Milliseconds after which Linux repeats a SYN-ACK for the first time.
+const FIRST_REPEAT: u64 = 1000;
 
 /// What a run counted.
 #[derive(Debug, Default)]
@@ -183,7 +185,6 @@ impl Judge<'_> {
         tally: &mut Tally,
     ) -> Result<Fate, String> {
         let Connection { asked, served } = connection;
-        let apart = |(from, to): &(u64, u64)| asked.began <= *to && *from <= asked.ended;
         let server_gone =
             served.is_none() && self.server_gone().is_some_and(|at| at <= asked.ended);
         // A program that had nothing left for a connection has closed it.
@@ -192,8 +193,9 @@ impl Judge<'_> {
         let turned_away = match asked.how {
             How::Lived => return Ok(Fate::Lived),
             How::Refused => server_gone,
-            How::Reset | How::Ended => server_gone || dropped,
-            How::Unreached => self.harm.apart.iter().any(apart),
+            How::Reset => server_gone || dropped || self.was_forgotten(connection),
+            How::Ended => server_gone || dropped,
+            How::Unreached => self.apart_from(asked.began, asked.ended),
             How::Dropped => self.harm.exhausted,
             How::Hung => dropped && self.resets_get_lost(),
             How::Open => false,
@@ -203,6 +205,20 @@ impl Judge<'_> {
             (How::Reset | How::Ended, Some(owner)) => Ok(tally.reset_with(owner)),
             _ => Err("it should have lived".to_owned()),
         }
+    }
+
+    /// Whether there was no way between the two at some time of these.
+    fn apart_from(&self, from: u64, to: u64) -> bool {
+        let overlaps = |(began, ended): &(u64, u64)| from <= *ended && *began <= to;
+        from <= to && self.harm.apart.iter().any(overlaps)
+    }
+
+    /// Whether the kernel's listener may have forgotten it: it does so with a client that has not answered, and to whom
+    /// it can not repeat its SYN-ACK for want of a way. What that client sends afterwards is answered by a reset.
+    fn was_forgotten(&self, connection: &Connection) -> bool {
+        let Connection { asked, served } = connection;
+        let opening = served.is_none() && asked.received == 0;
+        !self.cast.serves && opening && self.apart_from(asked.began + FIRST_REPEAT, asked.ended)
     }
 
     /// The one who sends to the other, where a kernel would deliver all of it though the one was killed.
