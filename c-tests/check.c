@@ -336,6 +336,13 @@ int wait_for(int fd, int events)
 	return p.revents;
 }
 
+int wait_state(int fd, int state)
+{
+	for (int i = 0; i < 600 && tcp_state(fd) != state; i++)
+		nap(5);
+	return tcp_state(fd);
+}
+
 void nap(int ms)
 {
 	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };

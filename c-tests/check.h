@@ -96,6 +96,7 @@ extern volatile int minus_one;
 /* Waiting; all end */
 int events_now(int fd);                /* every poll event, without waiting */
 int wait_for(int fd, int events);      /* until one of events, or 3 s: what poll reports */
+int wait_state(int fd, int state);     /* until the connection is in that state, or 3 s: the one it is in */
 void nap(int milliseconds);
 long long milliseconds(void);
 /* "at once" (nothing was expected), "in time", "early" or "late": whether `since` lies `expected` ms back */

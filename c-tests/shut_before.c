@@ -64,8 +64,7 @@ static void ended_by_peer(int how)
 	looks("  data", fd);
 	say("  recv: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
 	peer("shutdown %d 1", h);
-	for (int i = 0; i < 600 && tcp_state(fd) != TCP_CLOSE_WAIT; i++)
-		nap(5);
+	wait_state(fd, TCP_CLOSE_WAIT);
 	looks("  the end", fd);
 	say("  recv: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
 	say("  send: %s", result(send(fd, b, 1, MSG_NOSIGNAL)));
@@ -79,8 +78,7 @@ static void ended_by_us(int how, int other)
 
 	say("  shutdown %d: %s", other, ok(shutdown(fd, other)));
 	if (other != SHUT_RD)
-		for (int i = 0; i < 600 && tcp_state(fd) != TCP_FIN_WAIT2; i++)
-			nap(5);
+		wait_state(fd, TCP_FIN_WAIT2);
 	looks("  shut", fd);
 	say("  recv: %s", result(recv(fd, b, 10, MSG_DONTWAIT)));
 	say("  send: %s", result(send(fd, b, 1, MSG_NOSIGNAL)));

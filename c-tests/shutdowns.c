@@ -20,7 +20,7 @@ static void write_side(void)
 	say("the peer hears all: %s", peer_says("drain %d", h));
 	peer("send %d 50", h);
 	say("recv still: %s", result(recv(fd, b, 100, 0)));
-	say("state %d", tcp_state(fd));
+	say("state %d", wait_state(fd, TCP_FIN_WAIT2));
 	peer("close %d", h);
 	say("end: %s", result(recv(fd, b, 100, 0)));
 	say("poll %s", poll_flags(events_now(fd)));
@@ -61,7 +61,7 @@ static void both_sides(void)
 	say("send: %s", result(send(fd, "x", 1, MSG_NOSIGNAL)));
 	say("the peer hears the end: %s", peer_says("drain %d", h));
 	peer("close %d", h);
-	nap(50);
+	wait_state(fd, TCP_CLOSE);
 	say("poll %s", poll_flags(events_now(fd)));
 	say("state %d", tcp_state(fd));
 	say("again: %s", ok(shutdown(fd, SHUT_RDWR)));
@@ -75,10 +75,9 @@ static void data_after_both(void)
 
 	shutdown(fd, SHUT_RD);
 	shutdown(fd, SHUT_WR);
-	nap(50);
-	say("shut one after the other: state %d", tcp_state(fd));
+	say("shut one after the other: state %d", wait_state(fd, TCP_FIN_WAIT2));
 	say("the peer can send: %ld", peer("send %d 10", h));
-	nap(50);
+	wait_state(fd, TCP_CLOSE);
 	say("poll %s", poll_flags(events_now(fd)));
 	say("state %d", tcp_state(fd));
 	say("SO_ERROR %s", name_of(pending_error(fd)));
@@ -102,14 +101,13 @@ static void both_sides_of_two(void)
 		close(gone[1]);
 		if (read(gone[0], b, 1) != 0)
 			die("read");
-		nap(50);
+		wait_state(fd, TCP_FIN_WAIT2);
 		say("another has shut both sides: poll %s", poll_flags(events_now(fd)));
 		say("state %d", tcp_state(fd));
 		set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 		say("TCP_NODELAY: %d", get_int(fd, IPPROTO_TCP, TCP_NODELAY));
 		say("the peer can send: %ld", peer("send %d 10", h));
-		nap(50);
-		say("state %d", tcp_state(fd));
+		say("state %d", wait_state(fd, TCP_CLOSE));
 		say("the peer hears: %s", peer_says("ending %d", h));
 		close(fd);
 		exit(0);
@@ -158,7 +156,7 @@ static void by_the_peer(void)
 	send_all(fd, 100000);
 	say("shutdown WR: %s", ok(shutdown(fd, SHUT_WR)));
 	say("the peer hears: %s", peer_says("drain %d", h));
-	nap(50);
+	wait_state(fd, TCP_CLOSE);
 	say("poll %s", poll_flags(events_now(fd)));
 	say("state %d", tcp_state(fd));
 	close(fd);
