@@ -79,6 +79,48 @@ static void levels(void)
 	close(fd);
 }
 
+static void datagrams(void)
+{
+	int h = peer("udp 7100"), fd = nonblocking(bound(udp(), "0.0.0.0", 5100)), unread = -1;
+	char b[100];
+
+	say("datagrams: %s", change(EPOLL_CTL_ADD, fd, EPOLLIN));
+	waited("quiet", epoll, 0);
+	peer("to %d 5100 3", h);
+	waited("one", epoll, 2000);
+	peer("to %d 5100 4", h);
+	nap(50);
+	waited("two", epoll, 0);
+	say("FIONREAD: %s, %d", ok(ioctl(fd, FIONREAD, &unread)), unread);
+	say("peek: %s", result(recv(fd, b, sizeof b, MSG_PEEK)));
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	waited("one left", epoll, 0);
+	say("writable, too: %s", change(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT));
+	waited("both", epoll, 0);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	waited("none", epoll, 0);
+	say("edges: %s", change(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLET));
+	peer("to %d 5100 5", h);
+	waited("an edge", epoll, 2000);
+	waited("told already", epoll, 50);
+	peer("to %d 5100 6", h);
+	waited("another", epoll, 2000);
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	say("recv: %s", result(recv(fd, b, sizeof b, 0)));
+	waited("all read", epoll, 50);
+	say("one-shot: %s", change(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT));
+	peer("to %d 5100 7", h);
+	waited("first", epoll, 2000);
+	waited("second", epoll, 50);
+	say("levels again: %s", change(EPOLL_CTL_MOD, fd, EPOLLIN));
+	waited("third", epoll, 0);
+	say("shutdown: %s", ok(shutdown(fd, SHUT_RD)));
+	close(fd);
+	waited("closed", epoll, 0);
+	peer("close %d", h);
+}
+
 static void nested(void)
 {
 	int h, fd = connected(&h), outer = epoll_create1(EPOLL_CLOEXEC), n;
@@ -231,6 +273,7 @@ int main(void)
 	say("epoll_create1 of an unknown flag: %s", ok(epoll_create1(1)));
 	say("epoll_create of 0: %s", ok(epoll_create(0)));
 	levels();
+	datagrams();
 	nested();
 	early();
 	order();

@@ -101,7 +101,7 @@ impl Engine {
         };
         let Some(end) = &endpoint.end else { return };
         endpoint.full = false;
-        let mut payload = vec![0; LONGEST];
+        let payload = &mut self.frame[..LONGEST];
         while let Some(datagram) = self.stack.udp_front(socket) {
             let header = Arrived {
                 interface,
@@ -109,7 +109,7 @@ impl Engine {
                 ..Arrived::now(&datagram)
             }
             .encode();
-            let len = self.stack.udp_peek(socket, &mut payload);
+            let len = self.stack.udp_peek(socket, payload);
             match give_whole(end, &header, &payload[..len]) {
                 Ok(_) => endpoint.unread = true,
                 Err(Errno::AGAIN) => {

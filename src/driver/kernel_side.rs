@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::Engine;
-use super::endpoint::Endpoints;
+use super::endpoint::{EndpointId, Endpoints};
 use super::envelope::Arrived;
 use super::passed::{Passed, count_passed};
 use crate::control::ephemeral::Protocol;
@@ -27,6 +27,7 @@ impl Engine {
     pub(super) fn receive_from_kernel(&mut self, port: u16) {
         self.short_cuts.kernel_news = true;
         self.hear_of_errors(port);
+        self.settle_lagging_inet6();
         let mut buffer = vec![0; LONGEST];
         for lease in self.ports.kernel_sockets(Protocol::Udp, port) {
             while let Some(taken) = datagram::take(lease.fd(), &mut buffer) {
@@ -42,6 +43,18 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// What comes by IPv6 goes past the stack's queues, in which nothing older may be left.
+    fn settle_lagging_inet6(&mut self) {
+        let hears = |id: &EndpointId| {
+            let endpoint = self.endpoints.get(*id);
+            endpoint.is_some_and(|held| held.datagram && held.inet6)
+        };
+        let lagging = self.short_cuts.lagging.iter().copied();
+        let behind: Vec<_> = lagging.filter(hears).collect();
+        let now = self.now();
+        behind.into_iter().for_each(|id| self.settle(now, id));
     }
 
     /// What ICMP says of datagrams that were sent by a port's kernel sockets.

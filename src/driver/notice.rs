@@ -7,6 +7,9 @@
 //! another way (another set, a forked child) finds the pair brought up to date first, since
 //! everything left behind is on the `lagging` list.
 //!
+//! A UDP socket's datagrams are left likewise. What else there is to tell of one (an error, the end after a shutdown),
+//! its pair tells.
+//!
 //! So it is with poll(2) and select(2) of a socket that is in no set: the call asks us, too
 //! (`is_left`), where nobody else waits.
 //!
@@ -244,6 +247,11 @@ impl Engine {
                 .stack
                 .tcp_listener_status(listener)
                 .is_some_and(|status| status.queued > 0),
+            Some(Role::Datagram(socket)) => {
+                let more = endpoint.error.is_some() || endpoint.read_finished || endpoint.signals;
+                let status = self.stack.udp_status(socket);
+                !more && status.is_some_and(|status| status.queued > 0 && status.error.is_none())
+            }
             _ => false,
         }
     }
@@ -312,6 +320,10 @@ impl Engine {
                             .stack
                             .tcp_progress(socket)
                             .is_some_and(|held| held.writable)
+                }
+                Role::Datagram(socket) => {
+                    let status = self.stack.udp_status(socket);
+                    watcher.events & OUT != 0 && status.is_some_and(|held| held.send_space > 0)
                 }
                 _ => false,
             };

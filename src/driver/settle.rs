@@ -13,7 +13,7 @@ use crate::stack::tcp::State;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for, poll_now};
-use crate::sys::{pair, raw};
+use crate::sys::{clock, pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
 const MOVE: usize = 16 * 1024;
@@ -50,6 +50,7 @@ impl Engine {
                 // Who waits to send may be another than who waits to receive; a signal tells of each datagram.
                 let is_due = |held: &Endpoint| held.owes_room() || held.signals && held.datagram;
                 let is_due = self.endpoints.get(id).is_some_and(is_due);
+                self.stack.udp_stamp(socket, clock::realtime);
                 if self.short_cuts.direct == Some(socket) && !is_due {
                     self.lag(id);
                 } else if is_due || !self.notice(id) && !self.put_off(id) {

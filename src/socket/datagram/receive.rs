@@ -283,6 +283,14 @@ impl Call<'_, '_> {
 
     /// The oldest datagram: from the pair first, then from the socket's queue.
     fn attempt(&self, engine: &mut Engine) -> Option<Result<Received, Errno>> {
+        let outcome = self.look(engine);
+        if let Some(Ok(_)) = outcome {
+            engine.found_some(self.id);
+        }
+        outcome
+    }
+
+    fn look(&self, engine: &mut Engine) -> Option<Result<Received, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
         if endpoint.program < 0 {
             // Another thread has closed it: the number may be somebody else's by now.

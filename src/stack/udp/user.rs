@@ -263,6 +263,24 @@ impl Stack {
         }
     }
 
+    /// Says of those that have come since this was called last, and of which the link did not tell, when they came.
+    pub fn udp_stamp(&mut self, id: SocketId, now: impl FnOnce() -> u64) {
+        let Some(socket) = self.udp.get_mut(id) else {
+            return;
+        };
+        let is_new = |datagram: &&mut Datagram| datagram.stamp == 0;
+        let mut new = socket
+            .datagrams
+            .iter_mut()
+            .rev()
+            .take_while(is_new)
+            .peekable();
+        if new.peek().is_some() {
+            let now = now();
+            new.for_each(|datagram| datagram.stamp = now);
+        }
+    }
+
     /// The datagram [`udp_receive`](Self::udp_receive) would give; none if none is queued.
     pub fn udp_front(&self, id: SocketId) -> Option<Datagram> {
         let socket = self.udp.get(id)?;
