@@ -148,7 +148,7 @@ pub unsafe extern "C-unwind" fn connect(
         }
         let claimed = create::claim(fd, &socket, || Some(First::Remote(address.to_vec())));
         sent_or_bound(fd, &socket, claimed)?;
-        match connecting::connect(fd, &socket, address, !socket.nonblocking())? {
+        match connecting::connect(fd, &socket, address, 0)? {
             Rest::Done => Ok(Some(0)),
             Rest::Kernel => Ok(None),
         }
@@ -179,8 +179,7 @@ pub(super) fn open_first(
         return Err(Errno::OPNOTSUPP);
     }
     create::claim(fd, socket, || Some(First::Remote(to.to_vec())))?;
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
-    let rest = connecting::connect(fd, socket, to, waits)?;
+    let rest = connecting::connect(fd, socket, to, flags)?;
     Ok(matches!(rest, Rest::Done))
 }
 

@@ -244,6 +244,7 @@ impl Engine {
     fn share_as(&mut self, id: EndpointId, mark: impl Fn(&mut Endpoint)) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             mark(endpoint);
+            endpoint.was_shared = true;
             // Others may accept, or close it, where this process does not see it.
             let watched = endpoint.bound || matches!(endpoint.role, Role::Listener(_));
             if !endpoint.copied {

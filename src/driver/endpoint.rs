@@ -84,6 +84,8 @@ pub struct Endpoint {
     pub forked: bool,
     /// Forks of this process before the endpoint was made.
     pub born: u32,
+    /// Other processes may have it, or had it: they may have set O_NONBLOCK.
+    pub was_shared: bool,
     /// The program has shut its side down for reading.
     pub read_finished: bool,
     /// Whether other processes still have it can be told once it has hung up.
@@ -214,6 +216,7 @@ impl Endpoint {
             filler: 0,
             overflow: false,
             unseen_writers: false,
+            was_shared: false,
             signals: false,
             forked: false,
             born: 0,

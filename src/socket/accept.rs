@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::create::{admit, may_have};
 use super::sleeper::Sleeper;
-use super::waiting::{deadline, resume};
+use super::waiting::{deadline, resume, waits};
 use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table};
 use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
@@ -85,7 +85,7 @@ fn accept_from(
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
         return accepted;
     }
-    if socket.nonblocking() {
+    if !waits(engine, id, fd, socket, 0) {
         return Err(Errno::AGAIN);
     }
     let deadline = deadline(timeout);
@@ -127,7 +127,6 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
         return Err(Errno::INVAL);
     }
     let call = Sleeper::to_receive(fd, listener);
-    let waits = !listener.nonblocking();
     while listener.state().stage == Stage::Listening {
         has_number_left(call.fd())?;
         match pair::take_descriptor(borrow(call.fd()), flags.close_on_exec) {
@@ -137,7 +136,7 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
             }) => return enter_beside(listener, &handed, program, flags),
             // It was shut down elsewhere.
             Ok(_) | Err(Errno::CONNRESET) => return Err(Errno::INVAL),
-            Err(Errno::AGAIN) if waits => match call.wait_for(libc::POLLIN) {
+            Err(Errno::AGAIN) if call.waits(0) => match call.wait_for(libc::POLLIN) {
                 // Another thread has shut it down.
                 Err(Errno::PIPE) => break,
                 waited => waited?,

@@ -130,6 +130,13 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
     (limit > Duration::ZERO).then_some(limit)
 }
 
+/// Whether a call with these flags waits on the descriptor, whichever process has set O_NONBLOCK or not.
+pub(super) fn waits(fd: RawFd, flags: i32) -> bool {
+    let held = || raw::fcntl(fd, libc::F_GETFL, 0);
+    flags & libc::MSG_DONTWAIT == 0
+        && held().is_ok_and(|held| held & libc::O_NONBLOCK as usize == 0)
+}
+
 /// Looks at a descriptor this process did not make: enters it if it is a socket of ours.
 #[cold]
 pub(super) fn meet(fd: RawFd) -> Option<Arc<Socket>> {

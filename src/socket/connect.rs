@@ -11,6 +11,7 @@ use super::completion::complete;
 use super::create::renew;
 use super::served::{go_over, may_go_over};
 use super::sleeper::Sleeper;
+use super::waiting::waits;
 use super::{Family, Kind, Socket, Stage, State, away, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, Connecting, EndpointId, Engine, Lease, Passed, Question, Role};
@@ -19,18 +20,13 @@ use crate::stack::error::Error;
 use crate::stack::routes::RouteDecision;
 use crate::sys::{heap, raw};
 
-/// connect(2); `waits`: to the end of the handshake.
-pub fn connect(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    address: &[u8],
-    waits: bool,
-) -> Result<Rest, Errno> {
+/// connect(2); `flags`: those of the send(2) that asks for it.
+pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> Result<Rest, Errno> {
     let engine = driver::lock();
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
         drop(state);
-        return connect_beside(fd, socket, address, waits);
+        return connect_beside(fd, socket, address, flags);
     };
     let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
@@ -42,6 +38,8 @@ pub fn connect(
         engine.wake_all();
         return Ok(Rest::Done);
     }
+    let id = state.endpoint;
+    let waits = id.is_some_and(|id| waits(&engine, id, fd, socket, flags));
     // As on Linux, what the socket is already decides before what else is wrong with the address.
     if waits && let Some(id) = under_way(&engine, &state) {
         drop(state);
@@ -86,7 +84,7 @@ fn connect_beside(
     fd: RawFd,
     socket: &Arc<Socket>,
     address: &[u8],
-    waits: bool,
+    flags: i32,
 ) -> Result<Rest, Errno> {
     let call = match socket.state().connect_unconfirmed {
         true => Connecting::Again,
@@ -112,8 +110,10 @@ fn connect_beside(
         return answer.map(|_| Rest::Done);
     }
     match answer {
-        Err(errno @ Errno::INPROGRESS) => begun_beside(fd, socket, address, waits, errno),
-        Err(errno @ Errno::ALREADY) if waits => begun_beside(fd, socket, address, waits, errno),
+        Err(errno @ Errno::INPROGRESS) => begun_beside(fd, socket, address, flags, errno),
+        Err(errno @ Errno::ALREADY) if away::waits(fd, flags) => {
+            begun_beside(fd, socket, address, flags, errno)
+        }
         answer => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
     }
 }
@@ -139,7 +139,7 @@ fn begun_beside(
     fd: RawFd,
     socket: &Arc<Socket>,
     address: Vec<u8>,
-    waits: bool,
+    flags: i32,
     unfinished: Errno,
 ) -> Result<Rest, Errno> {
     let mut state = socket.state();
@@ -148,7 +148,7 @@ fn begun_beside(
     state.connect_unconfirmed = true;
     let disconnects = state.disconnects;
     drop(state);
-    if !waits {
+    if !away::waits(fd, flags) {
         return Err(unfinished);
     }
     let waiting = Sleeper::to_send(fd, socket);

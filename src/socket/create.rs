@@ -112,8 +112,9 @@ pub(super) fn leave_if_fresh(socket: &Arc<Socket>) {
 /// Gives the socket a fresh pair under the same numbers: after a connection has failed, the
 /// descriptor may connect anew.
 pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Result<(), Errno> {
-    let pair = pair::make(socket.kind == Kind::Datagram, socket.nonblocking(), true)?;
     let numbers = table::numbers_of(socket);
+    let nonblocking = nonblocking(socket, &numbers);
+    let pair = pair::make(socket.kind == Kind::Datagram, nonblocking, true)?;
     replace(&numbers, &pair.program, &state.registrations)?;
     let old = state.endpoint.take();
     let program = numbers.first().copied().unwrap_or(-1);
@@ -187,13 +188,21 @@ pub(super) fn hand_over(socket: &Arc<Socket>, state: &State) -> Result<(), Errno
 /// Puts a kernel socket in a socket's place, with the options and epoll registrations it had.
 fn hand_to(socket: &Arc<Socket>, state: &State, kernel: &OwnedFd) -> Result<(), Errno> {
     state.options.replay(kernel.as_raw_fd());
-    rustix::io::ioctl_fionbio(kernel, socket.nonblocking())?;
     let numbers = table::numbers_of(socket);
+    rustix::io::ioctl_fionbio(kernel, nonblocking(socket, &numbers))?;
     replace(&numbers, kernel, &state.registrations)?;
     for number in numbers {
         table::remove(number);
     }
     Ok(())
+}
+
+/// O_NONBLOCK of what is about to be replaced under `numbers`, which another process may have set.
+pub(super) fn nonblocking(socket: &Socket, numbers: &[RawFd]) -> bool {
+    if let Some(&fd) = numbers.first() {
+        socket.set_nonblocking(!away::waits(fd, 0));
+    }
+    socket.nonblocking()
 }
 
 /// Puts `new` under all `numbers`, and in the epoll sets they were in; signals tell of it as they did.

@@ -264,7 +264,7 @@ impl Socket {
         unsafe { lock::free(&self.state) };
     }
 
-    /// Whether calls on it may wait.
+    /// O_NONBLOCK, as last set where we could see it.
     pub fn nonblocking(&self) -> bool {
         self.nonblocking.load(Ordering::Relaxed)
     }

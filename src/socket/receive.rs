@@ -6,7 +6,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::waiting::{deadline, partial, resume};
+use super::waiting::{self, deadline, partial, resume};
 use super::{Kind, Socket, away, errno, receiving, table, urgent};
 use crate::driver::{
     self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Interruption, Mark, Question, Role,
@@ -52,7 +52,6 @@ pub fn receive(
         fd: Cell::new(fd),
         socket,
         id,
-        waits: waits(socket, flags),
         timeout,
         data,
         flags,
@@ -98,10 +97,9 @@ pub(super) fn receive_in(
         fd: Cell::new(fd),
         socket,
         id: id.ok_or(Errno::NOTSOCK)?,
-        waits: false,
         timeout: None,
         data: &Buffers::over(&mut bytes),
-        flags,
+        flags: flags | libc::MSG_DONTWAIT,
         enough: 1,
         onward,
         inline,
@@ -112,17 +110,11 @@ pub(super) fn receive_in(
     Ok(bytes)
 }
 
-/// Whether a call waits for something to receive.
-pub(super) fn waits(socket: &Socket, flags: i32) -> bool {
-    !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0
-}
-
 struct Call<'a, 'b> {
     /// The descriptor: another thread may close the number while the call sleeps.
     fd: Cell<RawFd>,
     socket: &'a Arc<Socket>,
     id: EndpointId,
-    waits: bool,
     timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
@@ -139,6 +131,10 @@ impl Call<'_, '_> {
         self.flags & libc::MSG_PEEK != 0
     }
 
+    fn waits(&self, engine: &Engine) -> bool {
+        waiting::waits(engine, self.id, self.fd.get(), self.socket, self.flags)
+    }
+
     /// Whether the bytes are thrown away instead of copied (tcp(7), MSG_TRUNC).
     fn discards(&self) -> bool {
         self.flags & libc::MSG_TRUNC != 0
@@ -149,7 +145,7 @@ impl Call<'_, '_> {
         if let Some(result) = self.attempt(engine, &got) {
             return result;
         }
-        if !self.waits {
+        if !self.waits(engine) {
             engine.look_again(self.id);
             return self
                 .attempt(engine, &got)
@@ -261,7 +257,7 @@ impl Call<'_, '_> {
         }
         let ended = if engine.is_marked(self.id) {
             engine.bring_mark(self.id);
-            if self.waits && handlers::any_wait() {
+            if handlers::any_wait() && self.waits(engine) {
                 // SIGURG's may take the byte before this call passes it.
                 return None;
             }

@@ -7,7 +7,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::receive::{PEEKED, waits};
+use super::receive::PEEKED;
 use super::sleeper::Sleeper;
 use super::waiting::partial;
 use super::{Socket, abroad, away};
@@ -87,7 +87,7 @@ fn receive_rest(
 /// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
 /// at nothing before an urgent byte keeps it going round until a signal comes.
 fn receive_nothing(call: &Sleeper<'_>, flags: i32) -> Result<usize, Errno> {
-    if waits(call.socket(), flags) {
+    if call.waits(flags) {
         match call.wait_for(libc::POLLIN) {
             Err(Errno::AGAIN) => return Ok(0),
             waited => waited?,
@@ -131,7 +131,7 @@ fn read(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Err
                     return Ok(got.get());
                 }
             }
-            Err(Errno::AGAIN) if call.waits() => {
+            Err(Errno::AGAIN) if call.waits(flags) => {
                 // What SIGURG tells of makes the pair readable, too.
                 let waited = match handlers::ran(core::mem::replace(&mut since, handlers::runs())) {
                     Some(restarts) => call.resume(restarts),
@@ -161,7 +161,7 @@ fn peek(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Err
         let fd = call.fd();
         let ended = poll_now(fd, libc::POLLRDHUP) != 0;
         let count = raw::receive_waiting(fd, data.parts(), flags & !libc::MSG_WAITALL)?;
-        if count >= enough || ended || raw::at_mark(fd) || !waits(call.socket(), flags) {
+        if count >= enough || ended || raw::at_mark(fd) || !call.waits(flags) {
             return Ok(count);
         }
         // What is there keeps the pair readable.
@@ -179,7 +179,7 @@ fn read_or_err(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usi
             return got;
         }
         let bell = abroad::error_or_bell(call.fd(), call.socket())?;
-        if !waits(call.socket(), flags) {
+        if !call.waits(flags) {
             return got;
         }
         call.wait_for_any(libc::POLLIN, bell.as_slice())?;
@@ -187,7 +187,7 @@ fn read_or_err(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usi
 }
 
 fn discard(call: &Sleeper<'_>, most: usize, flags: i32) -> Result<usize, Errno> {
-    if waits(call.socket(), flags) {
+    if call.waits(flags) {
         call.wait_for(libc::POLLIN)?;
     }
     raw::discard(call.fd(), most, flags & libc::MSG_PEEK)

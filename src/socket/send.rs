@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::datagram::Asked;
 use super::sleeper::Sleeper;
-use super::waiting::{deadline, partial, resume};
+use super::waiting::{self, deadline, partial, resume};
 use super::{Kind, Socket, State, away, errno, readiness, table};
 use crate::driver::{
     self, Caller, Endpoint, EndpointId, Engine, Guard, Question, Role, Wait, wait,
@@ -41,12 +41,10 @@ pub fn send(
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     let stamps = state.options.stamping.of_bytes(asked.stamping);
     drop(state);
-    let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
     let call = Call {
         fd: Cell::new(fd),
         socket,
         id,
-        waits,
         timeout,
         data,
         flags,
@@ -92,9 +90,9 @@ pub fn wait_for_room(fd: RawFd, socket: &Socket) -> Result<(), Errno> {
     if !is_full {
         return Ok(());
     }
-    let timeout = match socket.nonblocking() {
-        true => Some(Duration::ZERO),
-        false => timeout,
+    let timeout = match away::waits(fd, 0) {
+        true => timeout,
+        false => Some(Duration::ZERO),
     };
     match readiness::poll(&mut [entry(fd, libc::POLLOUT)], timeout, None) {
         Some(Ok(0)) => Err(Errno::AGAIN),
@@ -171,7 +169,7 @@ fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
     if revents & libc::POLLOUT != 0 || !any && !unconfirmed {
         return Ok(());
     }
-    if socket.nonblocking() || flags & libc::MSG_DONTWAIT != 0 {
+    if !call.waits(flags) {
         return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
     }
     match call.wait_for(libc::POLLOUT) {
@@ -229,7 +227,7 @@ fn write_beside(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<us
                     return Ok(sent.get());
                 }
             }
-            Err(Errno::AGAIN) if call.waits() => {
+            Err(Errno::AGAIN) if call.waits(flags) => {
                 if let Err(errno) = call.wait_for(libc::POLLOUT) {
                     return partial(&sent, errno);
                 }
@@ -244,7 +242,6 @@ struct Call<'a, 'b> {
     fd: Cell<RawFd>,
     socket: &'a Arc<Socket>,
     id: EndpointId,
-    waits: bool,
     timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
@@ -253,12 +250,16 @@ struct Call<'a, 'b> {
 }
 
 impl Call<'_, '_> {
+    fn waits(&self, engine: &Engine) -> bool {
+        waiting::waits(engine, self.id, self.fd.get(), self.socket, self.flags)
+    }
+
     fn run(&self, engine: &mut Guard) -> Result<usize, Errno> {
         let sent = Cell::new(0);
         if let Some(result) = self.attempt(engine, &sent) {
             return result;
         }
-        if !self.waits {
+        if !self.waits(engine) {
             // The acknowledgements that make room may be waiting at the link.
             engine.glance(None);
             if let Some(result) = self.attempt(engine, &sent) {
@@ -348,7 +349,7 @@ impl Call<'_, '_> {
             .tcp_progress(connection)
             .is_some_and(|held| held.writable);
         // Nor does one that was told that the queue is full take the first byte that gets free.
-        let was_full = self.waits && stuffed;
+        let was_full = stuffed && self.waits(engine);
         if (sent.get() > 0 || was_full) && space < rest && !writable {
             return None;
         }

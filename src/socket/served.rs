@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::protocol;
-use super::create::{hand_over, hook, register, replace, unregister};
+use super::create::{hand_over, hook, nonblocking, register, replace, unregister};
 use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First};
@@ -175,7 +175,8 @@ fn repeat(socket: &Socket, served: &Served) -> bool {
 
 /// The owner's descriptor takes the place of the one that was there, but in epoll sets.
 pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Result<(), Errno> {
-    rustix::io::ioctl_fionbio(&served.program, socket.nonblocking())?;
+    let numbers = table::numbers_of(socket);
+    rustix::io::ioctl_fionbio(&served.program, nonblocking(socket, &numbers))?;
     let mut state = socket.state();
     let before = state.away;
     if before.is_some() {
@@ -186,7 +187,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
         // Whoever finds the other pair knows what it means.
         state.stage = Stage::Idle;
     }
-    replace(&table::numbers_of(socket), &served.program, &[])?;
+    replace(&numbers, &served.program, &[])?;
     for registration in &mut state.registrations {
         registration.told = None;
     }

@@ -15,7 +15,7 @@ use crate::driver::beds::Bed;
 use crate::driver::{Interruption, Name};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry};
-use crate::sys::{cancel, handlers, raw, signal};
+use crate::sys::{cancel, handlers, signal};
 
 /// The call.
 pub(super) struct Sleeper<'a> {
@@ -67,12 +67,10 @@ impl<'a> Sleeper<'a> {
         self.fd.get()
     }
 
-    /// Whether the call waits, as the descriptor says, whichever process has said so.
-    pub(super) fn waits(&self) -> bool {
-        *self.waits.get_or_init(|| {
-            let flags = raw::fcntl(self.fd(), libc::F_GETFL, 0);
-            flags.is_ok_and(|flags| flags & libc::O_NONBLOCK as usize == 0)
-        })
+    /// Whether the call waits, with these flags, as the descriptor says, whichever process has said so.
+    pub(super) fn waits(&self, flags: i32) -> bool {
+        let may_wait = || *self.waits.get_or_init(|| away::waits(self.fd(), 0));
+        flags & libc::MSG_DONTWAIT == 0 && may_wait()
     }
 
     /// Whether it waits for so long and no longer: then no signal restarts it.

@@ -1,10 +1,13 @@
 //! What calls that wait have in common: until when, on whose signal again, and with what they end.
 
 use core::cell::Cell;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
+use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use crate::driver::Interruption;
+use super::{Socket, away};
+use crate::driver::{EndpointId, Engine, Interruption};
 use crate::sys::clock;
 
 /// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
@@ -16,6 +19,23 @@ pub fn deadline(timeout: Option<Duration>) -> Option<u64> {
 /// How long it is until then.
 pub(super) fn left(until: Option<u64>) -> Option<Duration> {
     until.map(|until| Duration::from_nanos(until.saturating_sub(clock::monotonic())))
+}
+
+/// Whether a call with these flags waits on a socket of this process's stack. O_NONBLOCK is asked for only where another
+/// process may have set it: of a socket that one has, or has had.
+pub(super) fn waits(
+    engine: &Engine,
+    id: EndpointId,
+    fd: RawFd,
+    socket: &Socket,
+    flags: i32,
+) -> bool {
+    let endpoint = engine.endpoints.get(id);
+    let was_shared = endpoint.is_some_and(|held| held.was_shared);
+    if was_shared || socket.named.load(Ordering::Relaxed) {
+        return away::waits(fd, flags);
+    }
+    flags & libc::MSG_DONTWAIT == 0 && !socket.nonblocking()
 }
 
 /// After a wait that was cut short, in a call of at most `timeout`: `Ok` to wait on, as SA_RESTART

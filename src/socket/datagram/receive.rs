@@ -10,9 +10,8 @@ use std::sync::Arc;
 use crate::driver::{
     self, Arrived, Caller, Direct, EndpointId, Engine, Guard, Role, Wait, has_notice, wait,
 };
-use crate::socket::receive::waits;
 use crate::socket::sleeper::Sleeper;
-use crate::socket::waiting::{deadline, resume};
+use crate::socket::waiting::{self, deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_for;
@@ -82,12 +81,10 @@ fn receive_one(
     // Without an endpoint the engine's lock is given back here: what follows waits.
     let received = match engine.zip(endpoint) {
         Some((mut engine, id)) => {
-            let waits = !socket.nonblocking() && flags & libc::MSG_DONTWAIT == 0;
             let call = Call {
                 fd: Cell::new(fd),
                 socket,
                 id,
-                waits,
                 timeout,
                 data,
                 flags,
@@ -118,11 +115,11 @@ fn receive_beside(
     flags: i32,
 ) -> Result<Received, Errno> {
     let call = Sleeper::to_receive(fd, socket);
-    let waits = waits(socket, flags);
+    let asked = flags;
     let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
-        let at_once = waits && socket.shows_more();
+        let at_once = socket.shows_more() && call.waits(asked);
         let received = match at_once {
             true => receive_message(&call, &mut header, data, flags | libc::MSG_DONTWAIT),
             false => receive_message(&call, &mut header, data, flags),
@@ -150,7 +147,7 @@ fn receive_beside(
         }
         if abroad::is_shut(fd, socket) {
             if has_notice(fd) || raw::unread(fd) == Ok(0) {
-                return match waits {
+                return match call.waits(asked) {
                     true => Ok(NOTHING),
                     // As on Linux.
                     false => Err(Errno::AGAIN),
@@ -175,7 +172,7 @@ fn receive_message(
     loop {
         let at_once = flags | libc::MSG_DONTWAIT;
         match raw::receive_message(call.fd(), header, data.parts(), at_once) {
-            Err(Errno::AGAIN) if flags & libc::MSG_DONTWAIT == 0 && call.waits() => {
+            Err(Errno::AGAIN) if call.waits(flags) => {
                 call.wait_for(libc::POLLIN)?;
             }
             received => return received,
@@ -196,7 +193,7 @@ fn peek_beside(
         if let Some(received) = super::peek::look(call.fd(), data, offset) {
             return Ok(received);
         }
-        if flags & libc::MSG_DONTWAIT != 0 || !call.waits() {
+        if !call.waits(flags) {
             return Err(Errno::AGAIN);
         }
         call.wait_for(libc::POLLIN)?;
@@ -217,7 +214,6 @@ struct Call<'a, 'b> {
     fd: Cell<RawFd>,
     socket: &'a Arc<Socket>,
     id: EndpointId,
-    waits: bool,
     timeout: Option<Duration>,
     data: &'a Buffers<'b>,
     flags: i32,
@@ -230,11 +226,15 @@ impl Call<'_, '_> {
         self.flags & libc::MSG_PEEK != 0
     }
 
+    fn waits(&self, engine: &Engine) -> bool {
+        waiting::waits(engine, self.id, self.fd.get(), self.socket, self.flags)
+    }
+
     fn run(&self, engine: &mut Guard) -> Result<Received, Errno> {
         if let Some(result) = self.attempt(engine) {
             return result;
         }
-        if !self.waits {
+        if !self.waits(engine) {
             engine.glance(None);
             return self.attempt(engine).unwrap_or(Err(Errno::AGAIN));
         }
@@ -314,7 +314,7 @@ impl Call<'_, '_> {
         }
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let Role::Datagram(datagram) = endpoint.role else {
-            return (endpoint.read_finished && self.waits).then_some(Ok(NOTHING));
+            return (endpoint.read_finished && self.waits(engine)).then_some(Ok(NOTHING));
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
             let mut payload = vec![0; front.len.min(self.data.len())];
@@ -334,7 +334,7 @@ impl Call<'_, '_> {
             .get(self.id)
             .is_some_and(|endpoint| endpoint.read_finished);
         // Who does not wait is told to (EAGAIN), as on Linux.
-        (shut && self.waits).then_some(Ok(NOTHING))
+        (shut && self.waits(engine)).then_some(Ok(NOTHING))
     }
 
     fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {
