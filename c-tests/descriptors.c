@@ -16,7 +16,7 @@ static const char *alive(int fd, int h)
 
 int main(void)
 {
-	int h, fd = connected(&h), copy, v = 0, other;
+	int h, h2, fd = connected(&h), copy, v = 0, other, later;
 	struct sockaddr_in a;
 	socklen_t length = sizeof a;
 
@@ -53,6 +53,12 @@ int main(void)
 	say("111 is closed: %s", ok(fcntl(111, F_GETFD)));
 	say("the connection: %s", alive(copy, h));
 	say("close_range of nothing: %s", ok(close_range(200, 199, 0)));
+	dup2(copy, 120);
+	say("close_range with UNSHARE: %s", ok(close_range(100, 299, CLOSE_RANGE_UNSHARE)));
+	say("120 is closed: %s", ok(fcntl(120, F_GETFD)));
+	later = accepted(&h2);
+	say("one that came later: %s", alive(later, h2));
+	close(later);
 	say("close_range with flags there are not: %s", ok(close_range(copy, copy, 128)));
 	say("the connection: %s", alive(copy, h));
 	say("close_range with CLOEXEC: %s", ok(close_range(copy, copy, CLOSE_RANGE_CLOEXEC)));

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 
 use super::border::{answer, fail, read, result, write};
 use super::next;
+use crate::driver;
 use crate::socket::{Kind, away, lifecycle, queues, sets, table, urgent};
 use crate::sys::{descriptor, process};
 
@@ -49,12 +50,23 @@ pub unsafe extern "C-unwind" fn close_range(first: c_uint, last: c_uint, flags: 
         sets::left_range(first, last);
         lifecycle::closing_range(first, last)
     };
-    let outcome = close_theirs(first, last, flags);
+    let outcome = close_theirs(first, last, asked_of_kernel(flags));
     answer(|| {
         closing.into_iter().for_each(lifecycle::closed);
         Ok(0)
     });
     outcome
+}
+
+/// What a close_range(2) is asked for. Where nobody but the background thread shares the table of descriptors, there is
+/// nobody to part from, and the table stays that thread's, too.
+fn asked_of_kernel(flags: c_int) -> c_int {
+    let unshare = libc::CLOSE_RANGE_UNSHARE as c_int;
+    let parts = flags & unshare != 0 && !process::is_vfork_child();
+    match parts && driver::is_only_company() {
+        true => flags & !unshare,
+        false => flags,
+    }
 }
 
 /// close_range(2) of what is not ours.

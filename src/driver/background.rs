@@ -15,7 +15,7 @@ use crate::control::cutoff::{CutOff, Step};
 use crate::control::log;
 use crate::link::PacketSocket;
 use crate::sys::owned::OwnedFd;
-use crate::sys::process::least_stack;
+use crate::sys::process::{self, least_stack};
 use crate::sys::wait::{entry, poll_for};
 use crate::sys::wake::{Bell, Timer};
 use crate::sys::{signal, strerror};
@@ -142,6 +142,12 @@ impl Engine {
     pub(super) fn call_background_off(&mut self) {
         self.background.bell.ring();
     }
+}
+
+/// Whether the background thread is the only one besides the caller: to the program there is none.
+pub fn is_only_company() -> bool {
+    let runs = lock().is_some_and(|engine| engine.background.runs);
+    runs && process::threads() == Some(2)
 }
 
 fn start() -> bool {

@@ -94,6 +94,7 @@ mod unlistened;
 mod urgent;
 mod uses;
 
+pub use background::is_only_company;
 pub use delivery::Direct;
 pub use endpoint::{Endpoint, EndpointId, Handed, Record, Role};
 pub use engine::Engine;

@@ -36,6 +36,13 @@ pub fn is_single_threaded() -> bool {
     flag.is_none_or(|flag| flag.load(Ordering::Relaxed) != 0)
 }
 
+/// How many threads the process has; `None`: /proc does not say.
+pub fn threads() -> Option<usize> {
+    let tasks = rustix::fs::stat(c"/proc/self/task").ok()?;
+    // A link for each besides the directory's own two.
+    usize::try_from(tasks.st_nlink).ok()?.checked_sub(2)
+}
+
 /// Ends the process at once (exit_group(2)): nothing of the program's is run.
 pub fn end(status: i32) -> ! {
     loop {
