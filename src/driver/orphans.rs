@@ -15,6 +15,7 @@
 //!    nothing that belongs to none of its connections.
 //! 3. Anybody may take such a name. All he gets by that are segments that go unanswered.
 
+use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -25,6 +26,7 @@ use super::engine::TOKEN_WAKE;
 use crate::control::ephemeral::Protocol;
 use crate::control::stand_in::{Ends, StandIn, stand_in};
 use crate::stack::Stack;
+use crate::stack::time::Instant;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
@@ -39,6 +41,9 @@ const MOST_ORPHANS: usize = 16_384;
 /// Most stand-ins for connections that both sides have closed. Each takes some ten microseconds, for which
 /// the port has to wait; and a reset can do no more harm to a peer that has all it is ever to get.
 const MOST_FOR_CLOSED: usize = 100;
+/// How long a stand-in stays once its connection has ended: the kernel may have yet to see the packet that the stack has
+/// ended it by.
+const STAYS: Duration = Duration::from_millis(20);
 /// Processes that may be connected to a name.
 const BACKLOG: i32 = 128;
 
@@ -50,6 +55,8 @@ pub(super) struct Orphans {
     pub(super) uncopied: Vec<Ends>,
     /// Connections of the stack when it was looked last which have ended.
     connections: usize,
+    /// What stood for those that have ended, and since when they have.
+    ended: Vec<(Instant, StandIn)>,
 }
 
 #[derive(Default)]
@@ -160,20 +167,26 @@ impl Orphans {
     }
 
     /// Takes away what stood for connections that have ended; whether there was any.
-    pub(super) fn forget_ended(&mut self, stack: &Stack) -> bool {
+    pub(super) fn forget_ended(&mut self, stack: &Stack, now: Instant) -> bool {
         let connections = stack.tcp_connection_count();
-        if self.on.is_empty() || self.connections == connections {
-            return false;
+        if !self.on.is_empty() && self.connections != connections {
+            self.connections = connections;
+            self.end_with_connections(stack, now);
         }
-        self.connections = connections;
-        let before = self.len();
+        let before = self.ended.len();
+        self.ended.retain(|(since, _)| now < *since + STAYS);
+        self.ended.len() < before
+    }
+
+    fn end_with_connections(&mut self, stack: &Stack, now: Instant) {
+        let ended = &mut self.ended;
         self.on.retain(|_, on| {
             let goes_on = |&(local, remote): &Ends| stack.tcp_is_between(local, remote);
-            on.stand_ins.retain(|ends, _| goes_on(ends));
+            let over = on.stand_ins.extract_if(|ends, _| !goes_on(ends));
+            ended.extend(over.map(|(_, stand_in)| (now, stand_in)));
             on.connections.retain(goes_on);
             !on.connections.is_empty()
         });
-        self.len() < before
     }
 }
 

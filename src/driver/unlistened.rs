@@ -21,7 +21,8 @@ const MOST: usize = 256;
 impl Engine {
     /// Gives back what a listener has left, and what stood for connections that have ended.
     pub(super) fn give_back_unlistened(&mut self) {
-        if self.orphans.forget_ended(&self.stack) {
+        let now = self.now();
+        if self.orphans.forget_ended(&self.stack, now) {
             // So are their copies to be.
             self.endpoints.recalled = true;
         }
