@@ -12,7 +12,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{Set, borrow, entry, poll_for, poll_now};
+use crate::sys::wait::{Set, borrow, entry, poll_for};
 use crate::sys::{clock, pair, raw};
 
 /// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
@@ -239,12 +239,7 @@ impl Engine {
             if endpoint.filler > 0 && !endpoint.hung_up() {
                 return;
             }
-            let mut space = self.stack.tcp_send_space(socket);
-            // As on Linux, where all that was written is in the send queue, the FIN goes there, too.
-            let last = space == 0 && endpoint.filler == 0 && endpoint.has_finished_writing();
-            if last {
-                space = self.stack.pool_room();
-            }
+            let space = self.stack.tcp_send_space(socket);
             if endpoint.filler == 0 && space == 0 && !endpoint.write_finished {
                 match raw::peek(end.as_raw_fd()) {
                     Ok(0) => return self.take_end_of_stream(now, id, socket),
@@ -273,11 +268,7 @@ impl Engine {
                 }
                 // The space was asked for above: all of it fits.
                 Ok(count @ 1..) => {
-                    let bytes = &buffer[..count];
-                    let _ = match last {
-                        true => self.stack.tcp_send_last(now, socket, bytes),
-                        false => self.stack.tcp_send(now, socket, bytes, false),
-                    };
+                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
                     self.stack.tcp_stamp(socket, None);
                 }
                 _ => {}
@@ -319,12 +310,6 @@ impl Endpoint {
     /// Whether the program waits for room to send.
     fn owes_room(&self) -> bool {
         self.filler > 0 || self.overflow
-    }
-
-    /// Whether the program writes no more.
-    fn has_finished_writing(&self) -> bool {
-        let end = self.end.as_ref();
-        end.is_some_and(|end| poll_now(end.as_raw_fd(), libc::POLLRDHUP) != 0)
     }
 
     /// Whether the program's last descriptor is closed, or both sides are shut.

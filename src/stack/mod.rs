@@ -205,11 +205,6 @@ impl Stack {
         self.pool.bytes(span)
     }
 
-    /// Bytes of the pool that are free.
-    pub fn pool_room(&self) -> usize {
-        self.pool.room()
-    }
-
     /// Bytes of the pool that queues hold.
     pub fn pool_used(&self) -> usize {
         self.pool.used()

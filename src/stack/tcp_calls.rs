@@ -97,17 +97,6 @@ impl Stack {
         self.tcp.send(now, id, data, more, &mut self.pool)
     }
 
-    /// SEND of what the user had given away before it has closed its side: it is queued beyond the queue's bound, if there is
-    /// [memory](Self::pool_room) for it. Errors as [`tcp_send_all`](Self::tcp_send_all).
-    pub fn tcp_send_last(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        data: &[u8],
-    ) -> Result<usize, Error> {
-        self.tcp.send_last(now, id, data, &mut self.pool)
-    }
-
     /// SEND: queues as much of `runs` as there is room for and returns how many bytes that was.
     /// With `more` the end of it waits for what follows (MSG_MORE).
     ///

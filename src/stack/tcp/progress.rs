@@ -6,10 +6,8 @@ use core::net::SocketAddrV4;
 use super::Tcp;
 use super::table::{Holder, Tuple};
 use super::tcb::State;
-use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::pool::Pool;
-use crate::stack::time::Instant;
 
 /// What decides what the user's descriptor shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,26 +62,6 @@ impl Tcp {
     pub fn send_space(&self, id: SocketId, pool: &Pool) -> usize {
         self.connection(id)
             .map_or(0, |tcb| tcb.snd.space().min(pool.room()))
-    }
-
-    /// SEND of what the user had given away before it has closed its side: as much as there is memory for, whatever the
-    /// queue's bound. Errors as [`send_all`](Self::send_all).
-    pub fn send_last(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        data: &[u8],
-        pool: &mut Pool,
-    ) -> Result<usize, Error> {
-        let runs = core::iter::once(data);
-        self.send_within(now, id, runs, (false, Some(data.len())), pool)
-    }
-
-    /// The user has more to send than there is room for.
-    pub fn await_room(&mut self, id: SocketId) {
-        if let Some(tcb) = self.connection_mut(id) {
-            tcb.snd.blocked = true;
-        }
     }
 
     /// Whether the handle stands for something.

@@ -142,21 +142,10 @@ impl Tcp {
         more: bool,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
-        self.send_within(now, id, runs, (more, None), pool)
-    }
-
-    pub(super) fn send_within<'a>(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        runs: impl Iterator<Item = &'a [u8]>,
-        (more, space): (bool, Option<usize>),
-        pool: &mut Pool,
-    ) -> Result<usize, Error> {
         let place = self.connections.get_mut(id.index);
         let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
-        let space = space.unwrap_or_else(|| tcb.snd.space());
+        let space = tcb.snd.space();
         let (mut sent, mut blocked) = (0, false);
         for run in runs {
             let room = run.len().min(space - sent);
@@ -179,6 +168,13 @@ impl Tcp {
             Err(Error::WouldBlock)
         } else {
             Ok(sent)
+        }
+    }
+
+    /// The user has more to send than there is room for.
+    pub fn await_room(&mut self, id: SocketId) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.snd.blocked = true;
         }
     }
 
