@@ -242,7 +242,7 @@ pub fn is_kept(fd: RawFd) -> bool {
 
 /// The socket of that name has another pair now.
 pub fn note_moved(name: Name) {
-    locked(|beds| {
+    if_any(|beds| {
         for bed in beds.in_use() {
             bed.moved |= bed.place.is_some_and(|(_, held)| held == name);
         }
