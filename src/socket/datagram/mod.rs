@@ -16,7 +16,6 @@ pub use asking::Past;
 pub(super) use asking::{answer, answer_bind};
 pub use held::{Held, push};
 pub use receive::receive;
-
 pub use send::send;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
