@@ -282,6 +282,11 @@ int ppoll(struct pollfd *fds,
 void perror(const char *text);
 
 /**
+ * mlockall(2), of all memory but the library's own, which may become large.
+ */
+int mlockall(int flags);
+
+/**
  * select(2).
  */
 int select(int count,

@@ -256,6 +256,7 @@ pub static POPEN: Next<
     unsafe extern "C-unwind" fn(*const c_char, *const c_char) -> *mut libc::FILE,
 > = Next::new(c"popen");
 pub static PERROR: Next<unsafe extern "C-unwind" fn(*const c_char)> = Next::new(c"perror");
+pub static MLOCKALL: Next<unsafe extern "C-unwind" fn(c_int) -> c_int> = Next::new(c"mlockall");
 pub static ISFDTYPE: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int> =
     Next::new(c"isfdtype");
 pub static SPLICE: Next<

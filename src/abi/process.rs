@@ -1,5 +1,5 @@
-//! What a process's limits and its end have to do with sockets: getrlimit(2), setrlimit(2),
-//! sysconf(3), perror(3), _exit(2), and the library's own beginning and end.
+//! What a process's limits, its memory and its end have to do with sockets: getrlimit(2), setrlimit(2),
+//! sysconf(3), perror(3), mlockall(2), _exit(2), and the library's own beginning and end.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
 
@@ -98,6 +98,14 @@ pub unsafe extern "C-unwind" fn setrlimit(resource: Resource, limit: *const libc
 pub unsafe extern "C-unwind" fn perror(text: *const c_char) {
     // SAFETY: the program's own pointer.
     descriptor::with_program_limit(|| unsafe { next::PERROR.get()(text) });
+}
+
+/// mlockall(2), of all memory but the library's own, which may become large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn mlockall(flags: c_int) -> c_int {
+    // SAFETY: an integer only.
+    let by_kernel = || unsafe { next::MLOCKALL.get()(flags) };
+    answer(|| result(driver::around_mlockall(by_kernel)))
 }
 
 /// prlimit(2): of this process, as getrlimit(2) and setrlimit(2).

@@ -129,6 +129,7 @@ same!(libc::posix_spawnp, programs::posix_spawnp: fn(
     *const *mut c_char,
 ) -> c_int);
 same!(libc::popen, programs::popen: fn(*const c_char, *const c_char) -> *mut libc::FILE);
+same!(libc::mlockall, process::mlockall: fn(c_int) -> c_int);
 same!(libc::perror, process::perror: fn(*const c_char) -> ());
 same!(libc::system, programs::system: fn(*const c_char) -> c_int);
 same!(libc::daemon, programs::daemon: fn(c_int, c_int) -> c_int);

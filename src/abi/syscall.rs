@@ -168,6 +168,7 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
                 poll::ppoll(at(a), b as u64, at(c), at(d))
             }
             libc::SYS_pselect6 => select::pselect(fd, at(b), at(c), at(d), at(e), at(mask_at(f)?)),
+            libc::SYS_mlockall => process::mlockall(a as c_int),
             libc::SYS_prlimit64 => process::prlimit64(a as c_int, b as u32, at(c), at(d)),
             libc::SYS_chroot
             | libc::SYS_setuid

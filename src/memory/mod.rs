@@ -10,16 +10,17 @@
 //!    stack over ([`inherited`]): two processes never write it.
 //! 3. A file is mapped by the process that made it, and by one that takes it over when that one is
 //!    dead ([`Region::open`]). Its size is sealed, so what is mapped is there.
-//! 4. A core dump does not have it (MADV_DONTDUMP).
+//! 4. A core dump does not have it (MADV_DONTDUMP), and a program that locks its memory does not lock it
+//!    ([`passed_by`]): either would make it as large as it may become.
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::fs::{
     MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
 };
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munlock};
 use rustix::process::Resource;
 
 use crate::sys::owned::OwnedFd;
@@ -37,6 +38,9 @@ const SEALS: SealFlags = SealFlags::SHRINK
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 
+/// The program has locked its memory, and may have asked for what it maps from then on to be locked, too.
+static MAY_BE_LOCKED: AtomicBool = AtomicBool::new(false);
+
 /// Runs `fork`, whose child has the mapping too: the stack is the child's from then on. Nothing is
 /// done if that cannot be.
 pub fn inherited(fork: impl FnOnce() -> bool) -> bool {
@@ -51,6 +55,37 @@ pub fn inherited(fork: impl FnOnce() -> bool) -> bool {
     // A failure would leave the mapping to later children, who do not touch it.
     let _ = advise(Advice::LinuxDontFork);
     forked
+}
+
+/// Makes `mlockall` (the call of that name) pass the mapping by, which would be filled to its full size. The kernel
+/// fills nothing that cannot be accessed.
+///
+/// # Safety
+/// Nobody accesses the mapping meanwhile.
+pub unsafe fn passed_by<T>(mlockall: impl FnOnce() -> T) -> T {
+    MAY_BE_LOCKED.store(true, Ordering::Relaxed);
+    let start = START.load(Ordering::Relaxed) as *mut c_void;
+    let size = SIZE.load(Ordering::Relaxed);
+    // SAFETY: by the caller's promise.
+    if size == 0 || unsafe { mprotect(start, size, MprotectFlags::empty()) }.is_err() {
+        return mlockall();
+    }
+    let outcome = mlockall();
+    // SAFETY: the mapping is never undone (invariant 1).
+    unsafe { open_unlocked(start, size) }.expect("the mapping can be as it was before");
+    outcome
+}
+
+/// Lets a mapping be accessed that was not, and that the kernel may have counted as locked.
+///
+/// # Safety
+/// The range is a mapping of ours.
+unsafe fn open_unlocked(start: *mut c_void, size: usize) -> Result<(), Errno> {
+    // SAFETY: as the caller says; neither changes what is in it.
+    unsafe {
+        let _ = munlock(start, size);
+        mprotect(start, size, MprotectFlags::READ | MprotectFlags::WRITE)
+    }
 }
 
 /// The memory file and its one mapping.
@@ -104,17 +139,17 @@ impl Region {
 
 fn map(file: &OwnedFd, size: usize) -> Result<&'static mut [u8], Errno> {
     let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+    let may_be_locked = MAY_BE_LOCKED.load(Ordering::Relaxed);
+    let access = match may_be_locked {
+        true => ProtFlags::empty(),
+        false => ProtFlags::READ | ProtFlags::WRITE,
+    };
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let start = unsafe {
-        mmap(
-            ptr::null_mut(),
-            size,
-            ProtFlags::READ | ProtFlags::WRITE,
-            flags,
-            file,
-            0,
-        )
-    }?;
+    let start = unsafe { mmap(ptr::null_mut(), size, access, flags, file, 0) }?;
+    if may_be_locked {
+        // SAFETY: the range was mapped just now.
+        unsafe { open_unlocked(start, size) }?;
+    }
     // SAFETY: the range was mapped just now; the advice changes nothing for this process.
     let advise = |advice| unsafe { madvise(start, size, advice) };
     advise(Advice::LinuxDontFork)?;

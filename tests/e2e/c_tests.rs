@@ -25,7 +25,7 @@ c_tests! {
     cancellation children close_everything closing connect_blocking connect_nonblocking connect_timeout
     connecting_elsewhere descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels error_queue
     event_servers every_signal exec_forms failed_sends fast_open fork_among_threads fresh_sockets inherited
-    inherited_options interrupted interruptions jumps late_options later_errors limits listeners_elsewhere loopback
+    inherited_options interrupted interruptions jumps late_options later_errors limits listeners_elsewhere locked_memory loopback
     mapped_addresses marks memory messages moving_bytes names options options_connected options_effect options_matrix
     options_routing other_families poll_states polled raw_calls recv_flags rights room_to_send send_flags set_elsewhere set_numbers
     shut_before shutdowns small_stacks socket_flags socket_triples splice_arguments states_blocking states_ending
