@@ -32,6 +32,30 @@ static void marked(int in_line)
 	peer("close %d", h);
 }
 
+/* splice(2) ends at the mark, and does not pass it. */
+static void spliced(int in_line)
+{
+	int h, fd = connected(&h), ends[2];
+
+	if (pipe(ends) < 0)
+		die("pipe");
+	set_int(fd, SOL_SOCKET, SO_OOBINLINE, in_line);
+	peer("send %d 3", h);
+	peer("urgent %d", h);
+	peer("send %d 2", h);
+	wait_for(fd, POLLPRI);
+	nap(50);
+	for (int i = 0; i < 3; i++)
+		say("splice: %s", result(splice(fd, NULL, ends[1], NULL, 100, 0)));
+	say("recv: %s", result(recv(fd, b, 100, 0)));
+	peer("send %d 2", h);
+	say("splice: %s", result(splice(fd, NULL, ends[1], NULL, 100, 0)));
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	int h, fd = connected(&h);
@@ -43,4 +67,6 @@ int main(void)
 	peer("close %d", h);
 	marked(0);
 	marked(1);
+	spliced(0);
+	spliced(1);
 }

@@ -8,7 +8,7 @@ use super::border::serve;
 use super::next;
 use super::streams::{receive_parts, send_parts, sent_or_bound};
 use crate::socket::datagram::Asked;
-use crate::socket::{Kind, Socket, lifecycle, receive, send, table};
+use crate::socket::{Kind, Socket, lifecycle, receive, send, table, urgent};
 use crate::sys::file::{moves_as_sent, read_at};
 use crate::sys::raw;
 use crate::sys::wait::poll_now;
@@ -234,6 +234,10 @@ fn splice_by_hand(
     to: c_int,
     count: usize,
 ) -> Result<Option<isize>, Errno> {
+    if urgent::is_at_mark(from, source) {
+        // As on Linux, where splice(2) never passes a mark.
+        return Ok(Some(0));
+    }
     let mut piece = vec![0; count.min(pipe_size(to)?)];
     let whole = part(&mut piece, count);
     // SAFETY: a buffer of our own.

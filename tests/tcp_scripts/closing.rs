@@ -167,6 +167,23 @@ fn close_with_unread_data_resets() {
     );
 }
 
+/// RFC 7323 section 3.2: a reset has a timestamp, too.
+#[test]
+fn a_reset_has_a_timestamp() {
+    run("
+        ! connect
+        > S 0:0(0) <mss 1460,sackOK,TS val 0 ecr 0,wscale 7>
+        +0.01
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 500 ecr 0,wscale 7>
+        > . 1:1(0) ack 1 <TS val 10 ecr 500>
+        < P. 1:101(100) ack 1 win 512 <TS val 501 ecr 10>
+        > . 1:1(0) ack 101 <TS val 10 ecr 501>
+        ! close
+        > R. 1:1(0) ack 101 <TS val 10 ecr 501>
+        = connections 0
+    ");
+}
+
 #[test]
 fn data_after_close_is_reset() {
     established(

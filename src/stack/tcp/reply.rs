@@ -60,8 +60,9 @@ impl Reply {
         }
     }
 
-    /// The RST that tells the peer of a connection that it ended here.
-    pub(super) fn reset_of(tcb: &Tcb) -> Self {
+    /// The RST that tells the peer of a connection that it ended here, with a timestamp, if segments have them (RFC 7323
+    /// section 3.2).
+    pub(super) fn reset_of(tcb: &Tcb, now: Instant) -> Self {
         let flags = Flags::RST.with(Flags::ACK);
         let mut reply = Self::new(
             tcb.local.get(),
@@ -70,6 +71,7 @@ impl Reply {
             tcb.snd.acceptable_seq(),
             tcb.rcv.nxt,
         );
+        reply.repr.options.timestamps = tcb.timestamping.option(now);
         reply.tos = tcb.options.tos;
         reply.treatment = tcb.options.treatment;
         reply

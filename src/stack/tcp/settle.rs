@@ -17,7 +17,7 @@ impl Tcp {
         };
         self.sendings.look(tcb);
         if core::mem::take(&mut tcb.marks.reset) {
-            self.replies.push(Reply::reset_of(tcb));
+            self.replies.push(Reply::reset_of(tcb, now));
         }
         self.file(now, index, pool);
         self.list(index);

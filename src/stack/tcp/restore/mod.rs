@@ -224,7 +224,7 @@ impl Tcp {
         }
         for tcb in self.connections.iter() {
             if tcb.is_reset_with_user() && !stays(tcb.id) {
-                self.replies.push(Reply::reset_of(tcb));
+                self.replies.push(Reply::reset_of(tcb, now));
             }
         }
     }
