@@ -99,6 +99,43 @@ static void accepting(void)
 	peer("close %d", second);
 }
 
+/* Linux looks for a number before all else. */
+static void without_a_number(int listener, int connection, int datagrams, int fresh)
+{
+	int fds[LIMIT], n = 0;
+
+	while (n < LIMIT && (fds[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	say("accept, of a listener that may wait: %s", result(accept(listener, NULL, NULL)));
+	say("of a connection: %s", result(accept(connection, NULL, NULL)));
+	say("of datagrams: %s", result(accept(datagrams, NULL, NULL)));
+	say("of a fresh socket: %s", result(accept(fresh, NULL, NULL)));
+	say("accept4, an unknown flag: %s", result(accept4(listener, NULL, NULL, 0x40000000)));
+	while (n > 0)
+		close(fds[--n]);
+}
+
+static void accepting_nothing(void)
+{
+	int h, status, listener = listening(0, 5), connection = connected(&h), datagrams = udp(), fresh = tcp();
+	pid_t child;
+
+	without_a_number(listener, connection, datagrams, fresh);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		without_a_number(listener, connection, datagrams, fresh);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	say("ended: %d", status);
+	close(listener);
+	close(connection);
+	close(datagrams);
+	close(fresh);
+	peer("close %d", h);
+}
+
 /* What is no socket is kept to the limit, too, and leaves no number for an accepted one. */
 static void with_files(void)
 {
@@ -225,6 +262,7 @@ int main(int count, char **arguments)
 	all_numbers();
 	limit("with sockets");
 	accepting();
+	accepting_nothing();
 	with_files();
 	say("lower yet: %s", lower(LIMIT / 2, LIMIT));
 	with_files();

@@ -68,14 +68,14 @@ fn accept_from(
     flags: Flags,
 ) -> Result<Accepted, Errno> {
     if socket.kind == Kind::Datagram {
-        return Err(Errno::OPNOTSUPP);
+        return refuse(fd, Errno::OPNOTSUPP);
     }
     let state = socket.state();
     let timeout = state.options.receive_timeout;
     let stage = state.stage;
     drop(state);
     if stage != Stage::Listening {
-        return Err(Errno::INVAL);
+        return refuse(fd, Errno::INVAL);
     }
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
         engine.found_some(id);
@@ -85,6 +85,7 @@ fn accept_from(
     if let Some(accepted) = take(engine, fd, socket, id, flags) {
         return accepted;
     }
+    has_number_left(fd)?;
     if !waits(engine, id, fd, socket, 0) {
         return Err(Errno::AGAIN);
     }
@@ -118,13 +119,13 @@ fn accept_from(
 /// Accepts from the pair that the stack of another process fills.
 fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Accepted, Errno> {
     if listener.kind == Kind::Datagram {
-        return Err(Errno::OPNOTSUPP);
+        return refuse(fd, Errno::OPNOTSUPP);
     }
     if listener.state().stage != Stage::Listening {
         away::refresh(fd, listener);
     }
     if listener.state().stage != Stage::Listening {
-        return Err(Errno::INVAL);
+        return refuse(fd, Errno::INVAL);
     }
     let call = Sleeper::to_receive(fd, listener);
     while listener.state().stage == Stage::Listening {
@@ -152,6 +153,11 @@ fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Acce
     }
     // Another thread has shut it down.
     Err(Errno::INVAL)
+}
+
+/// What the socket cannot do, `errno` says. EMFILE: Linux looks for a number before.
+fn refuse<T>(fd: RawFd, errno: Errno) -> Result<T, Errno> {
+    has_number_left(fd).and(Err(errno))
 }
 
 /// Whether there is a number for a connection: what comes without one is lost. EMFILE.
