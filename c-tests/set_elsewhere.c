@@ -1,8 +1,9 @@
-/* O_NONBLOCK is the open socket's, not the process's: set or taken back by one process, it counts in all that have the
- * socket, whether they were forked or were passed it. */
+/* O_NONBLOCK, SO_RCVTIMEO and SO_SNDTIMEO are the open socket's, not the process's: set or taken back by one process, they
+ * count in all that have the socket, whether they were forked or were passed it. */
 #include "check.h"
 
-#define SOON 40 /* ms, until a call that waits is interrupted, and again, should it not have begun by then */
+#define SOON 100 /* ms, until a call that waits is interrupted, and again, should it not have begun by then */
+#define LIMIT 5
 
 static char b[64];
 
@@ -17,7 +18,18 @@ static void stop_waiting_too(int fd)
 	say("  FIONBIO: %s", ok(ioctl(fd, FIONBIO, &on)));
 }
 
-/* EINTR is for who waits, EAGAIN for who does not. */
+static void limit(int fd, int milliseconds)
+{
+	struct timeval limit = { 0, milliseconds * 1000 };
+
+	say("  at most %d ms: %s", milliseconds, ok(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit)));
+	say("  likewise to send: %s", ok(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit)));
+}
+
+static void set_limit(int fd) { limit(fd, LIMIT); }
+static void set_no_limit(int fd) { limit(fd, 0); }
+
+/* EINTR is for who waits, EAGAIN for who does not, or no longer. */
 static void interrupt(int milliseconds)
 {
 	struct itimerval every = { { 0, milliseconds * 1000 }, { 0, milliseconds * 1000 } };
@@ -58,6 +70,13 @@ static void connects(int fd)
 
 	interrupt(SOON);
 	say_once_interrupted("connect", connect(fd, SA(dark), sizeof dark));
+}
+
+static void is_refused(int fd)
+{
+	struct sockaddr_in closed = address(PEER, 81);
+
+	say("  connect: %s", ok(connect(fd, SA(closed), sizeof closed)));
 }
 
 static void fills(int fd)
@@ -171,6 +190,9 @@ static void changes(const char *what, int passed, int by_other, int (*make)(void
 	say("%s, %s, set by %s", what, passed ? "passed on" : "inherited", by_other ? "the other" : "its maker");
 	set_and_look(&other, by_other, stop_waiting, look, fd);
 	set_and_look(&other, by_other, wait_again, look, fd);
+	set_and_look(&other, by_other, set_limit, look, fd);
+	set_and_look(&other, by_other, set_no_limit, look, fd);
+	set_and_look(&other, by_other, set_limit, last, fd);
 	set_and_look(&other, by_other, stop_waiting_too, last, fd);
 	ends(&other);
 	look(fd);
@@ -193,15 +215,29 @@ static void remains(int passed)
 	close(fd);
 }
 
-static void connects_elsewhere(int by_other)
+static void connects_elsewhere(int by_other, act *set)
 {
 	int fd;
 	struct other other = hand_out(0, bound_only, &fd);
 
 	say("bound, set by %s", by_other ? "the other" : "its maker");
-	set_and_look(&other, by_other, stop_waiting, connects, fd);
+	set_and_look(&other, by_other, set, connects, fd);
 	ends(&other);
 	close(fd);
+}
+
+/* It stays so once its maker has closed it, and a connection was refused. */
+static void stays_limited(void)
+{
+	int fd;
+	struct other other = hand_out(0, bound_only, &fd);
+
+	say("bound, set by its maker, refused to the other");
+	set_limit(fd);
+	close(fd);
+	there(&other, is_refused);
+	there(&other, connects);
+	ends(&other);
 }
 
 int main(void)
@@ -215,7 +251,10 @@ int main(void)
 		}
 		remains(passed);
 	}
-	connects_elsewhere(0);
-	connects_elsewhere(1);
+	for (int by_other = 0; by_other < 2; by_other++) {
+		connects_elsewhere(by_other, stop_waiting);
+		connects_elsewhere(by_other, set_limit);
+	}
+	stays_limited();
 	return 0;
 }

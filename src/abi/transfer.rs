@@ -8,7 +8,7 @@ use super::border::serve;
 use super::next;
 use super::streams::{receive_parts, send_parts, sent_or_bound};
 use crate::socket::datagram::Asked;
-use crate::socket::{Kind, Socket, lifecycle, receive, send, table, urgent};
+use crate::socket::{Kind, Socket, away, lifecycle, receive, send, table, urgent};
 use crate::sys::file::{moves_as_sent, read_at};
 use crate::sys::raw;
 use crate::sys::wait::poll_now;
@@ -162,10 +162,10 @@ pub unsafe extern "C-unwind" fn splice(
                 return splice_datagram(from, (to, target), count, flags);
             }
             send::wait_for_room(to, target)?;
-            target.state().options.limit_waits(to);
+            away::tell_patience(to, target);
         }
         if let Some(source) = &source {
-            source.state().options.limit_waits(from);
+            away::tell_patience(from, source);
             lifecycle::read_elsewhere();
             if !receive::is_all_in_pair(from, source) {
                 return splice_by_hand(from, source, to, count);

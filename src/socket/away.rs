@@ -130,6 +130,22 @@ pub(super) fn patience(fd: RawFd, option: i32) -> Option<Duration> {
     (limit > Duration::ZERO).then_some(limit)
 }
 
+/// Says to the descriptor of a socket how long the kernel's own calls on it may wait. One whose stack is elsewhere knows.
+pub fn tell_patience(fd: RawFd, socket: &Socket) {
+    if socket.away().is_none() {
+        socket.state().options.limit_waits(fd);
+    }
+}
+
+/// Calls on the descriptor `to`, which takes the place of `from`, wait as long as there.
+pub(super) fn keep_patience(from: RawFd, to: RawFd) {
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        if let Ok(limit) = raw::getsockopt(from, libc::SOL_SOCKET, option, 16) {
+            let _ = raw::setsockopt(to, libc::SOL_SOCKET, option, &limit);
+        }
+    }
+}
+
 /// Whether a call with these flags waits on the descriptor, whichever process has set O_NONBLOCK or not.
 pub(super) fn waits(fd: RawFd, flags: i32) -> bool {
     let held = || raw::fcntl(fd, libc::F_GETFL, 0);

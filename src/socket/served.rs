@@ -187,6 +187,11 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
         // Whoever finds the other pair knows what it means.
         state.stage = Stage::Idle;
     }
+    match before {
+        // Any process may have said how long calls wait.
+        Some(_) => away::keep_patience(fd, served.program.as_raw_fd()),
+        None => state.options.limit_waits(served.program.as_raw_fd()),
+    }
     replace(&numbers, &served.program, &[])?;
     for registration in &mut state.registrations {
         registration.told = None;
@@ -196,7 +201,6 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
     state.connect_unconfirmed = false;
     socket.set_over(false);
     socket.named.store(false, Ordering::Relaxed);
-    state.options.limit_waits(fd);
     drop(state);
     abroad::note_any();
     if let Some(before) = before {
