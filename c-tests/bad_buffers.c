@@ -80,6 +80,38 @@ static void connections(void)
 	close(fd);
 }
 
+/* What could not be peeked at is peeked at once more. */
+static void onward(int fd)
+{
+	set_int(fd, SOL_SOCKET, SO_PEEK_OFF, 1);
+	for (int i = 0; i < 2; i++) {
+		say("peeked at: %s", result(recv(fd, bad_pointer, 1, MSG_PEEK)));
+		say("received: %s", result(recv(fd, bad_pointer, 1, 0)));
+		say("SO_PEEK_OFF: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+		say("peeked at: %s", result(recv(fd, good, 2, MSG_PEEK)));
+		say("SO_PEEK_OFF: %d", get_int(fd, SOL_SOCKET, SO_PEEK_OFF));
+	}
+	close(fd);
+}
+
+static void peeking_onward(void)
+{
+	int h, fd = connected(&h);
+
+	peer("send %d 10", h);
+	wait_for(fd, POLLIN);
+	onward(fd);
+	peer("close %d", h);
+	h = peer("udp 0");
+	fd = bound(udp(), TEST, 0);
+	for (int i = 0; i < 3; i++)
+		peer("to %d %d 10", h, port_of(fd));
+	wait_for(fd, POLLIN);
+	nap(20);
+	onward(fd);
+	peer("close %d", h);
+}
+
 static void error_queue(void)
 {
 	struct sockaddr_in nobody = address(PEER, 81);
@@ -110,4 +142,5 @@ int main(void)
 		die("connect");
 	try("connected datagrams", fd);
 	error_queue();
+	peeking_onward();
 }

@@ -154,20 +154,36 @@ pub unsafe extern "C-unwind" fn sendmmsg(
         return by_kernel();
     };
     serve(by_kernel, move || {
-        // SAFETY: the program's own arguments.
-        let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
-        for (at, message) in messages.iter_mut().enumerate() {
-            // SAFETY: the program's own message.
-            let sent = unsafe { send_message(fd, &socket, &message.msg_hdr, flags) };
+        let count = count.min(MOST_PARTS as c_uint);
+        for at in 0..count {
+            // SAFETY: the program's own messages.
+            let sent = unsafe { one_of(messages, at) }.and_then(|message| {
+                // SAFETY: as above.
+                let sent = unsafe { send_message(fd, &socket, &message.msg_hdr, flags) }?;
+                Ok(sent.map(|len| message.msg_len = len as c_uint))
+            });
             match sent {
-                Ok(Some(len)) => message.msg_len = len as c_uint,
+                Ok(Some(())) => {}
                 Ok(None) if at == 0 => return Ok(None),
                 Err(errno) if at == 0 => return Err(errno),
                 _ => return Ok(Some(at as c_int)),
             }
         }
-        Ok(Some(messages.len() as c_int))
+        Ok(Some(count as c_int))
     })
+}
+
+/// One of the program's messages. EFAULT: this one is not there.
+///
+/// # Safety
+/// As `values`.
+unsafe fn one_of<'a>(
+    messages: *mut libc::mmsghdr,
+    at: c_uint,
+) -> Result<&'a mut libc::mmsghdr, Errno> {
+    // SAFETY: the caller's promise.
+    let found = unsafe { values(messages.wrapping_add(at as usize), 1) }?;
+    found.first_mut().ok_or(Errno::FAULT)
 }
 
 /// The length of a message's name, or the room for one: as on Linux no more than any address has.
@@ -293,8 +309,6 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         return by_kernel();
     };
     serve(by_kernel, move || {
-        // SAFETY: the program's own arguments.
-        let messages = unsafe { values(messages, (count as usize).min(MOST_PARTS)) }?;
         // SAFETY: the program's own timeout.
         let deadline = deadline(unsafe { timeout_of(timeout) }?);
         // What is pending ends the call before it begins.
@@ -307,11 +321,15 @@ pub unsafe extern "C-unwind" fn recvmmsg(
         let once = flags & libc::MSG_WAITFORONE != 0;
         let mut flags = flags & !libc::MSG_WAITFORONE;
         let (mut received, mut left) = (0, None);
-        for message in messages.iter_mut() {
-            // SAFETY: the program's own message.
-            let got = unsafe { receive_message(fd, &socket, &mut message.msg_hdr, flags) };
+        while received < count {
+            // SAFETY: the program's own messages.
+            let got = unsafe { one_of(messages, received) }.and_then(|message| {
+                // SAFETY: as above.
+                let got = unsafe { receive_message(fd, &socket, &mut message.msg_hdr, flags) }?;
+                Ok(got.map(|len| message.msg_len = len as c_uint))
+            });
             match got {
-                Ok(Some(len)) => message.msg_len = len as c_uint,
+                Ok(Some(())) => {}
                 Ok(None) if received == 0 => return Ok(None),
                 Err(errno) if received == 0 => return Err(errno),
                 Err(errno) if errno != Errno::AGAIN => {
@@ -333,12 +351,12 @@ pub unsafe extern "C-unwind" fn recvmmsg(
             // SAFETY: read above.
             unsafe { write(timeout, left) }?;
         }
-        Ok(Some(received))
+        Ok(Some(received as c_int))
     })
 }
 
-/// What is left of the time, as recvmmsg(2) says it.
-fn left_until(deadline: u64) -> libc::timespec {
+/// What is left of the time, as the kernel says it.
+pub(super) fn left_until(deadline: u64) -> libc::timespec {
     const SECOND: u64 = 1_000_000_000;
     let left = deadline.saturating_sub(clock::monotonic());
     libc::timespec {

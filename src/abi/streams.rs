@@ -10,7 +10,9 @@ use super::{next, sockets};
 use crate::driver::Arrived;
 use crate::socket::address::{self, Given};
 use crate::socket::datagram::{Asked, Told};
-use crate::socket::{Family, Kind, Socket, datagram, error_queue, receive, send as sending, table};
+use crate::socket::{
+    Family, Kind, Socket, datagram, error_queue, options, receive, send as sending, table,
+};
 use crate::sys::user::{Access, Buffers, MOST_MOVED, reachable};
 
 /// Most iovecs a call may have (UIO_MAXIOV).
@@ -154,7 +156,8 @@ fn receive_nowhere(
         _ => flags,
     };
     let mut byte = [0];
-    match receive::receive(fd, socket, &Buffers::over(&mut byte), flags).transpose()? {
+    let look = || receive::receive(fd, socket, &Buffers::over(&mut byte), flags);
+    match options::without_passing(fd, socket, look).transpose()? {
         Some(1..) => Err(fault),
         nothing => Ok(nothing),
     }

@@ -29,11 +29,16 @@ pub fn of(error: Error) -> Errno {
         Error::NoBuffers => Errno::NOBUFS,
         Error::WouldBlock => Errno::AGAIN,
         Error::NetworkDown => Errno::NETDOWN,
+        Error::Fault => Errno::FAULT,
     }
 }
 
 /// The error that errno(3) has `errno` for, if the stack knows it.
 pub fn read(errno: Errno) -> Option<Error> {
+    // No call of the stack's own gives this one.
+    if errno == Errno::FAULT {
+        return Some(Error::Fault);
+    }
     let all = (0..=u8::MAX).map_while(|word| Error::try_read_from_bytes(&[word]).ok());
     all.into_iter().find(|&error| of(error) == errno)
 }

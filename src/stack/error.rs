@@ -48,6 +48,8 @@ pub enum Error {
     WouldBlock,
     /// ENETDOWN: the interface is down.
     NetworkDown,
+    /// EFAULT: the program has no such memory.
+    Fault,
 }
 
 impl Word for Error {

@@ -97,7 +97,9 @@ fn receive_one(
             None => receive_beside(fd, socket, data, flags)?,
         },
     };
-    if let Some(offset) = onward {
+    // As on Linux, it stays where the program has no memory for what is there.
+    let is_lost = received.len > data.len() && data.whole().is_err();
+    if let Some(offset) = onward.filter(|_| !is_lost) {
         let offset = match flags & libc::MSG_PEEK != 0 {
             true => offset + received.copied,
             false => offset.saturating_sub(received.len),

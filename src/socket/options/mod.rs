@@ -26,7 +26,7 @@ pub use elsewhere::tell_pair_of;
 pub use get::{get, get_in, put_error_back, take_error};
 pub use kernel::{get_by_argument, permit};
 pub(super) use set::ONLY_KERNEL;
-pub use set::{set, set_in};
+pub use set::{set, set_in, without_passing};
 pub use stamping::Stamping;
 
 use core::time::Duration;

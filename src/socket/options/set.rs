@@ -296,6 +296,20 @@ fn set_peek_offset(engine: &Engine, state: &mut State, value: &[u8]) -> Result<(
     Ok(())
 }
 
+/// Looks at what a connection has to be received: MSG_PEEK goes on where it would have before.
+pub fn without_passing<T>(fd: RawFd, socket: &Socket, look: impl FnOnce() -> T) -> T {
+    if socket.state().options.peek_offset < 0 {
+        return look();
+    }
+    let (level, name) = PEEK_OFFSET;
+    let offset = raw::getsockopt(fd, level, name, size_of::<i32>() as i32);
+    let seen = look();
+    if let Ok(offset) = offset {
+        let _ = raw::setsockopt(fd, level, name, &offset);
+    }
+    seen
+}
+
 impl Options {
     /// Says to an accepted connection's pair what it has of its listener's.
     pub fn tell_pair(&self, fd: RawFd) {
