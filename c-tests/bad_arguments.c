@@ -106,6 +106,26 @@ static void timeouts(void)
 	close(fd);
 }
 
+/* What is asked of nobody, and where the answer has no place. */
+static void questions(const char *what, int fd)
+{
+	static const int levels[] = { IPPROTO_IP, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6, IPPROTO_RAW, 271 };
+	static const unsigned long requests[] = { FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK };
+	char room[40];
+
+	for (unsigned i = 0; i < COUNT(levels); i++) {
+		socklen_t four = 4;
+
+		say("%s, level %d, no length: %s", what, levels[i], ok(getsockopt(fd, levels[i], 1, room, bad_pointer)));
+		say("no value: %s", ok(getsockopt(fd, levels[i], 1, bad_pointer, &four)));
+	}
+	for (unsigned i = 0; i < COUNT(requests); i++) {
+		say("%s, ioctl %lx, nowhere: %s", what, requests[i], ok(ioctl(fd, requests[i], bad_pointer)));
+		say("with a place: %s", ok(ioctl(fd, requests[i], room)));
+	}
+	close(fd);
+}
+
 /* Descriptors that are passed on with lengths that nobody may give. */
 static void control(void)
 {
@@ -148,5 +168,11 @@ int main(void)
 	connection();
 	addresses();
 	timeouts();
+	questions("fresh", tcp());
+	questions("listening", listening(0, 5));
+	questions("connected", connected(&fd));
+	questions("datagrams", udp());
+	questions("bound", bound(udp(), TEST, 0));
+	questions("of both families", socket(AF_INET6, SOCK_STREAM, 0));
 	control();
 }

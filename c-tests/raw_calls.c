@@ -49,11 +49,43 @@ static void connection(void)
 	say("again: %s", ok(syscall(SYS_close, fd)));
 }
 
+/* The kernel says how much of the time was left, which the C library keeps to itself. */
+static void left_of(const char *what, long got, const struct timespec *left)
+{
+	say("%s: %s", what, result(got));
+	say("an hour is left: %d, nothing: %d", left->tv_sec == 3599 || (left->tv_sec == 3600 && left->tv_nsec == 0), !left->tv_sec && !left->tv_nsec);
+}
+
+static void limited(int fd)
+{
+	struct pollfd p = { fd, POLLOUT, 0 };
+	struct timespec left = { 3600, 0 };
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	left_of("ppoll, ready", syscall(SYS_ppoll, &p, 1, &left, NULL, 8), &left);
+	say("less than before: %d", left.tv_sec < 3600);
+	left = (struct timespec){ 3600, 0 };
+	left_of("pselect6, ready", syscall(SYS_pselect6, fd + 1, NULL, &set, NULL, &left, NULL), &left);
+	say("less than before: %d", left.tv_sec < 3600);
+	p.events = POLLIN;
+	left = (struct timespec){ 0, 1000000 };
+	left_of("ppoll, not ready", syscall(SYS_ppoll, &p, 1, &left, NULL, 8), &left);
+	left = (struct timespec){ 0, 1000000 };
+	left_of("pselect6, not ready", syscall(SYS_pselect6, fd + 1, &set, NULL, NULL, &left, NULL), &left);
+	left = (struct timespec){ 3600, 1000000000 };
+	left_of("ppoll, no time", syscall(SYS_ppoll, &p, 1, &left, NULL, 8), &left);
+	left = (struct timespec){ 3600, 0 };
+	left_of("by the C library", ppoll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, &left, NULL), &left);
+}
+
 static void waiting(void)
 {
 	int h, fd = connected(&h), copy = syscall(SYS_dup, fd), set = epoll_create1(0);
 	struct epoll_event event = { .events = EPOLLIN };
 
+	limited(fd);
 	say("epoll_ctl: %s", ok(syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, &event)));
 	say("epoll_pwait: %s", result(syscall(SYS_epoll_pwait, set, &event, 1, 50, NULL, 8)));
 	peer("send %d 3", h);

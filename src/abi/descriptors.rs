@@ -204,6 +204,15 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
+    // What is about routes, interfaces and neighbours any socket of the family can be asked, not a pair.
+    let by_family = || {
+        answer(|| {
+            let kernel = crate::socket::create::kernel_socket(&socket)?;
+            let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
+            // SAFETY: the program's own argument, on a socket that knows the request.
+            result(unsafe { next::IOCTL.get()(kernel, request, argument) })
+        })
+    };
     let count = match request {
         libc::FIONBIO => {
             // SAFETY: FIONBIO's argument points to an int.
@@ -220,8 +229,9 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
             lifecycle::signals_events(&socket);
             return by_kernel();
         }
+        // Datagrams have neither, and the kernel takes what it does not know for a question about interfaces.
+        SIOCATMARK | SIOCOUTQNSD if socket.kind == Kind::Datagram => return by_family(),
         libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
-        SIOCATMARK if socket.kind == Kind::Datagram => Some(Err(Errno::NOTTY)),
         SIOCATMARK => Some(Ok(usize::from(urgent::is_at_mark(fd, &socket)))),
         SIOCGSTAMP | SIOCGSTAMPNS => {
             let unit = if request == SIOCGSTAMP { 1_000 } else { 1 };
@@ -233,16 +243,7 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
                 Ok(0)
             });
         }
-        // What is about routes, interfaces and neighbours any socket of the family can be asked, not a
-        // pair.
-        SIOC_NETWORK_FIRST..=SIOC_NETWORK_LAST => {
-            return answer(|| {
-                let kernel = crate::socket::create::kernel_socket(&socket)?;
-                let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
-                // SAFETY: the program's own argument, on a socket that knows the request.
-                result(unsafe { next::IOCTL.get()(kernel, request, argument) })
-            });
-        }
+        SIOC_NETWORK_FIRST..=SIOC_NETWORK_LAST => return by_family(),
         _ => return by_kernel(),
     };
     answer(|| match count {

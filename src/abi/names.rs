@@ -2,11 +2,12 @@
 
 use core::ffi::{c_int, c_void};
 use core::net::{Ipv4Addr, SocketAddrV4};
+use rustix::fd::AsRawFd;
 use rustix::io::Errno;
 
 use super::border::{answer, bytes, give_address, read, result, values, write};
 use super::next;
-use crate::socket::{address, away, options, served, table};
+use crate::socket::{address, away, create, options, served, table};
 
 /// getsockname(2).
 #[unsafe(no_mangle)]
@@ -100,7 +101,11 @@ pub unsafe extern "C-unwind" fn getsockopt(
             return answered;
         }
         // SAFETY: the program's own arguments.
-        let room = unsafe { read(len) }?;
+        let Ok(room) = (unsafe { read(len) }) else {
+            // What is told first is the kernel's to say.
+            let kernel = create::kernel_socket(&socket)?;
+            return result(of(kernel.as_raw_fd()));
+        };
         let Some(held) = options::get(fd, &socket, level, name, room as i32) else {
             return result(of(fd));
         };

@@ -8,11 +8,12 @@ use core::ffi::{c_int, c_long, c_uint};
 use core::ptr::with_exposed_provenance_mut as at;
 use rustix::io::Errno;
 
-use super::border::{fail, read};
+use super::border::{fail, read, write};
 use super::{
     descriptors, epoll, messages, names, poll, positioned, process, programs, rights, select,
     sockets, streams, transfer,
 };
+use crate::socket::waiting::deadline;
 use crate::sys::wait::SignalMask;
 
 /// The arguments after the number. Who passes fewer leaves what is there by chance.
@@ -124,6 +125,23 @@ unsafe fn mask_at(place: usize) -> Option<usize> {
     }
 }
 
+/// Makes a call that waits for so long at most. As the kernel does, and the C library does not, it leaves there how much of
+/// the time was left, if it can.
+///
+/// # Safety
+/// As the program promises for the call.
+unsafe fn leaving_rest(timeout: *mut libc::timespec, call: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let limit = unsafe { poll::timeout_of(timeout) };
+    let until = deadline(limit.ok().flatten());
+    let value = call();
+    if let Some(until) = until {
+        // SAFETY: as above.
+        let _ = unsafe { write(timeout, messages::left_until(until)) };
+    }
+    value
+}
+
 /// What comes before a call by which rights may be given up.
 ///
 /// # Safety
@@ -161,13 +179,17 @@ unsafe fn on_descriptors(number: c_long, [a, b, c, d, e, f]: Arguments) -> Optio
             libc::SYS_epoll_pwait2 if e == 0 || f == MASK => {
                 epoll::epoll_pwait2(fd, at(b), c as c_int, at(d), at(e))
             }
-            // Of those that watch nothing of ours the kernel says how much time was left.
             libc::SYS_ppoll
                 if (d == 0 || e == MASK) && poll::with_ours(at(a), b as u64).is_some() =>
             {
-                poll::ppoll(at(a), b as u64, at(c), at(d))
+                leaving_rest(at(c), || poll::ppoll(at(a), b as u64, at(c), at(d)))
             }
-            libc::SYS_pselect6 => select::pselect(fd, at(b), at(c), at(d), at(e), at(mask_at(f)?)),
+            libc::SYS_pselect6 => {
+                let mask = at(mask_at(f)?);
+                leaving_rest(at(e), || {
+                    select::pselect(fd, at(b), at(c), at(d), at(e), mask)
+                })
+            }
             libc::SYS_mlockall => process::mlockall(a as c_int),
             libc::SYS_prlimit64 => process::prlimit64(a as c_int, b as u32, at(c), at(d)),
             libc::SYS_chroot
