@@ -14,8 +14,10 @@ pub struct Left {
     pub unsent: u32,
     /// The largest window the peer had.
     window: u32,
-    /// Its full segments' payload in bytes; 0: there was no handshake.
+    /// Its full segments' payload in bytes; 0: there was none.
     pub segment: u32,
+    /// Whether its handshake was completed.
+    pub opened: bool,
 }
 
 impl Left {
@@ -26,7 +28,8 @@ impl Left {
             unacknowledged: status.outstanding,
             unsent: status.outstanding_unsent,
             window: status.max_snd_wnd,
-            segment: if opened { status.mss } else { 0 },
+            segment: status.mss,
+            opened,
         }
     }
 

@@ -9,7 +9,7 @@ use super::set::PEEK_OFFSET;
 use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory};
 use crate::control::settings;
-use crate::driver::{self, Engine, Question, Role};
+use crate::driver::{self, Engine, Left, Question, Role};
 use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
@@ -248,21 +248,22 @@ const DESCRIPTOR: usize = 256;
 /// What Linux says of a queue that was not set: with the handshake it grows.
 fn grown_send_buffer(engine: Option<&Engine>, state: &State) -> usize {
     let [_, usual, most] = limits(engine).tcp_wmem;
-    let segment = left_segment(engine, state) as usize;
-    let grown = match segment {
-        0 => 0,
-        _ => FIRST_SEGMENTS * ((segment + HEADERS).next_power_of_two() + DESCRIPTOR),
+    let left = left(engine, state);
+    let segment = left.segment as usize;
+    let grown = match left.opened {
+        true => FIRST_SEGMENTS * ((segment + HEADERS).next_power_of_two() + DESCRIPTOR),
+        false => 0,
     };
     usual.max(grown.min(most))
 }
 
-/// Payload of a full segment of the connection, or of the last one; 0: there was none.
-fn left_segment(engine: Option<&Engine>, state: &State) -> u32 {
+/// What the connection would leave, or the last one has left.
+fn left(engine: Option<&Engine>, state: &State) -> Left {
     let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
     let left = endpoint
         .zip(engine)
         .map(|(endpoint, engine)| endpoint.left(&engine.stack));
-    left.map_or(0, |left| left.segment)
+    left.unwrap_or_default()
 }
 
 fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
@@ -311,7 +312,7 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::TCP_MAXSEG => int(match status() {
             Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),
-            None => match left_segment(engine, state) {
+            None => match left(engine, state).segment {
                 0 => DEFAULT_SEGMENT,
                 segment => segment as i32,
             },
