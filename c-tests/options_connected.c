@@ -32,6 +32,24 @@ static void information(void)
 	peer("close %d", h);
 }
 
+/* Two segments fill no less than all of the peer's window. */
+static void small_window(void)
+{
+	int h, fd = tcp(), listener = peer("listen 0 5");
+	struct sockaddr_in a = address(PEER, peer("port %d", listener));
+
+	peer("option %d %d %d %d", listener, SOL_SOCKET, SO_RCVBUF, 1000);
+	if (connect(fd, SA(a), sizeof a))
+		die("connect");
+	h = peer("accept %d", listener);
+	say("a small window, MAXSEG %d", get_int(fd, IPPROTO_TCP, TCP_MAXSEG));
+	send_all(fd, 3000);
+	say("the peer gets %s", peer_says("recv %d 3000", h));
+	close(fd);
+	peer("close %d", h);
+	peer("close %d", listener);
+}
+
 static void small_buffers(void)
 {
 	int h, fd = tcp(), listener = peer("listen 0 5"), n;
@@ -102,6 +120,7 @@ static void keep_alive(void)
 int main(void)
 {
 	information();
+	small_window();
 	small_buffers();
 	low_water();
 	keep_alive();

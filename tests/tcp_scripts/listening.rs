@@ -215,7 +215,7 @@ fn cookie_without_timestamps() {
         "
         < S 0:0(0) win 65535 <mss 600,sackOK,wscale 3>
         > S. 0:0(0) ack 1 <mss 1460>
-        < P. 1:11(10) ack 1 win 1000
+        < P. 1:11(10) ack 1 win 2000
         > . 1:1(0) ack 11
         = queued 1
         ! accept

@@ -138,6 +138,22 @@ fn small_window_after_a_stall() {
     );
 }
 
+/// As Linux: no segment is longer than half of the largest window the peer has had.
+#[test]
+fn half_a_window() {
+    run("
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 2000 <mss 1460>
+        > . 1:1(0) ack 1
+        ! send 3000
+        > . 1:1001(1000) ack 1
+        > . 1001:2001(1000) ack 1
+        < . 1:1(0) ack 2001 win 2400
+        > P. 2001:3001(1000) ack 1
+    ");
+}
+
 #[test]
 fn window_limits() {
     established(
@@ -159,16 +175,18 @@ fn scaled() {
     run("
         ! connect
         > S 0:0(0) win 65535
-        < S. 0:0(0) ack 1 win 1000 <mss 1000,wscale 4>
+        < S. 0:0(0) ack 1 win 1000 <mss 500,wscale 4>
         > . 1:1(0) ack 1 win 1024
-        ! send 5000
-        > . 1:1001(1000) ack 1
-        < . 1:1(0) ack 1001 win 100
-        > . 1001:2001(1000) ack 1
-        < . 1:1(0) ack 2001 win 200
-        > . 2001:3001(1000) ack 1
-        > . 3001:4001(1000) ack 1
-        > P. 4001:5001(1000) ack 1
+        ! send 3500
+        > . 1:501(500) ack 1
+        > . 501:1001(500) ack 1
+        < . 1:1(0) ack 1001 win 50
+        > . 1001:1501(500) ack 1
+        < . 1:1(0) ack 1501 win 200
+        > . 1501:2001(500) ack 1
+        > . 2001:2501(500) ack 1
+        > . 2501:3001(500) ack 1
+        > P. 3001:3501(500) ack 1
     ");
 }
 

@@ -161,7 +161,18 @@ impl Snd {
         let mtu = mtu.min(usize::from(self.path_mtu));
         let path = u16::try_from(mtu.saturating_sub(40)).unwrap_or(u16::MAX);
         let mss = self.peer_mss.min(path).min(bound.unwrap_or(u16::MAX));
-        u32::from(mss.max(MIN_MSS)) - options_len
+        self.within_half_window(u32::from(mss.max(MIN_MSS)) - options_len, options_len)
+    }
+
+    /// As Linux (tcp_bound_to_half_wnd): of a small window two segments fill no less than all, so that the peer need not
+    /// wait for one that does not fit.
+    fn within_half_window(&self, mss: u32, options_len: u32) -> u32 {
+        let most = match self.max_wnd {
+            0 => return mss,
+            window if window <= u32::from(DEFAULT_MSS) => window,
+            window => window / 2,
+        };
+        mss.min(most.max(u32::from(MIN_MSS) - options_len))
     }
 
     /// The sequence number of the queue's first byte.
