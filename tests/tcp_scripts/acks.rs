@@ -1,7 +1,10 @@
 //! When acknowledgments are sent: RFC 9293 section 3.8.6.3, RFC 5681 section 4.2.
 
+use core::time::Duration;
+
 use crate::closing::ESTABLISHED;
 use crate::script::{Script, run};
+use crate::stack::tcp::TcpOptions;
 
 /// After the sixteen quick ACKs of the start: the peer's segments have 1,000 bytes.
 fn past_the_start() -> String {
@@ -94,7 +97,7 @@ fn interactive() {
 fn quickack() {
     let mut script = Script::new();
     script.takes = true;
-    script.options.quickack = true;
+    script.options.quickack = Some(true).into();
     script.run(
         &(past_the_start()
             + "
@@ -102,6 +105,37 @@ fn quickack() {
         > . 1:1(0) ack 16101
     "),
     );
+}
+
+/// Who will send first, and says so, leaves the handshake's last ACK to the data, for a while.
+#[test]
+fn with_data() {
+    let opening = "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        = state Established
+    ";
+    let by_option = |option: fn(&mut TcpOptions), rest: &str| {
+        let mut script = Script::new();
+        option(&mut script.options);
+        script.run(&format!("{opening}{rest}"));
+    };
+    let options: [fn(&mut TcpOptions); 2] = [
+        |options| options.quickack = Some(false).into(),
+        |options| options.defer_accept = Duration::from_secs(1),
+    ];
+    for option in options {
+        by_option(
+            option,
+            "
+            +0.1
+            ! send 10
+            > P. 1:11(10) ack 1
+        ",
+        );
+        by_option(option, "+0.2 > . 1:1(0) ack 1");
+    }
 }
 
 /// RFC 5681 section 4.2: out of order, and when a hole is filled, at once.

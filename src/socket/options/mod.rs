@@ -318,7 +318,7 @@ impl Options {
         TcpOptions {
             nodelay: self.no_delay,
             cork: self.cork,
-            quickack: self.quick_ack == Some(true),
+            quickack: self.quick_ack.into(),
             reuse_port: self.reuse_port || self.shares_port,
             edition: self.edition,
             abort_on_close: self.linger == Some(Duration::ZERO),

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::congestion::Congestion;
 use crate::stack::config::{self, Limits};
 use crate::stack::sendings::Stamps;
@@ -31,6 +33,31 @@ impl From<&config::Config> for Config {
     }
 }
 
+/// TCP_QUICKACK, as it was set.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(u8)]
+pub enum QuickAck {
+    /// Not at all.
+    #[default]
+    Usual,
+    /// At once.
+    AtOnce,
+    /// With what is sent, if that is soon: an attempt to connect leaves the handshake's last ACK to it.
+    WithData,
+}
+
+impl From<Option<bool>> for QuickAck {
+    fn from(set: Option<bool>) -> Self {
+        match set {
+            None => Self::Usual,
+            Some(true) => Self::AtOnce,
+            Some(false) => Self::WithData,
+        }
+    }
+}
+
 /// Options of a connection or listener; accepted connections inherit their listener's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TcpOptions {
@@ -38,8 +65,8 @@ pub struct TcpOptions {
     pub nodelay: bool,
     /// TCP_CORK: send only full segments, for 200 ms.
     pub cork: bool,
-    /// TCP_QUICKACK: acknowledge at once.
-    pub quickack: bool,
+    /// TCP_QUICKACK: when to acknowledge.
+    pub quickack: QuickAck,
     /// SO_REUSEPORT: the listener shares its address with others that have this too.
     pub reuse_port: bool,
     /// Which of its options, one after the other, a listener has: a number that connections take over with
@@ -102,7 +129,7 @@ impl Default for TcpOptions {
         Self {
             nodelay: false,
             cork: false,
-            quickack: false,
+            quickack: QuickAck::Usual,
             reuse_port: false,
             edition: 0,
             abort_on_close: false,

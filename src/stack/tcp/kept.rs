@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use super::config::TcpOptions;
+use super::config::{QuickAck, TcpOptions};
 use super::congestion::Congestion;
 use crate::stack::plain::{Maybe, Stored};
 use crate::stack::sendings::Stamps;
@@ -16,7 +16,7 @@ use crate::stack::transmit::Treatment;
 pub(super) struct KeptOptions {
     pub(super) nodelay: bool,
     pub(super) cork: bool,
-    pub(super) quickack: bool,
+    pub(super) quickack: QuickAck,
     pub(super) reuse_port: bool,
     pub(super) keepalive: bool,
     pub(super) ttl: u8,

@@ -14,7 +14,7 @@ use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
 /// A receiver may keep the ACK of a single segment so long (Linux's TCP_DELACK_MAX).
-const MAX_DELAYED_ACK: Duration = Duration::from_millis(200);
+pub(super) const MAX_DELAYED_ACK: Duration = Duration::from_millis(200);
 /// As Linux: sooner says more of the host than of the path.
 const SOONEST: Duration = Duration::from_millis(2);
 

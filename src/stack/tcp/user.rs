@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 
 use super::Tcp;
-use super::config::TcpOptions;
+use super::config::{QuickAck, TcpOptions};
 use super::counters::Counter;
 use super::kept::KeptOptions;
 use super::listener::Listener;
@@ -477,7 +477,8 @@ impl Tcb {
         if (options.nodelay && !old.nodelay) || (old.cork && !options.cork) {
             self.snd.push_end = self.snd.end();
         }
-        if options.quickack && self.rcv.nxt != self.rcv.acked && self.state.is_synchronized() {
+        let at_once = options.quickack == QuickAck::AtOnce;
+        if at_once && self.rcv.nxt != self.rcv.acked && self.state.is_synchronized() {
             self.acknowledge_now();
         }
         self.snd.set_limit(options.send_buffer);

@@ -5,10 +5,13 @@ use core::time::Duration;
 
 use super::{Arrival, Segment};
 use crate::stack::error::Error;
+use crate::stack::tcp::config::QuickAck;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::reply::Reply;
+use crate::stack::tcp::tail::MAX_DELAYED_ACK;
 use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
+use crate::stack::time::Instant;
 use crate::stack::wire::tcp::Flags;
 
 /// Linux's TCP_TIMEOUT_MIN, two ticks of 250 a second.
@@ -113,8 +116,18 @@ impl Tcb {
         self.process_text(cx, segment)?;
         self.check_fin(cx, segment)?;
         if self.rcv.acks.is_empty() {
-            self.acknowledge_now();
+            self.acknowledge_handshake(cx.now);
         }
         ControlFlow::Continue(())
+    }
+
+    /// As Linux, who will send first, and has said so, spares a segment: the data has the ACK.
+    fn acknowledge_handshake(&mut self, now: Instant) {
+        let defers = !self.options.defer_accept.get().is_zero();
+        if defers || self.options.quickack == QuickAck::WithData {
+            self.deadlines.arm(Timer::DelayedAck, now + MAX_DELAYED_ACK);
+        } else {
+            self.acknowledge_now();
+        }
     }
 }

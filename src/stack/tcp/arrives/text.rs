@@ -6,6 +6,7 @@ use super::{Arrival, Segment};
 use crate::stack::error::Error;
 use crate::stack::plain::Maybe;
 use crate::stack::pool::in_order;
+use crate::stack::tcp::config::QuickAck;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
 use crate::stack::tcp::tcb::{State, Tcb};
@@ -198,7 +199,7 @@ impl Tcb {
         self.rcv.note_data(cx.now, len, self.rtt.base_rto());
         self.marks.output = true;
         let owed = self.rcv.nxt.since(self.rcv.acked);
-        if filled_hole || self.rcv.quick > 0 || self.options.quickack {
+        if filled_hole || self.rcv.quick > 0 || self.options.quickack == QuickAck::AtOnce {
             self.rcv.acks.push(self.rcv.nxt);
         } else if owed > self.rcv.mss {
             self.rcv.acks.push_cumulative(self.rcv.nxt);
