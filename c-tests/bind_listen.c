@@ -72,6 +72,42 @@ static void reuse(void)
 	close(second);
 }
 
+/* A port that was asked for is the socket's until it is closed. */
+static void asked_for_by_others(const char *when, int port)
+{
+	struct sockaddr_in a = address(TEST, port);
+	int fd = tcp(), sharing = tcp();
+
+	say("%s, another binds: %s", when, ok(bind(fd, SA(a), sizeof a)));
+	set_int(sharing, SOL_SOCKET, SO_REUSEADDR, 1);
+	say("%s, with SO_REUSEADDR: %s", when, ok(bind(sharing, SA(a), sizeof a)));
+	close(fd);
+	close(sharing);
+}
+
+static void keeps_its_port(int port, int shares)
+{
+	struct sockaddr_in closed = address(PEER, 81), nobody = { .sin_family = AF_UNSPEC };
+	int fd = tcp(), h, k;
+
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, shares);
+	bound(fd, TEST, port);
+	say("refused: %s", ok(connect(fd, SA(closed), sizeof closed)));
+	asked_for_by_others("refused", port);
+	say("listen: %s", ok(listen(fd, 5)));
+	h = peer("connect %d", port);
+	k = accept(fd, NULL, NULL);
+	say("shutdown: %s", ok(shutdown(fd, SHUT_RD)));
+	asked_for_by_others("shut down", port);
+	close(k);
+	peer("close %d", h);
+	say("listen: %s", ok(listen(fd, 5)));
+	say("nobody: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
+	asked_for_by_others("given up", port);
+	say("listen: %s", ok(listen(fd, 5)));
+	close(fd);
+}
+
 int main(void)
 {
 	struct sockaddr_in a = address("0.0.0.0", 5004);
@@ -119,4 +155,6 @@ int main(void)
 	say("a listener's port: %s", rebind(other, TEST, 5006));
 	close(other);
 	close(fd);
+	keeps_its_port(5090, 0);
+	keeps_its_port(5091, 1);
 }

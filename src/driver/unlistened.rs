@@ -67,6 +67,11 @@ impl Engine {
 }
 
 impl Ports {
+    /// A socket has let a TCP port go that may have been a listener's.
+    pub fn leave_to_connections(&mut self, port: u16) {
+        self.unlistened.push(port);
+    }
+
     /// How many use a TCP port.
     fn uses_of(&self, port: u16) -> usize {
         let held = self.held.get(&(Protocol::Tcp, port));

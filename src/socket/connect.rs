@@ -263,7 +263,16 @@ pub(super) fn restart(
         endpoint.left = left.unwrap_or_default();
         engine.show_beyond(id);
     }
+    keep_port(engine, socket, state);
     Ok(())
+}
+
+/// The port that was asked for stays the socket's, as on Linux. (Another may have taken it since the connection ended.)
+fn keep_port(engine: &mut Engine, socket: &Socket, state: &mut State) {
+    if let Some(bound) = state.bound.filter(|bound| bound.port() != 0) {
+        let shared = engine.ports.share(Protocol::Tcp, bound.port());
+        state.lease = shared.or_else(|| take_port(engine, socket, state, bound).ok());
+    }
 }
 
 /// connect(2) with AF_UNSPEC, and shutdown(2) of an attempt to connect: gives up the connection, if

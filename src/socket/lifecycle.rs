@@ -111,7 +111,10 @@ pub(super) fn forgotten(engine: &mut Engine, id: EndpointId, record: &Record) {
     if state.endpoint == Some(id)
         && let Some(lease) = state.lease.take()
     {
+        let port = lease.port();
         engine.ports.release(&mut engine.stack, lease);
+        // It may have been a listener's, which has accepted some.
+        engine.ports.leave_to_connections(port);
     }
 }
 
@@ -336,6 +339,6 @@ fn end_listener(
         error = engine.endpoints.get(id).and_then(|held| held.error);
         engine.endpoints.set_role(id, Role::Undecided);
     }
-    engine.ports.forget_if_gone(&mut engine.stack, listener);
     let _ = connect::restart(engine, socket, state, error);
+    engine.ports.forget_if_gone(&mut engine.stack, listener);
 }
