@@ -433,7 +433,8 @@ impl Call<'_, '_> {
     fn at_end(&self, engine: &mut Engine, got: &Cell<usize>) -> Option<Result<usize, Errno>> {
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let (over, troubled) = match endpoint.role {
-            Role::Connecting(_) => (false, false),
+            // As on Linux, what was shut before has its end, connected or not.
+            Role::Connecting(_) => (endpoint.read_finished, false),
             Role::Connection(connection) => {
                 let progress = engine.stack.tcp_progress(connection);
                 let ended =
