@@ -78,6 +78,8 @@ static void limited(int fd)
 	left_of("ppoll, no time", syscall(SYS_ppoll, &p, 1, &left, NULL, 8), &left);
 	left = (struct timespec){ 3600, 0 };
 	left_of("by the C library", ppoll(&(struct pollfd){ fd, POLLOUT, 0 }, 1, &left, NULL), &left);
+	say("ppoll, a time astray: %s", result(syscall(SYS_ppoll, &p, 1, bad_pointer, NULL, 8)));
+	say("pselect6, a time astray: %s", result(syscall(SYS_pselect6, 0, NULL, NULL, NULL, bad_pointer, NULL)));
 }
 
 static void waiting(void)

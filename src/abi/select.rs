@@ -4,7 +4,7 @@ use core::ffi::c_int;
 use core::time::Duration;
 use rustix::io::Errno;
 
-use super::border::{read, serve, values, write};
+use super::border::{fail, read, serve, values, write};
 use super::next;
 use super::poll::{signal_mask, timeout_of};
 use crate::socket::{readiness, table};
@@ -174,6 +174,15 @@ fn wait(
     Some(outcome.and_then(|_| sets.report(entries)))
 }
 
+/// Whether there is no time where one is said to be: the kernel says so, but the C library looks at it before.
+///
+/// # Safety
+/// As the program promises for select(2).
+unsafe fn is_astray<T: Copy>(timeout: *const T) -> bool {
+    // SAFETY: the caller's promise.
+    !timeout.is_null() && unsafe { read(timeout) }.is_err()
+}
+
 /// select(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn select(
@@ -183,6 +192,10 @@ pub unsafe extern "C-unwind" fn select(
     exceptional: *mut libc::fd_set,
     timeout: *mut libc::timeval,
 ) -> c_int {
+    // SAFETY: the program's own argument.
+    if unsafe { is_astray(timeout) } {
+        return fail(Errno::FAULT);
+    }
     // SAFETY: the program's own arguments.
     let count = unsafe { meant(count, [readable, writable, exceptional]) };
     // SAFETY: the program's own arguments.
@@ -234,6 +247,10 @@ pub unsafe extern "C-unwind" fn pselect(
     timeout: *const libc::timespec,
     mask: *const libc::sigset_t,
 ) -> c_int {
+    // SAFETY: the program's own argument.
+    if unsafe { is_astray(timeout) } {
+        return fail(Errno::FAULT);
+    }
     // SAFETY: the program's own arguments.
     let count = unsafe { meant(count, [readable, writable, exceptional]) };
     // SAFETY: the program's own arguments.

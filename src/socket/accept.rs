@@ -162,11 +162,21 @@ fn refuse<T>(fd: RawFd, errno: Errno) -> Result<T, Errno> {
 
 /// Whether there is a number for a connection: what comes without one is lost. EMFILE.
 fn has_number_left(listener: RawFd) -> Result<(), Errno> {
+    if is_last_number_free() {
+        return Ok(());
+    }
     let spare = rustix::io::fcntl_dupfd_cloexec(borrow(listener), 0)?;
     match may_have(&OwnedFd::from(spare)) {
         true => Ok(()),
         false => Err(Errno::MFILE),
     }
+}
+
+/// Whether the last number that the program may have is free, as with most programs, who never come that far.
+fn is_last_number_free() -> bool {
+    let limit = descriptor::program_limit().filter(|_| descriptor::is_apart());
+    let last = limit.and_then(|limit| RawFd::try_from(limit.soft.checked_sub(1)?).ok());
+    last.is_some_and(|last| table::can_hold(last) && raw::fcntl(last, libc::F_GETFD, 0).is_err())
 }
 
 /// Enters a connection whose stack is in another process.
