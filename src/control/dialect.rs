@@ -60,14 +60,34 @@ pub enum Keeper {
 }
 
 /// The version, as it stands in a name.
-pub fn version() -> String {
-    format!("{}-{HASH:08x}", env!("CARGO_PKG_VERSION"))
-}
+pub const VERSION: &str = match core::str::from_utf8(&TEXT) {
+    Ok(text) => text,
+    Err(_) => panic!("a release's number is text"),
+};
+
+const RELEASE: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
+
+/// The release, a dash, and the hash in eight digits.
+const TEXT: [u8; RELEASE.len() + 9] = {
+    let mut text = [b'-'; RELEASE.len() + 9];
+    let mut at = 0;
+    while at < RELEASE.len() {
+        text[at] = RELEASE[at];
+        at += 1;
+    }
+    let mut digit = 0;
+    while digit < 8 {
+        text[RELEASE.len() + 1 + digit] =
+            b"0123456789abcdef"[(HASH >> (28 - 4 * digit)) as usize & 15];
+        digit += 1;
+    }
+    text
+};
 
 impl Keeper {
     /// The name that it listens under.
     pub fn name(self, user: u32) -> String {
-        format!("{}{}", self.stem(user), version())
+        format!("{}{VERSION}", self.stem(user))
     }
 
     fn stem(self, user: u32) -> String {

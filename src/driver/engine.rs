@@ -206,10 +206,16 @@ impl Engine {
         Instant::from_nanos(self.time)
     }
 
-    /// When the stack or the link must be served next, in monotonic nanoseconds.
+    /// When the stack, the link or what the driver has of connections must be served next, in monotonic nanoseconds.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let stack = self.stack.next_deadline().map(Instant::as_nanos);
-        let deadlines = [stack, self.link.next_deadline(), self.groups.retry_at];
+        let orphans = self.orphans.next_deadline().map(Instant::as_nanos);
+        let deadlines = [
+            stack,
+            orphans,
+            self.link.next_deadline(),
+            self.groups.retry_at,
+        ];
         deadlines.into_iter().flatten().min()
     }
 

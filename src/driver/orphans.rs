@@ -55,7 +55,7 @@ pub(super) struct Orphans {
     pub(super) uncopied: Vec<Ends>,
     /// Connections of the stack when it was looked last which have ended.
     connections: usize,
-    /// What stood for those that have ended, and since when they have.
+    /// What stood for those that have ended, and since when they have, in that order.
     ended: Vec<(Instant, StandIn)>,
 }
 
@@ -176,6 +176,11 @@ impl Orphans {
         let before = self.ended.len();
         self.ended.retain(|(since, _)| now < *since + STAYS);
         self.ended.len() < before
+    }
+
+    /// When the next of these is to go.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.ended.first().map(|&(since, _)| since + STAYS)
     }
 
     fn end_with_connections(&mut self, stack: &Stack, now: Instant) {

@@ -33,7 +33,7 @@ impl Name {
         let name = core::str::from_utf8(name.strip_prefix(SOCKET)?).ok()?;
         let (digits, version) = name.split_at_checked(DIGITS)?;
         let number = |from: usize, to: usize| u64::from_str_radix(digits.get(from..to)?, 16).ok();
-        if version.strip_prefix('/')? != dialect::version() {
+        if version.strip_prefix('/')? != dialect::VERSION {
             if !TOLD.swap(true, Ordering::Relaxed) {
                 log::warn(
                     "a socket of a program that has another version of the library is not served here",
@@ -78,7 +78,7 @@ impl Name {
     /// name, an owner with guests knows the descriptor all the same.)
     pub fn give(self, fd: RawFd) -> bool {
         let EndpointId { index, generation } = self.endpoint;
-        let version = dialect::version();
+        let version = dialect::VERSION;
         let name = format!("{:016x}{index:08x}{generation:08x}/{version}", self.engine);
         match local::give_name(fd, &[SOCKET, name.as_bytes()].concat()) {
             Ok(()) | Err(Errno::ADDRINUSE) => true,
