@@ -11,8 +11,8 @@ use super::notice::Collector;
 use super::settle::watch;
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
-use crate::stack::sink::Datagram;
-use crate::stack::sink::{Passing, Sink};
+use crate::stack::passing::{Passing, Road, Way};
+use crate::stack::sink::{Datagram, Sink};
 use crate::stack::tcp::Progress;
 use crate::stack::time::Instant;
 use crate::sys::pair;
@@ -50,6 +50,8 @@ pub(super) struct Delivery<'a, 'b> {
     /// Nobody waits: a set's sockets may keep their bytes in the queue.
     pub(super) nobody_waits: bool,
     pub(super) direct: Option<&'a mut Direct<'b>>,
+    /// By which bytes go to the pair.
+    pub(super) road: &'a mut Road,
 }
 
 impl Sink for Delivery<'_, '_> {
@@ -82,8 +84,9 @@ impl Sink for Delivery<'_, '_> {
         let Some(end) = &endpoint.end else {
             return 0;
         };
-        passing.begin();
-        let given = match pair::give(end.as_fd(), data) {
+        passing.begin(Way::ToUser, self.road);
+        let parts = [IoSlice::new(data)];
+        let given = match pair::give_noted(end.as_fd(), &parts, &mut self.road.head) {
             Ok(given) => {
                 endpoint.unread = true;
                 endpoint.passed += given;
@@ -149,12 +152,13 @@ impl Engine {
             return;
         }
         while !endpoint.full && !self.stack.tcp_received(socket).is_empty() {
-            self.stack.tcp_begin_passing(socket);
+            let road = &mut *self.road;
+            self.stack.tcp_begin_passing(socket, Way::ToUser, road);
             let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
                 let byte = self.stack.tcp_received(socket)[0];
-                endpoint.give_urgent(byte).map(|given| (given, true))
+                endpoint.give_urgent(byte, road).map(|given| (given, true))
             } else {
-                endpoint.give_queued(&self.stack, socket)
+                endpoint.give_queued(&self.stack, socket, road)
             };
             match given {
                 Ok((given, all)) => {
@@ -183,7 +187,12 @@ impl Engine {
 impl Endpoint {
     /// Gives the program queued bytes of `socket`, up to the urgent one, by way of the pair; how many it took, and
     /// whether it has room for more.
-    fn give_queued(&self, stack: &Stack, socket: SocketId) -> Result<(usize, bool), Errno> {
+    fn give_queued(
+        &self,
+        stack: &Stack,
+        socket: SocketId,
+        road: &mut Road,
+    ) -> Result<(usize, bool), Errno> {
         let end = self.end.as_ref().ok_or(Errno::PIPE)?;
         let mut runs = ArrayVec::<_, MOST_RUNS>::new();
         let mut len = 0;
@@ -192,6 +201,6 @@ impl Endpoint {
                 len += run.len();
             }
         });
-        pair::give_parts(end, &runs).map(|given| (given, given == len))
+        pair::give_noted(end, &runs, &mut road.head).map(|given| (given, given == len))
     }
 }

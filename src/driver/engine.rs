@@ -24,6 +24,7 @@ use crate::control::settings::Settings;
 use crate::link::Link;
 use crate::stack::Stack;
 use crate::stack::config::Limits;
+use crate::stack::passing::Road;
 use crate::stack::time::Instant;
 use crate::sys::clock;
 use crate::sys::owned::OwnedFd;
@@ -69,6 +70,8 @@ pub struct Engine {
     pub(super) limits: Limits,
     /// The memory file.
     pub(super) memory: OwnedFd,
+    /// By which bytes pass between connections and pairs.
+    pub(super) road: &'static mut Road,
     /// Frames in and out.
     pub(super) link: Box<dyn Link + Send>,
     /// What the kernel says of the interface; `None`: it says nothing.
@@ -154,6 +157,7 @@ pub(super) struct Parts {
     pub(super) link: Box<dyn Link + Send>,
     pub(super) mirror: Option<Mirror>,
     pub(super) memory: OwnedFd,
+    pub(super) road: &'static mut Road,
 }
 
 impl Engine {
@@ -174,6 +178,7 @@ impl Engine {
             settings: parts.settings,
             limits,
             memory: parts.memory,
+            road: parts.road,
             link: parts.link,
             mirror: parts.mirror,
             set,

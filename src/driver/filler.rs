@@ -1,10 +1,13 @@
 //! Filler: bytes that mean nothing, which keep the program's descriptor from being writable.
 //!
-//! How many there are is noted in the memory file, before anybody could take them for the program's:
-//! who goes on with the pair when this process is killed has to throw them away, too.
+//! How many there are is noted in the memory file, as is how many are on their way there or back: who goes on with the
+//! pair when this process is killed has to throw them away, too.
+
+use rustix::io::IoSlice;
 
 use super::Engine;
 use super::endpoint::{EndpointId, Role};
+use crate::stack::passing::{ROAD, Way};
 use crate::sys::pair;
 use crate::sys::wait::borrow;
 
@@ -12,9 +15,6 @@ use crate::sys::wait::borrow;
 pub(super) const FILLER: usize = 64 * 1024;
 
 static FILLING: [u8; FILLER] = [0; FILLER];
-
-/// Bytes taken out at a time.
-const MOVE: usize = 16 * 1024;
 
 impl Engine {
     /// Keeps the program's descriptor from being writable.
@@ -61,10 +61,12 @@ impl Engine {
             return false;
         }
         let connection = endpoint.socket();
+        let road = &mut *self.road;
         if let Some(connection) = connection {
-            self.stack.tcp_begin_passing(connection);
+            self.stack.tcp_begin_passing(connection, Way::Filling, road);
         }
-        let given = pair::give(borrow(endpoint.program), &FILLING);
+        let parts = [IoSlice::new(&FILLING)];
+        let given = pair::give_noted(borrow(endpoint.program), &parts, &mut road.head);
         endpoint.filler += given.unwrap_or(0);
         if let Some(connection) = connection {
             self.stack.tcp_note_filler(connection, endpoint.filler);
@@ -80,13 +82,14 @@ impl Engine {
         };
         let connection = endpoint.socket();
         let Some(end) = &endpoint.end else { return };
-        let buffer = &mut self.frame[..MOVE];
+        let road = &mut *self.road;
         while endpoint.filler > 0 {
             if let Some(connection) = connection {
-                self.stack.tcp_begin_passing(connection);
+                self.stack
+                    .tcp_begin_passing(connection, Way::Emptying, road);
             }
-            let most = endpoint.filler.min(buffer.len());
-            match pair::take(end, &mut buffer[..most]) {
+            let most = endpoint.filler.min(ROAD);
+            match pair::take_noted(end, &mut road.bytes[..most], &mut road.head) {
                 Ok(count) if count > 0 => endpoint.filler -= count,
                 _ => endpoint.filler = 0,
             }

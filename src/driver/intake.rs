@@ -79,6 +79,7 @@ impl Engine {
                 collecting: self.short_cuts.collecting,
                 nobody_waits,
                 direct: direct.as_deref_mut(),
+                road: &mut *self.road,
             };
             self.stack.receive_frame(
                 now,

@@ -9,14 +9,13 @@ use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::passing::{ROAD, Way};
 use crate::stack::tcp::State;
 use crate::stack::time::Instant;
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{Set, borrow, entry, poll_for};
 use crate::sys::{clock, pair, raw};
 
-/// Bytes moved from a pair at a time: on the stack of whatever thread drives, which may be small.
-const MOVE: usize = 16 * 1024;
 /// Events every stream end is watched for.
 pub(super) const STREAM_EVENTS: EventFlags = EventFlags::IN
     .union(EventFlags::RDHUP)
@@ -229,7 +228,7 @@ impl Engine {
     /// them: shutdown, close, reset.
     pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
         loop {
-            let buffer = &mut self.frame[..MOVE];
+            let road = &mut *self.road;
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 return;
             };
@@ -254,13 +253,13 @@ impl Engine {
                 }
                 return;
             }
-            let most = match endpoint.filler {
-                0 => space.max(1),
-                filler => filler,
+            let (way, most) = match endpoint.filler {
+                0 => (Way::FromUser, space.max(1)),
+                filler => (Way::Emptying, filler),
             };
-            let most = most.min(buffer.len());
-            self.stack.tcp_begin_passing(socket);
-            let taken = pair::take(end, &mut buffer[..most]);
+            let most = most.min(ROAD);
+            self.stack.tcp_begin_passing(socket, way, road);
+            let taken = pair::take_noted(end, &mut road.bytes[..most], &mut road.head);
             match taken {
                 Ok(count) if endpoint.filler > 0 => {
                     endpoint.filler -= count;
@@ -268,7 +267,9 @@ impl Engine {
                 }
                 // The space was asked for above: all of it fits.
                 Ok(count @ 1..) => {
-                    let _ = self.stack.tcp_send(now, socket, &buffer[..count], false);
+                    let _ = self
+                        .stack
+                        .tcp_send(now, socket, &road.bytes[..count], false);
                     self.stack.tcp_stamp(socket, None);
                 }
                 _ => {}

@@ -304,6 +304,7 @@ fn assemble(
         source(&site.settings, &facts, &limits),
         limits.ip_unprivileged_port_start,
     );
+    let road = stack.take_road().ok_or("the stack has no road")?;
     let parts = Parts {
         id,
         stack,
@@ -312,6 +313,7 @@ fn assemble(
         link: site.link,
         mirror: Some(site.mirror),
         memory,
+        road,
     };
     Engine::new(parts, convert::limits(&limits)).map_err(|errno| match errno {
         Errno::MFILE => no_descriptors(),

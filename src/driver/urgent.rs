@@ -9,10 +9,11 @@
 //! connection at its mark is not. So poll(2) takes a lone mark out of the pair, or it would be told
 //! of it again and again: what is left of it is known here alone ([`Mark::Taken`]).
 
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice};
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId};
+use crate::stack::passing::Road;
 use crate::sys::wait::borrow;
 use crate::sys::{pair, raw};
 
@@ -29,7 +30,7 @@ pub enum Mark {
 
 impl Endpoint {
     /// Puts the urgent byte into the pair.
-    pub(super) fn give_urgent(&mut self, byte: u8) -> Result<usize, Errno> {
+    pub(super) fn give_urgent(&mut self, byte: u8, road: &mut Road) -> Result<usize, Errno> {
         let Some(end) = &self.end else {
             return Err(Errno::PIPE);
         };
@@ -37,8 +38,10 @@ impl Endpoint {
             // As Linux: who stands at a mark and has not taken its byte loses it to the next.
             let _ = raw::receive_urgent(self.program, 0);
         }
-        match pair::give_urgent(end, byte) {
-            Err(Errno::OPNOTSUPP) => pair::give(end, &[byte]),
+        match pair::give_urgent(end, byte, &mut road.head) {
+            Err(Errno::OPNOTSUPP) => {
+                pair::give_noted(end, &[IoSlice::new(&[byte])], &mut road.head)
+            }
             given => {
                 if given.is_ok() {
                     self.mark = Mark::InPair;

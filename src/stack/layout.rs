@@ -1,11 +1,12 @@
 //! The memory file: where in it what lies.
 //!
 //! ```text
-//!   Header │ connections │ TIME-WAIT │ listeners │ links │ chunks ...
+//!   Header │ road │ connections │ TIME-WAIT │ listeners │ links │ chunks ...
 //! ```
 //!
 //! The tables hold plain records ([`super::records`]), the chunks the bytes of all queues, the links
-//! say which chunk follows which ([`super::pool`]). All else of a stack is derived.
+//! say which chunk follows which ([`super::pool`]), the road what is on its way ([`super::passing`]). All else of a stack
+//! is derived.
 //!
 //! Whoever drives the stack writes the file, and nobody else reads it meanwhile. Who adopts the stack
 //! of a process that was killed ([`super::Stack::restore`]) finds all its stores, up to some moment.
@@ -14,6 +15,7 @@ use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
+use super::passing::Road;
 use super::pool::{CHUNK, Link, Pool};
 use super::records::Area;
 use super::tcp::RECORDS;
@@ -38,11 +40,11 @@ struct Header {
 
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(offset_of!(Header, version) == 8 && offset_of!(Header, pages) == 24);
-const _: () = assert!(RECORDS[0] == 2160 && RECORDS[1] == 88 && RECORDS[2] == 200);
+const _: () = assert!(RECORDS[0] == 2168 && RECORDS[1] == 88 && RECORDS[2] == 200);
 
 /// Changes with whatever changes the records.
 const VERSION: u64 =
-    4 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
+    5 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
 
 /// What each table has of the file, as a fraction: connections, TIME-WAIT, listeners. In the largest
 /// file there is room for 250,000 connections, in the smallest for 1,900.
@@ -72,6 +74,8 @@ pub struct Memory {
     pub tables: Tables,
     /// For the queues.
     pub pool: Pool,
+    /// For whoever passes bytes on to users, and from them.
+    pub road: &'static mut Road,
 }
 
 impl Memory {
@@ -107,7 +111,7 @@ impl Memory {
     }
 
     fn cut(header: &'static mut Header, rest: &'static mut [u8], len: usize) -> Option<Self> {
-        let mut rest = rest;
+        let (road, mut rest) = Road::mut_from_prefix(rest).ok()?;
         let mut areas = header.pages.iter_mut().zip(SHARES).map(|(pages, share)| {
             let (bytes, left) =
                 core::mem::take(&mut rest).split_at_mut_checked(len / share / 8 * 8)?;
@@ -125,6 +129,7 @@ impl Memory {
         Some(Self {
             tables,
             pool: Pool::new(links, chunks),
+            road,
         })
     }
 }

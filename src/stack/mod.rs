@@ -53,6 +53,7 @@ pub mod layout;
 mod loopback;
 mod neighbor;
 mod outbox;
+pub mod passing;
 mod path_mtu;
 mod plain;
 pub mod pool;
@@ -92,6 +93,7 @@ use self::layout::Memory;
 use self::loopback::Loopback;
 use self::neighbor::Neighbors;
 use self::outbox::Outbox;
+use self::passing::Road;
 use self::pool::{Pool, Span};
 use self::ports::{Ports, Protocol};
 use self::random::{Keyed, Random};
@@ -127,6 +129,8 @@ pub struct Stack {
     loopback: Loopback,
     udp: Udp,
     tcp: Tcp,
+    /// See [`Self::take_road`].
+    road: Option<&'static mut Road>,
     /// Room for the segment that is being sent.
     segment: SegmentOut,
 }
@@ -135,10 +139,10 @@ impl Stack {
     /// A stack whose connections and queues lie in `memory`. The link is up; there are no addresses, routes, ports.
     pub fn new(config: Config, memory: Memory) -> Self {
         let tcp = Tcp::new(tcp::Config::from(&config), memory.tables);
-        Self::assemble(config, memory.pool, tcp)
+        Self::assemble(config, memory.pool, tcp, memory.road)
     }
 
-    fn assemble(config: Config, pool: Pool, tcp: Tcp) -> Self {
+    fn assemble(config: Config, pool: Pool, tcp: Tcp, road: &'static mut Road) -> Self {
         let mut random = Random::new(config.seed);
         let keyed = Keyed::new(&config.secret);
         Self {
@@ -160,9 +164,16 @@ impl Stack {
             loopback: Loopback::default(),
             udp: Udp::new(keyed),
             tcp,
+            road: Some(road),
             segment: SegmentOut::default(),
             random,
         }
+    }
+
+    /// The road for bytes that pass between connections and their users where others see them. Whoever passes them takes
+    /// it, once.
+    pub fn take_road(&mut self) -> Option<&'static mut Road> {
+        self.road.take()
     }
 
     /// Runs everything that is due.

@@ -16,8 +16,10 @@ impl Stack {
     /// handles. `now` goes on from the other's clock. As after [`new`](Self::new) there are no
     /// addresses and routes; once there are, the grammar's drain rule holds.
     pub fn restore(config: Config, memory: Memory, now: Instant) -> (Self, Restored) {
-        let (tcp, pool, restored) = Tcp::restore(tcp::Config::from(&config), memory, now);
-        let mut stack = Self::assemble(config, pool, tcp);
+        let Memory { tables, pool, road } = memory;
+        let (tcp, pool, restored) =
+            Tcp::restore(tcp::Config::from(&config), tables, pool, road, now);
+        let mut stack = Self::assemble(config, pool, tcp, road);
         for port in restored.ports() {
             stack.set_port_owned(Protocol::Tcp, port, true);
         }

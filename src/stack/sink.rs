@@ -2,10 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
-
 use super::ids::SocketId;
-use super::pool::in_order;
+use super::passing::Passing;
 
 /// What is known about a datagram besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,32 +24,6 @@ pub struct Datagram {
     pub stamp: u64,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
-}
-
-/// Whether bytes of a connection are on their way to or from its user, by a road on which others see
-/// them. If the process is killed then, nobody can know whether they arrived, and the connection is
-/// reset.
-#[derive(Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(transparent)]
-pub struct Passing(bool);
-
-impl Passing {
-    /// They are about to be.
-    pub fn begin(&mut self) {
-        self.0 = true;
-        in_order();
-    }
-
-    /// Whether they are.
-    pub(super) fn is_on(&self) -> bool {
-        self.0
-    }
-
-    /// They have arrived, and the stack knows. Whether they were on their way.
-    pub(super) fn end(&mut self) -> bool {
-        in_order();
-        core::mem::take(&mut self.0)
-    }
 }
 
 /// Takes arriving bytes straight from the frame, saving the copy into a queue. Whatever it

@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 use super::Stack;
 use super::error::Error;
 use super::ids::{Kind, SocketId};
+use super::passing::{Road, Way};
 use super::routes::RouteDecision;
 use super::sendings::Stamps;
 use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus};
@@ -171,10 +172,10 @@ impl Stack {
         self.tcp.consume(now, id, count, &mut self.pool);
     }
 
-    /// Bytes are about to be moved between a connection and its user by a road on which others see
-    /// them, as [`Passing`](super::sink::Passing) says. It ends when they are consumed.
-    pub fn tcp_begin_passing(&mut self, id: SocketId) {
-        self.tcp.begin_passing(id);
+    /// Bytes are about to be moved between a connection and its user by `road`, on which others see them, as
+    /// [`Passing`](super::passing::Passing) says. It ends when they are consumed.
+    pub fn tcp_begin_passing(&mut self, id: SocketId, way: Way, road: &mut Road) {
+        self.tcp.begin_passing(id, way, road);
     }
 
     /// None were, or they have been sent.

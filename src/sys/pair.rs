@@ -1,7 +1,7 @@
 //! Socket pairs: the descriptor the program holds, and the end the stack holds.
 
 use super::owned::OwnedFd;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -9,6 +9,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
     sendmsg, shutdown, socketpair,
 };
+use syscalls::{Sysno, syscall5};
 
 use super::{descriptor, option, spare};
 
@@ -107,11 +108,61 @@ pub fn give_parts(end: impl AsFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno>
     }
 }
 
-/// Sends one urgent byte (MSG_OOB) without waiting. OPNOTSUPP: before Linux 5.15, or where it is
+/// Where the kernel notes how many bytes a call has moved, before this process can end: a `struct mmsghdr`.
+pub type Head = [u64; 8];
+
+const _: () = assert!(size_of::<Head>() == size_of::<libc::mmsghdr>());
+const _: () = assert!(offset_of!(libc::mmsghdr, msg_len) == 56);
+
+/// As [`give_parts`], noted in `head`.
+pub fn give_noted(end: impl AsFd, parts: &[IoSlice<'_>], head: &mut Head) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    // SAFETY: the kernel only reads what lies in the parts.
+    unsafe { move_noted(Sysno::sendmmsg, end.as_fd(), parts, flags.bits(), head) }
+}
+
+/// Sends one urgent byte (MSG_OOB) without waiting, noted in `head`. OPNOTSUPP: before Linux 5.15, or where it is
 /// built without.
-pub fn give_urgent(end: impl AsFd, byte: u8) -> Result<usize, Errno> {
+pub fn give_urgent(end: impl AsFd, byte: u8, head: &mut Head) -> Result<usize, Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::OOB;
-    send(end, &[byte], flags)
+    let parts = [IoSlice::new(core::slice::from_ref(&byte))];
+    // SAFETY: as above.
+    unsafe { move_noted(Sysno::sendmmsg, end.as_fd(), &parts, flags.bits(), head) }
+}
+
+/// As [`take`], noted in `head`.
+pub fn take_noted(end: impl AsFd, buffer: &mut [u8], head: &mut Head) -> Result<usize, Errno> {
+    let flags = RecvFlags::DONTWAIT.bits();
+    let parts = [IoSliceMut::new(buffer)];
+    // SAFETY: the buffer, which the kernel writes, is this call's alone.
+    unsafe { move_noted(Sysno::recvmmsg, end.as_fd(), &parts, flags, head) }
+}
+
+/// sendmmsg(2) or recvmmsg(2) of one message.
+///
+/// # Safety
+/// `parts` are `struct iovec`s of memory that the kernel may use as it does in `call`.
+unsafe fn move_noted<T>(
+    call: Sysno,
+    end: BorrowedFd<'_>,
+    parts: &[T],
+    flags: u32,
+    head: &mut Head,
+) -> Result<usize, Errno> {
+    const { assert!(size_of::<T>() == size_of::<libc::iovec>()) };
+    // SAFETY: zeros are a message without name, parts and control messages.
+    let mut message: libc::mmsghdr = unsafe { core::mem::zeroed() };
+    message.msg_hdr.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_hdr.msg_iovlen = parts.len();
+    let head = core::ptr::from_mut(head).cast::<libc::mmsghdr>();
+    // SAFETY: it has the size, and is aligned.
+    unsafe { head.write(message) };
+    let fd = end.as_raw_fd() as usize;
+    // SAFETY: the head lives across the call; the rest is as the caller says. recvmmsg's timeout is null.
+    let done = unsafe { syscall5(call, fd, head as usize, 1, flags as usize, 0) };
+    done.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))?;
+    // SAFETY: written by the kernel.
+    Ok(unsafe { (*head).msg_len } as usize)
 }
 
 /// Sends one message of two parts without waiting.

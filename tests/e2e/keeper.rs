@@ -299,8 +299,8 @@ const PIECE: u64 = 30_000;
 const MANY: usize = 4;
 
 /// Kills a program that sends on several connections, at a moment that the seed decides, and
-/// compares what `send` had taken with what has arrived. How many of its connections were reset.
-fn kill_at_random(lab: &Lab, file: &str, seed: u64) -> usize {
+/// compares what `send` had taken with what has arrived.
+fn kill_at_random(lab: &Lab, file: &str, seed: u64) {
     let port = 7000 + (seed % 1000) as u16;
     let go = lab.file("go", "go");
     let server = counting(lab, port, file, &go, MANY);
@@ -316,11 +316,10 @@ fn kill_at_random(lab: &Lab, file: &str, seed: u64) -> usize {
         let accepted = sent.get(port).copied().unwrap_or(0);
         let whole = (accepted..=accepted + PIECE).contains(count) && how == "end";
         assert!(
-            whole || how == "reset",
+            whole,
             "seed {seed}: {accepted} bytes were taken, {count} came, then {how}"
         );
     }
-    counted.values().filter(|(_, how)| how == "reset").count()
 }
 
 #[test]
@@ -328,16 +327,9 @@ fn killed_at_any_moment() {
     let lab = Lab::new();
     let file = payload::of(MIB).path.display().to_string();
     let seeds = std::env::var("KEEPER_SEEDS").map_or(10, |seeds| seeds.parse().expect("a number"));
-    let mut resets = 0;
     for seed in 0..seeds {
-        let reset = kill_at_random(&lab, &file, seed);
-        assert!(reset <= 1, "seed {seed}: {reset} connections were reset");
-        resets += reset;
+        kill_at_random(&lab, &file, seed);
     }
-    println!(
-        "{resets} of {} connections were reset",
-        seeds as usize * MANY
-    );
     lab.kernel_was_silent();
 }
 

@@ -44,15 +44,10 @@ fn counted(client: Running<'_>) -> BTreeMap<String, u64> {
     counts
 }
 
-/// Fails unless all connections lived, but for the one that each process which was killed with its stack may
-/// have had bytes of in its hands.
-fn lived(client: Running<'_>, killed: u64) {
+/// Fails unless all connections lived.
+fn lived(client: Running<'_>) {
     let counts = counted(client);
-    let most = if preloading() { killed } else { 0 };
-    assert!(
-        counts["refused"] == 0 && counts["died"] <= most,
-        "{counts:?}"
-    );
+    assert_eq!((counts["refused"], counts["died"]), (0, 0), "{counts:?}");
 }
 
 fn load(seconds: u32, seed: u64) -> String {
@@ -82,7 +77,7 @@ fn workers_go_on_when_their_parent_is_killed() {
         }
     }
     assert!(killed == 3 || !preloading(), "nobody has gone on");
-    lived(client, killed);
+    lived(client);
     lab.kernel_was_silent();
 }
 
@@ -412,7 +407,7 @@ fn killed_at_any_moment() {
         parent.prints("forked");
         let mut client = lab.peer(&load(2, seed)).within(60).start();
         client.prints("begins");
-        let (mut killed, mut dead) = (0, Vec::new());
+        let mut dead = Vec::new();
         let mut chance = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for _ in 0..5 {
             chance = chance.rotate_left(17).wrapping_mul(0xd134_2543_de82_ef95);
@@ -422,18 +417,20 @@ fn killed_at_any_moment() {
             };
             let keeper = keeper(&lab, &dead);
             is_kept(&lab, engine);
-            let (victim, lost) = match (chance >> 40) % 3 {
-                0 => (keeper, 0),
-                _ => (engine, 1),
+            let victim = match (chance >> 40) % 3 {
+                0 => keeper,
+                _ => engine,
             };
-            killed += lost;
             dead.push(victim);
-            lab.plain(&format!("kill -9 {victim}")).succeeds();
+            // A process that the keeper makes may look like one for a moment.
+            lab.plain(&format!("kill -9 {victim}")).run();
         }
         let counts = counted(client);
-        println!("seed {seed}: {counts:?}, {killed} killed");
+        println!("seed {seed}: {counts:?}, {} killed", dead.len());
+        // A handshake may have been interrupted.
+        let most = dead.len() as u64;
         assert!(
-            counts["refused"] == 0 && counts["died"] <= killed,
+            counts["refused"] == 0 && counts["died"] <= most,
             "seed {seed}: {counts:?}"
         );
         lab.kernel_was_silent();
@@ -472,7 +469,7 @@ fn users_go_on_when_the_administrators_keeper_is_killed() {
     client.prints("begins");
     sleep(Duration::from_millis(300));
     drop(keeper.stop());
-    lived(client, 1);
+    lived(client);
     lab.kernel_was_silent();
 }
 

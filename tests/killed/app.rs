@@ -5,11 +5,13 @@ use std::sync::LazyLock;
 
 use crate::stack::Stack;
 use crate::stack::ids::SocketId;
+use crate::stack::passing::{Passing, Road};
 use crate::stack::random::Random;
-use crate::stack::sink::{Datagram, Passing, Sink};
+use crate::stack::sink::{Datagram, Sink};
 use crate::stack::tcp::{State, TcpOptions, TcpStatus};
 use crate::stack::time::Instant;
 use crate::stack::wire::{ethernet, ipv4, tcp};
+use crate::users::Users;
 
 /// The port that is listened on, on both sides.
 pub(crate) const PORT: u16 = 80;
@@ -37,8 +39,8 @@ pub(crate) struct App {
     /// How much each stream sends, and gets.
     pub(crate) to_send: usize,
     pub(crate) to_get: usize,
-    /// Whether it takes bytes as they arrive.
-    pub(crate) takes: bool,
+    /// Who reads and writes instead, by which road.
+    pub(crate) users: Option<(Users, &'static mut Road)>,
 }
 
 /// What all streams consist of, each beginning somewhere else; a prime number of bytes.
@@ -54,12 +56,12 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// The bytes of a stream from `position` on. Made beforehand, so that it is the stack that a process
 /// is killed in.
-fn bytes_at(key: u16, position: usize, len: usize) -> &'static [u8] {
+pub(crate) fn bytes_at(key: u16, position: usize, len: usize) -> &'static [u8] {
     let start = (position + usize::from(key) * 7919) % PERIOD;
     &BYTES[start..start + len]
 }
 
-fn check(key: u16, position: usize, bytes: &[u8]) {
+pub(crate) fn check(key: u16, position: usize, bytes: &[u8]) {
     let right = bytes == bytes_at(key, position, bytes.len());
     assert!(right, "stream {key} is wrong after {position}");
 }
@@ -121,7 +123,13 @@ impl Stream {
         check(self.key, self.got, &bytes[..bytes.len().min(MOST)]);
     }
 
-    fn run(&mut self, stack: &mut Stack, now: Instant, to_send: usize) {
+    fn run(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        to_send: usize,
+        users: &mut Option<(Users, &'static mut Road)>,
+    ) {
         let Some(status) = stack.tcp_status(self.id) else {
             return;
         };
@@ -134,11 +142,20 @@ impl Stream {
             // Not always all, so that chunks are left half read.
             let len = bytes.len().min(MOST);
             check(self.key, self.got, &bytes[..len]);
-            stack.tcp_consume(now, self.id, len);
-            self.got += len;
+            let taken = match users {
+                None => {
+                    stack.tcp_consume(now, self.id, len);
+                    len
+                }
+                Some((users, road)) => users.deliver(stack, now, (self.id, self.key), len, road),
+            };
+            self.got += taken;
+            if taken == 0 {
+                break;
+            }
         }
         if matches!(status.state, State::Established | State::CloseWait) && !status.write_closed {
-            self.write(stack, now, to_send);
+            self.write(stack, now, to_send, users);
         }
         let status = stack.tcp_status(self.id).expect("it is not closed");
         self.ended = status.fin_received;
@@ -148,14 +165,25 @@ impl Stream {
         }
     }
 
-    fn write(&mut self, stack: &mut Stack, now: Instant, to_send: usize) {
+    fn write(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        to_send: usize,
+        users: &mut Option<(Users, &'static mut Road)>,
+    ) {
         let len = (to_send - self.sent).min(3000);
         if len == 0 {
             let _ = stack.tcp_shutdown_write(now, self.id);
             return;
         }
-        let bytes = bytes_at(self.key, self.sent, len);
-        self.sent += stack.tcp_send(now, self.id, bytes, false).unwrap_or(0);
+        self.sent += match users {
+            None => {
+                let bytes = bytes_at(self.key, self.sent, len);
+                stack.tcp_send(now, self.id, bytes, false).unwrap_or(0)
+            }
+            Some((users, road)) => users.send(stack, now, (self.id, self.key), len, road),
+        };
     }
 }
 
@@ -166,24 +194,24 @@ impl App {
         Self::new(listener.expect("the port is free"))
     }
 
-    pub(crate) const fn new(listener: SocketId) -> Self {
+    pub(crate) fn new(listener: SocketId) -> Self {
         Self {
             listener: Some(listener),
             streams: Vec::new(),
             to_send: 0,
             to_get: 0,
-            takes: false,
+            users: None,
         }
     }
 
     /// No user at all.
-    pub(crate) const fn nobody() -> Self {
+    pub(crate) fn nobody() -> Self {
         Self {
             listener: None,
             streams: Vec::new(),
             to_send: 0,
             to_get: 0,
-            takes: false,
+            users: None,
         }
     }
 
@@ -210,7 +238,7 @@ impl App {
             self.streams.push(Stream::new(id, key(&status)));
         }
         for stream in &mut self.streams {
-            stream.run(stack, now, self.to_send);
+            stream.run(stack, now, self.to_send, &mut self.users);
         }
     }
 
@@ -229,16 +257,16 @@ fn options() -> TcpOptions {
 
 impl Sink for App {
     fn deliver(&mut self, id: SocketId, data: &[u8], passing: &mut Passing) -> usize {
-        let takes = self.takes;
         let stream = self.streams.iter_mut().find(|stream| stream.id == id);
-        let Some(stream) = stream.filter(|stream| takes && stream.first.is_some()) else {
+        let stream = stream.filter(|stream| stream.first.is_some());
+        let (Some(stream), Some((users, road))) = (stream, &mut self.users) else {
             return 0;
         };
-        passing.begin();
-        let len = data.len().min(700);
-        check(stream.key, stream.got, &data[..len]);
-        stream.got += len;
-        len
+        let data = &data[..data.len().min(700)];
+        check(stream.key, stream.got, data);
+        let given = users.offer(stream.key, data, passing, road);
+        stream.got += given;
+        given
     }
 
     fn deliver_datagram(&mut self, _: SocketId, _: &Datagram, _: &[u8]) -> bool {

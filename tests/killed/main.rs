@@ -20,6 +20,7 @@ mod peer;
 mod process;
 mod run;
 mod sweep;
+mod users;
 
 use run::{After, Run};
 
@@ -36,8 +37,7 @@ fn seeds() -> u64 {
     std::env::var("SEEDS").map_or(16, |seeds| seeds.parse().expect("a number"))
 }
 
-/// Other processes hold the sockets and go on with them: nothing is lost or repeated, but for the one
-/// connection whose bytes were on their way.
+/// Other processes hold the sockets and go on with them: nothing is lost or repeated.
 #[test]
 fn users_go_on() {
     for seed in 0..seeds() {

@@ -20,6 +20,12 @@ pub(crate) struct Peer {
     leaving: VecDeque<Vec<u8>>,
 }
 
+/// What both sides know the streams of a process by that has `task`: those it opens, and those that are opened to it.
+pub(crate) fn keys(task: &Task) -> impl Iterator<Item = u16> + use<> {
+    let connects = task.connects;
+    (0..connects).flat_map(|port| [40_000 + port, 50_000 + port])
+}
+
 impl Peer {
     /// The peer of a process that has `task`.
     pub(crate) fn new(task: Task, mut random: Random) -> Self {

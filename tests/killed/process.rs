@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use crate::app::{App, PORT, Stream};
 use crate::stack::time::Instant;
 use crate::support::host::{Host, PEER, US, at, hardware};
+use crate::users::Users;
 
 /// A message's longest.
 const LONGEST: usize = 4096;
@@ -21,7 +22,8 @@ pub(crate) struct Task {
     pub(crate) connects: u16,
     pub(crate) to_send: usize,
     pub(crate) to_get: usize,
-    pub(crate) takes: bool,
+    /// Others read and write on its connections.
+    pub(crate) passes: bool,
 }
 
 /// What came of a turn.
@@ -43,6 +45,7 @@ pub(crate) struct Process {
     socket: OwnedFd,
     /// What the process writes about its streams; read only while it is stopped or waits.
     shared: *mut Shared,
+    users: Option<Users>,
 }
 
 /// In memory of both.
@@ -54,7 +57,11 @@ struct Shared {
 
 impl Process {
     /// Starts it. `memory` is called in the process and says where its stack lies.
-    pub(crate) fn start(task: Task, memory: impl FnOnce() -> &'static mut [u8]) -> Self {
+    pub(crate) fn start(
+        task: Task,
+        users: Option<Users>,
+        memory: impl FnOnce() -> &'static mut [u8],
+    ) -> Self {
         let kind = SocketType::SEQPACKET;
         let (socket, other) =
             rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
@@ -71,7 +78,8 @@ impl Process {
         match unsafe { libc::fork() } {
             -1 => panic!("no process"),
             0 => {
-                let work = AssertUnwindSafe(|| serve(task, &other, memory(), shared));
+                let work =
+                    AssertUnwindSafe(|| serve(task, users.as_ref(), &other, memory(), shared));
                 let failed = catch_unwind(work).is_err();
                 // SAFETY: ends the process.
                 unsafe { libc::_exit(i32::from(failed)) }
@@ -80,6 +88,7 @@ impl Process {
                 pid,
                 socket,
                 shared,
+                users,
             },
         }
     }
@@ -143,6 +152,9 @@ impl Process {
     }
 
     fn ask(&self, now: Instant, frame: &[u8]) {
+        if let Some(users) = &self.users {
+            users.run();
+        }
         let message = [&now.as_nanos().to_ne_bytes(), frame].concat();
         send(&self.socket, &message, SendFlags::empty()).expect("the process listens");
     }
@@ -239,13 +251,20 @@ pub(crate) fn share<T>(len: usize) -> *mut T {
 }
 
 /// The process's life.
-fn serve(task: Task, socket: &OwnedFd, bytes: &'static mut [u8], shared: *mut Shared) {
+fn serve(
+    task: Task,
+    users: Option<&Users>,
+    socket: &OwnedFd,
+    bytes: &'static mut [u8],
+    shared: *mut Shared,
+) {
     // SAFETY: a plain call: nothing of this is to outlive the test.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let mut host = Host::with_config(US, bytes, |_| {});
     host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
     let mut app = App::listen(&mut host.stack, at(US, PORT));
-    (app.to_send, app.to_get, app.takes) = (task.to_send, task.to_get, task.takes);
+    (app.to_send, app.to_get) = (task.to_send, task.to_get);
+    app.users = users.cloned().zip(host.stack.take_road());
     for port in 0..task.connects {
         let local = at(US, 40_000 + port);
         app.connect(&mut host.stack, host.now, local, at(PEER, PORT));

@@ -2,12 +2,13 @@
 
 use crate::app::{App, Stream};
 use crate::memory::Region;
-use crate::peer::Peer;
+use crate::peer::{Peer, keys};
 use crate::process::{self, Process, Task, TurnEnd};
 use crate::stack::random::Random;
 use crate::stack::tcp::Restored;
 use crate::support::host::{Host, PEER, US, hardware};
 use crate::sys::owned::OwnedFd;
+use crate::users::Users;
 
 /// What becomes of the connections of a process that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) struct Run {
     task: Task,
     file: OwnedFd,
     peer: Peer,
+    users: Option<Users>,
 }
 
 /// Maps the memory file.
@@ -46,8 +48,9 @@ impl Run {
                 After::GoOn => random.below(150_000),
                 After::CloseAll => 0,
             },
-            takes: random.below(2) == 0,
+            passes: random.below(2) == 0,
         };
+        let users = task.passes.then(|| Users::new(&task, keys(&task)));
         let (file, _) = Region::new().expect("a memory file").into_parts();
         Self {
             seed,
@@ -55,6 +58,7 @@ impl Run {
             task,
             file,
             peer: Peer::new(task, random),
+            users,
         }
     }
 
@@ -85,7 +89,7 @@ impl Run {
     /// Lets the process run and die; gives what it last said of itself.
     fn run_process(&mut self) -> TurnEnd {
         let file = &self.file;
-        let mut process = Process::start(self.task, || open(file));
+        let mut process = Process::start(self.task, self.users.clone(), || open(file));
         let peer = &mut self.peer;
         let turns = peer.random.below(700);
         let known = peer.run_process(&mut process, turns);
@@ -107,22 +111,32 @@ impl Run {
             let Some(status) = host.stack.tcp_status(stream.id) else {
                 continue;
             };
-            // Only bytes on their way to the user, and handshakes, cost a connection.
-            let lives = status.error.is_none() || self.task.takes || stream.first.is_none();
+            // Only handshakes cost a connection.
+            let lives = status.error.is_none() || stream.first.is_none();
             assert!(lives, "{self:?}: {stream:?} {status:?}");
             let accepted = stream.sent;
             if status.error.is_none() && stream.resume(&status) {
                 assert!(stream.sent >= accepted, "{self:?}: {stream:?} lost bytes");
+                self.check_passed(&stream);
                 streams.push(stream);
             }
         }
         streams
     }
 
+    /// What the stack knows to be passed is what the users have, and no more of theirs is gone than it has.
+    fn check_passed(&self, stream: &Stream) {
+        if let (Some(users), Some(_)) = (&self.users, stream.first) {
+            let passed = users.passed(stream.key);
+            assert_eq!(passed, (stream.sent, stream.got), "{self:?}: {stream:?}");
+        }
+    }
+
     fn go_on(mut self, host: &mut Host, restored: &Restored, streams: Vec<Stream>) {
         let mut app = App::new(restored.listeners[0].0);
         (app.to_send, app.to_get) = (self.task.to_send, self.task.to_get);
         app.streams = streams;
+        app.users = self.users.clone().zip(host.stack.take_road());
         for found in restored.connections.iter().filter(|found| found.has_user) {
             // Nobody knows how far it has come with what it began in its last turn.
             if !app.streams.iter().any(|stream| stream.id == found.id) {
@@ -135,6 +149,7 @@ impl Run {
             let whole = peer.got == self.task.to_send && stream.got == self.task.to_get;
             let ended = !peer.failed && !stream.failed;
             assert!(whole && ended, "{self:?}: {stream:?} and {peer:?}");
+            self.check_passed(stream);
         }
     }
 
@@ -160,6 +175,9 @@ impl Run {
     fn run_adopted(&mut self, host: &mut Host, app: &mut App, done: impl Fn(&App, &Host) -> bool) {
         for _ in 0..MOST_TURNS {
             let frame = self.peer.next_frame(host.stack.next_deadline());
+            if let Some(users) = &self.users {
+                users.run();
+            }
             host.now = self.peer.now;
             process::turn(host, app, &frame);
             self.peer.receive(host.frames());

@@ -1,17 +1,18 @@
 //! Every instruction of a turn: what lies in the memory at each is enough to go on with.
 
 use crate::app::{Stream, check_frame};
-use crate::peer::Peer;
+use crate::peer::{Peer, keys};
 use crate::process::{Process, Task, TurnEnd, share};
 use crate::stack::random::Random;
 use crate::stack::time::Instant;
 use crate::support::host::{Host, US};
 use crate::support::region::Region;
+use crate::users::Users;
 
 /// Enough for a few connections, and little to copy.
 const LEN: usize = 512 << 10;
 /// As far as the connections reach: what they say is what counts.
-const RECORDS: usize = 32 << 10;
+const RECORDS: usize = 48 << 10;
 /// Turns that are looked at instruction by instruction.
 const TURNS: usize = 3;
 
@@ -43,8 +44,9 @@ pub(crate) fn sweep(seed: u64) {
         connects: 2,
         to_send: 40_000,
         to_get: 40_000,
-        takes: false,
+        passes: random.below(2) == 0,
     };
+    let users = task.passes.then(|| Users::new(&task, keys(&task)));
     let live = share::<u8>(LEN);
     let mut memory = Memory {
         live,
@@ -55,14 +57,14 @@ pub(crate) fn sweep(seed: u64) {
     let mut peer = Peer::new(task, random);
     // SAFETY: mapped for ever; only the process writes it.
     let whole = || unsafe { core::slice::from_raw_parts_mut(live, LEN) };
-    let mut process = Process::start(task, whole);
+    let mut process = Process::start(task, users.clone(), whole);
     let mut before = peer.run_process(&mut process, turns);
     for _ in 0..TURNS {
         let frame = peer.next_frame(before.deadline);
         let now = peer.now;
         let turn = process.turn_stepped(now, &frame, || {
             if let Some(copy) = memory.changed() {
-                check(seed, now, copy, &before);
+                check(seed, now, copy, &before, users.as_ref());
             }
             true
         });
@@ -74,7 +76,13 @@ pub(crate) fn sweep(seed: u64) {
 
 /// Another stack goes on with a copy: every connection that was open lives, has lost no byte that it had
 /// accepted, and sends the right ones.
-fn check(seed: u64, now: Instant, memory: &'static mut [u8], before: &TurnEnd) {
+fn check(
+    seed: u64,
+    now: Instant,
+    memory: &'static mut [u8],
+    before: &TurnEnd,
+    users: Option<&Users>,
+) {
     let (mut host, restored) = Host::restored(US, memory, now);
     assert_eq!(restored.unreadable, 0, "seed {seed}");
     assert!(restored.reset <= 1, "seed {seed}: {restored:?}");
@@ -90,6 +98,10 @@ fn check(seed: u64, now: Instant, memory: &'static mut [u8], before: &TurnEnd) {
         let onward = stream.sent >= known.sent && stream.got >= known.got;
         assert!(onward, "seed {seed}: {known:?} fell back to {stream:?}");
         stream.check_received(&host.stack);
+        if let Some(users) = users {
+            let passed = users.passed(stream.key);
+            assert_eq!(passed, (stream.sent, stream.got), "seed {seed}: {stream:?}");
+        }
         streams.push(stream);
     }
     for frame in host.frames() {

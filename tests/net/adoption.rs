@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use zerocopy::IntoBytes;
+
 use crate::stack::counters::Drop;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::{Damage, Memory};
+use crate::stack::passing::{Road, Way};
 use crate::stack::tcp::{State, TcpOptions};
 use crate::stack::wire::ethernet;
 use crate::stack::wire::tcp::{Flags, Seq};
@@ -93,7 +96,8 @@ fn so_is_what_was_passed_on_and_not_read() {
         let (mut host, next) = adopted(|host| {
             let (id, next) = accepted(host);
             host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
-            host.stack.tcp_begin_passing(id);
+            let road = host.stack.take_road().unwrap();
+            host.stack.tcp_begin_passing(id, Way::ToUser, road);
             host.stack.tcp_consume(host.now, id, 6);
             if read {
                 host.stack.tcp_all_read(id);
@@ -110,25 +114,78 @@ fn so_is_what_was_passed_on_and_not_read() {
     }
 }
 
-#[test]
-fn bytes_on_their_way_to_the_user_cost_the_connection() {
-    let (region, mut host) = started();
-    let (id, next) = accepted(&mut host);
-    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
-    host.stack.tcp_begin_passing(id);
-    let (mut host, restored) = Host::restored(US, region.again(), host.now);
-    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
-    assert_eq!(restored.reset, 1);
-    assert_eq!(host.stack.tcp_status(id).unwrap().state, State::Closed);
-    assert!(sent(&mut host).contains(&(RESET, Seq(next), 0)));
+/// What the kernel notes when it has moved so many bytes.
+fn note(road: &mut Road, moved: usize) {
+    road.head[7] = 0;
+    road.head.as_mut_bytes()[56..60].copy_from_slice(&(moved as u32).to_ne_bytes());
 }
 
 #[test]
-fn so_it_does_where_there_is_no_way_yet() {
+fn bytes_on_their_way_to_the_user_have_come_as_far_as_is_noted() {
+    for moved in [0, 2, 6] {
+        let (host, id) = restored(|host| {
+            let (id, next) = accepted(host);
+            host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
+            let road = host.stack.take_road().unwrap();
+            host.stack.tcp_begin_passing(id, Way::ToUser, road);
+            note(road, moved);
+            id
+        });
+        assert_eq!(host.stack.tcp_received(id), &b"passed"[moved..]);
+        assert_eq!(host.stack.tcp_status(id).unwrap().state, State::Established);
+    }
+}
+
+#[test]
+fn bytes_on_their_way_from_the_user_are_sent() {
+    let (mut host, next) = adopted(|host| {
+        let (id, next) = accepted(host);
+        host.stack.tcp_send(host.now, id, b"first ", false).unwrap();
+        let road = host.stack.take_road().unwrap();
+        host.stack.tcp_begin_passing(id, Way::FromUser, road);
+        road.bytes[..6].copy_from_slice(b"second");
+        note(road, 6);
+        next
+    });
+    assert_eq!(sent(&mut host), [(LAST, Seq(next), 12)]);
+}
+
+#[test]
+fn those_that_are_queued_are_sent_once() {
+    let (mut host, next) = adopted(|host| {
+        let (id, next) = accepted(host);
+        let road = host.stack.take_road().unwrap();
+        host.stack.tcp_begin_passing(id, Way::FromUser, road);
+        road.bytes[..6].copy_from_slice(b"second");
+        note(road, 6);
+        host.stack
+            .tcp_send(host.now, id, &road.bytes[..6], false)
+            .unwrap();
+        next
+    });
+    assert_eq!(sent(&mut host), [(LAST, Seq(next), 6)]);
+}
+
+#[test]
+fn filler_on_its_way_is_counted() {
+    for (way, left) in [(Way::Filling, 150), (Way::Emptying, 50)] {
+        let (host, id) = restored(|host| {
+            let (id, _) = accepted(host);
+            host.stack.tcp_note_filler(id, 100);
+            let road = host.stack.take_road().unwrap();
+            host.stack.tcp_begin_passing(id, way, road);
+            note(road, 50);
+            id
+        });
+        assert_eq!(host.stack.tcp_filler(id), left);
+    }
+}
+
+#[test]
+fn a_reset_waits_for_a_way() {
     let (region, mut host) = started();
-    let (id, next) = accepted(&mut host);
-    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"passed"));
-    host.stack.tcp_begin_passing(id);
+    let (_, next) = accepted(&mut host);
+    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"unread"));
     let (mut host, _) = Host::restored(US, region.again(), host.now);
     host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
     // The interface lost its address, and its routes with it, when the process died.
@@ -145,8 +202,8 @@ fn so_it_does_where_there_is_no_way_yet() {
 #[test]
 fn no_way_is_waited_for_without_end() {
     let (region, mut host) = started();
-    let (id, _) = accepted(&mut host);
-    host.stack.tcp_begin_passing(id);
+    let (_, next) = accepted(&mut host);
+    host.receive(&segment(PEER, US, &repr(Flags::ACK, 1001, next), b"unread"));
     let (mut host, _) = Host::restored(US, region.again(), host.now);
     host.lose_ways();
     host.stack.tcp_reset_all_but(host.now, |_| false);

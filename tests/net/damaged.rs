@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::stack::passing::Road;
 use crate::stack::random::Random;
 use crate::stack::tcp::{RECORDS, TcpOptions};
 use crate::stack::transmit::Transmit;
@@ -11,16 +12,17 @@ use crate::support::host::{Host, PEER, US, at, hardware, segment};
 use crate::support::region::Region;
 use crate::tcp::{SERVER, header, repr};
 
-const LEN: usize = 256 << 10;
+const LEN: usize = 288 << 10;
 /// Places of a table's first page.
 const PAGE: usize = 16;
 /// What the peers' ports begin with.
 const PORT: u16 = 5000;
 
-/// Where in the file something stands: the header, the first page of each table, the links.
+/// Where in the file something stands: the header, the road, the first page of each table, the links.
 fn used() -> Vec<Range<usize>> {
     let mut start = 40;
-    let mut used = Vec::from_iter(core::iter::once(24..start));
+    let mut used = vec![24..start, start..start + size_of::<Road>()];
+    start += size_of::<Road>();
     for (share, record) in [4, 32, 64].into_iter().zip(RECORDS) {
         used.push(start..start + (PAGE * record).min(LEN / share));
         start += LEN / share / 8 * 8;

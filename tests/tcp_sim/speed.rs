@@ -8,8 +8,8 @@ use std::time::Instant as Clock;
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
+use crate::stack::passing::Passing;
 use crate::stack::pool::Pool;
-use crate::stack::sink::Passing;
 use crate::stack::tcp::{
     Config, Congestion, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, Tcp, TcpOptions,
 };

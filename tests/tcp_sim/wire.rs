@@ -115,7 +115,8 @@ impl Host {
     /// Goes on as another process would that has nothing but the memory.
     fn restart(&mut self, now: Instant) {
         let memory = Memory::open(self.region.again()).expect("a memory file");
-        let (tcp, pool, restored) = Tcp::restore(self.config, memory, now);
+        let Memory { tables, pool, road } = memory;
+        let (tcp, pool, restored) = Tcp::restore(self.config, tables, pool, road, now);
         assert_eq!((restored.reset, restored.unreadable), (0, 0));
         (self.tcp, self.pool) = (tcp, pool);
     }

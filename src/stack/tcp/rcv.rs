@@ -180,7 +180,7 @@ impl Rcv {
 
     /// Makes whole what a killed process left. The queue counts where text had not come through;
     /// what waits out of order stays if it is not `torn`. False: this is not what a receiver can be.
-    pub(super) fn restore(&mut self, torn: bool, survey: &mut Survey) -> bool {
+    pub(super) fn restore(&mut self, torn: bool, front: u32, survey: &mut Survey) -> bool {
         let nxt = self.end();
         let last = nxt + MAX_WINDOW;
         if torn || !self.out_of_order.is_sound(nxt + 1, last) {
@@ -190,7 +190,6 @@ impl Rcv {
             self.acks.clear();
         }
         let written = self.out_of_order.as_slice().last().map(|range| range.1.0);
-        let front = self.queue.first_position();
         let claimed = survey.claim(&mut self.queue, front, written);
         self.nxt = self.end() + u32::from(self.fin_received);
         if self.nxt.since(self.acked) > MAX_WINDOW {

@@ -19,10 +19,10 @@ use super::timestamping::Timestamping;
 use super::undo::Undo;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
+use crate::stack::passing::Passing;
 use crate::stack::plain::{Maybe, Stored, Word};
 use crate::stack::pool::{Pool, in_order};
 use crate::stack::records::{Place, Record};
-use crate::stack::sink::Passing;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Options;
@@ -158,8 +158,6 @@ pub(super) struct Tcb {
     /// An event is being processed; written before and after. What the peer and the user rely on holds
     /// at every moment, by the order of the stores; what is estimated and scheduled may not.
     pub(super) under_change: bool,
-    /// Whether bytes are on their way to or from the user.
-    pub(super) passing: Passing,
     /// Bytes were passed on that the user, as far as is known, has not read.
     pub(super) passed_unread: bool,
     /// Both sides may send SACK blocks (RFC 2018).
@@ -174,7 +172,9 @@ pub(super) struct Tcb {
     pub(super) probes: u8,
     /// Time to live of the segment that completed a passive opening; 0: it was none.
     pub(super) handshake_ttl: u8,
-    pub(super) _unused: [u8; 6],
+    pub(super) _unused: [u8; 7],
+    /// Whether bytes are on their way to or from the user.
+    pub(super) passing: Passing,
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
     /// alone.
     pub(super) filler: u32,
@@ -249,7 +249,7 @@ impl Tcb {
             passing: Passing::default(),
             passed_unread: false,
             handshake_ttl: 0,
-            _unused: [0; 6],
+            _unused: [0; 7],
             filler: 0,
             retries: 0,
             probes: 0,

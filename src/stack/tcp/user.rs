@@ -13,6 +13,7 @@ use super::tally::Limit;
 use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::passing::{Road, Way};
 use crate::stack::plain::Maybe;
 use crate::stack::pool::{Pool, in_order};
 use crate::stack::time::Instant;
@@ -251,9 +252,15 @@ impl Tcp {
 
     /// Bytes are about to be moved between a connection and its user, by a road on which others see
     /// them.
-    pub fn begin_passing(&mut self, id: SocketId) {
+    pub fn begin_passing(&mut self, id: SocketId, way: Way, road: &mut Road) {
         if let Some(tcb) = self.connection_mut(id) {
-            tcb.passing.begin();
+            tcb.passing.start_at(match way {
+                Way::ToUser => tcb.rcv.queue.first_position(),
+                Way::FromUser => tcb.snd.queue.end_position(),
+                Way::Filling | Way::Emptying => tcb.filler,
+                Way::None | Way::Lost => 0,
+            });
+            tcb.passing.begin(way, road);
         }
     }
 

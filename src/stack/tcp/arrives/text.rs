@@ -100,6 +100,7 @@ impl Tcb {
         let mut len = 0;
         let direct = self.rcv.urgent == Maybe::NONE;
         if was_empty && !filled_hole && direct {
+            self.passing.start_at(self.rcv.queue.first_position());
             len = (cx.deliver)(self.id, text.bytes, &mut self.passing).min(text.bytes.len());
             self.rcv.queue.pass(len);
             in_order();
@@ -146,6 +147,7 @@ impl Tcb {
             if offered == 0 {
                 break;
             }
+            self.passing.start_at(self.rcv.queue.first_position());
             let taken = (cx.deliver)(self.id, front, &mut self.passing).min(offered);
             self.rcv.queue.consume(cx.pool, taken);
             self.end_passing(taken);

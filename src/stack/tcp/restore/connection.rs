@@ -9,12 +9,14 @@
 //! | the FINs | `snd.fin`, `rcv.fin_received`; acknowledged if `una` says so; the state follows |
 //! | the end | the error, then the state |
 //! | the user | `owner`; a user who left and had not yet closed closes now |
+//! | what passes to the user, or from there | `passing`, and the road: how much of it has |
 //!
 //! Whoever makes this of what was left may be killed, too. So what says that something was not finished is taken away
 //! last.
 
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
+use crate::stack::passing::{Road, Way};
 use crate::stack::pool::{Pool, in_order};
 use crate::stack::queue::Queue;
 use crate::stack::survey::Survey;
@@ -22,6 +24,7 @@ use crate::stack::tcp::congestion::Window;
 use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::loss::Loss;
 use crate::stack::tcp::rtt::Rtt;
+use crate::stack::tcp::snd::MAX_WINDOW;
 use crate::stack::tcp::tail::TailProbe;
 use crate::stack::tcp::tally::Tally;
 use crate::stack::tcp::tcb::{Opening, State, Tcb};
@@ -29,11 +32,18 @@ use crate::stack::tcp::timers::Timer;
 use crate::stack::tcp::undo::Undo;
 use crate::stack::tcp::{Config, TcpOptions};
 use crate::stack::time::Instant;
+use crate::stack::wire::seq::Seq;
 
 impl Tcb {
     /// Checks what was found, and makes of it what another stack can go on with. False: that cannot
     /// be done.
-    pub(super) fn restore(&mut self, now: Instant, index: u32, survey: &mut Survey) -> bool {
+    pub(super) fn restore(
+        &mut self,
+        now: Instant,
+        index: u32,
+        road: &Road,
+        survey: &mut Survey,
+    ) -> bool {
         self.id = SocketId {
             kind: Kind::Connection,
             index,
@@ -48,14 +58,15 @@ impl Tcb {
         self.marks.dirty = true;
         let torn = self.under_change;
         self.begin_change();
+        let front = self.restore_passing(road);
         if self.state == State::Closed {
-            self.restore_closed(survey);
+            self.restore_closed(front, survey);
             return true;
         }
         let synchronized = self.state.is_synchronized();
-        let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, survey);
+        let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, front, survey);
         // In a handshake more changes at once than an order of stores could tell.
-        let reset = self.passing.is_on() || torn && !synchronized;
+        let reset = self.passing.way().0 == Way::Lost || torn && !synchronized;
         if !whole || reset {
             return false;
         }
@@ -70,10 +81,41 @@ impl Tcb {
     }
 
     /// What can be read stays, if it is known what that is.
-    fn restore_closed(&mut self, survey: &mut Survey) {
+    fn restore_closed(&mut self, front: u32, survey: &mut Survey) {
         self.snd.queue = Queue::default();
-        if self.passing.is_on() || !self.rcv.restore(true, survey) {
+        let lost = self.passing.way().0 == Way::Lost;
+        if lost || !self.rcv.restore(true, front, survey) {
             self.rcv.queue = Queue::default();
+        }
+        self.passing.end();
+    }
+
+    /// What the road says of bytes that were on their way; gives the first that is still to be received.
+    fn restore_passing(&mut self, road: &Road) -> u32 {
+        let (way, from) = self.passing.way();
+        let moved = u32::try_from(road.moved()).map_or(MAX_WINDOW, |moved| moved.min(MAX_WINDOW));
+        let front = Seq(self.rcv.queue.first_position());
+        match way {
+            Way::ToUser => {
+                self.passed_unread |= moved > 0;
+                return front.later(Seq(from) + moved).0;
+            }
+            Way::Filling => self.filler = from.saturating_add(moved),
+            Way::Emptying => self.filler = from.saturating_sub(moved),
+            Way::None | Way::FromUser | Way::Lost => {}
+        }
+        front.0
+    }
+
+    /// Queues what has come from the user and is not yet; nothing is on its way any more.
+    pub(super) fn take_arrived(&mut self, road: &Road, pool: &mut Pool) {
+        if let (Way::FromUser, from) = self.passing.way()
+            && self.state.is_synchronized()
+            && !self.snd.fin
+        {
+            let queued = self.snd.queue.end_position().wrapping_sub(from) as usize;
+            let arrived = road.bytes.get(queued..road.moved());
+            self.snd.queue.append(pool, arrived.unwrap_or_default());
         }
         self.passing.end();
     }
@@ -156,7 +198,7 @@ impl Tcb {
         reset.marks.syn = false;
         reset.marks.reset = self.marks.reset;
         reset.marks.dirty = true;
-        reset.passing.begin();
+        reset.passing.lose();
         *self = reset;
         // There is nothing in its queues.
         self.passing.end();

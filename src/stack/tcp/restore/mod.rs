@@ -8,9 +8,11 @@
 //! 1. The records are checked one by one; places that hold none are free.
 //! 2. The queues claim their chunks.
 //! 3. Tables, accept queues, timers and lists are made anew from what is left.
-//! 4. A connection that does not hold together, or of which bytes were on their way to or from its
-//!    user, is reset: the peer is told, and so is the user. If there is no way to the peer just now (the interface may have
-//!    lost its address), that waits for one: a peer that only receives would never learn of it otherwise.
+//! 4. Bytes that were on their way to a connection's user, or from there, have gone as far as the road says
+//!    ([`crate::stack::passing`]).
+//! 5. A connection that does not hold together is reset: the peer is told, and so is the user.
+//! 6. If there is no way to a peer that is to be told of a reset just now (the interface may have lost its address), that
+//!    waits for one: a peer that only receives would never learn of it otherwise.
 
 mod connection;
 
@@ -18,7 +20,8 @@ use core::net::SocketAddrV4;
 use std::collections::BTreeMap;
 
 use crate::stack::ids::{Kind, SocketId};
-use crate::stack::layout::Memory;
+use crate::stack::layout::Tables as Areas;
+use crate::stack::passing::Road;
 use crate::stack::pool::Pool;
 use crate::stack::records::Records;
 use crate::stack::survey::Survey;
@@ -90,11 +93,17 @@ impl Restored {
 }
 
 impl Tcp {
-    /// A TCP that goes on with what lies in `memory`, and the pool with the queues' bytes.
-    pub fn restore(config: Config, memory: Memory, now: Instant) -> (Self, Pool, Restored) {
-        let (connections, bad_connections) = Records::open(memory.tables.connections);
-        let (listeners, bad_listeners) = Records::open(memory.tables.listeners);
-        let (time_waits, bad_remains) = TimeWaits::open(memory.tables.time_waits, now);
+    /// A TCP that goes on with what lies in a memory file, and the pool with the queues' bytes.
+    pub fn restore(
+        config: Config,
+        tables: Areas,
+        pool: Pool,
+        road: &Road,
+        now: Instant,
+    ) -> (Self, Pool, Restored) {
+        let (connections, bad_connections) = Records::open(tables.connections);
+        let (listeners, bad_listeners) = Records::open(tables.listeners);
+        let (time_waits, bad_remains) = TimeWaits::open(tables.time_waits, now);
         let mut restored = Restored {
             unreadable: bad_connections + bad_listeners + bad_remains,
             ..Restored::default()
@@ -102,12 +111,13 @@ impl Tcp {
         let mut tcp = Self::over(config, connections, listeners, time_waits);
         tcp.restore_listeners();
         tcp.restore_time_waits();
-        let mut survey = Survey::new(memory.pool);
-        restored.reset = tcp.restore_connections(now, &mut survey);
+        let mut survey = Survey::new(pool);
+        restored.reset = tcp.restore_connections(now, road, &mut survey);
         let mut pool = survey.finish();
         tcp.restore_accept_queues();
         for index in tcp.indices() {
             if let Some(tcb) = tcp.connections.get_mut(index) {
+                tcb.take_arrived(road, &mut pool);
                 tcb.complete(now, &mut pool);
             }
             tcp.settle(now, index, &mut pool);
@@ -149,7 +159,7 @@ impl Tcp {
     }
 
     /// Gives how many had to be reset.
-    fn restore_connections(&mut self, now: Instant, survey: &mut Survey) -> usize {
+    fn restore_connections(&mut self, now: Instant, road: &Road, survey: &mut Survey) -> usize {
         let mut reset = 0;
         for index in self.indices() {
             let Some(tcb) = self.connections.get_mut(index) else {
@@ -160,7 +170,7 @@ impl Tcp {
                 // Remains in TIME-WAIT were just made of it, or the file is not to be believed.
                 tcb.state = State::Closed;
             }
-            if !tcb.restore(now, index, survey) {
+            if !tcb.restore(now, index, road, survey) {
                 reset += 1;
                 tcb.replace_by_reset(now, &self.config);
             }
@@ -227,6 +237,7 @@ impl Tcp {
                 self.replies.push(Reply::reset_of(tcb, now));
             }
         }
+        self.replies.be_patient(now + time_wait::LENGTH);
     }
 
     /// CLOSE of all connections by users who are gone: all but those of which `stays` holds.
