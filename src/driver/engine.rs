@@ -325,7 +325,7 @@ impl Engine {
                 self.serve_event(event.data.u64(), event.flags);
             }
             if count < events.len() {
-                return;
+                return self.end_sharing();
             }
         }
     }

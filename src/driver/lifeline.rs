@@ -3,7 +3,8 @@
 //! After fork(2) the child may use every socket that existed, where this process does not see it,
 //! so these have no short cuts. The child holds the write end of a pipe, its *lifeline*, as does
 //! whatever it forks; when the last of them has ended or executed another program, the pipe hangs
-//! up, and the sockets are this process's alone again.
+//! up, and the sockets are this process's alone again: once all events are served that came before, since the pairs' tell
+//! what they have written, if anything.
 //!
 //! 1. A socket that goes farther than that (the child passes it on, or keeps it across execve(2)) is
 //!    shared for good: the child has its owner told (`Question::Share`).
@@ -11,29 +12,23 @@
 //! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 
-use arrayvec::ArrayVec;
-use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
-use super::endpoint::{EndpointId, Role};
+use super::endpoint::Role;
 use super::engine::TOKEN_LIFELINE;
-use crate::stack::time::Instant;
 use crate::sys::descriptor;
 use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{entry, poll_for};
 
 /// Forked processes that are watched at a time, where our descriptors do not lie among the program's
 /// own numbers, and where they do.
 const MOST: usize = 4096;
 const MOST_AMONG: usize = 64;
-/// Connections that the kernel is asked about with one call.
-const ASKED: usize = 256;
 
 /// The lifelines this process holds, the newest last.
 static HELD: Mutex<Vec<Line>> = Mutex::new(Vec::new());
@@ -62,6 +57,8 @@ pub(super) struct Lifelines {
     fresh: Option<OwnedFd>,
     /// Of each fork whose processes live: its number, and the read end.
     living: Vec<(u32, OwnedFd)>,
+    /// One has ended, and what existed then still counts as shared.
+    ended: bool,
     /// The last fork that cannot be watched.
     endless: u32,
     /// Forks of whose lifelines no copy was made for who goes on when this process is killed.
@@ -205,19 +202,26 @@ impl Engine {
         watched
     }
 
-    /// The lifeline of a fork has ended: what existed then and at no later fork whose processes live
-    /// is this process's alone, once what they have written is taken.
+    /// The lifeline of a fork has ended.
     pub(super) fn serve_lifeline(&mut self, number: u32) {
         let living = &mut self.lifelines.living;
         if let Some(at) = living.iter().position(|&(held, _)| held == number) {
             let (_, read) = living.swap_remove(at);
             self.set.remove(&read);
+            self.lifelines.ended = true;
         }
+    }
+
+    /// All events of the ends were served. Where a lifeline's was among them, so were those of whatever its processes had
+    /// written before: what existed at that fork and at no later one whose processes live is this process's alone.
+    pub(super) fn end_sharing(&mut self) {
+        if !core::mem::take(&mut self.lifelines.ended) {
+            return;
+        }
+        let living = &self.lifelines.living;
         let newest = living.iter().map(|&(held, _)| held).max();
         let newest = newest.unwrap_or(0).max(self.lifelines.endless);
-        let now = self.now();
         let ids: Vec<_> = self.endpoints.ids().collect();
-        let mut connections = Vec::new();
         for id in ids {
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 continue;
@@ -227,7 +231,6 @@ impl Engine {
             }
             endpoint.forked = false;
             match endpoint.role {
-                Role::Connection(_) => connections.push(id),
                 Role::Datagram(socket) => self.take_datagrams(id, socket),
                 Role::Listener(socket) => {
                     self.offer_connection(id, socket);
@@ -235,26 +238,7 @@ impl Engine {
                 }
                 // What they have written is taken once there is a connection.
                 Role::Connecting(_) => endpoint.overflow = true,
-                Role::Undecided | Role::Ended => {}
-            }
-        }
-        self.take_written(now, &connections);
-    }
-
-    /// Takes what others have written to these connections: to most nobody has.
-    fn take_written(&mut self, now: Instant, connections: &[EndpointId]) {
-        for some in connections.chunks(ASKED) {
-            let end = |&id: &EndpointId| self.endpoints.get(id)?.end.as_ref();
-            let number = |id| end(id).map_or(-1, AsRawFd::as_raw_fd);
-            let mut fds: ArrayVec<_, ASKED> = some
-                .iter()
-                .map(|id| entry(number(id), libc::POLLIN))
-                .collect();
-            let asked = poll_for(&mut fds, Some(Duration::ZERO), None);
-            for (&id, fd) in some.iter().zip(&fds) {
-                if asked.is_err() || fd.revents != 0 {
-                    self.take_overflow(now, id);
-                }
+                Role::Connection(_) | Role::Undecided | Role::Ended => {}
             }
         }
     }
