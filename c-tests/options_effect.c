@@ -149,33 +149,43 @@ static void peek_offset_of_datagrams(void)
 	peer("close %d", from);
 }
 
-/* The SYN's headers, as far as they are the same each time. */
-static void saved_syn(void)
+/* The SYN's headers, as far as they are the same each time; those of the link are in front if they are asked for. */
+static void say_headers(const unsigned char *b, int length, int link, int port)
 {
+	const unsigned char *ip = b + link, *segment = ip + (ip[0] & 15) * 4;
+
+	if (link)
+		say("  link: type %#x, of a station: %d", b[12] << 8 | b[13], !(b[6] & 1) && memcmp(b, b + 6, 6) != 0);
+	say("  length %d, protocol %d, from %d.%d.%d.%d", length, ip[9], ip[12], ip[13], ip[14], ip[15]);
+	say("  to its port: %d, flags %#x, TCP header %d", (segment[2] << 8 | segment[3]) == port, segment[13],
+	    (segment[12] >> 4) * 4);
+}
+
+static void saved_syn(int asked)
+{
+	static const int rooms[] = { -1, 0, 10, 59, 60, 74, 256, 256 };
 	int listener = listening(0, 5), h, fd;
 	unsigned char b[256];
 	socklen_t length = sizeof b;
-	unsigned offset, flags;
 
+	say("SAVE_SYN %d: %s", asked, ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &asked, sizeof asked)));
 	say("SAVE_SYN 3: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 3 }, sizeof(int))));
-	say("SAVE_SYN 1: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ 1 }, sizeof(int))));
+	say("SAVE_SYN -1: %s", ok(setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &(int){ -1 }, sizeof(int))));
 	say("of the listener: %s", ok(getsockopt(listener, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
 	say("length %u", length);
 	h = peer("connect %d", port_of(listener));
 	fd = accept(listener, NULL, NULL);
-	length = 10;
-	say("too short: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
-	length = sizeof b;
-	memset(b, 0, sizeof b);
-	say("SAVED_SYN: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
-	offset = (b[0] & 15) * 4;
-	flags = b[offset + 13];
-	say("length %u, protocol %d, from %d.%d.%d.%d", length, b[9], b[12], b[13], b[14], b[15]);
-	say("to its port: %d, flags %#x, TCP header %d", (b[offset + 2] << 8 | b[offset + 3]) == port_of(listener), flags,
-	    (b[offset + 12] >> 4) * 4);
-	length = sizeof b;
-	say("again: %s", ok(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length)));
-	say("length %u, SAVE_SYN reads %d", length, get_int(fd, IPPROTO_TCP, TCP_SAVE_SYN));
+	for (size_t i = 0; i < COUNT(rooms); i++) {
+		int given;
+
+		length = rooms[i];
+		memset(b, 0, sizeof b);
+		given = getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, b, &length);
+		say("room %d: %s, length %d", rooms[i], ok(given), (int)length);
+		if (given == 0 && length > 0)
+			say_headers(b, length, asked == 2 ? 14 : 0, port_of(listener));
+	}
+	say("SAVE_SYN reads %d", get_int(fd, IPPROTO_TCP, TCP_SAVE_SYN));
 	close(fd);
 	close(listener);
 	peer("close %d", h);
@@ -415,7 +425,8 @@ int main(void)
 	least_time_to_live();
 	peek_offset();
 	peek_offset_of_datagrams();
-	saved_syn();
+	for (int asked = 0; asked <= 2; asked++)
+		saved_syn(asked);
 	paced();
 	time_of_arrival();
 	times();

@@ -6,6 +6,7 @@
  * descriptor of the peer's. No request takes longer than 10 s.
  *
  *   listen PORT BACKLOG   port H        accept H       connect PORT    close H         reset H
+ *   connect PORT TTL TOS  with these from the first segment on; 0 is the default
  *   shutdown H HOW        option H LEVEL NAME VALUE
  *   send H COUNT          sends the next COUNT pattern bytes of H's stream
  *   urgent H              sends one urgent byte
@@ -77,11 +78,15 @@ static int do_listen(int port, int backlog)
 	return bind(fd, SA(a), sizeof a) || listen(fd, backlog) ? -1 : fd;
 }
 
-static int do_connect(int port)
+static int do_connect(int port, int time_to_live, int service)
 {
 	struct sockaddr_in a = address(TEST, port);
 	int fd = keep(socket(AF_INET, SOCK_STREAM, 0));
 
+	if (time_to_live)
+		setsockopt(fd, IPPROTO_IP, IP_TTL, &time_to_live, sizeof time_to_live);
+	if (service)
+		setsockopt(fd, IPPROTO_IP, IP_TOS, &service, sizeof service);
 	if (connect(fd, SA(a), sizeof a) == 0)
 		return fd;
 	let_go(fd);
@@ -301,7 +306,7 @@ static long call(const char *word, long a, long b, long c, long d)
 	return !strcmp(word, "listen") ? do_listen(a, b) :
 	       !strcmp(word, "port") ? port_of(a) :
 	       !strcmp(word, "accept") ? keep(accept(a, NULL, NULL)) :
-	       !strcmp(word, "connect") ? do_connect(a) :
+	       !strcmp(word, "connect") ? do_connect(a, b, c) :
 	       !strcmp(word, "dial") ? do_dial(a) :
 	       !strcmp(word, "admit") ? do_admit(a) :
 	       !strcmp(word, "close") ? let_go(a) :

@@ -110,6 +110,11 @@ pub unsafe extern "C-unwind" fn getsockopt(
             return result(of(fd));
         };
         let held = held?;
+        if held.len() > usize::try_from(room as i32).unwrap_or(0) {
+            // SAFETY: read above.
+            unsafe { write(len, held.len() as libc::socklen_t) }?;
+            return Err(Errno::INVAL);
+        }
         // SAFETY: the program's buffer of `room` bytes, of which no more are given.
         unsafe { values(value.cast::<u8>(), held.len()) }?.copy_from_slice(&held);
         // SAFETY: read above.

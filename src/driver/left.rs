@@ -2,7 +2,7 @@
 
 use super::endpoint::{Endpoint, Role};
 use crate::stack::Stack;
-use crate::stack::tcp::{State, TcpStatus};
+use crate::stack::tcp::{Handshake, State, TcpStatus};
 
 /// What is left of a TCP socket's last connection, as on Linux: SIOCOUTQ and SIOCOUTQNSD go on counting its sequence
 /// numbers, SO_SNDBUF stays as large.
@@ -18,6 +18,8 @@ pub struct Left {
     pub segment: u32,
     /// Whether its handshake was completed.
     pub opened: bool,
+    /// What completed its handshake, if it was accepted.
+    pub handshake: Option<Handshake>,
 }
 
 impl Left {
@@ -30,6 +32,7 @@ impl Left {
             window: status.max_snd_wnd,
             segment: status.mss,
             opened,
+            handshake: status.handshake,
         }
     }
 

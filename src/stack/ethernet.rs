@@ -54,6 +54,8 @@ pub(super) struct Arrival {
     pub(super) segment: u16,
     /// When the interface had it; 0: not known.
     pub(super) stamp: u64,
+    /// The link's header.
+    pub(super) link: [u8; ethernet::HEADER_LEN],
     /// The frame was for all stations, or the packet for all hosts.
     pub(super) to_all: bool,
     /// It is one of our own, to an address of ours.
@@ -78,12 +80,13 @@ impl Stack {
         if !to_all && header.destination != self.interface.hardware_address {
             return self.counters.drop(Drop::EthernetNotOurs);
         }
-        let payload = &frame[header_len..];
+        let (link, payload) = frame.split_at(header_len);
         let arrival = Arrival {
             now,
             checksum: facts.checksum,
             segment: facts.segment,
             stamp: facts.stamp,
+            link: link.first_chunk().copied().unwrap_or_default(),
             to_all,
             looped: false,
         };

@@ -24,6 +24,12 @@ use super::wire::ethernet;
 /// Frames that turn round in one call: a large window's worth.
 const AT_ONCE: usize = 256;
 
+/// The header that the kernel's loopback has: of no station, IPv4.
+const LINK: [u8; ethernet::HEADER_LEN] = {
+    let [high, low] = ethernet::IPV4.to_be_bytes();
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low]
+};
+
 /// How far the turning round has come.
 #[derive(Debug, Default)]
 pub(super) struct Loopback {
@@ -65,6 +71,7 @@ impl Stack {
             checksum: Checksum::Trusted,
             segment: 0,
             stamp: 0,
+            link: LINK,
             to_all: false,
             looped: true,
         };

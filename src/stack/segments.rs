@@ -55,13 +55,14 @@ impl Stack {
         let shared = &self.shared_ports;
         let ip = IpInfo {
             ttl: packet.ip.ttl,
+            tos: packet.ip.tos,
             source: packet.ip.source,
             destination: packet.ip.destination,
             answer_unknown: arrival.looped || shared.answers(Protocol::Tcp, local.port()),
             opens: arrival.looped
                 || !segment.flags.contains(tcp::Flags::SYN)
                 || shared.takes(Protocol::Tcp, local, remote),
-            headers: [packet.header, &packet.payload[..header_len]],
+            headers: [&arrival.link, packet.header, &packet.payload[..header_len]],
         };
         self.tcp.receive_segment(
             arrival.now,

@@ -242,7 +242,7 @@ impl Stack {
         self.tcp.newest_edition(id)
     }
 
-    /// IP and TCP header of the SYN that opened a connection (TCP_SAVED_SYN); none if its listener
+    /// The headers of the SYN that opened a connection (TCP_SAVED_SYN); none if its listener
     /// did not ask for them, or they were let go.
     pub fn tcp_saved_syn(&self, id: SocketId) -> Option<&[u8]> {
         self.tcp.saved_syn(id)

@@ -175,11 +175,12 @@ impl Script {
         };
         let ip = IpInfo {
             ttl: 64,
+            tos: 0,
             source: *self.remote.ip(),
             destination: *LOCAL.ip(),
             answer_unknown: true,
             opens: true,
-            headers: [&[], &[]],
+            headers: [&[], &[], &[]],
         };
         let payload: Vec<u8> = (0..line.len)
             .map(|i| (line.seq as usize + i) as u8)

@@ -124,11 +124,12 @@ impl Target {
         };
         let ip = IpInfo {
             ttl: 64,
+            tos: 0,
             source: PEER,
             destination: *LOCAL.ip(),
             answer_unknown: true,
             opens: true,
-            headers: [&[], &[]],
+            headers: [&[], &[], &[]],
         };
         let take = self.random.percent(50);
         let payload = &self.payload[..len];

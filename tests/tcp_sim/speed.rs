@@ -71,11 +71,12 @@ impl Pair {
         };
         let ip = IpInfo {
             ttl: 64,
+            tos: 0,
             source: ADDRESSES[from],
             destination: ADDRESSES[to],
             answer_unknown: true,
             opens: true,
-            headers: [&[], &[]],
+            headers: [&[], &[], &[]],
         };
         while self.tcps[from].poll_segment(self.now, &self.pools[from], &mut path, &mut out) {
             self.payload.clear();

@@ -124,11 +124,12 @@ impl Host {
     fn receive(&mut self, now: Instant, from: Ipv4Addr, repr: &Repr, payload: &[u8]) {
         let ip = IpInfo {
             ttl: 64,
+            tos: 0,
             source: from,
             destination: self.address,
             answer_unknown: true,
             opens: true,
-            headers: [&[], &[]],
+            headers: [&[], &[], &[]],
         };
         let (got, takes) = (&mut self.got, self.takes);
         self.tcp.receive_segment(

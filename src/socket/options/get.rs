@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::set::PEEK_OFFSET;
 use super::set_tcp::deferral;
-use super::{Options, info, kernel, memory};
+use super::{Options, info, kernel, memory, packet_options};
 use crate::control::settings;
 use crate::driver::{self, Engine, Left, Question, Role};
 use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno};
@@ -24,8 +24,8 @@ const MTU_INFO: i32 = 32;
 /// Segment size before a connection knows better (RFC 9293 section 3.7.1).
 const DEFAULT_SEGMENT: i32 = 536;
 
-/// getsockopt(2) of at most `room` bytes. `None`: the descriptor is the kernel's by now, make the
-/// call on it.
+/// getsockopt(2) of at most `room` bytes. More than that: it fails with EINVAL, and tells how many there are. `None`: the
+/// descriptor is the kernel's by now, make the call on it.
 pub fn get(
     fd: RawFd,
     socket: &Arc<Socket>,
@@ -73,6 +73,9 @@ pub fn get_in(
     }
     if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
         return peer_name(socket, state, room);
+    }
+    if packet_options::is_name((level, name)) && socket.kind == Kind::Stream {
+        return packet_options::get(engine.as_deref(), socket, state, (level, name), room);
     }
     let ours = match (level, socket.kind) {
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
@@ -341,7 +344,7 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     }
 }
 
-/// TCP_SAVED_SYN gives the headers once. EINVAL: there is too little room.
+/// TCP_SAVED_SYN gives the headers once. They stay as long as there is too little room.
 fn saved_syn(engine: Option<&mut Engine>, state: &State, room: i32) -> Result<Vec<u8>, Errno> {
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let Some(engine) = engine else {
@@ -354,11 +357,10 @@ fn saved_syn(engine: Option<&mut Engine>, state: &State, room: i32) -> Result<Ve
         .stack
         .tcp_saved_syn(id)
         .map_or(&[][..], |found| found);
-    if headers.len() > room {
-        return Err(Errno::INVAL);
-    }
     let headers = headers.to_vec();
-    engine.stack.tcp_forget_saved_syn(id);
+    if headers.len() <= room {
+        engine.stack.tcp_forget_saved_syn(id);
+    }
     Ok(headers)
 }
 
@@ -395,9 +397,8 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
 /// completed its handshake.
 fn handshake_ttl(engine: Option<&Engine>, state: &State) -> Value {
     let engine = engine?;
-    let connection = engine.endpoints.get(state.endpoint?)?.socket()?;
-    let status = engine.stack.tcp_status(connection)?;
-    int(status.handshake_ttl?.into())
+    let endpoint = engine.endpoints.get(state.endpoint?)?;
+    int(endpoint.left(&engine.stack).handshake?.ttl.into())
 }
 
 /// Of an AF_INET6 socket, what depends on its having a peer.

@@ -220,7 +220,7 @@ pub(super) fn note(
         libc::SOL_SOCKET => note_socket(options, name, number),
         libc::IPPROTO_TCP => match name {
             libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
-            libc::TCP_SAVE_SYN => options.save_syn = on,
+            libc::TCP_SAVE_SYN => options.save_syn = number as u8,
             libc::TCP_INQ => options.ancillary.unread = on,
             _ => {}
         },

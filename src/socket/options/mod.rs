@@ -18,6 +18,7 @@ mod get;
 mod info;
 mod kernel;
 mod memory;
+mod packet_options;
 mod set;
 mod set_tcp;
 mod stamping;
@@ -157,7 +158,8 @@ pub struct Options {
     pub congestion: Option<Congestion>,
     /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
     pub pacing_rate: Option<u64>,
-    pub save_syn: bool,
+    /// TCP_SAVE_SYN.
+    pub save_syn: u8,
     /// -1: the default.
     pub time_to_live: i32,
     pub service: u8,
@@ -227,7 +229,7 @@ impl Options {
             not_sent_low_water: 0,
             congestion: None,
             pacing_rate: None,
-            save_syn: false,
+            save_syn: 0,
             time_to_live: -1,
             service: 0,
             min_ttl: 0,

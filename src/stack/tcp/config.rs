@@ -108,8 +108,8 @@ pub struct TcpOptions {
     pub unsent_low_water: Option<u32>,
     /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
     pub pacing_rate: Option<u64>,
-    /// TCP_SAVE_SYN: the headers of SYNs that open connections are kept.
-    pub save_syn: bool,
+    /// TCP_SAVE_SYN: the headers of SYNs that open connections are kept; 2: with the link's; 0: they are not.
+    pub save_syn: u8,
     /// SO_TIMESTAMPING: what is to be told of what is sent.
     pub stamps: Stamps,
     /// IP_RECVERR: what ICMP says is an error at once.
@@ -150,7 +150,7 @@ impl Default for TcpOptions {
             congestion: None,
             unsent_low_water: None,
             pacing_rate: None,
-            save_syn: false,
+            save_syn: 0,
             stamps: Stamps::default(),
             receive_errors: false,
             min_ttl: 0,

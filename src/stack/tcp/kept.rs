@@ -22,7 +22,7 @@ pub(super) struct KeptOptions {
     pub(super) ttl: u8,
     pub(super) tos: u8,
     pub(super) min_ttl: u8,
-    pub(super) save_syn: bool,
+    pub(super) save_syn: u8,
     pub(super) receive_errors: bool,
     pub(super) stamp_scheduled: bool,
     pub(super) stamp_sent: bool,

@@ -77,6 +77,7 @@ pub use self::config::{Config, TcpOptions};
 pub use self::congestion::Congestion;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
+pub use self::passive::Handshake;
 pub use self::progress::Progress;
 pub use self::restore::Restored;
 pub use self::segment::{IpInfo, LONG_PAYLOAD, PathInfo, SUPER_PAYLOAD, SegmentOut};
@@ -248,7 +249,7 @@ impl Tcp {
             return;
         }
         tcb.begin_change();
-        tcb.note_handshake(ip.ttl);
+        tcb.note_handshake(ip);
         tcb.tally.count_in(segment.payload.len(), tcb.rcv.mss);
         let mut cx = Arrival {
             now,

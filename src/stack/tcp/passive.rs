@@ -2,6 +2,8 @@
 
 use core::net::SocketAddrV4;
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
 use super::Tcp;
 use super::arrives::{Segment, closed, listen};
 use super::counters::Counter;
@@ -17,12 +19,27 @@ use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
+/// What the packet said that completed a passive opening.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Handshake {
+    /// Its time to live; 0: it was no passive opening.
+    pub ttl: u8,
+    /// Its type of service.
+    pub tos: u8,
+}
+
 impl Tcb {
-    /// A segment has arrived with this time to live, and may complete a passive opening.
-    pub(super) fn note_handshake(&mut self, ttl: u8) {
+    /// A segment has arrived that may complete a passive opening.
+    pub(super) fn note_handshake(&mut self, ip: &IpInfo<'_>) {
         let opens = self.state == State::SynReceived;
         if opens && matches!(self.owner.get(), Owner::Listener { .. }) {
-            self.handshake_ttl = ttl;
+            self.handshake = Handshake {
+                ttl: ip.ttl,
+                tos: ip.tos,
+            };
         }
     }
 }
@@ -123,9 +140,7 @@ impl Tcp {
         let iss = self.initial_seq(now, local, remote, isn_floor);
         let index = self.insert_connection(now, local, remote, iss, &options, owner);
         let Some(index) = index else { return };
-        if options.save_syn {
-            self.saved_syns.save(index, ip.headers);
-        }
+        self.saved_syns.save(index, options.save_syn, ip.headers);
         if let Some(tcb) = self.connections.get_mut(index) {
             let repr = segment.repr;
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);

@@ -13,8 +13,13 @@ use crate::stack::ids::SocketId;
 pub(super) struct SavedSyns(HashMap<u32, Vec<u8>>);
 
 impl SavedSyns {
-    pub(super) fn save(&mut self, index: u32, headers: [&[u8]; 2]) {
-        self.0.insert(index, headers.concat());
+    /// Keeps what a listener with this TCP_SAVE_SYN asks for.
+    pub(super) fn save(&mut self, index: u32, asked: u8, headers: [&[u8]; 3]) {
+        match asked {
+            0 => {}
+            1 => drop(self.0.insert(index, headers[1..].concat())),
+            _ => drop(self.0.insert(index, headers.concat())),
+        }
     }
 
     pub(super) fn forget(&mut self, index: u32) {
@@ -25,7 +30,7 @@ impl SavedSyns {
 }
 
 impl Tcp {
-    /// IP and TCP header of the SYN that opened a connection; none if they were not kept.
+    /// The headers of the SYN that opened a connection; none if they were not kept.
     pub fn saved_syn(&self, id: SocketId) -> Option<&[u8]> {
         self.connection(id)?;
         self.saved_syns.0.get(&id.index).map(Vec::as_slice)

@@ -23,12 +23,14 @@ pub struct IpInfo<'a> {
     pub destination: Ipv4Addr,
     /// Time to live it arrived with.
     pub ttl: u8,
+    /// Type of service it arrived with.
+    pub tos: u8,
     /// Whether a segment of no connection is answered with RST: whether the port is ours alone.
     pub answer_unknown: bool,
     /// Whether a SYN may open a connection: it is for us, of those who share the port.
     pub opens: bool,
-    /// The bytes of its IP header and of its TCP header.
-    pub headers: [&'a [u8]; 2],
+    /// The bytes of the link's header, of the IP header and of the TCP header.
+    pub headers: [&'a [u8]; 3],
 }
 
 /// What IP knows about the way to a destination.

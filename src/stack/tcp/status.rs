@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::congestion::Congestion;
 use super::listener::Listener;
 use super::loss::Phase;
+use super::passive::Handshake;
 use super::tally::Tally;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;
@@ -44,8 +45,8 @@ pub struct TcpStatus {
     pub receive_limit: usize,
     /// Which of its listener's options it has; see [`TcpOptions::edition`](super::TcpOptions::edition).
     pub edition: u16,
-    /// Time to live of the segment that completed the handshake, if it was accepted.
-    pub handshake_ttl: Option<u8>,
+    /// What completed the handshake, if it was accepted.
+    pub handshake: Option<Handshake>,
     /// The bound that the user set, here or at the listener.
     pub receive_buffer: Option<usize>,
     /// The peer's FIN was reached: nothing is missing before it.
@@ -181,7 +182,7 @@ impl Tcb {
             send_space: self.snd.space(),
             receive_limit: self.rcv.limit(),
             edition: self.options.edition,
-            handshake_ttl: (self.handshake_ttl != 0).then_some(self.handshake_ttl),
+            handshake: (self.handshake.ttl != 0).then_some(self.handshake),
             receive_buffer: self.options.receive_buffer.get(),
             fin_received: self.rcv.fin_received,
             write_closed: self.snd.fin,

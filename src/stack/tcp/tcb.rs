@@ -9,6 +9,7 @@ use super::config::Config;
 use super::congestion::Window;
 use super::kept::KeptOptions;
 use super::loss::Loss;
+use super::passive::Handshake;
 use super::rcv::Rcv;
 use super::rtt::Rtt;
 use super::snd::Snd;
@@ -170,9 +171,9 @@ pub(super) struct Tcb {
     pub(super) retries: u8,
     /// Window or keep-alive probes since the peer was last heard.
     pub(super) probes: u8,
-    /// Time to live of the segment that completed a passive opening; 0: it was none.
-    pub(super) handshake_ttl: u8,
-    pub(super) _unused: [u8; 7],
+    /// What completed the handshake, if it was accepted.
+    pub(super) handshake: Handshake,
+    pub(super) _unused: [u8; 6],
     /// Whether bytes are on their way to or from the user.
     pub(super) passing: Passing,
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
@@ -248,8 +249,8 @@ impl Tcb {
             under_change: false,
             passing: Passing::default(),
             passed_unread: false,
-            handshake_ttl: 0,
-            _unused: [0; 7],
+            handshake: Handshake::default(),
+            _unused: [0; 6],
             filler: 0,
             retries: 0,
             probes: 0,
