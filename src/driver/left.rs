@@ -2,7 +2,8 @@
 
 use super::endpoint::{Endpoint, Role};
 use crate::stack::Stack;
-use crate::stack::tcp::{Handshake, State, TcpStatus};
+use crate::stack::tcp::handshake::Handshake;
+use crate::stack::tcp::{State, TcpStatus};
 
 /// What is left of a TCP socket's last connection, as on Linux: SIOCOUTQ and SIOCOUTQNSD go on counting its sequence
 /// numbers, SO_SNDBUF stays as large.

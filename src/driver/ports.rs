@@ -86,6 +86,8 @@ pub struct Wish {
     pub reuse_address: bool,
     /// SO_REUSEPORT.
     pub reuse_port: bool,
+    /// TCP_REPAIR: whoever has the port.
+    pub forced: bool,
     /// IP_FREEBIND.
     pub free_bind: bool,
     /// IP_LOCAL_PORT_RANGE; 0: none.
@@ -193,6 +195,7 @@ impl Ports {
         }
         let used = wish.to_use(*local.ip());
         if let Some(held) = self.held.get(&(protocol, local.port()))
+            && !wish.forced
             && held.uses.bar(&used, protocol)
         {
             return Err(Errno::ADDRINUSE);

@@ -40,6 +40,7 @@ pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
         unprivileged: state.endpoint.is_some_and(|id| engine.is_unprivileged(id)),
         reuse_address: state.options.reuse_address,
         reuse_port: state.options.reuse_port,
+        forced: state.options.is_under_repair(),
         free_bind: state.options.free_bind,
         port_range: state.options.port_range,
         interface: state.options.on_interface.then(|| engine.interface_index()),

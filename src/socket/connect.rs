@@ -39,7 +39,9 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
         return Ok(Rest::Done);
     }
     let id = state.endpoint;
-    let waits = id.is_some_and(|id| waits(&engine, id, fd, socket, flags));
+    // One that is put together stands at once.
+    let stands = state.options.is_under_repair();
+    let waits = id.is_some_and(|id| stands || waits(&engine, id, fd, socket, flags));
     // As on Linux, what the socket is already decides before what else is wrong with the address.
     if waits && let Some(id) = under_way(&engine, &state) {
         drop(state);
@@ -305,7 +307,10 @@ pub(super) fn disconnect(
         Role::Connection(connection) if engine.is_closed(connection) => error,
         Role::Connecting(connection) | Role::Connection(connection) => {
             engine.stack.tcp_abort(now, connection);
-            Some(Error::ConnectionReset)
+            match state.options.is_under_repair() {
+                true => Some(Error::Aborted),
+                false => Some(Error::ConnectionReset),
+            }
         }
         Role::Ended => error,
     };
@@ -387,10 +392,15 @@ fn open(
         false => engine.ports.silence(&lease),
     };
     let opened = silenced.and_then(|()| {
-        engine
-            .stack
-            .tcp_connect(now, local, remote, &state.options.tcp())
-            .map_err(errno::of)
+        let options = state.options.tcp();
+        let opened = match state.options.repair.as_deref() {
+            Some(repair) if repair.on => {
+                let ends = [local, remote];
+                engine.stack.tcp_resume(now, ends, repair.places, &options)
+            }
+            _ => engine.stack.tcp_connect(now, local, remote, &options),
+        };
+        opened.map_err(errno::of)
     });
     let connection = match opened {
         Ok(connection) => connection,

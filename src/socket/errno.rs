@@ -30,6 +30,7 @@ pub fn of(error: Error) -> Errno {
         Error::WouldBlock => Errno::AGAIN,
         Error::NetworkDown => Errno::NETDOWN,
         Error::Fault => Errno::FAULT,
+        Error::Aborted => Errno::CONNABORTED,
     }
 }
 

@@ -45,6 +45,7 @@ pub mod queues;
 pub mod readiness;
 pub mod receive;
 mod receiving;
+pub mod repair;
 pub mod report;
 pub mod send;
 pub mod served;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::waiting::{self, deadline, partial, resume};
-use super::{Kind, Socket, away, errno, receiving, table, urgent};
+use super::{Kind, Socket, away, errno, receiving, repair, table, urgent};
 use crate::driver::{
     self, Caller, Direct, Endpoint, EndpointId, Engine, Guard, Interruption, Mark, Question, Role,
     Wait, wait,
@@ -35,6 +35,11 @@ pub fn receive(
         drop(state);
         return receiving::receive(fd, socket, data, flags);
     };
+    if state.options.repair.is_some()
+        && let Some(received) = repair::receive(&engine, &state, data, flags)
+    {
+        return Some(received);
+    }
     let timeout = state.options.receive_timeout;
     let low_water = state.options.receive_low_water;
     let onward = state.options.peek_offset >= 0;

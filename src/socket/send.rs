@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::datagram::Asked;
 use super::sleeper::Sleeper;
 use super::waiting::{self, deadline, partial, resume};
-use super::{Kind, Socket, State, away, errno, readiness, table};
+use super::{Kind, Socket, State, away, errno, readiness, repair, table};
 use crate::driver::{
     self, Caller, Endpoint, EndpointId, Engine, Guard, Question, Role, Wait, wait,
 };
@@ -37,6 +37,11 @@ pub fn send(
         drop(state);
         return send_beside(fd, socket, data, flags, asked);
     };
+    if state.options.repair.is_some()
+        && let Some(sent) = repair::send(&mut engine, &state, data)
+    {
+        return Some(sent);
+    }
     let timeout = state.options.send_timeout;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
     let stamps = state.options.stamping.of_bytes(asked.stamping);

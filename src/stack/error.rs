@@ -50,6 +50,8 @@ pub enum Error {
     NetworkDown,
     /// EFAULT: the program has no such memory.
     Fault,
+    /// ECONNABORTED: given up under repair.
+    Aborted,
 }
 
 impl Word for Error {

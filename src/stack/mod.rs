@@ -74,6 +74,7 @@ mod slab;
 mod survey;
 pub mod tcp;
 mod tcp_calls;
+mod tcp_repair;
 pub mod time;
 pub mod transmit;
 pub mod udp;

@@ -10,7 +10,7 @@ use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory, packet_options};
 use crate::control::settings;
 use crate::driver::{self, Engine, Left, Question, Role};
-use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno};
+use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno, repair};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
@@ -73,6 +73,11 @@ pub fn get_in(
     }
     if (level, name) == (libc::SOL_SOCKET, libc::SO_PEERNAME) {
         return peer_name(socket, state, room);
+    }
+    if socket.kind == Kind::Stream
+        && let Some(answer) = repair::get(engine.as_deref_mut(), state, (level, name), room)
+    {
+        return answer.and_then(|value| fit(value, level, room));
     }
     if packet_options::is_name((level, name)) && socket.kind == Kind::Stream {
         return packet_options::get(engine.as_deref(), socket, state, (level, name), room);

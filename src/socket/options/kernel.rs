@@ -64,6 +64,16 @@ pub(super) fn set(
     raw::setsockopt(kernel.as_raw_fd(), level, name, value)
 }
 
+/// What the kernel says to setsockopt(2) of a fresh socket.
+pub(in crate::socket) fn says(
+    socket: &Socket,
+    (level, name): (i32, i32),
+    value: i32,
+) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    raw::setsockopt(kernel.as_raw_fd(), level, name, &value.to_ne_bytes())
+}
+
 /// What the kernel says to getsockopt(2) of `room` bytes.
 pub(super) fn get(
     socket: &Socket,
@@ -195,6 +205,7 @@ pub(super) fn needs_kernel(
 pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
     let number = number(value);
     match (level, name) {
+        (libc::IPPROTO_TCP, libc::TCP_REPAIR) => true,
         (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
         (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK) => true,
         (libc::SOL_SOCKET, libc::SO_DEBUG | SO_PREFER_BUSY_POLL | SO_BUSY_POLL_BUDGET) => {

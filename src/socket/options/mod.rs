@@ -25,8 +25,10 @@ mod stamping;
 
 pub use elsewhere::tell_pair_of;
 pub use get::{get, get_in, put_error_back, take_error};
+pub(super) use kernel::says as kernel_says;
 pub use kernel::{get_by_argument, permit};
 pub(super) use set::ONLY_KERNEL;
+pub(super) use set::integer as low_word;
 pub use set::{set, set_in, without_passing};
 pub use stamping::Stamping;
 
@@ -34,6 +36,7 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
+use super::repair::Repair;
 use super::{Family, Kind};
 use crate::stack::tcp::{Congestion, TcpOptions};
 use crate::stack::transmit::Treatment;
@@ -177,6 +180,8 @@ pub struct Options {
     pub receive_errors: bool,
     /// SO_SELECT_ERR_QUEUE: an error is exceptional to select(2).
     pub select_errors: bool,
+    /// TCP_REPAIR and its kin; `None`: never said.
+    pub repair: Option<Box<Repair>>,
     /// What was set, as it was said; shared with what inherited it.
     said: Arc<Vec<Said>>,
 }
@@ -240,6 +245,7 @@ impl Options {
             mtu_discover: libc::IP_PMTUDISC_WANT,
             receive_errors: false,
             select_errors: false,
+            repair: None,
             said: Arc::new(Vec::new()),
         }
     }
@@ -254,6 +260,7 @@ impl Options {
         let mut inherited = self.clone();
         inherited.priority = 0;
         inherited.defer_accept = 0;
+        inherited.repair = None;
         let lost = |said: &Said| LOST.contains(&(said.level, said.name));
         if inherited.said.iter().any(lost) {
             Arc::make_mut(&mut inherited.said).retain(|said| !lost(said));
@@ -278,6 +285,9 @@ impl Options {
     pub fn replay(&self, kernel: RawFd) {
         for said in self.said.iter() {
             let _ = raw::setsockopt(kernel, said.level, said.name, &said.value);
+        }
+        if let Some(repair) = &self.repair {
+            repair.replay(kernel);
         }
     }
 
@@ -312,6 +322,11 @@ impl Options {
                 let _ = raw::setsockopt(fd, said.level, said.name, &said.value);
             }
         }
+    }
+
+    /// Whether a connection is taken apart, or put together (TCP_REPAIR).
+    pub fn is_under_repair(&self) -> bool {
+        self.repair.as_deref().is_some_and(|repair| repair.on)
     }
 
     /// As the stack's TCP takes them.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::kernel;
 use crate::driver::Engine;
 use crate::socket::{Family, Socket, State};
-use crate::stack::tcp::Handshake;
+use crate::stack::tcp::handshake::Handshake;
 use crate::sys::cmsg;
 
 /// IPV6_2292PKTINFO, IPV6_2292PKTOPTIONS and IPV6_2292HOPLIMIT of linux/in6.h.

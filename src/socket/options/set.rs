@@ -11,7 +11,7 @@ use super::{Options, kernel, stamping};
 use crate::driver::{self, Endpoint, Engine, Passed, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
-use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram, urgent};
+use crate::socket::{Family, Kind, Socket, Stage, State, bind, datagram, repair, urgent};
 use crate::stack::config::Limits;
 use crate::sys::lock::MutexGuard;
 use crate::sys::raw;
@@ -53,6 +53,9 @@ pub fn set(
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
         return set_alone(socket, state, option, value);
     };
+    if level == libc::IPPROTO_TCP && socket.kind == Kind::Stream && repair::is_name(name) {
+        return Some(repair::set(&mut engine, socket, &mut state, name, value));
+    }
     let earlier = waiting_have(&engine, &state);
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
@@ -342,7 +345,7 @@ fn leave(
     }
 }
 
-pub(super) fn integer(value: &[u8]) -> Result<i32, Errno> {
+pub(in crate::socket) fn integer(value: &[u8]) -> Result<i32, Errno> {
     let four = value
         .get(..4)
         .and_then(|four| four.try_into().ok())
@@ -372,7 +375,12 @@ fn set_socket(
 ) -> Option<Result<(), Errno>> {
     let set = |field: &mut bool| flag(value).map(|on| *field = on);
     Some(match name {
-        libc::SO_REUSEADDR => set(&mut options.reuse_address),
+        libc::SO_REUSEADDR => {
+            if let Some(repair) = &mut options.repair {
+                repair.shares = false;
+            }
+            flag(value).map(|on| options.reuse_address = on)
+        }
         libc::SO_REUSEPORT => set(&mut options.reuse_port),
         libc::SO_KEEPALIVE => set(&mut options.keep_alive),
         libc::SO_BROADCAST => set(&mut options.broadcast),

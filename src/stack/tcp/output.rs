@@ -272,7 +272,7 @@ impl Tcb {
     }
 
     /// Data or a FIN up to `end` was sent for the first time.
-    fn note_first_sent(&mut self, now: Instant, len: u32, end: Seq) {
+    pub(super) fn note_first_sent(&mut self, now: Instant, len: u32, end: Seq) {
         if self.snd.flight() == 0 {
             self.snd.stalled_since = now;
         }

@@ -2,8 +2,6 @@
 
 use core::net::SocketAddrV4;
 
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
-
 use super::Tcp;
 use super::arrives::{Segment, closed, listen};
 use super::counters::Counter;
@@ -13,36 +11,12 @@ use super::table::{Holder, Tuple};
 use super::tcb::{Opening, Owner, State, Tcb};
 use super::time_wait;
 use super::timers::Timer;
+use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::plain::Stored;
 use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
-
-/// What the packet said that completed a passive opening.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable,
-)]
-#[repr(C)]
-pub struct Handshake {
-    /// Its time to live; 0: it was no passive opening.
-    pub ttl: u8,
-    /// Its type of service.
-    pub tos: u8,
-}
-
-impl Tcb {
-    /// A segment has arrived that may complete a passive opening.
-    pub(super) fn note_handshake(&mut self, ip: &IpInfo<'_>) {
-        let opens = self.state == State::SynReceived;
-        if opens && matches!(self.owner.get(), Owner::Listener { .. }) {
-            self.handshake = Handshake {
-                ttl: ip.ttl,
-                tos: ip.tos,
-            };
-        }
-    }
-}
 
 impl Tcp {
     /// LISTEN and CLOSED. `isn_floor` is where the initial sequence number must at least be, if
@@ -166,6 +140,31 @@ impl Tcp {
             time_wait::Verdict::Succeed(isn_floor) => {
                 self.forget_time_wait(index);
                 self.unconnected_segment_arrives(now, ip, segment, Some(isn_floor), pool);
+            }
+        }
+    }
+
+    /// Sees to it that a connection can have these ends. Gives where its sequence numbers must at least begin. Errors as
+    /// [`Tcp::connect`].
+    pub(super) fn take_ends(
+        &mut self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> Result<Option<Seq>, Error> {
+        if !super::is_unicast(*remote.ip()) {
+            return Err(Error::NetworkUnreachable);
+        }
+        if !self.has_room() {
+            return Err(Error::NoBuffers);
+        }
+        match self.tables.holder(Tuple::new(local, remote)) {
+            None => Ok(None),
+            Some(Holder::Connection(_)) => Err(Error::AddressNotAvailable),
+            Some(Holder::TimeWait(index)) => {
+                let floor = self.time_waits.reusable(index);
+                let floor = floor.ok_or(Error::AddressNotAvailable)?;
+                self.forget_time_wait(index);
+                Ok(Some(floor))
             }
         }
     }

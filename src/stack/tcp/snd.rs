@@ -155,6 +155,11 @@ impl Snd {
         };
     }
 
+    /// The segment size that the peer has announced.
+    pub(super) const fn peer_mss(&self) -> u16 {
+        self.peer_mss
+    }
+
     /// Payload bytes of a full segment on a path with this MTU, where every header carries
     /// `options_len` bytes of options (RFC 9293 section 3.7.1, MUST-16; RFC 6691).
     pub(super) fn effective_mss(&self, mtu: usize, bound: Option<u16>, options_len: u32) -> u32 {

@@ -4,9 +4,9 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 
 use super::congestion::Congestion;
+use super::handshake::Handshake;
 use super::listener::Listener;
 use super::loss::Phase;
-use super::passive::Handshake;
 use super::tally::Tally;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;

@@ -7,9 +7,9 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::config::Config;
 use super::congestion::Window;
+use super::handshake::Handshake;
 use super::kept::KeptOptions;
 use super::loss::Loss;
-use super::passive::Handshake;
 use super::rcv::Rcv;
 use super::rtt::Rtt;
 use super::snd::Snd;
@@ -173,7 +173,9 @@ pub(super) struct Tcb {
     pub(super) probes: u8,
     /// What completed the handshake, if it was accepted.
     pub(super) handshake: Handshake,
-    pub(super) _unused: [u8; 6],
+    /// It is taken apart, or put together: its user leaves without a word to the peer.
+    pub(super) repair: bool,
+    pub(super) _unused: [u8; 5],
     /// Whether bytes are on their way to or from the user.
     pub(super) passing: Passing,
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
@@ -250,7 +252,8 @@ impl Tcb {
             passing: Passing::default(),
             passed_unread: false,
             handshake: Handshake::default(),
-            _unused: [0; 6],
+            repair: false,
+            _unused: [0; 5],
             filler: 0,
             retries: 0,
             probes: 0,

@@ -63,9 +63,10 @@ impl Timestamping {
     }
 
     /// RFC 7323 section 5.3 R1 and section 5.5: whether `value` is older than TS.Recent, unless
-    /// that is itself too old to say.
+    /// that is itself too old to say, or, as on Linux, there is none.
     pub(super) fn is_old(&self, value: u32, now: Instant) -> bool {
         const OUTDATED: Duration = Duration::from_secs(24 * 24 * 3600);
-        (value.wrapping_sub(self.recent) as i32) < 0 && now.since(self.recent_at) < OUTDATED
+        let is_before = self.recent != 0 && (value.wrapping_sub(self.recent) as i32) < 0;
+        is_before && now.since(self.recent_at) < OUTDATED
     }
 }

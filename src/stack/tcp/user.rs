@@ -8,7 +8,7 @@ use super::counters::Counter;
 use super::kept::KeptOptions;
 use super::listener::Listener;
 use super::status::{ListenerStatus, TcpStatus};
-use super::table::{Holder, Tuple};
+use super::table::Tuple;
 use super::tally::Limit;
 use super::tcb::{Owner, State, Tcb};
 use crate::stack::error::Error;
@@ -31,22 +31,7 @@ impl Tcp {
         options: &TcpOptions,
         pool: &mut Pool,
     ) -> Result<SocketId, Error> {
-        if !super::is_unicast(*remote.ip()) {
-            return Err(Error::NetworkUnreachable);
-        }
-        if !self.has_room() {
-            return Err(Error::NoBuffers);
-        }
-        let mut isn_floor = None;
-        match self.tables.holder(Tuple::new(local, remote)) {
-            None => {}
-            Some(Holder::Connection(_)) => return Err(Error::AddressNotAvailable),
-            Some(Holder::TimeWait(index)) => {
-                let floor = self.time_waits.reusable(index);
-                isn_floor = Some(floor.ok_or(Error::AddressNotAvailable)?);
-                self.forget_time_wait(index);
-            }
-        }
+        let isn_floor = self.take_ends(local, remote)?;
         self.counters.count(Counter::ActiveOpens);
         let iss = self.initial_seq(now, local, remote, isn_floor);
         let index = self.insert_connection(now, local, remote, iss, &options.into(), Owner::User);
@@ -325,11 +310,12 @@ impl Tcp {
         self.settle(now, id.index, pool);
     }
 
-    /// ABORT: a RST to the peer, and the place is free.
+    /// ABORT: a RST to the peer, unless under repair, and the place is free.
     pub fn abort(&mut self, now: Instant, id: SocketId, pool: &mut Pool) {
         if let Some(tcb) = self.connection_mut(id) {
             tcb.owner = Owner::Nobody.into();
             match tcb.state {
+                _ if tcb.repair => tcb.end(pool, None),
                 State::Closed | State::SynSent | State::TimeWait => tcb.end(pool, None),
                 _ => tcb.reset(pool, None),
             }
@@ -428,7 +414,7 @@ impl Tcp {
 }
 
 impl Tcb {
-    fn may_send(&mut self) -> Result<(), Error> {
+    pub(super) fn may_send(&mut self) -> Result<(), Error> {
         match self.state {
             State::SynSent | State::SynReceived => Err(Error::WouldBlock),
             State::Established | State::CloseWait => Ok(()),
@@ -440,7 +426,9 @@ impl Tcb {
     pub(super) fn close(&mut self, now: Instant, pool: &mut Pool) {
         self.owner = Owner::Nobody.into();
         in_order();
-        if self.resets_at_close() {
+        if self.repair {
+            self.end(pool, None);
+        } else if self.resets_at_close() {
             self.reset(pool, None);
         } else {
             self.close_write(pool);

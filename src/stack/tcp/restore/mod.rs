@@ -275,7 +275,7 @@ impl Tcb {
     fn is_reset_with_user(&self) -> bool {
         let leaves = self.owner.get() == Owner::User;
         let aborts = self.passed_unread || self.options.abort_on_close || self.resets_at_close();
-        leaves && aborts && !matches!(self.state, State::Closed | State::SynSent)
+        leaves && aborts && !self.repair && !matches!(self.state, State::Closed | State::SynSent)
     }
 }
 
