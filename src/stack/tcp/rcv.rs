@@ -230,6 +230,11 @@ impl Rcv {
         self.limit
     }
 
+    /// The largest bound it could ever have.
+    pub(super) fn most(&self) -> usize {
+        self.limit.max(self.tuning.limit)
+    }
+
     /// SO_RCVBUF and TCP_WINDOW_CLAMP.
     pub(super) fn set_bounds(&mut self, limit: Option<usize>, clamp: Option<u32>) {
         if let Some(limit) = limit {

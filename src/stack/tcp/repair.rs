@@ -125,8 +125,11 @@ impl Tcp {
         };
         tcb.begin_change();
         let before = tcb.rcv.queue.len();
+        let mut room = tcb.rcv.most().saturating_sub(before);
         for run in runs {
-            if tcb.rcv.queue.append(pool, run) < run.len() {
+            let taken = tcb.rcv.queue.append(pool, &run[..run.len().min(room)]);
+            room -= taken;
+            if taken < run.len() {
                 break;
             }
         }
@@ -153,8 +156,11 @@ impl Tcp {
         tcb.may_send()?;
         tcb.begin_change();
         let before = tcb.snd.queue.len();
+        let mut room = tcb.snd.most_room();
         for run in runs {
-            if tcb.snd.queue.append(pool, run) < run.len() {
+            let taken = tcb.snd.queue.append(pool, &run[..run.len().min(room)]);
+            room -= taken;
+            if taken < run.len() {
                 break;
             }
         }
@@ -221,7 +227,8 @@ impl Tcp {
         tcb.snd.max_wnd = windows.max_wnd.min(MAX_WINDOW);
         tcb.rcv.acked = Seq(windows.rcv_wup);
         // What was received since is within the window, or was before it was taken apart.
-        let edge = tcb.rcv.acked + windows.rcv_wnd.min(MAX_WINDOW);
+        let most = u32::try_from(tcb.rcv.most()).unwrap_or(MAX_WINDOW);
+        let edge = tcb.rcv.acked + windows.rcv_wnd.min(most).min(MAX_WINDOW);
         tcb.rcv.edge = edge.later(tcb.rcv.nxt);
         true
     }

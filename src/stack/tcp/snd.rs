@@ -267,6 +267,12 @@ impl Snd {
         room >= self.queue.len() / 2 && self.unsent().saturating_mul(2) < self.low_water
     }
 
+    /// How many bytes the queue could ever take besides what it has.
+    pub(super) fn most_room(&self) -> usize {
+        let most = self.limit.max(self.tuned_limit);
+        most.saturating_sub(self.queue.len())
+    }
+
     /// TCP_NOTSENT_LOWAT.
     pub(super) fn set_low_water(&mut self, mark: Option<u32>) {
         self.low_water = mark.unwrap_or(u32::MAX);
