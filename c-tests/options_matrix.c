@@ -1,8 +1,7 @@
 /* Every option in every state of a socket: what getsockopt(2) gives of it at every length, and what setsockopt(2)
  * says to every sort of value, and what is read back then. A line is one option in one state. */
 #include "check.h"
-
-#include <stdarg.h>
+#include "options/trying.h"
 
 #ifndef SO_PREFER_BUSY_POLL
 #define SO_PREFER_BUSY_POLL 69
@@ -22,16 +21,7 @@
 #define TCP_TX_DELAY 37
 #endif
 
-enum {
-	READS = 1, /* what it gives is the same everywhere */
-	SETS = 2,  /* setting it leaves the socket to the stack */
-};
-
-static const struct option {
-	int level, option;
-	const char *name;
-	int does;
-} options[] = {
+static const struct option options[] = {
 #define O(level, option, does) { level, option, #option, does },
 	O(SOL_SOCKET, SO_DEBUG, READS | SETS)
 	O(SOL_SOCKET, SO_REUSEADDR, READS | SETS)
@@ -170,70 +160,6 @@ static const struct option {
 	O(IPPROTO_IP, MCAST_MSFILTER, READS | SETS)
 	O(IPPROTO_UDP, UDP_ENCAP, READS)
 };
-
-static const int lengths[] = { 0, 1, 2, 3, 4, 8, 64 };
-static const int values[] = { -1, 0, 1, 2, INT_MAX };
-
-struct line {
-	char text[1024];
-	size_t used;
-};
-
-static void add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(struct line *line, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	line->used += vsnprintf(line->text + line->used, sizeof line->text - line->used, format, arguments);
-	va_end(arguments);
-}
-
-static void read_back(struct line *line, int fd, const struct option *o)
-{
-	int value = 0;
-	socklen_t length = sizeof value;
-
-	if (getsockopt(fd, o->level, o->option, &value, &length))
-		add(line, "=%s", name_of(errno));
-	else
-		add(line, "=%d", o->does & READS ? value : 0);
-}
-
-static void try(const char *state, int fd, const struct option *o)
-{
-	struct line got = { 0 }, said = { 0 };
-
-	for (unsigned i = 0; i < COUNT(lengths); i++) {
-		unsigned char b[64];
-		socklen_t length = lengths[i];
-
-		memset(b, 0xee, sizeof b);
-		if (getsockopt(fd, o->level, o->option, b, &length)) {
-			add(&got, " %d:%s", lengths[i], name_of(errno));
-			continue;
-		}
-		add(&got, " %d:%u", lengths[i], length);
-		for (unsigned k = 0; k < length && k < 4 && o->does & READS; k++)
-			add(&got, "%s%02x", k ? "" : "/", b[k]);
-	}
-	say("%s %s, get%s", o->name, state, got.text);
-	if (!(o->does & SETS))
-		return;
-	for (unsigned i = 0; i < COUNT(lengths); i++) {
-		int value[16] = { 1 };
-		int n = setsockopt(fd, o->level, o->option, value, lengths[i]);
-
-		add(&said, " %d:%s", lengths[i], ok(n));
-	}
-	for (unsigned i = 0; i < COUNT(values); i++) {
-		int n = setsockopt(fd, o->level, o->option, &values[i], sizeof values[i]);
-
-		add(&said, " (%d)%s", values[i], ok(n));
-		read_back(&said, fd, o);
-	}
-	say("%s %s, set%s", o->name, state, said.text);
-}
 
 static int fresh(int *h)
 {

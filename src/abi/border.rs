@@ -21,6 +21,10 @@ impl Outcome for isize {
     const FAILED: Self = -1;
 }
 
+impl Outcome for *mut libc::c_void {
+    const FAILED: Self = libc::MAP_FAILED;
+}
+
 /// Sets errno(3).
 fn set_errno(errno: Errno) {
     // SAFETY: the calling thread's errno is always writable.

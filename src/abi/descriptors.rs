@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::border::{answer, fail, read, result, write};
 use super::next;
 use crate::driver;
-use crate::socket::{Kind, away, lifecycle, queues, sets, table, urgent};
+use crate::socket::{Kind, Socket, away, lifecycle, queues, sets, table, urgent};
 use crate::sys::{descriptor, process};
 
 /// close(2).
@@ -204,15 +204,6 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
     let Some(socket) = table::get(fd) else {
         return by_kernel();
     };
-    // What is about routes, interfaces and neighbours any socket of the family can be asked, not a pair.
-    let by_family = || {
-        answer(|| {
-            let kernel = crate::socket::create::kernel_socket(&socket)?;
-            let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
-            // SAFETY: the program's own argument, on a socket that knows the request.
-            result(unsafe { next::IOCTL.get()(kernel, request, argument) })
-        })
-    };
     let count = match request {
         libc::FIONBIO => {
             // SAFETY: FIONBIO's argument points to an int.
@@ -230,7 +221,9 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
             return by_kernel();
         }
         // Datagrams have neither, and the kernel takes what it does not know for a question about interfaces.
-        SIOCATMARK | SIOCOUTQNSD if socket.kind == Kind::Datagram => return by_family(),
+        SIOCATMARK | SIOCOUTQNSD if socket.kind == Kind::Datagram => {
+            return of_the_family(&socket, request, argument);
+        }
         libc::FIONREAD | libc::TIOCOUTQ | SIOCOUTQNSD => queues::count(fd, &socket, request as u32),
         SIOCATMARK => Some(Ok(usize::from(urgent::is_at_mark(fd, &socket)))),
         SIOCGSTAMP | SIOCGSTAMPNS => {
@@ -243,7 +236,10 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
                 Ok(0)
             });
         }
-        SIOC_NETWORK_FIRST..=SIOC_NETWORK_LAST => return by_family(),
+        // What is about routes, interfaces and neighbours any socket of the family can be asked, not a pair.
+        SIOC_NETWORK_FIRST..=SIOC_NETWORK_LAST => {
+            return of_the_family(&socket, request, argument);
+        }
         _ => return by_kernel(),
     };
     answer(|| match count {
@@ -253,6 +249,16 @@ pub unsafe extern "C-unwind" fn ioctl(fd: c_int, request: c_ulong, argument: usi
             Ok(0)
         }
         None => result(by_kernel()),
+    })
+}
+
+/// ioctl(2) of any socket of the family and kind.
+fn of_the_family(socket: &Socket, request: c_ulong, argument: usize) -> c_int {
+    answer(|| {
+        let kernel = crate::socket::create::kernel_socket(socket)?;
+        let kernel = rustix::fd::AsRawFd::as_raw_fd(&kernel);
+        // SAFETY: the program's own argument, on a socket that knows the request.
+        result(unsafe { next::IOCTL.get()(kernel, request, argument) })
     })
 }
 

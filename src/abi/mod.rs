@@ -28,6 +28,7 @@ mod fortified;
 mod keeper;
 mod lists;
 mod loading;
+mod mapping;
 mod messages;
 mod names;
 mod next;

@@ -4,10 +4,11 @@ use core::ffi::{c_int, c_void};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::AsRawFd;
 use rustix::io::Errno;
+use std::sync::Arc;
 
 use super::border::{answer, bytes, give_address, read, result, values, write};
 use super::next;
-use crate::socket::{address, away, create, options, served, table};
+use crate::socket::{Kind, Socket, address, away, create, options, pages, served, table};
 
 /// getsockname(2).
 #[unsafe(no_mangle)]
@@ -106,6 +107,10 @@ pub unsafe extern "C-unwind" fn getsockopt(
             let kernel = create::kernel_socket(&socket)?;
             return result(of(kernel.as_raw_fd()));
         };
+        if (level, name) == pages::OPTION && socket.kind == Kind::Stream {
+            // SAFETY: as above.
+            return unsafe { give_pages(fd, &socket, value.cast(), room as i32, len) }.map(|()| 0);
+        }
         let Some(held) = options::get(fd, &socket, level, name, room as i32) else {
             return result(of(fd));
         };
@@ -120,4 +125,34 @@ pub unsafe extern "C-unwind" fn getsockopt(
         // SAFETY: read above.
         unsafe { write(len, held.len() as libc::socklen_t) }.map(|()| 0)
     })
+}
+
+/// TCP_ZEROCOPY_RECEIVE: as long as it is, with nothing behind what is known of it.
+///
+/// # Safety
+/// `value` and `len` are what the program passed.
+unsafe fn give_pages(
+    fd: c_int,
+    socket: &Arc<Socket>,
+    value: *mut u8,
+    room: i32,
+    len: *mut libc::socklen_t,
+) -> Result<(), Errno> {
+    let given = usize::try_from(room).map_err(|_| Errno::INVAL)?;
+    let known = given.min(pages::LEN);
+    if given > known {
+        // SAFETY: as the caller says.
+        let behind = unsafe { bytes(value.wrapping_add(known).cast(), given - known) }?;
+        if behind.iter().any(|&byte| byte != 0) {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: as the caller says.
+        unsafe { write(len, known as libc::socklen_t) }?;
+    }
+    // SAFETY: as the caller says.
+    let fields = unsafe { values(value, known) }?;
+    // SAFETY: the program passed the buffer it names, too.
+    let answer = unsafe { pages::receive_pages(fd, socket, fields) }?;
+    fields.copy_from_slice(&answer);
+    Ok(())
 }

@@ -154,6 +154,10 @@ pub static VDPRINTF_CHK: Next<
 pub static FCLOSE: Next<unsafe extern "C-unwind" fn(*mut libc::FILE) -> c_int> =
     Next::new(c"fclose");
 
+pub static MMAP: Next<
+    unsafe extern "C-unwind" fn(*mut c_void, Size, c_int, c_int, c_int, libc::off_t) -> *mut c_void,
+> = Next::new(c"mmap");
+
 pub static POLL: Next<
     unsafe extern "C-unwind" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int,
 > = Next::new(c"poll");

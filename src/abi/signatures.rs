@@ -8,8 +8,8 @@
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 use super::{
-    descriptors, epoll, loading, messages, names, poll, positioned, process, programs, rights,
-    select, signals, sockets, streams, transfer,
+    descriptors, epoll, loading, mapping, messages, names, poll, positioned, process, programs,
+    rights, select, signals, sockets, streams, transfer,
 };
 
 type Address = *const libc::sockaddr;
@@ -144,4 +144,6 @@ same!(libc::setresuid, rights::setresuid: fn(libc::uid_t, libc::uid_t, libc::uid
 same!(libc::_exit, process::_exit: fn(c_int) -> !);
 same!(libc::sigaction, signals::sigaction: fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int);
 same!(libc::signal, signals::signal: fn(c_int, libc::sighandler_t) -> libc::sighandler_t);
+same!(libc::mmap, mapping::mmap: fn(*mut c_void, usize, c_int, c_int, c_int, libc::off_t) -> *mut c_void);
+same!(libc::mmap64, mapping::mmap64: fn(*mut c_void, usize, c_int, c_int, c_int, libc::off64_t) -> *mut c_void);
 same!(libc::dlopen, loading::dlopen: fn(*const c_char, c_int) -> *mut c_void);

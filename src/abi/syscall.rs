@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::border::{fail, read, write};
 use super::{
-    descriptors, epoll, messages, names, poll, positioned, process, programs, rights, select,
-    sockets, streams, transfer,
+    descriptors, epoll, mapping, messages, names, poll, positioned, process, programs, rights,
+    select, sockets, streams, transfer,
 };
 use crate::socket::waiting::deadline;
 use crate::sys::wait::SignalMask;
@@ -97,6 +97,10 @@ unsafe fn on_sockets(number: c_long, [a, b, c, d, e, f]: Arguments) -> Option<c_
                 messages::recvmmsg(fd, at(b), c as c_uint, flags, at(e)) as c_long
             }
             libc::SYS_sendmmsg => messages::sendmmsg(fd, at(b), c as c_uint, flags) as c_long,
+            libc::SYS_mmap => {
+                let mapped = mapping::mmap(at(a), b, c as c_int, flags, e as c_int, f as i64);
+                mapped.expose_provenance() as c_long
+            }
             libc::SYS_sendfile => transfer::sendfile(fd, b as c_int, at(c), d) as c_long,
             libc::SYS_splice => {
                 transfer::splice(fd, at(b), c as c_int, at(d), e, f as c_uint) as c_long

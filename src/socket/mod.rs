@@ -41,6 +41,7 @@ mod legacy;
 pub mod lifecycle;
 mod lingering;
 pub mod options;
+pub mod pages;
 pub mod queues;
 pub mod readiness;
 pub mod receive;

@@ -24,6 +24,7 @@ pub mod heap;
 pub mod limit;
 pub mod local;
 pub mod lock;
+pub mod mapping;
 pub mod netlink;
 pub mod option;
 pub mod owned;

@@ -411,6 +411,11 @@ fn get_inet6(engine: Option<&Engine>, state: &State, name: i32, room: i32) -> Va
     match name {
         libc::IPV6_MTU => Some(path_mtu(engine, state)),
         libc::IPV6_MULTICAST_HOPS => handshake_ttl(engine, state),
+        // Likewise, they would leave by the interface that it came by.
+        libc::IPV6_MULTICAST_IF => handshake_ttl(engine, state).and_then(|_| {
+            let interface = engine.map(Engine::interface_index);
+            int(interface?.cast_signed())
+        }),
         libc::IPV6_PATHMTU if room < MTU_INFO => Some(Err(Errno::INVAL)),
         // A struct ip6_mtuinfo, with an address that is not told.
         libc::IPV6_PATHMTU => Some(path_mtu(engine, state).map(|mtu| {

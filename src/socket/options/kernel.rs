@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Options, Stamp};
 use crate::socket::create::kernel_socket;
-use crate::socket::{Kind, Socket, Stage};
+use crate::socket::{Socket, Stage};
 use crate::stack::tcp::Congestion;
 use crate::sys::owned::OwnedFd;
 use crate::sys::raw;
@@ -21,9 +21,8 @@ const TCP_AO: core::ops::RangeInclusive<i32> = 38..=42;
 const IPV6_ANYCAST: core::ops::RangeInclusive<i32> = 27..=28;
 /// MCAST_JOIN_GROUP to MCAST_MSFILTER of linux/in.h.
 const MCAST: core::ops::RangeInclusive<i32> = 42..=48;
-/// Two of getsockopt(2) that read what they write over: IP_MSFILTER of linux/in.h, TCP_ZEROCOPY_RECEIVE of linux/tcp.h.
+/// IP_MSFILTER of linux/in.h, of which getsockopt(2) reads what it writes over.
 const IP_MSFILTER: i32 = 41;
-const TCP_ZEROCOPY_RECEIVE: i32 = 35;
 /// UDP_CORK, UDP_ENCAP, UDP_SEGMENT, UDP_GRO of linux/udp.h.
 pub(super) const UDP_CORK: i32 = 1;
 const UDP_ENCAP: i32 = 100;
@@ -86,25 +85,19 @@ pub(super) fn get(
 }
 
 /// getsockopt(2) of an option that says by its value what is asked for, which `ask` does of a descriptor. `None`: it is none
-/// of these. Who joins a group, and has sources there, is the kernel's; that pages of a connection can be mapped is not so
-/// here, so there is nothing to receive in that way.
+/// of these. Who joins a group, and has sources there, is the kernel's.
 pub fn get_by_argument<T>(
     socket: &Socket,
     option: (i32, i32),
     ask: impl FnOnce(RawFd) -> Result<T, Errno>,
 ) -> Option<Result<T, Errno>> {
-    let receives = option == (libc::IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE);
     let is_one = match option {
         (libc::IPPROTO_IP, IP_MSFILTER) => true,
         (libc::IPPROTO_IP | libc::IPPROTO_IPV6, name) => name == *MCAST.end(),
-        _ => receives && socket.kind == Kind::Stream,
+        _ => false,
     };
     let asked = |kernel: OwnedFd| ask(kernel.as_raw_fd());
-    let answer = is_one.then(|| kernel_socket(socket).and_then(asked))?;
-    match socket.state().stage {
-        Stage::Listening if receives => Some(answer.and(Err(Errno::NOTCONN))),
-        _ => Some(answer),
-    }
+    is_one.then(|| kernel_socket(socket).and_then(asked))
 }
 
 /// Whether the program has the right to say `option`, in a control message, too. EPERM.
@@ -206,6 +199,9 @@ pub(super) fn needs_right((level, name): (i32, i32), value: &[u8]) -> bool {
     let number = number(value);
     match (level, name) {
         (libc::IPPROTO_TCP, libc::TCP_REPAIR) => true,
+        (libc::IPPROTO_IPV6, libc::IPV6_HOPOPTS | libc::IPV6_RTHDRDSTOPTS | libc::IPV6_DSTOPTS) => {
+            true
+        }
         (libc::SOL_SOCKET, libc::SO_PRIORITY) => !(0..=6).contains(&number),
         (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE | libc::SO_RCVBUFFORCE | libc::SO_MARK) => true,
         (libc::SOL_SOCKET, libc::SO_DEBUG | SO_PREFER_BUSY_POLL | SO_BUSY_POLL_BUDGET) => {
