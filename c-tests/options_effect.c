@@ -2,6 +2,10 @@
  * times, SO_MEMINFO, TCP_CC_INFO. */
 #include "check.h"
 
+#ifndef IP_RECVFRAGSIZE
+#define IP_RECVFRAGSIZE 25
+#endif
+
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
 #endif
@@ -393,6 +397,29 @@ static void path_mtu(void)
 	peer("close %d", h);
 }
 
+/* How long the fragments were that a datagram came in. */
+static void fragments(void)
+{
+	static const int sizes[] = { 100, 1472, 1473, 4000, 60000 };
+	int fd = bound(udp(), TEST, 0), from = peer("udp 0");
+	static char b[65536];
+	char control[256];
+
+	say("RECVFRAGSIZE: %s", ok(setsockopt(fd, IPPROTO_IP, IP_RECVFRAGSIZE, &(int){ 1 }, sizeof(int))));
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		struct iovec part = { b, sizeof b };
+		struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+
+		peer("to %d %d %d", from, port_of(fd), sizes[i]);
+		wait_for(fd, POLLIN);
+		say("  %d bytes: %s", sizes[i], result(recvmsg(fd, &m, 0)));
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+			say("    message %d %d of %zu: %d", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len, *(int *)CMSG_DATA(c));
+	}
+	close(fd);
+	peer("close %d", from);
+}
+
 /* What has no effect is kept at least. */
 static void kept(void)
 {
@@ -434,5 +461,6 @@ int main(void)
 	memory();
 	port_range();
 	path_mtu();
+	fragments();
 	kept();
 }

@@ -27,6 +27,8 @@ pub struct Arrived {
     pub notice: bool,
     /// Bytes of each datagram it was put together from (UDP_GRO); 0: it is one.
     pub segment: u16,
+    /// Bytes of the longest packet that it came in, in fragments (IP_RECVFRAGSIZE); 0: it came whole.
+    pub fragment: u16,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
 }
@@ -50,6 +52,7 @@ impl Arrived {
             at: 0,
             notice: false,
             segment: 0,
+            fragment: 0,
             drops: 0,
         }
     }
@@ -73,6 +76,7 @@ impl Arrived {
                 stamp => stamp,
             },
             segment: datagram.segment,
+            fragment: datagram.fragment,
             drops: datagram.drops,
             ..Self::between(datagram.from.into(), datagram.to.into())
         }
@@ -90,6 +94,7 @@ impl Arrived {
         rest[32..34].copy_from_slice(&self.segment.to_ne_bytes());
         rest[34..37].copy_from_slice(&[self.ttl, self.tos, u8::from(self.notice)]);
         rest[37..41].copy_from_slice(&self.host.octets());
+        rest[41..43].copy_from_slice(&self.fragment.to_ne_bytes());
         header
     }
 
@@ -107,6 +112,7 @@ impl Arrived {
             tos: u8::from_ne_bytes(take(&mut rest)),
             notice: u8::from_ne_bytes(take(&mut rest)) != 0,
             host: Ipv4Addr::from(take::<4>(&mut rest)),
+            fragment: u16::from_ne_bytes(take(&mut rest)),
         }
     }
 }

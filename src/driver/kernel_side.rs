@@ -131,6 +131,7 @@ fn arrival(taken: &Taken, from: SocketAddrV4) -> Datagram {
         ttl: taken.ttl,
         tos: taken.tos,
         segment: 0,
+        fragment: 0,
         stamp: 0,
         drops: 0,
     }

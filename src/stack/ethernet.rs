@@ -52,6 +52,8 @@ pub(super) struct Arrival {
     pub(super) checksum: Checksum,
     /// Payload bytes of each datagram it was put together from; 0: it is one.
     pub(super) segment: u16,
+    /// Bytes of the longest packet that a fragmented one came in; 0: it came whole.
+    pub(super) fragment: u16,
     /// When the interface had it; 0: not known.
     pub(super) stamp: u64,
     /// The link's header.
@@ -85,6 +87,7 @@ impl Stack {
             now,
             checksum: facts.checksum,
             segment: facts.segment,
+            fragment: 0,
             stamp: facts.stamp,
             link: link.first_chunk().copied().unwrap_or_default(),
             to_all,

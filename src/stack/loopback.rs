@@ -70,6 +70,7 @@ impl Stack {
             now,
             checksum: Checksum::Trusted,
             segment: 0,
+            fragment: 0,
             stamp: 0,
             link: LINK,
             to_all: false,

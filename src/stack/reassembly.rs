@@ -129,8 +129,10 @@ impl Datagram {
         self.end = self.end.max(end);
         self.received += packet.payload.len();
         self.ecn |= 1 << (ip.tos & ipv4::ECN);
+        let len = packet.header.len() + packet.payload.len();
         self.arrival = Arrival {
             to_all: arrival.to_all || self.arrival.to_all,
+            fragment: self.arrival.fragment.max(len as u16),
             ..arrival
         };
         if offset == 0 {

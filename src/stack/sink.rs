@@ -20,6 +20,8 @@ pub struct Datagram {
     pub tos: u8,
     /// Bytes of each datagram this was put together from (UDP_GRO); 0: it is one.
     pub segment: u16,
+    /// Bytes of the longest packet that it came in, in fragments; 0: it came whole.
+    pub fragment: u16,
     /// When the interface had it, as the driver counts; 0: not known.
     pub stamp: u64,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).

@@ -36,6 +36,7 @@ fn datagrams_keep_their_bounds_and_their_order() {
         ttl: 61,
         tos: 0,
         segment: 0,
+        fragment: 0,
         stamp: 0,
         drops: 0,
     };

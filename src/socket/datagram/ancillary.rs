@@ -17,6 +17,8 @@ const LOOPBACK: u32 = 1;
 const SOL_UDP: i32 = 17;
 const UDP_SEGMENT: i32 = 103;
 const UDP_GRO: i32 = 104;
+/// IP_RECVFRAGSIZE of linux/in.h.
+const IP_RECVFRAGSIZE: i32 = 25;
 /// Message types of sock_cmsg_send that carry four bytes.
 const SCM_TIMESTAMPING_NEW: i32 = 65;
 const SCM_TS_OPT_ID: i32 = 81;
@@ -234,6 +236,10 @@ fn of_header4(
     if wanted.destination {
         let (address, len) = address::write(to, Family::Inet);
         tell(libc::IPPROTO_IP, libc::IP_ORIGDSTADDR, &address[..len]);
+    }
+    if wanted.fragment && arrived.fragment > 0 {
+        let fragment = i32::from(arrived.fragment).to_ne_bytes();
+        tell(libc::IPPROTO_IP, IP_RECVFRAGSIZE, &fragment);
     }
 }
 

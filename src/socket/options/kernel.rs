@@ -28,7 +28,8 @@ pub(super) const UDP_CORK: i32 = 1;
 const UDP_ENCAP: i32 = 100;
 const UDP_SEGMENT: i32 = 103;
 const UDP_GRO: i32 = 104;
-/// IP_LOCAL_PORT_RANGE of linux/in.h.
+/// IP_RECVFRAGSIZE, IP_LOCAL_PORT_RANGE of linux/in.h.
+const IP_RECVFRAGSIZE: i32 = 25;
 const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET of asm-generic/socket.h.
 const SO_PREFER_BUSY_POLL: i32 = 69;
@@ -239,6 +240,7 @@ pub(super) fn note(
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,
             libc::IP_RECVTOS => options.ancillary.service = on,
             libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
+            IP_RECVFRAGSIZE => options.ancillary.fragment = on,
             IP_LOCAL_PORT_RANGE => options.port_range = number.cast_unsigned(),
             libc::IP_MULTICAST_ALL => options.all_groups = on,
             libc::IP_FREEBIND => options.free_bind = on,

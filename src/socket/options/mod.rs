@@ -78,6 +78,8 @@ pub struct Ancillary {
     pub service: bool,
     /// IP_RECVORIGDSTADDR.
     pub destination: bool,
+    /// IP_RECVFRAGSIZE.
+    pub fragment: bool,
     /// IPV6_RECVPKTINFO, of an AF_INET6 socket.
     pub packet_info6: bool,
     /// IPV6_RECVHOPLIMIT.

@@ -43,6 +43,7 @@ impl Stack {
             ttl: packet.ip.ttl,
             tos: packet.ip.tos,
             segment: arrival.segment,
+            fragment: arrival.fragment,
             stamp: arrival.stamp,
             drops: 0,
         };

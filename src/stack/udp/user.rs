@@ -136,6 +136,7 @@ impl Stack {
             ttl: outgoing.options.ttl,
             tos: outgoing.options.tos,
             segment: 0,
+            fragment: 0,
             stamp: 0,
             drops: 0,
         };
