@@ -1,5 +1,7 @@
 //! What a TCP socket's connection leaves.
 
+use core::net::SocketAddrV4;
+
 use super::endpoint::{Endpoint, Role};
 use crate::stack::Stack;
 use crate::stack::tcp::handshake::Handshake;
@@ -21,6 +23,10 @@ pub struct Left {
     pub opened: bool,
     /// What completed its handshake, if it was accepted.
     pub handshake: Option<Handshake>,
+    /// Its addresses, here and there: of one that was accepted, nobody may have asked for them before it ended.
+    pub ends: Option<(SocketAddrV4, SocketAddrV4)>,
+    /// Which of its listener's options it has.
+    pub edition: u16,
 }
 
 impl Left {
@@ -34,6 +40,8 @@ impl Left {
             segment: status.mss,
             opened,
             handshake: status.handshake,
+            ends: Some((status.local, status.remote)),
+            edition: status.edition,
         }
     }
 

@@ -387,20 +387,18 @@ pub(super) fn inherit(
     nonblocking: bool,
 ) -> Arc<Socket> {
     let socket = Socket::new(listener.family, Kind::Stream, nonblocking, Some(id));
-    let connection = engine
-        .endpoints
-        .get(id)
-        .and_then(|endpoint| endpoint.socket());
-    let status = connection.and_then(|connection| engine.stack.tcp_status(connection));
-    let names = status.as_ref().map(|status| (status.local, status.remote));
+    // It may have ended before anybody asked.
+    let endpoint = engine.endpoints.get(id);
+    let left = endpoint.map(|endpoint| endpoint.left(&engine.stack));
+    let left = left.unwrap_or_default();
     let mut parent = listener.state();
-    let edition = status.map_or(parent.options.edition, |status| status.edition);
+    let edition = left.ends.map_or(parent.options.edition, |_| left.edition);
     let (mut inherited, bound) = (parent.inheritance(edition), parent.bound);
     drop(parent);
     let mut state = socket.state();
     state.stage = Stage::Connected;
-    state.local = names.map(|(local, _)| local);
-    state.remote = names.map(|(_, remote)| remote);
+    state.local = left.ends.map(|(local, _)| local);
+    state.remote = left.ends.map(|(_, remote)| remote);
     state.bound = bound;
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.linger = inherited.linger;
