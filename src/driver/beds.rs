@@ -6,6 +6,8 @@
 //! pair for the socket, what it slept in is over. Whoever does that rings the bell (see [`sleepers`](super::sleepers)), also for
 //! those who wait for readiness, and look again. In a process with one thread nobody has a bed.
 //!
+//! A handler of the program's that runs at any moment of a sleep ends it (EINTR), also right before the thread sleeps.
+//!
 //! 1. The lock is taken in a section, and is the last one a thread takes.
 //! 2. A handler of the program's may never return: it has the bed of its thread given up before. The call makes another.
 
@@ -21,7 +23,7 @@ use super::sleepers::Sleepers;
 use crate::sys::handlers::{self, Sleep};
 use crate::sys::lock::Mutex;
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{SignalMask, borrow, poll_for};
+use crate::sys::wait::{SignalMask, borrow, poll_asleep, poll_for};
 use crate::sys::{cancel, descriptor, process};
 
 static BEDS: Mutex<Beds> = Mutex::new(Beds::new());
@@ -156,7 +158,7 @@ impl Bed {
     ) -> Woken {
         if process::is_single_threaded() || handlers::in_section() {
             return Woken {
-                ready: cancel::interruptible(|| poll_for(fds, timeout, mask)),
+                ready: cancel::interruptible(|| sleep_alone(fds, timeout, mask)),
                 rung: false,
                 there: true,
                 kept: None,
@@ -175,16 +177,22 @@ impl Bed {
         };
         // In this order: what was lost before the look was kept before it.
         let there = is_there();
-        let end = || BEDS.lock().end(number);
-        let news = handlers::section(|| handlers::lies_down().then(end).flatten());
-        let (kept, moved) = news.unwrap_or_default();
+        let (undisturbed, news) = handlers::section(|| {
+            let undisturbed = handlers::lies_down();
+            (undisturbed, undisturbed.then(|| BEDS.lock().end(number)))
+        });
+        let (kept, moved) = news.flatten().unwrap_or_default();
         if let (Some(_), Some((number, _))) = (&kept, &mut self.place) {
             // It may be another socket's by now.
             *number = -1;
         }
+        let ready = match slept.map(|_| ready(fds)) {
+            Ok(0) if !undisturbed => Err(Errno::INTR),
+            ready => ready,
+        };
         Woken {
-            rung: slept == Ok([true]),
-            ready: slept.map(|_| fds.iter().filter(|polled| polled.revents != 0).count()),
+            rung: undisturbed && slept == Ok([true]),
+            ready,
             there,
             kept,
             moved,
@@ -201,6 +209,37 @@ impl Bed {
                 *self.number.insert(number)
             }
         }
+    }
+}
+
+/// How many of them are ready.
+fn ready(fds: &[libc::pollfd]) -> usize {
+    fds.iter().filter(|polled| polled.revents != 0).count()
+}
+
+/// ppoll(2) where no other thread could change anything.
+fn sleep_alone(
+    fds: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+    mask: Option<&SignalMask>,
+) -> Result<usize, Errno> {
+    let first = fds.first().map(|polled| polled.fd);
+    if handlers::in_section() {
+        return poll_for(fds, timeout, mask);
+    }
+    handlers::lie_down(Sleep::Alone);
+    let slept = poll_asleep(fds, timeout, mask);
+    if handlers::rise() {
+        return slept;
+    }
+    // The handler has taken the first one's number away.
+    if let (Some(polled), Some(fd)) = (fds.first_mut(), first) {
+        polled.fd = fd;
+        polled.revents &= !libc::POLLNVAL;
+    }
+    match slept.map(|_| ready(fds)) {
+        Ok(0) => Err(Errno::INTR),
+        slept => slept,
     }
 }
 

@@ -316,6 +316,7 @@ pub(super) fn give_up(how: Sleep) {
     let (room, socket) = match how {
         Sleep::Here { room, socket } => (room, socket),
         Sleep::Abroad { bed } => return beds::give_up(bed),
+        Sleep::Alone => return,
     };
     let Some(mut guard) = lock() else { return };
     match room {

@@ -14,7 +14,7 @@ use super::{Socket, abroad, away};
 use crate::driver::Question;
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
-use crate::sys::{handlers, process, raw};
+use crate::sys::{process, raw};
 
 /// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
 /// whether that is the end of the stream or an error.
@@ -116,7 +116,6 @@ fn read(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Err
         return raw::receive_waiting(fd, data.parts(), flags);
     }
     let got = Cell::new(0);
-    let mut since = handlers::runs();
     loop {
         let received = raw::receive(
             call.fd(),
@@ -132,12 +131,7 @@ fn read(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Err
                 }
             }
             Err(Errno::AGAIN) if call.waits(flags) => {
-                // What SIGURG tells of makes the pair readable, too.
-                let waited = match handlers::ran(core::mem::replace(&mut since, handlers::runs())) {
-                    Some(restarts) => call.resume(restarts),
-                    None => call.wait_for(libc::POLLIN),
-                };
-                if let Err(errno) = waited {
+                if let Err(errno) = call.wait_for(libc::POLLIN) {
                     return partial(&got, errno);
                 }
             }

@@ -13,9 +13,10 @@ use super::waiting::{deadline, left, resume};
 use super::{Socket, abroad, away, table};
 use crate::driver::beds::Bed;
 use crate::driver::{Interruption, Name};
+use crate::sys::handlers::{self, Runs};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry};
-use crate::sys::{cancel, handlers, signal};
+use crate::sys::{cancel, signal};
 
 /// The call.
 pub(super) struct Sleeper<'a> {
@@ -28,6 +29,8 @@ pub(super) struct Sleeper<'a> {
     kept: Cell<Option<OwnedFd>>,
     waits: OnceCell<bool>,
     until: OnceCell<Option<u64>>,
+    /// The handlers that had run when it was last asked what they mean for the call.
+    since: Cell<Runs>,
     /// SO_RCVTIMEO or SO_SNDTIMEO.
     limit: i32,
 }
@@ -53,6 +56,7 @@ impl<'a> Sleeper<'a> {
             kept: Cell::new(None),
             waits: OnceCell::new(),
             until: OnceCell::new(),
+            since: Cell::new(handlers::runs()),
             limit,
         }
     }
@@ -83,8 +87,13 @@ impl<'a> Sleeper<'a> {
         *self.until.get_or_init(until)
     }
 
-    /// After signal handlers have run, between two of the call's waits: `Ok` to wait on.
-    pub(super) fn resume(&self, restarts: bool) -> Result<(), Errno> {
+    /// Whether signal handlers have run in the call, and if so, whether all of these restart calls.
+    fn interruption(&self) -> Option<bool> {
+        handlers::ran(self.since.replace(handlers::runs()))
+    }
+
+    /// After signal handlers have run: `Ok` to wait on.
+    fn resume(&self, restarts: bool) -> Result<(), Errno> {
         let limit = self.is_limited().then_some(Duration::ZERO);
         resume(Interruption::Signal { restarts }, limit)
     }
@@ -102,14 +111,17 @@ impl<'a> Sleeper<'a> {
                 .into_iter()
                 .chain(abroad::entries(bells))
                 .collect::<Vec<_>>();
-            let since = handlers::runs();
+            // Between two of the call's waits.
+            if let Some(restarts) = self.interruption() {
+                self.resume(restarts)?;
+            }
             match self.sleep(&mut fds, left(self.until()))? {
                 Ok(0) => return Err(Errno::AGAIN),
                 Ok(_) if fds.iter().any(|polled| polled.revents != 0) => return Ok(()),
                 Ok(_) => {}
                 Err(Errno::INTR) => match cancel::called() {
                     None => {
-                        self.resume(handlers::ran(since).unwrap_or_else(signal::all_restart))?;
+                        self.resume(self.interruption().unwrap_or_else(signal::all_restart))?;
                     }
                     Some(true) => return Err(Errno::INTR),
                     Some(false) => {}

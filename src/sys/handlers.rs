@@ -67,6 +67,8 @@ pub enum Sleep {
         /// The number of its bed.
         bed: u32,
     },
+    /// The same where there is no other thread, and it holds nothing.
+    Alone,
 }
 
 /// How many handlers have run in a thread.
@@ -190,6 +192,8 @@ pub fn asleep<T>(how: Sleep, sleep: impl FnOnce() -> T) -> Option<T> {
 pub fn lie_down(how: Sleep) {
     THREAD.with(|thread| {
         thread.is_hurried.set(false);
+        // A sleep that a handler has left for good may have set it.
+        thread.polled.set(core::ptr::null_mut());
         thread.sleeps.set(Some(how));
     });
 }
