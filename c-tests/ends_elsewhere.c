@@ -194,6 +194,61 @@ static void refused(int reads)
 	end();
 }
 
+/* A set that is asked for nothing that can be read is told of an error all the same, also where it waits by then. */
+static void *sends(void *fd)
+{
+	nap(60);
+	if (send(*(int *)fd, b, 1, 0) != 1)
+		die("send");
+	return NULL;
+}
+
+static void refused_unasked(unsigned events)
+{
+	struct sockaddr_in nobody = address(PEER, 81);
+	int child, set, fd = bound(udp(), TEST, 0);
+	pthread_t thread;
+
+	if (connect(fd, SA(nobody), sizeof nobody))
+		die("connect");
+	fd = have_alone(fd, &child);
+	if (fd < 0)
+		return;
+	say("a datagram that is refused, waiting for %s", epoll_flags(events));
+	set = watching(fd, events);
+	say("  at first: %s", told(set, 0));
+	for (int i = 0; i < 2; i++) {
+		pthread_create(&thread, NULL, sends, &fd);
+		say("  epoll: %s", told(set, 5000));
+		pthread_join(thread, NULL);
+		say("  again: %s", told(set, 0));
+		say("  SO_ERROR: %s", name_of(pending_error(fd)));
+		say("  epoll: %s", told(set, 0));
+	}
+	end();
+}
+
+/* What a connection's error queue has. */
+static void sent_unasked(unsigned events)
+{
+	int h, on = 1, child, set, fd = connected(&h);
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on))
+		die("SO_ZEROCOPY");
+	fd = have_alone(fd, &child);
+	if (fd < 0)
+		return;
+	say("sent without a copy, waiting for %s", epoll_flags(events));
+	set = watching(fd, events);
+	say("  at first: %s", told(set, 0));
+	say("  send: %s", result(send(fd, b, 1, MSG_ZEROCOPY)));
+	say("  epoll: %s", told(set, 5000));
+	say("  recv: %s", result(recv(fd, b, sizeof b, MSG_ERRQUEUE | MSG_DONTWAIT)));
+	say("  epoll: %s", told(set, 0));
+	peer("close %d", h);
+	end();
+}
+
 static void shut_datagrams(void)
 {
 	int child, h = peer("udp 0"), level, fd = bound(udp(), TEST, 0);
@@ -230,6 +285,11 @@ int main(void)
 	fresh(SOCK_DGRAM);
 	refused(1);
 	refused(0);
+	refused_unasked(0);
+	refused_unasked(EPOLLET);
+	refused_unasked(EPOLLPRI | EPOLLONESHOT);
+	sent_unasked(0);
+	sent_unasked(EPOLLET);
 	shut_datagrams();
 	return 0;
 }

@@ -63,6 +63,9 @@ int main(void)
 	say("none: %s", result(recv(fd, b, 100, MSG_OOB | MSG_DONTWAIT)));
 	say("send: %s", result(send(fd, "abc!", 4, MSG_OOB)));
 	say("the peer hears, without the last: %s", peer_says("recv %d 3", h));
+	peer("option %d %d %d 1", h, SOL_SOCKET, SO_OOBINLINE);
+	say("send: %s", result(send(fd, "def!", 4, MSG_OOB)));
+	say("the peer hears, in line: %s", peer_says("recv %d 4", h));
 	close(fd);
 	peer("close %d", h);
 	marked(0);

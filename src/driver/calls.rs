@@ -10,7 +10,6 @@ use super::endpoint::{Endpoint, EndpointId, Role};
 use super::seat::Seat;
 use crate::control::ephemeral::Protocol;
 use crate::stack::config::Limits;
-use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
 use crate::stack::tcp::TcpOptions;
@@ -193,13 +192,6 @@ impl Engine {
         self.stack
             .tcp_progress(connection)
             .is_none_or(|progress| progress.state == State::Closed)
-    }
-
-    /// Ends a connection attempt with `error`.
-    pub fn fail(&mut self, id: EndpointId, error: Error) {
-        if let Some(Role::Connecting(socket)) = self.endpoints.get(id).map(|held| held.role) {
-            self.end_connection(id, socket, Some(error));
-        }
     }
 
     /// The program has read from a full pair: there is room for more. Where a waiter of ours asks

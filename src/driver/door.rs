@@ -12,6 +12,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
+use super::family::HangsUp;
 use super::lingering::Lingerer;
 use crate::sys::local::{self, Sort};
 use crate::sys::owned::OwnedFd;
@@ -50,9 +51,9 @@ struct Client {
 pub(super) enum Stay {
     /// He is about to close a descriptor, and to wait.
     Lingers(Lingerer),
-    /// He is about to put another descriptor in the place of the one whose other end this is: what sleeps there is told by
-    /// him before it hangs up.
-    Replaces { _end: Option<OwnedFd> },
+    /// He is about to put another descriptor in the place of the one that he has shown: what sleeps there is told by him
+    /// before it hangs up.
+    Replaces { _old: Option<HangsUp> },
 }
 
 /// Who has to go, by his place, before one more of `user`'s comes: the oldest of his, if there are as many as one user may

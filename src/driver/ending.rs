@@ -25,7 +25,8 @@ impl Engine {
 
     /// The connection is over by an error (the stack's, unless `error` names one): the program's
     /// descriptor gets the flags of a reset connection by losing its other end with something
-    /// unread in it. Where only other processes hold the descriptor, it hangs up, and who asks learns of the error. (Of
+    /// unread in it. Where only other processes hold the descriptor, and where others may connect it again, it hangs up,
+    /// and who asks learns of the error. (Of
     /// one that nobody is a witness of it reads as ended, and who writes finds it reset.)
     pub(super) fn end_connection(
         &mut self,
@@ -34,19 +35,16 @@ impl Engine {
         error: Option<Error>,
     ) {
         let error = self.stack.tcp_take_error(socket).or(error);
-        let attempt = matches!(
-            self.endpoints.get(id),
-            Some(Endpoint {
-                role: Role::Connecting(_),
-                program: ..0,
-                ..
-            })
-        );
-        let hangs_up = self
-            .endpoints
-            .get(id)
-            .is_some_and(|held| held.program < 0 && held.witnessed);
-        if attempt && !hangs_up {
+        let is_attempt = |held: &Endpoint| matches!(held.role, Role::Connecting(_));
+        let attempt = self.endpoints.get(id).is_some_and(is_attempt);
+        if attempt {
+            // It may connect again, in whichever process.
+            self.note_if_held(id);
+        }
+        let held = self.endpoints.get(id);
+        let elsewhere = held.is_some_and(|held| held.program < 0);
+        let hangs_up = held.is_some_and(|held| held.witnessed);
+        if attempt && elsewhere && !hangs_up {
             // Nothing is lost with the filler; who waits to write is to ask.
             self.unstuff(id);
         }

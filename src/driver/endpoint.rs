@@ -138,6 +138,8 @@ pub struct Endpoint {
     pub bound: bool,
     /// A copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: bool,
+    /// Its socket has another pair by now.
+    pub(super) successor: Option<super::family::Successor>,
     /// Whose it is, if a keeper has made it for somebody.
     pub(super) guest: Option<super::guests::Guest>,
     /// What the upper layer knows of the socket. A connection that another process has accepted has
@@ -246,6 +248,7 @@ impl Endpoint {
             set_out: false,
             bound: false,
             copied: false,
+            successor: None,
             guest: None,
             record: None,
         }

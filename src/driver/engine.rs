@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::background::Background;
 use super::delivery::Direct;
 use super::door::Door;
-use super::endpoint::{EndpointId, Endpoints};
+use super::endpoint::Endpoints;
 use super::estate::Will;
 use super::family::Waiter;
 use super::inspect::{self, Office, Window};
@@ -130,22 +130,10 @@ pub(super) struct Doors {
     pub(super) window: Option<Window>,
     /// Other processes, about the sockets they hold.
     pub(super) desk: Option<Door>,
-    /// What goes with the answer that is being made there.
-    pub(super) renewed: Option<Renewed>,
     /// Who has asked there to be told of news.
     pub(super) waiters: Vec<Waiter>,
     /// Who finds a port in use, an heir.
     pub(super) heirs: Option<Door>,
-}
-
-/// Another pair of a socket whose descriptors other processes have.
-pub(super) struct Renewed {
-    /// The socket from now on.
-    pub(super) id: EndpointId,
-    /// The program's end.
-    pub(super) program: OwnedFd,
-    /// The stack's end of the pair it had.
-    pub(super) end: Option<OwnedFd>,
 }
 
 /// What [`Engine::new`] is put together from.

@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// The same, before the program's descriptor is closed here, if others may have one.
-    pub(super) fn note_if_held(&mut self, id: EndpointId) {
+    pub fn note_if_held(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get(id)
             && endpoint.program >= 0
             && endpoint.is_held_elsewhere()
@@ -51,7 +51,7 @@ impl Engine {
         };
         match endpoint.role {
             Role::Connection(_) if !endpoint.finished && !endpoint.read_finished => false,
-            Role::Connection(_) if endpoint.program >= 0 => true,
+            Role::Connection(_) | Role::Ended if endpoint.program >= 0 => true,
             Role::Connection(_) | Role::Ended => self.is_held(id, endpoint),
             _ => false,
         }

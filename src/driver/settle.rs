@@ -198,6 +198,8 @@ impl Engine {
                     self.take_overflow(now, id);
                 }
             }
+            // Its socket has another pair: this one is yet to hang up.
+            Role::Ended if endpoint.successor.is_some() && !gone => {}
             Role::Ended if self.is_only_shut(id) => {}
             Role::Ended if endpoint.has_unread_end() => self.close(now, id),
             _ if gone => self.close(now, id),

@@ -11,6 +11,8 @@
 //! | nothing: a stream that is not connected | HUP, and what was shut |
 //! | nothing: a connection whose errors are queued (IP_RECVERR and its kin) | ERR; of which the owner tells who waits |
 //!
+//! A socket may have another pair by then, which comes with the answer.
+//!
 //! So what is in order costs no question. A connection that is over without an error is not asked about again. No lock
 //! is held while an owner is asked; where this process has a stack, too, that drives in between.
 
@@ -18,24 +20,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::beyond::{self, Beyond, Events};
-use super::sleeper::poll_beside;
+use super::beyond;
 use super::waiting::{deadline, left};
-use super::{Kind, Registration, Socket, Stage, State, away, table, urgent};
+use super::{Kind, Socket, Stage, State, away, table, urgent};
 use crate::driver::{self, Question, Shown, has_notice};
-use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
-use crate::sys::wait::{SignalMask, entry, poll_now};
-use crate::sys::{handlers, raw};
+use crate::sys::wait::{entry, poll_now};
 
-const HUNG_UP: u32 = libc::EPOLLHUP as u32;
-const OUT: u32 = (libc::EPOLLOUT | libc::EPOLLWRNORM) as u32;
 const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
 
 /// What a stream shows that nobody serves.
-const UNCONNECTED: Shown = idle(libc::POLLHUP);
+pub(super) const UNCONNECTED: Shown = idle(libc::POLLHUP);
 /// The same of datagrams.
 const FRESH_DATAGRAM: Shown = idle(libc::POLLWRBAND);
 
@@ -53,21 +50,9 @@ const fn idle(flags: i16) -> Shown {
 /// Whether this process has ever had such a socket.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-/// Those in epoll sets that may have something to be asked for though their pairs do not hang up.
-static WATCHED: Mutex<Vec<Weak<Socket>>> = Mutex::new(Vec::new());
-
 /// From now on a socket of another process's stack may be among this one's.
 pub(super) fn note_any() {
     ANY.store(true, Ordering::Relaxed);
-}
-
-/// Makes the list accessible again in a forked child, whoever had it at the fork.
-///
-/// # Safety
-/// The calling thread is the only one of its process, and does not use it now.
-pub(super) unsafe fn free() {
-    // SAFETY: as the caller says.
-    unsafe { lock::free(&WATCHED) };
 }
 
 /// The socket under `fd`, if it is one of another process's stack.
@@ -87,7 +72,7 @@ pub(super) fn may_be_in_sets() -> bool {
 }
 
 /// What the owner of `fd` says. `None`: there is none any more, and the pair tells by itself.
-fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
+pub(super) fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
     let shown = Shown::decode(&away::ask(fd, socket, &Question::Show)?.ok()?)?;
     if socket.kind == Kind::Datagram {
         socket.set_shows_more(shown.flags != 0);
@@ -146,17 +131,18 @@ pub(super) fn poll(
             // Another thread has given a connection up: what its pair shows means nothing any more.
             continue;
         }
+        let mut moved = false;
         for ((polled, watched), known) in fds.iter_mut().zip(&watched).zip(known) {
             if watched.fd >= 0 {
                 polled.revents = watched.revents;
-                correct(polled, known);
+                moved |= correct(polled, known);
             }
         }
         let count = fds.iter().filter(|polled| polled.revents != 0).count();
         if count > 0 || left == Some(Duration::ZERO) {
             return Ok(count);
         }
-        if watched.iter().any(|polled| polled.revents != 0) && !has_rung(&bells) {
+        if watched.iter().any(|polled| polled.revents != 0) && !has_rung(&bells) && !moved {
             // What has come was no notice, but what nobody has asked for.
             notices = 0;
         }
@@ -171,7 +157,7 @@ fn idle_streams(fds: &[libc::pollfd]) -> usize {
 }
 
 /// Whether who asks for `events` is told of something.
-fn is_due(shown: &Shown, events: i16) -> bool {
+pub(super) fn is_due(shown: &Shown, events: i16) -> bool {
     shown.flags & (events | beyond::ALWAYS) != 0
 }
 
@@ -194,15 +180,21 @@ fn show_idle(socket: &Socket, polled: &mut libc::pollfd) -> bool {
     shown.idle
 }
 
-/// Makes what poll(2) says of a pair true of its socket; `known`: what its owner has said.
-fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
+/// Makes what poll(2) says of a pair true of its socket; `known`: what its owner has said. Whether that has another pair.
+fn correct(polled: &mut libc::pollfd, known: Option<Shown>) -> bool {
     if polled.revents == 0 && known.is_none() {
-        return;
+        return false;
     }
+    let mut moved = false;
     if let Some(socket) = foreign(polled.fd) {
         let hung_up = polled.revents & libc::POLLHUP != 0;
+        let before = socket.away();
         let shown = known.or_else(|| asked(polled.fd, &socket, hung_up));
         let shown = shown.unwrap_or_default();
+        moved = socket.away() != before;
+        if moved {
+            polled.revents = poll_now(polled.fd, polled.events);
+        }
         polled.revents &= polled.events | beyond::ALWAYS | libc::POLLNVAL;
         if shown.idle && socket.kind == Kind::Stream {
             polled.revents = polled.events & WRITABLE;
@@ -212,13 +204,16 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) {
         }
         beyond::correct(&socket, &shown, polled);
     }
+    moved
 }
 
 /// What the owner says of a socket whose pair shows that there is something to be asked for.
-fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
+pub(super) fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
     match socket.kind {
         // It listens no more, and has no connection either.
-        Kind::Stream if hung_up && socket.state().stage == Stage::Listening => Some(UNCONNECTED),
+        Kind::Stream if hung_up && socket.state().stage == Stage::Listening => {
+            ask(fd, socket).or(Some(UNCONNECTED))
+        }
         Kind::Stream if hung_up && !socket.is_over() => {
             let shown = ask(fd, socket);
             let over = |shown: Shown| shown.over && shown.flags & libc::POLLERR == 0;
@@ -237,7 +232,7 @@ fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> {
 }
 
 /// What the owner of a datagram socket shows though its pair does not.
-fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
+pub(super) fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
     let shown = socket.shows_more().then(|| ask(fd, socket)).flatten();
     shown.filter(|shown| shown.flags != 0)
 }
@@ -247,14 +242,14 @@ pub(super) fn may_queue_errors(socket: &Socket) -> bool {
     socket.kind == Kind::Stream && asks_for_errors(&socket.state())
 }
 
-fn asks_for_errors(state: &State) -> bool {
+pub(super) fn asks_for_errors(state: &State) -> bool {
     let options = &state.options;
     let asks = options.receive_errors || options.zero_copy || options.stamping.stamps().any();
     asks && state.stage == Stage::Connected && state.away.is_some()
 }
 
 /// What is readable once the owner of such a connection has other news. `None`: nobody will tell.
-fn bell(fd: RawFd, socket: &Socket, news: u32) -> Option<OwnedFd> {
+pub(super) fn bell(fd: RawFd, socket: &Socket, news: u32) -> Option<OwnedFd> {
     driver::await_news(fd, socket.away()?, news)
 }
 
@@ -286,205 +281,4 @@ pub(super) fn has_rung(bells: &[OwnedFd]) -> bool {
 /// Whether a socket without a connection was shut down for reading.
 pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
     ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
-}
-
-/// A registration of a socket of another process's stack has changed.
-pub(super) fn watch(socket: &Arc<Socket>) {
-    if !is_to_be_asked(socket) {
-        return;
-    }
-    handlers::section(|| {
-        let mut watched = WATCHED.lock();
-        watched.retain(|held| {
-            held.upgrade()
-                .is_some_and(|held| !Arc::ptr_eq(&held, socket))
-        });
-        watched.push(Arc::downgrade(socket));
-    });
-}
-
-/// A pair that has a connection has no edge for the next. Its owner makes one, if a set waits for edges: one has the
-/// socket now, or it listens now.
-pub(super) fn watch_edges(socket: &Socket) {
-    let state = socket.state();
-    if state.away.is_none() {
-        return;
-    }
-    let edge = |held: &&Registration| held.events & libc::EPOLLET as u32 != 0;
-    let held = state.registrations.iter().find(edge);
-    let fd = held
-        .filter(|_| state.stage == Stage::Listening)
-        .map(|held| held.fd);
-    drop(state);
-    if let Some(fd) = fd {
-        away::ask(fd, socket, &Question::Edges);
-    }
-}
-
-fn is_to_be_asked(socket: &Socket) -> bool {
-    let state = socket.state();
-    let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
-    let asked = unconnected || asks_for_errors(&state);
-    state.away.is_some() && asked && !state.registrations.is_empty()
-}
-
-fn watched() -> Vec<Arc<Socket>> {
-    handlers::section(|| {
-        let mut watched = WATCHED.lock();
-        watched.retain(|held| held.upgrade().is_some_and(|held| is_to_be_asked(&held)));
-        watched.iter().filter_map(Weak::upgrade).collect()
-    })
-}
-
-/// epoll_wait(2) on a set that may watch such sockets, by `wait`.
-pub(super) fn epoll_wait(
-    set: RawFd,
-    events: &mut [libc::epoll_event],
-    timeout: Option<Duration>,
-    mut wait: impl FnMut(&mut [libc::epoll_event], Option<Duration>, &[OwnedFd]) -> Result<usize, Errno>,
-) -> Result<usize, Errno> {
-    let until = deadline(timeout);
-    loop {
-        let watched = watched();
-        let mut bells = Vec::new();
-        let known: Vec<_> = watched
-            .iter()
-            .filter_map(|held| known_in(held, set, &mut bells))
-            .collect();
-        let left = match known.is_empty() {
-            true => left(until),
-            false => Some(Duration::ZERO),
-        };
-        let count = wait(events, left, &bells)?;
-        let mut found = Events { events, count };
-        for (socket, shown) in &known {
-            tell(socket, set, shown, &mut found);
-        }
-        let is_known = |held: &Arc<Socket>| known.iter().any(|(known, _)| Arc::ptr_eq(known, held));
-        tell_of_notices(
-            watched.iter().filter(|held| !is_known(held)),
-            set,
-            &mut found,
-        );
-        tell_of_ends(set, &mut found);
-        if found.count > 0 || left == Some(Duration::ZERO) {
-            return Ok(found.count);
-        }
-    }
-}
-
-/// epoll_wait(2) itself, for a process without a stack.
-pub(super) fn epoll_beside(
-    set: RawFd,
-    events: &mut [libc::epoll_event],
-    timeout: Option<Duration>,
-    mask: Option<SignalMask>,
-    bells: &[OwnedFd],
-) -> Result<usize, Errno> {
-    let until = deadline(timeout);
-    loop {
-        let count = raw::epoll_ready(set, events)?;
-        let left = left(until);
-        if count > 0 || left == Some(Duration::ZERO) || has_rung(bells) {
-            return Ok(count);
-        }
-        let mut fds = vec![entry(set, libc::POLLIN)];
-        fds.extend(entries(bells));
-        if poll_beside(&mut fds, left, mask)? == 0 {
-            return Ok(0);
-        }
-    }
-}
-
-/// A socket of which the waiter of `set` is to be told what its pair does not show: a stream that is not connected, or one
-/// whose owner has more to show. Otherwise there may be a bell for news of it.
-fn known_in(
-    socket: &Arc<Socket>,
-    set: RawFd,
-    bells: &mut Vec<OwnedFd>,
-) -> Option<(Arc<Socket>, Shown)> {
-    let (held, stage) = {
-        let state = socket.state();
-        let mut held = state.registrations.iter().filter(|held| held.set == set);
-        (*held.next()?, state.stage)
-    };
-    let shown = match socket.kind {
-        Kind::Stream if may_queue_errors(socket) => queued(socket, &held, bells),
-        _ if held.is_told() => None,
-        Kind::Stream if stage == Stage::Idle => {
-            let shown = ask(held.fd, socket).unwrap_or(UNCONNECTED);
-            shown.idle.then_some(shown)
-        }
-        Kind::Stream => None,
-        Kind::Datagram => {
-            // The notice makes an event of what is readable only.
-            if held.events & libc::EPOLLIN as u32 == 0 && has_notice(held.fd) {
-                socket.set_shows_more(true);
-            }
-            standing(held.fd, socket).filter(|shown| is_due(shown, held.events as i16))
-        }
-    };
-    shown.map(|shown| (socket.clone(), shown))
-}
-
-/// What the owner of a connection whose errors are queued shows, if its waiter was not told.
-fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Option<Shown> {
-    let shown = ask(held.fd, socket)?;
-    let is_old = held.is_told() && held.told == Some(shown.news);
-    if is_due(&shown, held.events as i16) && !is_old {
-        return Some(shown);
-    }
-    bells.extend(bell(held.fd, socket, shown.news));
-    None
-}
-
-/// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.
-fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
-    let beyond = Beyond {
-        flags: shown.flags,
-        only_notices: shown.only_notices,
-        news: shown.news,
-        told: false,
-    };
-    let mut state = socket.state();
-    for held in state
-        .registrations
-        .iter_mut()
-        .filter(|held| held.set == set)
-    {
-        if shown.idle {
-            found.mask(held, OUT);
-        }
-        found.add(held, &beyond);
-    }
-}
-
-/// Those of datagram sockets that have an error, or are shut.
-fn tell_of_notices<'a>(
-    watched: impl Iterator<Item = &'a Arc<Socket>>,
-    set: RawFd,
-    found: &mut Events<'_>,
-) {
-    for socket in watched.filter(|held| held.kind == Kind::Datagram) {
-        let fd = found.of(socket, set);
-        if let Some(shown) = fd.and_then(|fd| asked(fd, socket, false)) {
-            tell(socket, set, &shown, found);
-        }
-    }
-}
-
-/// Those of connections that have hung up.
-fn tell_of_ends(set: RawFd, found: &mut Events<'_>) {
-    if !found.have(HUNG_UP) {
-        return;
-    }
-    for (_, socket) in table::all() {
-        if socket.kind != Kind::Stream || socket.is_idle() || socket.away().is_none() {
-            continue;
-        }
-        let fd = found.of(&socket, set);
-        if let Some(shown) = fd.and_then(|fd| asked(fd, &socket, true)) {
-            tell(&socket, set, &shown, found);
-        }
-    }
 }

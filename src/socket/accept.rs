@@ -116,11 +116,26 @@ fn accept_from(
     }
 }
 
-/// Accepts from the pair that the stack of another process fills.
+/// Accepts from another process's stack.
 fn accept_beside(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Accepted, Errno> {
     if listener.kind == Kind::Datagram {
         return refuse(fd, Errno::OPNOTSUPP);
     }
+    let before = listener.away();
+    match accept_from_pair(fd, listener, flags) {
+        Err(Errno::INVAL) => {}
+        accepted => return accepted,
+    }
+    // It may have been shut down, and listen again.
+    away::refresh(fd, listener);
+    match listener.away() == before {
+        true => Err(Errno::INVAL),
+        false => accept_from_pair(fd, listener, flags),
+    }
+}
+
+/// Accepts from the pair that the other process fills.
+fn accept_from_pair(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<Accepted, Errno> {
     if listener.state().stage != Stage::Listening {
         away::refresh(fd, listener);
     }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, error_queue, options, queues, receive, send, table};
+use super::{errno, error_queue, options, queues, receive, send};
 use crate::driver::{
     Answer, Connecting, Description, Endpoint, EndpointId, Engine, Question, Role, Shown,
 };
+use crate::sys::user::Buffers;
 
 /// Answers `question` about `id`, of which `fd` is a descriptor. ENOTSOCK: it is gone.
 pub(super) fn answer(
@@ -63,6 +64,16 @@ pub(super) fn socket_of(engine: &mut Engine, id: EndpointId) -> Option<Arc<Socke
 fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Question) -> Answer {
     if let Question::Receive { flags, room } = question {
         return receive::receive_in(engine, fd, socket, *flags, *room);
+    }
+    if let Question::Give {
+        flags,
+        stamping,
+        payload,
+    } = question
+    {
+        let data = Buffers::of(payload);
+        return send::send_in(engine, fd, socket, &data, (*flags, *stamping))
+            .map(|count| (count as u32).to_ne_bytes().to_vec());
     }
     let mut state = socket.state();
     let state = &mut *state;
@@ -121,10 +132,6 @@ fn act(
             datagram::answer(engine, socket, state, (*flags, head, payload))
         }
         Question::Open => datagram::answer_bind(engine, socket, state),
-        Question::Sent { flags, stamping } => {
-            send::note_sent(engine, state, *flags, *stamping);
-            Ok(())
-        }
         Question::Edges => {
             let endpoint = engine.endpoints.get_mut(id);
             endpoint.ok_or(Errno::NOTSOCK)?.edges = true;
@@ -145,6 +152,7 @@ fn act(
         | Question::Show
         | Question::Count { .. }
         | Question::ErrorEntry { .. }
+        | Question::Give { .. }
         | Question::Receive { .. } => Err(Errno::INVAL),
     }
 }
@@ -185,7 +193,10 @@ fn connect_in(
     let given = address::read(address, connect::family_of(socket, state, address));
     if socket.kind == Kind::Stream {
         if given == Ok(Given::Unspecified) {
-            return disconnect_in(engine, socket, state);
+            connect::disconnect(engine, socket, state)?;
+            state.disconnects = state.disconnects.wrapping_add(1);
+            engine.wake_all();
+            return Ok(());
         }
         // As on Linux, what the socket is decides before what else is wrong with the address.
         if is_connected_already(engine, socket, state, call)? {
@@ -209,26 +220,6 @@ fn connect_in(
     }
 }
 
-/// Whether the socket can have another pair: it has no descriptor in this process, so who asks has the one that counts.
-fn is_renewable(socket: &Arc<Socket>) -> bool {
-    table::number_of(socket).is_none()
-}
-
-/// connect(2) with AF_UNSPEC.
-fn disconnect_in(
-    engine: &mut Engine,
-    socket: &Arc<Socket>,
-    state: &mut State,
-) -> Result<(), Errno> {
-    if !is_renewable(socket) {
-        return Err(Errno::AFNOSUPPORT);
-    }
-    connect::disconnect(engine, socket, state)?;
-    state.disconnects = state.disconnects.wrapping_add(1);
-    engine.wake_all();
-    Ok(())
-}
-
 /// What connect(2) of a TCP socket answers by what that is already; false: it may begin.
 fn is_connected_already(
     engine: &mut Engine,
@@ -238,24 +229,16 @@ fn is_connected_already(
 ) -> Result<bool, Errno> {
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
     let role = endpoint.as_ref().map(|endpoint| endpoint.role);
-    if is_renewable(socket) {
-        if call == Connecting::Waited && state.stage == Stage::Idle {
-            // Another thread has given the attempt up.
-            let error = endpoint.and_then(Endpoint::take_error);
-            return Err(error.map_or(Errno::CONNABORTED, errno::of));
-        }
-        if call == Connecting::First
-            && state.stage == Stage::Connecting
-            && !matches!(role, Some(Role::Connecting(_)))
-        {
-            state.stage = Stage::Connected;
-        }
-        return connect::standing(engine, socket, state).map(|done| done.is_some());
+    if call == Connecting::Waited && state.stage == Stage::Idle {
+        // Another thread, or process, has given the attempt up.
+        let error = endpoint.and_then(Endpoint::take_error);
+        return Err(error.map_or(Errno::CONNABORTED, errno::of));
     }
-    match role {
-        Some(Role::Undecided) => Ok(false),
-        Some(Role::Connecting(_)) => Err(Errno::ALREADY),
-        Some(Role::Ended) => Err(Errno::CONNABORTED),
-        _ => Err(Errno::ISCONN),
+    if call == Connecting::First
+        && state.stage == Stage::Connecting
+        && !matches!(role, Some(Role::Connecting(_)))
+    {
+        state.stage = Stage::Connected;
     }
+    connect::standing(engine, socket, state).map(|done| done.is_some())
 }

@@ -8,7 +8,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::{Family, Kind, Socket, Stage, abroad, answers, create, served, table};
+use super::{Family, Kind, Socket, Stage, abroad, answers, create, served, table, watched};
 use crate::driver::{self, Answer, Description, Name, Question, Served};
 use crate::sys::owned::OwnedFd;
 use crate::sys::{process, raw};
@@ -24,10 +24,10 @@ impl Socket {
     }
 }
 
-/// Asks the owner of `fd`. `None`: there is none, or it does not answer.
+/// Asks the owner of `fd`. `None`: there is none, or it does not answer. If the socket has another pair by now, that takes
+/// the place of the one it had.
 pub(super) fn ask(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
-    let ((answer, _), _) = ask_for(fd, socket, question)?;
-    is_known(&answer).then_some(answer)
+    ask_for_end(fd, socket, question).filter(is_known)
 }
 
 /// Whether the owner knows the descriptor. If not, the connection is over, and the pair tells the rest.
@@ -35,24 +35,16 @@ fn is_known(answer: &Answer) -> bool {
     *answer != Err(Errno::NOTSOCK)
 }
 
-/// Asks for what may have the owner make another descriptor, which takes the place of the one there was.
-pub(super) fn ask_to_change(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    question: &Question,
-) -> Option<Answer> {
-    ask_for_end(fd, socket, question).filter(is_known)
-}
-
 /// The same. ENOTSOCK: the owner knows nothing of the descriptor any more, since another thread may have had it changed.
-pub(super) fn ask_for_end(fd: RawFd, socket: &Arc<Socket>, question: &Question) -> Option<Answer> {
-    // Who asks stays until the other descriptor is in its place.
-    let ((answer, renewed), _desk) = ask_for(fd, socket, question)?;
+pub(super) fn ask_for_end(fd: RawFd, socket: &Socket, question: &Question) -> Option<Answer> {
+    let ((answer, renewed), desk) = ask_for(fd, socket, question)?;
     if let Some(served) = renewed
-        && served::settle_in(fd, socket, served).is_ok()
+        && let Some(entered) = table::entered(socket)
+        && served::settle_in(fd, &entered, served).is_ok()
     {
         refresh(fd, socket);
-        served::show(socket);
+        served::show(&entered);
+        driver::take_leave(&desk);
     }
     Some(answer)
 }
@@ -296,7 +288,7 @@ pub fn owned_elsewhere(engine: u64) {
             state.options.limit_waits(fd);
             drop(state);
             abroad::note_any();
-            abroad::watch(&socket);
+            watched::watch(&socket);
         }
     }
 }

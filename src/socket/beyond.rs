@@ -140,6 +140,25 @@ impl Events<'_> {
         }
     }
 
+    /// Leaves out what there is of a socket.
+    pub(super) fn leave_out(&mut self, socket: &Socket, set: RawFd) {
+        for held in socket
+            .state()
+            .registrations
+            .iter()
+            .filter(|held| held.set == set)
+        {
+            if let Some(at) = self.at(held) {
+                self.remove(at);
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.events.copy_within(at + 1..self.count, at);
+        self.count -= 1;
+    }
+
     fn at(&self, held: &Registration) -> Option<usize> {
         let events = &self.events[..self.count];
         events.iter().position(|event| event.u64 == held.data)
@@ -162,8 +181,7 @@ impl Events<'_> {
             }
             self.events[at].events |= flags;
             if self.events[at].events == 0 {
-                self.events.copy_within(at + 1..self.count, at);
-                self.count -= 1;
+                self.remove(at);
             }
         } else if flags == 0
             || old && held.events & EDGE != 0

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::create::{become_kernel, kernel_socket};
 use super::served::{go_over, may_go_over};
-use super::{Family, Kind, Socket, Stage, State, abroad, away, errno};
+use super::{Family, Kind, Socket, Stage, State, away, errno, watched};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Inet6;
 use crate::driver::{self, Engine, Lease, Passed, Question, Role, Wish};
@@ -262,7 +262,7 @@ pub fn listen(fd: RawFd, socket: &Arc<Socket>, backlog: i32) -> Result<Rest, Err
     if let Some(answer) = away::ask(fd, socket, &Question::Listen { backlog }) {
         answer?;
         socket.state().stage = Stage::Listening;
-        abroad::watch_edges(socket);
+        watched::watch_edges(socket);
         return Ok(Rest::Done);
     }
     let engine = driver::lock();

@@ -101,7 +101,7 @@ fn connect_beside(
         let mut state = socket.state();
         state.disconnects = state.disconnects.wrapping_add(1);
     }
-    let Some(answer) = away::ask_to_change(fd, socket, &question) else {
+    let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
     };
     if answer == Err(Errno::NETUNREACH) && may_go_over(socket) {
@@ -148,6 +148,7 @@ fn begun_beside(
     // It has an address now.
     state.stage = Stage::Connected;
     state.connect_unconfirmed = true;
+    state.opening = true;
     let disconnects = state.disconnects;
     drop(state);
     if !away::waits(fd, flags) {
@@ -426,6 +427,8 @@ fn open(
     state.remote = Some(remote);
     state.stage = Stage::Connecting;
     state.connect_unconfirmed = true;
+    // In a forked process.
+    state.opening = true;
     Ok(id)
 }
 

@@ -115,16 +115,16 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
     let numbers = table::numbers_of(socket);
     let nonblocking = nonblocking(socket, &numbers);
     let pair = pair::make(socket.kind == Kind::Datagram, nonblocking, true)?;
+    if let Some(old) = state.endpoint {
+        engine.note_if_held(old);
+    }
     replace(&numbers, &pair.program, &state.registrations)?;
     let old = state.endpoint.take();
     let program = numbers.first().copied().unwrap_or(-1);
     enter(engine, pair.stack, program, socket, state);
     if let (Some(old), Some(new)) = (old, state.endpoint) {
         engine.move_errors(old, new);
-        if numbers.is_empty() {
-            engine.hand_on(old, new, pair.program);
-        }
-        engine.forget(old);
+        engine.succeed(old, new, &pair.program, numbers.is_empty());
     }
     Ok(())
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::lingering::Lingering;
 use super::{Kind, Socket, Stage, State, away, connect, create, table};
-use crate::driver::{self, Endpoint, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
-use crate::stack::error::Error;
+use crate::driver::{self, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::wait::poll_now;
 use crate::sys::{clock, raw};
@@ -199,7 +198,7 @@ pub fn read_elsewhere() {
 /// shutdown(2). `None`: make the call on the descriptor.
 pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), Errno>> {
     note_shut_here(socket, how);
-    if let Some(answer) = away::ask_to_change(fd, socket, &Question::Shutdown { how }) {
+    if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
         if socket.kind == Kind::Datagram {
             socket.set_shows_more(true);
         }
@@ -245,7 +244,6 @@ pub(super) fn shutdown_in(
         return Err(Errno::INVAL);
     }
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
-    let now = engine.now();
     if state.stage == Stage::Connecting {
         // As on Linux, the attempt has come to an end with this.
         state.stage = match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
@@ -254,19 +252,11 @@ pub(super) fn shutdown_in(
             _ => Stage::Disconnecting,
         };
     }
-    let endpoint = engine.endpoints.get(id);
-    let is_shared = endpoint.is_some_and(Endpoint::is_shared) && table::number_of(socket).is_some();
-    match endpoint.map(|endpoint| endpoint.role) {
+    match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
         Some(Role::Listener(listener)) => {
             if reads {
                 end_listener(engine, fd, socket, state, listener);
             }
-            Ok(())
-        }
-        Some(Role::Connecting(connection)) if is_shared => {
-            // The descriptors are in other processes' hands, too: they get no fresh pair.
-            engine.stack.tcp_abort(now, connection);
-            engine.fail(id, Error::ConnectionReset);
             Ok(())
         }
         Some(Role::Connecting(_)) => connect::disconnect(engine, socket, state),

@@ -49,12 +49,14 @@ mod receiving;
 pub mod repair;
 pub mod report;
 pub mod send;
+mod sending;
 pub mod served;
 pub mod sets;
 mod sleeper;
 pub mod table;
 pub mod urgent;
 pub mod waiting;
+mod watched;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
@@ -152,6 +154,9 @@ pub struct State {
     pub writes_no_more: bool,
     /// A completed non-blocking connect(2) was not yet confirmed by a second call.
     pub connect_unconfirmed: bool,
+    /// connect(2) has begun, and the pair was not seen writable since: where another process's stack serves it, nothing may be
+    /// written to it.
+    pub opening: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
     pub disconnects: u32,
     /// What datagrams another process's stack was asked to send.
@@ -243,6 +248,7 @@ impl Socket {
                 reads_no_more: false,
                 writes_no_more: false,
                 connect_unconfirmed: false,
+                opening: false,
                 disconnects: 0,
                 past: datagram::Past::default(),
                 held: None,

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, abroad, beyond, sets, sleeper, table};
+use super::{Registration, abroad, beyond, sets, sleeper, table, watched};
 use crate::driver::{self, Collector, EndpointId, Interruption, Wait, Watcher, wait};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_for};
@@ -124,13 +124,13 @@ pub fn epoll_wait(
     if !abroad::may_be_in_sets() {
         return epoll_wait_here(set, events, timeout, mask, &[], &mut collect);
     }
-    Some(abroad::epoll_wait(
+    Some(watched::epoll_wait(
         set,
         events,
         timeout,
         |events, timeout, bells| {
             epoll_wait_here(set, events, timeout, mask, bells, &mut collect)
-                .unwrap_or_else(|| abroad::epoll_beside(set, events, timeout, mask, bells))
+                .unwrap_or_else(|| watched::epoll_beside(set, events, timeout, mask, bells))
         },
     ))
 }
@@ -238,8 +238,8 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
     if state.away.is_some() {
         drop(state);
         drop(engine);
-        abroad::watch(&socket);
-        return abroad::watch_edges(&socket);
+        watched::watch(&socket);
+        return watched::watch_edges(&socket);
     }
     if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
         let watcher = match state.registrations[..] {

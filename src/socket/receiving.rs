@@ -16,18 +16,35 @@ use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
 use crate::sys::{process, raw};
 
-/// Receives from the pair that another process's stack fills. Where the pair ends, the owner knows
-/// whether that is the end of the stream or an error.
+/// Receives from another process's stack.
 pub(super) fn receive(
     fd: RawFd,
     socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
 ) -> Option<Result<usize, Errno>> {
-    socket.away()?;
+    let before = socket.away()?;
+    let got = receive_beside(fd, socket, data, flags);
+    Some(match got {
+        // It was found at an end that was another connection's.
+        Err(Errno::AGAIN) if socket.away() != Some(before) => {
+            receive_beside(fd, socket, data, flags)
+        }
+        got => got,
+    })
+}
+
+/// Receives from the pair that the other process fills. Where the pair ends, the owner knows
+/// whether that is the end of the stream or an error.
+fn receive_beside(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Result<usize, Errno> {
     let call = Sleeper::to_receive(fd, socket);
     if !away::is_connected(fd, socket) {
-        return Some(receive_unconnected(fd, socket, flags));
+        return receive_unconnected(fd, socket, flags);
     }
     let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
         discard(&call, data.len(), flags)
@@ -39,14 +56,14 @@ pub(super) fn receive(
         read(&call, data, flags)
     };
     let fd = call.fd();
-    Some(match got {
+    match got {
         // Another thread has given the connection up.
         Ok(0) | Err(Errno::CONNRESET) if call.has_moved() => Err(Errno::PIPE),
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
         Ok(0) => receive_rest(fd, socket, data, flags),
         Err(Errno::CONNRESET) => Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET)),
         got => got,
-    })
+    }
 }
 
 /// What a socket gives that has no connection: the error of one that was given up, and the end once it was shut down.

@@ -7,19 +7,15 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::datagram::Asked;
-use super::sleeper::Sleeper;
 use super::waiting::{self, deadline, partial, resume};
-use super::{Kind, Socket, State, away, errno, readiness, repair, table};
-use crate::driver::{
-    self, Caller, Endpoint, EndpointId, Engine, Guard, Question, Role, Wait, wait,
-};
+use super::{Kind, Socket, away, errno, readiness, repair, sending, table};
+use crate::driver::{self, Caller, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::sendings::Stamps;
 use crate::sys::signal;
 use crate::sys::user::Buffers;
-use crate::sys::wait::{entry, poll_now};
-use crate::sys::{process, raw};
+use crate::sys::wait::entry;
 
 /// Sends `data`; how many bytes were taken. `None`: the descriptor works by itself, make the call
 /// on it.
@@ -35,7 +31,7 @@ pub fn send(
     let state = socket.state();
     let (Some(mut engine), Some(id)) = (engine, state.endpoint) else {
         drop(state);
-        return send_beside(fd, socket, data, flags, asked);
+        return sending::send(fd, socket, data, flags, asked);
     };
     if state.options.repair.is_some()
         && let Some(sent) = repair::send(&mut engine, &state, data)
@@ -56,18 +52,40 @@ pub fn send(
         stamps,
     };
     let result = call.run(&mut engine);
-    if stamps.any()
-        && result.is_ok_and(|count| count > 0 && count < data.len())
-        && let Some(connection) = engine.endpoints.get(id).and_then(Endpoint::socket)
-    {
-        engine.stack.tcp_stamp(connection, Some(stamps));
-        engine.finish_pass();
-    }
-    if tells && result.is_ok_and(|count| count > 0) {
-        engine.sent_zero_copy(id);
-    }
+    call.note_sent(&mut engine, result, tells);
     drop(engine);
     Some(with_signal(result, flags))
+}
+
+/// Sends for another process, which waits by itself; `fd` is its descriptor.
+pub(super) fn send_in(
+    engine: &mut Engine,
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    (flags, stamping): (i32, Option<u32>),
+) -> Result<usize, Errno> {
+    let state = socket.state();
+    let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
+    let stamps = state.options.stamping.of_bytes(stamping);
+    drop(state);
+    let call = Call {
+        fd: Cell::new(fd),
+        socket,
+        id,
+        timeout: None,
+        data,
+        flags: flags | libc::MSG_DONTWAIT,
+        stamps,
+    };
+    let sent = Cell::new(0);
+    let result = call.attempt(engine, &sent).unwrap_or_else(|| {
+        engine.stuff(id);
+        partial(&sent, Errno::AGAIN)
+    });
+    call.note_sent(engine, result, tells);
+    result
 }
 
 /// Why nothing can be sent now, whatever it is.
@@ -107,139 +125,11 @@ pub fn wait_for_room(fd: RawFd, socket: &Socket) -> Result<(), Errno> {
 }
 
 /// EPIPE comes with SIGPIPE, unless the program asks otherwise.
-fn with_signal(result: Result<usize, Errno>, flags: i32) -> Result<usize, Errno> {
+pub(super) fn with_signal(result: Result<usize, Errno>, flags: i32) -> Result<usize, Errno> {
     if result == Err(Errno::PIPE) && flags & libc::MSG_NOSIGNAL == 0 {
         signal::raise_broken_pipe();
     }
     result
-}
-
-/// Gives bytes to the stack of another process, by the pair. Where the pair is shut, the owner knows
-/// whether that is for an error.
-fn send_beside(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    data: &Buffers<'_>,
-    flags: i32,
-    asked: &Asked,
-) -> Option<Result<usize, Errno>> {
-    socket.away()?;
-    let call = Sleeper::to_send(fd, socket);
-    if !away::is_connected(fd, socket) {
-        let errno = away::pending_error(fd, socket).unwrap_or(Errno::PIPE);
-        return Some(with_signal(Err(errno), flags));
-    }
-    if let Err(errno) = may_send(&call, data.len() > 0, flags) {
-        return Some(with_signal(Err(errno), flags));
-    }
-    // A program that confines itself may have left itself write(2) and no more (seccomp(2)).
-    let plain = flags == 0 && data.len() > 0 && process::is_single_threaded();
-    // What a pair refuses: no urgent byte, and what no socket looks at here (MSG_CMSG_COMPAT).
-    let flags = match data.len() {
-        0 => flags & !(libc::MSG_OOB | i32::MIN),
-        _ => flags & !i32::MIN,
-    };
-    let result = if plain {
-        raw::write(call.fd(), data.parts())
-    } else {
-        write_beside(&call, data, flags)
-    };
-    let fd = call.fd();
-    let result = match result {
-        Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
-            Err(away::pending_error(fd, socket).unwrap_or(errno))
-        }
-        result => result,
-    };
-    if result.is_ok_and(|count| count > 0) {
-        tell_of_sent(fd, socket, flags, asked);
-    }
-    Some(if plain {
-        result
-    } else {
-        with_signal(result, flags)
-    })
-}
-
-/// Whether the other process takes something, but for lack of room, which is waited for here: as it is shut meanwhile, the
-/// kernel has no signal for who sleeps in write(2). It is looked for before, as the kernel has a signal for who writes to a
-/// pair that has hung up, and Linux none for a connection that has an error. EAGAIN: it is not connected yet.
-fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
-    let (fd, socket) = (call.fd(), call.socket());
-    let revents = poll_now(fd, libc::POLLOUT);
-    if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
-        return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE));
-    }
-    let unconfirmed = socket.state().connect_unconfirmed;
-    if revents & libc::POLLOUT != 0 || !any && !unconfirmed {
-        return Ok(());
-    }
-    if !call.waits(flags) {
-        return (!unconfirmed).then_some(()).ok_or(Errno::AGAIN);
-    }
-    match call.wait_for(libc::POLLOUT) {
-        Ok(()) => {}
-        // Who may open no descriptor may not poll either (RLIMIT_NOFILE): the write waits.
-        Err(Errno::INVAL) => return Ok(()),
-        // Another thread has given the connection up.
-        Err(Errno::PIPE) => return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE)),
-        Err(errno) => return Err(errno),
-    }
-    may_send(call, any, libc::MSG_DONTWAIT)
-}
-
-/// Tells the owner what is to be told of the bytes that were written to the pair last.
-fn tell_of_sent(fd: RawFd, socket: &Socket, flags: i32, asked: &Asked) {
-    let state = socket.state();
-    let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
-    let stamps = state.options.stamping.of_bytes(asked.stamping).any();
-    drop(state);
-    if tells || stamps {
-        let stamping = asked.stamping;
-        away::ask(fd, socket, &Question::Sent { flags, stamping });
-    }
-}
-
-/// Bytes that another process has sent with `flags` are in the pair. What of them finds no room in the send queue is not
-/// noted.
-pub(super) fn note_sent(engine: &mut Engine, state: &State, flags: i32, stamping: Option<u32>) {
-    let Some(id) = state.endpoint else { return };
-    engine.look_at(id);
-    let stamps = state.options.stamping.of_bytes(stamping);
-    if stamps.any()
-        && let Some(connection) = engine.endpoints.get(id).and_then(Endpoint::socket)
-    {
-        engine.stack.tcp_stamp(connection, Some(stamps));
-    }
-    if flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy {
-        engine.sent_zero_copy(id);
-    }
-}
-
-/// Writes to the pair. A thread that may be cancelled waits where that is heard.
-fn write_beside(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Errno> {
-    let direct = flags | libc::MSG_NOSIGNAL;
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 || data.len() == 0 {
-        return raw::send_message(call.fd(), &[], data.parts(), direct);
-    }
-    let sent = Cell::new(0);
-    loop {
-        let parts = data.parts_from(sent.get());
-        match raw::send_message(call.fd(), &[], &parts, direct | libc::MSG_DONTWAIT) {
-            Ok(count) => {
-                sent.set(sent.get() + count);
-                if sent.get() >= data.len() {
-                    return Ok(sent.get());
-                }
-            }
-            Err(Errno::AGAIN) if call.waits(flags) => {
-                if let Err(errno) = call.wait_for(libc::POLLOUT) {
-                    return partial(&sent, errno);
-                }
-            }
-            Err(errno) => return partial(&sent, errno),
-        }
-    }
 }
 
 struct Call<'a, 'b> {
@@ -255,6 +145,20 @@ struct Call<'a, 'b> {
 }
 
 impl Call<'_, '_> {
+    /// What is to be told of the bytes that were taken.
+    fn note_sent(&self, engine: &mut Engine, result: Result<usize, Errno>, tells: bool) {
+        if self.stamps.any()
+            && result.is_ok_and(|count| count > 0 && count < self.data.len())
+            && let Some(connection) = engine.endpoints.get(self.id).and_then(Endpoint::socket)
+        {
+            engine.stack.tcp_stamp(connection, Some(self.stamps));
+            engine.finish_pass();
+        }
+        if tells && result.is_ok_and(|count| count > 0) {
+            engine.sent_zero_copy(self.id);
+        }
+    }
+
     fn waits(&self, engine: &Engine) -> bool {
         waiting::waits(engine, self.id, self.fd.get(), self.socket, self.flags)
     }

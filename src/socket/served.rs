@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::address::Given;
 use super::bind::protocol;
 use super::create::{hand_over, hook, nonblocking, register, replace, unregister};
-use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table};
+use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table, watched};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First};
 use crate::driver::{self, Passed, Question, Served, Service, beds, count_passed};
@@ -199,6 +199,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
     state.away = Some(served.name);
     state.made_away = true;
     state.connect_unconfirmed = false;
+    state.opening = false;
     socket.set_over(false);
     socket.named.store(false, Ordering::Relaxed);
     drop(state);
@@ -211,7 +212,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
 
 /// How far the socket has come is known: its epoll sets tell of it, too, and who sleeps looks.
 pub(super) fn show(socket: &Arc<Socket>) {
-    abroad::watch(socket);
+    watched::watch(socket);
     beds::wake();
     register(&socket.state().registrations);
 }

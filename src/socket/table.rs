@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Socket, abroad, away, sets};
+use super::{Socket, away, sets, watched};
 use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
 
@@ -138,6 +138,14 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .collect()
 }
 
+/// The socket, if it is entered under any number.
+pub fn entered(socket: &Socket) -> Option<Arc<Socket>> {
+    let sockets = SOCKETS.read_recursive();
+    let mut held = sockets.iter().flatten();
+    held.find(|held| core::ptr::eq(Arc::as_ptr(held), socket))
+        .cloned()
+}
+
 /// Before fork(2): keeps other threads from changing the table, so that the child finds it whole.
 pub fn hold() {
     sets::hold();
@@ -165,7 +173,7 @@ pub unsafe fn free() {
     unsafe {
         lock::free_rw(&SOCKETS);
         sets::free();
-        abroad::free();
+        watched::free();
     }
     for (_, socket) in all() {
         // SAFETY: as the caller says.

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 
 use super::super::estate;
 use super::super::passed::{Passed, count_passed};
@@ -73,6 +74,14 @@ pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Said,
         }
     }
     answer
+}
+
+/// The other descriptor that came with an answer is in its place: has the old pair hang up.
+pub fn take_leave(desk: &OwnedFd) {
+    let deadline = clock::monotonic().saturating_add(PATIENCE);
+    if rustix::net::shutdown(desk, Shutdown::Write).is_ok() {
+        await_answer(desk, deadline);
+    }
 }
 
 /// Asks to be told of other news of `fd` than `news`: what is given is readable then. `None`: nobody will tell.

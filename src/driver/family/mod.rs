@@ -23,8 +23,7 @@
 //!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
 //!    It closes the descriptor before it answers.
 //! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
-//!    Where the socket gets another pair, as a fresh one after its connection, and the owner has no descriptor of it, the
-//!    program's end goes with the answer.
+//!    Where the socket has another pair than that descriptor's, the program's end goes with the answer ([`successors`]).
 //! 4. The asker waits with an end, and holds no lock meanwhile. Without an answer it makes do with
 //!    the pair's own.
 //!    One question has its answer once there is news ([`waiters`]): who asks that waits for it beside the pair.
@@ -34,14 +33,16 @@ mod asker;
 mod name;
 mod owner;
 mod questions;
+mod successors;
 mod waiters;
 
-pub use asker::{Served, ask, ask_and_stay, await_news};
+pub use asker::{Served, ask, ask_and_stay, await_news, take_leave};
 pub use name::Name;
 pub use questions::{Answer, Connecting, Description, Question, Shown};
 
 pub(super) use asker::{await_answer, reach};
 pub(super) use name::desk;
+pub(super) use successors::{HangsUp, Successor};
 pub(super) use waiters::Waiter;
 
 /// Bytes of the longest question, which has a datagram in it, and of the longest answer.

@@ -6,8 +6,7 @@ use rustix::io::Errno;
 
 use super::super::door::{Door, Stay};
 use super::super::endpoint::EndpointId;
-use super::super::engine::{Renewed, TOKEN_DESK};
-use super::super::guests::Guest;
+use super::super::engine::TOKEN_DESK;
 use super::super::keeper;
 use super::super::{Engine, HOOKS};
 use super::name::desk;
@@ -55,34 +54,39 @@ impl Engine {
                     self.linger(lingerer, visit.user, visit.client);
                     continue;
                 }
-                Some(Stay::Replaces { .. }) => continue,
+                Some(old @ Stay::Replaces { .. }) => {
+                    // Before he is told, by the end of the connection.
+                    drop(old);
+                    continue;
+                }
                 None => {}
             }
             let Some(fd) = visit.descriptors.first() else {
                 continue;
             };
             let question = Question::decode(&visit.message).ok_or(Errno::INVAL);
+            let id = self.of(fd);
             if let Ok(Question::Await { news }) = question {
-                if let Ok(id) = self.of(fd) {
+                if let Ok(id) = id {
                     self.await_news(id, news, visit.user, visit.client);
                 }
                 continue;
             }
             let lingerer = match question {
-                Ok(Question::Linger) => self.of(fd).ok().and_then(|id| self.lingerer(id)),
+                Ok(Question::Linger) => id.ok().and_then(|id| self.lingerer(id)),
                 _ => None,
             };
-            let answer = question.and_then(|question| self.answer(&question, fd));
+            let answer = question.and_then(|question| self.answer(&question, id?, fd));
+            let other = id.ok().and_then(|id| self.replacement(id));
             // Who has asked may close it next, and his epoll sets tell of it as long as anybody has it.
             drop(visit.descriptors);
             // Who does not take it has gone.
-            let stays = match self.doors.renewed.take() {
-                Some(renewed) => {
-                    let (engine, endpoint) = (self.id, renewed.id);
+            let stays = match other {
+                Some((endpoint, program, old)) => {
+                    let engine = self.id;
                     let message = encode_renewed(&answer, Name { engine, endpoint });
-                    let program = renewed.program.as_fd();
-                    let _ = pair::give_descriptor(&visit.client, &message, program);
-                    Some(Stay::Replaces { _end: renewed.end })
+                    let _ = pair::give_descriptor(&visit.client, &message, program.as_fd());
+                    Some(Stay::Replaces { _old: old })
                 }
                 None => {
                     let _ = pair::give(&visit.client, &encode(&answer));
@@ -95,10 +99,12 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, question: &Question, fd: &OwnedFd) -> Answer {
-        let id = self.of(fd)?;
+    fn answer(&mut self, question: &Question, id: EndpointId, fd: &OwnedFd) -> Answer {
         let hooks = HOOKS.get().ok_or(Errno::NOSYS)?;
-        (hooks.answered)(self, id, fd.as_raw_fd(), question)
+        let successor = self.successor(id);
+        let successor = successor.map(|held| (held.id, held.program.as_raw_fd()));
+        let (id, fd) = successor.unwrap_or((id, fd.as_raw_fd()));
+        (hooks.answered)(self, id, fd, question)
     }
 
     /// The endpoint that a descriptor is of.
@@ -107,25 +113,6 @@ impl Engine {
             Some(id) => Ok(id),
             None => self.of_name(fd),
         }
-    }
-
-    /// A socket that other processes have, and this one does not, is `id` from now on, no longer `old`: who asks just now
-    /// gets the program's end of its pair, to put it in the place of the one that he has.
-    pub fn hand_on(&mut self, old: EndpointId, id: EndpointId, program: OwnedFd) {
-        let guest = self
-            .endpoints
-            .get_mut(old)
-            .and_then(|held| held.guest.take());
-        if let Some(guest) = guest {
-            self.endpoints.guests.leave(guest);
-            let cookie = local::cookie(&program).unwrap_or_default();
-            self.enter_guest(id, Guest { cookie, ..guest });
-        }
-        self.share(id);
-        self.note_holders(id, program.as_raw_fd());
-        self.watch_end(id);
-        let end = self.endpoints.get_mut(old).and_then(|held| held.end.take());
-        self.doors.renewed = Some(Renewed { id, program, end });
     }
 
     /// The endpoint by whose name a descriptor goes. EACCES: it is not its to bear.

@@ -60,8 +60,13 @@ pub enum Question {
         head: Vec<u8>,
         payload: Vec<u8>,
     },
-    /// The last bytes written to a connection's pair were sent with `flags`, and these times of sending are to be told.
-    Sent { flags: i32, stamping: Option<u32> },
+    /// send(2) on a connection, without waiting, of bytes of which the last is urgent, or is to be told of: how many are
+    /// taken, as a word.
+    Give {
+        flags: i32,
+        stamping: Option<u32>,
+        payload: Vec<u8>,
+    },
     /// recv(2) of at most `room` bytes from a connection, without waiting: where the pair gives no more.
     Receive { flags: i32, room: i32 },
     /// A call has come upon this error, and has not told it: the next one is to.
@@ -140,10 +145,14 @@ impl Question {
                 behind = payload;
                 (11, [*flags, head.len() as i32, 0], head)
             }
-            Self::Sent { flags, stamping } => {
+            Self::Give {
+                flags,
+                stamping,
+                payload,
+            } => {
                 let asked = stamping.unwrap_or(0).cast_signed();
                 let asks = i32::from(stamping.is_some());
-                (12, [*flags, asks, asked], &[])
+                (12, [*flags, asks, asked], payload)
             }
             Self::Show => (13, [0; 3], &[]),
             Self::Open => (14, [0; 3], &[]),
@@ -209,9 +218,10 @@ impl Question {
                     payload: payload.to_vec(),
                 }
             }
-            12 => Self::Sent {
+            12 => Self::Give {
                 flags: a,
                 stamping: (b != 0).then_some(c.cast_unsigned()),
+                payload: bytes.to_vec(),
             },
             13 => Self::Show,
             14 => Self::Open,

@@ -9,7 +9,7 @@ use super::{Options, kernel, stamping};
 use crate::driver::{self, Question};
 use crate::socket::bind::Rest;
 use crate::socket::served::{go_over, may_go_over};
-use crate::socket::{Socket, abroad, away, urgent};
+use crate::socket::{Socket, away, urgent, watched};
 use crate::sys::raw;
 
 /// Options of a connection that its pair heeds by itself: how urgent data is read, and where MSG_PEEK begins.
@@ -42,7 +42,7 @@ pub(super) fn set(
                 let _ = raw::setsockopt(fd, level, name, value);
             }
             note_set(socket, (level, name), value);
-            abroad::watch(socket);
+            watched::watch(socket);
             Some(Ok(Rest::Done))
         }
         Err(ONLY_KERNEL) => {
