@@ -6,10 +6,11 @@
 use rustix::io::IoSlice;
 
 use super::Engine;
-use super::endpoint::{EndpointId, Role};
+use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::passing::{ROAD, Way};
 use crate::sys::pair;
 use crate::sys::wait::borrow;
+use crate::sys::{async_io, pair};
 
 /// Filler that makes a program's end unwritable: more than a quarter of its send buffer.
 pub(super) const FILLER: usize = 64 * 1024;
@@ -46,8 +47,12 @@ impl Engine {
 
     /// If signals tell of events: the kernel sends one for room only after some was asked for in vain.
     pub(super) fn ask_for_room(&mut self, id: EndpointId) {
+        // In other processes they may have been asked for unseen.
+        let tells = |held: &Endpoint| {
+            held.signals || held.is_held_elsewhere() && async_io::is_on(held.program)
+        };
         let endpoint = self.endpoints.get(id);
-        if endpoint.is_some_and(|endpoint| endpoint.signals && endpoint.filler > 0) {
+        if endpoint.is_some_and(|held| held.filler > 0 && tells(held)) {
             while self.put_filler(id) {}
         }
     }

@@ -32,11 +32,10 @@ impl Signals {
     pub fn of(fd: RawFd) -> Self {
         let mut owner = Owner::default();
         let _ = of_owner(fd, F_GETOWN_EX, &mut owner);
-        let flags = fcntl(fd, libc::F_GETFL, 0).unwrap_or(0);
         Self {
             owner,
             signal: fcntl(fd, F_GETSIG, 0).unwrap_or(0),
-            on: flags & libc::O_ASYNC as usize != 0,
+            on: is_on(fd),
         }
     }
 
@@ -55,6 +54,11 @@ impl Signals {
             let _ = fcntl(fd, libc::F_SETFL, flags | libc::O_ASYNC as usize);
         }
     }
+}
+
+/// Whether they tell of `fd`'s events, whichever process has asked for that.
+pub fn is_on(fd: RawFd) -> bool {
+    fcntl(fd, libc::F_GETFL, 0).is_ok_and(|flags| flags & libc::O_ASYNC as usize != 0)
 }
 
 fn of_owner(fd: RawFd, command: i32, owner: &mut Owner) -> Result<usize, Errno> {
