@@ -8,7 +8,6 @@ use rustix::io::IoSlice;
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use crate::stack::passing::{ROAD, Way};
-use crate::sys::pair;
 use crate::sys::wait::borrow;
 use crate::sys::{async_io, pair};
 

@@ -87,11 +87,7 @@ pub(super) fn is_connected(fd: RawFd, socket: &Socket) -> bool {
 
 fn remember(socket: &Socket, described: &Description) {
     let mut state = socket.state();
-    // The owner has no name of a connection that was reset before anybody asked about it: who accepted it was told.
-    state.local = match described.connected {
-        true => described.local.or(state.local),
-        false => described.local,
-    };
+    state.local = described.local;
     state.remote = described.remote;
     state.former = described.former;
     state.stage = match (described.listening, described.connected) {
