@@ -186,6 +186,7 @@ impl Session {
 
     fn drain(&mut self) {
         let mut out = Transmit::default();
+        self.stack.receive_lull();
         while self.stack.poll_transmit(self.now, &mut out) {
             out.complete(&self.stack, |frame| assert!(frame.len() <= 1514));
         }

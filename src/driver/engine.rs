@@ -254,6 +254,7 @@ impl Engine {
             if self.time.saturating_sub(self.last.glanced) > GLANCE {
                 self.last.glanced = self.time;
                 self.look_at_ends();
+                self.stack.receive_lull();
             }
             self.finish_pass();
             self.short_cuts.collecting = None;

@@ -66,6 +66,14 @@ impl Engine {
         self.take_sendings();
     }
 
+    /// The thread that drives is about to wait: sends what was held back in case that an answer follows.
+    pub(super) fn send_in_lull(&mut self) {
+        if self.stack.receive_lull() {
+            self.flush(self.now());
+            self.link.flush();
+        }
+    }
+
     fn transmit(&mut self, count: usize) {
         if count == 1 && self.transmit_one() {
             return;

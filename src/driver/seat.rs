@@ -244,11 +244,12 @@ pub(super) struct Ready {
 const SLEPT: u64 = 5_000;
 
 fn wait_driving(guard: &mut Guard, request: &mut Wait<'_>, now: u64) -> Result<Ready, Errno> {
-    guard.set_alarm();
     let timeout = remaining(request.deadline, now);
     let mut ready = if request.fds.is_empty() && guard.link.has_frame() {
         guard.ready_at_once()
     } else {
+        guard.send_in_lull();
+        guard.set_alarm();
         let own = guard.descriptors();
         let (socket, mask) = (request.socket(), request.mask);
         guard.driving.holder_sleeps = true;
@@ -364,6 +365,7 @@ impl Guard {
         if extra.is_empty() && self.link.has_frame() {
             return Ok(self.ready_at_once());
         }
+        self.send_in_lull();
         let own = self.descriptors();
         self.unlocked(|| poll_with_own(own, extra, timeout, mask))
     }

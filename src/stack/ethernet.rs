@@ -106,6 +106,8 @@ impl Stack {
         while !self.loopback.is_weary() && self.poll_frame(now, out) {
             if out.header.starts_with(&self.interface.hardware_address) {
                 self.turn_round(now, out);
+                // Its other end is here, and sees what the user does next.
+                self.receive_lull();
             } else if self.interface.up {
                 self.counters.frames_sent += 1;
                 self.counters.bytes_sent += out.frame_len() as u64;

@@ -29,7 +29,7 @@
 //!    protocol's name (`tcp_connect`, `udp_send`).
 //! 2. After any `receive_*` or user call: `poll_transmit` until it gives nothing, then
 //!    `poll_dirty` until it gives nothing, then be back by `next_deadline()` with
-//!    `receive_timeout`.
+//!    `receive_timeout`. `receive_lull` before waiting, and what it lets go.
 //! 3. `poll_dirty` names a socket whose outside may have changed; what changed is read from its
 //!    status. A socket is named at most once per pass, so the driver's work is bounded.
 //! 4. Every byte that arrives is untrusted. Nothing here panics on input or grows without bound.
@@ -187,6 +187,12 @@ impl Stack {
         self.drop_waiting(now, failed);
         self.expire_fragments(now);
         self.tcp.receive_timeout(now, &mut self.pool);
+    }
+
+    /// Whoever drives is about to wait: what has waited for a user's answer, to go with that, goes now. Whether there is
+    /// anything.
+    pub fn receive_lull(&mut self) -> bool {
+        self.tcp.receive_lull()
     }
 
     /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things

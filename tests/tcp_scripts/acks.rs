@@ -222,3 +222,68 @@ fn ack_older_than_the_connection() {
         > . 11:11(0) ack 21
     ");
 }
+
+fn answering(lines: &str) {
+    let mut script = Script::new();
+    script.takes = true;
+    script.answers = true;
+    script.run(lines);
+}
+
+/// A short connection's answers carry its ACKs: of a short segment, of a FIN.
+#[test]
+fn answers_carry_them() {
+    answering(
+        "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        > . 1:1(0) ack 1
+        ! send 64
+        > P. 1:65(64) ack 1
+        < P. 1:65(64) ack 65 win 65535
+        ! send 64
+        > P. 65:129(64) ack 65
+        < F. 65:65(0) ack 129 win 65535
+        ! close
+        > F. 129:129(0) ack 66
+        < . 66:66(0) ack 130 win 65535
+    ",
+    );
+}
+
+/// The answer may not come, and nobody may say so.
+#[test]
+fn without_an_answer() {
+    answering(
+        "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        > . 1:1(0) ack 1
+        < P. 1:65(64) ack 1 win 65535
+        +0.04 > . 1:1(0) ack 65
+        < F. 65:65(0) ack 1 win 65535
+        +0.04 > . 1:1(0) ack 66
+    ",
+    );
+}
+
+/// Who has sent a full segment, or too early, may wait for the ACK to go on.
+#[test]
+fn what_waits_for_no_answer() {
+    answering(
+        "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>
+        > . 1:1(0) ack 1
+        < . 1:1461(1460) ack 1 win 65535
+        > . 1:1(0) ack 1461
+        < P. 1561:1661(100) ack 1 win 65535
+        > . 1:1(0) ack 1461 <sack 1561:1661>
+        < F. 1661:1661(0) ack 1 win 65535
+        > . 1:1(0) ack 1461 <sack 1561:1661>
+    ",
+    );
+}

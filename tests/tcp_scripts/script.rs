@@ -48,6 +48,8 @@ pub(crate) struct Script {
     pub(crate) options: TcpOptions,
     /// Whether in-order payload is taken as it arrives.
     pub(crate) takes: bool,
+    /// Whether the user may answer what arrives, and does not wait for more before.
+    pub(crate) answers: bool,
     pub(crate) mtu: usize,
     /// The longest payload of a super-packet.
     pub(crate) longest: u32,
@@ -90,6 +92,7 @@ impl Script {
             pool: memory.pool,
             options: TcpOptions::default(),
             takes: false,
+            answers: false,
             mtu: 1500,
             longest: SUPER_PAYLOAD,
             now: Instant::from_nanos(1_000_000_000_000),
@@ -229,6 +232,9 @@ impl Script {
         let longest = self.longest;
         let mut path = |_| Some(PathInfo { mtu, longest });
         let mut out = SegmentOut::default();
+        if !self.answers {
+            self.tcp.receive_lull();
+        }
         while self
             .tcp
             .poll_segment(self.now, &self.pool, &mut path, &mut out)

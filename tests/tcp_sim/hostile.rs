@@ -235,6 +235,9 @@ impl Target {
             })
         };
         let mut segments = 0;
+        if self.random.percent(50) {
+            self.tcp.receive_lull();
+        }
         while self
             .tcp
             .poll_segment(self.now, &self.pool, &mut path, &mut out)

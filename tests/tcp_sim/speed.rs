@@ -78,6 +78,7 @@ impl Pair {
             opens: true,
             headers: [&[], &[], &[]],
         };
+        self.tcps[from].receive_lull();
         while self.tcps[from].poll_segment(self.now, &self.pools[from], &mut path, &mut out) {
             self.payload.clear();
             for span in out.spans() {

@@ -353,6 +353,7 @@ impl Wire {
                 longest: SUPER_PAYLOAD,
             })
         };
+        self.hosts[from].tcp.receive_lull();
         loop {
             let host = &mut self.hosts[from];
             if !host

@@ -126,6 +126,7 @@ impl Tcb {
         self.rcv.acked = ack;
         if self.rcv.acks.is_empty() {
             self.deadlines.stop(Timer::DelayedAck);
+            self.ack_waits = false;
         }
     }
 
@@ -157,5 +158,6 @@ impl Tcb {
         self.rcv.acked = self.rcv.nxt;
         self.rcv.acks.clear();
         self.deadlines.stop(Timer::DelayedAck);
+        self.ack_waits = false;
     }
 }

@@ -38,6 +38,7 @@ mod isn;
 mod kept;
 mod listener;
 mod loss;
+mod lull;
 mod offered;
 mod output;
 mod pacing;
@@ -120,6 +121,8 @@ pub struct Tcp {
     output: VecDeque<u32>,
     /// Connections that had something to send and no way.
     wayless: BTreeSet<u32>,
+    /// Connections whose ACK may wait for the user's answer.
+    unanswered: Vec<u32>,
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
@@ -161,6 +164,7 @@ impl Tcp {
             timers: TimerHeap::default(),
             output: VecDeque::new(),
             wayless: BTreeSet::new(),
+            unanswered: Vec::new(),
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),

@@ -69,7 +69,7 @@ impl Tcp {
     }
 
     /// Puts a connection on the lists its marks ask for.
-    fn list(&mut self, index: u32) {
+    pub(super) fn list(&mut self, index: u32) {
         let Some(tcb) = self.connections.get_mut(index) else {
             return;
         };
@@ -77,6 +77,7 @@ impl Tcp {
             tcb.marks.output_listed = true;
             self.output.push_back(index);
         }
+        self.list_unanswered(index);
         self.list_dirty(index);
     }
 
@@ -120,6 +121,9 @@ impl Tcp {
             }
             self.saved_syns.forget(index);
             self.sendings.forget(index);
+            if tcb.ack_listed {
+                self.unlist_unanswered(index);
+            }
             self.connections.remove(index);
         }
     }

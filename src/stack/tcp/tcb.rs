@@ -175,7 +175,11 @@ pub(super) struct Tcb {
     pub(super) handshake: Handshake,
     /// It is taken apart, or put together: its user leaves without a word to the peer.
     pub(super) repair: bool,
-    pub(super) _unused: [u8; 5],
+    /// An ACK is due that waits for the user's answer to carry it; see [`super::lull`].
+    pub(super) ack_waits: bool,
+    /// It is on the list of those.
+    pub(super) ack_listed: bool,
+    pub(super) _unused: [u8; 3],
     /// Whether bytes are on their way to or from the user.
     pub(super) passing: Passing,
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
@@ -253,7 +257,9 @@ impl Tcb {
             passed_unread: false,
             handshake: Handshake::default(),
             repair: false,
-            _unused: [0; 5],
+            ack_waits: false,
+            ack_listed: false,
+            _unused: [0; 3],
             filler: 0,
             retries: 0,
             probes: 0,

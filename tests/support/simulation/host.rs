@@ -124,6 +124,7 @@ impl Host {
     pub(crate) fn frames(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         let mut out = Transmit::default();
+        self.stack.receive_lull();
         while self.stack.poll_transmit(self.now, &mut out) {
             out.complete(&self.stack, |frame| frames.push(frame.to_vec()));
         }

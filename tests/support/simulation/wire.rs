@@ -107,6 +107,7 @@ impl Wire {
         let mut sent = Vec::new();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let mut out = Transmit::default();
+            host.stack.receive_lull();
             while host.stack.poll_transmit(self.now, &mut out) {
                 out.complete(&host.stack, |frame| sent.push((1 - index, frame.to_vec())));
             }

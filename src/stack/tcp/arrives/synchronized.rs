@@ -201,9 +201,13 @@ impl Tcb {
         self.tally.received += 1;
         self.marks.dirty = true;
         self.rcv.forget_out_of_order(cx.pool);
-        self.rcv.acks.push_cumulative(self.rcv.nxt);
-        self.marks.output = true;
         self.state = self.state_by_fins();
+        if self.state == State::CloseWait && self.rcv.acks.is_empty() {
+            self.acknowledge_with_answer(cx.now);
+        } else {
+            self.rcv.acks.push_cumulative(self.rcv.nxt);
+            self.marks.output = true;
+        }
         ControlFlow::Continue(())
     }
 

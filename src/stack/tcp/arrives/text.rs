@@ -201,7 +201,11 @@ impl Tcb {
         self.rcv.note_data(cx.now, len, self.rtt.base_rto());
         self.marks.output = true;
         let owed = self.rcv.nxt.since(self.rcv.acked);
-        if filled_hole || self.rcv.quick > 0 || self.options.quickack == QuickAck::AtOnce {
+        let quick = self.rcv.quick > 0;
+        if quick && !filled_hole && owed < self.rcv.announced_mss {
+            // The peer has nothing more to send for now.
+            self.acknowledge_with_answer(cx.now);
+        } else if filled_hole || quick || self.options.quickack == QuickAck::AtOnce {
             self.rcv.acks.push(self.rcv.nxt);
         } else if owed > self.rcv.mss {
             self.rcv.acks.push_cumulative(self.rcv.nxt);

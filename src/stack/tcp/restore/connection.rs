@@ -157,8 +157,12 @@ impl Tcb {
         if !self.deadlines.is_armed(Timer::Linger) {
             self.arm_linger(now);
         }
+        let waited = core::mem::take(&mut self.ack_waits);
+        self.ack_listed = false;
         if torn {
             self.arm_keepalive(now);
+        }
+        if torn || waited {
             self.acknowledge_now();
         }
     }
