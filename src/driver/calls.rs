@@ -210,6 +210,10 @@ impl Engine {
     /// on when this process is killed.
     pub fn share(&mut self, id: EndpointId) {
         self.share_as(id, |endpoint| endpoint.unseen_writers = true);
+        if self.endpoints.get(id).is_some_and(|held| held.lags) {
+            let now = self.now();
+            self.settle(now, id);
+        }
         if self.lacks_copies() {
             self.copy_ends();
         }

@@ -132,6 +132,8 @@ pub struct Endpoint {
     pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
     pub in_flight: usize,
+    /// Its pair may hold a descriptor for the program: one was put there since it was found empty (listeners).
+    pub offers: bool,
     /// It may have reached a program that was started beside this one.
     pub(super) set_out: bool,
     /// bind(2) has given its socket an address.
@@ -245,6 +247,7 @@ impl Endpoint {
             edges_told: 0,
             low_water: 1,
             in_flight: 0,
+            offers: true,
             set_out: false,
             bound: false,
             copied: false,

@@ -91,6 +91,7 @@ impl Engine {
                 };
                 count_passed(Passed::Loopback);
                 let message = Handed::default().encode();
+                held.offers = true;
                 if let Some(end) = &held.end {
                     // A full pair: the client is lost as with a full accept queue.
                     let _ = pair::give_descriptor(end, &message, client.as_fd());
@@ -194,6 +195,7 @@ impl Engine {
         }
         if let Some(held) = self.endpoints.get_mut(id) {
             held.in_flight += 1;
+            held.offers = true;
         }
         Ok(adopted)
     }
@@ -237,7 +239,11 @@ impl Engine {
 
     /// Gives a connection back that the program had no number for: it is still the next one.
     pub fn put_back(&mut self, id: EndpointId, handed: &[u8], program: &OwnedFd) {
-        if let Some(end) = self.endpoints.get(id).and_then(|held| held.end.as_ref()) {
+        let Some(held) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        held.offers = true;
+        if let Some(end) = &held.end {
             // A full pair: the connection is closed, which its end tells.
             let _ = pair::give_descriptor(end, handed, program.as_fd());
         }
@@ -265,11 +271,16 @@ impl Engine {
         }
     }
 
-    /// Makes an endpoint for an accepted connection, and gives it what has come.
+    /// Makes an endpoint for an accepted connection, and gives it what has come; or leaves that while nobody waits.
     pub fn adopt(&mut self, connection: SocketId, end: OwnedFd, program: RawFd) -> EndpointId {
         let id = self.enter_connection(connection, end, program);
-        let now = self.now();
-        self.settle(now, id);
+        if self.nobody_waits() && self.is_readable(id) {
+            // Who is to receive it asks for it, or watches it first.
+            self.leave_untold(id);
+        } else {
+            let now = self.now();
+            self.settle(now, id);
+        }
         id
     }
 

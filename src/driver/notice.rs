@@ -10,6 +10,9 @@
 //! A UDP socket's datagrams are left likewise. What else there is to tell of one (an error, the end after a shutdown),
 //! its pair tells.
 //!
+//! What has come before a connection is accepted is left, too, if nobody waits: the program watches the socket, or
+//! receives, next.
+//!
 //! So it is with poll(2) and select(2) of a socket that is in no set: the call asks us, too
 //! (`is_left`), where nobody else waits.
 //!

@@ -258,13 +258,19 @@ fn take_from_pair(
     id: EndpointId,
     flags: Flags,
 ) -> Option<Result<Accepted, Errno>> {
+    if !engine.endpoints.get(id).is_some_and(|held| held.offers) {
+        return None;
+    }
     if !descriptor::is_apart()
         && let Err(errno) = has_number_left(fd)
     {
         return Some(Err(errno));
     }
-    let Received { descriptor, handed } =
-        pair::take_descriptor(borrow(fd), flags.close_on_exec).ok()?;
+    let taken = pair::take_descriptor(borrow(fd), flags.close_on_exec);
+    if let (Err(Errno::AGAIN), Some(listener)) = (&taken, engine.endpoints.get_mut(id)) {
+        listener.offers = false;
+    }
+    let Received { descriptor, handed } = taken.ok()?;
     let Some(program) = descriptor else {
         // End of the stream: another thread has shut the listener down.
         return Some(Err(Errno::INVAL));
