@@ -60,7 +60,7 @@ mod watched;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};
 use core::net::SocketAddrV4;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -118,6 +118,8 @@ pub struct Socket {
     shows_more: AtomicBool,
     /// When the datagram that was received last arrived, in nanoseconds since 1970; 0: none was.
     arrival: AtomicU64,
+    /// Numbers that the table has of it.
+    numbers: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -232,6 +234,7 @@ impl Socket {
             over: AtomicBool::new(false),
             shows_more: AtomicBool::new(false),
             arrival: AtomicU64::new(0),
+            numbers: AtomicU32::new(0),
             state: Mutex::new(State {
                 endpoint,
                 away: None,

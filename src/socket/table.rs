@@ -77,7 +77,10 @@ pub fn insert(fd: RawFd, socket: Arc<Socket>) {
         if sockets.len() <= at {
             sockets.resize(at + 1, None);
         }
-        sockets[at] = Some(socket);
+        socket.numbers.fetch_add(1, Ordering::Relaxed);
+        if let Some(before) = sockets[at].replace(socket) {
+            before.numbers.fetch_sub(1, Ordering::Relaxed);
+        }
     });
     mark.store(SOCKET | KNOWN, Ordering::Release);
 }
@@ -103,7 +106,9 @@ pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
     if mark.swap(KNOWN, Ordering::AcqRel) & SOCKET == 0 {
         return None;
     }
-    handlers::section(|| SOCKETS.write().get_mut(fd as usize)?.take())
+    let removed = handlers::section(|| SOCKETS.write().get_mut(fd as usize)?.take())?;
+    removed.numbers.fetch_sub(1, Ordering::Relaxed);
+    Some(removed)
 }
 
 /// Whether `fd` is `socket`'s still, though another thread may have closed it.
@@ -127,6 +132,10 @@ pub fn number_of(socket: &Arc<Socket>) -> Option<RawFd> {
 
 /// All numbers `socket` is entered under.
 pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
+    let count = socket.numbers.load(Ordering::Relaxed) as usize;
+    if count == 0 {
+        return Vec::new();
+    }
     let sockets = SOCKETS.read_recursive();
     let same =
         |held: &Option<Arc<Socket>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, socket));
@@ -134,6 +143,7 @@ pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
         .iter()
         .enumerate()
         .filter(|(_, held)| same(held))
+        .take(count)
         .map(|(at, _)| at as RawFd)
         .collect()
 }
