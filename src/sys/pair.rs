@@ -9,7 +9,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
     sendmsg, shutdown, socketpair,
 };
-use syscalls::{Sysno, syscall5};
+use syscalls::{Sysno, syscall3, syscall5};
 
 use super::{descriptor, option, spare};
 
@@ -118,7 +118,7 @@ const _: () = assert!(offset_of!(libc::mmsghdr, msg_len) == 56);
 pub fn give_noted(end: impl AsFd, parts: &[IoSlice<'_>], head: &mut Head) -> Result<usize, Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     // SAFETY: the kernel only reads what lies in the parts.
-    unsafe { move_noted(Sysno::sendmmsg, end.as_fd(), parts, flags.bits(), head) }
+    unsafe { move_noted(SEND, end.as_fd(), parts, flags.bits(), head) }
 }
 
 /// Sends one urgent byte (MSG_OOB) without waiting, noted in `head`. OPNOTSUPP: before Linux 5.15, or where it is
@@ -127,7 +127,7 @@ pub fn give_urgent(end: impl AsFd, byte: u8, head: &mut Head) -> Result<usize, E
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::OOB;
     let parts = [IoSlice::new(core::slice::from_ref(&byte))];
     // SAFETY: as above.
-    unsafe { move_noted(Sysno::sendmmsg, end.as_fd(), &parts, flags.bits(), head) }
+    unsafe { move_noted(SEND, end.as_fd(), &parts, flags.bits(), head) }
 }
 
 /// As [`take`], noted in `head`.
@@ -135,15 +135,20 @@ pub fn take_noted(end: impl AsFd, buffer: &mut [u8], head: &mut Head) -> Result<
     let flags = RecvFlags::DONTWAIT.bits();
     let parts = [IoSliceMut::new(buffer)];
     // SAFETY: the buffer, which the kernel writes, is this call's alone.
-    unsafe { move_noted(Sysno::recvmmsg, end.as_fd(), &parts, flags, head) }
+    unsafe { move_noted(RECEIVE, end.as_fd(), &parts, flags, head) }
 }
 
-/// sendmmsg(2) or recvmmsg(2) of one message.
+/// A call on one message that notes in its head how many bytes it has moved, and the one that does not.
+type Calls = [Sysno; 2];
+const SEND: Calls = [Sysno::sendmmsg, Sysno::sendmsg];
+const RECEIVE: Calls = [Sysno::recvmmsg, Sysno::recvmsg];
+
+/// sendmmsg(2) or recvmmsg(2) of one message; where a filter forbids that (seccomp(2)), the plain call, noted after it.
 ///
 /// # Safety
-/// `parts` are `struct iovec`s of memory that the kernel may use as it does in `call`.
+/// `parts` are `struct iovec`s of memory that the kernel may use as it does in `calls`.
 unsafe fn move_noted<T>(
-    call: Sysno,
+    [noting, plain]: Calls,
     end: BorrowedFd<'_>,
     parts: &[T],
     flags: u32,
@@ -157,12 +162,21 @@ unsafe fn move_noted<T>(
     let head = core::ptr::from_mut(head).cast::<libc::mmsghdr>();
     // SAFETY: it has the size, and is aligned.
     unsafe { head.write(message) };
-    let fd = end.as_raw_fd() as usize;
-    // SAFETY: the head lives across the call; the rest is as the caller says. recvmmsg's timeout is null.
-    let done = unsafe { syscall5(call, fd, head as usize, 1, flags as usize, 0) };
-    done.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))?;
-    // SAFETY: written by the kernel.
-    Ok(unsafe { (*head).msg_len } as usize)
+    let (fd, flags) = (end.as_raw_fd() as usize, flags as usize);
+    // SAFETY: the head, which begins with a `struct msghdr`, lives across the call; the rest is as the caller says.
+    // recvmmsg's timeout is null.
+    let moved = unsafe {
+        match syscall5(noting, fd, head as usize, 1, flags, 0) {
+            Err(syscalls::Errno::EPERM | syscalls::Errno::ENOSYS) => {
+                let moved = syscall3(plain, fd, head as usize, flags);
+                (*head).msg_len = *moved.as_ref().unwrap_or(&0) as u32;
+                moved
+            }
+            Ok(_) => Ok((*head).msg_len as usize),
+            Err(errno) => Err(errno),
+        }
+    };
+    moved.map_err(|errno| Errno::from_raw_os_error(errno.into_raw()))
 }
 
 /// Sends one message of two parts without waiting.

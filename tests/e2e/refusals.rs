@@ -1,7 +1,7 @@
 //! When the library cannot serve: one line that says why, and the program runs on the kernel; or, if the stack was
 //! required, its socket calls fail.
 
-use crate::lab::payload::{self, KIB};
+use crate::lab::payload::{self, KIB, MIB};
 use crate::lab::{Finished, Lab, PEER, Program, TEST, command, preloading, root};
 use crate::ports::RAW_ALONE;
 use crate::web::nginx;
@@ -335,10 +335,28 @@ fn a_program_that_may_not_ask_for_its_limits_is_served_all_the_same() {
     let file = payload::of(KIB);
     let _web = lab.peer(&nginx(&lab)).serving_tcp(80);
     let confined = root().join("tests/e2e/confined.py");
-    let wrapper = format!("/usr/bin/python3 {}", confined.display());
+    let wrapper = format!("/usr/bin/python3 {} prlimit", confined.display());
     let fetch = lab.sidestack(&format!("curl -sS -o got http://{PEER}/{}", file.name));
     assert_eq!(fetch.under(&wrapper).succeeds().stderr, "");
     assert_eq!(payload::sha256(&lab.path("got")), file.sha256);
+    lab.kernel_was_silent();
+}
+
+/// That is how bytes pass from other processes, as here a server's for each connection.
+#[test]
+fn a_program_that_may_not_receive_several_messages_is_served_all_the_same() {
+    let lab = Lab::new();
+    let file = payload::of(MIB);
+    let confined = root().join("tests/e2e/confined.py");
+    let wrapper = format!("/usr/bin/python3 {} recvmmsg", confined.display());
+    let forking = root().join("tests/e2e/forking_server.py");
+    let server = lab.sidestack(&format!("/usr/bin/python3 {}", forking.display()));
+    let mut server = server.under(&wrapper).serving_tcp(7000);
+    let echoed = lab
+        .peer(&format!("socat -t 5 - TCP4:{TEST}:7000"))
+        .input(&file.path);
+    assert_eq!(echoed.sha256(), file.sha256);
+    server.still_runs();
     lab.kernel_was_silent();
 }
 
