@@ -188,9 +188,13 @@ fn is_awaited(pipe: c_int, event: i16, flags: c_uint) -> bool {
     if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
         return revents & event != 0 && revents & libc::POLLERR == 0;
     }
-    let waits =
-        |held: usize| held as c_int & libc::O_NONBLOCK == 0 && flags & libc::SPLICE_F_NONBLOCK == 0;
-    revents != 0 || raw::fcntl(pipe, libc::F_GETFL, 0).is_ok_and(waits)
+    revents != 0 || flags & libc::SPLICE_F_NONBLOCK == 0 && waits(pipe)
+}
+
+/// Whether calls on the descriptor wait.
+fn waits(fd: c_int) -> bool {
+    let flags = raw::fcntl(fd, libc::F_GETFL, 0);
+    flags.is_ok_and(|flags| flags as c_int & libc::O_NONBLOCK == 0)
 }
 
 /// The size of a pipe. EBADF: it is none.
@@ -236,7 +240,11 @@ fn splice_by_hand(
 ) -> Result<Option<isize>, Errno> {
     if urgent::is_at_mark(from, source) {
         // As on Linux, where splice(2) never passes a mark.
-        return Ok(Some(0));
+        return if waits(from) {
+            Ok(Some(0))
+        } else {
+            Err(Errno::AGAIN)
+        };
     }
     let mut piece = vec![0; count.min(pipe_size(to)?)];
     let whole = part(&mut piece, count);

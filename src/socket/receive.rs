@@ -71,7 +71,7 @@ pub fn receive(
 pub fn is_all_in_pair(fd: RawFd, socket: &Socket) -> bool {
     if socket.away().is_some() {
         // Datagrams have a header there, a listener's pair has descriptors, and the owner knows how a stream ends.
-        let has_bytes = || raw::unread(fd).is_ok_and(|count| count > 0);
+        let has_bytes = || raw::unread(fd).is_ok_and(|count| count > 0) && !raw::at_mark(fd);
         return socket.kind == Kind::Stream && away::is_connected(fd, socket) && has_bytes();
     }
     let Some(engine) = driver::lock() else {
