@@ -100,6 +100,7 @@ static void keeps_its_port(int port, int shares)
 	say("shutdown: %s", ok(shutdown(fd, SHUT_RD)));
 	asked_for_by_others("shut down", port);
 	close(k);
+	say("the peer hears of it: %ld", peer("recv %d 1", h));
 	peer("close %d", h);
 	say("listen: %s", ok(listen(fd, 5)));
 	say("nobody: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
