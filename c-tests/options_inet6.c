@@ -163,23 +163,11 @@ static int connected_udp(int *h)
 
 int main(void)
 {
-	static const struct {
-		const char *name;
-		int (*make)(int *);
-	} states[] = {
+	static const struct state states[] = {
 		{ "fresh", fresh }, { "bound", with_address }, { "listening", listens }, { "connected", has_connected },
 		{ "accepted", has_accepted }, { "UDP fresh", fresh_udp }, { "UDP bound", bound_udp },
 		{ "UDP connected", connected_udp },
 	};
 
-	for (unsigned s = 0; s < COUNT(states); s++) {
-		for (unsigned i = 0; i < COUNT(options); i++) {
-			int h, fd = states[s].make(&h);
-
-			try(states[s].name, fd, &options[i]);
-			close(fd);
-			if (h >= 0)
-				peer("close %d", h);
-		}
-	}
+	try_all(states, COUNT(states), options, COUNT(options));
 }

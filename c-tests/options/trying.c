@@ -32,7 +32,7 @@ static void read_back(struct line *line, int fd, const struct option *o)
 		add(line, "=%d", o->does & READS ? value : 0);
 }
 
-void try(const char *state, int fd, const struct option *o)
+static void try(const char *state, int fd, const struct option *o)
 {
 	struct line got = { 0 }, said = { 0 };
 
@@ -65,4 +65,18 @@ void try(const char *state, int fd, const struct option *o)
 		read_back(&said, fd, o);
 	}
 	say("%s %s, set%s", o->name, state, said.text);
+}
+
+void try_all(const struct state *states, unsigned n, const struct option *options, unsigned m)
+{
+	for (unsigned s = 0; s < n; s++) {
+		for (unsigned i = 0; i < m; i++) {
+			int h, fd = states[s].make(&h);
+
+			try(states[s].name, fd, &options[i]);
+			close(fd);
+			if (h >= 0)
+				peer("close %d", h);
+		}
+	}
 }

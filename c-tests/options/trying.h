@@ -1,5 +1,5 @@
-/* One option in one state: what getsockopt(2) gives of it at every length, and what setsockopt(2) says to every sort of
- * value, and what is read back then. */
+/* Options in states, each on a socket of its own: what getsockopt(2) gives of one at every length, and what setsockopt(2)
+ * says to every sort of value, and what is read back then. */
 #ifndef TRYING_H
 #define TRYING_H
 
@@ -14,6 +14,12 @@ struct option {
 	int does;
 };
 
-void try(const char *state, int fd, const struct option *o);
+/* A state, and what makes a socket of it, and the peer's handle of that, or -1. */
+struct state {
+	const char *name;
+	int (*make)(int *handle);
+};
+
+void try_all(const struct state *states, unsigned n, const struct option *options, unsigned m);
 
 #endif
