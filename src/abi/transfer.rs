@@ -188,13 +188,7 @@ fn is_awaited(pipe: c_int, event: i16, flags: c_uint) -> bool {
     if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
         return revents & event != 0 && revents & libc::POLLERR == 0;
     }
-    revents != 0 || flags & libc::SPLICE_F_NONBLOCK == 0 && waits(pipe)
-}
-
-/// Whether calls on the descriptor wait.
-fn waits(fd: c_int) -> bool {
-    let flags = raw::fcntl(fd, libc::F_GETFL, 0);
-    flags.is_ok_and(|flags| flags as c_int & libc::O_NONBLOCK == 0)
+    revents != 0 || flags & libc::SPLICE_F_NONBLOCK == 0 && away::waits(pipe, 0)
 }
 
 /// The size of a pipe. EBADF: it is none.
@@ -240,7 +234,7 @@ fn splice_by_hand(
 ) -> Result<Option<isize>, Errno> {
     if urgent::is_at_mark(from, source) {
         // As on Linux, where splice(2) never passes a mark.
-        return if waits(from) {
+        return if away::waits(from, 0) {
             Ok(Some(0))
         } else {
             Err(Errno::AGAIN)

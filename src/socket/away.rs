@@ -139,7 +139,7 @@ pub(super) fn keep_patience(from: RawFd, to: RawFd) {
 }
 
 /// Whether a call with these flags waits on the descriptor, whichever process has set O_NONBLOCK or not.
-pub(super) fn waits(fd: RawFd, flags: i32) -> bool {
+pub fn waits(fd: RawFd, flags: i32) -> bool {
     let held = || raw::fcntl(fd, libc::F_GETFL, 0);
     flags & libc::MSG_DONTWAIT == 0
         && held().is_ok_and(|held| held & libc::O_NONBLOCK as usize == 0)
