@@ -28,7 +28,7 @@ pub use get::{get, get_in, put_error_back, take_error};
 pub(super) use kernel::says as kernel_says;
 pub use kernel::{get_by_argument, permit};
 pub(super) use set::ONLY_KERNEL;
-pub(super) use set::integer as low_word;
+pub(super) use set::integer;
 pub use set::{set, set_in, without_passing};
 pub use stamping::Stamping;
 

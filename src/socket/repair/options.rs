@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::{Queue, Repair};
 use crate::driver::{Engine, Role};
-use crate::socket::options::{kernel_says, low_word};
+use crate::socket::options::{integer, kernel_says};
 use crate::socket::{Socket, State};
 use crate::stack::ids::SocketId;
 use crate::stack::tcp::{Agreed, Places, Windows};
@@ -56,7 +56,7 @@ pub fn set(
     name: i32,
     value: &[u8],
 ) -> Result<(), Errno> {
-    let number = low_word(value)?;
+    let number = integer(value)?;
     let connection = live(engine, state);
     let mut repair = state.options.repair.as_deref().cloned().unwrap_or_default();
     match name {
@@ -164,8 +164,8 @@ fn agree(engine: &mut Engine, connection: Option<SocketId>, value: &[u8]) -> Res
     let connection = connection.filter(|&connection| engine.stack.tcp_may_agree(connection));
     let connection = connection.ok_or(Errno::PERM)?;
     for option in value.chunks_exact(OPTION) {
-        let code = low_word(option)?.cast_unsigned();
-        let value = low_word(&option[4..])?.cast_unsigned();
+        let code = integer(option)?.cast_unsigned();
+        let value = integer(&option[4..])?.cast_unsigned();
         let agreed = match (code, value) {
             (SEGMENT_SIZE, size) => Agreed::SegmentSize(size as u16),
             (WINDOW_SCALE, shifts) => {

@@ -15,6 +15,7 @@ use super::timers::Timer;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::pool::Pool;
+use crate::stack::queue::Queue;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::Options;
@@ -66,6 +67,22 @@ pub enum Agreed {
     Sack,
     /// Segments have timestamps.
     Timestamps,
+}
+
+/// Queues as much of `runs` as there is `room` for.
+fn fill<'a>(
+    queue: &mut Queue,
+    mut room: usize,
+    runs: impl Iterator<Item = &'a [u8]>,
+    pool: &mut Pool,
+) {
+    for run in runs {
+        let taken = queue.append(pool, &run[..run.len().min(room)]);
+        room -= taken;
+        if taken < run.len() {
+            break;
+        }
+    }
 }
 
 impl Tcp {
@@ -125,14 +142,8 @@ impl Tcp {
         };
         tcb.begin_change();
         let before = tcb.rcv.queue.len();
-        let mut room = tcb.rcv.most().saturating_sub(before);
-        for run in runs {
-            let taken = tcb.rcv.queue.append(pool, &run[..run.len().min(room)]);
-            room -= taken;
-            if taken < run.len() {
-                break;
-            }
-        }
+        let room = tcb.rcv.most().saturating_sub(before);
+        fill(&mut tcb.rcv.queue, room, runs, pool);
         tcb.rcv.nxt = tcb.rcv.end();
         tcb.rcv.acked = tcb.rcv.nxt;
         tcb.rcv.edge = tcb.rcv.edge.later(tcb.rcv.nxt);
@@ -156,14 +167,8 @@ impl Tcp {
         tcb.may_send()?;
         tcb.begin_change();
         let before = tcb.snd.queue.len();
-        let mut room = tcb.snd.most_room();
-        for run in runs {
-            let taken = tcb.snd.queue.append(pool, &run[..run.len().min(room)]);
-            room -= taken;
-            if taken < run.len() {
-                break;
-            }
-        }
+        let room = tcb.snd.most_room();
+        fill(&mut tcb.snd.queue, room, runs, pool);
         let count = tcb.snd.queue.len() - before;
         if count > 0 {
             tcb.note_first_sent(now, count as u32, tcb.snd.end());
