@@ -5,7 +5,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use syscalls::{Sysno, syscall2, syscall3, syscall6};
 
-use super::owned::OwnedFd;
+use super::descriptor;
 use super::raw::checked;
 
 const PAGE: usize = 4096;
@@ -57,10 +57,8 @@ impl Wanted {
     /// # Safety
     /// As of mmap(2): with MAP_FIXED, what is there goes.
     pub unsafe fn map_connection(self) -> Result<usize, Errno> {
-        let empty = OwnedFd::from(memfd_create(
-            c"connection",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?);
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let empty = descriptor::high(|| memfd_create(c"connection", flags))?;
         // Where the kernel knows no such seal the mapping could be made writable, without effect.
         let _ = fcntl_add_seals(&empty, SealFlags::FUTURE_WRITE | SealFlags::GROW);
         let readable = Self {
