@@ -56,12 +56,25 @@ static long do_epoll(int fd)
 	close(epoll);
 	return n;
 }
+static char big[1 << 20];
+
 static long do_send(int fd)
 {
-	static char big[1 << 20];
 	ssize_t n = send(fd, big, sizeof big, 0);
 
 	return n < 0 ? -1 : 0;
+}
+
+/* Until there has been no room for a second: probes of its window may find some at the peer. */
+static void fill_queues(int fd)
+{
+	long long full_since = milliseconds();
+
+	while (milliseconds() - full_since < 1000) {
+		if (send(fd, big, sizeof big, MSG_DONTWAIT) > 0)
+			full_since = milliseconds();
+		nap(20);
+	}
 }
 
 struct writer {
@@ -157,10 +170,7 @@ int main(void)
 	say("connect again: %s", result(do_connect(nonblocking(fd))));
 	close(fd);
 	fd = connected(&h);
-	/* Fills all queues, then blocks. */
-	for (int i = 0; i < 10; i++, nap(20))
-		while (send(fd, b, sizeof b, MSG_DONTWAIT) > 0)
-			;
+	fill_queues(fd);
 	interrupt("send", 0, do_send, fd);
 	amid_traffic();
 }
