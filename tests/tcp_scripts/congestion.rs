@@ -131,3 +131,48 @@ fn cubic() {
     "
     ));
 }
+
+/// RFC 9937: while more is in flight than the threshold, a segment is sent for every two that arrive; then one for each.
+#[test]
+fn proportional_rate_reduction() {
+    script().run(&format!(
+        "{START}
+        ! send 100000
+        > . 1:10001(10000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 1001:4001>
+        > . 1:1001(1000) ack 1
+        = cwnd 7500
+        < . 1:1(0) ack 1 win 65535 <sack 1001:5001>
+        > . 10001:11001(1000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 1001:6001>
+        < . 1:1(0) ack 1 win 65535 <sack 1001:7001>
+        = cwnd 5000
+        < . 1:1(0) ack 1 win 65535 <sack 1001:8001>
+        > . 11001:12001(1000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 1001:10001>
+        > . 12001:14001(2000) ack 1
+        < . 1:1(0) ack 10001 win 65535
+        = cwnd 5000
+        > . 14001:15001(1000) ack 1
+    "
+    ));
+}
+
+/// Where most of the window is lost, no more is sent than arrives, and a segment besides for an ACK that acknowledges
+/// something and shows no further loss.
+#[test]
+fn most_of_the_window_is_lost() {
+    script().run(&format!(
+        "{START}
+        ! send 100000
+        > . 1:10001(10000) ack 1
+        < . 1:1(0) ack 1 win 65535 <sack 7001:10001>
+        > . 1:3001(3000) ack 1
+        < . 1:1(0) ack 1001 win 65535 <sack 7001:10001>
+        > . 3001:5001(2000) ack 1
+        < . 1:1(0) ack 3001 win 65535 <sack 7001:10001>
+        > . 5001:7001(2000) ack 1
+        > . 10001:11001(1000) ack 1
+    "
+    ));
+}

@@ -95,6 +95,7 @@ impl Tcb {
             self.deadlines
                 .arm(Timer::Retransmit, cx.now + self.rtt.rto());
         }
+        self.window.sent(len);
         self.pace(cx.now, len);
         start + len + u32::from(fin)
     }

@@ -81,8 +81,13 @@ impl Loss {
     /// Bytes thought to be on their way.
     pub(super) fn pipe(&self, una: Seq, nxt: Seq, mss: u32) -> u32 {
         let flight = nxt.since(una);
-        let arrived = self.sacked.total() + u32::from(self.dup_acks) * mss;
+        let arrived = self.arrived_beyond(mss);
         flight.saturating_sub(arrived).saturating_sub(self.lost())
+    }
+
+    /// Bytes that have arrived beyond what is acknowledged.
+    pub(super) fn arrived_beyond(&self, mss: u32) -> u32 {
+        self.sacked.total() + u32::from(self.dup_acks) * mss
     }
 
     /// Bytes thought to be lost that were not sent again yet.

@@ -22,8 +22,7 @@
 //! 5. What grows on a peer's account has a bound: half-open connections (see [`cookies`]), TIME-WAIT,
 //!    ranges out of order, replies, queues.
 //!
-//! What it does not do: authentication (RFC 5925), Fast Open, ECN, PRR,
-//! multipath. COMPLIANCE.md has it RFC by RFC.
+//! What it does not do: authentication (RFC 5925), Fast Open, ECN, multipath. COMPLIANCE.md has it RFC by RFC.
 
 mod arrives;
 mod config;

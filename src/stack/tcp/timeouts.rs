@@ -34,7 +34,7 @@ impl Tcb {
             match timer {
                 Timer::Retransmit => self.retransmission_timeout(cx),
                 Timer::TailProbe => self.tail_probe_timeout(),
-                Timer::Reordering => self.look_for_loss(cx.now, cx.counters),
+                Timer::Reordering => self.look_for_loss(cx.now, self.arrivals(), cx.counters),
                 Timer::Persist => self.persist_timeout(cx),
                 Timer::DelayedAck => self.rcv.acks.push_cumulative(self.rcv.nxt),
                 Timer::Cork => self.snd.push_end = self.snd.end(),

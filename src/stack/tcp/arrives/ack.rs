@@ -40,6 +40,7 @@ impl Tcb {
             return ControlFlow::Break(());
         }
         self.update_timestamp(cx, segment);
+        let before = self.arrivals();
         let sight = self.sight(cx.now, segment.repr.options.timestamps);
         let news = self.take_sack_blocks(segment, &sight);
         if self.tail_probe_answered(ack, news.duplicate) {
@@ -52,7 +53,7 @@ impl Tcb {
             self.nothing_acknowledged(segment, window_changed);
         }
         if self.loss.is_suspected() {
-            self.look_for_loss(cx.now, cx.counters);
+            self.look_for_loss(cx.now, before, cx.counters);
         }
         self.marks.output = true;
         if self.state == State::Closed {
@@ -151,6 +152,7 @@ impl Tcb {
             .loss
             .acknowledged(ack, self.snd.nxt, acked, self.snd.mss, self.sack);
         if ended {
+            self.window.recovered();
             self.loss.rack.recovered();
             self.undo.recovered(self.snd.nxt);
         } else if self.loss.phase == Phase::Open {

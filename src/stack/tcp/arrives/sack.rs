@@ -19,7 +19,32 @@ pub(super) struct News {
     pub(super) needless: bool,
 }
 
+/// How much of what was sent has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Arrivals {
+    /// SND.UNA.
+    una: Seq,
+    /// Beyond it, in bytes.
+    beyond: u32,
+}
+
+impl Arrivals {
+    /// Bytes that have arrived between `before` and now.
+    fn since(self, before: Self) -> u32 {
+        let acknowledged = self.una.since(before.una);
+        (acknowledged + self.beyond).saturating_sub(before.beyond)
+    }
+}
+
 impl Tcb {
+    /// What has arrived by now.
+    pub(in super::super) fn arrivals(&self) -> Arrivals {
+        Arrivals {
+            una: self.snd.una,
+            beyond: self.loss.arrived_beyond(self.snd.mss),
+        }
+    }
+
     /// Takes in what of the peer's SACK blocks is about data in flight.
     pub(super) fn take_sack_blocks(&mut self, segment: &Segment<'_>, sight: &Sight) -> News {
         let mut news = News::default();
@@ -69,8 +94,14 @@ impl Tcb {
         reported
     }
 
-    /// Enters recovery, or finds more that is lost while in it.
-    pub(in super::super) fn look_for_loss(&mut self, now: Instant, counters: &mut Counters) {
+    /// Enters recovery, or finds more that is lost while in it. `before`: what had arrived before the event that may show
+    /// loss.
+    pub(in super::super) fn look_for_loss(
+        &mut self,
+        now: Instant,
+        before: Arrivals,
+        counters: &mut Counters,
+    ) {
         self.deadlines.stop(Timer::Reordering);
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         if self.snd.flight() == 0 {
@@ -89,8 +120,15 @@ impl Tcb {
         if lost && self.loss.phase == Phase::Open {
             counters.count(Counter::FastRecoveries);
             self.undo.begin(self.window);
-            self.window.loss(self.snd.flight());
+            let outstanding = nxt.since(before.una).saturating_sub(before.beyond);
+            self.window.enter_recovery(self.snd.flight(), outstanding);
             self.loss.enter_recovery(nxt);
+        }
+        if self.loss.phase == Phase::Recovery {
+            let safe = una.is_after(before.una) && !lost;
+            let pipe = self.loss.pipe(una, nxt, self.snd.mss);
+            self.window
+                .arrived(self.arrivals().since(before), pipe, safe);
         }
     }
 

@@ -5,6 +5,7 @@
 //! in congestion avoidance and how far it falls; slow start and the rest are here.
 
 mod cubic;
+mod prr;
 mod reno;
 
 use core::time::Duration;
@@ -12,6 +13,7 @@ use core::time::Duration;
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use self::cubic::Cubic;
+use self::prr::Prr;
 use self::reno::Reno;
 use super::snd::MAX_WINDOW;
 use crate::stack::plain::Word;
@@ -67,9 +69,10 @@ pub(super) struct Window {
     mss: u32,
     reno: Reno,
     cubic: Cubic,
+    prr: Prr,
     /// Which of the two is in use.
     algorithm: Congestion,
-    _unused: [u8; 7],
+    _unused: [u8; 3],
 }
 
 /// What an ACK of new data says.
@@ -90,8 +93,9 @@ impl Window {
             mss,
             reno: Reno::new(),
             cubic: Cubic::new(),
+            prr: Prr::NONE,
             algorithm: congestion,
-            _unused: [0; 7],
+            _unused: [0; 3],
         }
     }
 
@@ -160,25 +164,57 @@ impl Window {
         self.cwnd = self.cwnd.min(MAX_WINDOW);
     }
 
-    /// Loss was found while `flight` bytes were out (RFC 5681 section 3.2).
+    /// Loss was found, and made good, while `flight` bytes were out (RFC 5681 section 3.2).
     pub(super) fn loss(&mut self, flight: u32) {
         self.reduce(flight);
         self.cwnd = self.ssthresh;
     }
 
+    /// Fast recovery begins: loss was found while `flight` bytes were out, of which `outstanding` had not arrived before
+    /// the ACK that shows it.
+    pub(super) fn enter_recovery(&mut self, flight: u32, outstanding: u32) {
+        self.reduce(flight);
+        self.prr = Prr::new(outstanding);
+    }
+
+    /// In fast recovery `arrived` bytes have, which leaves `pipe` in flight. `safe`: something was acknowledged, and no
+    /// further loss was found.
+    pub(super) fn arrived(&mut self, arrived: u32, pipe: u32, safe: bool) {
+        if self.prr.is_active() {
+            let bonus = if safe { self.mss } else { 0 };
+            let room = self.prr.arrived(arrived, pipe, self.ssthresh, bonus);
+            self.cwnd = pipe.saturating_add(room).clamp(self.mss, MAX_WINDOW);
+        }
+    }
+
+    /// `bytes` were sent.
+    pub(super) fn sent(&mut self, bytes: u32) {
+        self.prr.sent(bytes);
+    }
+
+    /// Recovery is over.
+    pub(super) fn recovered(&mut self) {
+        if self.prr.is_active() {
+            self.cwnd = self.ssthresh;
+        }
+        self.prr = Prr::NONE;
+    }
+
     /// The retransmission timer ran out for the first time (RFC 5681 section 3.1).
     pub(super) fn timeout(&mut self, flight: u32) {
         self.reduce(flight);
-        self.cwnd = self.mss;
+        self.timeout_again();
     }
 
-    /// It ran out again: the threshold stays.
+    /// It ran out again, or in fast recovery: the threshold stays.
     pub(super) const fn timeout_again(&mut self) {
+        self.prr = Prr::NONE;
         self.cwnd = self.mss;
     }
 
     /// Loss was none: the window is at least what it was `before` it was reduced.
     pub(super) fn restore(&mut self, before: &Self) {
+        self.prr = Prr::NONE;
         let cwnd = self.cwnd.max(before.cwnd);
         if self.algorithm == before.algorithm && self.mss == before.mss {
             *self = *before;
