@@ -66,9 +66,10 @@ pub(crate) fn check(key: u16, position: usize, bytes: &[u8]) {
     assert!(right, "stream {key} is wrong after {position}");
 }
 
-fn key(status: &TcpStatus) -> u16 {
-    match status.remote.port() {
-        PORT => status.local.port(),
+/// What both sides know a stream between these ends by.
+pub(crate) fn key(local: SocketAddrV4, remote: SocketAddrV4) -> u16 {
+    match remote.port() {
+        PORT => local.port(),
         port => port,
     }
 }
@@ -235,7 +236,8 @@ impl App {
             .and_then(|listener| stack.tcp_accept(listener))
         {
             let status = stack.tcp_status(id).expect("just accepted");
-            self.streams.push(Stream::new(id, key(&status)));
+            self.streams
+                .push(Stream::new(id, key(status.local, status.remote)));
         }
         for stream in &mut self.streams {
             stream.run(stack, now, self.to_send, &mut self.users);

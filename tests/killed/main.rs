@@ -28,7 +28,15 @@ use run::{After, Run};
 #[test]
 fn every_moment() {
     for seed in 0..seeds().div_ceil(8) {
-        sweep::sweep(seed);
+        sweep::sweep::<3>(seed, 150);
+    }
+}
+
+/// So is every moment of handshakes, of those that the process began and of others.
+#[test]
+fn every_moment_of_a_handshake() {
+    for seed in 0..seeds().div_ceil(8) {
+        sweep::sweep::<7>(seed, 1);
     }
 }
 
@@ -41,7 +49,15 @@ fn seeds() -> u64 {
 #[test]
 fn users_go_on() {
     for seed in 0..seeds() {
-        Run::new(seed, After::GoOn).finish();
+        Run::new(seed, After::GoOn, 700).finish();
+    }
+}
+
+/// What is being opened is: nobody on the other side finds a connection reset.
+#[test]
+fn handshakes_go_on() {
+    for seed in 0..seeds() {
+        Run::new(seed, After::GoOn, 8).finish();
     }
 }
 
@@ -49,6 +65,6 @@ fn users_go_on() {
 #[test]
 fn nobody_goes_on() {
     for seed in 0..seeds() {
-        Run::new(seed, After::CloseAll).finish();
+        Run::new(seed, After::CloseAll, 700).finish();
     }
 }

@@ -1,6 +1,6 @@
 //! A run: a process with a stack dies on the way, and what it left is taken over.
 
-use crate::app::{App, Stream};
+use crate::app::{App, Stream, key};
 use crate::memory::Region;
 use crate::peer::{Peer, keys};
 use crate::process::{self, Process, Task, TurnEnd};
@@ -25,6 +25,8 @@ const MOST_TURNS: usize = 20_000;
 pub(crate) struct Run {
     seed: u64,
     after: After,
+    /// Turns before the last one, at most.
+    most_before: usize,
     task: Task,
     file: OwnedFd,
     peer: Peer,
@@ -39,7 +41,7 @@ fn open(file: &OwnedFd) -> &'static mut [u8] {
 }
 
 impl Run {
-    pub(crate) fn new(seed: u64, after: After) -> Self {
+    pub(crate) fn new(seed: u64, after: After, most_before: usize) -> Self {
         let mut random = Random::new(seed);
         let task = Task {
             connects: 3,
@@ -55,6 +57,7 @@ impl Run {
         Self {
             seed,
             after,
+            most_before,
             task,
             file,
             peer: Peer::new(task, random),
@@ -68,7 +71,7 @@ impl Run {
         self.go_on_in_vain();
         let (mut host, restored) = Host::restored(US, open(&self.file), self.peer.now);
         host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
-        let readable = restored.unreadable == 0 && restored.reset <= 1;
+        let readable = restored.unreadable == 0 && restored.reset == 0;
         assert!(readable, "{self:?}: {restored:?}");
         let streams = self.resume(&host, &known);
         match self.after {
@@ -91,7 +94,7 @@ impl Run {
         let file = &self.file;
         let mut process = Process::start(self.task, self.users.clone(), || open(file));
         let peer = &mut self.peer;
-        let turns = peer.random.below(700);
+        let turns = peer.random.below(self.most_before);
         let known = peer.run_process(&mut process, turns);
         let frame = peer.next_frame(known.deadline);
         // A turn takes between one and ten thousand; more than their share come soon.
@@ -111,9 +114,7 @@ impl Run {
             let Some(status) = host.stack.tcp_status(stream.id) else {
                 continue;
             };
-            // Only handshakes cost a connection.
-            let lives = status.error.is_none() || stream.first.is_none();
-            assert!(lives, "{self:?}: {stream:?} {status:?}");
+            assert!(status.error.is_none(), "{self:?}: {stream:?} {status:?}");
             let accepted = stream.sent;
             if status.error.is_none() && stream.resume(&status) {
                 assert!(stream.sent >= accepted, "{self:?}: {stream:?} lost bytes");
@@ -137,13 +138,18 @@ impl Run {
         (app.to_send, app.to_get) = (self.task.to_send, self.task.to_get);
         app.streams = streams;
         app.users = self.users.clone().zip(host.stack.take_road());
+        let mut aborted = Vec::new();
         for found in restored.connections.iter().filter(|found| found.has_user) {
             // Nobody knows how far it has come with what it began in its last turn.
             if !app.streams.iter().any(|stream| stream.id == found.id) {
                 host.stack.tcp_abort(host.now, found.id);
+                aborted.push(key(found.local, found.remote));
             }
         }
         self.run_adopted(host, &mut app, |app, _| app.is_done(0));
+        for peer in self.peer.app.streams.iter().filter(|peer| peer.failed) {
+            assert!(aborted.contains(&peer.key), "{self:?}: {peer:?}");
+        }
         for stream in &app.streams {
             let peer = self.peer.stream(stream.key);
             let whole = peer.got == self.task.to_send && stream.got == self.task.to_get;

@@ -178,7 +178,7 @@ impl Tcp {
         &mut self,
         now: Instant,
         index: u32,
-        [local, remote]: [SocketAddrV4; 2],
+        ends: [SocketAddrV4; 2],
         iss: Seq,
         syn: &(Seq, u16, Options),
     ) -> Option<u32> {
@@ -195,15 +195,15 @@ impl Tcp {
             index,
             queued: false,
         };
-        let opened = self.insert_connection(now, local, remote, iss, &options, owner)?;
-        let tcb = self.connections.get_mut(opened)?;
         let (irs, window, offered) = syn;
-        tcb.learn_syn(now, *irs, *window, offered);
-        // It had this window, and about the segment size that the peer has.
-        tcb.marks.syn = false;
-        tcb.rcv.advertise_unscaled();
-        tcb.rcv.announced_mss =
-            u32::from(offered.mss.unwrap_or_default()).max(TIMESTAMPS_LEN + 1) - TIMESTAMPS_LEN;
+        let opened = self.insert_connection(now, ends, iss, &options, owner, |tcb| {
+            tcb.learn_syn(now, *irs, *window, offered);
+            // It had this window, and about the segment size that the peer has.
+            tcb.marks.syn = false;
+            tcb.rcv.advertise_unscaled();
+            tcb.rcv.announced_mss =
+                u32::from(offered.mss.unwrap_or_default()).max(TIMESTAMPS_LEN + 1) - TIMESTAMPS_LEN;
+        })?;
         self.counters.count(Counter::CookiesTaken);
         Some(opened)
     }

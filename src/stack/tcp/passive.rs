@@ -112,15 +112,15 @@ impl Tcp {
             queued: false,
         };
         let iss = self.initial_seq(now, local, remote, isn_floor);
-        let index = self.insert_connection(now, local, remote, iss, &options, owner);
-        let Some(index) = index else { return };
-        self.saved_syns.save(index, options.save_syn, ip.headers);
-        if let Some(tcb) = self.connections.get_mut(index) {
-            let repr = segment.repr;
+        let repr = segment.repr;
+        let ends = [local, remote];
+        let index = self.insert_connection(now, ends, iss, &options, owner, |tcb| {
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
             tcb.rcv.shut = deaf;
             tcb.snd.fin = mute;
-        }
+        });
+        let Some(index) = index else { return };
+        self.saved_syns.save(index, options.save_syn, ip.headers);
         self.settle(now, index, pool);
     }
 
@@ -169,16 +169,17 @@ impl Tcp {
         }
     }
 
-    /// Makes a connection whose SYN or SYN-ACK is due, and gives its index.
+    /// Makes a connection whose SYN or SYN-ACK is due, and gives its index. `complete` does to it what else it
+    /// begins with: nobody ever finds it without.
     /// `None`: the table is full, which callers have asked before.
     pub(super) fn insert_connection(
         &mut self,
         now: Instant,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
+        [local, remote]: [SocketAddrV4; 2],
         iss: Seq,
         options: &KeptOptions,
         owner: Owner,
+        complete: impl FnOnce(&mut Tcb),
     ) -> Option<u32> {
         let state = match owner {
             Owner::Listener { .. } => State::SynReceived,
@@ -204,6 +205,7 @@ impl Tcp {
             let mut tcb = Tcb::new(&opening, config, state, owner);
             tcb.deadlines
                 .arm(Timer::Retransmit, now + super::rtt::INITIAL_RTO);
+            complete(&mut tcb);
             tcb
         });
         if let Some(index) = index {

@@ -211,6 +211,14 @@ impl Rcv {
         self.acked = self.nxt;
     }
 
+    /// Nothing is known of the peer's SYN, nor what window our own has offered.
+    pub(super) fn forget_start(&mut self) {
+        self.queue = Queue::default();
+        self.nxt = self.end();
+        self.edge = self.nxt;
+        self.acked = self.nxt;
+    }
+
     /// The sequence number after the last byte in order.
     pub(super) const fn end(&self) -> Seq {
         Seq(self.queue.end_position())

@@ -97,14 +97,14 @@ impl Tcp {
     ) -> Result<SocketId, Error> {
         self.take_ends(local, remote)?;
         let iss = Seq(places.send) - 1;
-        let index = self.insert_connection(now, local, remote, iss, &options.into(), Owner::User);
+        let (ends, options) = ([local, remote], options.into());
+        let index = self.insert_connection(now, ends, iss, &options, Owner::User, |tcb| {
+            tcb.resume(now, places, pool);
+        });
         let index = index.ok_or(Error::NoBuffers)?;
-        let tcb = self.connections.get_mut(index).ok_or(Error::NoBuffers)?;
-        tcb.begin_change();
-        tcb.resume(now, places, pool);
-        let id = tcb.id;
         self.settle(now, index, pool);
-        Ok(id)
+        let id = self.connections.get(index).map(|tcb| tcb.id);
+        id.ok_or(Error::NoBuffers)
     }
 
     /// Repair begins.

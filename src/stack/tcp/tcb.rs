@@ -301,6 +301,7 @@ impl Tcb {
 
     /// The handshake is complete.
     pub(super) fn establish(&mut self, now: Instant) {
+        in_order();
         self.state = if self.snd.fin {
             State::FinWait1
         } else {

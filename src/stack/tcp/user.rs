@@ -34,7 +34,8 @@ impl Tcp {
         let isn_floor = self.take_ends(local, remote)?;
         self.counters.count(Counter::ActiveOpens);
         let iss = self.initial_seq(now, local, remote, isn_floor);
-        let index = self.insert_connection(now, local, remote, iss, &options.into(), Owner::User);
+        let (ends, options) = ([local, remote], options.into());
+        let index = self.insert_connection(now, ends, iss, &options, Owner::User, |_| {});
         let index = index.ok_or(Error::NoBuffers)?;
         self.settle(now, index, pool);
         let id = self.connections.get(index).map(|tcb| tcb.id);

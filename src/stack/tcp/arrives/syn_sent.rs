@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::{Arrival, Segment};
 use crate::stack::error::Error;
+use crate::stack::pool::in_order;
 use crate::stack::tcp::config::QuickAck;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::reply::Reply;
@@ -89,6 +90,7 @@ impl Tcb {
         self.learn_syn(cx.now, repr.seq, repr.window, &repr.options);
         self.heard = cx.now;
         if !segment.has(Flags::ACK) {
+            in_order();
             self.state = State::SynReceived;
             self.marks.syn = true;
             self.marks.output = true;

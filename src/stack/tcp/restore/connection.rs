@@ -8,6 +8,7 @@
 //! | bytes received | the queue's `front` and `end`; `rcv.nxt` follows |
 //! | the FINs | `snd.fin`, `rcv.fin_received`; acknowledged if `una` says so; the state follows |
 //! | the end | the error, then the state |
+//! | the handshake | the state, which comes last: what came before is sent again, and so is the answer |
 //! | the user | `owner`; a user who left and had not yet closed closes now |
 //! | what passes to the user, or from there | `passing`, and the road: how much of it has |
 //!
@@ -58,6 +59,9 @@ impl Tcb {
         self.marks.dirty = true;
         let torn = self.under_change;
         self.begin_change();
+        if torn && matches!(self.state, State::SynSent | State::SynReceived) {
+            self.restore_handshake();
+        }
         let front = self.restore_passing(road);
         if self.state == State::Closed {
             self.restore_closed(front, survey);
@@ -65,9 +69,7 @@ impl Tcb {
         }
         let synchronized = self.state.is_synchronized();
         let whole = self.snd.restore(synchronized, survey) && self.rcv.restore(torn, front, survey);
-        // In a handshake more changes at once than an order of stores could tell.
-        let reset = self.passing.way().0 == Way::Lost || torn && !synchronized;
-        if !whole || reset {
+        if !whole || self.passing.way().0 == Way::Lost {
             return false;
         }
         self.was_established |= synchronized;
@@ -88,6 +90,15 @@ impl Tcb {
             self.rcv.queue = Queue::default();
         }
         self.passing.end();
+    }
+
+    /// How our SYN was answered, or our SYN-ACK, is not known: it is said again, and so is the answer.
+    fn restore_handshake(&mut self) {
+        self.snd.una = self.snd.iss;
+        self.marks.syn = true;
+        if self.state == State::SynSent {
+            self.rcv.forget_start();
+        }
     }
 
     /// What the road says of bytes that were on their way; gives the first that is still to be received.
@@ -162,7 +173,7 @@ impl Tcb {
         if torn {
             self.arm_keepalive(now);
         }
-        if torn || waited {
+        if (torn || waited) && self.state.is_synchronized() {
             self.acknowledge_now();
         }
     }
@@ -170,7 +181,7 @@ impl Tcb {
     /// Does what was begun and not done: the last steps of an end, or of a user's leaving.
     pub(super) fn complete(&mut self, now: Instant, pool: &mut Pool) {
         let last_acked = self.state == State::LastAck && self.snd.fin_acked;
-        if self.marks.reset || last_acked {
+        if self.marks.reset || last_acked || self.error.get().is_some() {
             self.end(pool, None);
         } else if self.is_orphan() && !self.snd.fin {
             self.close(now, pool);
