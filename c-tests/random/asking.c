@@ -33,6 +33,17 @@ static const struct option {
 	OPTION(IPPROTO_IPV6, IPV6_V6ONLY), OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO), OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS),
 	OPTION(IPPROTO_IPV6, IPV6_RECVHOPLIMIT), OPTION(IPPROTO_IPV6, IPV6_RECVTCLASS), OPTION(IPPROTO_IPV6, IPV6_TCLASS),
 	OPTION(IPPROTO_IPV6, IPV6_RECVERR), OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER), OPTION(IPPROTO_IPV6, IPV6_DONTFRAG),
+	OPTION(SOL_SOCKET, SO_RCVBUFFORCE), OPTION(SOL_SOCKET, SO_SNDBUFFORCE), OPTION(SOL_SOCKET, SO_WIFI_STATUS),
+	OPTION(SOL_SOCKET, SO_PASSCRED), OPTION(SOL_SOCKET, SO_LOCK_FILTER), OPTION(SOL_SOCKET, SO_BINDTOIFINDEX),
+	{ "SO_PREFER_BUSY_POLL", SOL_SOCKET, 69 }, { "SO_BUSY_POLL_BUDGET", SOL_SOCKET, 70 }, { "SO_BUF_LOCK", SOL_SOCKET, 72 },
+	{ "SO_RESERVE_MEM", SOL_SOCKET, 73 }, { "SO_TXREHASH", SOL_SOCKET, 74 }, { "SO_RCVMARK", SOL_SOCKET, 75 },
+	{ "SO_RCVPRIORITY", SOL_SOCKET, 82 },
+	OPTION(IPPROTO_IP, IP_RECVFRAGSIZE), OPTION(IPPROTO_IP, IP_NODEFRAG), OPTION(IPPROTO_IP, IP_PASSSEC),
+	{ "IP_LOCAL_PORT_RANGE", IPPROTO_IP, 51 }, { "IP_PROTOCOL", IPPROTO_IP, 52 },
+	OPTION(IPPROTO_IPV6, IPV6_RECVFRAGSIZE), OPTION(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR), OPTION(IPPROTO_IPV6, IPV6_FREEBIND),
+	OPTION(IPPROTO_IPV6, IPV6_MULTICAST_HOPS), OPTION(IPPROTO_IPV6, IPV6_MULTICAST_LOOP), OPTION(IPPROTO_IPV6, IPV6_MTU),
+	OPTION(IPPROTO_IPV6, IPV6_MINHOPCOUNT), OPTION(IPPROTO_IPV6, IPV6_AUTOFLOWLABEL), OPTION(IPPROTO_IPV6, IPV6_RECVRTHDR),
+	{ "UDP_NO_CHECK6_TX", IPPROTO_UDP, 101 }, { "UDP_NO_CHECK6_RX", IPPROTO_UDP, 102 },
 	OPTION(IPPROTO_UDP, UDP_CORK), { "UDP_SEGMENT", IPPROTO_UDP, 103 }, { "UDP_GRO", IPPROTO_UDP, 104 },
 };
 
@@ -69,6 +80,31 @@ static void gets_(void)
 	tell(" %d %u", value, (unsigned)length);
 }
 
+/* setsize SLOT OPTION VALUE SIZE: so many bytes of the value, and of zeros behind it. */
+static void sets_size(void)
+{
+	struct slot *slot = slot_in(1);
+	const struct option *option = option_in(2);
+	int value[8] = { number_in(3) };
+
+	if (slot)
+		tell("%s", ok(setsockopt(slot->fd, option->level, option->number, value, number_in(4))));
+}
+
+/* getsize SLOT OPTION SIZE: into so many bytes. */
+static void gets_size(void)
+{
+	struct slot *slot = slot_in(1);
+	const struct option *option = option_in(2);
+	int value[8] = { -77, -77, -77, -77, -77, -77, -77, -77 };
+	socklen_t length = number_in(3);
+
+	if (!slot)
+		return;
+	tell("%s", ok(getsockopt(slot->fd, option->level, option->number, value, &length)));
+	tell(" %d %u", value[0], (unsigned)length);
+}
+
 static void lingers(void)
 {
 	struct slot *slot = slot_in(1);
@@ -87,7 +123,12 @@ static void asks_queue(void)
 		return;
 	tell("%s", ok(ioctl(slot->fd, number_in(2), &count)));
 	/* What a part of a datagram that is held back takes is the kernel's business (LD_PRELOAD.md). */
-	if (slot->type == SOCK_STREAM || number_in(2) != SIOCOUTQ)
+	if (slot->type == SOCK_DGRAM && number_in(2) == SIOCOUTQ)
+		return;
+	/* A connection that is given up leaves the peer's window, which grows by what its segments take in memory. */
+	if (count > 60000 && tcp_state(slot->fd) == TCP_CLOSE)
+		tell(" a window");
+	else
 		tell(" %d", count);
 }
 
@@ -122,6 +163,6 @@ static void asks_state(void)
 }
 
 const struct verb asking[] = {
-	{ "set", sets }, { "get", gets_ }, { "linger", lingers }, { "ioctl", asks_queue }, { "names", asks_names },
+	{ "set", sets }, { "setsize", sets_size }, { "get", gets_ }, { "getsize", gets_size }, { "linger", lingers }, { "ioctl", asks_queue }, { "names", asks_names },
 	{ "state", asks_state }, { NULL, NULL },
 };

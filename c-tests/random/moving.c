@@ -31,6 +31,76 @@ static void writes_parts(void)
 		tell("%s", result(writev(slot->fd, parts, 3)));
 }
 
+/* What has come, in short. (What an error queue gives may begin with addresses of the link.) */
+static void tell_content(const char *bytes, long count, size_t room)
+{
+	if (count > 0 && (size_t)count <= room && !strstr(words[3], "ERRQUEUE"))
+		tell(" #%04x", (unsigned)(fnv(FNV_START, bytes, count) & 0xffff));
+}
+
+static void reads_parts(void)
+{
+	struct slot *slot = slot_in(1);
+	size_t size = number_in(2);
+	struct iovec parts[3] = { { buffer, size / 4 }, { buffer, 0 }, { buffer + size / 4, size - size / 4 } };
+	long count;
+
+	if (!slot)
+		return;
+	count = readv(slot->fd, parts, 3);
+	tell("%s", result(count));
+	tell_content(buffer, count, size);
+}
+
+/* A control message of a sort; what it takes. */
+static size_t control_of(const char *sort, char *room)
+{
+	const struct {
+		const char *name;
+		int level, type;
+		size_t size;
+		int value;
+	} sorts[] = {
+		{ "ttl", IPPROTO_IP, IP_TTL, 4, 5 }, { "ttl0", IPPROTO_IP, IP_TTL, 4, 0 }, { "tos", IPPROTO_IP, IP_TOS, 4, 16 },
+		{ "pktinfo", IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo), 0 }, { "short", IPPROTO_IP, IP_PKTINFO, 4, 0 },
+		{ "mark", SOL_SOCKET, SO_MARK, 4, 3 }, { "segment", IPPROTO_UDP, 103, 2, 100 }, { "priority", SOL_SOCKET, SO_PRIORITY, 4, 3 },
+		{ "stamps", SOL_SOCKET, SO_TIMESTAMPING, 4, 2 }, { "hops", IPPROTO_IPV6, IPV6_HOPLIMIT, 4, 5 },
+		{ "rights", SOL_SOCKET, SCM_RIGHTS, 4, 0 }, { "none", 77, 77, 4, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(sorts); i++) {
+		struct cmsghdr *c = (void *)room;
+
+		if (strcmp(sorts[i].name, sort))
+			continue;
+		c->cmsg_level = sorts[i].level;
+		c->cmsg_type = sorts[i].type;
+		c->cmsg_len = CMSG_LEN(sorts[i].size);
+		memcpy(CMSG_DATA(c), &sorts[i].value, sorts[i].size < 4 ? sorts[i].size : 4);
+		return CMSG_SPACE(sorts[i].size);
+	}
+	return 0;
+}
+
+/* sendmsg WHERE SIZE FLAGS CONTROL */
+static void sends_message(void)
+{
+	struct slot *slot = slot_in(1);
+	_Alignas(struct cmsghdr) char control[128] = { 0 };
+	struct sockaddr_storage to;
+	size_t size = number_in(3);
+	struct iovec parts[2] = { { data, size / 2 }, { data + size / 2, size - size / 2 } };
+	struct msghdr message = { NULL, 0, parts, 2, control, control_of(words[5], control), 0 };
+
+	if (!slot)
+		return;
+	if (strcmp(words[2], "-")) {
+		message.msg_name = &to;
+		message.msg_namelen = place_in(2, &to, slot);
+	}
+	tell("%s", result(sendmsg(slot->fd, &message, number_in(4))));
+}
+
 static void sends_to(void)
 {
 	struct slot *slot = slot_in(1);
@@ -61,13 +131,6 @@ static void sends_messages(void)
 	}
 	tell("%s", result(sendmmsg(slot->fd, messages, COUNT(messages), number_in(4))));
 	tell(" %u %u %u", messages[0].msg_len, messages[1].msg_len, messages[2].msg_len);
-}
-
-/* What has come, in short. (What an error queue gives may begin with addresses of the link.) */
-static void tell_content(const char *bytes, long count, size_t room)
-{
-	if (count > 0 && (size_t)count <= room && !strstr(words[3], "ERRQUEUE"))
-		tell(" #%04x", (unsigned)(fnv(FNV_START, bytes, count) & 0xffff));
 }
 
 static void receives(void)
@@ -217,6 +280,6 @@ static void splices_from(void)
 const struct verb moving[] = {
 	{ "send", sends }, { "write", writes }, { "writev", writes_parts }, { "sendto", sends_to }, { "sendmmsg", sends_messages },
 	{ "recv", receives }, { "read", reads }, { "recvfrom", receives_from }, { "recvmsg", receives_message },
-	{ "recvmmsg", receives_messages },
+	{ "recvmmsg", receives_messages }, { "readv", reads_parts }, { "sendmsg", sends_message },
 	{ "sendfile", sends_file }, { "splice_to", splices_to }, { "splice_from", splices_from }, { NULL, NULL },
 };

@@ -34,6 +34,13 @@ static void listens(void)
 		tell("%s", ok(listen(slot->fd, number_in(2))));
 }
 
+static int has_peer(int fd)
+{
+	struct sockaddr_storage name;
+
+	return getpeername(fd, SA(name), &(socklen_t){ sizeof name }) == 0;
+}
+
 static void connects(void)
 {
 	struct slot *slot = slot_in(1);
@@ -42,6 +49,9 @@ static void connects(void)
 
 	/* An error that comes before connect(2) of TCP is through is another to Linux than one that comes after it. */
 	if (!slot || (slot->type == SOCK_STREAM && !strcmp(words[2], "nowhere")))
+		return;
+	/* Linux sends to all from then on, though it refuses to connect (LD_PRELOAD.md). */
+	if (slot->type == SOCK_DGRAM && !strcmp(words[2], "all") && has_peer(slot->fd))
 		return;
 	length = place_in(2, &to, slot);
 	tell("%s", ok(connect(slot->fd, SA(to), length)));
@@ -86,6 +96,36 @@ static void copies(void)
 	tell("%s", ok(to->fd));
 }
 
+/* Likewise, by a number that is not the lowest. */
+static void copies_beyond(void)
+{
+	struct slot *from = slot_in(1), *to = room_in(2);
+
+	if (!from || !to)
+		return;
+	*to = *from;
+	to->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 100);
+	tell("%s", ok(to->fd));
+}
+
+/* By way of a socket pair (SCM_RIGHTS). */
+static void passes(void)
+{
+	struct slot *from = slot_in(1), *to = room_in(2);
+	int ends[2];
+
+	if (!from || !to)
+		return;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+		die("socketpair");
+	pass(ends[0], from->fd);
+	*to = *from;
+	to->fd = take_passed(ends[1]);
+	tell("%s", ok(to->fd));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* In the place of one that is closed by that. */
 static void replaces(void)
 {
@@ -93,7 +133,7 @@ static void replaces(void)
 
 	if (!from || !to || from == to)
 		return;
-	tell("%s", dup2(from->fd, to->fd) == to->fd ? "ok" : name_of(errno));
+	tell("%s", dup3(from->fd, to->fd, *words[3] ? number_in(3) : 0) == to->fd ? "ok" : name_of(errno));
 	to->type = from->type;
 	to->six = from->six;
 }
@@ -108,5 +148,6 @@ static void shuts(void)
 
 const struct verb opening[] = {
 	{ "socket", makes }, { "bind", binds }, { "listen", listens }, { "connect", connects }, { "accept", accepts },
-	{ "close", closes }, { "dup", copies }, { "dup2", replaces }, { "shutdown", shuts }, { NULL, NULL },
+	{ "close", closes }, { "dup", copies }, { "dupfd", copies_beyond }, { "pass", passes }, { "dup2", replaces },
+	{ "shutdown", shuts }, { NULL, NULL },
 };

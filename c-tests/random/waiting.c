@@ -34,17 +34,41 @@ static unsigned told_of(const struct epoll_event *event)
 	return now & POLLPRI && !(now & POLLIN) ? event->events & ~(EPOLLIN | EPOLLRDNORM) : event->events;
 }
 
-static void waits_for_events(void)
+static void tell_events(const struct epoll_event *events, int count)
 {
-	struct epoll_event events[2 * SLOTS];
-	int count = epoll_wait(set_in(2), events, COUNT(events), number_in(1));
-
 	tell("%s", count < 0 ? name_of(errno) : "ok");
 	/* In the order of the slots: the set's own order is nobody's business. */
 	for (unsigned slot = 0; slot < SLOTS; slot++)
 		for (int i = 0; i < count; i++)
 			if (events[i].data.u32 == slot && told_of(&events[i]))
 				tell(" %u %s", slot, epoll_flags(told_of(&events[i])));
+}
+
+static void waits_for_events(void)
+{
+	struct epoll_event events[2 * SLOTS];
+
+	tell_events(events, epoll_wait(set_in(2), events, COUNT(events), number_in(1)));
+}
+
+static void waits_precisely(void)
+{
+	struct epoll_event events[2 * SLOTS];
+	struct timespec limit = { 0, number_in(1) * 1000000 };
+
+	tell_events(events, epoll_pwait2(set_in(2), events, COUNT(events), &limit, NULL));
+}
+
+static void polls_precisely(void)
+{
+	struct slot *slot = slot_in(1);
+	struct pollfd asked[2] = { { slot ? slot->fd : -1, number_in(2), 0 }, { -1, POLLIN, 0 } };
+	struct timespec limit = { 0, number_in(3) * 1000000 };
+
+	if (!slot)
+		return;
+	tell("%s", result(ppoll(asked, 2, &limit, NULL)));
+	tell(" %x %x", asked[0].revents, asked[1].revents);
 }
 
 static void polls(void)
@@ -156,5 +180,5 @@ static void descends(void)
 
 const struct verb waiting[] = {
 	{ "epoll_ctl", registers }, { "epoll_wait", waits_for_events }, { "poll", polls }, { "select", selects },
-	{ "wait", blocks }, { "child", sends_child }, { "fork", descends }, { NULL, NULL },
+	{ "wait", blocks }, { "epoll_pwait2", waits_precisely }, { "ppoll", polls_precisely }, { "child", sends_child }, { "fork", descends }, { NULL, NULL },
 };

@@ -234,7 +234,7 @@ fn splice_by_hand(
 ) -> Result<Option<isize>, Errno> {
     if urgent::is_at_mark(from, source) {
         // As on Linux, where splice(2) never passes a mark.
-        return if away::waits(from, 0) {
+        return if away::waits(from, 0) || poll_now(from, libc::POLLRDHUP) != 0 {
             Ok(Some(0))
         } else {
             Err(Errno::AGAIN)

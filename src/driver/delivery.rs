@@ -15,8 +15,8 @@ use crate::stack::passing::{Passing, Road, Way};
 use crate::stack::sink::{Datagram, Sink};
 use crate::stack::tcp::Progress;
 use crate::stack::time::Instant;
-use crate::sys::pair;
 use crate::sys::wait::Set;
+use crate::sys::{pair, raw};
 
 /// Payloads at least this long, in bytes, go to the pair at once; shorter ones are gathered in
 /// the receive queue and passed on together at the end of the pass.
@@ -139,6 +139,10 @@ impl Engine {
         }
         endpoint.full = false;
         let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
+        if few && endpoint.unread && endpoint.program >= 0 {
+            // It may have been read where that is not seen, or to the last byte.
+            endpoint.unread = raw::unread(endpoint.program) != Ok(0);
+        }
         let urgent = self.stack.tcp_urgent_offset(socket).is_some();
         if few
             && !urgent
@@ -152,9 +156,14 @@ impl Engine {
             return;
         }
         while !endpoint.full && !self.stack.tcp_received(socket).is_empty() {
+            let at_urgent = urgent && self.stack.tcp_urgent_offset(socket) == Some(0);
+            if at_urgent && endpoint.on_its_way && !endpoint.is_shared() {
+                // Who is to accept it reads in line, or loses one that a later one overtakes.
+                break;
+            }
             let road = &mut *self.road;
             self.stack.tcp_begin_passing(socket, Way::ToUser, road);
-            let given = if urgent && self.stack.tcp_urgent_offset(socket) == Some(0) {
+            let given = if at_urgent {
                 let byte = self.stack.tcp_received(socket)[0];
                 endpoint.give_urgent(byte, road).map(|given| (given, true))
             } else {

@@ -51,7 +51,11 @@ impl Engine {
         self.note_left(id);
         self.endpoints.set_role(id, Role::Ended);
         let mut recalled = false;
+        let lost_urgent = self.stack.tcp_has_lost_urgent(socket);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
+            if lost_urgent {
+                endpoint.mark = Mark::Lost;
+            }
             endpoint.error = error;
             endpoint.leave_unread();
             if hangs_up {

@@ -127,7 +127,11 @@ pub struct Endpoint {
     /// Another process's set is to be told of each connection that comes.
     pub edges: bool,
     /// Connections in its accept queue as they were told last.
-    pub edges_told: u32,
+    pub edges_told: u64,
+    /// Connections that the kernel has accepted for it.
+    pub lent: u64,
+    /// It is on its way to the program, which has yet to accept it.
+    pub(super) on_its_way: bool,
     /// SO_RCVLOWAT: fewer bytes than these are not worth telling of.
     pub low_water: usize,
     /// Descriptors in flight to the program (listeners).
@@ -245,6 +249,8 @@ impl Endpoint {
             watcher: None,
             edges: false,
             edges_told: 0,
+            lent: 0,
+            on_its_way: false,
             low_water: 1,
             in_flight: 0,
             offers: true,
@@ -308,6 +314,8 @@ pub struct Endpoints {
     pub(super) recalled: bool,
     /// Those that show POLLERR, or did when it was last looked.
     pub beyond: Vec<EndpointId>,
+    /// Those that epoll sets are to be told of by edges.
+    pub edged: Vec<EndpointId>,
     /// Of connections that other processes have: which are open still.
     pub(super) witnesses: Witnesses,
     /// For whom a keeper has made some of them.

@@ -18,6 +18,7 @@ use super::urgent::Mark;
 use crate::stack::error::Error;
 use crate::stack::reports::{Origin, Report};
 use crate::stack::sendings::Sending;
+use crate::stack::tcp::Urgent;
 use crate::sys::{clock, raw};
 
 /// Most entries of a queue; what comes then is lost, as when Linux finds a receive buffer full.
@@ -98,7 +99,7 @@ impl Endpoint {
     /// The flags of poll(2) that the socket has beyond its pair's.
     pub fn beyond(&self) -> i16 {
         let mut flags = if self.errs() { libc::POLLERR } else { 0 };
-        if matches!(self.mark, Mark::Taken(Some(_))) {
+        if matches!(self.mark, Mark::Taken(Some(_)) | Mark::Lost) {
             flags |= libc::POLLPRI;
         }
         let unconnected = self.role == Role::Undecided;
@@ -261,7 +262,7 @@ impl Engine {
         };
         let only_notices = !endpoint.read_finished && endpoint.has_only_notices();
         let mut flags = endpoint.beyond();
-        if endpoint.read_finished && self.has_urgent(id) {
+        if endpoint.read_finished && matches!(self.urgent(id), Urgent::Here(_)) {
             // The pair takes nothing any more.
             flags |= libc::POLLPRI;
         }

@@ -92,6 +92,7 @@ impl Engine {
                 count_passed(Passed::Loopback);
                 let message = Handed::default().encode();
                 held.offers = true;
+                held.lent += 1;
                 if let Some(end) = &held.end {
                     // A full pair: the client is lost as with a full accept queue.
                     let _ = pair::give_descriptor(end, &message, client.as_fd());
@@ -117,16 +118,16 @@ impl Engine {
         self.note_if_taken(id, listener);
         self.tell_of_another(id, listener);
         self.offer_next(id, listener);
-        let waiting = self.waiting(listener);
+        let completed = self.completed(listener);
         if let Some(held) = self.endpoints.get_mut(id) {
-            held.edges_told = waiting;
+            held.edges_told = completed;
         }
     }
 
-    /// Connections in a listener's accept queue.
-    fn waiting(&self, listener: SocketId) -> u32 {
+    /// Connections that have come into a listener's accept queue so far.
+    fn completed(&self, listener: SocketId) -> u64 {
         let status = self.stack.tcp_listener_status(listener);
-        status.map_or(0, |status| status.queued)
+        status.map_or(0, |status| status.completed)
     }
 
     fn offer_next(&mut self, id: EndpointId, listener: SocketId) {
@@ -207,6 +208,7 @@ impl Engine {
         let shared = held.is_some_and(Endpoint::is_shared);
         if let Some(held) = self.endpoints.get_mut(adopted) {
             held.record = record;
+            held.on_its_way = true;
         }
         if let Some(user) = self.guest(listener) {
             let asker = Asker {
@@ -257,7 +259,7 @@ impl Engine {
             return;
         };
         if held.edges
-            && self.waiting(listener) > held.edges_told
+            && self.completed(listener) > held.edges_told
             && let Some(end) = &held.end
         {
             let _ = rustix::net::shutdown(end, rustix::net::Shutdown::Read);

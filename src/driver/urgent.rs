@@ -14,6 +14,7 @@ use rustix::io::{Errno, IoSlice};
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId};
 use crate::stack::passing::Road;
+use crate::stack::tcp::Urgent;
 use crate::sys::wait::borrow;
 use crate::sys::{pair, raw};
 
@@ -26,6 +27,8 @@ pub enum Mark {
     InPair,
     /// Just before the next byte, with the urgent byte if that was not received.
     Taken(Option<u8>),
+    /// There for good: its byte came with what was answered by a reset, and nobody gets it.
+    Lost,
 }
 
 impl Endpoint {
@@ -72,7 +75,7 @@ impl Endpoint {
         match self.mark {
             Mark::None => false,
             Mark::InPair => raw::at_mark(self.program),
-            Mark::Taken(_) => true,
+            Mark::Taken(_) | Mark::Lost => true,
         }
     }
 
@@ -108,6 +111,20 @@ impl Engine {
     pub fn has_urgent(&self, id: EndpointId) -> bool {
         let socket = self.endpoints.get(id).and_then(Endpoint::socket);
         socket.is_some_and(|socket| self.stack.tcp_urgent_offset(socket).is_some())
+    }
+
+    /// The urgent byte that has not reached the pair, which takes nothing any more once it is shut down for reading.
+    pub fn urgent(&self, id: EndpointId) -> Urgent {
+        let socket = self.endpoints.get(id).and_then(Endpoint::socket);
+        socket.map_or(Urgent::None, |socket| self.stack.tcp_urgent(socket))
+    }
+
+    /// The program has accepted a connection: its pair gets the urgent byte that has come before.
+    pub fn arrived(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.on_its_way = false;
+        }
+        self.bring_mark(id);
     }
 
     /// Somebody is about to receive up to the mark: moves it, and all before it, into the pair.

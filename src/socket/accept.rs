@@ -365,10 +365,9 @@ fn enter(
     }
     engine.tell_of_end(id);
     let fd = admit(program)?;
-    Ok(Accepted {
-        fd,
-        peer: name(engine, listener, (id, handed.addresses), fd, flags),
-    })
+    let peer = name(engine, listener, (id, handed.addresses), fd, flags);
+    engine.arrived(id);
+    Ok(Accepted { fd, peer })
 }
 
 /// A connection's addresses, here and there.

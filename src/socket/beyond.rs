@@ -94,7 +94,7 @@ pub(super) fn add(
                 news,
                 told: endpoint.told,
             };
-            found.add(held, &beyond);
+            found.add(&socket, held, &beyond);
         }
         flags != 0
     });
@@ -130,7 +130,7 @@ impl Events<'_> {
         let state = socket.state();
         let registered = state.registrations.iter().filter(|held| held.set == set);
         let mut told = registered.filter(|held| self.at(held).is_some());
-        told.next().map(|held| held.fd)
+        told.next().map(|held| held.number(socket))
     }
 
     /// Leaves of a registration's event what is in `flags`.
@@ -165,12 +165,12 @@ impl Events<'_> {
     }
 
     /// Makes the event of a registration true of its socket, or adds one.
-    pub(super) fn add(&mut self, held: &mut Registration, beyond: &Beyond) {
+    pub(super) fn add(&mut self, socket: &Socket, held: &mut Registration, beyond: &Beyond) {
         let flags = u32::from(beyond.flags.cast_unsigned())
             & (held.events | u32::from(ALWAYS.cast_unsigned()));
         let old = held.told == Some(beyond.news);
         let told_of = old && held.events & EDGE != 0;
-        let pair = pair_events(held);
+        let pair = pair_events(held.number(socket), held.events);
         // Other sockets may have the same value.
         let known = self
             .at(held)
@@ -210,8 +210,8 @@ impl Events<'_> {
 }
 
 /// What the pair has of the events that are asked for.
-fn pair_events(held: &Registration) -> u32 {
-    let mut polled = [entry(held.fd, held.events as i16)];
+fn pair_events(fd: RawFd, asked: u32) -> u32 {
+    let mut polled = [entry(fd, asked as i16)];
     match poll_for(&mut polled, Some(Duration::ZERO), None) {
         Ok(1) => u32::from(polled[0].revents.cast_unsigned()),
         _ => 0,

@@ -258,7 +258,12 @@ pub(super) fn restart(
         .bound
         .map_or(Ipv4Addr::UNSPECIFIED, |bound| *bound.ip());
     state.former = state.local.map(|local| SocketAddrV4::new(ip, local.port()));
+    // It may have been bound anew since.
+    let port = state.lease.as_ref().map(Lease::port);
     state.local = state.bound;
+    if let (Some(local), Some(port)) = (&mut state.local, port) {
+        local.set_port(port);
+    }
     if let Some(id) = state.endpoint
         && let Some(endpoint) = engine.endpoints.get_mut(id)
     {

@@ -6,10 +6,11 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
-use super::{answers, away, guests, legacy, lifecycle, table};
+use super::{answers, away, edges, guests, legacy, lifecycle, table};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
+use crate::sys::wait::borrow;
 use crate::sys::{async_io, descriptor, pair, raw};
 
 /// Makes an undecided socket; its descriptor.
@@ -148,8 +149,10 @@ pub(super) fn enter(
     state.endpoint = Some(id);
     for registration in &mut state.registrations {
         registration.told = None;
+        registration.connections = None;
     }
     if !state.registrations.is_empty() {
+        edges::note(engine, id, state);
         engine.show_beyond(id);
     }
     state.away = None;
@@ -225,21 +228,25 @@ pub(super) fn replace(
     if let (Some(signals), Some(number)) = (signals, first) {
         signals.tell_of(number);
     }
-    register(registrations);
+    register(new.as_raw_fd(), registrations);
     Ok(())
 }
 
-/// Puts what is under the numbers now into the epoll sets.
-pub(super) fn register(registrations: &[Registration]) {
-    for registration in registrations {
+/// Puts what is under the numbers now, which `other` is one more of, into the epoll sets.
+pub(super) fn register(other: RawFd, registrations: &[Registration]) {
+    for held in registrations {
         // The set or the number may be gone by now, with the registration.
-        let _ = raw::epoll_add(
-            registration.set,
-            registration.fd,
-            registration.events,
-            registration.data,
-        );
+        let _ = match held.fd {
+            -1 => register_by_another(other, held),
+            fd => raw::epoll_add(held.set, fd, held.events, held.data),
+        };
     }
+}
+
+/// The number by which the set has it is closed, and may be somebody else's: it gets another, which is closed, too.
+fn register_by_another(fd: RawFd, held: &Registration) -> Result<(), Errno> {
+    let number = descriptor::high(|| rustix::io::fcntl_dupfd_cloexec(borrow(fd), 0))?;
+    raw::epoll_add(held.set, number.as_raw_fd(), held.events, held.data)
 }
 
 /// Takes it out of them.

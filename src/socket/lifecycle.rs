@@ -42,6 +42,7 @@ fn leaving(fd: RawFd, socket: Arc<Socket>) -> Closing {
         engine.keep_for_calls(id, fd);
         engine.lose_number(id, fd, || table::number_of(&socket));
     }
+    forget_number(&socket, fd);
     // What calls sleep in is not closed before they end.
     let lingering = match beds::is_kept(fd) {
         true => None,
@@ -117,6 +118,15 @@ pub(super) fn forgotten(engine: &mut Engine, id: EndpointId, record: &Record) {
     }
 }
 
+/// The sets in which a socket is by a number that is closed know it on, if it has others.
+fn forget_number(socket: &Socket, fd: RawFd) {
+    for held in &mut socket.state().registrations {
+        if held.fd == fd {
+            held.fd = -1;
+        }
+    }
+}
+
 /// A new socket got the number `fd`: one that is still entered there was closed where we did not see
 /// it (by a raw system call).
 pub fn displaced(engine: &mut Engine, fd: RawFd) {
@@ -125,6 +135,7 @@ pub fn displaced(engine: &mut Engine, fd: RawFd) {
         return;
     };
     engine.lose_number(id, fd, || table::number_of(&old));
+    forget_number(&old, fd);
     engine.look_at(id);
 }
 
@@ -142,6 +153,7 @@ pub fn duplicated(old: RawFd, new: RawFd) {
         table::insert(new, socket);
     }
     if let Some(replaced) = replaced {
+        forget_number(&replaced, new);
         beds::wake();
         if let Some(mut engine) = driver::lock()
             && let Some(id) = replaced.state().endpoint

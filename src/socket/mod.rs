@@ -33,6 +33,7 @@ mod completion;
 pub mod connect;
 pub mod create;
 pub mod datagram;
+mod edges;
 mod entries;
 pub mod errno;
 pub mod error_queue;
@@ -176,7 +177,7 @@ pub struct State {
 pub struct Registration {
     /// The epoll descriptor.
     pub set: RawFd,
-    /// The number the socket was registered under.
+    /// The number the socket was registered under; -1: that is closed, and the socket has others.
     pub fd: RawFd,
     /// Events asked for.
     pub events: u32,
@@ -184,9 +185,19 @@ pub struct Registration {
     pub data: u64,
     /// Which news of the endpoint's its waiter was told last.
     pub told: Option<u32>,
+    /// How many connections of a listener it was told of, if it is told of news only.
+    pub connections: Option<u64>,
 }
 
 impl Registration {
+    /// A number of its socket's.
+    fn number(&self, socket: &Socket) -> RawFd {
+        match self.fd {
+            -1 => table::number_of(socket).unwrap_or(-1),
+            fd => fd,
+        }
+    }
+
     /// Whether its waiter was told, and is not to be again.
     fn is_told(&self) -> bool {
         self.told.is_some() && self.events & (libc::EPOLLET | libc::EPOLLONESHOT) as u32 != 0

@@ -48,7 +48,16 @@ pub(super) fn count_in(
                 true => None,
                 false => urgent::unread_to_mark(endpoint, fd),
             };
-            Ok(before.unwrap_or_else(|| unread(engine, endpoint, fd, socket.kind)))
+            let all = || {
+                unread(
+                    engine,
+                    endpoint,
+                    fd,
+                    socket.kind,
+                    state.options.urgent_inline,
+                )
+            };
+            Ok(before.unwrap_or_else(all))
         }
         UNACKNOWLEDGED if socket.kind == Kind::Datagram => Ok(0),
         UNACKNOWLEDGED => Ok(outgoing(engine, endpoint).unacknowledged as usize),
@@ -58,15 +67,19 @@ pub(super) fn count_in(
     }
 }
 
-/// Bytes that can be received; of a UDP socket, those of the next datagram.
-fn unread(engine: &Engine, endpoint: &Endpoint, fd: RawFd, kind: Kind) -> usize {
+/// Bytes that can be received, up to an urgent one that is not in line; of a UDP socket, those of the next datagram.
+fn unread(engine: &Engine, endpoint: &Endpoint, fd: RawFd, kind: Kind, inline: bool) -> usize {
     let mut count = if endpoint.unread {
         waiting(fd, kind)
     } else {
         0
     };
     match endpoint.role {
-        Role::Connection(connection) => count += engine.stack.tcp_receive_len(connection),
+        Role::Connection(connection) => {
+            let queued = engine.stack.tcp_receive_len(connection);
+            let mark = engine.stack.tcp_urgent_offset(connection);
+            count += mark.filter(|_| !inline).unwrap_or(queued).min(queued);
+        }
         _ if endpoint.datagram && count > 0 => count = count.saturating_sub(Arrived::LEN),
         Role::Datagram(datagram) => {
             count = engine

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::urgent::show_mark;
 use super::waiting::deadline;
-use super::{Registration, abroad, beyond, sets, sleeper, table, watched};
+use super::{Registration, abroad, beyond, edges, sets, sleeper, table, watched};
 use crate::driver::{self, Collector, EndpointId, Interruption, Wait, Watcher, wait};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{SignalMask, entry, poll_for};
@@ -209,6 +209,7 @@ fn gather(
             Err(_) => {}
         }
     }
+    count = edges::leave_out_old(engine, set, events, count);
     count = beyond::add(engine, set, events, count);
     (count > 0).then_some(Ok(count))
 }
@@ -233,6 +234,7 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             events,
             data,
             told: None,
+            connections: None,
         });
     }
     if state.away.is_some() {
@@ -242,6 +244,7 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
         return watched::watch_edges(&socket);
     }
     if let (Some(engine), Some(id)) = (&mut engine, state.endpoint) {
+        edges::note(engine, id, &state);
         let watcher = match state.registrations[..] {
             [
                 Registration {

@@ -98,10 +98,16 @@ pub(super) fn receive_in(
     let (id, options) = (state.endpoint, &state.options);
     let (onward, inline) = (options.peek_offset >= 0, options.urgent_inline);
     drop(state);
+    let id = id.ok_or(Errno::NOTSOCK)?;
+    if flags & libc::MSG_OOB != 0 {
+        let count = urgent::receive(engine, id, &Buffers::over(&mut bytes), flags, inline)?;
+        bytes.truncate(count);
+        return Ok(bytes);
+    }
     let call = Call {
         fd: Cell::new(fd),
         socket,
-        id: id.ok_or(Errno::NOTSOCK)?,
+        id,
         timeout: None,
         data: &Buffers::over(&mut bytes),
         flags: flags | libc::MSG_DONTWAIT,
@@ -339,7 +345,7 @@ impl Call<'_, '_> {
         match taken {
             // What was peeked at already is there still.
             Err(Errno::AGAIN) if self.peeks() && self.onward => {}
-            Err(Errno::AGAIN) if self.peeks() && endpoint.mark == Mark::InPair => {}
+            Ok(0) | Err(Errno::AGAIN) if self.peeks() && endpoint.mark == Mark::InPair => {}
             Ok(0) | Err(Errno::AGAIN) => endpoint.found_pair_empty(),
             Ok(count) => {
                 got.set(got.get() + count);

@@ -57,6 +57,10 @@ fn receive_beside(
     };
     let fd = call.fd();
     match got {
+        // Once it is shut down for reading the owner has it.
+        Err(Errno::INVAL) if flags & libc::MSG_OOB != 0 && poll_now(fd, libc::POLLRDHUP) != 0 => {
+            receive_rest(fd, socket, data, flags)
+        }
         // Another thread has given the connection up.
         Ok(0) | Err(Errno::CONNRESET) if call.has_moved() => Err(Errno::PIPE),
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),
@@ -89,7 +93,7 @@ fn receive_rest(
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<usize, Errno> {
-    if socket.is_over() {
+    if socket.is_over() && flags & libc::MSG_OOB == 0 {
         return Ok(0);
     }
     let room = data.len().min(Question::ROOM) as i32;

@@ -214,5 +214,6 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
 pub(super) fn show(socket: &Arc<Socket>) {
     watched::watch(socket);
     beds::wake();
-    register(&socket.state().registrations);
+    let number = table::number_of(socket).unwrap_or(-1);
+    register(number, &socket.state().registrations);
 }

@@ -126,19 +126,21 @@ pub fn follow(fd: &Cell<RawFd>, socket: &Arc<Socket>, program: RawFd) {
 }
 
 /// A number `socket` is entered under.
-pub fn number_of(socket: &Arc<Socket>) -> Option<RawFd> {
+pub fn number_of(socket: &Socket) -> Option<RawFd> {
     numbers_of(socket).first().copied()
 }
 
 /// All numbers `socket` is entered under.
-pub fn numbers_of(socket: &Arc<Socket>) -> Vec<RawFd> {
+pub fn numbers_of(socket: &Socket) -> Vec<RawFd> {
     let count = socket.numbers.load(Ordering::Relaxed) as usize;
     if count == 0 {
         return Vec::new();
     }
     let sockets = SOCKETS.read_recursive();
-    let same =
-        |held: &Option<Arc<Socket>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, socket));
+    let same = |held: &Option<Arc<Socket>>| {
+        let held = held.as_ref().map(Arc::as_ptr);
+        held.is_some_and(|held| core::ptr::eq(held, socket))
+    };
     sockets
         .iter()
         .enumerate()

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::Socket;
 use crate::driver::{self, Endpoint, EndpointId, Engine, Mark, Role};
+use crate::stack::tcp::Urgent;
 use crate::sys::raw;
 use crate::sys::user::Buffers;
 
@@ -29,23 +30,31 @@ pub(super) fn receive(
 ) -> Result<usize, Errno> {
     engine.glance(None);
     engine.bring_mark(id);
-    let announced = engine.has_urgent(id);
+    let queued = engine.urgent(id);
     let endpoint = engine.endpoints.get_mut(id).ok_or(Errno::INVAL)?;
     let peeks = flags & libc::MSG_PEEK != 0;
-    let byte = match endpoint.mark {
+    let byte = match (endpoint.mark, queued) {
         _ if matches!(endpoint.role, Role::Listener(_)) => return Err(Errno::NOTCONN),
         _ if inline => return Err(Errno::INVAL),
-        Mark::Taken(Some(byte)) => {
+        (Mark::Lost, _) => return Err(Errno::NOTCONN),
+        (Mark::Taken(Some(byte)), _) => {
             if !peeks {
                 endpoint.mark = Mark::Taken(None);
             }
             byte
         }
-        Mark::InPair if !announced => {
+        (Mark::InPair, Urgent::None) => {
             raw::receive_urgent(endpoint.program, flags & libc::MSG_PEEK)?
         }
-        _ if announced => return Err(Errno::AGAIN),
-        _ => return Err(Errno::INVAL),
+        (_, Urgent::None) => return Err(Errno::INVAL),
+        (_, Urgent::Here(byte)) if endpoint.read_finished => {
+            if !peeks && let Some(socket) = endpoint.socket() {
+                engine.stack.tcp_take_urgent(socket);
+            }
+            byte
+        }
+        _ if endpoint.read_finished => return Ok(0),
+        _ => return Err(Errno::AGAIN),
     };
     if flags & libc::MSG_TRUNC != 0 {
         return Ok(data.len().min(1));

@@ -61,7 +61,7 @@ pub(super) fn watch_edges(socket: &Socket) {
     let held = state.registrations.iter().find(edge);
     let fd = held
         .filter(|_| state.stage == Stage::Listening)
-        .map(|held| held.fd);
+        .map(|held| held.number(socket));
     drop(state);
     if let Some(fd) = fd {
         away::ask(fd, socket, &Question::Edges);
@@ -161,12 +161,13 @@ fn known_in(
         Kind::Datagram if held.events & READABLE == 0 => queued(socket, &held, bells),
         _ if held.is_told() => None,
         Kind::Stream if stage == Stage::Idle => {
-            let shown = ask(held.fd, socket).unwrap_or(UNCONNECTED);
+            let shown = ask(held.number(socket), socket).unwrap_or(UNCONNECTED);
             shown.idle.then_some(shown)
         }
         Kind::Stream => None,
         Kind::Datagram => {
-            standing(held.fd, socket).filter(|shown| is_due(shown, held.events as i16))
+            let shown = standing(held.number(socket), socket);
+            shown.filter(|shown| is_due(shown, held.events as i16))
         }
     };
     shown.map(|shown| (socket.clone(), shown))
@@ -174,13 +175,14 @@ fn known_in(
 
 /// What the owner of a socket shows whose pair makes no event of that, if its waiter was not told.
 fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Option<Shown> {
-    let shown = ask(held.fd, socket)?;
+    let fd = held.number(socket);
+    let shown = ask(fd, socket)?;
     let is_disarmed = held.events & libc::EPOLLONESHOT as u32 != 0;
     let is_old = held.is_told() && (is_disarmed || held.told == Some(shown.news));
     if is_due(&shown, held.events as i16) && !is_old {
         return Some(shown);
     }
-    bells.extend(bell(held.fd, socket, shown.news));
+    bells.extend(bell(fd, socket, shown.news));
     None
 }
 
@@ -201,7 +203,7 @@ fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
         if shown.idle {
             found.mask(held, OUT);
         }
-        found.add(held, &beyond);
+        found.add(socket, held, &beyond);
     }
 }
 

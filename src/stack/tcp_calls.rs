@@ -8,7 +8,7 @@ use super::ids::{Kind, SocketId};
 use super::passing::{Road, Way};
 use super::routes::RouteDecision;
 use super::sendings::Stamps;
-use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus};
+use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus, Urgent};
 use super::time::Instant;
 
 impl Stack {
@@ -154,6 +154,21 @@ impl Stack {
     /// may not have arrived.
     pub fn tcp_urgent_offset(&self, id: SocketId) -> Option<usize> {
         self.tcp.urgent_offset(id)
+    }
+
+    /// The urgent byte that the receive queue has, or is to have.
+    pub fn tcp_urgent(&self, id: SocketId) -> Urgent {
+        self.tcp.urgent(id, &self.pool)
+    }
+
+    /// The user has received that byte by itself, whose place in the queue is left.
+    pub fn tcp_take_urgent(&mut self, id: SocketId) {
+        self.tcp.take_urgent(id);
+    }
+
+    /// Whether an urgent byte came with what was answered by a reset.
+    pub fn tcp_has_lost_urgent(&self, id: SocketId) -> bool {
+        self.tcp.has_lost_urgent(id)
     }
 
     /// All bytes in the receive queue that are in order.

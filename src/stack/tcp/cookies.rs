@@ -14,6 +14,7 @@
 
 use core::net::SocketAddrV4;
 use core::ops::ControlFlow;
+use core::time::Duration;
 
 use super::Tcp;
 use super::arrives::Segment;
@@ -198,6 +199,8 @@ impl Tcp {
         let (irs, window, offered) = syn;
         let opened = self.insert_connection(now, ends, iss, &options, owner, |tcb| {
             tcb.learn_syn(now, *irs, *window, offered);
+            // As on Linux, its acceptance waits for no data.
+            tcb.options.defer_accept = Duration::ZERO.into();
             // It had this window, and about the segment size that the peer has.
             tcb.marks.syn = false;
             tcb.rcv.advertise_unscaled();

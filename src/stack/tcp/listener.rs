@@ -35,6 +35,8 @@ pub(super) struct Listener {
     last: u32,
     /// SYNs and last ACKs dropped because a queue was full.
     pub(super) drops: u64,
+    /// Connections that have come into the accept queue so far.
+    pub(super) completed: u64,
     /// Place and generation of the connection that is offered; no place: none is.
     offered: [u32; 2],
     /// It waits in the list of sockets whose outside may have changed.
@@ -74,6 +76,7 @@ impl Listener {
             first: NONE,
             last: NONE,
             drops: 0,
+            completed: 0,
             offered: [NONE; 2],
             dirty_listed: false,
             deaf: false,
@@ -112,6 +115,7 @@ impl Listener {
         }
         self.last = index;
         self.queued += 1;
+        self.completed += 1;
     }
 
     /// The connection that came last.

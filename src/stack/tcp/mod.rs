@@ -85,6 +85,7 @@ pub use self::restore::Restored;
 pub use self::segment::{IpInfo, LONG_PAYLOAD, PathInfo, SUPER_PAYLOAD, SegmentOut};
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
+pub use self::urgent::Urgent;
 
 use self::arrives::{Arrival, Segment};
 use self::cookies::Cookies;

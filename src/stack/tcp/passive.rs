@@ -80,7 +80,8 @@ impl Tcp {
         let Some(listener) = self.listeners.get_mut(listener_index) else {
             return;
         };
-        let most_half_open = listener.backlog.max(8).min(syn_backlog);
+        // As Linux, one more than may wait.
+        let most_half_open = listener.backlog.min(syn_backlog).saturating_add(1);
         let full = if !listener.has_room() {
             Some(Counter::AcceptQueueFull)
         } else if listener.half_open >= most_half_open {

@@ -16,6 +16,7 @@ use super::kept::KeptOptions;
 use super::ranges::Ranges;
 use super::rtt::ABSURD;
 use super::snd::MAX_WINDOW;
+use super::urgent::Urgency;
 use crate::stack::config::Limits;
 use crate::stack::plain::Maybe;
 use crate::stack::pool::Pool;
@@ -124,12 +125,16 @@ pub(super) struct Rcv {
     clamp: u32,
     /// ACKs due.
     pub(super) acks: Acks,
-    _unused_too: u32,
+    /// What has become of the urgent byte.
+    pub(super) urgency: Urgency,
+    /// The queue's first bytes were urgent ones, which a later one has overtaken.
+    pub(super) overtaken: u8,
+    _unused_too: u16,
     /// When data was last received.
     pub(super) data_at: Maybe<Instant>,
     /// The sequence number of a FIN that was seen.
     pub(super) fin_at: Maybe<Seq>,
-    /// The urgent byte, from when it is announced until it is taken.
+    /// The urgent byte, from when it is announced until the user is past it.
     pub(super) urgent: Maybe<Seq>,
     /// What arrived out of order.
     pub(super) out_of_order: Ranges,
@@ -157,6 +162,8 @@ impl Rcv {
             acks: Acks::new(),
             quick: QUICK_ACKS,
             shut: false,
+            urgency: Urgency::Ahead,
+            overtaken: 0,
             _unused_too: 0,
             data_at: Maybe::NONE,
             fin_at: Maybe::NONE,

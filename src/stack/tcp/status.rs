@@ -151,6 +151,8 @@ pub struct ListenerStatus {
     pub backlog: u32,
     /// SYNs and last ACKs dropped because a queue was full.
     pub drops: u64,
+    /// Connections that have come into the accept queue so far.
+    pub completed: u64,
 }
 
 impl Listener {
@@ -161,6 +163,7 @@ impl Listener {
             half_open: self.half_open,
             backlog: self.backlog,
             drops: self.drops,
+            completed: self.completed,
         }
     }
 }

@@ -227,7 +227,7 @@ impl Tcp {
         let count = count.min(tcb.rcv.queue.len());
         tcb.rcv.queue.consume(pool, count);
         tcb.end_passing(count);
-        tcb.rcv.pass_urgent();
+        tcb.rcv.pass_urgent(count);
         tcb.rcv
             .consumed(now, count, tcb.options.receive_buffer.get().is_some());
         if tcb.state.receives() && tcb.rcv.update_is_due() {

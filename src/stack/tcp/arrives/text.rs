@@ -40,6 +40,7 @@ impl Tcb {
         }
         if self.is_shut() && end.is_after(self.rcv.nxt) {
             // The same, as on Linux, though the user is still there to hear of it.
+            self.rcv.lose_urgent(segment.seq, end);
             self.reset(cx.pool, Some(Error::ConnectionReset));
             return ControlFlow::Break(());
         }
