@@ -8,6 +8,7 @@
 //! `CALL_SEEDS=500` plays so many seeds, `CALL_SEEDS=7..8` one that failed; `CALL_JOBS` says how many at a time.
 //! A difference counts if it comes again: the kernel has moments of its own.
 
+mod asking;
 mod history;
 mod options;
 mod others;

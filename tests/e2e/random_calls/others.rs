@@ -1,10 +1,8 @@
 //! The steps that others take: the peer, and forked processes.
 
+use super::asking::{get, ioctl, names, set_connection, state};
 use super::scene::{Life, Scene};
-use super::steps::{
-    SIZES, Step, get, ioctl, names, recv, send_bytes, sendto_peer, set_connection, shut_connection,
-    state,
-};
+use super::steps::{SIZES, Step, recv, send_bytes, sendto_peer, shut_connection};
 
 pub(super) fn peer_dial(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Listening)?;

@@ -1,6 +1,8 @@
 //! The steps that histories consist of, and how often each is taken. What they mean is in c-tests/random.
 
-use super::options::{ONLY_SET, OPTIONS, READ};
+use super::asking::{
+    defer, error, get, get_size, ioctl, linger, names, set, set_connection, set_size, state,
+};
 use super::others::{
     child, fork, peer_close, peer_dial, peer_finish, peer_from, peer_narrow, peer_reset, peer_send,
     peer_shutdown, peer_take, peer_to, peer_urgent,
@@ -19,19 +21,25 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (9, accept),
     (4, close),
     (2, dup),
+    (1, dupfd),
+    (1, pass),
     (1, dup2),
     (4, shutdown),
     (12, send),
     (6, sendto),
     (1, sendmmsg),
+    (2, sendmsg),
     (15, recv),
     (1, recvmmsg),
+    (1, readv),
     (1, sendfile),
     (1, splice_to),
     (1, splice_from),
     (4, names),
     (10, set),
     (5, get),
+    (1, set_size),
+    (1, get_size),
     (1, linger),
     (1, defer),
     (3, error),
@@ -39,8 +47,10 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (2, state),
     (2, select),
     (2, poll),
+    (1, ppoll),
     (6, epoll_ctl),
     (7, epoll_wait),
+    (1, epoll_pwait2),
     (10, peer_dial),
     (12, peer_send),
     (8, peer_take),
@@ -208,11 +218,20 @@ fn dup(scene: &mut Scene) -> Option<String> {
     Some(format!("dup {slot} {room}"))
 }
 
+fn dupfd(scene: &mut Scene) -> Option<String> {
+    dup(scene).map(|call| call.replace("dup", "dupfd"))
+}
+
+fn pass(scene: &mut Scene) -> Option<String> {
+    dup(scene).map(|call| call.replace("dup", "pass"))
+}
+
 fn dup2(scene: &mut Scene) -> Option<String> {
     let (slot, other) = (scene.any_socket()?, scene.any_socket()?);
     let life = scene.life(slot);
     scene.put(other, life);
-    Some(format!("dup2 {slot} {other}"))
+    let how = scene.of(&["0", "O_CLOEXEC"]);
+    Some(format!("dup2 {slot} {other} {how}"))
 }
 
 fn shutdown(scene: &mut Scene) -> Option<String> {
@@ -291,6 +310,19 @@ fn sendmmsg(scene: &mut Scene) -> Option<String> {
     Some(format!("sendmmsg {slot} {place} {size} {flags}"))
 }
 
+const CONTROLS: &[&str] = &[
+    "ttl", "ttl0", "tos", "pktinfo", "short", "mark", "segment", "priority", "stamps", "hops",
+    "rights", "none", "-",
+];
+
+fn sendmsg(scene: &mut Scene) -> Option<String> {
+    let slot = sending_socket(scene)?;
+    let place = scene.of(&["-", "-", "peer", "refused"]);
+    let (size, control) = (scene.of(SIZES), scene.of(CONTROLS));
+    let flags = scene.flags(SENDING);
+    Some(format!("sendmsg {slot} {place} {size} {flags} {control}"))
+}
+
 const RECEIVING: &[&str] = &[
     "MSG_PEEK",
     "MSG_PEEK",
@@ -339,66 +371,9 @@ fn recvmmsg(scene: &mut Scene) -> Option<String> {
     Some(format!("recvmmsg {slot} {size} {flags}"))
 }
 
-pub(super) fn names(scene: &mut Scene) -> Option<String> {
-    Some(format!("names {}", scene.any_socket()?))
-}
-
-fn set(scene: &mut Scene) -> Option<String> {
-    let slot = scene.any_socket()?;
-    set_of(scene, slot)
-}
-
-/// UDP_CORK is without effect on what others send (LD_PRELOAD.md).
-pub(super) fn set_connection(scene: &mut Scene) -> Option<String> {
-    let slot = scene.socket(|life| life == Life::Connected)?;
-    set_of(scene, slot)
-}
-
-fn set_of(scene: &mut Scene, slot: usize) -> Option<String> {
-    let table = match scene.chance.one_in(20) {
-        true => ONLY_SET,
-        false => OPTIONS,
-    };
-    let (name, values) = scene.chance.of(table)?;
-    let value = scene.of(values);
-    Some(format!("set {slot} {name} {value}"))
-}
-
-pub(super) fn get(scene: &mut Scene) -> Option<String> {
-    let slot = scene.any_socket()?;
-    let name = match scene.chance.one_in(4) {
-        true => scene.of(READ),
-        false => scene.chance.of(OPTIONS)?.0,
-    };
-    Some(format!("get {slot} {name}"))
-}
-
-fn linger(scene: &mut Scene) -> Option<String> {
-    let slot = scene.any_socket()?;
-    let how = scene.of(&["0 0", "1 0", "1 0", "1 1"]);
-    Some(format!("linger {slot} {how}"))
-}
-
-/// Of a listener: elsewhere it holds the handshake's last ACK back (LD_PRELOAD.md).
-fn defer(scene: &mut Scene) -> Option<String> {
-    let slot = scene.socket(|life| life == Life::Listening)?;
-    let listens = scene.life(slot) == Some(Life::Listening);
-    let value = scene.of(&["0", "40"]);
-    listens.then(|| format!("set {slot} TCP_DEFER_ACCEPT {value}"))
-}
-
-fn error(scene: &mut Scene) -> Option<String> {
-    Some(format!("get {} SO_ERROR", scene.any_socket()?))
-}
-
-pub(super) fn ioctl(scene: &mut Scene) -> Option<String> {
-    let slot = scene.any_socket()?;
-    let request = scene.of(&["FIONREAD", "SIOCOUTQ", "SIOCATMARK", "SIOCOUTQNSD"]);
-    Some(format!("ioctl {slot} {request}"))
-}
-
-pub(super) fn state(scene: &mut Scene) -> Option<String> {
-    Some(format!("state {}", scene.any_socket()?))
+fn readv(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    Some(maybe_blocking(scene, format!("readv {slot} {size}")))
 }
 
 fn select(scene: &mut Scene) -> Option<String> {
@@ -414,6 +389,10 @@ fn poll(scene: &mut Scene) -> Option<String> {
         scene.of(&["0", "30"]),
     );
     Some(format!("poll {slot} {mask} {limit}"))
+}
+
+fn ppoll(scene: &mut Scene) -> Option<String> {
+    poll(scene).map(|call| call.replace("poll", "ppoll"))
 }
 
 fn epoll_ctl(scene: &mut Scene) -> Option<String> {
@@ -440,6 +419,10 @@ fn epoll_ctl(scene: &mut Scene) -> Option<String> {
 fn epoll_wait(scene: &mut Scene) -> Option<String> {
     let limit = scene.of(&["0", "0", "30"]);
     Some(format!("epoll_wait {limit} {}", scene.epoll_set()))
+}
+
+fn epoll_pwait2(scene: &mut Scene) -> Option<String> {
+    epoll_wait(scene).map(|call| call.replace("epoll_wait", "epoll_pwait2"))
 }
 
 /// One in so many calls that may block does.
