@@ -144,6 +144,8 @@ pub struct Endpoint {
     pub bound: bool,
     /// A copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: bool,
+    /// The error that was said with it.
+    pub(super) copied_error: Option<Error>,
     /// Its socket has another pair by now.
     pub(super) successor: Option<super::family::Successor>,
     /// Whose it is, if a keeper has made it for somebody.
@@ -257,6 +259,7 @@ impl Endpoint {
             set_out: false,
             bound: false,
             copied: false,
+            copied_error: None,
             successor: None,
             guest: None,
             record: None,
@@ -318,6 +321,8 @@ pub struct Endpoints {
     pub edged: Vec<EndpointId>,
     /// Of connections that other processes have: which are open still.
     pub(super) witnesses: Witnesses,
+    /// Who goes on when this process is killed has these, too.
+    pub(super) witnesses_copied: bool,
     /// For whom a keeper has made some of them.
     pub(super) guests: super::guests::Guests,
 }

@@ -176,6 +176,10 @@ impl Engine {
     /// There is news of what an endpoint has beyond its pair: puts it on the list of those that
     /// have something, and takes off those that have not.
     pub fn show_beyond(&mut self, id: EndpointId) {
+        self.say_errors_anew();
+        if self.endpoints.get(id).is_some_and(Endpoint::says_old_error) {
+            self.endpoints.uncopied.push(id);
+        }
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.news = endpoint.news.wrapping_add(1);
         }

@@ -4,6 +4,7 @@
 //! are all in other processes is shut so when it has ended by an error, and by its programs after the peer's FIN. So
 //! its file is shown to a [witness](crate::sys::witness) while a descriptor of it is at hand: when a keeper makes it, when
 //! it is offered by a listener that others have, when this process is about to lose its own, when somebody asks about it.
+//! A process that has a descriptor needs no witness; but who goes on when it is killed does, and has this one's.
 
 use rustix::fd::RawFd;
 
@@ -41,6 +42,16 @@ impl Engine {
         {
             self.note_holders(id, endpoint.program);
         }
+    }
+
+    /// Whether who goes on when this process is killed has a witness of the file of `id`, if that is shown to it now.
+    pub(super) fn has_witness(&mut self, id: EndpointId) -> bool {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return false;
+        };
+        let (program, shown) = (endpoint.program, endpoint.witnessed);
+        let at_hand = program >= 0 && !endpoint.datagram;
+        shown || at_hand && self.endpoints.witnesses.enter(program, id.token()).is_ok()
     }
 
     /// Whether the program has an end that has hung up. Once our side is shut, it does as soon as the program shuts its

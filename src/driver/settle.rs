@@ -168,6 +168,19 @@ impl Engine {
         }
     }
 
+    /// What another process has passed on to its program ends as far as it did there: so it is known that the pair may
+    /// hang up without being closed.
+    pub(super) fn end_stream_again(&mut self, id: EndpointId) {
+        let held = self.endpoints.get(id).filter(|held| held.witnessed);
+        if let Some(Role::Connection(socket)) = held.map(|held| held.role)
+            && let Some(progress) = self.stack.tcp_progress(socket)
+            && progress.fin_received
+            && progress.receive_len == 0
+        {
+            self.pass_end_of_stream(id);
+        }
+    }
+
     /// The pair has room again.
     fn stop_watching_room(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

@@ -132,8 +132,19 @@ fn reopen(engine: &mut Engine, id: EndpointId, socket: &Socket, state: &mut Stat
 }
 
 fn take_stage(engine: &Engine, id: EndpointId, state: &mut State) {
-    let role = engine.endpoints.get(id).map(|endpoint| endpoint.role);
+    let Some(endpoint) = engine.endpoints.get(id) else {
+        return;
+    };
+    let role = Some(endpoint.role);
     match role {
+        Some(Role::Ended) => {
+            let ends = endpoint.left.ends.unzip();
+            (state.local, state.remote) = ends;
+            state.stage = match endpoint.left.opened {
+                true => Stage::Connected,
+                false => Stage::Connecting,
+            };
+        }
         Some(Role::Listener(listener)) => {
             let status = engine.stack.tcp_listener_status(listener);
             state.local = status.map(|status| status.local);

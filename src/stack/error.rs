@@ -54,11 +54,23 @@ pub enum Error {
     Aborted,
 }
 
+impl Error {
+    /// The number that stands for it.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What a number stands for, whoever wrote it.
+    pub fn from_number(number: u8) -> Self {
+        Self::try_read_from_bytes(&[number]).unwrap_or(Self::Invalid)
+    }
+}
+
 impl Word for Error {
     fn to_word(self) -> u64 {
-        self as u64
+        u64::from(self.number())
     }
     fn from_word(word: u64) -> Self {
-        Self::try_read_from_bytes(&[word as u8]).unwrap_or(Self::Invalid)
+        Self::from_number(word as u8)
     }
 }

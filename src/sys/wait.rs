@@ -124,6 +124,13 @@ impl Set {
     }
 }
 
+impl From<OwnedFd> for Set {
+    /// One that another process has made.
+    fn from(set: OwnedFd) -> Self {
+        Self(set)
+    }
+}
+
 impl AsFd for Set {
     fn as_fd(&self) -> rustix::fd::BorrowedFd<'_> {
         self.0.as_fd()

@@ -1,19 +1,33 @@
 //! Whether somebody still has a file open, told to who has not.
 
+use super::owned::OwnedFd;
 use super::wait::{Set, borrow, no_event};
 use rustix::event::epoll::EventFlags;
-use rustix::fd::RawFd;
+use rustix::fd::{AsFd, BorrowedFd, RawFd};
 use rustix::io::Errno;
 
 /// Events of one look.
 const MANY: usize = 64;
 
 /// An epoll set keeps nobody's file open, and forgets it once the last descriptor is closed, whoever had that (epoll(7)).
-/// It can be asked of files that have hung up: for these it always has an event.
+/// It can be asked of files that have hung up: for these it always has an event. Whoever has the set can ask, of what was
+/// entered by other processes, too.
 #[derive(Default)]
 pub struct Witnesses(Option<Set>);
 
+impl From<OwnedFd> for Witnesses {
+    /// The set of another process.
+    fn from(set: OwnedFd) -> Self {
+        Self(Some(Set::from(set)))
+    }
+}
+
 impl Witnesses {
+    /// The set, if there is one.
+    pub fn set(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
+    }
+
     /// Knows the file of `fd` as `token` from now on.
     ///
     /// # Errors
@@ -23,7 +37,10 @@ impl Witnesses {
             Some(set) => set,
             none => none.insert(Set::new()?),
         };
-        set.add(borrow(fd), token, EventFlags::empty())
+        match set.add(borrow(fd), token, EventFlags::empty()) {
+            Err(Errno::EXIST) => Ok(()),
+            added => added,
+        }
     }
 
     /// Whether a file that was entered, and has hung up, is open.

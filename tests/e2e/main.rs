@@ -22,6 +22,7 @@ mod guests;
 mod idle;
 mod interpreters;
 mod keeper;
+mod last_words;
 mod mail;
 mod orphans;
 mod plugins;

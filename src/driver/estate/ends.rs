@@ -11,7 +11,9 @@
 //!    before them is taken out. Copies of ends that nobody has any more do no harm, and go likewise
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
-//! 4. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
+//! 4. An error that others are yet to be told of is said with the copy, and no more once they were. What a witness is to
+//!    know is shown to it before, and the witnesses lie there, too.
+//! 5. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::collections::BTreeSet;
@@ -19,7 +21,7 @@ use std::collections::BTreeSet;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::messages::{EndOf, Left, Legacy};
+use super::messages::{EndOf, Left, Legacy, Past};
 use crate::control::log;
 use crate::control::stand_in::Ends;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
@@ -127,7 +129,22 @@ pub(super) fn all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
 impl Engine {
     /// Whether copies are missing, or one too many is there.
     pub(in crate::driver) fn lacks_copies(&self) -> bool {
-        self.misses_copies() || self.endpoints.recalled
+        self.misses_copies() || self.endpoints.recalled || self.old_errors().next().is_some()
+    }
+
+    /// Ends with whose copies another error is said than there is now.
+    fn old_errors(&self) -> impl Iterator<Item = EndpointId> {
+        let says_old = |&id: &EndpointId| {
+            let held = self.endpoints.get(id);
+            held.is_some_and(Endpoint::says_old_error)
+        };
+        self.endpoints.beyond.iter().copied().filter(says_old)
+    }
+
+    /// An error is said no more once it was told.
+    pub(in crate::driver) fn say_errors_anew(&mut self) {
+        let old: Vec<_> = self.old_errors().collect();
+        self.endpoints.uncopied.extend(old);
     }
 
     /// Whether copies are missing.
@@ -142,6 +159,7 @@ impl Engine {
         if SET_OUT.swap(false, Ordering::Relaxed) {
             self.note_all_set_out();
         }
+        self.say_errors_anew();
         let missing = core::mem::take(&mut self.endpoints.uncopied);
         let lines = core::mem::take(&mut self.lifelines.uncopied);
         let orphans = core::mem::take(&mut self.orphans.uncopied);
@@ -219,6 +237,10 @@ impl Engine {
 
     /// `all`: in place of what is there. Whether there is room.
     fn copy_these(&mut self, missing: Missing, all: bool) -> bool {
+        let held = |&id: &EndpointId| self.endpoints.get(id).is_some_and(is_worth_a_copy);
+        let ends: Vec<_> = missing.ends.into_iter().filter(held).collect();
+        let ends = ends.into_iter().map(|id| (id, self.has_witness(id)));
+        let ends: Vec<_> = ends.collect();
         let Some(queue) = &self.will.ends else {
             return false;
         };
@@ -226,7 +248,11 @@ impl Engine {
             mut copies,
             copied,
             later,
-        } = self.copies_of_ends(missing.ends);
+        } = self.copies_of_ends(ends);
+        let witnesses = self.endpoints.witnesses.set();
+        let witnesses = witnesses.filter(|_| all || !self.endpoints.witnesses_copied);
+        let known = witnesses.is_some();
+        copies.extend(witnesses.map(|set| (Legacy::Witnesses.encode(), set)));
         copies.extend(self.copies_of_lines(&missing.lines));
         copies.extend(self.copies_of_names(&missing.orphans));
         copies.extend(self.copies_of_stand_ins(missing.orphans));
@@ -244,15 +270,16 @@ impl Engine {
             ));
         }
         drop(copies);
+        self.endpoints.witnesses_copied |= known;
         self.endpoints.uncopied.extend(later);
         self.note_copied(copied);
         put.is_ok()
     }
 
-    fn copies_of_ends(&self, ids: Vec<EndpointId>) -> OfEnds<'_> {
+    fn copies_of_ends(&self, ends: Vec<(EndpointId, bool)>) -> OfEnds<'_> {
         let mut of_ends = OfEnds::default();
-        for id in ids {
-            let Some(endpoint) = self.endpoints.get(id).filter(|held| is_worth_a_copy(held)) else {
+        for (id, witnessed) in ends {
+            let Some(endpoint) = self.endpoints.get(id) else {
                 continue;
             };
             let Some(end) = &endpoint.end else { continue };
@@ -267,6 +294,8 @@ impl Engine {
                 endpoint: id,
                 left,
                 guest: endpoint.guest,
+                witnessed,
+                error: endpoint.error,
                 text: account.text,
             });
             of_ends.copies.push((legacy.encode(), end.as_fd()));
@@ -308,6 +337,7 @@ impl Engine {
         for id in copied {
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = true;
+                endpoint.copied_error = endpoint.error;
             }
         }
     }
@@ -317,6 +347,11 @@ impl Endpoint {
     /// Whether the program could tell that a copy of the end is there: once the end is closed, it is to go, too.
     pub(in crate::driver) fn is_copy_in_use(&self) -> bool {
         self.copied && !self.hung_up()
+    }
+
+    /// Whether another error was said with the copy than there is now.
+    pub(in crate::driver) fn says_old_error(&self) -> bool {
+        self.copied && self.copied_error != self.error
     }
 }
 
@@ -332,11 +367,17 @@ fn is_of_udp(endpoint: &Endpoint) -> bool {
 fn left(endpoint: &Endpoint, account: &Account) -> Option<Left> {
     match endpoint.socket() {
         Some(socket) if socket.kind != Kind::Datagram => Some(Left::Socket(socket)),
-        None if endpoint.role == Role::Ended => None,
+        None if endpoint.role == Role::Ended => past(endpoint).map(Left::Ended),
         _ => account
             .bound
             .map(|(protocol, local)| Left::Bound(protocol, local)),
     }
+}
+
+/// What there is to know of a connection that has ended, if there is an error to be told of it.
+fn past(endpoint: &Endpoint) -> Option<Past> {
+    let (ends, opened) = (endpoint.left.ends?, endpoint.left.opened);
+    endpoint.error.map(|_| Past { ends, opened })
 }
 
 /// What the upper layer wants to be known of it; `None`: it cannot say now.

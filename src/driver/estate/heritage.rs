@@ -37,6 +37,7 @@ impl Engine {
                 Legacy::Name(port) => drop(names.insert(port, end)),
                 Legacy::StandIn(ends) => stand_ins.push((ends, end)),
                 Legacy::Lifeline(number) => drop(lines.insert(number, end)),
+                Legacy::Witnesses => self.endpoints.witnesses = end.into(),
                 Legacy::Successor => {}
                 Legacy::End(legacy) => {
                     let EndpointId { index, generation } = legacy.endpoint;
@@ -80,6 +81,8 @@ impl Engine {
     pub(super) fn serve_taken(&mut self, taken: &[Taken]) {
         let now = self.now();
         for &Taken { id, .. } in taken {
+            self.show_beyond(id);
+            self.end_stream_again(id);
             // First what the program has done: closing comes before what is still to be delivered.
             self.look_at(id);
             self.settle(now, id);
@@ -90,8 +93,10 @@ impl Engine {
     /// What an end is taken up as; the upper layer goes on from there. `None`: it is not, since its socket is gone or has
     /// an end.
     fn role_of(&self, found: &Restored, left: Left) -> Option<Role> {
-        let Left::Socket(socket) = left else {
-            return Some(Role::Undecided);
+        let socket = match left {
+            Left::Socket(socket) => socket,
+            Left::Bound(..) => return Some(Role::Undecided),
+            Left::Ended(_) => return Some(Role::Ended),
         };
         if self.endpoints.of_socket(socket).is_some() {
             return None;
@@ -129,10 +134,20 @@ impl Engine {
             (_, Left::Bound(protocol, _)) => {
                 endpoint.bound = true;
                 endpoint.datagram = protocol == Protocol::Udp;
+                // Which brings who has it to ask for an error.
+                endpoint.notices = usize::from(endpoint.datagram && legacy.error.is_some());
+            }
+            (_, Left::Ended(past)) => {
+                endpoint.left.ends = Some(past.ends);
+                endpoint.left.opened = past.opened;
             }
         }
         endpoint.guest = legacy.guest;
+        endpoint.error = legacy.error;
         let id = self.endpoints.insert_at(legacy.endpoint, endpoint);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.witnessed = legacy.witnessed && id == legacy.endpoint;
+        }
         if let Some(guest) = legacy.guest {
             self.endpoints.guests.enter(id, guest);
         }
@@ -168,7 +183,7 @@ impl Engine {
         let listeners = sockets.keys().filter_map(|&socket| found.listener(socket));
         let bound = taken.iter().filter_map(|taken| match taken.left {
             Left::Bound(protocol, local) => Some((protocol, local.port())),
-            Left::Socket(_) => None,
+            Left::Socket(_) | Left::Ended(_) => None,
         });
         let mut ports: HashSet<_> = bound.collect();
         ports.extend(listeners.map(|local| (Protocol::Tcp, local.port())));

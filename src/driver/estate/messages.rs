@@ -12,6 +12,7 @@ use crate::control::settings::{Address, Loopback, Settings};
 use crate::control::stand_in::Ends;
 use crate::driver::endpoint::EndpointId;
 use crate::driver::guests::Guest;
+use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
 
 /// Bytes of the longest.
@@ -103,6 +104,8 @@ pub(super) enum Legacy {
     Lifeline(u32),
     /// The packet socket that has succeeded the one that came with the will.
     Successor,
+    /// The witnesses of who else has an end's other one.
+    Witnesses,
     /// What stands for a connection on a port that was given back.
     StandIn(Ends),
     /// What others are connected to who have such a port.
@@ -115,6 +118,10 @@ pub(super) struct EndOf {
     pub(super) endpoint: EndpointId,
     pub(super) left: Left,
     pub(super) guest: Option<Guest>,
+    /// A witness knows of its other end, by its name.
+    pub(super) witnessed: bool,
+    /// An error that is yet to be told.
+    pub(super) error: Option<Error>,
     /// The upper layer's.
     pub(super) text: Vec<u8>,
 }
@@ -126,6 +133,34 @@ pub(super) enum Left {
     Socket(SocketId),
     /// One that does not: a UDP socket, or one of TCP's that has not come farther than bind(2). It was bound to this.
     Bound(Protocol, SocketAddrV4),
+    /// A connection that has ended by an error, or an attempt that has failed.
+    Ended(Past),
+}
+
+/// What a connection was that has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Past {
+    /// Its addresses, here and there.
+    pub(super) ends: Ends,
+    /// Whether its handshake was completed.
+    pub(super) opened: bool,
+}
+
+impl EndOf {
+    fn words(&self) -> [u32; Legacy::WORDS] {
+        let [kind, a, b, c, d] = self.left.encode();
+        let EndpointId { index, generation } = self.endpoint;
+        let mut flags = 0;
+        if self.guest.is_some() {
+            flags |= IS_GUEST;
+        }
+        if self.witnessed {
+            flags |= IS_WITNESSED;
+        }
+        let user = self.guest.map_or(0, |guest| guest.user);
+        let error = self.error.map_or(0, |error| u32::from(error.number()) + 1);
+        [kind, index, generation, a, b, c, d, flags, user, error]
+    }
 }
 
 const LIFELINE: u32 = 0;
@@ -136,36 +171,51 @@ const DATAGRAM: u32 = 4;
 const SUCCESSOR: u32 = 5;
 const STAND_IN: u32 = 6;
 const NAME: u32 = 7;
+const WITNESSES: u32 = 8;
+const ENDED: u32 = 9;
+const FAILED: u32 = 10;
+
+/// What else there is of an end.
+const IS_GUEST: u32 = 1;
+const IS_WITNESSED: u32 = 2;
 
 impl Left {
-    /// What kind of thing it is, and two words about it.
-    fn encode(self) -> [u32; 3] {
+    /// What kind of thing it is, and four words about it.
+    fn encode(self) -> [u32; 5] {
         match self {
             Self::Socket(socket) => {
                 let kind = match socket.kind {
                     Kind::Listener => LISTENER,
                     _ => CONNECTION,
                 };
-                [kind, socket.index, socket.generation]
+                [kind, socket.index, socket.generation, 0, 0]
             }
             Self::Bound(protocol, local) => {
                 let kind = match protocol {
                     Protocol::Tcp => BOUND,
                     Protocol::Udp => DATAGRAM,
                 };
-                [kind, local.ip().to_bits(), u32::from(local.port())]
+                [kind, local.ip().to_bits(), u32::from(local.port()), 0, 0]
+            }
+            Self::Ended(Past { ends, opened }) => {
+                let [a, b, c, d] = words_of(&ends);
+                [if opened { ENDED } else { FAILED }, a, b, c, d]
             }
         }
     }
 
-    fn decode([kind, first, second]: [u32; 3]) -> Self {
+    fn decode([kind, first, second, third, fourth]: [u32; 5]) -> Self {
         let socket = |kind| SocketId {
             kind,
             index: first,
             generation: second,
         };
-        let local = SocketAddrV4::new(Ipv4Addr::from_bits(first), second as u16);
+        let local = address(first, second);
         match kind {
+            ENDED | FAILED => Self::Ended(Past {
+                ends: (local, address(third, fourth)),
+                opened: kind == ENDED,
+            }),
             BOUND => Self::Bound(Protocol::Tcp, local),
             DATAGRAM => Self::Bound(Protocol::Udp, local),
             LISTENER => Self::Socket(socket(Kind::Listener)),
@@ -174,9 +224,21 @@ impl Left {
     }
 }
 
+fn words_of((local, remote): &Ends) -> [u32; 4] {
+    let words = |end: &SocketAddrV4| [end.ip().to_bits(), u32::from(end.port())];
+    let ([a, b], [c, d]) = (words(local), words(remote));
+    [a, b, c, d]
+}
+
+fn address(ip: u32, port: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from_bits(ip), port as u16)
+}
+
 impl Legacy {
-    /// Bytes of what is said of each; numbers are in the machine's byte order.
-    const HEAD: usize = 40;
+    /// Words of what is said of each, and its bytes with the text's length and a cookie; numbers are in the machine's
+    /// byte order.
+    const WORDS: usize = 10;
+    const HEAD: usize = Self::WORDS * 4 + 4 + 8;
     /// Bytes of the upper layer's text, at most.
     const TEXT: usize = 1024;
     /// Bytes of the longest.
@@ -189,31 +251,25 @@ impl Legacy {
 
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let (words, cookie, text) = match self {
-            Self::Name(port) => ([NAME, u32::from(*port), 0, 0, 0, 0, 0], 0, &[][..]),
-            Self::Lifeline(number) => ([LIFELINE, *number, 0, 0, 0, 0, 0], 0, &[][..]),
-            Self::Successor => ([SUCCESSOR, 0, 0, 0, 0, 0, 0], 0, &[][..]),
-            Self::StandIn((local, remote)) => {
-                let [[a, b], [c, d]] =
-                    [local, remote].map(|end| [end.ip().to_bits(), u32::from(end.port())]);
-                ([STAND_IN, a, b, c, d, 0, 0], 0, &[][..])
+        let mut words = [0; Self::WORDS];
+        let (mut cookie, mut text) = (0, &[][..]);
+        match self {
+            Self::Name(port) => words[..2].copy_from_slice(&[NAME, u32::from(*port)]),
+            Self::Lifeline(number) => words[..2].copy_from_slice(&[LIFELINE, *number]),
+            Self::Successor => words[0] = SUCCESSOR,
+            Self::Witnesses => words[0] = WITNESSES,
+            Self::StandIn(ends) => {
+                words[0] = STAND_IN;
+                words[1..5].copy_from_slice(&words_of(ends));
             }
             Self::End(end) => {
-                let [kind, first, second] = end.left.encode();
-                let text = Some(&end.text[..]).filter(|text| text.len() <= Self::TEXT);
-                let words = [
-                    kind,
-                    end.endpoint.index,
-                    end.endpoint.generation,
-                    first,
-                    second,
-                    u32::from(end.guest.is_some()),
-                    end.guest.map_or(0, |guest| guest.user),
-                ];
-                let cookie = end.guest.map_or(0, |guest| guest.cookie);
-                (words, cookie, text.unwrap_or_default())
+                words = end.words();
+                cookie = end.guest.map_or(0, |guest| guest.cookie);
+                if end.text.len() <= Self::TEXT {
+                    text = &end.text;
+                }
             }
-        };
+        }
         let mut bytes = words.map(u32::to_ne_bytes).concat();
         bytes.extend((text.len() as u32).to_ne_bytes());
         bytes.extend(cookie.to_ne_bytes());
@@ -232,27 +288,34 @@ impl Legacy {
         let mut next = || words.next().unwrap_or(0);
         let (kind, index, generation) = (next(), next(), next());
         let (first, second) = (next(), next());
-        let left = Left::decode([kind, first, second]);
-        let (is_guest, user, len) = (next() != 0, next(), next());
+        let left = Left::decode([kind, first, second, next(), next()]);
+        let (flags, user, error, len) = (next(), next(), next(), next());
         let (text, rest) = rest.split_at_checked(len as usize)?;
         *bytes = rest;
-        let end = |ip, port| SocketAddrV4::new(Ipv4Addr::from_bits(ip), port as u16);
         match kind {
             LIFELINE => return Some(Self::Lifeline(index)),
             SUCCESSOR => return Some(Self::Successor),
+            WITNESSES => return Some(Self::Witnesses),
             NAME => return Some(Self::Name(index as u16)),
-            STAND_IN => return Some(Self::StandIn((end(index, generation), end(first, second)))),
+            STAND_IN => {
+                let ends = (address(index, generation), address(first, second));
+                return Some(Self::StandIn(ends));
+            }
             _ => {}
         }
         let cookie = u64::from_ne_bytes(*cookie);
         Some(Self::End(EndOf {
             endpoint: EndpointId { index, generation },
             left,
-            guest: is_guest.then_some(Guest {
+            guest: (flags & IS_GUEST != 0).then_some(Guest {
                 user,
                 cookie,
                 low_ports: false,
             }),
+            witnessed: flags & IS_WITNESSED != 0,
+            error: error
+                .checked_sub(1)
+                .map(|error| Error::from_number(error as u8)),
             text: text.to_vec(),
         }))
     }

@@ -1,0 +1,112 @@
+"""Programs that look at a socket once the process is dead that has its stack.
+
+last_words.py accepts PORT GO         listens, accepts, and has a child look at the connection once GO is there
+last_words.py asks ADDRESS PORT GO    sends to where nobody listens, and has a child look at the socket once GO is there
+last_words.py shuts PORT SHUT GO      listens, accepts, and has a child that writes no more once SHUT is there, and looks
+last_words.py resets ADDRESS PORT GO  connects, and resets that once GO is there
+last_words.py leaves ADDRESS PORT     connects, and closes its half
+"""
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+how, words = sys.argv[1], sys.argv[2:]
+
+FLAGS = ["POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"]
+
+
+def say(text):
+    os.write(1, f"{text}\n".encode())
+
+
+def await_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def polled(looked_at):
+    """What poll(2) tells, and nothing else is asked before."""
+    poll = select.poll()
+    poll.register(looked_at, sum(getattr(select, flag) for flag in FLAGS))
+    flags = dict(poll.poll(5000)).get(looked_at.fileno(), 0)
+    return " ".join(flag[4:] for flag in FLAGS if flags & getattr(select, flag))
+
+
+def error(looked_at):
+    return looked_at.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def accepted(port):
+    listener = socket.create_server(("0.0.0.0", port))
+    say("listening")
+    return listener.accept()[0]
+
+
+def connected(address, port):
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=10)
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+
+
+def look(looked_at, go):
+    await_file(go)
+    # The first look is one of who slept meanwhile, or has yet to ask anything.
+    say(f"polls {polled(looked_at)}")
+    name = looked_at.getsockname()[1]
+    say(f"has {error(looked_at)} {error(looked_at)} at {name}")
+    say(f"then polls {polled(looked_at)}")
+    os._exit(0)
+
+
+def with_child(looked_at, child):
+    if os.fork() == 0:
+        child()
+    looked_at.close()
+    say("forked")
+    time.sleep(60)
+
+
+match how:
+    case "accepts":
+        connection = accepted(int(words[0]))
+        with_child(connection, lambda: look(connection, words[1]))
+    case "asks":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        client.bind(("0.0.0.0", 7001))
+        client.connect((words[0], int(words[1])))
+        client.send(b"?")
+        with_child(client, lambda: look(client, words[2]))
+    case "shuts":
+        connection = accepted(int(words[0]))
+
+        def shut():
+            while connection.recv(100):
+                pass
+            say("ended")
+            await_file(words[1])
+            connection.shutdown(socket.SHUT_WR)
+            say("shut")
+            await_file(words[2])
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)
+            say(f"is in state {info[0]}")
+            os._exit(0)
+
+        with_child(connection, shut)
+    case "resets":
+        connection = connected(words[0], int(words[1]))
+        say("connected")
+        await_file(words[2])
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.close()
+        say("reset")
+    case "leaves":
+        connection = connected(words[0], int(words[1]))
+        connection.shutdown(socket.SHUT_WR)
+        say("left")
+        time.sleep(60)

@@ -1,0 +1,85 @@
+//! What a socket has to tell whose process was killed.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::lab::{Lab, PEER, Running, TEST};
+use crate::orphans::{is_kept, kill_engines, said, script};
+
+/// A program whose child is to look at its socket, once that is at hand, and somebody could go on for it.
+fn looking<'lab>(lab: &'lab Lab, arguments: &str) -> Running<'lab> {
+    let go = lab.path("go").display().to_string();
+    let program = lab.sidestack(&script(&format!("last_words.py {arguments} {go}")));
+    program.start()
+}
+
+/// What came of it is known everywhere.
+fn settle() {
+    sleep(Duration::from_millis(300));
+}
+
+/// Lets the child look, which is to say this.
+fn looks(lab: &Lab, program: &Running<'_>, last: &str) {
+    lab.file("go", "go");
+    said(program, last);
+}
+
+const RESET: &str = "polls IN OUT ERR HUP RDHUP\nhas 104 0 at 7000\nthen polls IN OUT HUP RDHUP";
+
+#[test]
+fn who_polls_is_told_of_a_reset_whenever_the_process_was_killed() {
+    for killed_first in [true, false] {
+        let lab = Lab::new();
+        let reset = lab.path("reset").display().to_string();
+        let mut server = looking(&lab, "accepts 7000");
+        server.prints("listening");
+        let resets = format!("last_words.py resets {TEST} 7000 {reset}");
+        let mut client = lab.peer(&script(&resets)).start();
+        server.prints("forked");
+        is_kept(&lab, server.pid());
+        if killed_first {
+            kill_engines(&lab, &mut server);
+        }
+        lab.file("reset", "reset");
+        client.prints("reset");
+        settle();
+        if !killed_first {
+            kill_engines(&lab, &mut server);
+        }
+        looks(&lab, &server, RESET);
+        lab.kernel_was_silent();
+    }
+}
+
+#[test]
+fn what_icmp_has_reported_is_told_though_the_process_was_killed() {
+    let lab = Lab::new();
+    let mut client = looking(&lab, &format!("asks {PEER} 7000"));
+    client.prints("forked");
+    settle();
+    kill_engines(&lab, &mut client);
+    let told = "polls OUT ERR\nhas 111 0 at 7001\nthen polls OUT";
+    looks(&lab, &client, told);
+    lab.kernel_was_silent();
+}
+
+#[test]
+fn a_connection_that_was_shut_on_both_sides_is_there_though_the_process_was_killed() {
+    let lab = Lab::new();
+    let shut = lab.path("shut").display().to_string();
+    let mut server = looking(&lab, &format!("shuts 7000 {shut}"));
+    server.prints("listening");
+    let leaves = format!("last_words.py leaves {TEST} 7000");
+    let mut client = lab.peer(&script(&leaves)).start();
+    client.prints("left");
+    server.prints("ended");
+    // Nothing is acknowledged any more: it stays in LAST-ACK.
+    lab.peer("nft add table ip deaf").succeeds();
+    let deaf = "nft add chain ip deaf input { type filter hook input priority 0 ; policy drop ; }";
+    lab.peer(deaf).succeeds();
+    lab.file("shut", "shut");
+    server.prints("shut");
+    kill_engines(&lab, &mut server);
+    looks(&lab, &server, "is in state 9");
+    lab.kernel_was_silent();
+}
