@@ -276,6 +276,7 @@ impl Engine {
     /// Timers, output and endpoints: what follows every change to the stack.
     pub fn finish_pass(&mut self) {
         let now = self.now();
+        self.stack.put_off_timers(now);
         if self.next_deadline().is_some_and(|at| at <= now.as_nanos()) {
             if self.last.drained != self.time {
                 // What the timer waits for may have come while this process had no processor.

@@ -195,8 +195,13 @@ impl Stack {
         self.tcp.receive_lull()
     }
 
-    /// When [`receive_timeout`](Self::receive_timeout) has something to do; none: never, as things
-    /// are.
+    /// Before what is due is run: a deadline that has come may have moved away since it was told, as that of a
+    /// retransmission does with every ACK, and is then told anew.
+    pub fn put_off_timers(&mut self, now: Instant) {
+        self.tcp.put_off_timers(now);
+    }
+
+    /// When [`receive_timeout`](Self::receive_timeout) has something to do, or earlier; none: never, as things are.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.loopback.next_deadline(),

@@ -333,3 +333,26 @@ fn absurd_blocks() {
     ",
     );
 }
+
+/// An ACK takes the deadline away, which is told until it has come: then it is known that nothing is due.
+#[test]
+fn what_was_acknowledged_is_due_no_more() {
+    let mut script = Script::new();
+    script.run(
+        "
+        ! connect
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        > . 1:1(0) ack 1
+        ! send 100
+        > P. 1:101(100) ack 1
+    ",
+    );
+    let told = script.tcp.next_deadline().expect("it waits for the ACK");
+    script.tcp.put_off_timers(told);
+    assert_eq!(script.tcp.next_deadline(), Some(told));
+    script.run("< . 1:1(0) ack 101 win 65535");
+    assert_eq!(script.tcp.next_deadline(), Some(told));
+    script.tcp.put_off_timers(told);
+    assert_eq!(script.tcp.next_deadline(), None);
+}

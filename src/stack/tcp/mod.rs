@@ -310,6 +310,21 @@ impl Tcp {
         self.replies.receive_timeout(now);
     }
 
+    /// Puts connections back that come up early, since their deadlines have moved away.
+    pub fn put_off_timers(&mut self, now: Instant) {
+        while let Some(index) = self.timers.due(now) {
+            let tcb = self.connections.get(index);
+            let earliest = tcb.and_then(|tcb| tcb.deadlines.earliest());
+            if earliest.is_some_and(|at| at <= now) {
+                break;
+            }
+            self.timers.remove(index);
+            if let Some(at) = earliest {
+                self.timers.arm(index, at);
+            }
+        }
+    }
+
     /// When [`Tcp::receive_timeout`] has something to do; may be early, never late.
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [

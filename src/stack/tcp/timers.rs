@@ -132,12 +132,15 @@ impl TimerHeap {
         self.sift_up(place as usize);
     }
 
+    /// The first entry, if it has come up.
+    pub(super) fn due(&self, now: Instant) -> Option<u32> {
+        let (at, index) = *self.heap.first()?;
+        (at <= now).then_some(index)
+    }
+
     /// Takes out an entry that came up.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let (at, index) = *self.heap.first()?;
-        if at > now {
-            return None;
-        }
+        let index = self.due(now)?;
         self.remove(index);
         Some(index)
     }
