@@ -278,6 +278,43 @@ static void edges_of_a_killed_makers(void)
 	waitpid(-1, NULL, 0);
 }
 
+/* The smallest backlog has room for one connection, and has it again as soon as somebody has accepted that. */
+static void smallest_backlog(void)
+{
+	int fd = listening(6405, 0), accepted[2], i;
+	struct tcp_info info;
+	socklen_t length = sizeof info;
+	long long began;
+	pid_t pid;
+	char b;
+
+	if (pipe(accepted))
+		die("pipe");
+	if ((pid = forked()) == 0) {
+		alarm(20);
+		for (i = 0; i < 3; i++) {
+			close(accept(fd, NULL, NULL));
+			if (write(accepted[1], "a", 1) != 1)
+				die("write");
+		}
+		_exit(0);
+	}
+	for (i = 0; i < 3; i++) {
+		began = milliseconds();
+		peer("connect 6405");
+		if (read(accepted[0], &b, 1) != 1)
+			die("read");
+		say("accepted in time: %d", milliseconds() - began < 800);
+		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+		say("waiting %u of %u", info.tcpi_unacked, info.tcpi_sacked);
+		nap(50);
+	}
+	wait_for_child(pid);
+	close(accepted[0]);
+	close(accepted[1]);
+	close(fd);
+}
+
 int main(int count, char **arguments)
 {
 	if (count > 1) {
@@ -291,5 +328,6 @@ int main(int count, char **arguments)
 	succeeded(arguments[0]);
 	beside_its_own();
 	forgotten();
+	smallest_backlog();
 	edges_of_a_killed_makers();
 }

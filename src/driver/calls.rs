@@ -99,11 +99,10 @@ impl Engine {
 
     /// Connections that have left a listener's accept queue and wait in its pair.
     pub fn in_flight(&self, listener: SocketId) -> u64 {
-        let endpoint = self
-            .endpoints
-            .of_socket(listener)
-            .and_then(|id| self.endpoints.get(id));
-        endpoint.map_or(0, |endpoint| endpoint.in_flight as u64)
+        let id = self.endpoints.of_socket(listener);
+        let held = id.and_then(|id| self.endpoints.get(id));
+        held.filter(|held| !held.has_lost_offer())
+            .map_or(0, |held| held.in_flight as u64)
     }
 
     /// Which of a listener's options the youngest connection has that waits to be accepted.
@@ -115,7 +114,7 @@ impl Engine {
             let offered = self
                 .stack
                 .tcp_offered(listener)
-                .filter(|_| held.in_flight > 0)?;
+                .filter(|_| self.in_flight(listener) > 0)?;
             Some(self.stack.tcp_status(offered)?.edition)
         })
     }

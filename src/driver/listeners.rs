@@ -29,15 +29,26 @@ const UDP: u64 = 1 << 16;
 impl Engine {
     /// Watches an endpoint's end from now on.
     pub fn watch_end(&mut self, id: EndpointId) {
+        let also = if self.awaits_taking(id) {
+            EventFlags::OUT
+        } else {
+            EventFlags::empty()
+        };
         if let Some(endpoint) = self.endpoints.get_mut(id) {
-            let also = if endpoint.is_shared() && matches!(endpoint.role, Role::Listener(_)) {
-                // Other processes accept, too, which shows by room in the pair.
-                EventFlags::OUT
-            } else {
-                EventFlags::empty()
-            };
             super::settle::watch(&self.set, endpoint, id.token(), also);
         }
+    }
+
+    /// Whether it matters at once that another process has taken what is in a listener's pair, which shows by room in it:
+    /// for the next one in the queue, and for a backlog in which there is no place beside it. Else it is looked for when the
+    /// next one comes, and no accept(2) of others wakes who drives.
+    fn awaits_taking(&self, id: EndpointId) -> bool {
+        let shared = self.endpoints.get(id).filter(|held| held.is_shared());
+        let Some(Role::Listener(listener)) = shared.map(|held| held.role) else {
+            return false;
+        };
+        let status = self.stack.tcp_listener_status(listener);
+        status.is_some_and(|status| status.queued > 0 || status.backlog == 0)
     }
 
     /// Watches the kernel's sockets of a lease for loopback clients or datagrams.
@@ -122,6 +133,7 @@ impl Engine {
         if let Some(held) = self.endpoints.get_mut(id) {
             held.edges_told = completed;
         }
+        self.watch_end(id);
     }
 
     /// Connections that have come into a listener's accept queue so far.
@@ -154,10 +166,7 @@ impl Engine {
     /// Of a listener that others have, too: whether another process has taken what was in its pair.
     fn note_if_taken(&mut self, id: EndpointId, listener: SocketId) {
         if let Some(held) = self.endpoints.get_mut(id)
-            && held.in_flight > 0
-            && held.end.as_ref().is_some_and(pair::is_drained)
-            // What is closed lets go of what was not taken: see `close_listener`.
-            && !(held.is_shared() && held.hung_up())
+            && held.has_lost_offer()
         {
             held.in_flight = 0;
             self.stack.tcp_taken(listener);
@@ -309,5 +318,15 @@ impl Engine {
             held.watched = STREAM_EVENTS;
         }
         id
+    }
+}
+
+impl Endpoint {
+    /// Whether a connection that is said to be in a listener's pair is there no more.
+    pub(super) fn has_lost_offer(&self) -> bool {
+        self.in_flight > 0
+            && self.end.as_ref().is_some_and(pair::is_drained)
+            // What is closed lets go of what was not taken: see `close_listener`.
+            && !(self.is_shared() && self.hung_up())
     }
 }

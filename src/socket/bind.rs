@@ -298,6 +298,7 @@ pub(super) fn listen_in(
     ) {
         (Stage::Listening, Some(Role::Listener(listener))) => {
             engine.stack.tcp_set_backlog(listener, backlog);
+            engine.watch_end(id);
             return Ok(());
         }
         (Stage::Idle, Some(Role::Undecided)) => {}
