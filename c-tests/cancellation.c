@@ -3,7 +3,7 @@
 
 struct waiter {
 	long (*call)(int);
-	int fd, disabled, cleaned;
+	int fd, disabled, asynchronous, cleaned;
 	long returned;
 };
 
@@ -46,6 +46,23 @@ static long do_epoll(int fd)
 	return epoll_wait(set, &event, 1, -1);
 }
 
+/* Calls without an end, none of which waits. */
+static long asks(int fd)
+{
+	socklen_t length = sizeof(int);
+	int value;
+
+	while (!getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &length))
+		;
+	return -1;
+}
+static long sends_and_peeks(int fd)
+{
+	while (!send(fd, "", 0, MSG_NOSIGNAL))
+		recv(fd, b, 10, MSG_PEEK | MSG_DONTWAIT);
+	return -1;
+}
+
 static void cleans(void *argument)
 {
 	((struct waiter *)argument)->cleaned = 1;
@@ -59,6 +76,8 @@ static void *waits(void *argument)
 	pthread_cleanup_push(cleans, waiter);
 	if (waiter->disabled)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+	if (waiter->asynchronous)
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
 	waiter->returned = waiter->call(waiter->fd);
 	if (waiter->disabled)
 		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
@@ -76,9 +95,8 @@ static const char *ended(pthread_t thread)
 	return value == PTHREAD_CANCELED ? "cancelled" : "returned";
 }
 
-static void cancelled(const char *what, long (*call)(int), int fd)
+static void is_cancelled(const char *what, struct waiter waiter)
 {
-	struct waiter waiter = { .call = call, .fd = fd, .returned = -2 };
 	pthread_t thread;
 	const char *how;
 	long long start;
@@ -89,6 +107,17 @@ static void cancelled(const char *what, long (*call)(int), int fd)
 	pthread_cancel(thread);
 	how = ended(thread);
 	say("%s: %s %s, cleaned up %d", what, how, elapsed(start, 0), waiter.cleaned);
+}
+
+static void cancelled(const char *what, long (*call)(int), int fd)
+{
+	is_cancelled(what, (struct waiter){ .call = call, .fd = fd, .returned = -2 });
+}
+
+/* May be cancelled at any moment, within a call, too. */
+static void cancelled_anywhere(const char *what, long (*call)(int), int fd)
+{
+	is_cancelled(what, (struct waiter){ .call = call, .fd = fd, .asynchronous = 1, .returned = -2 });
 }
 
 /* All goes on for the others: the next call drives. */
@@ -171,6 +200,15 @@ int main(void)
 	still_works(fd[0], h[0]);
 	for (int first = 0; first < 2; first++)
 		two(first, fd, h);
+	cancelled_anywhere("anywhere, recv", do_recv, fd[0]);
+	cancelled_anywhere("anywhere, poll", do_poll, fd[0]);
+	cancelled_anywhere("anywhere, select", do_select, fd[0]);
+	cancelled_anywhere("anywhere, accept", do_accept, listener);
+	for (int i = 0; i < 5; i++) {
+		cancelled_anywhere("anywhere, getsockopt", asks, fd[0]);
+		cancelled_anywhere("anywhere, send and recv", sends_and_peeks, fd[0]);
+	}
+	still_works(fd[0], h[0]);
 	disabled(fd[0], h[0]);
 	pending("nothing to read", do_recv, fd[0]);
 	peer("send %d 5", h[0]);

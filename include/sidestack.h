@@ -287,6 +287,11 @@ void perror(const char *text);
 int mlockall(int flags);
 
 /**
+ * pthread_setcanceltype(3): within calls of ours no thread is cancelled at any moment.
+ */
+int pthread_setcanceltype(int kind, int *old);
+
+/**
  * select(2).
  */
 int select(int count,

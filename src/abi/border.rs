@@ -3,6 +3,7 @@
 use core::panic::AssertUnwindSafe;
 use rustix::io::Errno;
 
+use super::next;
 use crate::driver::GivenUp;
 use crate::sys::cancel;
 use crate::sys::user::{Access, check};
@@ -40,14 +41,19 @@ pub fn errno() -> Errno {
 /// Runs `body`: a panic becomes EIO (EINTR if the process failed to become another program
 /// meanwhile).
 fn caught<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        // What panicked has been told by the hook.
-        Err(if panic.is::<GivenUp>() {
-            Errno::INTR
-        } else {
-            Errno::IO
-        })
-    })
+    cancel::deferred(
+        || next::PTHREAD_SETCANCELTYPE.get(),
+        || {
+            std::panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+                // What panicked has been told by the hook.
+                Err(if panic.is::<GivenUp>() {
+                    Errno::INTR
+                } else {
+                    Errno::IO
+                })
+            })
+        },
+    )
 }
 
 /// Says that a call has failed: sets errno, gives -1.

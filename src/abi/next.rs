@@ -6,6 +6,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::variadic::VaList;
+use crate::sys::cancel::SetType;
 
 /// A function of the next library's, of type `F`.
 pub struct Next<F> {
@@ -287,6 +288,7 @@ pub static SIGINTERRUPT: Next<unsafe extern "C-unwind" fn(c_int, c_int) -> c_int
 
 pub static PTHREAD_CANCEL: Next<unsafe extern "C-unwind" fn(libc::pthread_t) -> c_int> =
     Next::new(c"pthread_cancel");
+pub static PTHREAD_SETCANCELTYPE: Next<SetType> = Next::new(c"pthread_setcanceltype");
 type User = libc::uid_t;
 pub static SETUID: Next<unsafe extern "C-unwind" fn(User) -> c_int> = Next::new(c"setuid");
 pub static SETEUID: Next<unsafe extern "C-unwind" fn(User) -> c_int> = Next::new(c"seteuid");

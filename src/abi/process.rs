@@ -170,6 +170,14 @@ pub unsafe extern "C-unwind" fn pthread_cancel(thread: libc::pthread_t) -> c_int
     outcome
 }
 
+/// pthread_setcanceltype(3): within calls of ours no thread is cancelled at any moment.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn pthread_setcanceltype(kind: c_int, old: *mut c_int) -> c_int {
+    cancel::choose(kind);
+    // SAFETY: the program's arguments.
+    unsafe { next::PTHREAD_SETCANCELTYPE.get()(kind, old) }
+}
+
 /// _exit(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn _exit(status: c_int) -> ! {

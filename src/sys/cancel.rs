@@ -8,6 +8,8 @@
 //! 1. A thread notes that it waits before it looks whether it is called; who calls does the reverse,
 //!    with a barrier on all threads between the two. So one of them sees the other.
 //! 2. A signal may still come just before the thread sleeps. So it is sent until it is heard.
+//! 3. A thread that may be cancelled at any moment may not be within a call of ours ([`deferred`]): it
+//!    would be unwound with a lock in its hands.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -26,6 +28,9 @@ static CANCELS: AtomicBool = AtomicBool::new(false);
 
 /// The threads that have ever waited, and records of some that have ended, for others.
 static WAITERS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+
+/// Whether any thread has ever asked to be cancelled at any moment.
+static AT_ANY_MOMENT: AtomicBool = AtomicBool::new(false);
 
 struct Record {
     /// `None`: it has ended.
@@ -132,9 +137,15 @@ unsafe extern "C-unwind" {
     fn pthread_setcancelstate(state: i32, old: *mut i32) -> i32;
 }
 
+/// The C library's pthread_setcanceltype(3).
+pub type SetType = unsafe extern "C-unwind" fn(i32, *mut i32) -> i32;
+
 /// PTHREAD_CANCEL_ENABLE, PTHREAD_CANCEL_DISABLE of pthread.h.
 const ENABLE: i32 = 0;
 const DISABLE: i32 = 1;
+/// PTHREAD_CANCEL_DEFERRED, PTHREAD_CANCEL_ASYNCHRONOUS of pthread.h.
+const DEFERRED: i32 = 0;
+const ASYNCHRONOUS: i32 = 1;
 /// The C library's signal for cancellation, __SIGRTMIN of the kernel's.
 const SIGCANCEL: usize = 32;
 /// How often it is sent, and how long apart.
@@ -148,6 +159,33 @@ pub fn point() {
         // SAFETY: takes nothing; what it may unwind has nothing to drop.
         unsafe { pthread_testcancel() };
     }
+}
+
+/// Whoever asks for it may be cancelled at any moment outside of calls of ours; before it is.
+pub fn choose(kind: i32) {
+    if kind == ASYNCHRONOUS {
+        AT_ANY_MOMENT.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a call of ours, in which the thread is not cancelled. It may be as it was once that has
+/// returned: so neither `call` nor the caller leaves anything to drop.
+pub fn deferred<T>(set_type: impl FnOnce() -> SetType, call: impl FnOnce() -> T) -> T {
+    if !AT_ANY_MOMENT.load(Ordering::Relaxed) {
+        return call();
+    }
+    let (set_type, mut before) = (set_type(), DEFERRED);
+    // SAFETY: the type before goes to an int that lives across the call.
+    unsafe { set_type(DEFERRED, &raw mut before) };
+    let value = call();
+    if before == ASYNCHRONOUS {
+        // SAFETY: the type before is not asked for; what either may unwind has nothing to drop.
+        unsafe {
+            set_type(before, core::ptr::null_mut());
+            pthread_testcancel();
+        }
+    }
+    value
 }
 
 /// Runs `sleep`, a system call, so that a cancellation interrupts it. INTR.
