@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use super::Engine;
-use super::endpoint::{Endpoint, EndpointId};
+use super::endpoint::{Endpoint, EndpointId, Role};
 use super::envelope::{Arrived, Departing};
 use super::errors::has_notice;
 use super::settle::watch;
@@ -46,6 +46,20 @@ impl Engine {
         {
             endpoint.unread = true;
             endpoint.notices = 1;
+        }
+    }
+
+    /// Others have a datagram socket: as much is to wait in its pair as would in Linux's socket, since that is there, too,
+    /// if this process is killed.
+    pub(super) fn widen_pair(&self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get(id) else {
+            return;
+        };
+        if let (Some(end), Role::Datagram(socket)) = (&endpoint.end, endpoint.role)
+            && let Some(status) = self.stack.udp_status(socket)
+        {
+            // The kernel doubles what it is told, and bounds it.
+            let _ = sockopt::set_socket_send_buffer_size(end, status.receive_buffer / 2);
         }
     }
 

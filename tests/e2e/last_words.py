@@ -3,9 +3,14 @@
 last_words.py accepts PORT GO         listens, accepts, and has a child look at the connection once GO is there
 last_words.py asks ADDRESS PORT GO    sends to where nobody listens, and has a child look at the socket once GO is there
 last_words.py shuts PORT SHUT GO      listens, accepts, and has a child that writes no more once SHUT is there, and looks
+last_words.py counts PORT GO          has a child count the datagrams that have come, once GO is there
+last_words.py floods ADDRESS PORT GO  sends so many once GO is there
+last_words.py marked PORT GO          listens, accepts, and has a child read up to an urgent byte once GO is there
+last_words.py urges ADDRESS PORT GO   connects, and sends one once GO is there
 last_words.py resets ADDRESS PORT GO  connects, and resets that once GO is there
 last_words.py leaves ADDRESS PORT     connects, and closes its half
 """
+import fcntl
 import os
 import select
 import socket
@@ -15,6 +20,9 @@ import time
 
 how, words = sys.argv[1], sys.argv[2:]
 
+# What is queued costs more than twice its bytes, and a bound is doubled.
+MANY = 300
+SIOCATMARK = 0x8905
 FLAGS = ["POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"]
 
 
@@ -97,6 +105,48 @@ match how:
             os._exit(0)
 
         with_child(connection, shut)
+    case "counts":
+        server = socket.socket(type=socket.SOCK_DGRAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MANY * 2000)
+        server.bind(("0.0.0.0", int(words[0])))
+
+        def count():
+            await_file(words[1])
+            server.settimeout(0.5)
+            for number in range(MANY):
+                assert int(server.recv(2000)) == number
+            say(f"has all {MANY}")
+            os._exit(0)
+
+        with_child(server, count)
+    case "floods":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        await_file(words[2])
+        for number in range(MANY):
+            client.sendto(b"%1000d" % number, (words[0], int(words[1])))
+            time.sleep(0.001)
+        say("done")
+    case "marked":
+        connection = accepted(int(words[0]))
+
+        def read():
+            await_file(words[1])
+            say(f"polls {polled(connection)}")
+            say(f"reads {connection.recv(100)}")
+            at_mark = fcntl.ioctl(connection, SIOCATMARK, bytes(4))
+            say(f"is at the mark: {struct.unpack('i', at_mark)[0]}")
+            say(f"reads {connection.recv(1, socket.MSG_OOB)} {connection.recv(100)}")
+            os._exit(0)
+
+        with_child(connection, read)
+    case "urges":
+        connection = connected(words[0], int(words[1]))
+        await_file(words[2])
+        connection.send(b"ab")
+        connection.send(b"!", socket.MSG_OOB)
+        connection.send(b"cd")
+        say("done")
+        time.sleep(60)
     case "resets":
         connection = connected(words[0], int(words[1]))
         say("connected")
@@ -104,7 +154,7 @@ match how:
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         connection.close()
-        say("reset")
+        say("done")
     case "leaves":
         connection = connected(words[0], int(words[1]))
         connection.shutdown(socket.SHUT_WR)

@@ -24,35 +24,49 @@ fn looks(lab: &Lab, program: &Running<'_>, last: &str) {
     said(program, last);
 }
 
-const RESET: &str = "polls IN OUT ERR HUP RDHUP\nhas 104 0 at 7000\nthen polls IN OUT HUP RDHUP";
-
-#[test]
-fn who_polls_is_told_of_a_reset_whenever_the_process_was_killed() {
+/// A peer does something once the process is dead that has the stack, or just before: the child is to say this of it.
+fn whenever_killed(program: &str, does: &str, told: &str) {
     for killed_first in [true, false] {
         let lab = Lab::new();
-        let reset = lab.path("reset").display().to_string();
-        let mut server = looking(&lab, "accepts 7000");
-        server.prints("listening");
-        let resets = format!("last_words.py resets {TEST} 7000 {reset}");
-        let mut client = lab.peer(&script(&resets)).start();
+        let mut server = looking(&lab, &format!("{program} 7000"));
+        let act = lab.path("act").display().to_string();
+        let peer = script(&format!("last_words.py {does} {TEST} 7000 {act}"));
+        let mut peer = lab.peer(&peer).start();
         server.prints("forked");
         is_kept(&lab, server.pid());
         if killed_first {
             kill_engines(&lab, &mut server);
         }
-        lab.file("reset", "reset");
-        client.prints("reset");
+        lab.file("act", "act");
+        peer.prints("done");
         settle();
         if !killed_first {
             kill_engines(&lab, &mut server);
         }
-        looks(&lab, &server, RESET);
+        looks(&lab, &server, told);
         lab.kernel_was_silent();
     }
 }
 
 #[test]
-fn what_icmp_has_reported_is_told_though_the_process_was_killed() {
+fn who_polls_is_told_of_a_reset() {
+    let told = "polls IN OUT ERR HUP RDHUP\nhas 104 0 at 7000\nthen polls IN OUT HUP RDHUP";
+    whenever_killed("accepts", "resets", told);
+}
+
+#[test]
+fn an_urgent_byte_is_where_it_was() {
+    let told = "polls IN PRI OUT\nreads b'ab'\nis at the mark: 1\nreads b'!' b'cd'";
+    whenever_killed("marked", "urges", told);
+}
+
+#[test]
+fn datagrams_that_nobody_has_read_are_there() {
+    whenever_killed("counts", "floods", "has all 300");
+}
+
+#[test]
+fn what_icmp_has_reported_is_told() {
     let lab = Lab::new();
     let mut client = looking(&lab, &format!("asks {PEER} 7000"));
     client.prints("forked");
@@ -64,7 +78,7 @@ fn what_icmp_has_reported_is_told_though_the_process_was_killed() {
 }
 
 #[test]
-fn a_connection_that_was_shut_on_both_sides_is_there_though_the_process_was_killed() {
+fn a_connection_that_was_shut_on_both_sides_is_there() {
     let lab = Lab::new();
     let shut = lab.path("shut").display().to_string();
     let mut server = looking(&lab, &format!("shuts 7000 {shut}"));

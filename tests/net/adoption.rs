@@ -182,6 +182,25 @@ fn filler_on_its_way_is_counted() {
 }
 
 #[test]
+fn an_urgent_byte_that_had_passed_is_announced_no_more() {
+    for passed in [false, true] {
+        let (host, id) = restored(|host| {
+            let (id, next) = accepted(host);
+            let mut urgent = repr(Flags::ACK.with(Flags::URG), 1001, next);
+            urgent.urgent = 1;
+            host.receive(&segment(PEER, US, &urgent, b"!"));
+            let road = host.stack.take_road().unwrap();
+            host.stack.tcp_begin_passing(id, Way::ToUser, road);
+            note(road, usize::from(passed));
+            host.frames();
+            id
+        });
+        let offset = host.stack.tcp_urgent_offset(id);
+        assert_eq!(offset, (!passed).then_some(0));
+    }
+}
+
+#[test]
 fn a_reset_waits_for_a_way() {
     let (region, mut host) = started();
     let (_, next) = accepted(&mut host);

@@ -335,6 +335,7 @@ impl Engine {
             vault.note_lack();
         }
         for id in copied {
+            self.widen_pair(id);
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = true;
                 endpoint.copied_error = endpoint.error;

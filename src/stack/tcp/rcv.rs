@@ -198,6 +198,7 @@ impl Rcv {
         }
         let written = self.out_of_order.as_slice().last().map(|range| range.1.0);
         let claimed = survey.claim(&mut self.queue, front, written);
+        self.pass_urgent();
         self.nxt = self.end() + u32::from(self.fin_received);
         if self.nxt.since(self.acked) > MAX_WINDOW {
             self.acked = self.nxt;

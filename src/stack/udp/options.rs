@@ -108,6 +108,8 @@ pub struct UdpStatus {
     pub queued: usize,
     /// Payload bytes in them.
     pub receive_len: usize,
+    /// Bytes that its queue may cost.
+    pub receive_buffer: usize,
     /// Bytes its send buffer has room for.
     pub send_space: usize,
     /// Datagrams dropped because its receive buffer was full.

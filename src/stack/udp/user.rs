@@ -342,6 +342,7 @@ impl Stack {
             error: socket.error,
             queued: socket.datagrams.len(),
             receive_len: socket.payloads.len(),
+            receive_buffer: socket.receive_buffer,
             send_space: socket.send_buffer.saturating_sub(socket.sending),
             drops: socket.drops,
         })
