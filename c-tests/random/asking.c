@@ -56,6 +56,14 @@ static const struct option *option_in(int word)
 	return NULL;
 }
 
+/* A datagram that has come into the pair leaves the receive buffer to others (LD_PRELOAD.md). */
+static int bounds_datagrams(const struct slot *slot, const struct option *option, int value)
+{
+	int bounds = option->level == SOL_SOCKET && (option->number == SO_RCVBUF || option->number == SO_RCVBUFFORCE);
+
+	return bounds && slot->type == SOCK_DGRAM && value < 100000;
+}
+
 static void sets(void)
 {
 	struct slot *slot = slot_in(1);
@@ -63,7 +71,9 @@ static void sets(void)
 	int value = number_in(3);
 
 	/* What waits already stays readable (LD_PRELOAD.md). */
-	if (slot && !(!strcmp(option->name, "SO_RCVLOWAT") && events_now(slot->fd) & POLLIN))
+	if (!slot || bounds_datagrams(slot, option, value))
+		return;
+	if (strcmp(option->name, "SO_RCVLOWAT") || !(events_now(slot->fd) & POLLIN))
 		tell("%s", ok(setsockopt(slot->fd, option->level, option->number, &value, sizeof value)));
 }
 
@@ -87,7 +97,7 @@ static void sets_size(void)
 	const struct option *option = option_in(2);
 	int value[8] = { number_in(3) };
 
-	if (slot)
+	if (slot && !bounds_datagrams(slot, option, *value))
 		tell("%s", ok(setsockopt(slot->fd, option->level, option->number, value, number_in(4))));
 }
 

@@ -1,6 +1,12 @@
 /* The steps that make, open and end sockets. */
 #include "random.h"
 
+/* A socket without an address is that of the process which uses it first (LD_PRELOAD.md). */
+int is_fresh(const struct slot *slot)
+{
+	return slot->fd >= 0 && port_of(slot->fd) == 0;
+}
+
 static void makes(void)
 {
 	struct slot *slot = room_in(1);
@@ -34,13 +40,6 @@ static void listens(void)
 		tell("%s", ok(listen(slot->fd, number_in(2))));
 }
 
-static int has_peer(int fd)
-{
-	struct sockaddr_storage name;
-
-	return getpeername(fd, SA(name), &(socklen_t){ sizeof name }) == 0;
-}
-
 static void connects(void)
 {
 	struct slot *slot = slot_in(1);
@@ -51,7 +50,7 @@ static void connects(void)
 	if (!slot || (slot->type == SOCK_STREAM && !strcmp(words[2], "nowhere")))
 		return;
 	/* Linux sends to all from then on, though it refuses to connect (LD_PRELOAD.md). */
-	if (slot->type == SOCK_DGRAM && !strcmp(words[2], "all") && has_peer(slot->fd))
+	if (slot->type == SOCK_DGRAM && !strcmp(words[2], "all") && !is_fresh(slot))
 		return;
 	length = place_in(2, &to, slot);
 	tell("%s", ok(connect(slot->fd, SA(to), length)));
@@ -114,7 +113,8 @@ static void passes(void)
 	struct slot *from = slot_in(1), *to = room_in(2);
 	int ends[2];
 
-	if (!from || !to)
+	/* What has no address yet is the kernel's from then on. */
+	if (!from || !to || is_fresh(from))
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
 		die("socketpair");

@@ -58,6 +58,8 @@ const char *shown(long returned, const struct sockaddr_storage *name, socklen_t 
 /* Takes the rest of a step with these words. */
 void take_step(const char *const *from, int count);
 
+int is_fresh(const struct slot *slot);   /* it has no address yet */
+
 void settle(void);                      /* until everything is at rest */
 void far_accepts(void);                 /* the peer accepts who has come */
 const char *far_takes(long handle);     /* all there is, and what follows as soon as there is room for it: "COUNT END" */

@@ -19,8 +19,8 @@ static void registers(void)
 
 	if (!slot)
 		return;
-	/* Each datagram sent is an edge (LD_PRELOAD.md). */
-	if (slot->type == SOCK_DGRAM && event.events & EPOLLOUT)
+	/* Each datagram sent is an edge, of which such a set is not told (LD_PRELOAD.md). */
+	if (slot->type == SOCK_DGRAM && event.events & EPOLLOUT && event.events & EPOLLEXCLUSIVE)
 		event.events &= ~(unsigned)EPOLLET;
 	tell("%s", ok(epoll_ctl(set_in(4), number_in(1), slot->fd, &event)));
 }
@@ -122,12 +122,6 @@ static void blocks(void)
 	setsockopt(copy, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof forever);
 	fcntl(copy, F_SETFL, O_NONBLOCK);
 	close(copy);
-}
-
-/* A socket without an address is that of the process which uses it first (LD_PRELOAD.md). */
-static int is_fresh(const struct slot *slot)
-{
-	return slot->fd >= 0 && port_of(slot->fd) == 0;
 }
 
 /* child VERB SLOT ...: a forked process takes the step. */

@@ -11,6 +11,7 @@ use super::streams::{
 };
 use super::{control, next, sockets};
 use crate::driver::system_limits;
+use crate::socket::datagram::Asked;
 use crate::socket::waiting::deadline;
 use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
 use crate::sys::{clock, cmsg};
@@ -52,6 +53,8 @@ unsafe fn send_message(
     let to = destination(fd, socket, to, flags)?;
     let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
+        // What is held back has been asked for already.
+        Err(_) if datagram::is_held_back(socket) => Asked::default(),
         // As on Linux, whether there is a peer at all is asked first.
         Err(errno) => {
             let refusal = match socket.kind {

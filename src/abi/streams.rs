@@ -262,6 +262,10 @@ pub(super) fn destination(
     flags: c_int,
 ) -> Result<Option<Given>, Errno> {
     match (socket.kind, name) {
+        // Nor does IPv4's call look where more of a datagram goes.
+        (Kind::Datagram, _) if socket.family == Family::Inet && datagram::is_held_back(socket) => {
+            Ok(None)
+        }
         (Kind::Datagram, Some(name)) => {
             // IPv4's call looks at the flags first.
             let given = match socket.family == Family::Inet && flags & libc::MSG_OOB != 0 {

@@ -77,6 +77,9 @@ impl Engine {
             // A pair that is shut for writing, or hangs up, has no error.
             self.show_beyond(id);
         }
+        if let Some(endpoint) = self.endpoints.get_mut(id).filter(|held| held.keeps_port) {
+            endpoint.port = self.ports.take_back(socket);
+        }
         let now = self.now();
         self.stack.tcp_close(now, socket);
         self.ports.forget_if_gone(&mut self.stack, socket);
@@ -178,6 +181,9 @@ impl Engine {
         self.tell_waiters(id);
         if let Some(socket) = endpoint.socket() {
             self.ports.forget_if_gone(&mut self.stack, socket);
+        }
+        if let Some(port) = endpoint.port {
+            self.ports.release(&mut self.stack, port);
         }
     }
 }

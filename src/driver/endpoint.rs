@@ -142,6 +142,10 @@ pub struct Endpoint {
     pub(super) set_out: bool,
     /// bind(2) has given its socket an address.
     pub bound: bool,
+    /// And the port that was asked for.
+    pub keeps_port: bool,
+    /// The port of a connection that has ended.
+    pub port: Option<super::Lease>,
     /// A copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: bool,
     /// The error that was said with it.
@@ -258,6 +262,8 @@ impl Endpoint {
             offers: true,
             set_out: false,
             bound: false,
+            keeps_port: false,
+            port: None,
             copied: false,
             copied_error: None,
             successor: None,

@@ -86,8 +86,8 @@ pub fn has_notice(fd: RawFd) -> bool {
 impl Endpoint {
     /// Whether POLLERR is due for other reasons than the connection's end.
     pub(super) fn errs(&self) -> bool {
-        let pending = self.error.is_some() && !matches!(self.role, Role::Listener(_));
-        pending || !self.errors.entries.is_empty()
+        let any = self.error.is_some() || !self.errors.entries.is_empty();
+        any && !matches!(self.role, Role::Listener(_))
     }
 
     /// Whether all that is in the pair is notices.

@@ -67,6 +67,7 @@ impl Endpoint {
         self.passed = 0;
         if self.mark == Mark::InPair {
             self.mark = Mark::None;
+            self.take_mark_out();
         }
     }
 
@@ -85,14 +86,30 @@ impl Endpoint {
         if self.mark != Mark::InPair || raw::peek(program) != Err(Errno::AGAIN) {
             return;
         }
-        self.mark = if raw::at_mark(program) {
-            Mark::Taken(raw::receive_urgent(program, 0).ok())
-        } else {
-            Mark::None
+        self.mark = match raw::at_mark(program) {
+            true => Mark::Taken(self.take_mark_out()),
+            false => {
+                let _ = pair::take(borrow(program), &mut [0]);
+                Mark::None
+            }
         };
-        // Where the byte was, the pair keeps a place that reads as nothing.
-        let _ = pair::take(borrow(program), &mut [0]);
         self.unread = false;
+    }
+
+    /// A call reads on from a mark in the pair: its byte, if it is not read in line, is nobody's any more. (The kernel goes on
+    /// counting one that is passed by.)
+    pub fn give_mark_up(&self) {
+        if self.mark == Mark::InPair && raw::at_mark(self.program) {
+            let _ = raw::receive_urgent(self.program, 0);
+        }
+    }
+
+    /// Takes the mark out of a pair that has nothing else; the byte, if it was there still.
+    fn take_mark_out(&self) -> Option<u8> {
+        let byte = raw::receive_urgent(self.program, 0).ok();
+        // Where it was, the pair keeps a place that reads as nothing, and counts.
+        let _ = pair::take(borrow(self.program), &mut [0]);
+        byte
     }
 }
 

@@ -5,7 +5,7 @@ use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::{Kind, Registration, Socket, State, table};
-use crate::driver::{EndpointId, Engine, Shown};
+use crate::driver::{EndpointId, Engine, Role, Shown};
 use crate::sys::raw;
 use crate::sys::wait::{entry, poll_for};
 
@@ -14,6 +14,7 @@ pub(super) const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
 const ONCE: u32 = libc::EPOLLONESHOT as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
+const WRITABLE: u32 = (libc::EPOLLOUT | libc::EPOLLWRNORM) as u32;
 
 /// Takes out of what is asked for what a pair has and the socket never: no TCP socket has POLLWRBAND.
 pub(super) fn ask_for_possible(watched: &mut [libc::pollfd]) {
@@ -32,6 +33,17 @@ fn kind(fd: RawFd) -> Option<Kind> {
 /// Makes what poll(2) says of a pair true of its socket.
 pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mut libc::pollfd) {
     correct(socket, &engine.shown(id), polled);
+    if has_no_room(engine, id, &socket.state()) {
+        polled.revents &= !(libc::POLLOUT | libc::POLLWRNORM);
+    }
+}
+
+/// What a connection that was given up has left counts as unsent (TCP_NOTSENT_LOWAT).
+fn has_no_room(engine: &Engine, id: EndpointId, state: &State) -> bool {
+    let endpoint = engine.endpoints.get(id);
+    let endpoint = endpoint.filter(|held| held.role == Role::Undecided && !held.datagram);
+    let bound = state.options.not_sent_low_water;
+    bound > 0 && endpoint.is_some_and(|held| held.left.unsent >= bound.div_ceil(2))
 }
 
 /// The same, of what is known to be shown besides.
@@ -78,6 +90,7 @@ pub(super) fn add(
             return false;
         };
         let mut state = socket.state();
+        let no_room = has_no_room(engine, id, &state);
         let errs = flags & libc::POLLERR != 0;
         let flags = match errs && has_exceptional_errors(socket.kind, &state) {
             true => flags | libc::POLLPRI,
@@ -95,6 +108,9 @@ pub(super) fn add(
                 told: endpoint.told,
             };
             found.add(&socket, held, &beyond);
+            if no_room {
+                found.mask(held, !WRITABLE);
+            }
         }
         flags != 0
     });

@@ -174,7 +174,17 @@ pub(super) fn bind_in(
     }
     state.bound = Some(local);
     engine.note_bound(id);
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        endpoint.keeps_port = keeps_port(state);
+    }
     Ok(())
+}
+
+/// Whether the port stays the socket's once its connection has ended: it was asked for. (Others who share it may have it
+/// then, which they could not while it is kept.)
+pub(super) fn keeps_port(state: &State) -> bool {
+    let asked = state.bound.is_some_and(|bound| bound.port() != 0);
+    asked && !state.options.reuse_address && !state.options.reuse_port
 }
 
 /// Whether the kernel has the address. EADDRNOTAVAIL. As on Linux, that comes before all else.

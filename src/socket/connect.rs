@@ -249,8 +249,10 @@ pub(super) fn restart(
     state: &mut State,
     error: Option<Error>,
 ) -> Result<(), Errno> {
-    let before = state.endpoint.and_then(|id| engine.endpoints.get(id));
-    let left = before.map(|endpoint| endpoint.left.behind());
+    let before = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
+    let (left, kept) = before.map_or_else(Default::default, |endpoint| {
+        (endpoint.left.behind(), endpoint.port.take())
+    });
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;
@@ -268,10 +270,14 @@ pub(super) fn restart(
         && let Some(endpoint) = engine.endpoints.get_mut(id)
     {
         endpoint.error = error;
-        endpoint.left = left.unwrap_or_default();
+        endpoint.left = left;
         engine.show_beyond(id);
     }
-    keep_port(engine, socket, state);
+    if kept.is_some() {
+        state.lease = kept;
+    } else {
+        keep_port(engine, socket, state);
+    }
     Ok(())
 }
 
@@ -292,6 +298,7 @@ pub(super) fn disconnect(
 ) -> Result<(), Errno> {
     let now = engine.now();
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
+    state.options.quick_ack = None;
     engine.settle(now, id);
     engine.note_left(id);
     let Some(endpoint) = engine.endpoints.get_mut(id) else {

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
-use super::{answers, away, edges, guests, legacy, lifecycle, table};
+use super::{answers, away, bind, edges, guests, legacy, lifecycle, sets, table};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
@@ -119,6 +119,7 @@ pub fn renew(engine: &mut Engine, socket: &Arc<Socket>, state: &mut State) -> Re
     if let Some(old) = state.endpoint {
         engine.note_if_held(old);
     }
+    sets::note_disarmed(&mut state.registrations);
     replace(&numbers, &pair.program, &state.registrations)?;
     let old = state.endpoint.take();
     let program = numbers.first().copied().unwrap_or(-1);
@@ -142,13 +143,14 @@ pub(super) fn enter(
     endpoint.record = Some(socket.clone());
     endpoint.datagram = socket.kind == Kind::Datagram;
     endpoint.bound = state.bound.is_some();
+    endpoint.keeps_port = bind::keeps_port(state);
     endpoint.inet6 = socket.family == Family::Inet6;
     endpoint.linger = state.options.linger;
     endpoint.low_water = state.options.receive_low_water;
     let id = engine.endpoints.insert(endpoint);
     state.endpoint = Some(id);
     for registration in &mut state.registrations {
-        registration.told = None;
+        registration.told = sets::is_disarmed(registration.events).then_some(0);
         registration.connections = None;
     }
     if !state.registrations.is_empty() {
@@ -193,7 +195,9 @@ fn hand_to(socket: &Arc<Socket>, state: &State, kernel: &OwnedFd) -> Result<(), 
     state.options.replay(kernel.as_raw_fd());
     let numbers = table::numbers_of(socket);
     rustix::io::ioctl_fionbio(kernel, nonblocking(socket, &numbers))?;
-    replace(&numbers, kernel, &state.registrations)?;
+    let mut registrations = state.registrations.clone();
+    sets::note_disarmed(&mut registrations);
+    replace(&numbers, kernel, &registrations)?;
     for number in numbers {
         table::remove(number);
     }

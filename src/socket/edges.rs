@@ -1,4 +1,6 @@
-//! Edges of listeners (EPOLLET): a set is told of connections that come, once each.
+//! Edges that a pair does not make as Linux's sockets do (EPOLLET).
+//!
+//! Of a listener a set is told of connections that come, once each.
 //!
 //! A listener's pair has one connection at a time. As the next one takes its place the kernel makes an edge, though a set was
 //! told of that before: it is left out of what epoll_wait(2) gives.
@@ -8,14 +10,24 @@ use std::sync::Arc;
 
 use super::{Socket, State};
 use crate::driver::{EndpointId, Engine, Role};
+use crate::sys::raw;
 
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
 
 /// Notes which listeners have registrations that are told of edges.
 pub(super) fn note(engine: &mut Engine, id: EndpointId, state: &State) {
     engine.endpoints.edged.retain(|&held| held != id);
-    if state.registrations.iter().any(is_edge_triggered) {
-        engine.endpoints.edged.push(id);
+    let mut edged = state
+        .registrations
+        .iter()
+        .filter(|held| is_edge_triggered(held));
+    if edged.clone().next().is_none() {
+        return;
+    }
+    engine.endpoints.edged.push(id);
+    if let Some(endpoint) = engine.endpoints.get_mut(id) {
+        // Such a one cannot be renewed.
+        endpoint.edges |= edged.any(|held| held.events & libc::EPOLLEXCLUSIVE as u32 != 0);
     }
 }
 
@@ -64,4 +76,18 @@ fn listener(engine: &Engine, id: EndpointId) -> Option<(Arc<Socket>, u64)> {
     let completed = engine.stack.tcp_listener_status(listener)?.completed;
     let socket = Arc::downcast::<Socket>(endpoint.record.clone()?).ok()?;
     Some((socket, completed.wrapping_add(endpoint.lent)))
+}
+
+/// Each datagram that has left makes room, which is an edge on Linux.
+pub(super) fn tell_of_room(state: &State) {
+    let asks = |held: &&super::Registration| held.events & libc::EPOLLOUT as u32 != 0;
+    for held in state
+        .registrations
+        .iter()
+        .filter(asks)
+        .filter(|held| is_edge_triggered(held))
+    {
+        // The set or the number may be gone by now, and one that is exclusive cannot be renewed.
+        let _ = raw::epoll_renew(held.set, held.fd, held.events, held.data);
+    }
 }

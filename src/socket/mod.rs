@@ -168,6 +168,9 @@ pub struct State {
     pub held: Option<datagram::Held>,
     /// Where datagrams go that name nobody: to the peer, or where one was held back for since. (Linux notes both in one place.)
     pub flow: Option<SocketAddrV4>,
+    /// What is sent next finds the path anew: an option has changed that chooses it. So many segments a connection had sent
+    /// before.
+    pub unrouted: Option<u32>,
     /// Epoll registrations, kept while the descriptor may have to be replaced.
     pub registrations: Vec<Registration>,
 }
@@ -267,6 +270,7 @@ impl Socket {
                 past: datagram::Past::default(),
                 held: None,
                 flow: None,
+                unrouted: None,
                 registrations: Vec::new(),
             }),
         })

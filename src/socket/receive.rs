@@ -312,6 +312,11 @@ impl Call<'_, '_> {
         if self.has_come_to_mark(engine, got) {
             return Some(Ok(got.get()));
         }
+        if !self.peeks()
+            && let Some(endpoint) = engine.endpoints.get_mut(self.id)
+        {
+            endpoint.give_mark_up();
+        }
         self.take_from_pair(engine, got)
             .or_else(|| self.has_come_to_mark(engine, got).then(|| Ok(got.get())))
     }

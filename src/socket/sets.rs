@@ -5,10 +5,17 @@
 
 use rustix::fd::RawFd;
 
-use super::table;
+use super::{Registration, table};
 use crate::driver;
-use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
+use crate::sys::{file, handlers};
+
+const ONCE: u32 = libc::EPOLLONESHOT as u32;
+/// What says how events are told of, not which.
+const HOW: u32 =
+    (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
+/// Most bytes of a set's list that are looked through.
+const LONGEST_LIST: usize = 1 << 20;
 
 /// The numbers of each set that has more than one, the name first.
 static SETS: RwLock<Vec<Vec<RawFd>>> = RwLock::new(Vec::new());
@@ -102,6 +109,32 @@ fn rename(old: RawFd, new: RawFd) {
     if let Some(engine) = &mut engine {
         engine.rename_set(old, new);
     }
+}
+
+/// Notes which registrations have told of their one event (EPOLLONESHOT): the set says so as long as the descriptor is there.
+pub(super) fn note_disarmed(registrations: &mut [Registration]) {
+    for held in registrations {
+        if held.events & ONCE != 0 && asked_for(held.set, held.fd).is_some_and(is_disarmed) {
+            held.events &= HOW;
+        }
+    }
+}
+
+/// Whether a registration for these events is one that has.
+pub(super) fn is_disarmed(events: u32) -> bool {
+    events & ONCE != 0 && events & !HOW == 0
+}
+
+/// The events for which a set watches a number, as the kernel has them (proc(5), fdinfo).
+fn asked_for(set: RawFd, fd: RawFd) -> Option<u32> {
+    let text = file::read(&format!("/proc/self/fdinfo/{set}"), LONGEST_LIST).ok()?;
+    let text = str::from_utf8(&text).ok()?;
+    text.lines().find_map(|line| {
+        let mut words = line.strip_prefix("tfd:")?.split_whitespace();
+        let number: RawFd = words.next()?.parse().ok()?;
+        let events = words.nth(1).filter(|_| number == fd)?;
+        u32::from_str_radix(events, 16).ok()
+    })
 }
 
 /// Before fork(2): keeps other threads from changing the books.

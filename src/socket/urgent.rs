@@ -71,8 +71,11 @@ pub fn is_at_mark(fd: RawFd, socket: &Socket) -> bool {
     };
     engine.glance(None);
     engine.bring_mark(id);
-    let endpoint = engine.endpoints.get(id);
-    endpoint.is_some_and(Endpoint::is_at_mark)
+    engine.endpoints.get(id).is_some_and(|held| {
+        let waits_beside = |connection| engine.stack.tcp_urgent_offset(connection) == Some(0);
+        let connection = held.socket().filter(|_| held.read_finished);
+        held.is_at_mark() || connection.is_some_and(waits_beside) && raw::unread(fd) == Ok(0)
+    })
 }
 
 /// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable.

@@ -6,6 +6,7 @@
 
 mod ancillary;
 mod asking;
+mod fragments;
 mod held;
 mod peek;
 mod receive;
@@ -82,6 +83,11 @@ pub fn reopen(
     Ok(())
 }
 
+/// Whether a part of a datagram waits for more.
+pub fn is_held_back(socket: &Socket) -> bool {
+    socket.state().held.is_some()
+}
+
 /// Gives it a peer.
 fn associate(
     engine: &mut Engine,
@@ -98,6 +104,7 @@ fn associate(
     state.local = Some(local);
     state.remote = Some(remote);
     state.flow = None;
+    state.unrouted = None;
     if let Some(held) = &mut state.held {
         held.redirect(remote);
     }

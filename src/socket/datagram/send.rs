@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ancillary::Asked;
 use super::held::{Held, send_held};
-use super::{asking, leave, opened, unsendable};
+use super::{asking, fragments, leave, opened, unsendable};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
 use crate::driver::{self, Departing, Engine, Passed, has_notice};
@@ -17,7 +17,7 @@ use crate::socket::connect::{self, Way};
 use crate::socket::create::claim;
 use crate::socket::options::Options;
 use crate::socket::served::{go_over, may_go_over};
-use crate::socket::{Family, Socket, State, address, away, errno, table};
+use crate::socket::{Family, Socket, State, address, away, edges, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::transmit::Treatment;
@@ -198,10 +198,16 @@ impl Call<'_, '_> {
         if self.holds(state) {
             state.flow = Some(to);
         }
+        if connected {
+            state.unrouted = None;
+        }
         if !self.is_too_long(engine, state, to)
             && let Some(errno) = unsendable(engine, state)
         {
             return Err(errno);
+        }
+        if self.segment(state) == 0 {
+            fragments::check(engine, state, *to.ip(), self.data.asked())?;
         }
         self.data.whole()?;
         let Some(Way { remote: to, .. }) = way else {
@@ -445,6 +451,9 @@ impl Asked {
             engine.stack.udp_set_options(datagram, &state.options.udp());
         }
         engine.finish_pass();
+        if result.is_ok() {
+            edges::tell_of_room(state);
+        }
         result
     }
 

@@ -5,7 +5,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::PEEK_OFFSET;
+use super::set::{PEEK_OFFSET, segments_sent};
 use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory, packet_options};
 use crate::control::settings;
@@ -392,10 +392,25 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::IP_TTL => int(options.time_to_live),
         libc::IP_TOS => int(i32::from(options.service)),
         libc::IP_MTU => Some(path_mtu(engine, state)),
-        IP_PROTOCOL => int(i32::from(state.name().map_or(0, |name| name.port()))),
+        IP_PROTOCOL => int(i32::from(port(engine, state))),
         libc::IP_MULTICAST_TTL => handshake_ttl(engine, state),
         _ => None,
     }
+}
+
+/// The port, which a connection that has ended has only if it was asked for.
+fn port(engine: Option<&Engine>, state: &State) -> u16 {
+    let endpoint = state
+        .endpoint
+        .zip(engine)
+        .and_then(|(id, engine)| engine.endpoints.get(id));
+    let ended = match endpoint.map(|held| held.role) {
+        Some(Role::Ended) => true,
+        Some(Role::Connection(held)) => engine.is_some_and(|engine| engine.is_closed(held)),
+        _ => false,
+    };
+    let name = if ended { state.bound } else { state.name() };
+    name.map_or(0, |name| name.port())
 }
 
 /// As on Linux, an accepted socket's multicast datagrams, which it has not, would live as long as what
@@ -431,6 +446,10 @@ fn get_inet6(engine: Option<&Engine>, state: &State, name: i32, room: i32) -> Va
 /// ENOTCONN.
 fn path_mtu(engine: Option<&Engine>, state: &State) -> Result<Vec<u8>, Errno> {
     let remote = state.remote.ok_or(Errno::NOTCONN)?;
+    let sent = |engine| segments_sent(engine, state);
+    if state.unrouted.is_some() && state.unrouted == engine.map(sent) {
+        return Err(Errno::NOTCONN);
+    }
     match engine.map(|engine| engine.stack.route(*remote.ip())) {
         Some(RouteDecision::Stack { mtu, .. }) => Ok((mtu as i32).to_ne_bytes().to_vec()),
         _ => Err(Errno::NOTCONN),

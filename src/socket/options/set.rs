@@ -57,10 +57,14 @@ pub fn set(
         return Some(repair::set(&mut engine, socket, &mut state, name, value));
     }
     let earlier = waiting_have(&engine, &state);
+    let path = path_of(&state.options);
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
         Ok(Rest::Done) => {}
         Err(errno) => return Some(Err(errno)),
+    }
+    if path != path_of(&state.options) || option == (libc::SOL_SOCKET, libc::SO_DONTROUTE) {
+        state.unrouted = Some(segments_sent(&engine, &state));
     }
     leave_to_waiting(&mut state, earlier);
     apply(&mut engine, &mut state, option, value);
@@ -115,6 +119,19 @@ fn leave_to_waiting(state: &mut State, earlier: Option<Options>) {
         state.options.edition = earlier.edition.wrapping_add(1);
         state.earlier.push_back(earlier);
     }
+}
+
+/// What of the options chooses a path, as Linux has it.
+fn path_of(options: &Options) -> (u8, u32) {
+    (options.service, options.mark)
+}
+
+/// Segments that a connection has sent; of other sockets none.
+pub(super) fn segments_sent(engine: &Engine, state: &State) -> u32 {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let connection = endpoint.and_then(Endpoint::socket);
+    let status = connection.and_then(|socket| engine.stack.tcp_status(socket));
+    status.map_or(0, |status| status.tally.segments_out)
 }
 
 /// Remembers an option that was set, and tells the stack.

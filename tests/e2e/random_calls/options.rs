@@ -70,7 +70,7 @@ pub(super) const OPTIONS: &[(&str, &[&str])] = &[
     ("SO_WIFI_STATUS", &["0", "1"]),
     ("SO_PASSCRED", &["0", "1"]),
     ("SO_LOCK_FILTER", &["0", "1"]),
-    ("SO_BINDTOIFINDEX", &["0", "-1", "7777"]),
+    ("SO_BINDTOIFINDEX", &["0", "-1"]),
     ("SO_PREFER_BUSY_POLL", &["0", "1"]),
     ("SO_BUSY_POLL_BUDGET", &["0", "64"]),
     ("SO_BUF_LOCK", &["0", "3", "7"]),
@@ -109,6 +109,8 @@ pub(super) const ONLY_SET: &[(&str, &[&str])] = &[
 
 /// Those that are only read.
 pub(super) const READ: &[&str] = &[
+    "IP_MTU",
+    "SO_INCOMING_CPU",
     "SO_TYPE",
     "SO_DOMAIN",
     "SO_PROTOCOL",
