@@ -174,7 +174,7 @@ impl Session {
             3 => self.stack.tcp_send_urgent(now, id, core::iter::once(&b"!"[..])).map(drop),
             4 | 5 => self
                 .stack
-                .tcp_send(now, id, &[7; 3000], amount & 1 == 0)
+                .tcp_send_all(now, id, core::iter::once::<&[u8]>(&[7; 3000]), amount & 1 == 0)
                 .map(drop),
             _ => {
                 self.stack.tcp_consume(now, id, amount & 0xff);

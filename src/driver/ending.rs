@@ -46,7 +46,7 @@ impl Engine {
         let hangs_up = held.is_some_and(|held| held.witnessed);
         if attempt && elsewhere && !hangs_up {
             // Nothing is lost with the filler; who waits to write is to ask.
-            self.unstuff(id);
+            let _ = self.unstuff(id);
         }
         self.note_left(id);
         self.endpoints.set_role(id, Role::Ended);

@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
+use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::passing::{ROAD, Way};
@@ -92,7 +93,7 @@ impl Engine {
             Some(_) => {}
         }
         self.endpoints.set_role(id, Role::Connection(socket));
-        self.unstuff(id);
+        let _ = self.unstuff(id);
         let mut writes = false;
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             writes = endpoint.write_finished;
@@ -153,7 +154,10 @@ impl Engine {
             return;
         };
         if progress.writable && endpoint.owes_room() {
-            self.unstuff(id);
+            if self.unstuff(id).is_err() {
+                self.stack.tcp_abort(now, socket);
+                return self.forget(id);
+            }
             self.take_overflow(now, id);
         }
     }
@@ -236,14 +240,42 @@ impl Engine {
             && let Ok(left) = raw::unread(end.as_raw_fd())
         {
             self.stack.tcp_make_room(socket, left);
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                endpoint.overflow = false;
+            }
         }
     }
 
-    /// Moves bytes of the program's from the pair into the send queue, and passes on what follows
-    /// them: shutdown, close, reset.
+    /// Moves bytes of the program's from the pair into the send queue, as far as that has room, and passes on what
+    /// follows them: shutdown, close, reset. What was left there waits until a connection is writable on Linux.
     pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get(id)
+            && let Role::Connection(socket) = endpoint.role
+            && endpoint.overflow
+            && endpoint.filler == 0
+            && self
+                .stack
+                .tcp_progress(socket)
+                .is_some_and(|held| !held.writable && !held.failed)
+            && !endpoint.hung_up()
+        {
+            return self.stack.tcp_await_room(socket);
+        }
+        self.take_written(now, id, Stack::tcp_send_space);
+    }
+
+    /// The same, of all bytes that are there, whatever bounds the send queue.
+    pub(super) fn take_all_written(&mut self, now: Instant, id: EndpointId) {
+        self.take_written(now, id, |stack, _| stack.tcp_pool_room());
+    }
+
+    fn take_written(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        room: impl Fn(&Stack, SocketId) -> usize,
+    ) {
         loop {
-            let road = &mut *self.road;
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 return;
             };
@@ -251,9 +283,11 @@ impl Engine {
                 return;
             };
             if endpoint.filler > 0 && !endpoint.hung_up() {
+                let all = raw::unread(end.as_raw_fd()).unwrap_or(0);
+                endpoint.overflow |= all > endpoint.filler;
                 return;
             }
-            let space = self.stack.tcp_send_space(socket);
+            let space = room(&self.stack, socket);
             if endpoint.filler == 0 && space == 0 && !endpoint.write_finished {
                 match raw::peek(end.as_raw_fd()) {
                     Ok(0) => return self.take_end_of_stream(now, id, socket),
@@ -268,28 +302,10 @@ impl Engine {
                 }
                 return;
             }
-            let (way, most) = match endpoint.filler {
-                0 => (Way::FromUser, space.max(1)),
-                filler => (Way::Emptying, filler),
+            let taken = match endpoint.filler {
+                0 => self.pass_written(now, id, space.max(1)),
+                _ => self.take_filler(id),
             };
-            let most = most.min(ROAD);
-            self.stack.tcp_begin_passing(socket, way, road);
-            let taken = pair::take_noted(end, &mut road.bytes[..most], &mut road.head);
-            match taken {
-                Ok(count) if endpoint.filler > 0 => {
-                    endpoint.filler -= count;
-                    self.stack.tcp_note_filler(socket, endpoint.filler);
-                }
-                // The space was asked for above: all of it fits.
-                Ok(count @ 1..) => {
-                    let _ = self
-                        .stack
-                        .tcp_send(now, socket, &road.bytes[..count], false);
-                    self.stack.tcp_stamp(socket, None);
-                }
-                _ => {}
-            }
-            self.stack.tcp_end_passing(socket);
             match taken {
                 Ok(0) => return self.take_end_of_stream(now, id, socket),
                 Ok(_) => {}
@@ -298,11 +314,36 @@ impl Engine {
                     return self.forget(id);
                 }
                 Err(_) => {
-                    endpoint.overflow = false;
+                    if let Some(endpoint) = self.endpoints.get_mut(id) {
+                        endpoint.overflow = false;
+                    }
                     return;
                 }
             }
         }
+    }
+
+    /// Moves at most so many bytes from the pair into the send queue, whatever bounds that; how many.
+    pub(super) fn pass_written(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        most: usize,
+    ) -> Result<usize, Errno> {
+        let held = self.endpoints.get(id);
+        let held = held.and_then(|held| held.end.as_ref().zip(held.socket()));
+        let (end, socket) = held.ok_or(Errno::BADF)?;
+        let road = &mut *self.road;
+        let most = most.min(ROAD);
+        self.stack.tcp_begin_passing(socket, Way::FromUser, road);
+        let taken = pair::take_noted(end, &mut road.bytes[..most], &mut road.head);
+        if let Ok(count @ 1..) = taken {
+            let bytes = &road.bytes[..count];
+            let _ = self.stack.tcp_send_taken(now, socket, bytes);
+            self.stack.tcp_stamp(socket, None);
+        }
+        self.stack.tcp_end_passing(socket);
+        taken
     }
 
     fn take_end_of_stream(&mut self, now: Instant, id: EndpointId, socket: SocketId) {

@@ -6,10 +6,11 @@
 //! | the pair shows | the socket may show |
 //! |---|---|
 //! | a stream that has hung up | an error (ERR) |
+//! | anything, while it is connecting | HUP, once it was shut down on both sides |
 //! | a message that is a notice | an error, an error queue, halves that are shut (ERR, RDHUP, HUP) |
 //! | anything, once a notice was taken out | the same, until the owner says that it has nothing more to show |
 //! | nothing: a stream that is not connected | HUP, and what was shut |
-//! | nothing: a connection whose errors are queued (IP_RECVERR and its kin) | ERR; of which the owner tells who waits |
+//! | nothing: a connection whose errors are queued (IP_RECVERR and its kin), or that a call has left one | ERR; of which the owner tells who waits |
 //!
 //! A socket may have another pair by then, which comes with the answer.
 //!
@@ -74,9 +75,10 @@ pub(super) fn may_be_in_sets() -> bool {
 /// What the owner of `fd` says. `None`: there is none any more, and the pair tells by itself.
 pub(super) fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
     let shown = Shown::decode(&away::ask(fd, socket, &Question::Show)?.ok()?)?;
-    if socket.kind == Kind::Datagram {
-        socket.set_shows_more(shown.flags != 0);
-    }
+    socket.set_shows_more(match socket.kind {
+        Kind::Datagram => shown.flags != 0,
+        Kind::Stream => shown.error != 0,
+    });
     if !shown.idle && socket.is_idle() {
         // Another process has connected it.
         away::refresh(fd, socket);
@@ -226,6 +228,8 @@ pub(super) fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> 
                 ..shown
             })
         }
+        // One that was shut down on both sides has hung up.
+        Kind::Stream if is_opening(fd, socket) => ask(fd, socket),
         Kind::Datagram if has_notice(fd) => ask(fd, socket),
         _ => None,
     }
@@ -239,7 +243,14 @@ pub(super) fn standing(fd: RawFd, socket: &Socket) -> Option<Shown> {
 
 /// Whether the owner of a connection may have an error, or an error queue, though the connection goes on.
 pub(super) fn may_queue_errors(socket: &Socket) -> bool {
-    socket.kind == Kind::Stream && asks_for_errors(&socket.state())
+    socket.kind == Kind::Stream && (socket.shows_more() || asks_for_errors(&socket.state()))
+}
+
+/// Whether connect(2) is under way, as far as this process knows.
+fn is_opening(fd: RawFd, socket: &Socket) -> bool {
+    let opening = socket.state().opening && poll_now(fd, WRITABLE) == 0;
+    socket.state().opening = opening;
+    opening
 }
 
 pub(super) fn asks_for_errors(state: &State) -> bool {

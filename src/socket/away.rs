@@ -106,6 +106,9 @@ pub(super) fn pending_error(fd: RawFd, socket: &Socket) -> Option<Errno> {
     };
     let answer = ask(fd, socket, &question)
         .unwrap_or_else(|| raw::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, 4));
+    if socket.kind == Kind::Stream {
+        socket.set_shows_more(false);
+    }
     let errno = i32::from_ne_bytes(*answer.ok()?.first_chunk()?);
     (errno != 0).then(|| Errno::from_raw_os_error(errno))
 }

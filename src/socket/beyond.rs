@@ -61,7 +61,7 @@ pub(super) fn correct(socket: &Socket, shown: &Shown, polled: &mut libc::pollfd)
 }
 
 /// SO_SELECT_ERR_QUEUE, which means nothing to TCP.
-fn has_exceptional_errors(kind: Kind, state: &State) -> bool {
+pub(super) fn has_exceptional_errors(kind: Kind, state: &State) -> bool {
     kind == Kind::Datagram && state.options.select_errors
 }
 

@@ -12,7 +12,7 @@ use super::create::renew;
 use super::served::{go_over, may_go_over};
 use super::sleeper::Sleeper;
 use super::waiting::waits;
-use super::{Family, Kind, Socket, Stage, State, away, errno};
+use super::{Family, Kind, Socket, Stage, State, away, errno, watched};
 use crate::control::ephemeral::Protocol;
 use crate::driver::{self, Connecting, EndpointId, Engine, Lease, Passed, Question, Role};
 use crate::stack::Stack;
@@ -151,6 +151,7 @@ fn begun_beside(
     state.opening = true;
     let disconnects = state.disconnects;
     drop(state);
+    watched::watch(socket);
     if !away::waits(fd, flags) {
         return Err(unfinished);
     }

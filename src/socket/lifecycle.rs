@@ -301,7 +301,7 @@ fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
     let _ = raw::shutdown(fd, how);
     if writes {
         // Nothing is kept from being writable any more. (Who waits for that wakes to a pair that is shut.)
-        engine.unstuff(id);
+        let _ = engine.unstuff(id);
     }
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
         endpoint.read_finished |= reads;

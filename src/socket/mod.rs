@@ -160,6 +160,8 @@ pub struct State {
     /// connect(2) has begun, and the pair was not seen writable since: where another process's stack serves it, nothing may be
     /// written to it.
     pub opening: bool,
+    /// Its owner has said that the send queue is full, and the pair was not seen writable since.
+    pub full: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
     pub disconnects: u32,
     /// What datagrams another process's stack was asked to send.
@@ -266,6 +268,7 @@ impl Socket {
                 writes_no_more: false,
                 connect_unconfirmed: false,
                 opening: false,
+                full: false,
                 disconnects: 0,
                 past: datagram::Past::default(),
                 held: None,

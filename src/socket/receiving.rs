@@ -46,10 +46,10 @@ fn receive_beside(
     if !away::is_connected(fd, socket) {
         return receive_unconnected(fd, socket, flags);
     }
-    let got = if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
-        discard(&call, data.len(), flags)
-    } else if data.len() == 0 && flags & libc::MSG_OOB == 0 {
+    let got = if data.len() == 0 && flags & libc::MSG_OOB == 0 {
         receive_nothing(&call, flags)
+    } else if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
+        discard(&call, data.len(), flags)
     } else if abroad::may_queue_errors(socket) && flags & (libc::MSG_WAITALL | libc::MSG_OOB) == 0 {
         read_or_err(&call, data, flags)
     } else {

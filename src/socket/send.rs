@@ -80,6 +80,14 @@ pub(super) fn send_in(
         stamps,
     };
     let sent = Cell::new(0);
+    // What was written to the pair before it leaves before it.
+    let now = engine.now();
+    engine.take_overflow(now, id);
+    let endpoint = engine.endpoints.get(id);
+    if data.len() == 0 && endpoint.is_some_and(|held| held.filler > 0) {
+        // The pair is writable once there is room.
+        return Err(Errno::AGAIN);
+    }
     let result = call.attempt(engine, &sent).unwrap_or_else(|| {
         engine.stuff(id);
         partial(&sent, Errno::AGAIN)
@@ -101,7 +109,10 @@ pub fn refusal(fd: RawFd, socket: &Arc<Socket>, flags: i32) -> Option<Errno> {
 }
 
 /// Waits, as the descriptor says, while the program was told that the send queue has no room. EAGAIN.
-pub fn wait_for_room(fd: RawFd, socket: &Socket) -> Result<(), Errno> {
+pub fn wait_for_room(fd: RawFd, socket: &Arc<Socket>) -> Result<(), Errno> {
+    if socket.away().is_some() {
+        return sending::wait_for_room(fd, socket);
+    }
     let state = socket.state();
     let (id, timeout) = (state.endpoint, state.options.send_timeout);
     drop(state);

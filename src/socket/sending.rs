@@ -10,11 +10,14 @@ use super::datagram::Asked;
 use super::send::with_signal;
 use super::sleeper::Sleeper;
 use super::waiting::partial;
-use super::{Socket, away};
+use super::{Socket, abroad, away};
 use crate::driver::Question;
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
 use crate::sys::{process, raw};
+
+/// What is said of the last byte.
+const LAST: i32 = libc::MSG_ZEROCOPY | libc::MSG_OOB;
 
 /// Bytes of a connection's that go with a message.
 const MESSAGE: usize = 64 * 1024;
@@ -39,6 +42,11 @@ pub(super) fn send(
         Ok(()) => give(&call, data, flags, asked),
         Err(errno) => with_signal(Err(errno), flags),
     })
+}
+
+/// Waits, as the descriptor says, while the program was told that the send queue has no room. EAGAIN.
+pub(super) fn wait_for_room(fd: RawFd, socket: &Arc<Socket>) -> Result<(), Errno> {
+    may_send(&Sleeper::to_send(fd, socket), true, 0)
 }
 
 /// Waits, if it may, until the pair takes something. Where it is shut, the owner knows whether that is for an error.
@@ -66,10 +74,19 @@ fn give(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32, asked: &Asked) -> Re
         0 => flags & !(libc::MSG_OOB | i32::MIN),
         _ => flags & !i32::MIN,
     };
-    let result = if plain {
-        raw::write(call.fd(), data.parts())
-    } else {
-        write_beside(call, data, flags)
+    let result = loop {
+        let result = if plain {
+            raw::write(call.fd(), data.parts())
+        } else {
+            write_beside(call, data, flags)
+        };
+        if result != Err(Errno::AGAIN) || call.waits(flags) {
+            break result;
+        }
+        // The pair is full; the send queue need not be.
+        if let Err(errno) = ask_for_room(call) {
+            break Err(errno);
+        }
     };
     let fd = call.fd();
     let result = match result {
@@ -85,11 +102,26 @@ fn give(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32, asked: &Asked) -> Re
     }
 }
 
-/// Whether the last byte is urgent, or something is to be told of it.
+/// Whether the send queue takes something. EAGAIN: it does not, and the pair is writable once it does.
+fn ask_for_room(call: &Sleeper<'_>) -> Result<(), Errno> {
+    let question = Question::Give {
+        flags: 0,
+        stamping: None,
+        payload: Vec::new(),
+    };
+    let answer = away::ask(call.fd(), call.socket(), &question);
+    let room = answer.unwrap_or(Err(Errno::AGAIN)).map(drop);
+    call.socket().state().full = room == Err(Errno::AGAIN);
+    room
+}
+
+/// Whether the last byte is urgent, waits for more, or is to be told of.
 fn is_more_than_bytes(socket: &Socket, flags: i32, asked: &Asked) -> bool {
     let options = &socket.state().options;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && options.zero_copy;
-    flags & libc::MSG_OOB != 0 || tells || options.stamping.of_bytes(asked.stamping).any()
+    flags & (libc::MSG_OOB | libc::MSG_MORE) != 0
+        || tells
+        || options.stamping.of_bytes(asked.stamping).any()
 }
 
 /// Gives bytes of which the last is more than a byte: where that is in a pair, nobody could say. `None`: there is no owner, and
@@ -107,7 +139,7 @@ fn give_by_message(
         let is_last = sent.get() + payload.len() == data.len();
         let (flags_now, stamping) = match is_last {
             true => (flags, asked.stamping),
-            false => (flags & !(libc::MSG_ZEROCOPY | libc::MSG_OOB), Some(0)),
+            false => (flags & !LAST | libc::MSG_MORE, Some(0)),
         };
         let question = Question::Give {
             flags: flags_now,
@@ -121,7 +153,10 @@ fn give_by_message(
                 Ok(())
             }
             Some(Err(Errno::AGAIN)) if call.waits(flags) => call.wait_for(libc::POLLOUT),
-            Some(Err(errno)) => Err(errno),
+            Some(Err(errno)) => {
+                call.socket().state().full |= errno == Errno::AGAIN;
+                Err(errno)
+            }
             None if sent.get() == 0 => return None,
             None => Err(Errno::PIPE),
         };
@@ -147,15 +182,25 @@ fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
     if revents & (libc::POLLHUP | libc::POLLERR) != 0 {
         return Err(away::pending_error(fd, socket).unwrap_or(Errno::PIPE));
     }
+    if abroad::may_queue_errors(socket)
+        && let Some(errno) = away::pending_error(fd, socket)
+    {
+        return Err(errno);
+    }
     let mut state = socket.state();
-    state.opening &= revents & libc::POLLOUT == 0;
-    let opening = state.opening;
+    let is_writable = revents & libc::POLLOUT != 0;
+    state.opening &= !is_writable;
+    state.full &= !is_writable;
+    let (opening, full) = (state.opening, state.full);
     drop(state);
-    if revents & libc::POLLOUT != 0 || !any && !opening {
+    if is_writable || !any && !opening {
         return Ok(());
     }
     if !call.waits(flags) {
-        return (!opening).then_some(()).ok_or(Errno::AGAIN);
+        return match opening || full {
+            true => Err(Errno::AGAIN),
+            false => Ok(()),
+        };
     }
     match call.wait_for(libc::POLLOUT) {
         Ok(()) => {}

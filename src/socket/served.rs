@@ -199,7 +199,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
     state.away = Some(served.name);
     state.made_away = true;
     state.connect_unconfirmed = false;
-    state.opening = false;
+    (state.opening, state.full) = (false, false);
     socket.set_over(false);
     socket.named.store(false, Ordering::Relaxed);
     drop(state);

@@ -9,7 +9,7 @@ use super::abroad::{
     UNCONNECTED, ask, asked, asks_for_errors, bell, entries, has_rung, is_due, may_queue_errors,
     standing,
 };
-use super::beyond::{Beyond, Events};
+use super::beyond::{self, Beyond, Events};
 use super::sleeper::poll_beside;
 use super::waiting::{deadline, left};
 use super::{Kind, Registration, Socket, Stage, away, table};
@@ -71,7 +71,7 @@ pub(super) fn watch_edges(socket: &Socket) {
 fn is_to_be_asked(socket: &Socket) -> bool {
     let state = socket.state();
     let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
-    let asked = unconnected || asks_for_errors(&state);
+    let asked = unconnected || state.opening || socket.shows_more() || asks_for_errors(&state);
     state.away.is_some() && asked && !state.registrations.is_empty()
 }
 
@@ -108,7 +108,7 @@ pub(super) fn epoll_wait(
             tell(socket, set, shown, &mut found);
         }
         let is_known = |held: &Arc<Socket>| known.iter().any(|(known, _)| Arc::ptr_eq(known, held));
-        tell_of_notices(
+        tell_of_more(
             watched.iter().filter(|held| !is_known(held)),
             set,
             &mut found,
@@ -155,6 +155,10 @@ fn known_in(
         let mut held = state.registrations.iter().filter(|held| held.set == set);
         (*held.next()?, state.stage)
     };
+    let held = Registration {
+        fd: number(socket, held.fd)?,
+        ..held
+    };
     let shown = match socket.kind {
         Kind::Stream if may_queue_errors(socket) => queued(socket, &held, bells),
         // The notice makes an event of what is readable only.
@@ -173,6 +177,14 @@ fn known_in(
     shown.map(|shown| (socket.clone(), shown))
 }
 
+/// A number of the socket: the one it was registered under, if that is its own still.
+fn number(socket: &Arc<Socket>, registered: RawFd) -> Option<RawFd> {
+    match table::holds(registered, socket) {
+        true => Some(registered),
+        false => table::number_of(socket),
+    }
+}
+
 /// What the owner of a socket shows whose pair makes no event of that, if its waiter was not told.
 fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Option<Shown> {
     let fd = held.number(socket);
@@ -188,13 +200,18 @@ fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Opt
 
 /// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.
 fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
+    let mut state = socket.state();
+    let errs = shown.flags & libc::POLLERR != 0;
+    let exceptional = match errs && beyond::has_exceptional_errors(socket.kind, &state) {
+        true => libc::POLLPRI,
+        false => 0,
+    };
     let beyond = Beyond {
-        flags: shown.flags,
+        flags: shown.flags | exceptional,
         only_notices: shown.only_notices,
         news: shown.news,
         told: false,
     };
-    let mut state = socket.state();
     for held in state
         .registrations
         .iter_mut()
@@ -207,14 +224,14 @@ fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
     }
 }
 
-/// Those of datagram sockets that have an error, or are shut.
-fn tell_of_notices<'a>(
+/// Those of datagram sockets that have an error, or are shut, and of streams that are connecting.
+fn tell_of_more<'a>(
     watched: impl Iterator<Item = &'a Arc<Socket>>,
     set: RawFd,
     found: &mut Events<'_>,
 ) {
-    for socket in watched.filter(|held| held.kind == Kind::Datagram) {
-        let fd = found.of(socket, set);
+    for socket in watched {
+        let fd = found.of(socket, set).and_then(|fd| number(socket, fd));
         if let Some(shown) = fd.and_then(|fd| asked(fd, socket, false)) {
             tell(socket, set, &shown, found);
         }
@@ -230,7 +247,7 @@ fn tell_of_ends(set: RawFd, found: &mut Events<'_>) {
         if socket.kind != Kind::Stream || socket.is_idle() || socket.away().is_none() {
             continue;
         }
-        let fd = found.of(&socket, set);
+        let fd = found.of(&socket, set).and_then(|fd| number(&socket, fd));
         let before = socket.away();
         let Some(shown) = fd.and_then(|fd| asked(fd, &socket, true)) else {
             continue;

@@ -87,15 +87,17 @@ impl Stack {
         self.tcp.taken(listener);
     }
 
-    /// SEND of what lies in one place; see [`tcp_send_all`](Self::tcp_send_all).
-    pub fn tcp_send(
+    /// SEND of bytes that were taken from the user already, and are queued whatever bounds the queue; see
+    /// [`tcp_pool_room`](Self::tcp_pool_room).
+    pub fn tcp_send_taken(
         &mut self,
         now: Instant,
         id: SocketId,
         data: &[u8],
-        more: bool,
     ) -> Result<usize, Error> {
-        self.tcp.send(now, id, data, more, &mut self.pool)
+        let run = core::iter::once(data);
+        self.tcp
+            .send_within(now, id, data.len(), run, false, &mut self.pool)
     }
 
     /// SEND: queues as much of `runs` as there is room for and returns how many bytes that was.
@@ -307,6 +309,11 @@ impl Stack {
     /// How many bytes SEND would take.
     pub fn tcp_send_space(&self, id: SocketId) -> usize {
         self.tcp.send_space(id, &self.pool)
+    }
+
+    /// How many bytes [`tcp_send_taken`](Self::tcp_send_taken) would take.
+    pub fn tcp_pool_room(&self) -> usize {
+        self.pool.room()
     }
 
     /// Whether everything sent, and the FIN if it is due, was acknowledged.

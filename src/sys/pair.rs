@@ -274,6 +274,15 @@ pub fn take(end: impl AsFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     recv(end, buffer, RecvFlags::DONTWAIT).map(|(count, _)| count)
 }
 
+/// At most so many bytes of what is there, which stays.
+pub fn look(end: impl AsFd, most: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; most];
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let count = recv(end, bytes.as_mut_slice(), flags)?.0;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
 /// Tells the program that no more bytes will come.
 pub fn finish(end: impl AsFd) -> Result<(), Errno> {
     shutdown(end, Shutdown::Write)

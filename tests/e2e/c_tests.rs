@@ -31,7 +31,7 @@ c_tests! {
     raw_calls recv_flags repair repaired rights room_to_send send_flags set_elsewhere set_numbers shut_before shutdowns
     small_stacks socket_flags socket_triples splice_arguments states_blocking states_ending states_family states_open
     states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending torn_buffers
-    transfers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events users
+    transfers two_writers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events users
     vectors vfork_first wakeups wide_select zerocopy zerocopy_receive
 }
 

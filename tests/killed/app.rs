@@ -181,7 +181,9 @@ impl Stream {
         self.sent += match users {
             None => {
                 let bytes = bytes_at(self.key, self.sent, len);
-                stack.tcp_send(now, self.id, bytes, false).unwrap_or(0)
+                stack
+                    .tcp_send_all(now, self.id, core::iter::once(bytes), false)
+                    .unwrap_or(0)
             }
             Some((users, road)) => users.send(stack, now, (self.id, self.key), len, road),
         };

@@ -141,7 +141,7 @@ impl Users {
         let end = &self.by_key[&key].stack;
         let taken = pair::take_noted(end, &mut road.bytes[..most], &mut road.head).unwrap_or(0);
         if taken > 0 {
-            let sent = stack.tcp_send(now, id, &road.bytes[..taken], false);
+            let sent = stack.tcp_send_taken(now, id, &road.bytes[..taken]);
             assert_eq!(sent, Ok(taken), "there was room");
         }
         stack.tcp_end_passing(id);

@@ -63,7 +63,7 @@ fn what_was_accepted_is_delivered_and_then_the_end() {
     let (mut host, next) = adopted(|host| {
         let (id, next) = accepted(host);
         host.stack
-            .tcp_send(host.now, id, b"farewell", false)
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(b"farewell"), false)
             .unwrap();
         next
     });
@@ -140,7 +140,9 @@ fn bytes_on_their_way_to_the_user_have_come_as_far_as_is_noted() {
 fn bytes_on_their_way_from_the_user_are_sent() {
     let (mut host, next) = adopted(|host| {
         let (id, next) = accepted(host);
-        host.stack.tcp_send(host.now, id, b"first ", false).unwrap();
+        host.stack
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(b"first "), false)
+            .unwrap();
         let road = host.stack.take_road().unwrap();
         host.stack.tcp_begin_passing(id, Way::FromUser, road);
         road.bytes[..6].copy_from_slice(b"second");
@@ -159,7 +161,12 @@ fn those_that_are_queued_are_sent_once() {
         road.bytes[..6].copy_from_slice(b"second");
         note(road, 6);
         host.stack
-            .tcp_send(host.now, id, &road.bytes[..6], false)
+            .tcp_send_all(
+                host.now,
+                id,
+                core::iter::once::<&[u8]>(&road.bytes[..6]),
+                false,
+            )
             .unwrap();
         next
     });
@@ -402,7 +409,9 @@ fn spoken(host: &mut Host, many: u16, data: &[u8]) {
         accepted.push(host.stack.tcp_accept(listener).unwrap());
     }
     for id in accepted {
-        host.stack.tcp_send(host.now, id, data, false).unwrap();
+        host.stack
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(data), false)
+            .unwrap();
     }
 }
 

@@ -61,7 +61,7 @@ fn image() -> Vec<u8> {
         }
         let id = host.stack.tcp_accept(listener).unwrap();
         host.stack
-            .tcp_send(host.now, id, &[7; 20_000], false)
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(&[7; 20_000]), false)
             .unwrap();
         host.frames();
         if number >= 2 {
@@ -151,7 +151,9 @@ fn exercise(host: &mut Host, random: &mut Random) {
             let length = random.below(500);
             host.receive(&segment(PEER, US, &repr, &vec![0; length]));
             host.stack.tcp_consume(host.now, id, random.below(400));
-            let _ = host.stack.tcp_send(host.now, id, &[1; 100], false);
+            let _ =
+                host.stack
+                    .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(&[1; 100]), false);
         }
         host.dirty();
         host.frames();

@@ -99,7 +99,12 @@ fn a_connection_to_oneself_carries_bytes_and_ends() {
     let data: Vec<u8> = (0..1 << 20).map(|index| (index % 251) as u8).collect();
     let (mut sent, mut got) = (0, Vec::new());
     while got.len() < data.len() {
-        let more = host.stack.tcp_send(host.now, client, &data[sent..], false);
+        let more = host.stack.tcp_send_all(
+            host.now,
+            client,
+            core::iter::once::<&[u8]>(&data[sent..]),
+            false,
+        );
         sent += more.unwrap_or(0);
         assert!(host.frames().is_empty());
         let arrived = host.stack.tcp_received(server).to_vec();

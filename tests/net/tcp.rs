@@ -88,7 +88,9 @@ fn a_connection_is_accepted_and_speaks() {
     assert_eq!(host.dirty(), [id]);
     assert_eq!(host.stack.tcp_received(id), b"hello");
     host.stack.tcp_consume(host.now, id, 5);
-    host.stack.tcp_send(host.now, id, b"world", false).unwrap();
+    host.stack
+        .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(b"world"), false)
+        .unwrap();
     let frames = host.frames();
     assert_eq!(frames.len(), 1);
     assert_eq!(header(&frames[0]).ack, Seq(1006));
@@ -217,7 +219,7 @@ fn a_smaller_path_makes_smaller_segments() {
     let mut host = Host::own();
     let (id, _) = accepted(&mut host);
     host.stack
-        .tcp_send(host.now, id, &[1; 1400], false)
+        .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(&[1; 1400]), false)
         .unwrap();
     let frames = host.frames();
     assert_eq!(frames[0].len(), 54 + 1400);
@@ -236,7 +238,7 @@ fn a_forged_smaller_path_is_not_believed() {
     let mut host = Host::own();
     let (id, next) = accepted(&mut host);
     host.stack
-        .tcp_send(host.now, id, &[1; 1400], false)
+        .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(&[1; 1400]), false)
         .unwrap();
     let frame = host.frames().remove(0);
     let mut forged = quote(&frame).to_vec();
@@ -255,7 +257,11 @@ fn a_super_packet_is_cut_as_the_link_would() {
     let mut host = Host::own();
     let (id, next) = accepted(&mut host);
     let data: Vec<u8> = (0..14_000_u32).map(|n| (n / 7) as u8).collect();
-    assert_eq!(host.stack.tcp_send(host.now, id, &data, false), Ok(14_000));
+    assert_eq!(
+        host.stack
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(&data), false),
+        Ok(14_000)
+    );
     let mut out = Transmit::default();
     assert!(host.stack.poll_transmit(host.now, &mut out));
     let gso = out.offload.and_then(|offload| offload.gso).unwrap();
@@ -318,7 +324,8 @@ fn a_connection_to_ourselves_stays_inside() {
     let server = host.stack.tcp_accept(listener).unwrap();
     let data = vec![7; 10_000];
     assert_eq!(
-        host.stack.tcp_send(host.now, client, &data, false),
+        host.stack
+            .tcp_send_all(host.now, client, core::iter::once::<&[u8]>(&data), false),
         Ok(10_000)
     );
     assert!(host.sent().is_empty());
@@ -332,7 +339,11 @@ fn what_had_no_way_leaves_when_there_is_one() {
     host.stack.set_routes(routes.clone());
     let (id, ours) = accepted(&mut host);
     host.stack.set_routes(Vec::new());
-    assert_eq!(host.stack.tcp_send(host.now, id, b"hello", true), Ok(5));
+    assert_eq!(
+        host.stack
+            .tcp_send_all(host.now, id, core::iter::once::<&[u8]>(b"hello"), true),
+        Ok(5)
+    );
     assert!(host.advance(Duration::from_secs(3)).is_empty());
     // What came in is acknowledged then, too.
     let data = repr(Flags::ACK, 1001, ours);

@@ -61,7 +61,9 @@ impl End {
         let status = stack.tcp_status(self.id);
         self.error = self.error.or(status.and_then(|status| status.error));
         let rest = &data()[self.sent..self.to_send];
-        self.sent += stack.tcp_send(*now, self.id, rest, false).unwrap_or(0);
+        self.sent += stack
+            .tcp_send_all(*now, self.id, core::iter::once::<&[u8]>(rest), false)
+            .unwrap_or(0);
         if self.sent == self.to_send && !self.closed {
             self.closed = stack.tcp_shutdown_write(*now, self.id).is_ok();
         }

@@ -340,7 +340,9 @@ impl Script {
             "send" | "send_more" => {
                 let data: Vec<u8> = (0..count).map(|i| i as u8).collect();
                 let more = name == "send_more";
-                let sent = self.tcp.send(now, open(), &data, more, pool);
+                let sent = self
+                    .tcp
+                    .send_all(now, open(), core::iter::once(&data[..]), more, pool);
                 assert_eq!(sent, Ok(count), "{text}");
                 self.tcp.stamp(open(), None);
             }

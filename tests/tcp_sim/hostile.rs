@@ -194,7 +194,9 @@ impl Target {
             3 | 4 => {
                 let len = self.random.next() as usize % 40_000;
                 let (data, more) = (&self.payload[..len], len.is_multiple_of(2));
-                let _ = self.tcp.send(now, id, data, more, pool);
+                let _ = self
+                    .tcp
+                    .send_all(now, id, core::iter::once::<&[u8]>(data), more, pool);
             }
             5 => {
                 let _ = self

@@ -129,7 +129,8 @@ fn bulk() {
         let (start, segments) = (Clock::now(), pair.segments);
         while pair.bytes < 4 << 30 {
             let (now, pool) = (pair.now, &mut pair.pools[0]);
-            let sent = pair.tcps[0].send(now, client, &data, false, pool);
+            let sent =
+                pair.tcps[0].send_all(now, client, core::iter::once::<&[u8]>(&data), false, pool);
             assert!(sent.is_ok(), "{sent:?}");
             pair.settle();
         }
@@ -155,7 +156,8 @@ fn requests() {
     for _ in 0..ROUNDS {
         for (side, id) in ids.into_iter().enumerate() {
             let (now, pool) = (pair.now, &mut pair.pools[side]);
-            let sent = pair.tcps[side].send(now, id, &[1; 64], false, pool);
+            let sent =
+                pair.tcps[side].send_all(now, id, core::iter::once::<&[u8]>(&[1; 64]), false, pool);
             assert_eq!(sent, Ok(64));
             pair.settle();
         }

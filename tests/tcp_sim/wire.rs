@@ -181,9 +181,13 @@ impl Host {
         while self.sent < self.to_send && has_room(&self.tcp) {
             let len = (self.to_send - self.sent).min(buffer.len());
             pattern(self.sent, &mut buffer[..len]);
-            let sent = self
-                .tcp
-                .send(now, id, &buffer[..len], false, &mut self.pool);
+            let sent = self.tcp.send_all(
+                now,
+                id,
+                core::iter::once::<&[u8]>(&buffer[..len]),
+                false,
+                &mut self.pool,
+            );
             let sent = sent.expect("room was promised");
             self.sent += sent;
         }

@@ -60,8 +60,8 @@ pub enum Question {
         head: Vec<u8>,
         payload: Vec<u8>,
     },
-    /// send(2) on a connection, without waiting, of bytes of which the last is urgent, or is to be told of: how many are
-    /// taken, as a word.
+    /// send(2) on a connection, without waiting, of bytes of which the last is urgent, waits for more, or is to be told of:
+    /// how many are taken, as a word. EAGAIN: the pair is writable once there is room. Of no bytes: whether there is any.
     Give {
         flags: i32,
         stamping: Option<u32>,

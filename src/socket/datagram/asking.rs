@@ -1,8 +1,8 @@
 //! Datagrams that another process's stack is asked to send.
 //!
 //! Most are written to the pair, which is cheap, and cannot be refused. The owner is asked to send what needs more than
-//! an address, and what it may refuse: a datagram that is longer than any it has sent for this socket, or whose
-//! destination may be all hosts of a network.
+//! an address, and what it may refuse: a datagram that is longer than any it has sent for this socket, whose
+//! destination may be all hosts of a network or is the host itself, and one that an AF_INET6 socket may not send.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use super::opened;
 use super::send::send_in;
 use crate::driver::{Engine, Question};
 use crate::socket::address::Given;
-use crate::socket::{Kind, Socket, State, away, options};
+use crate::socket::{Family, Kind, Socket, State, away, options};
 use crate::sys::user::Buffers;
 
 /// A payload so long fits every path, in bytes (RFC 791: 576 with the headers).
@@ -57,7 +57,12 @@ pub(super) fn send(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
-    if !is_needed(&socket.state(), data.asked(), to, flags, asked) {
+    let is_needed = {
+        let state = socket.state();
+        is_needed(&state, data.asked(), to, flags, asked)
+            || may_be_refused(socket.family, &state, to)
+    };
+    if !is_needed {
         return None;
     }
     if data.asked() > super::send::LONGEST {
@@ -74,9 +79,9 @@ pub(super) fn send(
     };
     let answer = away::ask(fd, socket, &question)?;
     let past = &mut socket.state().past;
-    past.holds = answer.is_ok() && flags & libc::MSG_MORE != 0;
     match &answer {
         Ok(_) => {
+            past.holds = flags & libc::MSG_MORE != 0;
             past.longest = past.longest.max(data.len());
             if let Some(Given::V4(to)) = to {
                 place(*to.ip()).store(to.ip().to_bits(), Ordering::Relaxed);
@@ -97,6 +102,22 @@ fn is_needed(state: &State, len: usize, to: Option<Given>, flags: i32, asked: &A
         _ => false,
     };
     says || set || state.past.holds || len > state.past.longest.max(SURE) || to_all
+}
+
+/// Whether one goes to the host itself, or is sent by IPv4 where an AF_INET6 socket may not do that.
+fn may_be_refused(family: Family, state: &State, to: Option<Given>) -> bool {
+    let local = state
+        .local
+        .map_or(Ipv4Addr::UNSPECIFIED, |local| *local.ip());
+    let to = match to {
+        Some(Given::V4(to)) => Some(to),
+        Some(Given::Unspecified) | None => state.remote,
+        Some(Given::V6(_) | Given::AnyV6(_)) => None,
+    };
+    let is_own = |ip: Ipv4Addr| ip == local || ip.is_loopback() || ip.is_unspecified();
+    let to_itself = to.is_some_and(|to| is_own(*to.ip()));
+    let by_ipv4 = family == Family::Inet6 && (state.options.v6_only || may_be_all(local));
+    to_itself || by_ipv4
 }
 
 /// Whether the address may be that of all hosts of a network: no network is so small that its address for all ends otherwise.

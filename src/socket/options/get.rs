@@ -10,7 +10,9 @@ use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory, packet_options};
 use crate::control::settings;
 use crate::driver::{self, Engine, Left, Question, Role};
-use crate::socket::{Family, Kind, Socket, Stage, State, address, away, errno, repair};
+use crate::socket::{
+    Family, Kind, Socket, Stage, State, address, away, errno, repair, table, watched,
+};
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
@@ -208,6 +210,10 @@ pub fn put_error_back(fd: RawFd, socket: &Socket, errno: Errno) {
         errno: errno.raw_os_error(),
     };
     if away::ask(fd, socket, &question).is_some() {
+        socket.set_shows_more(true);
+        if let Some(socket) = table::entered(socket) {
+            watched::watch(&socket);
+        }
         return;
     }
     if let Some(mut engine) = driver::lock()

@@ -104,18 +104,6 @@ impl Tcp {
         Some(tcb.id)
     }
 
-    /// SEND of what lies in one place; see [`Tcp::send_all`].
-    pub fn send(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        data: &[u8],
-        more: bool,
-        pool: &mut Pool,
-    ) -> Result<usize, Error> {
-        self.send_all(now, id, core::iter::once(data), more, pool)
-    }
-
     /// SEND: queues as much of `runs`, one after the other, as there is room for and gives how much that
     /// was. With `more` the end of it waits for what follows (MSG_MORE).
     ///
@@ -129,10 +117,23 @@ impl Tcp {
         more: bool,
         pool: &mut Pool,
     ) -> Result<usize, Error> {
+        let space = self.connection(id).map_or(0, |tcb| tcb.snd.space());
+        self.send_within(now, id, space, runs, more, pool)
+    }
+
+    /// SEND within other bounds than the queue's: of `space` bytes at most, as far as the pool has room.
+    pub fn send_within<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        space: usize,
+        runs: impl Iterator<Item = &'a [u8]>,
+        more: bool,
+        pool: &mut Pool,
+    ) -> Result<usize, Error> {
         let place = self.connections.get_mut(id.index);
         let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
-        let space = tcb.snd.space();
         let (mut sent, mut blocked) = (0, false);
         for run in runs {
             let room = run.len().min(space - sent);
