@@ -81,7 +81,7 @@ impl Tcp {
             return;
         };
         // As Linux, one more than may wait.
-        let most_half_open = listener.backlog.min(syn_backlog).saturating_add(1);
+        let most_half_open = listener.backlog.saturating_add(1).min(syn_backlog);
         let full = if !listener.has_room() {
             Some(Counter::AcceptQueueFull)
         } else if listener.half_open >= most_half_open {

@@ -197,8 +197,10 @@ impl Rcv {
             self.acks.clear();
         }
         let written = self.out_of_order.as_slice().last().map(|range| range.1.0);
+        let first = self.queue.first_position();
         let claimed = survey.claim(&mut self.queue, front, written);
-        self.pass_urgent();
+        let passed = self.queue.first_position().wrapping_sub(first);
+        self.pass_urgent(passed as usize);
         self.nxt = self.end() + u32::from(self.fin_received);
         if self.nxt.since(self.acked) > MAX_WINDOW {
             self.acked = self.nxt;
