@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::c_tests::compiled;
 use crate::lab::{Lab, Program, Running, Side};
+use crate::served::{self, ADMITTED, of, without_rights};
 
 /// Each play has four ports of its own: some of the last one's may be in use yet.
 const FIRST_PORT: u64 = 10_000;
@@ -15,6 +16,16 @@ static PLAY: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Stage {
     kernel: Lab,
     ours: Lab,
+    role: Role,
+}
+
+/// Whose program takes the steps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// One with a stack of its own.
+    Root,
+    /// One without rights, whom a keeper serves.
+    Guest,
 }
 
 /// The lines that a history has printed.
@@ -28,10 +39,34 @@ pub(super) struct Peers<'stage> {
 }
 
 impl Stage {
-    pub(super) fn new() -> Stage {
-        Stage {
+    pub(super) fn new(role: Role) -> Stage {
+        let stage = Stage {
             kernel: Lab::with_plain_programs(),
             ours: Lab::new(),
+            role,
+        };
+        for lab in [&stage.kernel, &stage.ours] {
+            lab.plain("chmod 777 .").succeeds();
+        }
+        stage
+    }
+
+    /// Who serves the guests, if they are.
+    pub(super) fn keeper(&self) -> Option<Running<'_>> {
+        (self.role == Role::Guest).then(|| served::keeper(&self.ours, "--sockets 100000"))
+    }
+
+    fn on_the_kernel<'lab>(&'lab self, command: &str) -> Program<'lab> {
+        match self.role {
+            Role::Root => self.kernel.plain(command),
+            Role::Guest => without_rights(ADMITTED, self.kernel.plain(command)),
+        }
+    }
+
+    fn on_the_library<'lab>(&'lab self, command: &str) -> Program<'lab> {
+        match self.role {
+            Role::Root => self.ours.sidestack(command),
+            Role::Guest => of(&self.ours, ADMITTED, command),
         }
     }
 
@@ -62,6 +97,7 @@ impl Stage {
                 ))
                 .start();
             peer.prints("ready");
+            lab.plain(&format!("chmod 777 {name}")).succeeds();
             peer
         });
         Peers {
@@ -78,16 +114,17 @@ impl<'stage> Peers<'stage> {
         let play = PLAY.fetch_add(1, Ordering::Relaxed);
         let base = FIRST_PORT + 4 * (play % PLAYS);
         let text = history.join("\n") + "\n";
-        let start = |lab: &'stage Lab, program: fn(&'stage Lab, &str) -> Program<'stage>| {
+        let start = |lab: &Lab, program: &dyn Fn(&str) -> Program<'stage>| {
             let steps = lab.file(&format!("{}.steps", self.name), &text);
             let command = format!("{} {steps} {base}", compiled("random_calls", &[]).display());
-            program(lab, &command)
+            program(&command)
                 .env("CHECK_PEER", &lab.path(&self.name).display().to_string())
                 .within(120)
                 .start()
         };
-        let kernel = start(&self.stage.kernel, Lab::plain);
-        let ours = start(&self.stage.ours, Lab::sidestack);
+        let stage = self.stage;
+        let kernel = start(&stage.kernel, &|command| stage.on_the_kernel(command));
+        let ours = start(&stage.ours, &|command| stage.on_the_library(command));
         (lines(kernel), lines(ours))
     }
 }
