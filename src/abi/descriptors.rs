@@ -21,7 +21,7 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     if table::is_set(fd) && !process::is_vfork_child() {
         sets::left(fd);
     }
-    if !table::is_ours(fd) || process::is_vfork_child() {
+    if !table::is_entered(fd) || process::is_vfork_child() {
         return by_kernel();
     }
     closing(fd, by_kernel)
@@ -285,7 +285,7 @@ pub unsafe extern "C-unwind" fn fdopen(fd: c_int, mode: *const c_char) -> *mut l
 fn closing_stream<T>(stream: *mut libc::FILE, close: impl FnOnce() -> T) -> T {
     // SAFETY: the program's own stream.
     let fd = unsafe { libc::fileno(stream) };
-    match table::is_ours(fd) {
+    match table::is_entered(fd) {
         true => closing(fd, close),
         false => close(),
     }

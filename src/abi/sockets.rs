@@ -12,7 +12,8 @@ use crate::driver::{Passed, Service, count_passed, service};
 use crate::socket::accept::{Accepted, Flags, accept as accept_ours, kernel_peer};
 use crate::socket::bind::Rest;
 use crate::socket::{
-    Family, Kind, Socket, address, bind as binding, connect as connecting, create, served, table,
+    Family, Kind, Socket, address, bind as binding, connect as connecting, create, inherited,
+    served, table,
 };
 
 /// Longest address accepted (`struct sockaddr_storage`).
@@ -43,6 +44,7 @@ pub unsafe extern "C-unwind" fn socket(domain: c_int, kind: c_int, protocol: c_i
         }
         return by_kernel();
     };
+    inherited::take_over();
     answer(|| match service() {
         Service::Stack => {
             let nonblocking = kind & libc::SOCK_NONBLOCK != 0;

@@ -78,8 +78,9 @@ impl Engine {
     pub fn look_whether_closed(&mut self, id: EndpointId) -> bool {
         // Another thread's call on the number may keep the pair open for a moment. Nobody watches the end of a fresh one,
         // so it would stay.
-        let fresh =
-            |held: &Endpoint| held.role == Role::Undecided && held.program < 0 && !held.is_shared();
+        let fresh = |held: &Endpoint| {
+            held.role == Role::Undecided && held.program < 0 && !held.is_open_elsewhere()
+        };
         if self.endpoints.get(id).is_some_and(fresh) {
             let now = self.now();
             self.close(now, id);

@@ -159,7 +159,7 @@ impl Engine {
     pub fn note_bound(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.bound = true;
-            if endpoint.is_shared() {
+            if endpoint.is_open_elsewhere() {
                 self.share_as(id, |_| {});
             }
         }
@@ -240,6 +240,13 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             mark(endpoint);
             endpoint.was_shared = true;
+        }
+        self.leave_to_others(id);
+    }
+
+    /// Others may have use of an endpoint, and go on with it when this process is killed.
+    pub(super) fn leave_to_others(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
             // Others may accept, or close it, where this process does not see it.
             let watched = endpoint.bound || matches!(endpoint.role, Role::Listener(_));
             if !endpoint.copied {

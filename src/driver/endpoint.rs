@@ -80,12 +80,10 @@ pub struct Endpoint {
     pub unseen_writers: bool,
     /// Signals may tell of its events (O_ASYNC).
     pub signals: bool,
-    /// Forked processes may, for as long as they live.
-    pub forked: bool,
     /// Forks of this process before the endpoint was made.
-    pub born: u32,
-    /// Other processes may have it, or had it: they may have set O_NONBLOCK.
-    pub was_shared: bool,
+    pub(super) born: u32,
+    /// Other processes may have it, or had it, otherwise than by a fork.
+    pub(super) was_shared: bool,
     /// The program has shut its side down for reading.
     pub read_finished: bool,
     /// Whether other processes still have it can be told once it has hung up.
@@ -232,7 +230,6 @@ impl Endpoint {
             unseen_writers: false,
             was_shared: false,
             signals: false,
-            forked: false,
             born: 0,
             read_finished: false,
             witnessed: false,
@@ -281,14 +278,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether the descriptor may be used where we cannot see it.
-    pub fn is_shared(&self) -> bool {
-        self.unseen_writers || self.forked
-    }
-
     /// Whether another process may have the descriptor.
     pub fn is_held_elsewhere(&self) -> bool {
-        self.is_shared() || self.set_out || self.program < 0
+        self.is_open_elsewhere() || self.is_away()
+    }
+
+    /// Whether another program may have it, or this one has it no more.
+    pub(super) fn is_away(&self) -> bool {
+        self.set_out || self.program < 0
     }
 
     /// Whether its socket has an address: others than this process may count on it.
@@ -414,7 +411,7 @@ impl Endpoints {
         let before = endpoint.socket();
         endpoint.role = role;
         let after = endpoint.socket();
-        let shared = endpoint.is_shared();
+        let shared = endpoint.is_open_elsewhere();
         if before != after {
             if let Some(socket) = before {
                 *self.of_socket_mut(socket) = None;

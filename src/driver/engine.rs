@@ -322,7 +322,10 @@ impl Engine {
 
     fn serve_event(&mut self, token: u64, flags: EventFlags) {
         match token {
-            TOKEN_WAKE => self.driving.wake.silence(),
+            TOKEN_WAKE => {
+                self.driving.wake.silence();
+                self.hear_forks();
+            }
             TOKEN_CONTROL => self.receive_news(),
             TOKEN_KEEPER => self.lose_keeper(),
             TOKEN_ALARM => self.alarm.silence(),

@@ -16,7 +16,7 @@ use super::estate::{self, serve_alone};
 use super::inspect::Office;
 use super::lifeline;
 use super::seat::Seat;
-use super::{Guard, lock, process};
+use super::{Guard, HOOKS, lock, process};
 use crate::control::log;
 use crate::memory;
 use crate::sys::fork::fork_detached;
@@ -61,7 +61,12 @@ pub(super) fn bequeath(guard: &mut Guard) -> bool {
 fn serve(guard: &mut Guard) -> ! {
     // SAFETY: this is the process's only thread, and a call that ends one process holds nothing but
     // the engine's lock.
-    unsafe { process::free_locks() };
+    unsafe {
+        process::free_locks();
+        if let Some(hooks) = HOOKS.get() {
+            (hooks.free)();
+        }
+    }
     descriptor::close_all_but_ours();
     guard.drop_search();
     log::leave_standard_error();

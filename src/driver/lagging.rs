@@ -31,7 +31,8 @@ impl Engine {
         let poll = self.short_cuts.polls;
         for id in ids {
             if let Some(endpoint) = self.endpoints.get_mut(id)
-                && !endpoint.is_held_elsewhere()
+                && !endpoint.is_shared()
+                && !endpoint.is_away()
             {
                 endpoint.polled = poll;
             }

@@ -1,7 +1,11 @@
-//! Lifelines: how a process learns that no forked one has its sockets any more.
+//! Lifelines: how a process learns that a forked one uses its sockets, and that none has them any more.
 //!
-//! After fork(2) the child may use every socket that existed, where this process does not see it,
-//! so these have no short cuts. The child holds the write end of a pipe, its *lifeline*, as does
+//! After fork(2) the child may use every socket that existed, where this process does not see it. Before it uses the first
+//! it *announces* that, in memory of both ([`Announced`]), rings this process's bell, and waits until it was heard: what
+//! short cuts had left in queues is in the pairs then. From there on what existed at the fork has no short cuts. A child that
+//! uses none, as one that only writes a snapshot, costs them nothing.
+//!
+//! The child holds the write end of a pipe, its *lifeline*, as does
 //! whatever it forks; when the last of them has ended or executed another program, the pipe hangs
 //! up, and the sockets are this process's alone again: once all events are served that came before, since the pairs' tell
 //! what they have written, if anything.
@@ -11,24 +15,35 @@
 //! 2. A lifeline is inherited by a program that is executed where no hook sees it.
 //! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
+//! 5. The order of what is sent needs no answer: this process looks for announcements before each `send`. Who is not heard
+//!    in time, since this process is stopped, or was killed, goes on: what is in a queue comes later than it could.
 
+use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
-use super::endpoint::Role;
+use super::endpoint::{EndpointId, Role};
 use super::engine::TOKEN_LIFELINE;
+use super::forks;
+use crate::sys::announced::{Announced, LINES};
 use crate::sys::descriptor;
 use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
+use crate::sys::raw;
+use crate::sys::wait::{borrow, poll_now};
+use crate::sys::wake;
 
 /// Forked processes that are watched at a time, where our descriptors do not lie among the program's
 /// own numbers, and where they do.
-const MOST: usize = 4096;
+const MOST: usize = LINES;
 const MOST_AMONG: usize = 64;
+
+/// How long a process waits to be heard: its parent may be waiting for its processor.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lifelines this process holds, the newest last.
 static HELD: Mutex<Vec<Line>> = Mutex::new(Vec::new());
@@ -37,6 +52,11 @@ static HELD: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 struct Line {
     parent: Parent,
     fd: OwnedFd,
+    /// Where its use of what it has inherited is announced, and by which line.
+    announced: &'static Announced,
+    place: usize,
+    /// The bell of who hears that: this process's copy has the same number.
+    bell: RawFd,
 }
 
 /// A process this one was forked from.
@@ -53,10 +73,14 @@ pub(super) struct Parent {
 /// The lifelines this process watches.
 #[derive(Default)]
 pub(super) struct Lifelines {
-    /// The child's end, across a fork.
-    fresh: Option<OwnedFd>,
-    /// Of each fork whose processes live: its number, and the read end.
-    living: Vec<(u32, OwnedFd)>,
+    /// The child's end, across a fork, and its line.
+    fresh: Option<(OwnedFd, usize)>,
+    /// The forks whose processes live.
+    living: Vec<Living>,
+    /// Where they announce that they use what they have; `None`: there was none yet.
+    announced: Option<&'static Announced>,
+    /// Announcements that were heard.
+    heard: u32,
     /// One has ended, and what existed then still counts as shared.
     ended: bool,
     /// The last fork that cannot be watched.
@@ -65,29 +89,68 @@ pub(super) struct Lifelines {
     pub(super) uncopied: Vec<u32>,
 }
 
+/// A fork whose processes live.
+struct Living {
+    number: u32,
+    /// The read end of its lifeline.
+    read: OwnedFd,
+    /// By which line it announces.
+    place: usize,
+    /// It has.
+    in_use: bool,
+}
+
 impl Lifelines {
     /// All that are watched.
     pub(super) fn numbers(&self) -> Vec<u32> {
-        self.living.iter().map(|&(number, _)| number).collect()
+        self.living.iter().map(|held| held.number).collect()
     }
 
     /// The end of a lifeline that is watched.
     pub(super) fn end_of(&self, number: u32) -> Option<BorrowedFd<'_>> {
         let mut living = self.living.iter();
         living
-            .find(|held| held.0 == number)
-            .map(|held| held.1.as_fd())
+            .find(|held| held.number == number)
+            .map(|held| held.read.as_fd())
     }
 
     /// Forks whose processes live, as far as that is known.
     pub(super) fn len(&self) -> usize {
         self.living.len()
     }
+
+    /// A line that none of them has. `None`: it could not be announced by.
+    fn free_place(&mut self) -> Option<usize> {
+        let announced = match self.announced {
+            Some(announced) => announced,
+            None => *self.announced.insert(Announced::new().ok()?),
+        };
+        let is_free = |place: &usize| self.living.iter().all(|held| held.place != *place);
+        let place = (0..LINES).find(is_free)?;
+        announced.clear(place);
+        Some(place)
+    }
+
+    /// The last fork whose processes live, and the last of those whose use what they have.
+    fn newest(&self) -> (u32, u32) {
+        let numbers = |used: bool| {
+            let held = self.living.iter().filter(move |held| held.in_use || !used);
+            held.map(|held| held.number).max().unwrap_or(0)
+        };
+        (
+            numbers(false).max(self.endless),
+            numbers(true).max(self.endless),
+        )
+    }
 }
 
 /// The numbers of the lifelines this process holds.
 pub(super) fn held() -> Vec<RawFd> {
-    HELD.lock().iter().map(|line| line.fd.as_raw_fd()).collect()
+    let held = HELD.lock();
+    let numbers = held
+        .iter()
+        .flat_map(|line| [line.fd.as_raw_fd(), line.bell]);
+    numbers.collect()
 }
 
 /// Those this process was forked from, the nearest first.
@@ -97,7 +160,9 @@ pub(super) fn parents() -> Vec<Parent> {
 
 /// Lets them go: this process has nothing of the program's.
 pub(super) fn release() {
-    HELD.lock().clear();
+    for line in HELD.lock().drain(..) {
+        let _ = raw::close(line.bell);
+    }
 }
 
 /// This process is about to become another program, or is its vfork(2) child that is: lifelines
@@ -110,6 +175,25 @@ pub fn end_at_exec(shared: bool) {
     for line in HELD.lock().iter() {
         // Of a descriptor that is open: it cannot fail.
         let _ = rustix::io::fcntl_setfd(&line.fd, flags);
+    }
+}
+
+/// This process is about to use what it has inherited from the one that had `engine`. Where nobody has the lifeline's other
+/// end there is nobody to be heard by.
+pub fn announce_use(engine: u64) {
+    let with = |lines: &[Line]| {
+        let line = lines
+            .iter()
+            .rev()
+            .find(|line| line.parent.engine == engine)?;
+        Some((line.announced, line.place, line.bell, line.parent.lifeline))
+    };
+    let line = with(&HELD.lock());
+    if let Some((announced, place, bell, lifeline)) = line {
+        let announcement = announced.announce(place);
+        wake::ring(borrow(bell));
+        let is_nobody_there = || poll_now(lifeline, 0) & libc::POLLERR != 0;
+        announcement.await_hearing(PATIENCE, is_nobody_there);
     }
 }
 
@@ -128,23 +212,34 @@ pub(super) unsafe fn free_lock() {
 }
 
 impl Engine {
-    /// Before a fork: what exists is shared until the lifeline ends, which it soon does if none comes of it. Whoever goes
-    /// on when this process is killed knows of that before the child is there.
+    /// Before a fork: what exists is the child's, too, until the lifeline ends, which it soon does if none comes of it.
+    /// Whoever goes on when this process is killed knows of that before the child is there.
     pub(super) fn prepare_lifeline(&mut self) {
         if self.endpoints.is_empty() {
             return;
         }
         let number = self.endpoints.count_fork();
         if let Some((read, write)) = self.make_line()
-            && self.watch_line(number, read)
+            && let Some(place) = self.lifelines.free_place()
+            && self.watch(number, read, Some(place))
         {
-            self.lifelines.fresh = Some(write);
+            self.lifelines.fresh = Some((write, place));
             self.lifelines.uncopied.push(number);
         } else {
             self.lifelines.endless = number;
         }
-        self.share_all(|endpoint| endpoint.forked = true);
+        self.note_forks();
+        let ids: Vec<_> = self.endpoints.ids().collect();
+        for id in ids {
+            self.leave_to_others(id);
+        }
         self.copy_ends();
+    }
+
+    /// What existed at a fork whose processes live is theirs, too, and shared if they use it.
+    fn note_forks(&mut self) {
+        let (living, in_use) = self.lifelines.newest();
+        forks::note(living, in_use);
     }
 
     /// Both ends of another lifeline; `None`: there can be none.
@@ -166,7 +261,8 @@ impl Engine {
 
     /// After it, in the child: the engine is about to be given up, the lifeline is kept.
     pub(super) fn hold_lifeline(&mut self) {
-        if let Some(write) = self.lifelines.fresh.take()
+        if let Some((write, place)) = self.lifelines.fresh.take()
+            && let Some(announced) = self.lifelines.announced
             && rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).is_ok()
         {
             let parent = Parent {
@@ -174,7 +270,13 @@ impl Engine {
                 user: local::own_user(),
                 lifeline: write.as_raw_fd(),
             };
-            HELD.lock().push(Line { parent, fd: write });
+            HELD.lock().push(Line {
+                parent,
+                fd: write,
+                announced,
+                place,
+                bell: self.driving.wake.as_fd().as_raw_fd(),
+            });
         }
     }
 
@@ -182,8 +284,9 @@ impl Engine {
     pub(super) fn is_lifeline(&self, fd: &OwnedFd) -> bool {
         let Ok(shown) = fstat(fd) else { return false };
         // Both ends of a pipe are one file.
-        self.lifelines.living.iter().any(|(_, read)| {
-            fstat(read).is_ok_and(|held| (held.st_dev, held.st_ino) == (shown.st_dev, shown.st_ino))
+        self.lifelines.living.iter().any(|held| {
+            fstat(&held.read)
+                .is_ok_and(|held| (held.st_dev, held.st_ino) == (shown.st_dev, shown.st_ino))
         })
     }
 
@@ -192,12 +295,23 @@ impl Engine {
         self.lifelines.fresh = None;
     }
 
-    /// Watches a lifeline, which may be that of another process's fork; whether that can be.
-    pub(super) fn watch_line(&mut self, number: u32, read: OwnedFd) -> bool {
+    /// Watches the lifeline of another process's fork, whose processes cannot announce anything here.
+    pub(super) fn watch_line(&mut self, number: u32, read: OwnedFd) {
+        self.watch(number, read, None);
+        self.note_forks();
+    }
+
+    /// Watches a lifeline; whether that can be. `place`: by which line its processes announce that they use what they have.
+    fn watch(&mut self, number: u32, read: OwnedFd, place: Option<usize>) -> bool {
         let token = TOKEN_LIFELINE + u64::from(number);
         let watched = self.set.add(&read, token, EventFlags::HUP).is_ok();
         if watched {
-            self.lifelines.living.push((number, read));
+            self.lifelines.living.push(Living {
+                number,
+                read,
+                place: place.unwrap_or(LINES),
+                in_use: place.is_none(),
+            });
         }
         watched
     }
@@ -205,9 +319,9 @@ impl Engine {
     /// The lifeline of a fork has ended.
     pub(super) fn serve_lifeline(&mut self, number: u32) {
         let living = &mut self.lifelines.living;
-        if let Some(at) = living.iter().position(|&(held, _)| held == number) {
-            let (_, read) = living.swap_remove(at);
-            self.set.remove(&read);
+        if let Some(at) = living.iter().position(|held| held.number == number) {
+            let ended = living.swap_remove(at);
+            self.set.remove(&ended.read);
             self.lifelines.ended = true;
         }
     }
@@ -218,18 +332,12 @@ impl Engine {
         if !core::mem::take(&mut self.lifelines.ended) {
             return;
         }
-        let living = &self.lifelines.living;
-        let newest = living.iter().map(|&(held, _)| held).max();
-        let newest = newest.unwrap_or(0).max(self.lifelines.endless);
-        let ids: Vec<_> = self.endpoints.ids().collect();
-        for id in ids {
+        let before = forks::in_use();
+        self.note_forks();
+        for id in self.born_between(forks::in_use(), before) {
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 continue;
             };
-            if !endpoint.forked || endpoint.born < newest {
-                continue;
-            }
-            endpoint.forked = false;
             match endpoint.role {
                 Role::Datagram(socket) => self.take_datagrams(id, socket),
                 Role::Listener(socket) => {
@@ -241,5 +349,47 @@ impl Engine {
                 Role::Connection(_) | Role::Undecided | Role::Ended => {}
             }
         }
+    }
+
+    /// Hears what forked processes have announced, if they have: they use what existed at their fork from now on.
+    #[inline]
+    pub fn hear_forks(&mut self) {
+        if let Some(announced) = self.lifelines.announced {
+            let count = announced.count();
+            if count != self.lifelines.heard {
+                self.begin_sharing(announced, count);
+            }
+        }
+    }
+
+    #[cold]
+    fn begin_sharing(&mut self, announced: &Announced, count: u32) {
+        self.lifelines.heard = count;
+        for held in &mut self.lifelines.living {
+            held.in_use |= held.place < LINES && announced.is_by(held.place);
+        }
+        let before = forks::in_use();
+        self.note_forks();
+        // They may accept, which shows in another way than that they do not.
+        for id in self.born_between(before, forks::in_use()) {
+            let role = self.endpoints.get(id).map(|held| held.role);
+            if matches!(role, Some(Role::Listener(_))) {
+                self.watch_end(id);
+            }
+        }
+        self.settle_lagging();
+        announced.hear(count);
+    }
+
+    /// What existed at the fork `last`, and not yet at the fork `first`.
+    fn born_between(&self, first: u32, last: u32) -> Vec<EndpointId> {
+        if first >= last {
+            return Vec::new();
+        }
+        let between = |id: &EndpointId| {
+            let born = self.endpoints.get(*id).map(|held| held.born);
+            born.is_some_and(|born| (first..last).contains(&born))
+        };
+        self.endpoints.ids().filter(between).collect()
     }
 }

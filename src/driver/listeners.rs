@@ -214,7 +214,7 @@ impl Engine {
     fn announce(&mut self, listener: EndpointId, adopted: EndpointId, program: &OwnedFd) {
         let held = self.endpoints.get(listener);
         let record = held.and_then(|held| held.record.clone());
-        let shared = held.is_some_and(Endpoint::is_shared);
+        let shared = held.is_some_and(Endpoint::is_open_elsewhere);
         if let Some(held) = self.endpoints.get_mut(adopted) {
             held.record = record;
             held.on_its_way = true;
@@ -238,7 +238,7 @@ impl Engine {
     pub fn close_listener(&mut self, now: Instant, id: EndpointId, listener: SocketId) {
         // Another process may have accepted it.
         let held = self.endpoints.get(id);
-        if held.is_some_and(|held| held.is_shared() && held.has_taken_all()) {
+        if held.is_some_and(|held| held.is_open_elsewhere() && held.has_taken_all()) {
             self.stack.tcp_taken(listener);
         }
         let offered = self.stack.tcp_offered(listener);
@@ -327,6 +327,6 @@ impl Endpoint {
         self.in_flight > 0
             && self.end.as_ref().is_some_and(pair::is_drained)
             // What is closed lets go of what was not taken: see `close_listener`.
-            && !(self.is_shared() && self.hung_up())
+            && !(self.is_open_elsewhere() && self.hung_up())
     }
 }

@@ -60,6 +60,7 @@ mod errors;
 mod estate;
 mod family;
 mod filler;
+mod forks;
 mod guests;
 mod heir;
 mod heirs;
@@ -111,7 +112,7 @@ pub use heir::before_exec;
 pub use heirs::await_successors;
 pub use holders::Reuse;
 pub use left::Left;
-pub use lifeline::{end_at_exec, is_held};
+pub use lifeline::{announce_use, end_at_exec, is_held};
 pub use mlock::around_mlockall;
 pub use notice::{Collector, Watcher};
 pub use passed::{Passed, count_passed, sockets_passed};
@@ -146,9 +147,12 @@ pub struct Hooks {
     pub hold: fn(),
     /// Ends that, in the parent.
     pub release: unsafe fn(),
-    /// Frees its locks in a forked child, whose only thread has none of them.
+    /// Frees its locks in an heir, whose only thread has none of them.
     pub free: unsafe fn(),
-    /// The engine was given up, in a forked child or to an heir; its id, or 0 where there was none.
+    /// This is a forked child, whose only thread has none of its locks; the id of the engine that was given up, or 0 where
+    /// there was none.
+    pub inherited: unsafe fn(u64),
+    /// The engine was given up to an heir; its id.
     pub disowned: fn(u64),
     /// What is to be known of a socket should this process be killed; `None`: not at the moment.
     pub described: fn(&Record) -> Option<Account>,

@@ -7,7 +7,7 @@ use rustix::fd::RawFd;
 use super::endpoint::Role;
 use super::seat::{Interruption, Wait, wait};
 use super::{ENGINE, Guard, HOOKS, Hooks, Section, estate, heir, lock, passed, start};
-use super::{beds, lifeline};
+use super::{beds, forks, lifeline};
 use crate::link::kept;
 use crate::stack::tcp::Counter;
 use crate::sys::{cancel, clock, descriptor, handlers, raw};
@@ -124,10 +124,14 @@ pub extern "C" fn after_fork_child() {
     if let Some(engine) = slot.as_deref_mut() {
         engine.hold_lifeline();
     }
-    disown(Guard(slot, Section));
+    let id = give_up(Guard(slot, Section));
+    if let Some(hooks) = HOOKS.get() {
+        // SAFETY: as above.
+        unsafe { (hooks.inherited)(id) };
+    }
 }
 
-/// Frees the locks that other threads had at the fork.
+/// Frees the locks that other threads had at the fork, but for the upper layer's.
 ///
 /// # Safety
 /// The calling thread is the only one of its process, and has none of them.
@@ -137,15 +141,20 @@ pub(super) unsafe fn free_locks() {
         descriptor::free_lock();
         lifeline::free_lock();
         kept::free_lock();
-        if let Some(hooks) = HOOKS.get() {
-            (hooks.free)();
-        }
     }
 }
 
-/// Gives the engine up: another process serves it. Its descriptors are closed here, by their numbers. Its memory is a copy
-/// that need not be walked through: what would be undone where it is dropped is that other process's.
-pub(super) fn disown(mut guard: Guard) {
+/// Gives the engine up: another process serves it.
+pub(super) fn disown(guard: Guard) {
+    let id = give_up(guard);
+    if let Some(hooks) = HOOKS.get() {
+        (hooks.disowned)(id);
+    }
+}
+
+/// Gives the engine up; its id, or 0 where there is none. Its descriptors are closed here, by their numbers. Its memory is a
+/// copy that need not be walked through: what would be undone where it is dropped is another process's.
+fn give_up(mut guard: Guard) -> u64 {
     let mut id = 0;
     if let Some(engine) = guard.0.take() {
         id = engine.id;
@@ -154,13 +163,12 @@ pub(super) fn disown(mut guard: Guard) {
         core::mem::forget(engine);
         descriptor::close_ours_but(&lifeline::held());
         kept::forget();
+        forks::forget();
     }
     drop(guard);
     descriptor::leave_region();
     start::forget();
-    if let Some(hooks) = HOOKS.get() {
-        (hooks.disowned)(id);
-    }
+    id
 }
 
 /// The process ends, and with it the program's descriptors `numbers`. What other processes hold

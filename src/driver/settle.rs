@@ -341,6 +341,10 @@ impl Engine {
             let bytes = &road.bytes[..count];
             let _ = self.stack.tcp_send_taken(now, socket, bytes);
             self.stack.tcp_stamp(socket, None);
+            if let Some(endpoint) = self.endpoints.get_mut(id) {
+                // A forked process has, by a call that no hook has seen: it has announced nothing.
+                endpoint.unseen_writers |= endpoint.is_only_inherited();
+            }
         }
         self.stack.tcp_end_passing(socket);
         taken

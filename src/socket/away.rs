@@ -241,10 +241,8 @@ pub fn set_all_out() {
 
 /// This process is about to become another program, which inherits what is not close-on-exec.
 pub fn leave_fresh() {
-    for (fd, socket) in table::all() {
-        if is_inherited(fd) {
-            create::leave_if_fresh(&socket);
-        }
+    for (_, socket) in left_to_program() {
+        create::leave_if_fresh(&socket);
     }
 }
 
@@ -252,10 +250,7 @@ pub fn leave_fresh() {
 /// sockets go that are not close-on-exec.
 pub fn set_out_by_exec() {
     let mut shared = true;
-    for (fd, socket) in table::all() {
-        if !is_inherited(fd) {
-            continue;
-        }
+    for (fd, socket) in left_to_program() {
         set_out(fd, &socket);
         if driver::is_held() && socket.away().is_some() {
             shared &= matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
@@ -268,7 +263,13 @@ pub fn set_out_by_exec() {
 /// Whether a program that takes this one's place, or its vfork(2) child's, inherits any socket of ours.
 pub fn leaves_any() -> bool {
     let duplicated = process::is_vfork_child() && DUPLICATED.swap(false, Ordering::Relaxed);
-    duplicated || table::all().iter().any(|(fd, _)| is_inherited(*fd))
+    duplicated || table::numbers().into_iter().any(is_inherited)
+}
+
+/// The sockets that an executed program has.
+fn left_to_program() -> impl Iterator<Item = (RawFd, Arc<Socket>)> {
+    let numbers = table::numbers().into_iter().filter(|&fd| is_inherited(fd));
+    numbers.filter_map(|fd| Some((fd, table::get(fd)?)))
 }
 
 /// Whether an executed program has the descriptor.
@@ -276,10 +277,15 @@ fn is_inherited(fd: RawFd) -> bool {
     raw::fcntl(fd, libc::F_GETFD, 0).is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize == 0)
 }
 
-/// After fork(2) in the child, and where an heir has taken the engine over: whoever has `engine`
-/// now is to be asked.
-pub fn owned_elsewhere(engine: u64) {
-    for (fd, socket) in table::all() {
+/// An heir has taken the engine over.
+pub(super) fn disowned(engine: u64) {
+    owned_elsewhere(engine, table::all());
+}
+
+/// Of those of `sockets` that were this process's stack's whoever has `engine` now is to be asked: an heir, or in a forked
+/// child the parent.
+pub(super) fn owned_elsewhere(engine: u64, sockets: Vec<(RawFd, Arc<Socket>)>) {
+    for (fd, socket) in sockets {
         let mut state = socket.state();
         if let Some(endpoint) = state.endpoint.take() {
             state.away = Some(Name { engine, endpoint });

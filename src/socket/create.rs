@@ -6,7 +6,9 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
-use super::{answers, away, bind, edges, guests, legacy, lifecycle, sets, table};
+use super::{
+    answers, away, bind, edges, guests, inherited, legacy, lifecycle, sets, table,
+};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
@@ -42,8 +44,9 @@ pub(super) fn hook() {
     static HOOKS: Hooks = Hooks {
         hold: table::hold,
         release: table::release,
-        free: table::free,
-        disowned: away::owned_elsewhere,
+        free: table::free_all,
+        inherited: inherited::inherited,
+        disowned: away::disowned,
         is_set_out: legacy::is_set_out,
         described: legacy::describe,
         revived: legacy::revive,

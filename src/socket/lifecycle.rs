@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::lingering::Lingering;
-use super::{Kind, Socket, Stage, State, away, connect, create, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, inherited, table};
 use crate::driver::{self, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::wait::poll_now;
@@ -14,6 +14,7 @@ use crate::sys::{clock, raw};
 /// Before close(2) of one of ours: what [`closed`] wants to know afterwards.
 pub fn closing(fd: RawFd) -> Option<Closing> {
     beds::keep(&(fd..=fd));
+    inherited::before_closing(fd..=fd);
     let socket = table::remove(fd)?;
     Some(leaving(fd, socket))
 }
@@ -22,6 +23,7 @@ pub fn closing(fd: RawFd) -> Option<Closing> {
 pub fn closing_range(first: u32, last: u32) -> Vec<Closing> {
     let number = |number| RawFd::try_from(number).unwrap_or(RawFd::MAX);
     beds::keep(&(number(first)..=number(last)));
+    inherited::before_closing(number(first)..=number(last));
     let sockets = table::remove_range(first, last).into_iter();
     sockets.map(|(fd, socket)| leaving(fd, socket)).collect()
 }

@@ -15,8 +15,8 @@
 //! 1. The table's entry is a help, not the truth: the descriptor may be closed or replaced where
 //!    we cannot see it. Whatever is done with a stale entry must be harmless.
 //! 2. A socket's state is behind its own lock, taken after the engine's, never before it.
-//! 3. In a forked child, and where an heir serves, the entries stay, without endpoint: the
-//!    descriptors work by themselves, and their owner is asked for the rest ([`away`], [`answers`]).
+//! 3. In a forked child, from its first call on any ([`inherited`]), and where an heir serves, the entries stay, without
+//!    endpoint: the descriptors work by themselves, and their owner is asked for the rest ([`away`], [`answers`]).
 //!    So it is with descriptors inherited or received from elsewhere. What the state remembers then
 //!    is what was true when it was asked last.
 //! 4. A process that a keeper serves has no engine: its fresh sockets are the kernel's ([`served`]),
@@ -38,6 +38,7 @@ mod entries;
 pub mod errno;
 pub mod error_queue;
 pub mod guests;
+pub mod inherited;
 mod legacy;
 pub mod lifecycle;
 mod lingering;
@@ -287,7 +288,7 @@ impl Socket {
     /// Makes the state accessible again in a forked child, whoever had it at the fork.
     ///
     /// # Safety
-    /// The calling thread is the only one of its process, and has not got the state.
+    /// No thread of this process has got the state.
     pub unsafe fn free_state(&self) {
         // SAFETY: as the caller says.
         unsafe { lock::free(&self.state) };

@@ -234,6 +234,7 @@ impl Call<'_, '_> {
 
     /// Queues and transmits what fits; `None`: there is more, and it does not fit now.
     fn attempt(&self, engine: &mut Engine, sent: &Cell<usize>) -> Option<Result<usize, Errno>> {
+        engine.hear_forks();
         let Some(endpoint) = engine.endpoints.get_mut(self.id) else {
             return Some(partial(sent, self.given_up(engine)));
         };

@@ -5,13 +5,16 @@
 //! inherited by execve(2) or received from another process: at the first call on it the descriptor
 //! is asked for its name, once ([`meet`](super::away::meet)). What the process opens itself is
 //! entered where it is made, so a number that was seen closed need not be asked again.
+//!
+//! Who asks for a socket, in order to use it, has what a fork has left [taken over](inherited) first; who closes has not.
 
 use core::cell::Cell;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, Ordering};
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Socket, away, sets, watched};
+use super::{Socket, away, inherited, sets, watched};
 use crate::sys::handlers;
 use crate::sys::lock::{self, RwLock};
 
@@ -47,20 +50,38 @@ pub fn get(fd: RawFd) -> Option<Arc<Socket>> {
         }
         return away::meet(fd);
     }
+    inherited::take_over();
     // Recursive: a signal handler may have interrupted this very thread in here.
     SOCKETS.read_recursive().get(fd as usize)?.clone()
 }
 
-/// Whether `fd` is one of ours.
+/// Whether `fd` is one of ours, which is about to be used.
 #[inline]
 pub fn is_ours(fd: RawFd) -> bool {
+    is_used(fd, SOCKET)
+}
+
+/// Whether `fd` is one of ours, which is about to be closed.
+#[inline]
+pub fn is_entered(fd: RawFd) -> bool {
     marked(fd, SOCKET)
 }
 
 /// Whether `fd` is one of ours, or turns out to be as it is looked at for the first time.
 #[inline]
 pub fn is_met(fd: RawFd) -> bool {
-    is_ours(fd) || !marked(fd, KNOWN) && get(fd).is_some()
+    // Of a set that is polled itself nothing else is asked.
+    is_used(fd, SOCKET | EPOLL) && marked(fd, SOCKET) || !marked(fd, KNOWN) && get(fd).is_some()
+}
+
+/// Whether `fd`, which is about to be used, has any of these bits.
+#[inline]
+fn is_used(fd: RawFd, bits: u8) -> bool {
+    let used = marked(fd, bits);
+    if used {
+        inherited::take_over();
+    }
+    used
 }
 
 /// Whether `fd` can be entered.
@@ -71,6 +92,7 @@ pub fn can_hold(fd: RawFd) -> bool {
 /// Enters `socket` under `fd`.
 pub fn insert(fd: RawFd, socket: Arc<Socket>) {
     let Some(mark) = mark(fd) else { return };
+    inherited::take_over();
     handlers::section(|| {
         let mut sockets = SOCKETS.write();
         let at = fd as usize;
@@ -176,10 +198,10 @@ pub unsafe fn release() {
     }
 }
 
-/// Makes the table and the sockets accessible again in a forked child, whoever had them at the fork.
+/// Makes the table accessible again in a forked child, whoever had it at the fork.
 ///
 /// # Safety
-/// The calling thread is the only one of its process, and uses neither now.
+/// The calling thread is the only one of its process, and does not use it now.
 pub unsafe fn free() {
     // SAFETY: as the caller says.
     unsafe {
@@ -187,7 +209,16 @@ pub unsafe fn free() {
         sets::free();
         watched::free();
     }
-    for (_, socket) in all() {
+}
+
+/// The same, and of all sockets.
+///
+/// # Safety
+/// The calling thread is the only one of its process, and uses neither now.
+pub unsafe fn free_all() {
+    // SAFETY: as the caller says.
+    unsafe { free() };
+    for (_, socket) in entries() {
         // SAFETY: as the caller says.
         unsafe { socket.free_state() };
     }
@@ -200,16 +231,34 @@ pub fn any() -> bool {
 
 /// All numbers that are entered.
 pub fn numbers() -> Vec<RawFd> {
-    all().into_iter().map(|(number, _)| number).collect()
+    let sockets = SOCKETS.read_recursive();
+    let entered = sockets.iter().enumerate();
+    entered
+        .filter_map(|(at, held)| held.as_ref().map(|_| at as RawFd))
+        .collect()
 }
 
 /// All sockets.
 pub fn all() -> Vec<(RawFd, Arc<Socket>)> {
+    inherited::take_over();
+    entries()
+}
+
+/// All sockets as they are entered.
+pub(super) fn entries() -> Vec<(RawFd, Arc<Socket>)> {
     let sockets = SOCKETS.read_recursive();
     let entered = sockets.iter().enumerate();
     entered
         .filter_map(|(at, held)| Some((at as RawFd, held.clone()?)))
         .collect()
+}
+
+/// The sockets under `numbers`.
+pub(super) fn entries_of(numbers: RangeInclusive<RawFd>) -> Vec<Arc<Socket>> {
+    let sockets = SOCKETS.read_recursive();
+    let (first, last) = (*numbers.start() as usize, *numbers.end() as usize);
+    let within = sockets.iter().take(last.saturating_add(1)).skip(first);
+    within.flatten().cloned().collect()
 }
 
 /// Notes that the epoll set `fd` watches a socket of ours.
@@ -222,7 +271,7 @@ pub fn mark_epoll(fd: RawFd) {
 /// Whether the epoll set `fd` watches a socket of ours.
 #[inline]
 pub fn is_epoll(fd: RawFd) -> bool {
-    marked(fd, EPOLL)
+    is_used(fd, EPOLL)
 }
 
 /// Notes that `fd` is an epoll set that was just made.

@@ -7,7 +7,7 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::{Socket, away};
-use crate::driver::{EndpointId, Engine, Interruption};
+use crate::driver::{Endpoint, EndpointId, Engine, Interruption};
 use crate::sys::clock;
 
 /// When a wait of `timeout` that begins now is over, in monotonic nanoseconds; `None`: never.
@@ -31,7 +31,7 @@ pub(super) fn waits(
     flags: i32,
 ) -> bool {
     let endpoint = engine.endpoints.get(id);
-    let was_shared = endpoint.is_some_and(|held| held.was_shared);
+    let was_shared = endpoint.is_some_and(Endpoint::was_shared);
     if was_shared || socket.named.load(Ordering::Relaxed) {
         return away::waits(fd, flags);
     }

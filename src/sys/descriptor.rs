@@ -341,19 +341,31 @@ pub fn close_ours_but(kept: &[RawFd]) {
         true => (floor() as usize).div_ceil(64).min(OURS.len()),
         false => OURS.len(),
     };
+    let mut run = None;
     for (at, word) in OURS[..told].iter().enumerate() {
         // To read is to leave untouched memory what it is.
-        if word.load(Ordering::Relaxed) == 0 {
+        let ours = match word.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => word.swap(0, Ordering::Relaxed),
+        };
+        let numbers = at as u32 * 64..(at as u32 + 1) * 64;
+        if ours == 0 && run.is_none() {
             continue;
         }
-        let ours = word.swap(0, Ordering::Relaxed);
-        let numbers = (0..64).filter(|bit| ours >> bit & 1 == 1);
-        let numbers = numbers.map(|bit| at as u32 * 64 + bit);
-        numbers
-            .filter(|&number| !kept.contains(&(number as RawFd)))
-            .for_each(|number| {
-                close_run(number, number);
-            });
+        for number in numbers {
+            let closes = ours >> (number % 64) & 1 == 1 && !kept.contains(&(number as RawFd));
+            match (run, closes) {
+                (None, true) => run = Some(number),
+                (Some(first), false) => {
+                    close_run(first, number - 1);
+                    run = None;
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Some(first) = run {
+        close_run(first, told as u32 * 64 - 1);
     }
     kept.iter().for_each(|&fd| mark_ours(fd));
 }

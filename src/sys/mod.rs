@@ -5,6 +5,7 @@
 //! backend, which enters the kernel directly; what rustix has no words for goes through
 //! `syscalls`. Nothing here touches errno.
 
+pub mod announced;
 pub mod async_io;
 pub mod bpf;
 pub mod cancel;

@@ -94,16 +94,48 @@ fn a_service_that_is_not_preloaded_reads_and_writes() {
     lab.kernel_was_silent();
 }
 
-/// A program that nothing can be preloaded into, compiled.
-fn unreached() -> PathBuf {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unreached");
+/// A program of this directory's, compiled with these flags besides.
+fn compiled(name: &str, flags: &[&str]) -> PathBuf {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiled = Command::new("cc")
-        .args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args(flags)
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
         .arg(&program)
-        .arg(root().join("tests/e2e/unreached.c"))
+        .arg(root().join(format!("tests/e2e/{name}.c")))
         .status();
     assert!(compiled.expect("cc runs").success());
     program
+}
+
+/// A program that nothing can be preloaded into, compiled.
+fn unreached() -> PathBuf {
+    compiled("unreached", &["-static"])
+}
+
+/// They go when the child first uses what it has, and come back at its end.
+#[test]
+fn a_child_that_uses_no_socket_leaves_its_parent_the_short_cuts() {
+    let lab = Lab::new();
+    let _server = lab
+        .peer("socat TCP4-LISTEN:7000,nodelay PIPE")
+        .serving_tcp(7000);
+    let program = compiled("short_cuts", &[]);
+    let said = lab
+        .sidestack(&format!("{} {PEER} 7000", program.display()))
+        .within(30)
+        .succeeds()
+        .stdout();
+    if preloading() {
+        assert_eq!(
+            said,
+            "alone: with the library\n\
+             with a child: with the library\n\
+             that does other things: with the library\n\
+             that uses the connection: in the pair\n\
+             that is gone: with the library"
+        );
+    }
+    lab.kernel_was_silent();
 }
 
 /// It gets the connection by exec, or by SCM_RIGHTS.

@@ -71,7 +71,7 @@ pub fn set(
     let shared = engine
         .endpoints
         .get(id)
-        .is_some_and(|held| held.is_shared());
+        .is_some_and(|held| held.is_open_elsewhere());
     if option == urgent::INLINE {
         urgent::read_inline(fd, value);
     }
