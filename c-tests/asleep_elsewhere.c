@@ -130,6 +130,10 @@ static pid_t sleeping(const struct call *call, int fd, int *told)
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
+		/* The first use of what a process has inherited may take a while. */
+		get_int(fd, SOL_SOCKET, SO_TYPE);
+		if (write(ends[1], "", 1) != 1)
+			die("write");
 		snprintf(line, sizeof line, "%s", result(call->make(fd)));
 		snprintf(line + strlen(line), sizeof line - strlen(line), "%s", signals_seen ? " SIGPIPE" : "");
 		if (write(ends[1], line, strlen(line)) < 0)
@@ -138,6 +142,8 @@ static pid_t sleeping(const struct call *call, int fd, int *told)
 	}
 	close(ends[1]);
 	*told = ends[0];
+	if (read(*told, line, 1) != 1)
+		die("the child");
 	/* It sleeps by then, as a rule. */
 	nap(100);
 	return pid;

@@ -6,9 +6,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
-use super::{
-    answers, away, bind, edges, guests, inherited, legacy, lifecycle, sets, table,
-};
+use super::{answers, away, bind, edges, guests, inherited, legacy, lifecycle, sets, table};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
