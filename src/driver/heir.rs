@@ -30,7 +30,7 @@ pub fn before_exec() {
         descriptor::restore_limit();
         return;
     };
-    let needed = guard.has_sockets() || !estate::provide(&mut guard) && !guard.stack.tcp_is_done();
+    let needed = guard.has_sockets() || !estate::provide(&mut guard);
     guard.note_all_holders();
     if !needed || !bequeath(&mut guard) {
         descriptor::restore_limit();
@@ -75,9 +75,7 @@ fn serve(guard: &mut Guard) -> ! {
     guard.office = Office::Heir;
     guard.reopen_window();
     guard.driving.seat = Seat::Background;
-    while (guard.has_sockets() || !guard.stack.tcp_is_done() && !guard.is_provided_for())
-        && serve_alone(guard, &mut [], None)
-    {}
+    while (guard.has_sockets() || !guard.may_end()) && serve_alone(guard, &mut [], None) {}
     guard.revoke_if_needless();
     end(0)
 }
@@ -89,6 +87,12 @@ impl super::Engine {
         let serves = |held: &Endpoint| held.end.is_some() && held.has_address();
         let ids = &mut self.endpoints.ids();
         ids.any(|id| self.endpoints.get(id).is_some_and(serves))
+    }
+
+    /// Whether what was sent needs this process no more: a keeper goes on with connections, but not with what waits
+    /// for a neighbor.
+    pub(super) fn may_end(&mut self) -> bool {
+        !self.stack.awaits_neighbors() && (self.stack.tcp_is_done() || self.is_provided_for())
     }
 
     /// The program's numbers mean nothing in this process.

@@ -210,15 +210,15 @@ pub fn finish(numbers: &[RawFd]) {
     while wait_until_quiet(&mut guard, end) {}
 }
 
-/// Gives connections the moment that most need to end in order, and a keeper that is being looked for the moment to be
-/// found; whether that was enough.
+/// Gives connections the moment that most need to end in order, neighbors that were asked the moment to answer, and a keeper
+/// that is being looked for the moment to be found; whether that was enough.
 fn wait_until_done(guard: &mut Guard) -> bool {
     let mut request = Wait {
         deadline: Some(clock::monotonic() + GRACE.as_nanos() as u64),
         ..Wait::default()
     };
     wait(guard, &mut request, None, |engine, _| {
-        (engine.stack.tcp_is_done() || engine.is_provided_for()).then_some(())
+        engine.may_end().then_some(())
     })
     .is_ok()
 }

@@ -52,6 +52,11 @@ impl Stack {
     /// Whether nothing is left of any connection, TIME-WAIT included, nor of what was to be said about it
     /// (a reset may wait for a neighbor, or for a way).
     pub fn tcp_is_empty(&self) -> bool {
-        self.tcp.is_empty() && !self.neighbors.has_waiting()
+        self.tcp.is_empty() && !self.awaits_neighbors()
+    }
+
+    /// Whether something that was sent waits for a neighbor to answer.
+    pub fn awaits_neighbors(&self) -> bool {
+        self.neighbors.has_waiting()
     }
 }

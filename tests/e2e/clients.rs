@@ -31,6 +31,18 @@ fn curl_downloads_a_gigabyte() {
     lab.kernel_was_silent();
 }
 
+/// Nobody knows the peer's hardware address yet when it ends.
+#[test]
+fn what_logger_sends_before_it_ends_arrives() {
+    let lab = Lab::new();
+    let server = lab.peer("socat -u UDP4-RECVFROM:7000 -").within(10);
+    let server = server.serving_udp(7000);
+    lab.sidestack(&format!("logger -d -n {PEER} -P 7000 in time"))
+        .succeeds();
+    assert!(server.finish().success().stdout().ends_with("in time"));
+    lab.kernel_was_silent();
+}
+
 #[test]
 fn curl_uploads_200_mebibytes() {
     uploads(&Lab::new());

@@ -410,19 +410,18 @@ pub(in crate::driver) fn attend(mut guard: Guard) -> Option<Guard> {
     Some(guard)
 }
 
-/// The process is about to end, or to become another program: whether a keeper goes on with what is left. If the program
-/// was so short that none was looked for yet, one is now.
+/// The process is about to end, or to become another program: whether it may, see `may_end`. If the program was so
+/// short that no keeper was looked for yet, one is now.
 pub(in crate::driver) fn provide(guard: &mut Guard) -> bool {
-    if guard.stack.tcp_is_empty() || guard.is_provided_for() {
-        return true;
+    if !guard.stack.tcp_is_empty() && !guard.is_provided_for() {
+        guard.prepare_will();
+        guard.hasten_search();
+        if let Some(kit) = guard.seeks_keeper() {
+            let reached = reach(&kit);
+            guard.found(kit, reached);
+        }
     }
-    guard.prepare_will();
-    guard.hasten_search();
-    if let Some(kit) = guard.seeks_keeper() {
-        let reached = reach(&kit);
-        guard.found(kit, reached);
-    }
-    guard.is_provided_for()
+    guard.may_end()
 }
 
 /// One wait and one pass, in a process that does nothing else, with what the background thread does
