@@ -46,23 +46,6 @@ static long do_epoll(int fd)
 	return epoll_wait(set, &event, 1, -1);
 }
 
-/* Calls without an end, none of which waits. */
-static long asks(int fd)
-{
-	socklen_t length = sizeof(int);
-	int value;
-
-	while (!getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &length))
-		;
-	return -1;
-}
-static long sends_and_peeks(int fd)
-{
-	while (!send(fd, "", 0, MSG_NOSIGNAL))
-		recv(fd, b, 10, MSG_PEEK | MSG_DONTWAIT);
-	return -1;
-}
-
 static void cleans(void *argument)
 {
 	((struct waiter *)argument)->cleaned = 1;
@@ -114,7 +97,7 @@ static void cancelled(const char *what, long (*call)(int), int fd)
 	is_cancelled(what, (struct waiter){ .call = call, .fd = fd, .returned = -2 });
 }
 
-/* May be cancelled at any moment, within a call, too. */
+/* May be cancelled at any moment. */
 static void cancelled_anywhere(const char *what, long (*call)(int), int fd)
 {
 	is_cancelled(what, (struct waiter){ .call = call, .fd = fd, .asynchronous = 1, .returned = -2 });
@@ -204,10 +187,6 @@ int main(void)
 	cancelled_anywhere("anywhere, poll", do_poll, fd[0]);
 	cancelled_anywhere("anywhere, select", do_select, fd[0]);
 	cancelled_anywhere("anywhere, accept", do_accept, listener);
-	for (int i = 0; i < 5; i++) {
-		cancelled_anywhere("anywhere, getsockopt", asks, fd[0]);
-		cancelled_anywhere("anywhere, send and recv", sends_and_peeks, fd[0]);
-	}
 	still_works(fd[0], h[0]);
 	disabled(fd[0], h[0]);
 	pending("nothing to read", do_recv, fd[0]);
