@@ -109,6 +109,7 @@ match how:
         server = socket.socket(type=socket.SOCK_DGRAM)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MANY * 2000)
         server.bind(("0.0.0.0", int(words[0])))
+        say("listening")
 
         def count():
             await_file(words[1])

@@ -29,6 +29,7 @@ fn whenever_killed(program: &str, does: &str, told: &str) {
     for killed_first in [true, false] {
         let lab = Lab::new();
         let mut server = looking(&lab, &format!("{program} 7000"));
+        server.prints("listening");
         let act = lab.path("act").display().to_string();
         let peer = script(&format!("last_words.py {does} {TEST} 7000 {act}"));
         let mut peer = lab.peer(&peer).start();
