@@ -107,14 +107,23 @@ static void copies_beyond(void)
 	tell("%s", ok(to->fd));
 }
 
+static int is_closed(const struct slot *slot)
+{
+	struct tcp_info info = { 0 };
+	socklen_t length = sizeof info;
+
+	getsockopt(slot->fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+	return info.tcpi_state == TCP_CLOSE;
+}
+
 /* By way of a socket pair (SCM_RIGHTS). */
 static void passes(void)
 {
 	struct slot *from = slot_in(1), *to = room_in(2);
 	int ends[2];
 
-	/* What has no address yet is the kernel's from then on. */
-	if (!from || !to || is_fresh(from))
+	/* What has no address yet, or no connection any more, is the kernel's from then on (LD_PRELOAD.md). */
+	if (!from || !to || is_fresh(from) || is_closed(from))
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
 		die("socketpair");

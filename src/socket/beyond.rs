@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::{Kind, Registration, Socket, State, table};
 use crate::driver::{EndpointId, Engine, Role, Shown};
-use crate::sys::raw;
 use crate::sys::wait::{entry, poll_for};
 
 /// What is told whether it was asked for or not.
@@ -217,8 +216,7 @@ impl Events<'_> {
             };
             self.count += 1;
             if held.events & ONCE != 0 {
-                // The set or the number may be gone by now, with the registration.
-                let _ = raw::epoll_renew(held.set, held.fd, ONCE, held.data);
+                held.renew(ONCE);
             }
         }
         held.told = Some(beyond.news);

@@ -150,10 +150,7 @@ pub(super) fn enter(
     endpoint.low_water = state.options.receive_low_water;
     let id = engine.endpoints.insert(endpoint);
     state.endpoint = Some(id);
-    for registration in &mut state.registrations {
-        registration.told = sets::is_disarmed(registration.events).then_some(0);
-        registration.connections = None;
-    }
+    sets::forget_told(&mut state.registrations);
     if !state.registrations.is_empty() {
         edges::note(engine, id, state);
         engine.show_beyond(id);
@@ -241,9 +238,9 @@ pub(super) fn replace(
 pub(super) fn register(other: RawFd, registrations: &[Registration]) {
     for held in registrations {
         // The set or the number may be gone by now, with the registration.
-        let _ = match held.fd {
-            -1 => register_by_another(other, held),
-            fd => raw::epoll_add(held.set, fd, held.events, held.data),
+        let _ = match held.closed {
+            true => register_by_another(other, held),
+            false => raw::epoll_add(held.set, held.fd, held.events, held.data),
         };
     }
 }
@@ -256,8 +253,8 @@ fn register_by_another(fd: RawFd, held: &Registration) -> Result<(), Errno> {
 
 /// Takes it out of them.
 pub(super) fn unregister(registrations: &[Registration]) {
-    for registration in registrations {
-        let _ = raw::epoll_remove(registration.set, registration.fd);
+    for held in registrations.iter().filter(|held| !held.closed) {
+        let _ = raw::epoll_remove(held.set, held.fd);
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::{Socket, State};
 use crate::driver::{EndpointId, Engine, Role};
-use crate::sys::raw;
 
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
 
@@ -87,7 +86,6 @@ pub(super) fn tell_of_room(state: &State) {
         .filter(asks)
         .filter(|held| is_edge_triggered(held))
     {
-        // The set or the number may be gone by now, and one that is exclusive cannot be renewed.
-        let _ = raw::epoll_renew(held.set, held.fd, held.events, held.data);
+        held.renew(held.events);
     }
 }

@@ -123,9 +123,7 @@ pub(super) fn forgotten(engine: &mut Engine, id: EndpointId, record: &Record) {
 /// The sets in which a socket is by a number that is closed know it on, if it has others.
 fn forget_number(socket: &Socket, fd: RawFd) {
     for held in &mut socket.state().registrations {
-        if held.fd == fd {
-            held.fd = -1;
-        }
+        held.closed |= held.fd == fd;
     }
 }
 

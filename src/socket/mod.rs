@@ -61,6 +61,7 @@ pub mod waiting;
 mod watched;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};
+use crate::sys::raw;
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::fd::RawFd;
@@ -183,8 +184,10 @@ pub struct State {
 pub struct Registration {
     /// The epoll descriptor.
     pub set: RawFd,
-    /// The number the socket was registered under; -1: that is closed, and the socket has others.
+    /// The number the socket was registered under.
     pub fd: RawFd,
+    /// That is closed, and may be somebody else's by now; the socket has others.
+    pub closed: bool,
     /// Events asked for.
     pub events: u32,
     /// The program's token.
@@ -198,9 +201,17 @@ pub struct Registration {
 impl Registration {
     /// A number of its socket's.
     fn number(&self, socket: &Socket) -> RawFd {
-        match self.fd {
-            -1 => table::number_of(socket).unwrap_or(-1),
-            fd => fd,
+        match self.closed {
+            true => table::number_of(socket).unwrap_or(-1),
+            false => self.fd,
+        }
+    }
+
+    /// Arms it anew, for these events.
+    fn renew(&self, events: u32) {
+        if !self.closed {
+            // The set or the number may be gone by now, and one that is exclusive cannot be renewed.
+            let _ = raw::epoll_renew(self.set, self.fd, events, self.data);
         }
     }
 

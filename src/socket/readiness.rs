@@ -224,13 +224,14 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
     let mut state = socket.state();
     state
         .registrations
-        .retain(|held| (held.set, held.fd) != (set, fd));
+        .retain(|held| held.closed || (held.set, held.fd) != (set, fd));
     if operation != libc::EPOLL_CTL_DEL
         && let Some((events, data)) = event
     {
         state.registrations.push(Registration {
             set,
             fd,
+            closed: false,
             events,
             data,
             told: None,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::address::Given;
 use super::bind::protocol;
 use super::create::{hand_over, hook, nonblocking, register, replace, unregister};
-use super::{Family, Kind, Socket, Stage, abroad, address, away, options, table, watched};
+use super::{Family, Kind, Socket, Stage, abroad, address, away, options, sets, table, watched};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First};
 use crate::driver::{self, Passed, Question, Served, Service, beds, count_passed};
@@ -179,6 +179,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
     rustix::io::ioctl_fionbio(&served.program, nonblocking(socket, &numbers))?;
     let mut state = socket.state();
     let before = state.away;
+    sets::note_disarmed(&mut state.registrations);
     if before.is_some() {
         // Calls that sleep in it, and other processes, may have it still.
         unregister(&state.registrations);
@@ -193,9 +194,7 @@ pub(super) fn settle_in(fd: RawFd, socket: &Arc<Socket>, served: Served) -> Resu
         None => state.options.limit_waits(served.program.as_raw_fd()),
     }
     replace(&numbers, &served.program, &[])?;
-    for registration in &mut state.registrations {
-        registration.told = None;
-    }
+    sets::forget_told(&mut state.registrations);
     state.away = Some(served.name);
     state.made_away = true;
     state.connect_unconfirmed = false;

@@ -114,26 +114,36 @@ fn rename(old: RawFd, new: RawFd) {
 /// Notes which registrations have told of their one event (EPOLLONESHOT): the set says so as long as the descriptor is there.
 pub(super) fn note_disarmed(registrations: &mut [Registration]) {
     for held in registrations {
-        if held.events & ONCE != 0 && asked_for(held.set, held.fd).is_some_and(is_disarmed) {
+        if held.events & ONCE != 0 && asked_for(held).is_some_and(is_disarmed) {
             held.events &= HOW;
         }
     }
 }
 
+/// The descriptor is another: what was told of the one before is no news of it, but an only event was told.
+pub(super) fn forget_told(registrations: &mut [Registration]) {
+    for held in registrations {
+        held.told = is_disarmed(held.events).then_some(0);
+        held.connections = None;
+    }
+}
+
 /// Whether a registration for these events is one that has.
-pub(super) fn is_disarmed(events: u32) -> bool {
+fn is_disarmed(events: u32) -> bool {
     events & ONCE != 0 && events & !HOW == 0
 }
 
-/// The events for which a set watches a number, as the kernel has them (proc(5), fdinfo).
-fn asked_for(set: RawFd, fd: RawFd) -> Option<u32> {
-    let text = file::read(&format!("/proc/self/fdinfo/{set}"), LONGEST_LIST).ok()?;
+/// The events for which a set watches a number, as the kernel has them (proc(5), fdinfo). By a number that is closed it may
+/// watch another descriptor, too, which as a rule has another value.
+fn asked_for(held: &Registration) -> Option<u32> {
+    let text = file::read(&format!("/proc/self/fdinfo/{}", held.set), LONGEST_LIST).ok()?;
     let text = str::from_utf8(&text).ok()?;
     text.lines().find_map(|line| {
         let mut words = line.strip_prefix("tfd:")?.split_whitespace();
         let number: RawFd = words.next()?.parse().ok()?;
-        let events = words.nth(1).filter(|_| number == fd)?;
-        u32::from_str_radix(events, 16).ok()
+        let (events, value) = (words.nth(1)?, words.nth(1)?);
+        let is_its = number == held.fd && u64::from_str_radix(value, 16) == Ok(held.data);
+        u32::from_str_radix(events, 16).ok().filter(|_| is_its)
     })
 }
 
