@@ -13,7 +13,9 @@ use super::{control, next, sockets};
 use crate::driver::system_limits;
 use crate::socket::datagram::Asked;
 use crate::socket::waiting::deadline;
-use crate::socket::{Kind, Socket, address, connect, datagram, lifecycle, options, send, table};
+use crate::socket::{
+    Kind, Socket, address, away, connect, datagram, lifecycle, options, send, table,
+};
 use crate::sys::{clock, cmsg};
 
 /// What only the kernel's own callers may say, of 32-bit programs (MSG_CMSG_COMPAT).
@@ -119,7 +121,7 @@ unsafe fn note_arrived(message: *const libc::msghdr) {
         // SAFETY: as above.
         unsafe { passed(&message) }
             .into_iter()
-            .for_each(table::note_arrival);
+            .for_each(away::arrived);
     }
 }
 

@@ -67,8 +67,8 @@ pub(super) fn is_any(fds: &[libc::pollfd]) -> bool {
     ANY.load(Ordering::Relaxed) && fds.iter().any(|polled| foreign(polled.fd).is_some())
 }
 
-/// Whether a set may watch one.
-pub(super) fn may_be_in_sets() -> bool {
+/// Whether one may be among those of this process.
+pub(super) fn are_any() -> bool {
     ANY.load(Ordering::Relaxed)
 }
 

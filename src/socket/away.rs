@@ -148,6 +148,20 @@ pub fn waits(fd: RawFd, flags: i32) -> bool {
         && held().is_ok_and(|held| held & libc::O_NONBLOCK as usize == 0)
 }
 
+/// A descriptor has come by SCM_RIGHTS, from whichever process. If this one has the socket of another's stack by a number
+/// already, it is the same.
+pub fn arrived(fd: RawFd) {
+    table::note_arrival(fd);
+    if !abroad::are_any() {
+        return;
+    }
+    let Some(name) = Name::of(fd) else { return };
+    let mut held = table::all().into_iter();
+    if let Some((_, socket)) = held.find(|(_, socket)| socket.away() == Some(name)) {
+        table::insert(fd, socket);
+    }
+}
+
 /// Looks at a descriptor this process did not make: enters it if it is a socket of ours.
 #[cold]
 pub(super) fn meet(fd: RawFd) -> Option<Arc<Socket>> {

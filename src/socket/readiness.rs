@@ -121,7 +121,7 @@ pub fn epoll_wait(
     mut collect: impl FnMut(&mut [libc::epoll_event]) -> Result<usize, Errno>,
 ) -> Option<Result<usize, Errno>> {
     let set = sets::name_of(set);
-    if !abroad::may_be_in_sets() {
+    if !abroad::are_any() {
         return epoll_wait_here(set, events, timeout, mask, &[], &mut collect);
     }
     Some(watched::epoll_wait(
