@@ -142,8 +142,8 @@ fn bytes(value: Vec<u8>) -> Value {
 fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, name: i32) -> Value {
     let options = &state.options;
     match name {
-        // Of a connection: who drives is where it comes in.
-        libc::SO_INCOMING_CPU if is_connection(engine.as_deref(), state) => {
+        // Who drives is where it comes in.
+        libc::SO_INCOMING_CPU if has_heard(engine.as_deref(), socket.kind, state) => {
             int(rustix::thread::sched_getcpu() as i32)
         }
         libc::SO_ERROR => int(engine.map_or(0, |engine| pending_error(engine, state))),
@@ -305,9 +305,12 @@ fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     value
 }
 
-fn is_connection(engine: Option<&Engine>, state: &State) -> bool {
+/// Whether anything has ever come for a TCP socket.
+fn has_heard(engine: Option<&Engine>, kind: Kind, state: &State) -> bool {
     let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
-    endpoint.is_some_and(|endpoint| matches!(endpoint.role, Role::Connection(_)))
+    let role = endpoint.map(|endpoint| endpoint.role);
+    let heard = matches!(role, Some(Role::Connection(_) | Role::Ended)) || state.former.is_some();
+    heard && kind == Kind::Stream
 }
 
 fn connection(engine: Option<&Engine>, state: &State) -> Option<SocketId> {
