@@ -142,6 +142,17 @@ impl Engine {
         status.map_or(0, |status| status.completed)
     }
 
+    /// Connections that have come to a listener so far, whoever took them in; 0: it is none.
+    pub fn connections_come(&self, id: EndpointId) -> u64 {
+        let Some(held) = self.endpoints.get(id) else {
+            return 0;
+        };
+        match held.role {
+            Role::Listener(listener) => self.completed(listener).wrapping_add(held.lent),
+            _ => 0,
+        }
+    }
+
     fn offer_next(&mut self, id: EndpointId, listener: SocketId) {
         while self.may_offer(id)
             && let Some(connection) = self.stack.tcp_offer(listener)

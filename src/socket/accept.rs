@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::create::{admit, may_have};
 use super::sleeper::Sleeper;
 use super::waiting::{deadline, resume, waits};
-use super::{Family, Kind, Socket, Stage, away, lifecycle, options, table};
+use super::{Family, Kind, Socket, Stage, away, edges, lifecycle, options, table};
 use crate::driver::{self, Caller, EndpointId, Engine, Guard, Name, Role, Wait, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::owned::OwnedFd;
@@ -161,7 +161,10 @@ fn accept_from_pair(fd: RawFd, listener: &Arc<Socket>, flags: Flags) -> Result<A
             Err(Errno::AGAIN) if core::mem::take(&mut listener.state().took) => {
                 away::refresh(call.fd(), listener);
             }
-            Err(errno) if listener.state().stage == Stage::Listening => return Err(errno),
+            Err(errno) if listener.state().stage == Stage::Listening => {
+                edges::found_none(&mut listener.state());
+                return Err(errno);
+            }
             // Another thread has put another socket under the number.
             Err(_) => {}
         }

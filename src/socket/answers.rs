@@ -94,6 +94,12 @@ fn call(engine: &mut Engine, socket: &Arc<Socket>, fd: RawFd, question: &Questio
             let room = usize::try_from(*room).unwrap_or(0);
             error_queue::take_in(engine, socket, state, room).map(|entry| entry.encode())
         }
+        Question::Edges => {
+            let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
+            let endpoint = engine.endpoints.get_mut(id);
+            endpoint.ok_or(Errno::NOTSOCK)?.edges = true;
+            Ok(engine.connections_come(id).to_ne_bytes().to_vec())
+        }
         question => act(engine, fd, socket, state, question).map(|()| Vec::new()),
     }
 }
@@ -132,11 +138,6 @@ fn act(
             datagram::answer(engine, socket, state, (*flags, head, payload))
         }
         Question::Open => datagram::answer_bind(engine, socket, state),
-        Question::Edges => {
-            let endpoint = engine.endpoints.get_mut(id);
-            endpoint.ok_or(Errno::NOTSOCK)?.edges = true;
-            Ok(())
-        }
         Question::PutBack { errno } => {
             let known = (1..4096).contains(errno);
             let errno = known.then(|| Errno::from_raw_os_error(*errno));
@@ -151,6 +152,7 @@ fn act(
         | Question::Get { .. }
         | Question::Show
         | Question::Count { .. }
+        | Question::Edges
         | Question::ErrorEntry { .. }
         | Question::Give { .. }
         | Question::Receive { .. } => Err(Errno::INVAL),

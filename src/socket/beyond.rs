@@ -169,6 +169,20 @@ impl Events<'_> {
         }
     }
 
+    /// Whether there is an event of a registration.
+    pub(super) fn has(&self, held: &Registration) -> bool {
+        self.at(held).is_some()
+    }
+
+    /// Leaves out the event of a registration if it says no more than `flags`.
+    pub(super) fn leave_out_mere(&mut self, held: &Registration, flags: u32) {
+        if let Some(at) = self.at(held)
+            && self.events[at].events & !flags == 0
+        {
+            self.remove(at);
+        }
+    }
+
     fn remove(&mut self, at: usize) {
         self.events.copy_within(at + 1..self.count, at);
         self.count -= 1;

@@ -8,8 +8,9 @@
 use rustix::fd::RawFd;
 use std::sync::Arc;
 
-use super::{Socket, State};
-use crate::driver::{EndpointId, Engine, Role};
+use super::beyond::Events;
+use super::{Registration, Socket, Stage, State, away, watched};
+use crate::driver::{EndpointId, Engine, Question, Role};
 
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
 
@@ -31,7 +32,7 @@ pub(super) fn note(engine: &mut Engine, id: EndpointId, state: &State) {
 }
 
 /// A disarmed registration tells nothing by itself.
-fn is_edge_triggered(held: &super::Registration) -> bool {
+fn is_edge_triggered(held: &Registration) -> bool {
     held.events & (libc::EPOLLET | libc::EPOLLONESHOT) as u32 == libc::EPOLLET as u32
 }
 
@@ -40,46 +41,74 @@ pub(super) fn leave_out_old(
     engine: &mut Engine,
     set: RawFd,
     events: &mut [libc::epoll_event],
-    mut count: usize,
+    count: usize,
 ) -> usize {
+    let mut found = Events { events, count };
     let edged = core::mem::take(&mut engine.endpoints.edged);
     for &id in &edged {
-        let Some((socket, completed)) = listener(engine, id) else {
-            continue;
-        };
-        let mut state = socket.state();
-        let held = state.registrations.iter_mut();
-        for held in held.filter(|held| held.set == set && is_edge_triggered(held)) {
-            let own = |event: &libc::epoll_event| event.u64 == held.data;
-            let Some(at) = events[..count].iter().position(own) else {
-                continue;
-            };
-            let is_old = held.connections == Some(completed);
-            if is_old && events[at].events & !READABLE == 0 {
-                events.copy_within(at + 1..count, at);
-                count -= 1;
-            }
-            held.connections = Some(completed);
+        if let Some((socket, come)) = listener(engine, id) {
+            leave_out(&mut socket.state(), set, &mut found, come);
         }
     }
     engine.endpoints.edged = edged;
-    count
+    found.count
+}
+
+/// The same of a listener of another process's stack, which says how many connections have come.
+pub(super) fn leave_out_old_of(socket: &Arc<Socket>, set: RawFd, found: &mut Events<'_>) {
+    let edged = |held: &&Registration| held.set == set && is_edge_triggered(held);
+    let fd = {
+        let state = socket.state();
+        let mut edged = state.registrations.iter().filter(edged);
+        let told = edged.find(|held| found.has(held)).map(|held| held.fd);
+        told.filter(|_| state.stage == Stage::Listening)
+    };
+    let fd = fd.and_then(|fd| watched::number(socket, fd));
+    let answer = fd.and_then(|fd| away::ask(fd, socket, &Question::Edges));
+    let come = answer.and_then(|answer| Some(u64::from_ne_bytes(*answer.ok()?.first_chunk()?)));
+    if let Some(come) = come {
+        leave_out(&mut socket.state(), set, found, come);
+    }
+}
+
+/// Whether a set is told of edges of the listener.
+pub(super) fn is_edged_listener(state: &State) -> bool {
+    state.stage == Stage::Listening && state.registrations.iter().any(is_edge_triggered)
+}
+
+/// accept(2) has found no connection: the next one there is news, though it may have come before, and be offered now only.
+pub(super) fn found_none(state: &mut State) {
+    for held in &mut state.registrations {
+        held.connections = None;
+    }
+}
+
+fn leave_out(state: &mut State, set: RawFd, found: &mut Events<'_>, come: u64) {
+    let held = state.registrations.iter_mut();
+    for held in held.filter(|held| held.set == set && is_edge_triggered(held)) {
+        if !found.has(held) {
+            continue;
+        }
+        if held.connections == Some(come) {
+            found.leave_out_mere(held, READABLE);
+        }
+        held.connections = Some(come);
+    }
 }
 
 /// A listener, and how many connections have come to it.
 fn listener(engine: &Engine, id: EndpointId) -> Option<(Arc<Socket>, u64)> {
     let endpoint = engine.endpoints.get(id)?;
-    let Role::Listener(listener) = endpoint.role else {
+    if !matches!(endpoint.role, Role::Listener(_)) {
         return None;
-    };
-    let completed = engine.stack.tcp_listener_status(listener)?.completed;
+    }
     let socket = Arc::downcast::<Socket>(endpoint.record.clone()?).ok()?;
-    Some((socket, completed.wrapping_add(endpoint.lent)))
+    Some((socket, engine.connections_come(id)))
 }
 
 /// Each datagram that has left makes room, which is an edge on Linux.
 pub(super) fn tell_of_room(state: &State) {
-    let asks = |held: &&super::Registration| held.events & libc::EPOLLOUT as u32 != 0;
+    let asks = |held: &&Registration| held.events & libc::EPOLLOUT as u32 != 0;
     for held in state
         .registrations
         .iter()

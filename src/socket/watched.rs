@@ -12,7 +12,7 @@ use super::abroad::{
 use super::beyond::{self, Beyond, Events};
 use super::sleeper::poll_beside;
 use super::waiting::{deadline, left};
-use super::{Kind, Registration, Socket, Stage, away, table};
+use super::{Kind, Registration, Socket, Stage, away, edges, table};
 use crate::driver::{Question, Shown};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
@@ -72,6 +72,7 @@ fn is_to_be_asked(socket: &Socket) -> bool {
     let state = socket.state();
     let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
     let asked = unconnected || state.opening || socket.shows_more() || asks_for_errors(&state);
+    let asked = asked || edges::is_edged_listener(&state);
     state.away.is_some() && asked && !state.registrations.is_empty()
 }
 
@@ -104,6 +105,9 @@ pub(super) fn epoll_wait(
         };
         let count = wait(events, left, &bells)?;
         let mut found = Events { events, count };
+        for socket in &watched {
+            edges::leave_out_old_of(socket, set, &mut found);
+        }
         for (socket, shown) in &known {
             tell(socket, set, shown, &mut found);
         }
@@ -178,7 +182,7 @@ fn known_in(
 }
 
 /// A number of the socket: the one it was registered under, if that is its own still.
-fn number(socket: &Arc<Socket>, registered: RawFd) -> Option<RawFd> {
+pub(super) fn number(socket: &Arc<Socket>, registered: RawFd) -> Option<RawFd> {
     match table::holds(registered, socket) {
         true => Some(registered),
         false => table::number_of(socket),

@@ -71,7 +71,8 @@ pub enum Question {
     Receive { flags: i32, room: i32 },
     /// A call has come upon this error, and has not told it: the next one is to.
     PutBack { errno: i32 },
-    /// A set watches the listener for news only (EPOLLET): it is to be told of each connection that comes.
+    /// A set watches the listener for news only (EPOLLET): it is to be told of each connection that comes. How many have
+    /// come, in eight bytes.
     Edges,
     /// The descriptor is about to be closed, and close(2) to wait, if it was the last, until all is acknowledged or given
     /// up. Who asks says by the end of his side that he has closed it; the owner's ends when he need not wait any more.
