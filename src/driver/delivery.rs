@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{Errno, IoSlice};
 
 use super::Engine;
@@ -128,6 +128,17 @@ impl Sink for Delivery<'_, '_> {
     }
 }
 
+impl Endpoint {
+    /// Whether the pair holds bytes that the program has not read.
+    fn has_unread(&self) -> bool {
+        let left = match &self.end {
+            Some(end) if self.program < 0 => raw::unsent(end.as_raw_fd()),
+            _ => raw::unread(self.program),
+        };
+        left != Ok(0)
+    }
+}
+
 impl Engine {
     /// Moves queued bytes into the pair as far as it takes them.
     pub fn deliver_queued(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
@@ -139,9 +150,9 @@ impl Engine {
         }
         endpoint.full = false;
         let few = self.stack.tcp_receive_len(socket) < endpoint.low_water;
-        if few && endpoint.unread && endpoint.program >= 0 {
+        if few && endpoint.unread {
             // It may have been read where that is not seen, or to the last byte.
-            endpoint.unread = raw::unread(endpoint.program) != Ok(0);
+            endpoint.unread = endpoint.has_unread();
         }
         let urgent = self.stack.tcp_urgent_offset(socket).is_some();
         if few

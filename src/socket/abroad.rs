@@ -255,7 +255,8 @@ fn is_opening(fd: RawFd, socket: &Socket) -> bool {
 
 pub(super) fn asks_for_errors(state: &State) -> bool {
     let options = &state.options;
-    let asks = options.receive_errors || options.zero_copy || options.stamping.stamps().any();
+    let times = state.asked_for_times || options.stamping.stamps().any();
+    let asks = options.receive_errors || options.zero_copy || times;
     asks && state.stage == Stage::Connected && state.away.is_some()
 }
 

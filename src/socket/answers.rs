@@ -196,7 +196,7 @@ fn connect_in(
     if socket.kind == Kind::Stream {
         if given == Ok(Given::Unspecified) {
             connect::disconnect(engine, socket, state)?;
-            state.disconnects = state.disconnects.wrapping_add(1);
+            state.note_disconnect();
             engine.wake_all();
             return Ok(());
         }

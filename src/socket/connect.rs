@@ -34,7 +34,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
     }
     if given == Ok(Given::Unspecified) {
         disconnect(&mut engine, socket, &mut state)?;
-        state.disconnects = state.disconnects.wrapping_add(1);
+        state.note_disconnect();
         engine.wake_all();
         return Ok(Rest::Done);
     }
@@ -98,8 +98,7 @@ fn connect_beside(
         call,
     };
     if address::read(&address, socket.family) == Ok(Given::Unspecified) {
-        let mut state = socket.state();
-        state.disconnects = state.disconnects.wrapping_add(1);
+        socket.state().note_disconnect();
     }
     let Some(answer) = away::ask(fd, socket, &question) else {
         return Ok(Rest::Kernel);
@@ -299,7 +298,7 @@ pub(super) fn disconnect(
 ) -> Result<(), Errno> {
     let now = engine.now();
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
-    state.options.quick_ack = None;
+    state.options.leave_connection();
     engine.settle(now, id);
     engine.note_left(id);
     let Some(endpoint) = engine.endpoints.get_mut(id) else {

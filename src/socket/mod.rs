@@ -164,6 +164,8 @@ pub struct State {
     pub opening: bool,
     /// Its owner has said that the send queue is full, and the pair was not seen writable since.
     pub full: bool,
+    /// Its owner was asked to tell of what a message sends, and has an error queue then.
+    pub asked_for_times: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
     pub disconnects: u32,
     /// What datagrams another process's stack was asked to send.
@@ -222,6 +224,12 @@ impl Registration {
 }
 
 impl State {
+    /// connect(2) with AF_UNSPEC gives the connection up.
+    fn note_disconnect(&mut self) {
+        self.disconnects = self.disconnects.wrapping_add(1);
+        self.options.leave_connection();
+    }
+
     /// What getsockname(2) says.
     pub fn name(&self) -> Option<SocketAddrV4> {
         let held = self.local.filter(|local| local.port() != 0);
@@ -281,6 +289,7 @@ impl Socket {
                 connect_unconfirmed: false,
                 opening: false,
                 full: false,
+                asked_for_times: false,
                 disconnects: 0,
                 past: datagram::Past::default(),
                 held: None,

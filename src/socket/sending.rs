@@ -132,6 +132,9 @@ fn give_by_message(
     flags: i32,
     asked: &Asked,
 ) -> Option<Result<usize, Errno>> {
+    if asked.stamping.is_some() {
+        call.socket().state().asked_for_times = true;
+    }
     let sent = Cell::new(0);
     while sent.get() < data.len() {
         let rest = data.runs(sent.get()).flatten().copied();

@@ -31,12 +31,19 @@ pub struct Past {
     holds: bool,
     /// The longest payload it has sent.
     longest: usize,
+    /// An option has changed that chooses the path, and the owner has sent nothing to the peer since.
+    unrouted: bool,
 }
 
 impl Past {
     /// The owner has set an option: it may refuse what it has sent before.
     pub fn forget_lengths(&mut self) {
         self.longest = 0;
+    }
+
+    /// The owner has no path to the peer (IP_MTU) until it is asked to send something there.
+    pub fn forget_path(&mut self) {
+        self.unrouted = true;
     }
 }
 
@@ -83,6 +90,7 @@ pub(super) fn send(
         Ok(_) => {
             past.holds = flags & libc::MSG_MORE != 0;
             past.longest = past.longest.max(data.len());
+            past.unrouted &= to.is_some();
             if let Some(Given::V4(to)) = to {
                 place(*to.ip()).store(to.ip().to_bits(), Ordering::Relaxed);
             }
@@ -101,7 +109,9 @@ fn is_needed(state: &State, len: usize, to: Option<Given>, flags: i32, asked: &A
         Some(Given::V4(to)) => !options.broadcast && may_be_all(*to.ip()),
         _ => false,
     };
-    says || set || state.past.holds || len > state.past.longest.max(SURE) || to_all
+    let past = &state.past;
+    let finds_path = past.unrouted && to.is_none();
+    says || set || past.holds || finds_path || len > past.longest.max(SURE) || to_all
 }
 
 /// Whether one goes to the host itself, or is sent by IPv4 where an AF_INET6 socket may not do that.

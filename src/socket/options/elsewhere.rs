@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::set::{ONLY_KERNEL, PEEK_OFFSET, WAITS, integer, store};
-use super::{Options, kernel, stamping};
+use super::{Options, kernel, path, stamping};
 use crate::driver::{self, Question};
 use crate::socket::bind::Rest;
 use crate::socket::served::{go_over, may_go_over};
@@ -64,8 +64,12 @@ fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
     let mut state = socket.state();
     state.past.forget_lengths();
     let limits = driver::system_limits();
+    let before = path::chosen_by(&state.options);
     if store(socket, &mut state, option, value, limits, |_| true) == Ok(true) {
         state.options.note(option, value);
+    }
+    if path::is_anew(&before, &state.options, option) {
+        state.past.forget_path();
     }
 }
 

@@ -5,7 +5,8 @@ use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::sync::Arc;
 
-use super::set::{PEEK_OFFSET, segments_sent};
+use super::path::segments_sent;
+use super::set::PEEK_OFFSET;
 use super::set_tcp::deferral;
 use super::{Options, info, kernel, memory, packet_options};
 use crate::control::settings;

@@ -19,6 +19,7 @@ mod info;
 mod kernel;
 mod memory;
 mod packet_options;
+mod path;
 mod set;
 mod set_tcp;
 mod stamping;
@@ -280,6 +281,13 @@ impl Options {
                 value: value.to_vec(),
             });
         }
+    }
+
+    /// What goes with the connection, as on Linux.
+    pub fn leave_connection(&mut self) {
+        self.quick_ack = None;
+        let quick_ack = (libc::IPPROTO_TCP, libc::TCP_QUICKACK);
+        Arc::make_mut(&mut self.said).retain(|said| (said.level, said.name) != quick_ack);
     }
 
     /// Says it all again to a kernel socket. What it refuses it would have refused before: the

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::elsewhere;
 use super::set_tcp::set_tcp;
-use super::{Options, kernel, stamping};
+use super::{Options, kernel, path, stamping};
 use crate::driver::{self, Endpoint, Engine, Passed, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
@@ -57,15 +57,13 @@ pub fn set(
         return Some(repair::set(&mut engine, socket, &mut state, name, value));
     }
     let earlier = waiting_have(&engine, &state);
-    let path = path_of(&state.options);
+    let chosen = path::chosen_by(&state.options);
     match set_any(&mut engine, socket, &mut state, option, value) {
         Ok(Rest::Kernel) => return None,
         Ok(Rest::Done) => {}
         Err(errno) => return Some(Err(errno)),
     }
-    if path != path_of(&state.options) || option == (libc::SOL_SOCKET, libc::SO_DONTROUTE) {
-        state.unrouted = Some(segments_sent(&engine, &state));
-    }
+    path::forget_if_changed(&engine, &mut state, chosen, option);
     leave_to_waiting(&mut state, earlier);
     apply(&mut engine, &mut state, option, value);
     let shared = engine
@@ -98,9 +96,11 @@ pub fn set_in(
         return Err(Errno::PERM);
     }
     let earlier = waiting_have(engine, state);
+    let chosen = path::chosen_by(&state.options);
     if !store_in(engine, socket, state, option, value)? {
         return Err(ONLY_KERNEL);
     }
+    path::forget_if_changed(engine, state, chosen, option);
     leave_to_waiting(state, earlier);
     apply(engine, state, option, value);
     Ok(())
@@ -119,19 +119,6 @@ fn leave_to_waiting(state: &mut State, earlier: Option<Options>) {
         state.options.edition = earlier.edition.wrapping_add(1);
         state.earlier.push_back(earlier);
     }
-}
-
-/// What of the options chooses a path, as Linux has it.
-fn path_of(options: &Options) -> (u8, u32) {
-    (options.service, options.mark)
-}
-
-/// Segments that a connection has sent; of other sockets none.
-pub(super) fn segments_sent(engine: &Engine, state: &State) -> u32 {
-    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
-    let connection = endpoint.and_then(Endpoint::socket);
-    let status = connection.and_then(|socket| engine.stack.tcp_status(socket));
-    status.map_or(0, |status| status.tally.segments_out)
 }
 
 /// Remembers an option that was set, and tells the stack.
