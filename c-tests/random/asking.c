@@ -77,6 +77,15 @@ static void sets(void)
 		tell("%s", ok(setsockopt(slot->fd, option->level, option->number, &value, sizeof value)));
 }
 
+/* What getsockopt gave; by which CPU a packet came is chance. */
+static void tell_value(const struct option *option, int value, socklen_t length)
+{
+	if (option->level == SOL_SOCKET && option->number == SO_INCOMING_CPU && value != -1)
+		tell(" some %u", (unsigned)length);
+	else
+		tell(" %d %u", value, (unsigned)length);
+}
+
 static void gets_(void)
 {
 	struct slot *slot = slot_in(1);
@@ -87,7 +96,7 @@ static void gets_(void)
 	if (!slot)
 		return;
 	tell("%s", ok(getsockopt(slot->fd, option->level, option->number, &value, &length)));
-	tell(" %d %u", value, (unsigned)length);
+	tell_value(option, value, length);
 }
 
 /* setsize SLOT OPTION VALUE SIZE: so many bytes of the value, and of zeros behind it. */
@@ -112,7 +121,7 @@ static void gets_size(void)
 	if (!slot)
 		return;
 	tell("%s", ok(getsockopt(slot->fd, option->level, option->number, value, &length)));
-	tell(" %d %u", value[0], (unsigned)length);
+	tell_value(option, value[0], length);
 }
 
 static void lingers(void)
