@@ -105,19 +105,19 @@ pub(super) fn epoll_wait(
         };
         let count = wait(events, left, &bells)?;
         let mut found = Events { events, count };
-        for socket in &watched {
-            edges::leave_out_old_of(socket, set, &mut found);
-        }
         for (socket, shown) in &known {
             tell(socket, set, shown, &mut found);
         }
         let is_known = |held: &Arc<Socket>| known.iter().any(|(known, _)| Arc::ptr_eq(known, held));
-        tell_of_more(
-            watched.iter().filter(|held| !is_known(held)),
-            set,
-            &mut found,
-        );
+        let more = |held: &&Arc<Socket>| {
+            // One that is shut has another pair by now: it is among the ends.
+            !is_known(held) && !edges::is_edged_listener(&held.state())
+        };
+        tell_of_more(watched.iter().filter(more), set, &mut found);
         tell_of_ends(set, &mut found);
+        for socket in &watched {
+            edges::leave_out_old_of(socket, set, &mut found);
+        }
         if found.count > 0 || left == Some(Duration::ZERO) {
             return Ok(found.count);
         }
