@@ -298,7 +298,6 @@ pub(super) fn disconnect(
 ) -> Result<(), Errno> {
     let now = engine.now();
     let id = state.endpoint.ok_or(Errno::NETDOWN)?;
-    state.options.leave_connection();
     engine.settle(now, id);
     engine.note_left(id);
     let Some(endpoint) = engine.endpoints.get_mut(id) else {

@@ -271,7 +271,10 @@ pub(super) fn shutdown_in(
             }
             Ok(())
         }
-        Some(Role::Connecting(_)) => connect::disconnect(engine, socket, state),
+        Some(Role::Connecting(_)) => {
+            state.options.leave_connection();
+            connect::disconnect(engine, socket, state)
+        }
         Some(Role::Connection(connection)) if engine.is_closed(connection) => Err(Errno::NOTCONN),
         Some(Role::Connection(connection)) => {
             if reads {
