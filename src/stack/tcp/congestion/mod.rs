@@ -1,8 +1,8 @@
 //! Congestion control: how much may be in flight.
 //!
-//! The sender asks for `cwnd` and reports three events: data acknowledged, loss found by duplicate
-//! ACKs or SACK, loss found by timeout. What differs between algorithms is how the window grows
-//! in congestion avoidance and how far it falls; slow start and the rest are here.
+//! The sender asks for `cwnd` and reports what happens: data acknowledged, loss found by duplicate
+//! ACKs or SACK, and then what arrives and is sent ([`prr`]), loss found by timeout. What differs between algorithms is
+//! how the window grows in congestion avoidance and how far it falls; slow start and the rest are here.
 
 mod cubic;
 mod prr;
