@@ -32,17 +32,23 @@ fn kind(fd: RawFd) -> Option<Kind> {
 /// Makes what poll(2) says of a pair true of its socket.
 pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mut libc::pollfd) {
     correct(socket, &engine.shown(id), polled);
-    if has_no_room(engine, id, &socket.state()) {
+    if let Some(unsent) = left_unsent(engine, id)
+        && has_no_room(unsent, &socket.state())
+    {
         polled.revents &= !(libc::POLLOUT | libc::POLLWRNORM);
     }
 }
 
-/// What a connection that was given up has left counts as unsent (TCP_NOTSENT_LOWAT).
-fn has_no_room(engine: &Engine, id: EndpointId, state: &State) -> bool {
-    let endpoint = engine.endpoints.get(id);
-    let endpoint = endpoint.filter(|held| held.role == Role::Undecided && !held.datagram);
+/// What a connection that was given up has left unsent.
+fn left_unsent(engine: &Engine, id: EndpointId) -> Option<u32> {
+    let endpoint = engine.endpoints.get(id)?;
+    (endpoint.role == Role::Undecided && !endpoint.datagram).then_some(endpoint.left.unsent)
+}
+
+/// It counts as unsent (TCP_NOTSENT_LOWAT).
+fn has_no_room(unsent: u32, state: &State) -> bool {
     let bound = state.options.not_sent_low_water;
-    bound > 0 && endpoint.is_some_and(|held| held.left.unsent >= bound.div_ceil(2))
+    bound > 0 && unsent >= bound.div_ceil(2)
 }
 
 /// The same, of what is known to be shown besides.
@@ -54,25 +60,22 @@ pub(super) fn correct(socket: &Socket, shown: &Shown, polled: &mut libc::pollfd)
         polled.revents &= !libc::POLLWRBAND;
     }
     polled.revents |= shown.flags & (polled.events | ALWAYS);
-    if polled.revents & libc::POLLERR != 0 && has_exceptional_errors(socket.kind, &socket.state()) {
-        polled.revents |= libc::POLLPRI & polled.events;
+    if polled.revents & libc::POLLERR != 0 {
+        polled.revents |= exceptional(polled.revents, socket.kind, &socket.state()) & polled.events;
     }
 }
 
-/// SO_SELECT_ERR_QUEUE, which means nothing to TCP.
-pub(super) fn has_exceptional_errors(kind: Kind, state: &State) -> bool {
-    kind == Kind::Datagram && state.options.select_errors
+/// What an error makes exceptional (SO_SELECT_ERR_QUEUE), which means nothing to TCP.
+pub(super) fn exceptional(flags: i16, kind: Kind, state: &State) -> i16 {
+    let errs = flags & libc::POLLERR != 0;
+    match errs && kind == Kind::Datagram && state.options.select_errors {
+        true => libc::POLLPRI,
+        false => 0,
+    }
 }
 
-/// Makes the events of a set's waiter true of the sockets: the first `count` of `events` are the
-/// kernel's. Gives how many there are then.
-pub(super) fn add(
-    engine: &mut Engine,
-    set: RawFd,
-    events: &mut [libc::epoll_event],
-    count: usize,
-) -> usize {
-    let mut found = Events { events, count };
+/// Makes the events of a set's waiter, which the kernel has found, true of the sockets.
+pub(super) fn add(engine: &mut Engine, set: RawFd, found: &mut Events<'_>) {
     let mut beyond = core::mem::take(&mut engine.endpoints.beyond);
     beyond.retain(|&id| {
         let Shown {
@@ -89,12 +92,8 @@ pub(super) fn add(
             return false;
         };
         let mut state = socket.state();
-        let no_room = has_no_room(engine, id, &state);
-        let errs = flags & libc::POLLERR != 0;
-        let flags = match errs && has_exceptional_errors(socket.kind, &state) {
-            true => flags | libc::POLLPRI,
-            false => flags,
-        };
+        let no_room = left_unsent(engine, id).is_some_and(|unsent| has_no_room(unsent, &state));
+        let flags = flags | exceptional(flags, socket.kind, &state);
         for held in state
             .registrations
             .iter_mut()
@@ -114,7 +113,6 @@ pub(super) fn add(
         flags != 0
     });
     engine.endpoints.beyond = beyond;
-    found.count
 }
 
 /// What a socket shows beyond its pair.
@@ -145,7 +143,7 @@ impl Events<'_> {
         let state = socket.state();
         let registered = state.registrations.iter().filter(|held| held.set == set);
         let mut told = registered.filter(|held| self.at(held).is_some());
-        told.next().map(|held| held.number(socket))
+        told.next().and_then(|held| held.number(socket))
     }
 
     /// Leaves of a registration's event what is in `flags`.
@@ -199,7 +197,7 @@ impl Events<'_> {
             & (held.events | u32::from(ALWAYS.cast_unsigned()));
         let old = held.told == Some(beyond.news);
         let told_of = old && held.events & EDGE != 0;
-        let pair = pair_events(held.number(socket), held.events);
+        let pair = pair_events(held.number(socket).unwrap_or(-1), held.events);
         // Other sockets may have the same value.
         let known = self
             .at(held)

@@ -9,7 +9,7 @@ use rustix::fd::RawFd;
 use std::sync::Arc;
 
 use super::beyond::Events;
-use super::{Registration, Socket, Stage, State, away, watched};
+use super::{Registration, Socket, Stage, State, away};
 use crate::driver::{EndpointId, Engine, Question, Role};
 
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
@@ -36,22 +36,15 @@ fn is_edge_triggered(held: &Registration) -> bool {
     held.events & (libc::EPOLLET | libc::EPOLLONESHOT) as u32 == libc::EPOLLET as u32
 }
 
-/// Leaves out of a set's `count` events those of listeners that have no connection the set was not told of. How many stay.
-pub(super) fn leave_out_old(
-    engine: &mut Engine,
-    set: RawFd,
-    events: &mut [libc::epoll_event],
-    count: usize,
-) -> usize {
-    let mut found = Events { events, count };
+/// Leaves out of a set's events those of listeners that have no connection the set was not told of.
+pub(super) fn leave_out_old(engine: &mut Engine, set: RawFd, found: &mut Events<'_>) {
     let edged = core::mem::take(&mut engine.endpoints.edged);
     for &id in &edged {
         if let Some((socket, come)) = listener(engine, id) {
-            leave_out(&mut socket.state(), set, &mut found, come);
+            leave_out(&mut socket.state(), set, found, come);
         }
     }
     engine.endpoints.edged = edged;
-    found.count
 }
 
 /// The same of a listener of another process's stack, which says how many connections have come.
@@ -60,10 +53,10 @@ pub(super) fn leave_out_old_of(socket: &Arc<Socket>, set: RawFd, found: &mut Eve
     let fd = {
         let state = socket.state();
         let mut edged = state.registrations.iter().filter(edged);
-        let told = edged.find(|held| found.has(held)).map(|held| held.fd);
-        told.filter(|_| state.stage == Stage::Listening)
+        let told = edged.find(|held| found.has(held));
+        let told = told.filter(|_| state.stage == Stage::Listening);
+        told.and_then(|held| held.number(socket))
     };
-    let fd = fd.and_then(|fd| watched::number(socket, fd));
     let answer = fd.and_then(|fd| away::ask(fd, socket, &Question::Edges));
     let come = answer.and_then(|answer| Some(u64::from_ne_bytes(*answer.ok()?.first_chunk()?)));
     if let Some(come) = come {

@@ -201,11 +201,11 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// A number of its socket's.
-    fn number(&self, socket: &Socket) -> RawFd {
-        match self.closed {
-            true => table::number_of(socket).unwrap_or(-1),
-            false => self.fd,
+    /// A number of its socket's: the one it was registered under, if that is its own still.
+    fn number(&self, socket: &Socket) -> Option<RawFd> {
+        match !self.closed && table::holds(self.fd, socket) {
+            true => Some(self.fd),
+            false => table::number_of(socket),
         }
     }
 

@@ -7,6 +7,7 @@ use core::time::Duration;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
+use super::beyond::Events;
 use super::urgent::show_mark;
 use super::waiting::deadline;
 use super::{Registration, abroad, beyond, edges, sets, sleeper, table, watched};
@@ -209,9 +210,10 @@ fn gather(
             Err(_) => {}
         }
     }
-    count = edges::leave_out_old(engine, set, events, count);
-    count = beyond::add(engine, set, events, count);
-    (count > 0).then_some(Ok(count))
+    let mut found = Events { events, count };
+    edges::leave_out_old(engine, set, &mut found);
+    beyond::add(engine, set, &mut found);
+    (found.count > 0).then_some(Ok(found.count))
 }
 
 /// After a successful epoll_ctl(2): notes what must be said again should the descriptor be

@@ -134,10 +134,17 @@ pub fn remove(fd: RawFd) -> Option<Arc<Socket>> {
 }
 
 /// Whether `fd` is `socket`'s still, though another thread may have closed it.
-pub fn holds(fd: RawFd, socket: &Arc<Socket>) -> bool {
+pub fn holds(fd: RawFd, socket: &Socket) -> bool {
     let sockets = SOCKETS.read_recursive();
-    let held = sockets.get(fd as usize).and_then(Option::as_ref);
-    held.is_some_and(|held| Arc::ptr_eq(held, socket))
+    sockets
+        .get(fd as usize)
+        .is_some_and(|held| is(held, socket))
+}
+
+/// Whether the entry is `socket`.
+fn is(entry: &Option<Arc<Socket>>, socket: &Socket) -> bool {
+    let entry = entry.as_ref().map(Arc::as_ptr);
+    entry.is_some_and(|entry| core::ptr::eq(entry, socket))
 }
 
 /// Another thread may have closed the number `fd` of a call that has slept: then `program` is the socket's.
@@ -159,14 +166,10 @@ pub fn numbers_of(socket: &Socket) -> Vec<RawFd> {
         return Vec::new();
     }
     let sockets = SOCKETS.read_recursive();
-    let same = |held: &Option<Arc<Socket>>| {
-        let held = held.as_ref().map(Arc::as_ptr);
-        held.is_some_and(|held| core::ptr::eq(held, socket))
-    };
     sockets
         .iter()
         .enumerate()
-        .filter(|(_, held)| same(held))
+        .filter(|(_, held)| is(held, socket))
         .take(count)
         .map(|(at, _)| at as RawFd)
         .collect()

@@ -61,7 +61,7 @@ pub(super) fn watch_edges(socket: &Socket) {
     let held = state.registrations.iter().find(edge);
     let fd = held
         .filter(|_| state.stage == Stage::Listening)
-        .map(|held| held.number(socket));
+        .and_then(|held| held.number(socket));
     drop(state);
     if let Some(fd) = fd {
         away::ask(fd, socket, &Question::Edges);
@@ -159,39 +159,32 @@ fn known_in(
         let mut held = state.registrations.iter().filter(|held| held.set == set);
         (*held.next()?, state.stage)
     };
-    let held = Registration {
-        fd: number(socket, held.fd)?,
-        ..held
-    };
+    let fd = held.number(socket)?;
     let shown = match socket.kind {
-        Kind::Stream if may_queue_errors(socket) => queued(socket, &held, bells),
+        Kind::Stream if may_queue_errors(socket) => queued(fd, socket, &held, bells),
         // The notice makes an event of what is readable only.
-        Kind::Datagram if held.events & READABLE == 0 => queued(socket, &held, bells),
+        Kind::Datagram if held.events & READABLE == 0 => queued(fd, socket, &held, bells),
         _ if held.is_told() => None,
         Kind::Stream if stage == Stage::Idle => {
-            let shown = ask(held.number(socket), socket).unwrap_or(UNCONNECTED);
+            let shown = ask(fd, socket).unwrap_or(UNCONNECTED);
             shown.idle.then_some(shown)
         }
         Kind::Stream => None,
         Kind::Datagram => {
-            let shown = standing(held.number(socket), socket);
+            let shown = standing(fd, socket);
             shown.filter(|shown| is_due(shown, held.events as i16))
         }
     };
     shown.map(|shown| (socket.clone(), shown))
 }
 
-/// A number of the socket: the one it was registered under, if that is its own still.
-pub(super) fn number(socket: &Arc<Socket>, registered: RawFd) -> Option<RawFd> {
-    match table::holds(registered, socket) {
-        true => Some(registered),
-        false => table::number_of(socket),
-    }
-}
-
 /// What the owner of a socket shows whose pair makes no event of that, if its waiter was not told.
-fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Option<Shown> {
-    let fd = held.number(socket);
+fn queued(
+    fd: RawFd,
+    socket: &Socket,
+    held: &Registration,
+    bells: &mut Vec<OwnedFd>,
+) -> Option<Shown> {
     let shown = ask(fd, socket)?;
     let is_disarmed = held.events & libc::EPOLLONESHOT as u32 != 0;
     let is_old = held.is_told() && (is_disarmed || held.told == Some(shown.news));
@@ -205,13 +198,8 @@ fn queued(socket: &Socket, held: &Registration, bells: &mut Vec<OwnedFd>) -> Opt
 /// Makes the events of a socket's registrations in `set` true of it, of which there is something to tell.
 fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
     let mut state = socket.state();
-    let errs = shown.flags & libc::POLLERR != 0;
-    let exceptional = match errs && beyond::has_exceptional_errors(socket.kind, &state) {
-        true => libc::POLLPRI,
-        false => 0,
-    };
     let beyond = Beyond {
-        flags: shown.flags | exceptional,
+        flags: shown.flags | beyond::exceptional(shown.flags, socket.kind, &state),
         only_notices: shown.only_notices,
         news: shown.news,
         told: false,
@@ -235,7 +223,7 @@ fn tell_of_more<'a>(
     found: &mut Events<'_>,
 ) {
     for socket in watched {
-        let fd = found.of(socket, set).and_then(|fd| number(socket, fd));
+        let fd = found.of(socket, set);
         if let Some(shown) = fd.and_then(|fd| asked(fd, socket, false)) {
             tell(socket, set, &shown, found);
         }
@@ -251,7 +239,7 @@ fn tell_of_ends(set: RawFd, found: &mut Events<'_>) {
         if socket.kind != Kind::Stream || socket.is_idle() || socket.away().is_none() {
             continue;
         }
-        let fd = found.of(&socket, set).and_then(|fd| number(&socket, fd));
+        let fd = found.of(&socket, set);
         let before = socket.away();
         let Some(shown) = fd.and_then(|fd| asked(fd, &socket, true)) else {
             continue;
