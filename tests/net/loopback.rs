@@ -1,10 +1,12 @@
 //! Packets to the host itself turn round in the stack.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use crate::stack::address::Ipv4Cidr;
+use crate::stack::config::Config;
 use crate::stack::counters::Drop;
 use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
 use crate::stack::ports::Protocol;
 use crate::stack::routes::{Egress, Route, RouteDecision};
 use crate::stack::tcp::{State, TcpOptions};
@@ -17,10 +19,15 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 9);
 
 /// A stack that shares its address, and that 127.0.0.0/8 turns round in.
 fn host() -> Host {
+    host_with(|_| ())
+}
+
+fn host_with(more: impl Fn(&mut Config)) -> Host {
     let region = Box::leak(vec![0; 32 << 20].into_boxed_slice());
     let mut host = Host::with_config(US, region, |config| {
         config.own_address = false;
         config.loopback = true;
+        more(config);
     });
     host.stack.set_routes(vec![
         local(LO, 8, LO),
@@ -78,16 +85,17 @@ fn only_what_is_listened_on_here_is_delivered_here() {
     assert!(host.stack.delivers(Protocol::Tcp, from, at(PEER, 80)));
 }
 
-#[test]
-fn a_connection_to_oneself_carries_bytes_and_ends() {
-    let mut host = host();
-    let options = TcpOptions::default();
-    let listener = host.stack.tcp_listen(at(LO, 80), 5, &options).unwrap();
-    let now = host.now;
-    let connect = |host: &mut Host, local: SocketAddrV4| {
-        host.stack.tcp_connect(now, local, at(LO, 80), &options)
+/// Both ends of a connection to oneself, without Nagle's algorithm.
+fn connected(host: &mut Host) -> (SocketId, SocketId) {
+    let options = TcpOptions {
+        nodelay: true,
+        ..TcpOptions::default()
     };
-    let client = connect(&mut host, at(LO, 5000)).unwrap();
+    let listener = host.stack.tcp_listen(at(LO, 80), 5, &options).unwrap();
+    let client = host
+        .stack
+        .tcp_connect(host.now, at(LO, 5000), at(LO, 80), &options)
+        .unwrap();
     assert!(host.frames().is_empty(), "nothing leaves");
     assert_eq!(
         host.stack.tcp_status(client).unwrap().state,
@@ -95,28 +103,41 @@ fn a_connection_to_oneself_carries_bytes_and_ends() {
     );
     let server = host.stack.tcp_accept(listener).unwrap();
     assert_eq!(host.stack.tcp_status(server).unwrap().remote, at(LO, 5000));
+    (client, server)
+}
 
-    let data: Vec<u8> = (0..1 << 20).map(|index| (index % 251) as u8).collect();
+/// Sends `data` while it is received; no time passes.
+fn carry(host: &mut Host, from: SocketId, to: SocketId, data: &[u8]) {
     let (mut sent, mut got) = (0, Vec::new());
     while got.len() < data.len() {
-        let more = host.stack.tcp_send_all(
-            host.now,
-            client,
-            core::iter::once::<&[u8]>(&data[sent..]),
-            false,
-        );
-        sent += more.unwrap_or(0);
+        let rest = core::iter::once(&data[sent..]);
+        sent += host
+            .stack
+            .tcp_send_all(host.now, from, rest, false)
+            .unwrap_or(0);
         assert!(host.frames().is_empty());
-        let arrived = host.stack.tcp_received(server).to_vec();
+        let arrived = host.stack.tcp_received(to).to_vec();
         assert!(
             !arrived.is_empty(),
-            "all came to rest at {} bytes",
-            got.len()
+            "all came to rest at {} of {} bytes",
+            got.len(),
+            data.len()
         );
-        host.stack.tcp_consume(host.now, server, arrived.len());
+        host.stack.tcp_consume(host.now, to, arrived.len());
         got.extend(arrived);
     }
-    assert_eq!(got, data);
+    assert!(got == data, "the same bytes");
+}
+
+fn numbered(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index % 251) as u8).collect()
+}
+
+#[test]
+fn a_connection_to_oneself_carries_bytes_and_ends() {
+    let mut host = host();
+    let (client, server) = connected(&mut host);
+    carry(&mut host, client, server, &numbered(1 << 20));
 
     host.stack.tcp_shutdown_write(host.now, client).unwrap();
     host.frames();
@@ -126,6 +147,19 @@ fn a_connection_to_oneself_carries_bytes_and_ends() {
     assert_eq!(host.stack.tcp_time_wait_len(), 1);
     let fin = host.stack.tcp_progress(client).unwrap();
     assert!(fin.fin_received && !fin.failed);
+}
+
+/// A segment of the loopback is longer than a super-packet may be; what is between the two waits for nothing.
+#[test]
+fn a_message_of_any_length_leaves_at_once() {
+    for super_packets in [false, true] {
+        let mut host = host_with(|config| config.super_packets = super_packets);
+        let (client, server) = connected(&mut host);
+        let about_a_segment = 65_300..65_600;
+        for len in about_a_segment {
+            carry(&mut host, client, server, &numbered(len));
+        }
+    }
 }
 
 #[test]

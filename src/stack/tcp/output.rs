@@ -175,9 +175,10 @@ impl Tcb {
         if room >= unsent {
             let full = self.full_segments(cx, unsent);
             let tail = unsent % mss;
-            let rest_fits = unsent - full <= tail && full + tail <= self.longest(cx);
-            let one_piece = full == 0 || cx.config.super_packets;
-            if tail > 0 && rest_fits && one_piece && (pushed || self.small_segment_may_go()) {
+            // A tail alone is less than a segment, and fits even where a segment is longer than a super-packet.
+            let fits = full == 0 || cx.config.super_packets && full + tail <= self.longest(cx);
+            let rest = full + tail == unsent && fits;
+            if tail > 0 && rest && (pushed || self.small_segment_may_go()) {
                 return full + tail;
             }
             return full;
