@@ -1,6 +1,6 @@
 /* A forked process that uses none of its parent's sockets for a while, and then one. What has come meanwhile, and the
  * parent was told of, is there for it by whichever call it asks first; what it writes first leaves before what its parent
- * sends after that. What it only closes goes on. */
+ * sends after that. What it only closes goes on. When its parent was killed meanwhile, it need not wait for it. */
 #include "check.h"
 
 #include <stdatomic.h>
@@ -8,6 +8,7 @@
 
 #define COUNT_SENT 10
 #define ROUNDS 30
+#define KILLED 5
 
 struct scene {
 	int fd, set; /* the parent's */
@@ -346,6 +347,59 @@ static void datagrams(void)
 	peer("close %ld", h);
 }
 
+/* A process that is told of data, has a child, and is killed. The child says how long its first use took, or -1 if the
+ * data was not there. */
+static void be_killed(int says)
+{
+	int h, gone[2], fd = nonblocking(connected(&h)), set = epoll_create1(0);
+	struct epoll_event event = { .events = EPOLLIN };
+	pid_t parent = getpid();
+	long long took;
+
+	epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+	if (pipe(gone))
+		die("pipe");
+	if (fork() == 0) {
+		close(gone[1]);
+		if (read(gone[0], &event, 1))
+			die("the parent's end");
+		while (getppid() == parent)
+			nap(1);
+		took = milliseconds();
+		took = rest(fd) == COUNT_SENT ? milliseconds() - took : -1;
+		_exit(write(says, &took, sizeof took) != sizeof took);
+	}
+	await_keeper();
+	peer("send %d %d", h, COUNT_SENT);
+	if (epoll_wait(set, &event, 1, 3000) != 1)
+		die("epoll_wait");
+	kill(parent, SIGKILL);
+}
+
+static void parent_killed(void)
+{
+	long long took, least = -1;
+
+	for (int i = 0; i < KILLED; i++) {
+		int said[2];
+		pid_t pid;
+
+		if (pipe(said))
+			die("pipe");
+		fflush(stdout);
+		pid = fork();
+		if (pid == 0)
+			be_killed(said[1]);
+		close(said[1]);
+		if (waitpid(pid, NULL, 0) != pid || read(said[0], &took, sizeof took) != sizeof took)
+			die("the child of who was killed");
+		close(said[0]);
+		if (took >= 0 && (least < 0 || took < least))
+			least = took;
+	}
+	say("a child of who was killed: %s", least < 0 ? "nothing is there" : least < 500 ? "at once" : "late");
+}
+
 int main(int argc, char **argv)
 {
 	self = argv[0];
@@ -374,5 +428,6 @@ int main(int argc, char **argv)
 	closed(1);
 	listener();
 	datagrams();
+	parent_killed();
 	return 0;
 }

@@ -16,7 +16,7 @@ use crate::sys::file;
 use crate::sys::local::{self, Sort};
 
 /// What processes say to each other is defined here, and what one finds in another's memory file.
-const MESSAGES: [&[u8]; 14] = [
+const MESSAGES: [&[u8]; 15] = [
     include_bytes!("settings.rs"),
     include_bytes!("vault.rs"),
     include_bytes!("../driver/endpoint.rs"),
@@ -31,6 +31,7 @@ const MESSAGES: [&[u8]; 14] = [
     include_bytes!("../socket/datagram/asking.rs"),
     include_bytes!("../socket/entries.rs"),
     include_bytes!("../stack/layout.rs"),
+    include_bytes!("../sys/announced.rs"),
 ];
 
 /// A hash of them (FNV-1a).

@@ -16,7 +16,9 @@
 //! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 //! 5. The order of what is sent needs no answer: this process looks for announcements before each `send`. Who is not heard
-//!    in time, since this process is stopped, or was killed, goes on: what is in a queue comes later than it could.
+//!    in time, since this process is stopped, goes on: what is in a queue comes later than it could.
+//! 6. When it is killed, an executor takes no short cuts, and says so once all is in the pairs that was in queues
+//!    ([`Announced::end`]).
 
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
@@ -77,8 +79,10 @@ pub(super) struct Lifelines {
     fresh: Option<(OwnedFd, usize)>,
     /// The forks whose processes live.
     living: Vec<Living>,
-    /// Where they announce that they use what they have; `None`: there was none yet.
-    announced: Option<&'static Announced>,
+    /// Where they announce that they use what they have, and its file; `None`: there was none yet.
+    announced: Option<(&'static Announced, OwnedFd)>,
+    /// Who goes on when this process is killed has a copy of that.
+    pub(super) announced_copied: bool,
     /// Announcements that were heard.
     heard: u32,
     /// One has ended, and what existed then still counts as shared.
@@ -114,6 +118,24 @@ impl Lifelines {
             .map(|held| held.read.as_fd())
     }
 
+    /// The file in which forked processes announce what they use.
+    pub(super) fn announced_file(&self) -> Option<BorrowedFd<'_>> {
+        self.announced.as_ref().map(|(_, file)| file.as_fd())
+    }
+
+    /// Takes up the file of a process that is dead, if it is one.
+    pub(super) fn take_up_announced(&mut self, file: OwnedFd) {
+        let announced = Announced::open(&file).ok();
+        self.announced = announced.map(|announced| (announced, file));
+    }
+
+    /// Nobody need be heard any more: nothing has short cuts, nor will have, and all is in the pairs.
+    pub(super) fn end_announcements(&self) {
+        if let Some((announced, _)) = &self.announced {
+            announced.end();
+        }
+    }
+
     /// Forks whose processes live, as far as that is known.
     pub(super) fn len(&self) -> usize {
         self.living.len()
@@ -121,9 +143,9 @@ impl Lifelines {
 
     /// A line that none of them has. `None`: it could not be announced by.
     fn free_place(&mut self) -> Option<usize> {
-        let announced = match self.announced {
-            Some(announced) => announced,
-            None => *self.announced.insert(Announced::new().ok()?),
+        let announced = match &self.announced {
+            Some((announced, _)) => announced,
+            None => self.announced.insert(Announced::new().ok()?).0,
         };
         let is_free = |place: &usize| self.living.iter().all(|held| held.place != *place);
         let place = (0..LINES).find(is_free)?;
@@ -262,7 +284,7 @@ impl Engine {
     /// After it, in the child: the engine is about to be given up, the lifeline is kept.
     pub(super) fn hold_lifeline(&mut self) {
         if let Some((write, place)) = self.lifelines.fresh.take()
-            && let Some(announced) = self.lifelines.announced
+            && let Some((announced, _)) = self.lifelines.announced
             && rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).is_ok()
         {
             let parent = Parent {
@@ -354,7 +376,7 @@ impl Engine {
     /// Hears what forked processes have announced, if they have: they use what existed at their fork from now on.
     #[inline]
     pub fn hear_forks(&mut self) {
-        if let Some(announced) = self.lifelines.announced {
+        if let Some((announced, _)) = self.lifelines.announced {
             let count = announced.count();
             if count != self.lifelines.heard {
                 self.begin_sharing(announced, count);

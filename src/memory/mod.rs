@@ -16,23 +16,14 @@
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use rustix::fs::{
-    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
-};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munlock};
-use rustix::process::Resource;
 
 use crate::sys::owned::OwnedFd;
-use crate::sys::{descriptor, limit};
+use crate::sys::sealed;
 
 /// Sizes to try, in bytes, largest first: address space and files may be limited (RLIMIT_AS, RLIMIT_FSIZE).
 const SIZES: [usize; 3] = [1 << 31, 1 << 28, 1 << 24];
-
-/// What nobody may change about a file.
-const SEALS: SealFlags = SealFlags::SHRINK
-    .union(SealFlags::GROW)
-    .union(SealFlags::SEAL);
 
 /// The mapping that was made, for [`inherited`].
 static START: AtomicUsize = AtomicUsize::new(0);
@@ -98,15 +89,12 @@ pub struct Region {
 impl Region {
     /// Makes the file and maps it.
     pub fn new() -> Result<Self, Errno> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = descriptor::high(|| memfd_create("sidestack", flags))?;
-        // A file that is made longer than RLIMIT_FSIZE ends the program (SIGXFSZ).
-        let longest = limit::of(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let file = sealed::unsealed()?;
         let mut last = Errno::FBIG;
-        for size in SIZES.into_iter().filter(|&size| size as u64 <= longest) {
-            match ftruncate(&file, size as u64).and_then(|()| map(&file, size)) {
+        for size in SIZES {
+            match sealed::lengthen(&file, size).and_then(|()| map(&file, size)) {
                 Ok(bytes) => {
-                    fcntl_add_seals(&file, SEALS)?;
+                    sealed::seal(&file)?;
                     START.store(bytes.as_ptr() as usize, Ordering::Relaxed);
                     SIZE.store(size, Ordering::Relaxed);
                     return Ok(Self { file, bytes });
@@ -122,9 +110,8 @@ impl Region {
     /// Errors: `INVAL` if it is none that [`Region::new`] made, or the system's.
     pub fn open(file: OwnedFd) -> Result<Self, Errno> {
         // A file that can be cut off would end whoever reads what is no longer there.
-        let sealed = fcntl_get_seals(&file)?.contains(SEALS);
-        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or_default();
-        if !sealed || !SIZES.contains(&size) {
+        let size = sealed::length(&file)?;
+        if !SIZES.contains(&size) {
             return Err(Errno::INVAL);
         }
         let bytes = map(&file, size)?;

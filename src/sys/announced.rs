@@ -1,6 +1,7 @@
 //! What forked processes announce to the one they were forked from, in memory of both.
 //!
-//! 1. The memory is never unmapped: a forked process has it for as long as it lives.
+//! 1. The memory is never unmapped: a forked process has it for as long as it lives. It is a file's, whose descriptor is
+//!    handed to who goes on when the one they were forked from is killed.
 //! 2. Any of them may write anything there. All that comes of it is that something is heard too early, too late or for
 //!    nothing.
 
@@ -9,10 +10,12 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::time::Duration;
 
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
 
 use super::clock;
+use super::owned::OwnedFd;
+use super::sealed;
 use super::wait::timespec;
 
 /// How long who waits sleeps before it looks whether anybody is there.
@@ -27,25 +30,35 @@ pub struct Announced {
     count: AtomicU32,
     /// Those that were heard.
     heard: AtomicU32,
+    /// Not 0: none need be heard any more.
+    ended: AtomicU32,
     /// By which lines any has come.
     by: [AtomicU8; LINES],
 }
 
 impl Announced {
     /// None yet, in memory that processes have which are forked from now on.
-    pub fn new() -> Result<&'static Self, Errno> {
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
+    pub fn new() -> Result<(&'static Self, OwnedFd), Errno> {
+        let file = sealed::unsealed()?;
+        sealed::lengthen(&file, size_of::<Self>())?;
+        sealed::seal(&file)?;
+        Ok((Self::open(&file)?, file))
+    }
+
+    /// Those of a file that [`Announced::new`] has made.
+    ///
+    /// Errors: `INVAL` if it is none, or the system's.
+    pub fn open(file: &OwnedFd) -> Result<&'static Self, Errno> {
+        let size = size_of::<Self>();
+        if sealed::length(file)? != size {
+            return Err(Errno::INVAL);
+        }
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let start = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                size_of::<Self>(),
-                protection,
-                MapFlags::SHARED,
-            )
-        }?;
+        let start = unsafe { mmap(ptr::null_mut(), size, access, MapFlags::SHARED, file, 0) }?;
         let start = NonNull::new(start.cast::<Self>()).ok_or(Errno::NOMEM)?;
-        // SAFETY: invariant 1; it begins with a page, all zeros and any other bytes are values, and all of them are atomic.
+        // SAFETY: invariant 1, and the file's length is sealed; it begins with a page, any bytes are values, and all of
+        // them are atomic.
         Ok(unsafe { start.as_ref() })
     }
 
@@ -68,6 +81,16 @@ impl Announced {
     /// The first `count` were heard, and all has been done that their announcers wait for.
     pub fn hear(&self, count: u32) {
         self.heard.store(count, Ordering::Release);
+        self.wake();
+    }
+
+    /// None need be heard any more: all has been done that anybody could wait for.
+    pub fn end(&self) {
+        self.ended.store(1, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // Fails for addresses that are none.
         let _ = futex::wake(&self.heard, futex::Flags::empty(), i32::MAX as u32);
     }
@@ -92,7 +115,8 @@ impl Announcement<'_> {
         let deadline = clock::monotonic().saturating_add(patience.as_nanos() as u64);
         loop {
             let heard = self.to.heard.load(Ordering::Acquire);
-            let is_heard = heard.wrapping_sub(self.number).cast_signed() >= 0;
+            let is_heard = heard.wrapping_sub(self.number).cast_signed() >= 0
+                || self.to.ended.load(Ordering::Acquire) != 0;
             if is_heard || clock::monotonic() >= deadline || is_nobody_there() {
                 return;
             }

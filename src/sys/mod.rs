@@ -35,6 +35,7 @@ pub mod process;
 pub mod raw;
 pub mod reserve;
 pub mod ring;
+pub mod sealed;
 pub mod signal;
 pub mod signature;
 pub mod spare;

@@ -12,7 +12,8 @@
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
 //! 4. An error that others are yet to be told of is said with the copy, and no more once they were. What a witness is to
-//!    know is shown to it before, and the witnesses lie there, too.
+//!    know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
+//!    they use.
 //! 5. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -253,6 +254,10 @@ impl Engine {
         let witnesses = witnesses.filter(|_| all || !self.endpoints.witnesses_copied);
         let known = witnesses.is_some();
         copies.extend(witnesses.map(|set| (Legacy::Witnesses.encode(), set)));
+        let announced = self.lifelines.announced_file();
+        let announced = announced.filter(|_| all || !self.lifelines.announced_copied);
+        let announces = announced.is_some();
+        copies.extend(announced.map(|file| (Legacy::Announced.encode(), file)));
         copies.extend(self.copies_of_lines(&missing.lines));
         copies.extend(self.copies_of_names(&missing.orphans));
         copies.extend(self.copies_of_stand_ins(missing.orphans));
@@ -271,6 +276,7 @@ impl Engine {
         }
         drop(copies);
         self.endpoints.witnesses_copied |= known;
+        self.lifelines.announced_copied |= announces;
         self.endpoints.uncopied.extend(later);
         self.note_copied(copied);
         put.is_ok()

@@ -186,6 +186,7 @@ impl Executor {
             engine.open_to_questions();
         }
         engine.serve_taken(&taken);
+        engine.lifelines.end_announcements();
         Ok(Self {
             patient_until: engine.time + nanoseconds(PATIENCE),
             engine: take_in(engine),

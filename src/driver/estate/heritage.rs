@@ -37,6 +37,7 @@ impl Engine {
                 Legacy::Name(port) => drop(names.insert(port, end)),
                 Legacy::StandIn(ends) => stand_ins.push((ends, end)),
                 Legacy::Lifeline(number) => drop(lines.insert(number, end)),
+                Legacy::Announced => self.lifelines.take_up_announced(end),
                 Legacy::Witnesses => self.endpoints.witnesses = end.into(),
                 Legacy::Successor => {}
                 Legacy::End(legacy) => {

@@ -102,6 +102,8 @@ pub(super) enum Legacy {
     End(EndOf),
     /// The end of a fork's lifeline, with its number.
     Lifeline(u32),
+    /// The file in which forked processes announce what they use.
+    Announced,
     /// The packet socket that has succeeded the one that came with the will.
     Successor,
     /// The witnesses of who else has an end's other one.
@@ -174,6 +176,7 @@ const NAME: u32 = 7;
 const WITNESSES: u32 = 8;
 const ENDED: u32 = 9;
 const FAILED: u32 = 10;
+const ANNOUNCED: u32 = 11;
 
 /// What else there is of an end.
 const IS_GUEST: u32 = 1;
@@ -256,6 +259,7 @@ impl Legacy {
         match self {
             Self::Name(port) => words[..2].copy_from_slice(&[NAME, u32::from(*port)]),
             Self::Lifeline(number) => words[..2].copy_from_slice(&[LIFELINE, *number]),
+            Self::Announced => words[0] = ANNOUNCED,
             Self::Successor => words[0] = SUCCESSOR,
             Self::Witnesses => words[0] = WITNESSES,
             Self::StandIn(ends) => {
@@ -294,6 +298,7 @@ impl Legacy {
         *bytes = rest;
         match kind {
             LIFELINE => return Some(Self::Lifeline(index)),
+            ANNOUNCED => return Some(Self::Announced),
             SUCCESSOR => return Some(Self::Successor),
             WITNESSES => return Some(Self::Witnesses),
             NAME => return Some(Self::Name(index as u16)),
