@@ -73,6 +73,28 @@ static void lingers_in_another(void)
 	peer("close %d", h);
 }
 
+/* Who does not linger throws away what is not sent, at once. */
+static void throws_away(const char *what, int shut)
+{
+	int h, fd = lingering(&h);
+	struct linger none = { 1, 0 };
+	/* The last is tcpi_bytes_acked (linux/tcp.h). */
+	unsigned long long info[16] = { 0 }, received = 0;
+	socklen_t length = sizeof info;
+	const char *heard;
+
+	if (shut)
+		shutdown(fd, SHUT_WR);
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &length);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	close(fd);
+	heard = peer_says("drain %d", h);
+	sscanf(heard, "%llu", &received);
+	say("linger 0, %s: nothing more is sent %d, but a reset %d", what,
+	    received <= info[15], strstr(heard, "ECONNRESET") != NULL);
+	peer("close %d", h);
+}
+
 static void everything_sent_arrives(void)
 {
 	int h, fd = connected(&h);
@@ -165,6 +187,8 @@ int main(void)
 	closed_with("linger 5, all acknowledged", 0, 1, 5);
 	lingers();
 	lingers_in_another();
+	throws_away("a full queue", 0);
+	throws_away("and shut for writing", 1);
 	everything_sent_arrives();
 	last_descriptor();
 	reset_by_peer();

@@ -3,8 +3,9 @@
 //! Only the owner knows whether all is acknowledged, and whether the descriptor was the last one. So who is about to close
 //! it asks ([`Question::Linger`](super::Question)), and stays at the desk. By the end of his side he says that he has
 //! closed it. If others have the connection still, or everything is acknowledged, his call is over, which the end of the
-//! owner's side tells; else when that comes.
+//! owner's side tells; else when that comes. One that is not to linger (SO_LINGER of 0) is reset by then.
 
+use core::time::Duration;
 use rustix::fd::AsRawFd;
 
 use super::Engine;
@@ -61,6 +62,13 @@ impl Engine {
             });
         }
         self.finish_pass();
+    }
+
+    /// Whether a connection that is not to linger was closed: what was written, and is not sent, nobody is to have.
+    pub(super) fn is_given_up(&self, id: EndpointId) -> bool {
+        let held = self.endpoints.get(id);
+        let closed = held.is_some_and(|held| held.linger == Some(Duration::ZERO) && held.hung_up());
+        closed && !self.is_only_shut(id)
     }
 
     /// Lets those go for whom everything is done.

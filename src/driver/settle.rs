@@ -249,6 +249,9 @@ impl Engine {
     /// Moves bytes of the program's from the pair into the send queue, as far as that has room, and passes on what
     /// follows them: shutdown, close, reset. What was left there waits until a connection is writable on Linux.
     pub fn take_overflow(&mut self, now: Instant, id: EndpointId) {
+        if self.is_given_up(id) {
+            return self.close(now, id);
+        }
         if let Some(endpoint) = self.endpoints.get(id)
             && let Role::Connection(socket) = endpoint.role
             && endpoint.overflow

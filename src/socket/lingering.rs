@@ -9,6 +9,9 @@ use crate::sys::owned::OwnedFd;
 use crate::sys::pair;
 use crate::sys::wait::{entry, poll_for};
 
+/// How long an owner may take to hear of a close(2) that waits for nothing else.
+const HEARING: Duration = Duration::from_secs(1);
+
 /// A close(2) that the owner knows of.
 pub(super) struct Lingering {
     desk: OwnedFd,
@@ -16,10 +19,14 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    /// Before the descriptor is closed. `None`: there is nothing to wait for.
+    /// Before the descriptor is closed. `None`: there is nothing to wait for. Where the connection is not to linger at all, its
+    /// reset is.
     pub(super) fn announce(fd: RawFd, socket: &Socket) -> Option<Self> {
-        let linger = socket.state().options.linger;
-        let patience = linger.filter(|linger| !linger.is_zero())?;
+        let linger = socket.state().options.linger?;
+        let patience = match linger.is_zero() {
+            true => HEARING,
+            false => linger,
+        };
         if socket.kind != Kind::Stream || driver::is_inside() {
             return None;
         }
