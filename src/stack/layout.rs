@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 use super::passing::Road;
 use super::pool::{CHUNK, Link, Pool};
 use super::records::Area;
-use super::tcp::RECORDS;
+use super::tcp::{Cookies, RECORDS, Secret};
 
 /// "sidestck", in the machine's byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"sidestck");
@@ -36,22 +36,29 @@ struct Header {
     /// Pages of each table in use. Written when one grows, by whoever drives the stack.
     pages: [u32; 3],
     _unused: u32,
+    /// Of what peers were told that is made of it, they tell whoever goes on. Written by the stack that made the file.
+    secret: Secret,
+    /// Written when one is sent, by whoever drives the stack.
+    cookies: Cookies,
 }
 
-const _: () = assert!(size_of::<Header>() == 40);
+const _: () = assert!(size_of::<Header>() == 64);
 const _: () = assert!(offset_of!(Header, version) == 8 && offset_of!(Header, pages) == 24);
+const _: () = assert!(offset_of!(Header, secret) == 40 && offset_of!(Header, cookies) == 56);
 const _: () = assert!(RECORDS[0] == 2184 && RECORDS[1] == 88 && RECORDS[2] == 208);
 
 /// Changes with whatever changes the records.
 const VERSION: u64 =
-    5 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
+    6 << 48 | (RECORDS[0] as u64) << 32 | (RECORDS[1] as u64) << 16 | RECORDS[2] as u64;
 
 /// What each table has of the file, as a fraction: connections, TIME-WAIT, listeners. In the largest
 /// file there is room for 250,000 connections, in the smallest for 1,900.
 const SHARES: [usize; 3] = [4, 32, 64];
 
-/// The tables' parts of the file.
+/// TCP's parts of the file.
 pub struct Tables {
+    pub(super) secret: &'static mut Secret,
+    pub(super) cookies: &'static mut Cookies,
     pub(super) connections: Area,
     pub(super) time_waits: Area,
     pub(super) listeners: Area,
@@ -119,6 +126,8 @@ impl Memory {
             Some(Area { pages, bytes })
         });
         let tables = Tables {
+            secret: &mut header.secret,
+            cookies: &mut header.cookies,
             connections: areas.next()??,
             time_waits: areas.next()??,
             listeners: areas.next()??,

@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::time::Instant;
 use super::wire::seq::Seq;
@@ -47,7 +47,7 @@ impl<T: Word + fmt::Debug> fmt::Debug for Stored<T> {
 }
 
 /// An `Option<T>`, stored as a word. (The word of all ones means none: no stored value has it.)
-#[derive(Clone, Copy, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(transparent)]
 pub(super) struct Maybe<T>(u64, PhantomData<T>);
 

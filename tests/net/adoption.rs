@@ -430,3 +430,50 @@ fn what_has_no_room_while_the_neighbor_is_asked_for_is_sent_after() {
     assert_eq!(bytes, usize::from(MANY) * 10_000);
     assert_eq!(host.drops(Drop::NeighborQueueFull), 0);
 }
+
+/// What the stack answers a SYN from [`CLIENT`] with.
+fn answer_to_syn(host: &mut Host) -> Seq {
+    host.receive(&segment(PEER, US, &repr(Flags::SYN, 1000, 0), b""));
+    let answers = sent(host);
+    let [(flags, iss, _)] = answers[..] else {
+        panic!("one answer: {answers:?}");
+    };
+    assert_eq!(flags, Flags::SYN.with(Flags::ACK));
+    iss
+}
+
+/// A listener that goes on takes the cookies that were sent (RFC 4987 section 3.6): nothing is kept of their connections,
+/// and a client that has one takes its connection for opened.
+#[test]
+fn cookies_open_connections_of_who_goes_on() {
+    let (region, bytes) = Region::new(1 << 20);
+    let mut host = Host::with_config(US, bytes, |config| config.limits.max_syn_backlog = 0);
+    host.stack.learn_neighbor(host.now, PEER, hardware(PEER));
+    host.frames();
+    let options = TcpOptions::default();
+    let listener = host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+    let cookie = answer_to_syn(&mut host);
+    assert_eq!(host.stack.tcp_connections().count(), 0);
+
+    let (mut host, _) = Host::restored(US, region.again(), host.now);
+    let ack = repr(Flags::ACK, 1001, cookie.0 + 1);
+    host.receive(&segment(PEER, US, &ack, b"hello"));
+    let accepted = host.stack.tcp_accept(listener).unwrap();
+    assert_eq!(host.stack.tcp_received(accepted), b"hello");
+}
+
+/// RFC 6528 section 3: numbers of connections between the same ends go on growing.
+#[test]
+fn initial_sequence_numbers_go_on() {
+    let listen = |host: &mut Host| {
+        let options = TcpOptions::default();
+        host.stack.tcp_listen(SERVER, 8, &options).unwrap();
+        answer_to_syn(host)
+    };
+    let (mut host, before) = adopted(listen);
+    host.now = host.now + Duration::from_millis(40);
+    host.receive(&segment(PEER, US, &repr(Flags::RST, 1001, 0), b""));
+    host.frames();
+    let after = listen(&mut host);
+    assert_eq!(after, before + 10_000);
+}

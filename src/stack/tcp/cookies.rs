@@ -16,6 +16,8 @@ use core::net::SocketAddrV4;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use super::Tcp;
 use super::arrives::Segment;
 use super::counters::Counter;
@@ -27,6 +29,7 @@ use super::reply::Reply;
 use super::segment::IpInfo;
 use super::tcb::Owner;
 use super::timestamping::Timestamping;
+use crate::stack::plain::Maybe;
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{Options, Timestamps};
@@ -40,17 +43,18 @@ const SACK: u32 = 16;
 /// The bits of a timestamp that are not the clock's.
 const IN_TIMESTAMP: u32 = 31;
 
-/// How far SYN cookies are in use.
-#[derive(Default)]
-pub(super) struct Cookies {
+/// How far SYN cookies are in use. Lies in the memory file: who goes on takes those of a process that was killed.
+#[derive(Default, FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(in crate::stack) struct Cookies {
     /// When one was last sent: long after, no ACK is looked at.
-    sent: Option<Instant>,
+    sent: Maybe<Instant>,
 }
 
 impl Cookies {
     fn in_use(&self, now: Instant) -> bool {
         let recent = |sent: Instant| now.since(sent).as_secs() < 2 * PERIOD;
-        self.sent.is_some_and(recent)
+        self.sent.get().is_some_and(recent)
     }
 }
 
@@ -121,7 +125,7 @@ impl Tcp {
         options: &KeptOptions,
         segment: &Segment<'_>,
     ) {
-        self.cookies.sent = Some(now);
+        self.cookies.sent = Maybe::some(now);
         self.counters.count(Counter::CookiesSent);
         let [local, remote] = ends;
         let offered = &segment.repr.options;

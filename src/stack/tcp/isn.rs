@@ -4,13 +4,15 @@ use core::hash::Hasher;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use siphasher::sip::SipHasher13;
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::stack::time::Instant;
 use crate::stack::wire::seq::Seq;
 
 /// A secret and what is derived from it.
-#[derive(Clone, Copy)]
-pub(super) struct Secret([u8; 16]);
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout)]
+#[repr(transparent)]
+pub(in crate::stack) struct Secret([u8; 16]);
 
 /// What a hash is for: so that none tells anything about another.
 #[derive(Clone, Copy)]

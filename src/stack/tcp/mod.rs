@@ -77,8 +77,10 @@ use std::collections::{BTreeSet, VecDeque};
 pub use self::arrives::Deliver;
 pub use self::config::{Config, TcpOptions};
 pub use self::congestion::Congestion;
+pub(super) use self::cookies::Cookies;
 pub use self::counters::{Counter, Counters};
 pub use self::icmp::IcmpError;
+pub(super) use self::isn::Secret;
 pub use self::progress::Progress;
 pub use self::repair::{Agreed, Places, Windows};
 pub use self::restore::Restored;
@@ -88,8 +90,6 @@ pub use self::tcb::State;
 pub use self::urgent::Urgent;
 
 use self::arrives::{Arrival, Segment};
-use self::cookies::Cookies;
-use self::isn::Secret;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
@@ -126,7 +126,7 @@ pub struct Tcp {
     dirty: VecDeque<SocketId>,
     freed: VecDeque<SocketId>,
     replies: Replies,
-    cookies: Cookies,
+    cookies: &'static mut Cookies,
     saved_syns: SavedSyns,
     sendings: Sendings,
     counters: Counters,
@@ -137,17 +137,22 @@ pub struct Tcp {
 impl Tcp {
     /// A TCP without connections, whose tables lie in `areas`.
     pub fn new(config: Config, areas: Areas) -> Self {
-        let connections = Records::create(areas.connections);
-        let listeners = Records::create(areas.listeners);
-        let time_waits = TimeWaits::create(areas.time_waits);
-        Self::over(config, connections, listeners, time_waits)
+        *areas.secret = Secret::new(config.secret);
+        *areas.cookies = Cookies::default();
+        let secret = *areas.secret;
+        let tables = (
+            Records::create(areas.connections),
+            Records::create(areas.listeners),
+            TimeWaits::create(areas.time_waits),
+        );
+        Self::over(config, secret, areas.cookies, tables)
     }
 
     fn over(
         mut config: Config,
-        connections: Records<Tcb>,
-        listeners: Records<Listener>,
-        time_waits: TimeWaits,
+        secret: Secret,
+        cookies: &'static mut Cookies,
+        (connections, listeners, time_waits): (Records<Tcb>, Records<Listener>, TimeWaits),
     ) -> Self {
         let limits = &mut config.limits;
         limits.max_connections = limits.max_connections.min(connections.capacity());
@@ -156,7 +161,7 @@ impl Tcp {
             .min(time_waits.capacity().saturating_sub(1));
         Self {
             config,
-            secret: Secret::new(config.secret),
+            secret,
             connections,
             listeners,
             time_waits,
@@ -168,7 +173,7 @@ impl Tcp {
             dirty: VecDeque::new(),
             freed: VecDeque::new(),
             replies: Replies::default(),
-            cookies: Cookies::default(),
+            cookies,
             saved_syns: SavedSyns::default(),
             sendings: Sendings::default(),
             counters: Counters::default(),

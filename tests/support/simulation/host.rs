@@ -68,7 +68,10 @@ impl Host {
         now: Instant,
     ) -> (Self, Restored) {
         let memory = Memory::open(region).expect("a memory file");
-        let (stack, restored) = Stack::restore(config(address), memory, now);
+        let mut config = config(address);
+        // Each process makes its own.
+        config.secret = config.secret.map(|byte| !byte);
+        let (stack, restored) = Stack::restore(config, memory, now);
         (Self::with_routes(stack, now, address), restored)
     }
 

@@ -96,19 +96,20 @@ impl Tcp {
     /// A TCP that goes on with what lies in a memory file, and the pool with the queues' bytes.
     pub fn restore(
         config: Config,
-        tables: Areas,
+        areas: Areas,
         pool: Pool,
         road: &Road,
         now: Instant,
     ) -> (Self, Pool, Restored) {
-        let (connections, bad_connections) = Records::open(tables.connections);
-        let (listeners, bad_listeners) = Records::open(tables.listeners);
-        let (time_waits, bad_remains) = TimeWaits::open(tables.time_waits, now);
+        let (connections, bad_connections) = Records::open(areas.connections);
+        let (listeners, bad_listeners) = Records::open(areas.listeners);
+        let (time_waits, bad_remains) = TimeWaits::open(areas.time_waits, now);
         let mut restored = Restored {
             unreadable: bad_connections + bad_listeners + bad_remains,
             ..Restored::default()
         };
-        let mut tcp = Self::over(config, connections, listeners, time_waits);
+        let tables = (connections, listeners, time_waits);
+        let mut tcp = Self::over(config, *areas.secret, areas.cookies, tables);
         tcp.restore_listeners();
         tcp.restore_time_waits();
         let mut survey = Survey::new(pool);
