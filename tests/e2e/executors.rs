@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::keeper::{dies_and_delivers, filled};
-use crate::lab::{Lab, Running, TEST, preloading, root};
-use crate::orphans::{is_kept, keeper, said, script};
+use crate::lab::{Lab, PEER, Running, TEST, preloading, root};
+use crate::orphans::{is_kept, keeper, killed, said, script};
 use crate::served::{self, ADMITTED};
 
 /// Kills who goes on with what a dead process has left, one after the other, the first as soon as there is anybody.
@@ -155,6 +155,43 @@ fn a_keeper_has_more_descriptors_than_the_program_that_starts_it() {
     sleep(Duration::from_millis(300));
     lab.file("go", "go");
     assert!(client.finish().success().stdout().ends_with("lived"));
+}
+
+/// Who was refused connects anew by another pair: whoever has the first is led there after the maker's death, too.
+#[test]
+fn a_socket_that_was_connected_anew_has_all_its_descriptors_when_its_maker_is_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let mut server = lab.peer(&script("orphans.py answers 7000")).start();
+    server.prints("listening");
+    let maker = killed(
+        &lab,
+        &format!("orphans.py retries 7000 {go} {PEER}"),
+        "connected",
+    );
+    said(&maker, "by the pair of before");
+    // The last descriptor is closed: nobody else may hold the connection.
+    said(&server, "ended");
+    lab.kernel_was_silent();
+}
+
+/// What is there for who would go on keeps nothing open.
+#[test]
+fn a_socket_that_was_connected_anew_is_closed_with_its_last_descriptor() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let mut server = lab.peer(&script("orphans.py answers 7000")).start();
+    server.prints("listening");
+    let retries = format!("orphans.py retries 7000 {go} {PEER}");
+    let mut maker = lab.sidestack(&script(&retries)).start();
+    maker.prints("connected");
+    if preloading() {
+        is_kept(&lab, maker.pid());
+    }
+    lab.file("go", "go");
+    said(&maker, "by the pair of before");
+    said(&server, "ended");
+    lab.kernel_was_silent();
 }
 
 /// One whose keeper is dead, too: the socket is the kernel's, the port that of whoever goes on for the keeper, until he

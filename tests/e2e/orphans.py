@@ -18,6 +18,8 @@ orphans.py bounce PORT              sends datagrams back
 orphans.py ask ADDRESS PORT GO      talks by datagrams
 orphans.py bound PORT GO            binds sockets, with which a child listens once GO is there
 orphans.py dials PORT GO ADDRESS    binds a socket, with which a child connects once GO is there, and talks
+orphans.py retries PORT GO ADDRESS  has a child connect a socket that another was refused, by which a third talks once GO is there
+orphans.py answers PORT             listens, accepts, sends back what comes, and says when it ends
 """
 import os
 import selectors
@@ -168,6 +170,33 @@ match how:
             os._exit(0)
         say("forked")
         time.sleep(60)
+    case "retries":
+        shared = socket.socket()
+        shared.bind(("0.0.0.0", 0))
+        third = os.fork()
+        if third == 0:
+            await_file(words[1])
+            shared.sendall(b"by the pair of before")
+            say(shared.recv(100).decode())
+            os._exit(0)
+        child = os.fork()
+        if child == 0:
+            try:
+                shared.connect((words[2], 1))
+            except ConnectionRefusedError:
+                shared.connect((words[2], int(words[0])))
+                os._exit(0)
+        shared.close()
+        assert os.waitpid(child, 0)[1] == 0
+        say("connected")
+        time.sleep(60)
+    case "answers":
+        listener = socket.create_server(("0.0.0.0", int(words[0])))
+        say("listening")
+        connection, _ = listener.accept()
+        while data := connection.recv(65536):
+            connection.sendall(data)
+        say("ended")
     case "named":
         holder = socket.socket(socket.AF_UNIX)
         while holder.getsockname() != b"\0" + words[0].encode():

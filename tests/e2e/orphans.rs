@@ -262,7 +262,7 @@ fn datagrams_go_on_when_the_process_that_made_the_socket_is_killed() {
 }
 
 /// Starts a program, kills it once it has printed `ready`, and tells its child to go on.
-fn killed<'lab>(lab: &'lab Lab, arguments: &str, ready: &str) -> Running<'lab> {
+pub(crate) fn killed<'lab>(lab: &'lab Lab, arguments: &str, ready: &str) -> Running<'lab> {
     let mut program = lab.sidestack(&script(arguments)).start();
     program.prints(ready);
     kill_engines(lab, &mut program);

@@ -14,7 +14,9 @@
 //! 4. An error that others are yet to be told of is said with the copy, and no more once they were. What a witness is to
 //!    know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
 //!    they use.
-//! 5. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
+//! 5. With the end of an old pair lies the program's end of the one that its descriptors lead to. Nobody would see the last
+//!    descriptor of that closed, so it is taken out once the old pair is gone.
+//! 6. The packet socket by which frames arrive now, if it is another than that of the will, lies there, too.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::collections::BTreeSet;
@@ -250,6 +252,7 @@ impl Engine {
             copied,
             later,
         } = self.copies_of_ends(ends);
+        copies.extend(self.copies_of_programs(&copied));
         let witnesses = self.endpoints.witnesses.set();
         let witnesses = witnesses.filter(|_| all || !self.endpoints.witnesses_copied);
         let known = witnesses.is_some();
@@ -310,6 +313,14 @@ impl Engine {
         of_ends
     }
 
+    /// Of the pairs that others of `copied` lead to.
+    fn copies_of_programs(&self, copied: &[EndpointId]) -> impl Iterator<Item = Copied<'_>> {
+        copied.iter().filter_map(|&id| {
+            let program = self.endpoints.get(id)?.successor.as_ref()?.program();
+            Some((Legacy::Program(id).encode(), program))
+        })
+    }
+
     fn copies_of_lines(&self, lines: &[u32]) -> impl Iterator<Item = Copied<'_>> {
         lines.iter().filter_map(|&line| {
             let end = self.lifelines.end_of(line)?;
@@ -353,7 +364,7 @@ impl Engine {
 impl Endpoint {
     /// Whether the program could tell that a copy of the end is there: once the end is closed, it is to go, too.
     pub(in crate::driver) fn is_copy_in_use(&self) -> bool {
-        self.copied && !self.hung_up()
+        self.copied && (self.successor.is_some() || !self.hung_up())
     }
 
     /// Whether another error was said with the copy than there is now.
@@ -374,6 +385,7 @@ fn is_of_udp(endpoint: &Endpoint) -> bool {
 fn left(endpoint: &Endpoint, account: &Account) -> Option<Left> {
     match endpoint.socket() {
         Some(socket) if socket.kind != Kind::Datagram => Some(Left::Socket(socket)),
+        None if let Some(successor) = &endpoint.successor => Some(Left::Succeeded(successor.id())),
         None if endpoint.role == Role::Ended => past(endpoint).map(Left::Ended),
         _ => account
             .bound

@@ -20,6 +20,11 @@ pub(super) struct Taken {
     text: Vec<u8>,
 }
 
+/// What the table of endpoints is in the order of.
+const fn place(id: EndpointId) -> (u32, u32) {
+    (id.index, id.generation)
+}
+
 impl Engine {
     /// Makes endpoints of the ends that were left, as far as the stack has their sockets, and closes
     /// the rest. Which those are.
@@ -31,6 +36,7 @@ impl Engine {
         // What was said last counts.
         let mut by_place = BTreeMap::new();
         let mut lines = BTreeMap::new();
+        let mut programs = BTreeMap::new();
         let (mut names, mut stand_ins) = (BTreeMap::new(), Vec::new());
         for (legacy, end) in ends {
             match legacy {
@@ -40,10 +46,8 @@ impl Engine {
                 Legacy::Announced => self.lifelines.take_up_announced(end),
                 Legacy::Witnesses => self.endpoints.witnesses = end.into(),
                 Legacy::Successor => {}
-                Legacy::End(legacy) => {
-                    let EndpointId { index, generation } = legacy.endpoint;
-                    by_place.insert((index, generation), (legacy, end));
-                }
+                Legacy::Program(id) => drop(programs.insert(place(id), end)),
+                Legacy::End(legacy) => drop(by_place.insert(place(legacy.endpoint), (legacy, end))),
             }
         }
         let interface = self.interface_index();
@@ -59,6 +63,11 @@ impl Engine {
             if let Some(role) = self.role_of(found, legacy.left)
                 && let Some(id) = self.take_up_end(&legacy, end, role)
             {
+                if let Left::Succeeded(other) = legacy.left
+                    && let Some(program) = programs.remove(&place(legacy.endpoint))
+                {
+                    self.lead_on(id, other, program);
+                }
                 taken.push(Taken {
                     id,
                     left: legacy.left,
@@ -72,7 +81,9 @@ impl Engine {
     /// Has the upper layer know them.
     pub(super) fn revive(&mut self, taken: &[Taken]) {
         if let Some(hooks) = HOOKS.get() {
-            for Taken { id, text, .. } in taken {
+            // What has another pair is known by that.
+            let known = |taken: &&Taken| !matches!(taken.left, Left::Succeeded(_));
+            for Taken { id, text, .. } in taken.iter().filter(known) {
                 (hooks.revived)(self, *id, text);
             }
         }
@@ -97,7 +108,7 @@ impl Engine {
         let socket = match left {
             Left::Socket(socket) => socket,
             Left::Bound(..) => return Some(Role::Undecided),
-            Left::Ended(_) => return Some(Role::Ended),
+            Left::Ended(_) | Left::Succeeded(_) => return Some(Role::Ended),
         };
         if self.endpoints.of_socket(socket).is_some() {
             return None;
@@ -142,6 +153,7 @@ impl Engine {
                 endpoint.left.ends = Some(past.ends);
                 endpoint.left.opened = past.opened;
             }
+            (_, Left::Succeeded(_)) => {}
         }
         endpoint.guest = legacy.guest;
         endpoint.error = legacy.error;
@@ -184,7 +196,7 @@ impl Engine {
         let listeners = sockets.keys().filter_map(|&socket| found.listener(socket));
         let bound = taken.iter().filter_map(|taken| match taken.left {
             Left::Bound(protocol, local) => Some((protocol, local.port())),
-            Left::Socket(_) | Left::Ended(_) => None,
+            Left::Socket(_) | Left::Ended(_) | Left::Succeeded(_) => None,
         });
         let mut ports: HashSet<_> = bound.collect();
         ports.extend(listeners.map(|local| (Protocol::Tcp, local.port())));

@@ -100,6 +100,8 @@ impl Text {
 pub(super) enum Legacy {
     /// An end of a pair.
     End(EndOf),
+    /// The program's end of the pair that has taken the place of this one's.
+    Program(EndpointId),
     /// The end of a fork's lifeline, with its number.
     Lifeline(u32),
     /// The file in which forked processes announce what they use.
@@ -137,6 +139,8 @@ pub(super) enum Left {
     Bound(Protocol, SocketAddrV4),
     /// A connection that has ended by an error, or an attempt that has failed.
     Ended(Past),
+    /// One that has another pair by now, of this endpoint.
+    Succeeded(EndpointId),
 }
 
 /// What a connection was that has ended.
@@ -177,6 +181,8 @@ const WITNESSES: u32 = 8;
 const ENDED: u32 = 9;
 const FAILED: u32 = 10;
 const ANNOUNCED: u32 = 11;
+const SUCCEEDED: u32 = 12;
+const PROGRAM: u32 = 13;
 
 /// What else there is of an end.
 const IS_GUEST: u32 = 1;
@@ -204,6 +210,9 @@ impl Left {
                 let [a, b, c, d] = words_of(&ends);
                 [if opened { ENDED } else { FAILED }, a, b, c, d]
             }
+            Self::Succeeded(EndpointId { index, generation }) => {
+                [SUCCEEDED, index, generation, 0, 0]
+            }
         }
     }
 
@@ -218,6 +227,10 @@ impl Left {
             ENDED | FAILED => Self::Ended(Past {
                 ends: (local, address(third, fourth)),
                 opened: kind == ENDED,
+            }),
+            SUCCEEDED => Self::Succeeded(EndpointId {
+                index: first,
+                generation: second,
             }),
             BOUND => Self::Bound(Protocol::Tcp, local),
             DATAGRAM => Self::Bound(Protocol::Udp, local),
@@ -260,6 +273,9 @@ impl Legacy {
             Self::Name(port) => words[..2].copy_from_slice(&[NAME, u32::from(*port)]),
             Self::Lifeline(number) => words[..2].copy_from_slice(&[LIFELINE, *number]),
             Self::Announced => words[0] = ANNOUNCED,
+            Self::Program(EndpointId { index, generation }) => {
+                words[..3].copy_from_slice(&[PROGRAM, *index, *generation]);
+            }
             Self::Successor => words[0] = SUCCESSOR,
             Self::Witnesses => words[0] = WITNESSES,
             Self::StandIn(ends) => {
@@ -299,6 +315,7 @@ impl Legacy {
         match kind {
             LIFELINE => return Some(Self::Lifeline(index)),
             ANNOUNCED => return Some(Self::Announced),
+            PROGRAM => return Some(Self::Program(EndpointId { index, generation })),
             SUCCESSOR => return Some(Self::Successor),
             WITNESSES => return Some(Self::Witnesses),
             NAME => return Some(Self::Name(index as u16)),

@@ -6,7 +6,7 @@
 //! answered for the socket. The old pair hangs up, which has everybody come: at once, or, if somebody asks just now, once
 //! he has the other one in its place.
 
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::net::Shutdown;
 
 use super::super::Engine;
@@ -21,6 +21,16 @@ pub(in crate::driver) struct Successor {
     pub(super) id: EndpointId,
     /// The program's end.
     pub(super) program: OwnedFd,
+}
+
+impl Successor {
+    pub(in crate::driver) const fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    pub(in crate::driver) fn program(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
 }
 
 /// A pair hangs up when this is dropped.
@@ -50,6 +60,15 @@ impl Engine {
         let Some(Ok(program)) = other else {
             return self.forget(old);
         };
+        if let Some(held) = self.endpoints.get_mut(old) {
+            held.successor = Some(Successor { id, program });
+            self.endpoints.uncopied.push(old);
+        }
+    }
+
+    /// The pair of `old`, whose process is dead, leads to that of `id` here, too. It hangs up, if it has not.
+    pub(in crate::driver) fn lead_on(&mut self, old: EndpointId, id: EndpointId, program: OwnedFd) {
+        drop(self.end_of_old(old));
         if let Some(held) = self.endpoints.get_mut(old) {
             held.successor = Some(Successor { id, program });
         }
