@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use rustix::event::epoll::EventFlags;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
@@ -14,7 +15,7 @@ use crate::stack::ids::SocketId;
 use crate::stack::routes::RouteDecision;
 use crate::sys::datagram::Route6;
 use crate::sys::owned::OwnedFd;
-use crate::sys::{pair, raw};
+use crate::sys::{option, pair, raw};
 
 /// Longest message, in bytes: a UDP payload with a header.
 const LONGEST: usize = 64 * 1024;
@@ -58,8 +59,10 @@ impl Engine {
         if let (Some(end), Role::Datagram(socket)) = (&endpoint.end, endpoint.role)
             && let Some(status) = self.stack.udp_status(socket)
         {
-            // The kernel doubles what it is told, and bounds it.
-            let _ = sockopt::set_socket_send_buffer_size(end, status.receive_buffer / 2);
+            // The kernel doubles what it is told, and bounds it for who has no right to more.
+            let size = (status.receive_buffer / 2) as i32;
+            let set = |name| option::set_integer(end.as_fd(), libc::SOL_SOCKET, name, size);
+            let _ = set(libc::SO_SNDBUFFORCE).or_else(|_| set(libc::SO_SNDBUF));
         }
     }
 

@@ -194,6 +194,26 @@ fn a_socket_that_was_connected_anew_is_closed_with_its_last_descriptor() {
     lab.kernel_was_silent();
 }
 
+/// Those that wait are as many as the socket has room for, be that more than an ordinary user may have.
+#[test]
+fn datagrams_that_wait_for_others_are_there_when_the_maker_is_killed() {
+    let lab = Lab::new();
+    let go = lab.path("go").display().to_string();
+    let heap = script(&format!("orphans.py heap 7000 {go}"));
+    let mut maker = lab.sidestack(&heap).start();
+    maker.prints("bound");
+    if preloading() {
+        is_kept(&lab, maker.pid());
+    }
+    lab.peer(&script(&format!("orphans.py pour {TEST} 7000")))
+        .succeeds();
+    sleep(Duration::from_millis(300));
+    maker.kill("KILL");
+    lab.file("go", "go");
+    said(&maker, "counted 10000");
+    lab.kernel_was_silent();
+}
+
 /// One whose keeper is dead, too: the socket is the kernel's, the port that of whoever goes on for the keeper, until he
 /// has looked.
 #[test]

@@ -19,6 +19,8 @@ orphans.py ask ADDRESS PORT GO      talks by datagrams
 orphans.py bound PORT GO            binds sockets, with which a child listens once GO is there
 orphans.py dials PORT GO ADDRESS    binds a socket, with which a child connects once GO is there, and talks
 orphans.py retries PORT GO ADDRESS  has a child connect a socket that another was refused, by which a third talks once GO is there
+orphans.py heap PORT GO             has many datagrams wait, which a child counts once GO is there
+orphans.py pour ADDRESS PORT        sends these
 orphans.py answers PORT             listens, accepts, sends back what comes, and says when it ends
 """
 import os
@@ -28,6 +30,10 @@ import socket
 import subprocess
 import sys
 import time
+
+# Datagrams; more than has room where the sending side alone decides (net.core.wmem_max).
+HEAP = 10_000
+SO_RCVBUFFORCE = 33
 
 how, words = sys.argv[1], sys.argv[2:]
 
@@ -190,6 +196,28 @@ match how:
         assert os.waitpid(child, 0)[1] == 0
         say("connected")
         time.sleep(60)
+    case "heap":
+        server = socket.socket(type=socket.SOCK_DGRAM)
+        server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        server.bind(("0.0.0.0", int(words[0])))
+        if os.fork() == 0:
+            await_file(words[1])
+            server.settimeout(1)
+            try:
+                for count in range(HEAP + 1):
+                    server.recv(2000)
+            except TimeoutError:
+                say(f"counted {count}")
+            os._exit(0)
+        say("bound")
+        time.sleep(60)
+    case "pour":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        client.connect((words[0], int(words[1])))
+        for number in range(HEAP):
+            client.send(bytes(1200))
+            if number % 50 == 0:
+                time.sleep(0.002)
     case "answers":
         listener = socket.create_server(("0.0.0.0", int(words[0])))
         say("listening")
