@@ -40,7 +40,7 @@ pub(crate) struct Tally {
     pub(crate) account: Account,
     pub(crate) wrong: Vec<String>,
     /// Connections that were reset because their stack was killed just when it changed them, by process.
-    resets: BTreeMap<u32, usize>,
+    pub(crate) resets: BTreeMap<u32, Vec<String>>,
 }
 
 impl Judge<'_> {
@@ -69,9 +69,9 @@ impl Judge<'_> {
             }
         }
         let most = 1 + self.harm.executors.len();
-        let too_many = |(pid, resets): (&u32, &usize)| {
-            (*resets > most)
-                .then(|| format!("{resets} connections of {pid} were reset by its death"))
+        let too_many = |(pid, resets): (&u32, &Vec<String>)| {
+            let count = resets.len();
+            (count > most).then(|| format!("{count} connections of {pid} were reset by its death"))
         };
         tally.wrong.extend(tally.resets.iter().filter_map(too_many));
         tally
@@ -202,7 +202,7 @@ impl Judge<'_> {
         };
         match (asked.how, owner) {
             _ if turned_away => Ok(Fate::TurnedAway),
-            (How::Reset | How::Ended, Some(owner)) => Ok(tally.reset_with(owner)),
+            (How::Reset | How::Ended, Some(owner)) => Ok(tally.reset_with(owner, connection)),
             _ => Err("it should have lived".to_owned()),
         }
     }
@@ -246,7 +246,7 @@ impl Judge<'_> {
             return Ok(Fate::Ended);
         };
         if to.how == How::Reset {
-            let fate = owner.map(|owner| tally.reset_with(owner));
+            let fate = owner.map(|owner| tally.reset_with(owner, connection));
             return fate.ok_or("what was sent is lost".to_owned());
         }
         tally.account.left += from.sent;
@@ -260,8 +260,9 @@ impl Judge<'_> {
 
 impl Tally {
     /// Counts a connection that was reset because its stack was killed.
-    fn reset_with(&mut self, owner: &Killed) -> Fate {
-        *self.resets.entry(owner.pid).or_default() += 1;
+    fn reset_with(&mut self, owner: &Killed, connection: &Connection) -> Fate {
+        let resets = self.resets.entry(owner.pid).or_default();
+        resets.push(format!("{connection:?}"));
         Fate::Reset
     }
 }

@@ -129,10 +129,15 @@ fn judge(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, server: u32) -> Tally {
     tally
 }
 
-/// How many had nobody to go on with them, and for whom there was no keeper.
+/// What was reset with its stack, how many had nobody to go on with them, and for whom there was no keeper.
 fn excused(harm: &Harm, tally: &Tally) -> String {
+    let resets = tally.resets.iter().map(|(owner, resets)| {
+        let resets = resets.join("\n  ");
+        format!("\n  reset by the death of {owner}: {resets}")
+    });
+    let resets: String = resets.collect();
     let Some(count) = tally.account.fates.get(&Fate::Orphaned) else {
-        return String::new();
+        return resets;
     };
     let killed = harm.killed.iter().chain(&harm.executors);
     let alone: Vec<u32> = killed
@@ -140,7 +145,9 @@ fn excused(harm: &Harm, tally: &Tally) -> String {
         .map(|killed| killed.pid)
         .collect();
     let executors = harm.executors.iter().filter(|killed| !killed.kept).count();
-    format!(", {count} had nobody: no keeper for {alone:?}, of which {executors} are executors")
+    format!(
+        ", {count} had nobody: no keeper for {alone:?}, of which {executors} are executors{resets}"
+    )
 }
 
 fn check(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, tally: &Tally) {
