@@ -21,6 +21,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::parse::{Line, parse};
 use crate::stack::config::Limits;
+use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::layout::Memory;
 use crate::stack::pool::Pool;
@@ -337,13 +338,17 @@ impl Script {
                 let listener = self.listener.expect("a listener");
                 self.id = Some(self.tcp.accept(listener).expect("something to accept"));
             }
-            "send" | "send_more" => {
+            "send" | "send_more" | "send_refused" => {
                 let data: Vec<u8> = (0..count).map(|i| i as u8).collect();
                 let more = name == "send_more";
+                let expected = match name {
+                    "send_refused" => Err(Error::WouldBlock),
+                    _ => Ok(count),
+                };
                 let sent = self
                     .tcp
                     .send_all(now, open(), core::iter::once(&data[..]), more, pool);
-                assert_eq!(sent, Ok(count), "{text}");
+                assert_eq!(sent, expected, "{text}");
                 self.tcp.stamp(open(), None);
             }
             "send_urgent" => {

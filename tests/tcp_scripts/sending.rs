@@ -128,6 +128,36 @@ fn uncorking_pushes() {
     );
 }
 
+/// As Linux: who waits for room can add nothing to a small segment, so neither Nagle's algorithm nor MSG_MORE holds it.
+#[test]
+fn who_waits_for_room_holds_nothing_back() {
+    let mut script = Script::new();
+    script.options.send_buffer = Some(300);
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 100
+        > P. 1:101(100) ack 1
+        ! send_more 250
+        ! send_refused 100
+        > P. 101:351(250) ack 1
+    "
+    ));
+}
+
+#[test]
+fn nor_does_the_cork() {
+    let mut script = Script::new();
+    script.options.cork = true;
+    script.options.send_buffer = Some(300);
+    script.run(&format!(
+        "{ESTABLISHED}
+        ! send 350
+        ! send_refused 100
+        > P. 1:351(350) ack 1
+    "
+    ));
+}
+
 /// RFC 9293 MUST-30, MUST-62: the pointer points to the byte after the urgent one.
 #[test]
 fn urgent() {

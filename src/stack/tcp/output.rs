@@ -236,9 +236,9 @@ impl Tcb {
     }
 
     /// RFC 9293 section 3.7.4 with Minshall's rule, as Linux: a small segment waits while another
-    /// small one is unacknowledged, or while the user holds back.
+    /// small one is unacknowledged, or while the user holds back. Not for a user who waits for room, and can add nothing.
     fn small_segment_may_go(&self) -> bool {
-        if self.snd.fin {
+        if self.snd.fin || self.snd.blocked {
             return true;
         }
         if self.options.cork || self.snd.more {

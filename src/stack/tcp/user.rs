@@ -144,7 +144,8 @@ impl Tcp {
                 break;
             }
         }
-        tcb.snd.more = more;
+        // As Linux: who has to wait for room has given all it could.
+        tcb.snd.more = more && !blocked;
         // Who waits for room goes on waiting if another has sent something that fits.
         tcb.snd.blocked |= blocked;
         if sent > 0 {
