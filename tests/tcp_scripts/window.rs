@@ -279,3 +279,34 @@ fn orphan_before_a_shut_window() {
     }
     established(&format!("{lines}\n+121\n= gone"));
 }
+
+/// The user bounds the window to less than a segment (TCP_WINDOW_CLAMP): it opens by half of that. Then to more (SO_RCVBUF),
+/// and the peer hears of it.
+#[test]
+fn window_bounded_below_a_segment() {
+    let mut script = Script::new();
+    script.options.receive_buffer = Some(2920);
+    script.run(&format!(
+        "{ESTABLISHED}
+        < . 1:1461(1460) ack 1 win 65535
+        > . 1:1(0) ack 1461 win 1460
+        < P. 1461:2921(1460) ack 1 win 65535
+        > . 1:1(0) ack 2921 win 0
+    "
+    ));
+    script.options.window_clamp = Some(1000);
+    script.run(
+        "
+        ! options
+        ! read 2920
+        > . 1:1(0) ack 2921 win 1000
+    ",
+    );
+    script.options.window_clamp = Some(3000);
+    script.run(
+        "
+        ! options
+        > . 1:1(0) ack 2921 win 2920
+    ",
+    );
+}

@@ -269,9 +269,10 @@ impl Rcv {
         self.nxt + free.min(most).min(self.clamp)
     }
 
-    /// RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half the queue, or not at all.
+    /// RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half of the largest window there may be, or not at all.
     fn least_step(&self) -> u32 {
-        self.mss.min((self.limit / 2) as u32).max(1)
+        let limit = u32::try_from(self.limit).unwrap_or(u32::MAX);
+        self.mss.min(limit.min(self.clamp) / 2).max(1)
     }
 
     /// Moves the right edge as far as it should go and gives the window field of a segment that

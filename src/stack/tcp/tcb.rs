@@ -396,6 +396,15 @@ impl Tcb {
         self.owner.get() == Owner::Nobody
     }
 
+    /// The peer hears of room in the receive queue, if there is so much that it should; whether there is.
+    pub(super) fn tell_of_room(&mut self) -> bool {
+        let due = self.state.receives() && self.rcv.update_is_due();
+        if due {
+            self.acknowledge_now();
+        }
+        due
+    }
+
     /// Acknowledges at once.
     pub(super) fn acknowledge_now(&mut self) {
         self.rcv.acks.push(self.rcv.nxt);

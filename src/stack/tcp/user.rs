@@ -232,8 +232,7 @@ impl Tcp {
         tcb.rcv.pass_urgent(count);
         tcb.rcv
             .consumed(now, count, tcb.options.receive_buffer.get().is_some());
-        if tcb.state.receives() && tcb.rcv.update_is_due() {
-            tcb.acknowledge_now();
+        if tcb.tell_of_room() {
             self.settle(now, id.index, pool);
         }
     }
@@ -483,6 +482,7 @@ impl Tcb {
         self.snd.set_low_water(options.unsent_low_water);
         self.rcv
             .set_bounds(options.receive_buffer, options.window_clamp);
+        self.tell_of_room();
         let keepalive_changed =
             (old.keepalive, old.keep_idle.get()) != (options.keepalive, options.keep_idle);
         if keepalive_changed {
