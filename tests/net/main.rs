@@ -17,6 +17,7 @@ mod ipv4;
 mod loopback;
 mod reassembly;
 mod sharing;
+mod stalls;
 mod tcp;
 mod transfer;
 mod udp;

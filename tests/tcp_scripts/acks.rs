@@ -7,7 +7,7 @@ use crate::script::{Script, run};
 use crate::stack::tcp::TcpOptions;
 
 /// After the sixteen quick ACKs of the start: the peer's segments have 1,000 bytes.
-fn past_the_start() -> String {
+pub(crate) fn past_the_start() -> String {
     let mut lines = String::from(ESTABLISHED);
     for i in 0..16 {
         let (from, to) = (1 + i * 1000, 1001 + i * 1000);

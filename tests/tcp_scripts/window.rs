@@ -1,5 +1,6 @@
 //! Windows: RFC 9293 section 3.8.6.
 
+use crate::acks::past_the_start;
 use crate::closing::ESTABLISHED;
 use crate::script::{Script, run};
 
@@ -309,4 +310,22 @@ fn window_bounded_below_a_segment() {
         > . 1:1(0) ack 2921 win 2920
     ",
     );
+}
+
+/// The peer drops a probe, with the ACK in it: the delayed one is sent all the same.
+#[test]
+fn probes_do_not_acknowledge() {
+    let mut script = Script::new();
+    script.takes = true;
+    script.run(&format!(
+        "{}
+        < . 16001:16001(0) ack 1 win 0
+        ! send 1000
+        +0.19
+        < P. 16001:16101(100) ack 1 win 0
+        +0.01 > . 0:0(0) ack 16101
+        +0.03 > . 1:1(0) ack 16101
+    ",
+        past_the_start()
+    ));
 }

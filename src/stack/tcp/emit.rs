@@ -102,6 +102,33 @@ impl Tcb {
 
     /// An ACK of everything before `ack`, with what arrived beyond it.
     pub(super) fn emit_ack(&mut self, cx: &Output<'_>, out: &mut SegmentOut, seq: Seq, ack: Seq) {
+        let window = self.rcv.advertise(ack);
+        self.emit_empty(cx, out, seq, (ack, window));
+        if self.rcv.acked != ack {
+            self.rcv.quick = self.rcv.quick.saturating_sub(1);
+        }
+        self.rcv.acked = ack;
+        // What came after `ack` waits for its own, which may be a later one than those that are due.
+        if self.rcv.acks.is_empty() && ack == self.rcv.nxt {
+            self.deadlines.stop(Timer::DelayedAck);
+            self.ack_waits = false;
+        }
+    }
+
+    /// A segment below the window. The peer drops it, with its ACK and its window: neither counts as told.
+    pub(super) fn emit_probe(&mut self, cx: &Output<'_>, out: &mut SegmentOut) {
+        let ack = self.rcv.nxt;
+        let window = self.rcv.window_field(ack);
+        self.emit_empty(cx, out, self.snd.una - 1, (ack, window));
+    }
+
+    fn emit_empty(
+        &mut self,
+        cx: &Output<'_>,
+        out: &mut SegmentOut,
+        seq: Seq,
+        (ack, window): (Seq, u16),
+    ) {
         let timestamps = self.timestamping.option(cx.now);
         let room = if timestamps.is_some() {
             MAX_SACK_BLOCKS - 1
@@ -117,18 +144,9 @@ impl Tcb {
             },
             ..Options::default()
         };
-        let window = self.rcv.advertise(ack);
         let mut repr = self.header(Flags::ACK, seq, window, options);
         repr.ack = ack;
         self.address(out, repr);
-        if self.rcv.acked != ack {
-            self.rcv.quick = self.rcv.quick.saturating_sub(1);
-        }
-        self.rcv.acked = ack;
-        if self.rcv.acks.is_empty() {
-            self.deadlines.stop(Timer::DelayedAck);
-            self.ack_waits = false;
-        }
     }
 
     fn header(&self, flags: Flags, seq: Seq, window: u16, options: Options) -> Repr {

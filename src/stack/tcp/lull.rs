@@ -35,7 +35,7 @@ impl Tcp {
                 continue;
             };
             tcb.ack_listed = false;
-            let waited = core::mem::take(&mut tcb.ack_waits) && tcb.rcv.acks.is_empty();
+            let waited = core::mem::take(&mut tcb.ack_waits) && !tcb.rcv.acks.reach(tcb.rcv.nxt);
             if waited && tcb.state.is_synchronized() {
                 tcb.begin_change();
                 tcb.acknowledge_now();

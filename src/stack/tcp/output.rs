@@ -319,7 +319,7 @@ impl Tcb {
     /// An empty segment below the window: the peer answers with an ACK.
     fn poll_probe(&mut self, cx: &Output<'_>, out: &mut SegmentOut) -> bool {
         core::mem::take(&mut self.marks.probe) && {
-            self.emit_ack(cx, out, self.snd.una - 1, self.rcv.nxt);
+            self.emit_probe(cx, out);
             true
         }
     }

@@ -57,6 +57,11 @@ impl Acks {
         self.len == 0
     }
 
+    /// Whether the last of them is up to `nxt`.
+    pub(super) fn reach(&self, nxt: Seq) -> bool {
+        self.len > 0 && self.points[self.len as usize - 1] == nxt
+    }
+
     pub(super) fn clear(&mut self) {
         self.len = 0;
     }
@@ -282,6 +287,11 @@ impl Rcv {
         if possible.is_after(self.edge) && possible.since(self.edge) >= self.least_step() {
             self.edge = possible;
         }
+        self.window_field(ack)
+    }
+
+    /// The same, with the edge where it is.
+    pub(super) fn window_field(&mut self, ack: Seq) -> u16 {
         // Rounded up, or the edge would seem to move left by what the shift cuts off.
         let field = self.edge.later(ack).since(ack).div_ceil(1 << self.scale);
         let field = field.min(0xffff);

@@ -8,7 +8,8 @@ use super::host::{Host, hardware};
 use crate::stack::random::Random;
 use crate::stack::time::Instant;
 use crate::stack::transmit::Transmit;
-use crate::stack::wire::ethernet;
+use crate::stack::wire::checksum::Sum;
+use crate::stack::wire::{ethernet, ipv4, tcp};
 
 /// What happens to frames on their way. Shares are of a thousand frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +36,8 @@ pub(crate) struct Wire {
     pub(crate) now: Instant,
     /// Frames sent, lost ones included.
     pub(crate) frames: u64,
+    /// Kinds of TCP options that no SYN keeps on its way.
+    pub(crate) stripped: &'static [u8],
     impairment: Impairment,
     random: Random,
     flying: BinaryHeap<Flying>,
@@ -58,6 +61,7 @@ impl Wire {
             now: hosts[0].now,
             hosts,
             frames: 0,
+            stripped: &[],
             impairment,
             random: Random::new(seed),
             flying: BinaryHeap::new(),
@@ -103,7 +107,8 @@ impl Wire {
         deadlines.chain([arrival]).flatten().min()
     }
 
-    fn collect(&mut self) {
+    /// What the hosts send now flies.
+    pub(crate) fn collect(&mut self) {
         let mut sent = Vec::new();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let mut out = Transmit::default();
@@ -133,6 +138,7 @@ impl Wire {
 
     fn send(&mut self, to: usize, mut frame: Vec<u8>) {
         self.frames += 1;
+        strip(&mut frame, self.stripped);
         let destination: [u8; 6] = frame[..6].try_into().expect("a whole frame");
         let for_host = destination == hardware(self.hosts[to].address);
         if !for_host && destination != ethernet::BROADCAST || self.happens(self.impairment.loss) {
@@ -162,4 +168,32 @@ impl Wire {
     fn happens(&mut self, share: usize) -> bool {
         share > 0 && self.random.below(1000) < share
     }
+}
+
+/// Takes the options of these `kinds` off a SYN.
+fn strip(frame: &mut [u8], kinds: &[u8]) {
+    const TCP: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+    let is_tcp = frame.len() >= TCP + 20 && frame[ethernet::HEADER_LEN + 9] == ipv4::TCP;
+    if kinds.is_empty() || !is_tcp || frame[TCP + 13] & 2 == 0 {
+        return;
+    }
+    let end = TCP + usize::from(frame[TCP + 12] >> 4) * 4;
+    let mut at = TCP + 20;
+    while at < end && frame[at] != 0 {
+        let len = if frame[at] == 1 {
+            1
+        } else {
+            usize::from(frame[at + 1])
+        };
+        if kinds.contains(&frame[at]) {
+            frame[at..at + len].fill(1);
+        }
+        at += len;
+    }
+    let (ip, _) = ipv4::parse(&frame[ethernet::HEADER_LEN..]).expect("an IPv4 packet");
+    let segment = &mut frame[TCP..];
+    segment[tcp::CHECKSUM].fill(0);
+    let sum = Sum::pseudo_header(ip.source, ip.destination, ipv4::TCP, segment.len());
+    let checksum = sum.add(segment).finish();
+    segment[tcp::CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
 }
