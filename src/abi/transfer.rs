@@ -8,7 +8,7 @@ use super::border::serve;
 use super::next;
 use super::streams::{receive_parts, send_parts, sent_or_bound};
 use crate::socket::datagram::Asked;
-use crate::socket::{Kind, Socket, away, lifecycle, receive, send, table, urgent};
+use crate::socket::{Kind, Socket, away, lifecycle, options, receive, send, table, urgent};
 use crate::sys::file::{moves_as_sent, read_at};
 use crate::sys::raw;
 use crate::sys::wait::poll_now;
@@ -234,6 +234,9 @@ fn splice_by_hand(
 ) -> Result<Option<isize>, Errno> {
     if urgent::is_at_mark(from, source) {
         // As on Linux, where splice(2) never passes a mark.
+        if let Some(errno) = options::take_error(from, source) {
+            return Err(errno);
+        }
         return if away::waits(from, 0) || poll_now(from, libc::POLLRDHUP) != 0 {
             Ok(Some(0))
         } else {

@@ -122,7 +122,7 @@ pub struct Endpoint {
     pub(super) polled: u64,
     /// Its one plain registration in an epoll set, if it has exactly that.
     pub watcher: Option<super::notice::Watcher>,
-    /// Another process's set is to be told of each connection that comes.
+    /// Sets whose registrations cannot be renewed here are to be told of each connection that comes.
     pub edges: bool,
     /// Connections in its accept queue as they were told last.
     pub edges_told: u64,

@@ -272,8 +272,8 @@ impl Engine {
     }
 
     /// With one connection in the pair, another makes no new edge there: an edge-triggered watcher
-    /// is told by renewing its registration. Those of other processes wake by whatever changes about the pair, such as
-    /// that nothing can be written to it any more.
+    /// is told by renewing its registration. Several, and those of other processes, wake by whatever changes about the
+    /// pair, such as that nothing can be written to it any more.
     fn tell_of_another(&self, id: EndpointId, listener: SocketId) {
         let Some(held) = self.endpoints.get(id).filter(|held| held.in_flight > 0) else {
             return;
@@ -289,7 +289,7 @@ impl Engine {
             && self.is_readable(id)
         {
             // The set may be gone by now, and the watcher with it.
-            let _ = raw::epoll_renew(watcher.set, held.program, watcher.events, watcher.data);
+            let _ = raw::epoll_renew(watcher.set, watcher.fd, watcher.events, watcher.data);
         }
     }
 

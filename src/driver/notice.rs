@@ -45,6 +45,8 @@ use crate::sys::raw;
 pub struct Watcher {
     /// The set.
     pub set: RawFd,
+    /// The number that it was registered under.
+    pub fd: RawFd,
     /// Events asked for.
     pub events: u32,
     /// The program's token.

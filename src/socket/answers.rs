@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
 use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
-use super::{errno, error_queue, options, queues, receive, send};
+use super::{errno, error_queue, options, queues, receive, send, way};
 use crate::driver::{
     Answer, Connecting, Description, Endpoint, EndpointId, Engine, Question, Role, Shown,
 };
@@ -210,7 +210,7 @@ fn connect_in(
         given => given,
     };
     if let Ok(Given::V4(remote)) = given {
-        let way = connect::decide(engine, protocol(socket.kind), state, remote)?;
+        let way = way::decide(engine, protocol(socket.kind), state, remote)?;
         way.ok_or(Errno::NETUNREACH)?;
     }
     match (socket.kind, given) {

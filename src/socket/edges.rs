@@ -17,7 +17,7 @@ const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
 /// Notes which listeners have registrations that are told of edges.
 pub(super) fn note(engine: &mut Engine, id: EndpointId, state: &State) {
     engine.endpoints.edged.retain(|&held| held != id);
-    let mut edged = state
+    let edged = state
         .registrations
         .iter()
         .filter(|held| is_edge_triggered(held));
@@ -26,8 +26,9 @@ pub(super) fn note(engine: &mut Engine, id: EndpointId, state: &State) {
     }
     engine.endpoints.edged.push(id);
     if let Some(endpoint) = engine.endpoints.get_mut(id) {
-        // Such a one cannot be renewed.
-        endpoint.edges |= edged.any(|held| held.events & libc::EPOLLEXCLUSIVE as u32 != 0);
+        // One that is exclusive cannot be renewed, and of several the engine knows none.
+        let exclusive = |held: &Registration| held.events & libc::EPOLLEXCLUSIVE as u32 != 0;
+        endpoint.edges |= state.registrations.len() > 1 || edged.clone().any(exclusive);
     }
 }
 

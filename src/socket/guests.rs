@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::address::{self, Given};
 use super::bind::{self, Place, protocol};
-use super::{Family, Kind, Socket, State, connect, create, datagram};
+use super::{Family, Kind, Socket, State, connect, create, datagram, way};
 use crate::driver::keeper::{self, Create, First, Plan};
 use crate::driver::{Asker, Created, Engine};
 use crate::sys::pair;
@@ -72,7 +72,7 @@ fn is_served(
         }
         First::Remote(bytes) => {
             match address::read(bytes, connect::family_of(socket, state, bytes))? {
-                Given::V4(remote) => connect::decide(engine, protocol(socket.kind), state, remote)
+                Given::V4(remote) => way::decide(engine, protocol(socket.kind), state, remote)
                     .map(|way| way.is_some()),
                 _ => Ok(false),
             }

@@ -59,6 +59,7 @@ pub mod table;
 pub mod urgent;
 pub mod waiting;
 mod watched;
+mod way;
 
 use crate::sys::lock::{self, Mutex, MutexGuard};
 use crate::sys::raw;

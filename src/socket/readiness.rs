@@ -251,9 +251,18 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
         let watcher = match state.registrations[..] {
             [
                 Registration {
-                    set, events, data, ..
+                    set,
+                    fd,
+                    events,
+                    data,
+                    ..
                 },
-            ] => Some(Watcher { set, events, data }),
+            ] => Some(Watcher {
+                set,
+                fd,
+                events,
+                data,
+            }),
             _ => None,
         };
         engine.set_watcher(id, watcher);

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::datagram::Asked;
+use super::options::Options;
 use super::waiting::{self, deadline, partial, resume};
 use super::{Kind, Socket, away, errno, readiness, repair, sending, table};
 use crate::driver::{self, Caller, Endpoint, EndpointId, Engine, Guard, Role, Wait, wait};
@@ -40,7 +41,7 @@ pub fn send(
     }
     let timeout = state.options.send_timeout;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
-    let stamps = state.options.stamping.of_bytes(asked.stamping);
+    let stamps = stamps_of(&state.options, data, asked.stamping);
     drop(state);
     let call = Call {
         fd: Cell::new(fd),
@@ -68,7 +69,7 @@ pub(super) fn send_in(
     let state = socket.state();
     let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
-    let stamps = state.options.stamping.of_bytes(stamping);
+    let stamps = stamps_of(&state.options, data, stamping);
     drop(state);
     let call = Call {
         fd: Cell::new(fd),
@@ -94,6 +95,14 @@ pub(super) fn send_in(
     });
     call.note_sent(engine, result, tells);
     result
+}
+
+/// What is to be told of the bytes of a call, which a control message may have asked for: nothing, if there are none.
+fn stamps_of(options: &Options, data: &Buffers<'_>, asked: Option<u32>) -> Stamps {
+    match data.len() {
+        0 => Stamps::default(),
+        _ => options.stamping.of_bytes(asked),
+    }
 }
 
 /// Why nothing can be sent now, whatever it is.

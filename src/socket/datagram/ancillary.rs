@@ -274,7 +274,7 @@ pub struct Asked {
     pub mark: Option<u32>,
     /// SO_PRIORITY, which IP_TOS sets, too.
     pub priority: Option<u32>,
-    /// IP_PKTINFO: the address to send from.
+    /// IP_PKTINFO: the address to send from; unspecified: the one that the route says, whatever the socket is bound to.
     pub source: Option<Ipv4Addr>,
     /// IP_PKTINFO: the interface to send by; 0: any.
     pub interface: u32,
@@ -355,7 +355,7 @@ impl Asked {
                     return Err(Errno::INVAL);
                 };
                 self.interface = u32::from_ne_bytes([a, b, c, d]);
-                self.source = Some(Ipv4Addr::from([e, f, g, h])).filter(|ip| !ip.is_unspecified());
+                self.source = Some(Ipv4Addr::from([e, f, g, h]));
             }
             (libc::IP_RETOPTS, _) => {}
             _ => return Err(Errno::INVAL),
@@ -373,8 +373,7 @@ impl Asked {
                 self.interface = u32::from_ne_bytes(index);
                 let address = Ipv6Addr::from(*address);
                 self.route6.source = Some((address, self.interface));
-                let mapped = address.to_ipv4_mapped();
-                self.source = mapped.filter(|ip| !ip.is_unspecified());
+                self.source = address.to_ipv4_mapped();
             }
             (libc::IPV6_HOPLIMIT, Ok(limit)) => self.route6.hop_limit = Some(limit),
             (libc::IPV6_TCLASS, Ok(class)) => self.route6.traffic_class = Some(class),

@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::{Rest, take_port, to_kernel};
-use super::connect::{self, Way};
 use super::create::claim;
+use super::way::{Way, decide};
 use super::{Socket, State, errno};
 use crate::control::ephemeral::Protocol;
 use crate::driver::keeper::First;
@@ -208,7 +208,7 @@ fn connect_to(
     if remote.ip().is_broadcast() && !state.options.broadcast {
         return Err(Errno::ACCESS);
     }
-    let Some(Way { local, remote }) = connect::decide(engine, Protocol::Udp, state, remote)? else {
+    let Some(Way { local, remote }) = decide(engine, Protocol::Udp, state, remote)? else {
         return leave(engine, socket, state, Passed::Destination);
     };
     let datagram = opened(engine, socket, state)?;

@@ -198,6 +198,9 @@ fn peek_beside(
         if !call.waits(flags) {
             return Err(Errno::AGAIN);
         }
+        if has_notice(call.fd()) && abroad::is_shut(call.fd(), socket) {
+            return Ok(NOTHING);
+        }
         call.wait_for(libc::POLLIN)?;
         // What was seen already keeps the pair readable.
         let _ = poll_for(&mut [], Some(PAUSE), None);
@@ -306,7 +309,8 @@ impl Call<'_, '_> {
         if let Some(offset) = self.onward.filter(|_| self.peeks()) {
             let now = engine.now();
             engine.settle(now, self.id);
-            return super::peek::look(self.fd.get(), self.data, offset).map(Ok);
+            let found = super::peek::look(self.fd.get(), self.data, offset).map(Ok);
+            return found.or_else(|| self.nothing(engine));
         }
         if endpoint.unread
             && !(endpoint.read_finished && endpoint.has_only_notices())
@@ -316,7 +320,7 @@ impl Call<'_, '_> {
         }
         let endpoint = engine.endpoints.get_mut(self.id)?;
         let Role::Datagram(datagram) = endpoint.role else {
-            return (endpoint.read_finished && self.waits(engine)).then_some(Ok(NOTHING));
+            return self.nothing(engine);
         };
         if let Some(front) = engine.stack.udp_front(datagram) {
             let mut payload = vec![0; front.len.min(self.data.len())];
@@ -331,12 +335,13 @@ impl Call<'_, '_> {
         if let Some(error) = engine.stack.udp_take_error(datagram) {
             return Some(Err(errno::of(error)));
         }
-        let shut = engine
-            .endpoints
-            .get(self.id)
-            .is_some_and(|endpoint| endpoint.read_finished);
-        // Who does not wait is told to (EAGAIN), as on Linux.
-        (shut && self.waits(engine)).then_some(Ok(NOTHING))
+        self.nothing(engine)
+    }
+
+    /// What there is once the socket was shut down for reading. Who does not wait is told to (EAGAIN), as on Linux.
+    fn nothing(&self, engine: &Engine) -> Option<Result<Received, Errno>> {
+        let endpoint = engine.endpoints.get(self.id)?;
+        (endpoint.read_finished && self.waits(engine)).then_some(Ok(NOTHING))
     }
 
     fn take_from_pair(&self, engine: &mut Engine) -> Option<Received> {

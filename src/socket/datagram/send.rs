@@ -13,10 +13,11 @@ use crate::driver::keeper::First;
 use crate::driver::{self, Departing, Engine, Passed, has_notice};
 use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
-use crate::socket::connect::{self, Way};
+use crate::socket::connect;
 use crate::socket::create::claim;
 use crate::socket::options::Options;
 use crate::socket::served::{go_over, may_go_over};
+use crate::socket::way::{Way, decide_from};
 use crate::socket::{Family, Socket, State, address, away, edges, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
@@ -191,7 +192,9 @@ impl Call<'_, '_> {
             }
         };
         self.check(to, connected)?;
-        let way = connect::decide(engine, Protocol::Udp, state, to)?;
+        let bound = state.local.map(|local| *local.ip());
+        let from = self.asked.source.or(bound);
+        let way = decide_from(engine, Protocol::Udp, state, from, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
         }
@@ -258,7 +261,6 @@ impl Call<'_, '_> {
         let asked = self.flags & libc::MSG_ZEROCOPY != 0 && state.options.zero_copy;
         if let Some(id) = state.endpoint
             && asked
-            && self.data.len() > 0
         {
             engine.sent_zero_copy(id);
         }
@@ -270,7 +272,9 @@ impl Call<'_, '_> {
             return Err(Errno::NODEV);
         }
         match self.asked.source {
-            Some(source) if !engine.is_local(source) => Err(Errno::NETUNREACH),
+            Some(source) if !source.is_unspecified() && !engine.is_local(source) => {
+                Err(Errno::NETUNREACH)
+            }
             _ => Ok(()),
         }
     }

@@ -306,12 +306,16 @@ fn timeval(timeout: Option<Duration>) -> Vec<u8> {
     value
 }
 
-/// Whether anything has ever come for a TCP socket.
+/// Whether anything has ever come for a TCP socket, or for a UDP socket with a peer.
 fn has_heard(engine: Option<&Engine>, kind: Kind, state: &State) -> bool {
     let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
-    let role = endpoint.map(|endpoint| endpoint.role);
-    let heard = matches!(role, Some(Role::Connection(_) | Role::Ended)) || state.former.is_some();
-    heard && kind == Kind::Stream
+    match endpoint.map(|endpoint| endpoint.role) {
+        Some(Role::Datagram(datagram)) => engine
+            .and_then(|engine| engine.stack.udp_status(datagram))
+            .is_some_and(|status| status.has_heard),
+        Some(Role::Connection(_) | Role::Ended) => kind == Kind::Stream,
+        _ => kind == Kind::Stream && state.former.is_some(),
+    }
 }
 
 fn connection(engine: Option<&Engine>, state: &State) -> Option<SocketId> {
@@ -408,14 +412,14 @@ fn get_ip(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     }
 }
 
-/// The port, which a connection that has ended has only if it was asked for.
+/// The port, which one that has no connection, or whose connection has ended, has only if it was asked for.
 fn port(engine: Option<&Engine>, state: &State) -> u16 {
     let endpoint = state
         .endpoint
         .zip(engine)
         .and_then(|(id, engine)| engine.endpoints.get(id));
     let ended = match endpoint.map(|held| held.role) {
-        Some(Role::Ended) => true,
+        Some(Role::Undecided | Role::Ended) => true,
         Some(Role::Connection(held)) => engine.is_some_and(|engine| engine.is_closed(held)),
         _ => false,
     };

@@ -130,6 +130,7 @@ impl Stack {
             return;
         };
         self.counters.udp_received += 1;
+        socket.has_heard |= socket.remote.is_some();
         let datagram = Datagram {
             drops: socket.drops as u32,
             ..*datagram

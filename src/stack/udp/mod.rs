@@ -57,6 +57,8 @@ struct Socket {
     sending: usize,
     /// A call found no room in the send buffer since it was last said that there is some.
     wants_room: bool,
+    /// It had a peer when a datagram came.
+    has_heard: bool,
     drops: u64,
 }
 
@@ -75,6 +77,7 @@ impl Socket {
             error: None,
             sending: 0,
             wants_room: false,
+            has_heard: false,
             drops: 0,
         };
         socket.set_options(limits, options);

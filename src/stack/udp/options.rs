@@ -104,6 +104,8 @@ pub struct UdpStatus {
     pub remote: Option<SocketAddrV4>,
     /// The error the next call reports.
     pub error: Option<Error>,
+    /// Something has come while it was connected.
+    pub has_heard: bool,
     /// Datagrams in its queue.
     pub queued: usize,
     /// Payload bytes in them.

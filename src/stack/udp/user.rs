@@ -340,6 +340,7 @@ impl Stack {
             local: socket.local,
             remote: socket.remote,
             error: socket.error,
+            has_heard: socket.has_heard,
             queued: socket.datagrams.len(),
             receive_len: socket.payloads.len(),
             receive_buffer: socket.receive_buffer,
