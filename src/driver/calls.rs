@@ -246,9 +246,8 @@ impl Engine {
 
     /// Others may have use of an endpoint, and go on with it when this process is killed.
     pub(super) fn leave_to_others(&mut self, id: EndpointId) {
-        if let Some(endpoint) = self.endpoints.get_mut(id) {
-            // Others may accept, or close it, where this process does not see it.
-            let watched = endpoint.bound || matches!(endpoint.role, Role::Listener(_));
+        if let Some(endpoint) = self.endpoints.get(id) {
+            let watched = endpoint.is_watched_for_others();
             if !endpoint.copied {
                 self.endpoints.uncopied.push(id);
             }
@@ -256,5 +255,17 @@ impl Engine {
                 self.watch_end(id);
             }
         }
+    }
+}
+
+impl Endpoint {
+    /// Others may accept, or close it, where this process does not see it.
+    fn is_watched_for_others(&self) -> bool {
+        self.bound || matches!(self.role, Role::Listener(_))
+    }
+
+    /// Whether anything is to be done where others may have use of it. Most have that behind them, when there are many.
+    pub(super) fn is_to_be_left(&self) -> bool {
+        !self.copied || self.is_watched_for_others()
     }
 }

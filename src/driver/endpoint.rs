@@ -475,13 +475,20 @@ impl Endpoints {
 
     /// All endpoints.
     pub fn ids(&self) -> impl Iterator<Item = EndpointId> + '_ {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.1.is_some())
-            .map(|(index, slot)| EndpointId {
-                index: index as u32,
-                generation: slot.0,
-            })
+        self.all().map(|(id, _)| id)
+    }
+
+    /// Those that are such.
+    pub(super) fn such(&self, are: impl Fn(&Endpoint) -> bool) -> Vec<EndpointId> {
+        let found = self.all().filter(|(_, held)| are(held));
+        found.map(|(id, _)| id).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (EndpointId, &Endpoint)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(index, (generation, held))| {
+            let generation = *generation;
+            Some((EndpointId { index, generation }, held.as_ref()?))
+        })
     }
 }

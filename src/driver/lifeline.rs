@@ -27,7 +27,7 @@ use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Engine;
-use super::endpoint::{EndpointId, Role};
+use super::endpoint::{Endpoint, EndpointId, Role};
 use super::engine::TOKEN_LIFELINE;
 use super::forks;
 use crate::sys::announced::{Announced, LINES};
@@ -251,8 +251,7 @@ impl Engine {
             self.lifelines.endless = number;
         }
         self.note_forks();
-        let ids: Vec<_> = self.endpoints.ids().collect();
-        for id in ids {
+        for id in self.endpoints.such(Endpoint::is_to_be_left) {
             self.leave_to_others(id);
         }
         self.copy_ends();
@@ -408,10 +407,7 @@ impl Engine {
         if first >= last {
             return Vec::new();
         }
-        let between = |id: &EndpointId| {
-            let born = self.endpoints.get(*id).map(|held| held.born);
-            born.is_some_and(|born| (first..last).contains(&born))
-        };
-        self.endpoints.ids().filter(between).collect()
+        let between = first..last;
+        self.endpoints.such(|held| between.contains(&held.born))
     }
 }

@@ -172,7 +172,7 @@ pub struct State {
     /// What datagrams another process's stack was asked to send.
     pub past: datagram::Past,
     /// The part of a datagram that UDP_CORK or MSG_MORE holds back.
-    pub held: Option<datagram::Held>,
+    pub held: Option<Box<datagram::Held>>,
     /// Where datagrams go that name nobody: to the peer, or where one was held back for since. (Linux notes both in one place.)
     pub flow: Option<SocketAddrV4>,
     /// What is sent next finds the path anew: an option has changed that chooses it. So many segments a connection had sent

@@ -230,6 +230,8 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
     if operation != libc::EPOLL_CTL_DEL
         && let Some((events, data)) = event
     {
+        // Hardly any has more than one.
+        state.registrations.reserve_exact(1);
         state.registrations.push(Registration {
             set,
             fd,

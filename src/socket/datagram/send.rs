@@ -219,11 +219,11 @@ impl Call<'_, '_> {
         self.check_asked(engine)?;
         let datagram = opened(engine, self.socket, state)?;
         if self.holds(state) {
-            state.held = Some(Held {
+            state.held = Some(Box::new(Held {
                 to,
                 asked: *self.asked,
                 data: self.gathered(),
-            });
+            }));
             return Ok(Some(self.data.len()));
         }
         self.asked
@@ -290,7 +290,7 @@ impl Call<'_, '_> {
         &self,
         engine: &mut Engine,
         state: &mut State,
-        mut held: Held,
+        mut held: Box<Held>,
     ) -> Result<usize, Errno> {
         if held.data.len() + self.data.asked() > LONGEST {
             return Err(Errno::MSGSIZE);
