@@ -26,13 +26,13 @@ static void done(int fd, int h)
 	close(fd);
 }
 
-/* Until nothing more is taken, though the peer's window was given time to fill. */
+/* Until nothing more is taken, though the peer's window was given time to fill: the last of it may wait for a timer. */
 static void fill_up(int fd, size_t count)
 {
 	for (int quiet = 0; quiet < 3; quiet++) {
 		while (send(fd, block, count, MSG_DONTWAIT) > 0)
 			quiet = 0;
-		nap(20);
+		nap(100);
 	}
 }
 

@@ -31,8 +31,8 @@ impl Engine {
         }
     }
 
-    /// Takes what others have written into the pair of a connection, if it is writable all the same; whether it is empty
-    /// then.
+    /// Takes what others have written into the pair of a connection, if it is writable all the same, or unsent bytes count
+    /// (TCP_NOTSENT_LOWAT); whether it is empty then.
     fn has_emptied(&mut self, id: EndpointId) -> bool {
         let unread = |held: &Endpoint| {
             let end = held.end.as_ref();
@@ -45,15 +45,30 @@ impl Engine {
         self.stack.tcp_await_room(connection);
         let now = self.now();
         self.take_overflow(now, id);
-        if self
-            .endpoints
-            .get(id)
-            .is_none_or(|held| unread(held) >= FILLER)
-        {
+        let Some(left) = self.endpoints.get(id).map(unread) else {
+            return false;
+        };
+        if left >= FILLER && !self.stack.tcp_bounds_unsent(connection) {
             return false;
         }
-        self.take_all_written(now, id);
-        self.endpoints.get(id).is_some_and(|held| !held.overflow)
+        let is_empty = self.pass_all(id, left);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.overflow = !is_empty;
+        }
+        is_empty
+    }
+
+    /// Moves so many bytes from the pair into the send queue, whatever bounds that; whether it had memory for all.
+    fn pass_all(&mut self, id: EndpointId, mut left: usize) -> bool {
+        let now = self.now();
+        while left > 0 {
+            let most = left.min(self.stack.tcp_pool_room());
+            match self.pass_written(now, id, most) {
+                Ok(count @ 1..) => left -= count,
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// As Linux, which does not call a connection writable that has little room, whether that was tried or not: keeps the
@@ -138,11 +153,7 @@ impl Engine {
         endpoint.filler = before;
         self.stack.tcp_note_filler(connection, before);
         let _ = self.unstuff(id);
-        let now = self.now();
-        let mut left = written;
-        while let Ok(count @ 1..) = self.pass_written(now, id, left) {
-            left -= count;
-        }
+        self.pass_all(id, written);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.filler = put;
             self.stack.tcp_note_filler(connection, put);

@@ -7,7 +7,6 @@ use rustix::net::sockopt;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
-use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::passing::{ROAD, Way};
@@ -264,20 +263,10 @@ impl Engine {
         {
             return self.stack.tcp_await_room(socket);
         }
-        self.take_written(now, id, Stack::tcp_send_space);
+        self.take_written(now, id);
     }
 
-    /// The same, of all bytes that are there, whatever bounds the send queue.
-    pub(super) fn take_all_written(&mut self, now: Instant, id: EndpointId) {
-        self.take_written(now, id, |stack, _| stack.tcp_pool_room());
-    }
-
-    fn take_written(
-        &mut self,
-        now: Instant,
-        id: EndpointId,
-        room: impl Fn(&Stack, SocketId) -> usize,
-    ) {
+    fn take_written(&mut self, now: Instant, id: EndpointId) {
         loop {
             let Some(endpoint) = self.endpoints.get_mut(id) else {
                 return;
@@ -290,7 +279,7 @@ impl Engine {
                 endpoint.overflow |= all > endpoint.filler;
                 return;
             }
-            let space = room(&self.stack, socket);
+            let space = self.stack.tcp_send_space(socket);
             if endpoint.filler == 0 && space == 0 && !endpoint.write_finished {
                 match raw::peek(end.as_raw_fd()) {
                     Ok(0) => return self.take_end_of_stream(now, id, socket),
@@ -298,6 +287,7 @@ impl Engine {
                         self.stack.tcp_abort(now, socket);
                         return self.forget(id);
                     }
+                    Err(Errno::AGAIN) => endpoint.overflow = false,
                     _ => {
                         endpoint.overflow = true;
                         self.stack.tcp_await_room(socket);

@@ -84,11 +84,6 @@ pub(super) fn send_in(
     // What was written to the pair before it leaves before it.
     let now = engine.now();
     engine.take_overflow(now, id);
-    let endpoint = engine.endpoints.get(id);
-    if data.len() == 0 && endpoint.is_some_and(|held| held.filler > 0) {
-        // The pair is writable once there is room.
-        return Err(Errno::AGAIN);
-    }
     let result = call.attempt(engine, &sent).unwrap_or_else(|| {
         engine.stuff(id);
         partial(&sent, Errno::AGAIN)

@@ -40,6 +40,9 @@ pub(super) fn send(
     }
     Some(match ready {
         Ok(()) => give(&call, data, flags, asked),
+        Err(Errno::AGAIN) if data.len() > 0 && socket.state().full => {
+            beyond_pair(&call, data, flags, asked)
+        }
         Err(errno) => with_signal(Err(errno), flags),
     })
 }
@@ -74,20 +77,14 @@ fn give(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32, asked: &Asked) -> Re
         0 => flags & !(libc::MSG_OOB | i32::MIN),
         _ => flags & !i32::MIN,
     };
-    let result = loop {
-        let result = if plain {
-            raw::write(call.fd(), data.parts())
-        } else {
-            write_beside(call, data, flags)
-        };
-        if result != Err(Errno::AGAIN) || call.waits(flags) {
-            break result;
-        }
-        // The pair is full; the send queue need not be.
-        if let Err(errno) = ask_for_room(call) {
-            break Err(errno);
-        }
+    let result = if plain {
+        raw::write(call.fd(), data.parts())
+    } else {
+        write_beside(call, data, flags)
     };
+    if result == Err(Errno::AGAIN) && !call.waits(flags) {
+        return beyond_pair(call, data, flags, asked);
+    }
     let fd = call.fd();
     let result = match result {
         Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
@@ -102,17 +99,15 @@ fn give(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32, asked: &Asked) -> Re
     }
 }
 
-/// Whether the send queue takes something. EAGAIN: it does not, and the pair is writable once it does.
-fn ask_for_room(call: &Sleeper<'_>) -> Result<(), Errno> {
-    let question = Question::Give {
-        flags: 0,
-        stamping: None,
-        payload: Vec::new(),
-    };
-    let answer = away::ask(call.fd(), call.socket(), &question);
-    let room = answer.unwrap_or(Err(Errno::AGAIN)).map(drop);
-    call.socket().state().full = room == Err(Errno::AGAIN);
-    room
+/// The pair takes nothing; the send queue may. EAGAIN: it does not, and the pair is writable once Linux's socket would be.
+fn beyond_pair(
+    call: &Sleeper<'_>,
+    data: &Buffers<'_>,
+    flags: i32,
+    asked: &Asked,
+) -> Result<usize, Errno> {
+    let given = give_by_message(call, data, flags, asked);
+    with_signal(given.unwrap_or(Err(Errno::AGAIN)), flags)
 }
 
 /// Whether the last byte is urgent, waits for more, or is to be told of.

@@ -316,6 +316,11 @@ impl Stack {
         self.pool.room()
     }
 
+    /// Whether TCP_NOTSENT_LOWAT bounds what is unsent.
+    pub fn tcp_bounds_unsent(&self, id: SocketId) -> bool {
+        self.tcp.bounds_unsent(id)
+    }
+
     /// Whether everything sent, and the FIN if it is due, was acknowledged.
     pub fn tcp_all_acknowledged(&self, id: SocketId) -> bool {
         self.tcp.all_acknowledged(id)

@@ -75,6 +75,12 @@ impl Tcp {
         }
     }
 
+    /// Whether TCP_NOTSENT_LOWAT bounds what is unsent.
+    pub fn bounds_unsent(&self, id: SocketId) -> bool {
+        self.connection(id)
+            .is_some_and(|tcb| tcb.snd.bounds_unsent())
+    }
+
     /// Whether everything sent, and the FIN if it is due, was acknowledged.
     pub fn all_acknowledged(&self, id: SocketId) -> bool {
         self.connection(id).is_none_or(|tcb| match tcb.state {

@@ -278,6 +278,11 @@ impl Snd {
         self.low_water = mark.unwrap_or(u32::MAX);
     }
 
+    /// Whether there is one.
+    pub(super) fn bounds_unsent(&self) -> bool {
+        self.low_water != u32::MAX
+    }
+
     /// SO_SNDBUF: a bound of the user's choice ends tuning.
     pub(super) fn set_limit(&mut self, limit: Option<usize>) {
         if let Some(limit) = limit {
