@@ -4,11 +4,11 @@
 #include <stdarg.h>
 
 struct slot slots[SLOTS];
-const char *words[WORDS];
+_Thread_local const char *words[WORDS];
 char data[70000];
 int base_port, is_descendant;
 
-static char line[2048];
+static _Thread_local char line[2048];
 
 void tell(const char *format, ...)
 {

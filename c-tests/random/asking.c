@@ -181,7 +181,23 @@ static void asks_state(void)
 		tell(" waiting %u of %u", info.tcpi_unacked, info.tcpi_sacked);
 }
 
+static void asks_flags(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%x %x", fcntl(slot->fd, F_GETFL), fcntl(slot->fd, F_GETFD));
+}
+
+static void asks_mark(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", result(sockatmark(slot->fd)));
+}
+
 const struct verb asking[] = {
 	{ "set", sets }, { "setsize", sets_size }, { "get", gets_ }, { "getsize", gets_size }, { "linger", lingers }, { "ioctl", asks_queue }, { "names", asks_names },
-	{ "state", asks_state }, { NULL, NULL },
+	{ "state", asks_state }, { "flags", asks_flags }, { "sockatmark", asks_mark }, { NULL, NULL },
 };

@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-static char buffer[70000];
+static _Thread_local char buffer[70000];
 
 static void sends(void)
 {
@@ -157,6 +157,37 @@ static void reads(void)
 	tell_content(buffer, count, number_in(2));
 }
 
+/* preadv2 SIZE FLAGS: at no position */
+static void reads_at(void)
+{
+	struct slot *slot = slot_in(1);
+	struct iovec part = { buffer, number_in(2) };
+	long count;
+
+	if (!slot)
+		return;
+	count = preadv2(slot->fd, &part, 1, -1, number_in(3));
+	tell("%s", result(count));
+	tell_content(buffer, count, number_in(2));
+}
+
+static void writes_at(void)
+{
+	struct slot *slot = slot_in(1);
+	struct iovec part = { data, number_in(2) };
+
+	if (slot)
+		tell("%s", result(pwritev2(slot->fd, &part, 1, -1, number_in(3))));
+}
+
+static void prints(void)
+{
+	struct slot *slot = slot_in(1);
+
+	if (slot)
+		tell("%s", result(dprintf(slot->fd, "%0*d", (int)number_in(2), 7)));
+}
+
 static void receives_from(void)
 {
 	struct slot *slot = slot_in(1);
@@ -190,7 +221,7 @@ static void receives_message(void)
 {
 	struct slot *slot = slot_in(1);
 	struct sockaddr_storage name = { 0 };
-	static char control[512];
+	static _Thread_local char control[512];
 	size_t size = number_in(2);
 	struct iovec parts[2] = { { buffer, size / 2 }, { buffer + size / 2, size - size / 2 } };
 	struct msghdr message = { &name, sizeof name, parts, 2, control, number_in(4), 0 };
@@ -226,11 +257,11 @@ static void receives_messages(void)
 	}
 }
 
-/* sendfile SIZE */
+/* sendfile SIZE OFFSET */
 static void sends_file(void)
 {
 	struct slot *slot = slot_in(1);
-	off_t offset = 10;
+	off_t offset = *words[3] ? number_in(3) : 10;
 	int file;
 
 	if (!slot)
@@ -280,6 +311,7 @@ static void splices_from(void)
 const struct verb moving[] = {
 	{ "send", sends }, { "write", writes }, { "writev", writes_parts }, { "sendto", sends_to }, { "sendmmsg", sends_messages },
 	{ "recv", receives }, { "read", reads }, { "recvfrom", receives_from }, { "recvmsg", receives_message },
-	{ "recvmmsg", receives_messages }, { "readv", reads_parts }, { "sendmsg", sends_message },
+	{ "recvmmsg", receives_messages }, { "readv", reads_parts }, { "preadv2", reads_at }, { "pwritev2", writes_at }, { "dprintf", prints },
+	 { "sendmsg", sends_message },
 	{ "sendfile", sends_file }, { "splice_to", splices_to }, { "splice_from", splices_from }, { NULL, NULL },
 };

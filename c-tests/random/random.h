@@ -11,7 +11,7 @@
 
 #define SLOTS 6
 #define HANDLES 6
-#define WORDS 8
+#define WORDS 16
 
 /* A socket of the program's. */
 struct slot {
@@ -31,8 +31,8 @@ extern int base_port;
 
 extern char data[70000];
 
-/* The words of the step that is being taken; beyond the last they are empty. */
-extern const char *words[WORDS];
+/* The words of the step that this thread takes; beyond the last they are empty. */
+extern _Thread_local const char *words[WORDS];
 
 struct verb {
 	const char *name;
@@ -41,7 +41,7 @@ struct verb {
 /* The tables; each ends with a nameless row. */
 extern const struct verb opening[], moving[], asking[], waiting[], far_verbs[];
 
-/* Adds to the step's line. */
+/* Adds to the line of the step that this thread takes. */
 void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *told(void);
 

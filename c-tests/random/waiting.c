@@ -1,6 +1,12 @@
 /* The steps that wait, and those that somebody else takes. */
 #include "random.h"
 
+#include <pthread.h>
+
+/* How long a call that blocks does, in ms. */
+#define PATIENCE 40
+static _Thread_local int patience = PATIENCE;
+
 static int epoll_sets[] = { -1, -1 };
 
 static int set_in(int word)
@@ -106,7 +112,7 @@ static void blocks(void)
 {
 	struct slot *slot = slot_in(1);
 	const char *step[WORDS] = { words[2], words[1] };
-	struct timeval shortly = { 0, 40000 }, forever = { 0, 0 };
+	struct timeval shortly = { 0, patience * 1000 }, forever = { 0, 0 };
 	int copy;
 
 	if (!slot)
@@ -122,6 +128,68 @@ static void blocks(void)
 	setsockopt(copy, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof forever);
 	fcntl(copy, F_SETFL, O_NONBLOCK);
 	close(copy);
+}
+
+struct thread {
+	const char *step[WORDS];
+	char said[512];
+};
+static pthread_t sleeper;
+
+static void *takes(void *given)
+{
+	struct thread *thread = given;
+
+	patience = 5 * PATIENCE;
+	take_step(thread->step, WORDS);
+	snprintf(thread->said, sizeof thread->said, "%s", told());
+	return NULL;
+}
+
+/* meanwhile VERB ... then VERB ...: a thread takes the one step, which blocks, and while it does, this one the other. */
+static void takes_two(void)
+{
+	struct thread thread = { { 0 }, "" };
+	const char *step[WORDS] = { 0 };
+	int word = 1;
+
+	for (int i = 0; word < WORDS && strcmp(words[word], "then"); i++)
+		thread.step[i] = words[word++];
+	for (int i = 0; ++word < WORDS; i++)
+		step[i] = words[word];
+	if (pthread_create(&sleeper, NULL, takes, &thread))
+		die("pthread_create");
+	nap(PATIENCE / 2);
+	take_step(step, WORDS);
+	pthread_join(sleeper, NULL);
+	tell(", by the thread: %s", thread.said);
+}
+
+static void is_interrupted(int number)
+{
+	(void)number;
+}
+
+/* signal FLAGS: to the thread that sleeps, with a handler that was set with these flags */
+static void interrupts(void)
+{
+	struct sigaction action = { .sa_handler = is_interrupted, .sa_flags = number_in(1) };
+
+	sigaction(SIGUSR1, &action, NULL);
+	tell("%s", name_of(pthread_kill(sleeper, SIGUSR1)));
+}
+
+static void selects_precisely(void)
+{
+	struct slot *slot = slot_in(1);
+	struct timespec limit = { 0, number_in(2) * 1000000 };
+	fd_set set;
+
+	if (!slot)
+		return;
+	FD_ZERO(&set);
+	FD_SET(slot->fd, &set);
+	tell("%s", result(pselect(slot->fd + 1, &set, NULL, NULL, &limit, NULL)));
 }
 
 /* child VERB SLOT ...: a forked process takes the step. */
@@ -174,5 +242,6 @@ static void descends(void)
 
 const struct verb waiting[] = {
 	{ "epoll_ctl", registers }, { "epoll_wait", waits_for_events }, { "poll", polls }, { "select", selects },
-	{ "wait", blocks }, { "epoll_pwait2", waits_precisely }, { "ppoll", polls_precisely }, { "child", sends_child }, { "fork", descends }, { NULL, NULL },
+	{ "wait", blocks }, { "meanwhile", takes_two }, { "signal", interrupts }, { "pselect", selects_precisely },
+	 { "epoll_pwait2", waits_precisely }, { "ppoll", polls_precisely }, { "child", sends_child }, { "fork", descends }, { NULL, NULL },
 };

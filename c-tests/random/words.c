@@ -17,6 +17,7 @@ static const struct {
 	{ "ONESHOT", EPOLLONESHOT },
 	{ "EXCLUSIVE", EPOLLEXCLUSIVE }, { "RDNORM", EPOLLRDNORM }, { "WRNORM", EPOLLWRNORM },
 	{ "add", EPOLL_CTL_ADD }, { "mod", EPOLL_CTL_MOD }, { "del", EPOLL_CTL_DEL },
+	NAME(RWF_NOWAIT), NAME(RWF_HIPRI), NAME(RWF_DSYNC), NAME(RWF_APPEND), NAME(SA_RESTART),
 	NAME(FIONREAD), NAME(SIOCOUTQ), NAME(SIOCOUTQNSD), NAME(SIOCATMARK),
 };
 
@@ -118,7 +119,7 @@ socklen_t place_in(int word, struct sockaddr_storage *to, const struct slot *slo
 
 static const char *port_name(int port)
 {
-	static char offset[16];
+	static _Thread_local char offset[16];
 
 	if (port >= base_port && port < base_port + 4) {
 		snprintf(offset, sizeof offset, "+%d", port - base_port);
@@ -130,7 +131,7 @@ static const char *port_name(int port)
 
 const char *shown(long returned, const struct sockaddr_storage *name, socklen_t length)
 {
-	static char out[2][128];
+	static _Thread_local char out[2][128];
 	static unsigned next;
 	const struct sockaddr_in *four = (const void *)name;
 	const struct sockaddr_in6 *mapped = (const void *)name;

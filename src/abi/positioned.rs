@@ -7,13 +7,27 @@ use super::next;
 use super::streams::{receive_vector, send_vector};
 use crate::socket::table;
 
-/// The flags of recv(2) and send(2) that `flags` mean on a socket; `None`: only the kernel knows.
+/// RWF_NOAPPEND and RWF_NOSIGNAL of linux/fs.h.
+const RWF_NOAPPEND: c_int = 0x20;
+const RWF_NOSIGNAL: c_int = 0x100;
+/// Those that mean nothing of a socket.
+const FOR_FILES: c_int =
+    libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND | RWF_NOAPPEND;
+const BOTH: c_int = libc::RWF_APPEND | RWF_NOAPPEND;
+
+/// The flags of recv(2) and send(2) that `flags` mean on a socket; `None`: the kernel refuses them.
 const fn message_flags(flags: c_int) -> Option<c_int> {
-    match flags {
-        0 => Some(0),
-        libc::RWF_NOWAIT => Some(libc::MSG_DONTWAIT),
-        _ => None,
+    if flags & BOTH == BOTH || flags & !(FOR_FILES | libc::RWF_NOWAIT | RWF_NOSIGNAL) != 0 {
+        return None;
     }
+    let at_once = match flags & libc::RWF_NOWAIT {
+        0 => 0,
+        _ => libc::MSG_DONTWAIT,
+    };
+    Some(match flags & RWF_NOSIGNAL {
+        0 => at_once,
+        _ => at_once | libc::MSG_NOSIGNAL,
+    })
 }
 
 /// preadv2(2).

@@ -254,6 +254,11 @@ pub(super) unsafe fn name<'a>(
     unsafe { sockets::given_address(to, len) }.map(Some)
 }
 
+/// Whether a datagram is to be urgent, which it cannot be: IPv4's call looks at that first.
+pub(super) fn is_urgent(socket: &Socket, flags: c_int) -> bool {
+    socket.family == Family::Inet && flags & libc::MSG_OOB != 0
+}
+
 /// The destination of a datagram. A connection's is ignored, as on Linux.
 pub(super) fn destination(
     fd: c_int,
@@ -267,8 +272,7 @@ pub(super) fn destination(
             Ok(None)
         }
         (Kind::Datagram, Some(name)) => {
-            // IPv4's call looks at the flags first.
-            let given = match socket.family == Family::Inet && flags & libc::MSG_OOB != 0 {
+            let given = match is_urgent(socket, flags) {
                 true => Err(Errno::OPNOTSUPP),
                 false => address::read_destination(name, socket.family),
             };
