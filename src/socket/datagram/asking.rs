@@ -72,7 +72,7 @@ pub(super) fn send(
     if !is_needed {
         return None;
     }
-    if data.asked() > super::send::LONGEST {
+    if data.asked() > usize::from(u16::MAX) {
         return Some(Err(Errno::MSGSIZE));
     }
     if let Err(fault) = data.whole() {

@@ -27,7 +27,7 @@ use crate::sys::raw;
 use crate::sys::user::Buffers;
 
 /// Longest UDP payload over IPv4, in bytes (RFC 768, RFC 791).
-pub(super) const LONGEST: usize = 65_507;
+const LONGEST: usize = 65_507;
 /// Most datagrams one call may be cut into (UDP_MAX_SEGMENTS).
 const MOST_SEGMENTS: usize = 128;
 
@@ -191,12 +191,17 @@ impl Call<'_, '_> {
                 flow.unwrap_or(peer)
             }
         };
-        self.check(to, connected)?;
+        if to.port() == 0 && !connected {
+            return Err(Errno::INVAL);
+        }
         let bound = state.local.map(|local| *local.ip());
         let from = self.asked.source.or(bound);
         let way = decide_from(engine, Protocol::Udp, state, from, to)?;
         if !connected && engine.stack.is_broadcast(*to.ip()) && !state.options.broadcast {
             return Err(Errno::ACCESS);
+        }
+        if self.data.asked() > LONGEST {
+            return Err(Errno::MSGSIZE);
         }
         if self.holds(state) {
             state.flow = Some(to);
@@ -232,17 +237,6 @@ impl Call<'_, '_> {
             })?;
         self.tell_of_zero_copy(engine, state);
         Ok(Some(self.data.len()))
-    }
-
-    /// Whether the datagram can be sent anywhere. EMSGSIZE, EINVAL.
-    fn check(&self, to: SocketAddrV4, connected: bool) -> Result<(), Errno> {
-        if self.data.asked() > LONGEST {
-            return Err(Errno::MSGSIZE);
-        }
-        if to.port() == 0 && !connected {
-            return Err(Errno::INVAL);
-        }
-        Ok(())
     }
 
     /// Whether it is too long for the path, which the stack tells before all that the socket has to tell.
