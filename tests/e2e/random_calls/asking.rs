@@ -76,6 +76,14 @@ pub(super) fn ioctl(scene: &mut Scene) -> Option<String> {
     Some(format!("ioctl {slot} {request}"))
 }
 
+pub(super) fn flags(scene: &mut Scene) -> Option<String> {
+    Some(format!("flags {}", scene.any_socket()?))
+}
+
+pub(super) fn sockatmark(scene: &mut Scene) -> Option<String> {
+    Some(format!("sockatmark {}", scene.any_socket()?))
+}
+
 pub(super) fn state(scene: &mut Scene) -> Option<String> {
     Some(format!("state {}", scene.any_socket()?))
 }

@@ -10,6 +10,7 @@
 
 mod asking;
 mod history;
+mod meanwhile;
 mod options;
 mod others;
 mod scene;
@@ -114,9 +115,13 @@ fn histories_that_have_differed_give_guests_the_same() {
 }
 
 fn is_for_guests(step: &str) -> bool {
+    step.split(" then ").all(is_one_for_guests)
+}
+
+fn is_one_for_guests(step: &str) -> bool {
     let steps = step
         .split(' ')
-        .filter(|word| !["child", "wait"].contains(word));
+        .filter(|word| !["child", "wait", "meanwhile"].contains(word));
     let words: Vec<&str> = steps.collect();
     !NOT_FOR_GUESTS.iter().any(|not| {
         let not: Vec<&str> = not.split(' ').collect();

@@ -1,8 +1,10 @@
 //! The steps that histories consist of, and how often each is taken. What they mean is in c-tests/random.
 
 use super::asking::{
-    defer, error, get, get_size, ioctl, linger, names, set, set_connection, set_size, state,
+    defer, error, flags, get, get_size, ioctl, linger, names, set, set_connection, set_size,
+    sockatmark, state,
 };
+use super::meanwhile::meanwhile;
 use super::others::{
     child, fork, peer_close, peer_dial, peer_finish, peer_from, peer_narrow, peer_reset, peer_send,
     peer_shutdown, peer_take, peer_to, peer_urgent,
@@ -32,6 +34,9 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (15, recv),
     (1, recvmmsg),
     (1, readv),
+    (1, preadv2),
+    (1, pwritev2),
+    (1, dprintf),
     (1, sendfile),
     (1, splice_to),
     (1, splice_from),
@@ -45,7 +50,11 @@ pub(super) const STEPS: &[(u64, Step)] = &[
     (3, error),
     (4, ioctl),
     (2, state),
+    (1, flags),
+    (1, sockatmark),
     (2, select),
+    (1, pselect),
+    (4, meanwhile),
     (2, poll),
     (1, ppoll),
     (6, epoll_ctl),
@@ -98,6 +107,9 @@ pub(super) const FORKING: &[(u64, Step)] = &[
 pub(super) const SIZES: &[&str] = &[
     "0", "1", "10", "100", "1000", "1472", "1473", "3000", "9000",
 ];
+
+/// About the longest that UDP carries, and IP, and more than any length of theirs can say.
+const LONG_SIZES: &[&str] = &["30000", "65507", "65508", "65535", "65536"];
 
 pub(super) fn socket(scene: &mut Scene) -> Option<String> {
     let slot = scene.room()?;
@@ -190,7 +202,7 @@ fn connect_to_nobody(scene: &mut Scene) -> Option<String> {
     Some(format!("connect {slot} nobody"))
 }
 
-fn accept(scene: &mut Scene) -> Option<String> {
+pub(super) fn accept(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Listening)?;
     let room = scene.room()?;
     scene.put(room, Some(Life::Connected));
@@ -234,7 +246,7 @@ fn dup2(scene: &mut Scene) -> Option<String> {
     Some(format!("dup2 {slot} {other} {how}"))
 }
 
-fn shutdown(scene: &mut Scene) -> Option<String> {
+pub(super) fn shutdown(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let how = scene.of(&["SHUT_RD", "SHUT_WR", "SHUT_RDWR", "SHUT_RDWR", "3"]);
     Some(format!("shutdown {slot} {how}"))
@@ -263,7 +275,7 @@ fn sending_socket(scene: &mut Scene) -> Option<usize> {
     scene.socket(|life| matches!(life, Life::Connected | Life::Datagrams))
 }
 
-fn send(scene: &mut Scene) -> Option<String> {
+pub(super) fn send(scene: &mut Scene) -> Option<String> {
     let slot = sending_socket(scene)?;
     Some(send_by(scene, slot))
 }
@@ -291,7 +303,11 @@ const DESTINATIONS: &[&str] = &[
 
 fn sendto(scene: &mut Scene) -> Option<String> {
     let slot = scene.socket(|life| life == Life::Datagrams)?;
-    let (place, size) = (scene.of(DESTINATIONS), scene.of(SIZES));
+    let place = scene.of(DESTINATIONS);
+    let size = match scene.chance.one_in(8) {
+        true => scene.of(LONG_SIZES),
+        false => scene.of(SIZES),
+    };
     let place = maybe_strange(scene, place);
     let flags = scene.flags(SENDING);
     Some(format!("sendto {slot} {place} {size} {flags}"))
@@ -349,9 +365,12 @@ pub(super) fn recv(scene: &mut Scene) -> Option<String> {
     Some(maybe_blocking(scene, call))
 }
 
+/// The file has 70,000 bytes.
+const OFFSETS: &[&str] = &["0", "10", "4095", "69990", "70000", "80000", "-1"];
+
 fn sendfile(scene: &mut Scene) -> Option<String> {
     let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
-    let call = format!("sendfile {slot} {size}");
+    let call = format!("sendfile {slot} {size} {}", scene.of(OFFSETS));
     Some(maybe_blocking(scene, call))
 }
 
@@ -365,6 +384,30 @@ fn splice_from(scene: &mut Scene) -> Option<String> {
     Some(format!("splice_from {slot} {size}"))
 }
 
+const AT_NO_POSITION: &[&str] = &[
+    "0",
+    "0",
+    "RWF_NOWAIT",
+    "RWF_HIPRI",
+    "RWF_DSYNC",
+    "RWF_APPEND",
+];
+
+fn preadv2(scene: &mut Scene) -> Option<String> {
+    let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
+    let call = format!("preadv2 {slot} {size} {}", scene.of(AT_NO_POSITION));
+    Some(maybe_blocking(scene, call))
+}
+
+fn pwritev2(scene: &mut Scene) -> Option<String> {
+    preadv2(scene).map(|call| call.replace("preadv2", "pwritev2"))
+}
+
+fn dprintf(scene: &mut Scene) -> Option<String> {
+    let slot = sending_socket(scene)?;
+    Some(format!("dprintf {slot} {}", scene.of(&SIZES[1..])))
+}
+
 fn recvmmsg(scene: &mut Scene) -> Option<String> {
     let (slot, size) = (sending_socket(scene)?, scene.of(SIZES));
     let flags = scene.flags(&RECEIVING[..3]);
@@ -376,13 +419,13 @@ fn readv(scene: &mut Scene) -> Option<String> {
     Some(maybe_blocking(scene, format!("readv {slot} {size}")))
 }
 
-fn select(scene: &mut Scene) -> Option<String> {
+pub(super) fn select(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let limit = scene.of(&["0", "0", "30"]);
     Some(format!("select {slot} {limit}"))
 }
 
-fn poll(scene: &mut Scene) -> Option<String> {
+pub(super) fn poll(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let (mask, limit) = (
         scene.of(&["IN", "OUT", "0", "IN|PRI|RDHUP", "RDNORM|WRNORM"]),
@@ -391,11 +434,15 @@ fn poll(scene: &mut Scene) -> Option<String> {
     Some(format!("poll {slot} {mask} {limit}"))
 }
 
+fn pselect(scene: &mut Scene) -> Option<String> {
+    select(scene).map(|call| call.replace("select", "pselect"))
+}
+
 fn ppoll(scene: &mut Scene) -> Option<String> {
     poll(scene).map(|call| call.replace("poll", "ppoll"))
 }
 
-fn epoll_ctl(scene: &mut Scene) -> Option<String> {
+pub(super) fn epoll_ctl(scene: &mut Scene) -> Option<String> {
     let slot = scene.any_socket()?;
     let operation = scene.of(&["add", "add", "mod", "del"]);
     let mask = scene.of(&[
@@ -416,7 +463,7 @@ fn epoll_ctl(scene: &mut Scene) -> Option<String> {
     Some(format!("epoll_ctl {operation} {slot} {mask} {set}"))
 }
 
-fn epoll_wait(scene: &mut Scene) -> Option<String> {
+pub(super) fn epoll_wait(scene: &mut Scene) -> Option<String> {
     let limit = scene.of(&["0", "0", "30"]);
     Some(format!("epoll_wait {limit} {}", scene.epoll_set()))
 }
@@ -428,11 +475,15 @@ fn epoll_pwait2(scene: &mut Scene) -> Option<String> {
 /// One in so many calls that may block does.
 const BLOCKING: u64 = 8;
 
-/// The step by a descriptor that blocks.
 fn maybe_blocking(scene: &mut Scene, call: String) -> String {
-    if !scene.chance.one_in(BLOCKING) {
-        return call;
+    match scene.chance.one_in(BLOCKING) {
+        true => blocking(&call),
+        false => call,
     }
+}
+
+/// The step by a descriptor that blocks.
+pub(super) fn blocking(call: &str) -> String {
     let mut words = call.split(' ');
     let (verb, slot) = (
         words.next().unwrap_or_default(),
