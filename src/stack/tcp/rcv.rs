@@ -213,7 +213,8 @@ impl Rcv {
         if !self.edge.is_within(self.nxt, last) {
             self.edge = self.nxt;
         }
-        claimed && self.scale <= MAX_SCALE && self.tuning.rtt <= ABSURD
+        let is_sound = self.mss > 0 && self.scale <= MAX_SCALE && self.tuning.rtt <= ABSURD;
+        claimed && is_sound
     }
 
     /// The peer's SYN has `irs`. A window that our SYN offered begins there.
