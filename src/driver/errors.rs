@@ -16,9 +16,10 @@ use super::envelope::Arrived;
 use super::family::Shown;
 use super::urgent::Mark;
 use crate::stack::error::Error;
+use crate::stack::ids::SocketId;
 use crate::stack::reports::{Origin, Report};
 use crate::stack::sendings::Sending;
-use crate::stack::tcp::Urgent;
+use crate::stack::tcp::{Urgent, ZeroCopies};
 use crate::sys::{clock, raw};
 
 /// Most entries of a queue; what comes then is lost, as when Linux finds a receive buffer full.
@@ -71,6 +72,26 @@ impl ErrorQueue {
         match self.entries.back_mut() {
             Some(Entry::Sent(_, last)) => *last = number,
             _ => self.push(Entry::Sent(number, number)),
+        }
+    }
+
+    /// What the user of `sends` is yet to be told of them.
+    fn say_sends(&mut self, sends: ZeroCopies) {
+        self.sends = sends.made;
+        if sends.told != sends.made {
+            self.push(Entry::Sent(sends.told, sends.made.wrapping_sub(1)));
+        }
+    }
+
+    /// How far sends with MSG_ZEROCOPY are.
+    fn zero_copies(&self) -> ZeroCopies {
+        let mut sends = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Sent(first, _) => Some(*first),
+            _ => None,
+        });
+        ZeroCopies {
+            made: self.sends,
+            told: sends.next().unwrap_or(self.sends),
         }
     }
 }
@@ -163,7 +184,26 @@ impl Engine {
     /// A send with MSG_ZEROCOPY has copied its bytes.
     pub fn sent_zero_copy(&mut self, id: EndpointId) {
         self.push_error(id, ErrorQueue::push_send);
+        self.note_zero_copies(id);
         self.notify_of_error(id);
+    }
+
+    /// Who goes on when this process is killed is to count on.
+    fn note_zero_copies(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get(id)
+            && let Some(socket) = endpoint.socket()
+        {
+            let sends = endpoint.errors.zero_copies();
+            self.stack.tcp_note_zero_copies(socket, sends);
+        }
+    }
+
+    /// Counts on where a process was that is dead.
+    pub(super) fn go_on_with_zero_copies(&mut self, id: EndpointId, socket: SocketId) {
+        let sends = self.stack.tcp_zero_copies(socket);
+        if let Some(endpoint) = self.endpoints.get_mut(id) {
+            endpoint.errors.say_sends(sends);
+        }
     }
 
     fn push_error(&mut self, id: EndpointId, push: impl FnOnce(&mut ErrorQueue)) {
@@ -211,6 +251,7 @@ impl Engine {
                 self.stack.udp_take_error(socket);
             }
         }
+        self.note_zero_copies(id);
         self.withdraw(id);
         Some(entry)
     }
@@ -232,6 +273,7 @@ impl Engine {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.errors.entries.clear();
         }
+        self.note_zero_copies(id);
         self.withdraw(id);
     }
 

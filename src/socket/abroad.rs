@@ -257,7 +257,9 @@ pub(super) fn asks_for_errors(state: &State) -> bool {
     let options = &state.options;
     let times = state.asked_for_times || options.stamping.stamps().any();
     let asks = options.receive_errors || options.zero_copy || times;
-    asks && state.stage == Stage::Connected && state.away.is_some()
+    // Of an attempt that did not wait, nobody may have looked whether it has succeeded.
+    let connects = matches!(state.stage, Stage::Connecting | Stage::Connected);
+    asks && connects && state.away.is_some()
 }
 
 /// What is readable once the owner of such a connection has other news. `None`: nobody will tell.

@@ -8,7 +8,7 @@ use super::ids::{Kind, SocketId};
 use super::passing::{Road, Way};
 use super::routes::RouteDecision;
 use super::sendings::Stamps;
-use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus, Urgent};
+use super::tcp::{self, ListenerStatus, Progress, TcpOptions, TcpStatus, Urgent, ZeroCopies};
 use super::time::Instant;
 
 impl Stack {
@@ -209,6 +209,16 @@ impl Stack {
     /// What was noted last.
     pub fn tcp_filler(&self, id: SocketId) -> usize {
         self.tcp.filler(id)
+    }
+
+    /// So many sends of the connection's with MSG_ZEROCOPY there were: a note likewise.
+    pub fn tcp_note_zero_copies(&mut self, id: SocketId, sends: ZeroCopies) {
+        self.tcp.note_zero_copies(id, sends);
+    }
+
+    /// What was noted last.
+    pub fn tcp_zero_copies(&self, id: SocketId) -> ZeroCopies {
+        self.tcp.zero_copies(id)
     }
 
     /// The user has read all that was passed on to it.

@@ -2,6 +2,7 @@
 
 last_words.py accepts PORT GO         listens, accepts, and has a child look at the connection once GO is there
 last_words.py asks ADDRESS PORT GO    sends to where nobody listens, and has a child look at the socket once GO is there
+last_words.py copies ADDRESS PORT GO  sends with MSG_ZEROCOPY, and has a child that does, too, once GO is there
 last_words.py shuts PORT SHUT GO      listens, accepts, and has a child that writes no more once SHUT is there, and looks
 last_words.py counts PORT GO          has a child count the datagrams that have come, once GO is there
 last_words.py floods ADDRESS PORT GO  sends so many once GO is there
@@ -23,6 +24,8 @@ how, words = sys.argv[1], sys.argv[2:]
 # What is queued costs more than twice its bytes, and a bound is doubled.
 MANY = 300
 SIOCATMARK = 0x8905
+SO_ZEROCOPY = 60
+MSG_ZEROCOPY = 0x4000000
 FLAGS = ["POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"]
 
 
@@ -71,6 +74,24 @@ def look(looked_at, go):
     os._exit(0)
 
 
+def completed(connection):
+    """Which sends the error queue says are complete."""
+    numbers = []
+    while True:
+        try:
+            _, told, _, _ = connection.recvmsg(0, 200, socket.MSG_ERRQUEUE)
+        except BlockingIOError:
+            return numbers
+        first, last = struct.unpack("=2I", told[0][2][8:16])
+        numbers += range(first, last + 1)
+
+
+def send_uncopied(connection, many):
+    for _ in range(many):
+        connection.send(b"c" * 100, MSG_ZEROCOPY)
+    time.sleep(0.3)
+
+
 def with_child(looked_at, child):
     if os.fork() == 0:
         child()
@@ -89,6 +110,23 @@ match how:
         client.connect((words[0], int(words[1])))
         client.send(b"?")
         with_child(client, lambda: look(client, words[2]))
+    case "copies":
+        connection = connected(words[0], int(words[1]))
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+        send_uncopied(connection, 2)
+        say(f"complete are {completed(connection)}")
+        send_uncopied(connection, 3)
+
+        def send():
+            await_file(words[2])
+            say(f"polls {polled(connection)}")
+            say(f"complete are {completed(connection)}")
+            send_uncopied(connection, 1)
+            say(f"then {completed(connection)}")
+            os._exit(0)
+
+        with_child(connection, send)
     case "shuts":
         connection = accepted(int(words[0]))
 

@@ -79,6 +79,20 @@ fn what_icmp_has_reported_is_told() {
 }
 
 #[test]
+fn sends_without_a_copy_are_counted_on() {
+    let lab = Lab::new();
+    let mut server = lab.peer(&script("orphans.py answers 7000")).start();
+    server.prints("listening");
+    let mut client = looking(&lab, &format!("copies {PEER} 7000"));
+    client.prints("complete are [0, 1]");
+    client.prints("forked");
+    kill_engines(&lab, &mut client);
+    let told = "polls IN OUT ERR\ncomplete are [2, 3, 4]\nthen [5]";
+    looks(&lab, &client, told);
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn a_connection_that_was_shut_on_both_sides_is_there() {
     let lab = Lab::new();
     let shut = lab.path("shut").display().to_string();

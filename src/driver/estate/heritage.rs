@@ -164,6 +164,9 @@ impl Engine {
         if let Some(guest) = legacy.guest {
             self.endpoints.guests.enter(id, guest);
         }
+        if let Left::Socket(socket) = legacy.left {
+            self.go_on_with_zero_copies(id, socket);
+        }
         self.watch_end(id);
         Some(id)
     }

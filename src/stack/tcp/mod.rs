@@ -69,6 +69,7 @@ mod timestamping;
 mod undo;
 mod urgent;
 mod user;
+mod zero_copy;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::ops::ControlFlow;
@@ -88,6 +89,7 @@ pub use self::segment::{IpInfo, LONG_PAYLOAD, PathInfo, SUPER_PAYLOAD, SegmentOu
 pub use self::status::{ListenerStatus, TcpStatus};
 pub use self::tcb::State;
 pub use self::urgent::Urgent;
+pub use self::zero_copy::ZeroCopies;
 
 use self::arrives::{Arrival, Segment};
 use self::listener::Listener;

@@ -18,6 +18,7 @@ use super::tally::Tally;
 use super::timers::{Deadlines, Timer};
 use super::timestamping::Timestamping;
 use super::undo::Undo;
+use super::zero_copy::ZeroCopies;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::passing::Passing;
@@ -185,6 +186,8 @@ pub(super) struct Tcb {
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
     /// alone.
     pub(super) filler: u32,
+    /// Sends with MSG_ZEROCOPY. So are these.
+    pub(super) zero_copies: ZeroCopies,
     /// Segments sent again in all.
     pub(super) retransmits: u32,
     /// Why the connection ended; taken by the user once.
@@ -261,6 +264,7 @@ impl Tcb {
             ack_listed: false,
             _unused: [0; 3],
             filler: 0,
+            zero_copies: ZeroCopies::default(),
             retries: 0,
             probes: 0,
             retransmits: 0,

@@ -210,6 +210,7 @@ impl Tcb {
         reset.snd.nxt = opening.iss;
         reset.rcv.nxt = self.rcv.nxt;
         reset.error = error;
+        reset.zero_copies = self.zero_copies;
         reset.marks.syn = false;
         reset.marks.reset = self.marks.reset;
         reset.marks.dirty = true;
