@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::border::{bytes, read, serve, values, write};
 use super::poll::timeout_of;
 use super::streams::{
-    MOST_PARTS, destination, iovecs, is_urgent, name, receive_parts, send_parts, sent_or_bound,
+    MOST_PARTS, destination, iovecs, name, receive_parts, send_parts, sent_or_bound,
 };
 use super::{control, next, sockets};
 use crate::driver::system_limits;
@@ -57,14 +57,16 @@ unsafe fn send_message(
         Ok(asked) => asked,
         // What is held back has been asked for already.
         Err(_) if datagram::is_held_back(socket) => Asked::default(),
-        // As on Linux, the flags are looked at first, and whether there is a peer at all.
+        // As on Linux, what else is wrong with the call, and whether there is a peer at all, is asked first.
         Err(errno) => {
             let refusal = match socket.kind {
                 Kind::Stream => send::refusal(fd, socket, flags),
-                Kind::Datagram if is_urgent(socket, flags) => Some(Errno::OPNOTSUPP),
                 Kind::Datagram => {
                     let peer = to.is_some() || connect::peer(fd, socket).is_some();
-                    (!peer).then_some(Errno::DESTADDRREQ)
+                    let len = parts.iter().map(|part| part.iov_len);
+                    let len = len.fold(0, usize::saturating_add);
+                    let wrong = datagram::check_call(socket, peer, len, flags).err();
+                    wrong.or((!peer).then_some(Errno::DESTADDRREQ))
                 }
             };
             return sent_or_bound(fd, socket, Err(refusal.unwrap_or(errno)));

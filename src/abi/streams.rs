@@ -255,7 +255,7 @@ pub(super) unsafe fn name<'a>(
 }
 
 /// Whether a datagram is to be urgent, which it cannot be: IPv4's call looks at that first.
-pub(super) fn is_urgent(socket: &Socket, flags: c_int) -> bool {
+fn is_urgent(socket: &Socket, flags: c_int) -> bool {
     socket.family == Family::Inet && flags & libc::MSG_OOB != 0
 }
 

@@ -17,7 +17,7 @@ pub use asking::Past;
 pub(super) use asking::{answer, answer_bind};
 pub use held::{Held, push};
 pub use receive::receive;
-pub use send::send;
+pub use send::{check_call, send};
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use rustix::fd::RawFd;

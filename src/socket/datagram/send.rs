@@ -72,6 +72,20 @@ pub fn send(
     call.send(&mut engine, &mut state, to).transpose()
 }
 
+/// What Linux looks at before all else: whether IPv6's call has a destination, the length and the flags.
+pub fn check_call(socket: &Socket, aimed: bool, len: usize, flags: i32) -> Result<(), Errno> {
+    if socket.family == Family::Inet6 && !aimed {
+        return Err(Errno::DESTADDRREQ);
+    }
+    if len > usize::from(u16::MAX) {
+        return Err(Errno::MSGSIZE);
+    }
+    if flags & libc::MSG_OOB != 0 {
+        return Err(Errno::OPNOTSUPP);
+    }
+    Ok(())
+}
+
 /// Sends one for another process that holds the socket. ENETUNREACH: only the kernel could.
 pub(super) fn send_in(
     engine: &mut Engine,
@@ -163,15 +177,7 @@ impl Call<'_, '_> {
         to: Option<Given>,
     ) -> Result<Option<usize>, Errno> {
         let aimed = to.is_some() || state.remote.is_some() || state.held.is_some();
-        if self.socket.family == Family::Inet6 && !aimed {
-            return Err(Errno::DESTADDRREQ);
-        }
-        if self.data.asked() > usize::from(u16::MAX) {
-            return Err(Errno::MSGSIZE);
-        }
-        if self.flags & libc::MSG_OOB != 0 {
-            return Err(Errno::OPNOTSUPP);
-        }
+        check_call(self.socket, aimed, self.data.asked(), self.flags)?;
         if let Some(held) = state.held.take() {
             return self.append(engine, state, held).map(Some);
         }
