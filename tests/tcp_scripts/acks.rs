@@ -32,8 +32,22 @@ fn quick_at_the_start() {
 fn one_segment_waits() {
     taking(
         "
+        < . 16001:17001(1000) ack 1 win 65535
+        +0.04 > . 1:1(0) ack 17001
+    ",
+    );
+}
+
+/// As Linux: what is less than a segment, or the last for now, may be all that the peer can send before it is acknowledged
+/// (Nagle's algorithm).
+#[test]
+fn the_last_segment_for_now_does_not_wait() {
+    taking(
+        "
         < P. 16001:16101(100) ack 1 win 65535
-        +0.04 > . 1:1(0) ack 16101
+        > . 1:1(0) ack 16101
+        < P. 16101:17101(1000) ack 1 win 65535
+        > . 1:1(0) ack 17101
     ",
     );
 }
@@ -67,17 +81,17 @@ fn super_packet() {
 fn data_carries_the_ack() {
     taking(
         "
-        < P. 16001:16101(100) ack 1 win 65535
+        < . 16001:17001(1000) ack 1 win 65535
         +0.01
         ! send 10
-        > P. 1:11(10) ack 16101
+        > P. 1:11(10) ack 17001
         +0.1
-        < . 16101:16101(0) ack 11 win 65535
+        < . 17001:17001(0) ack 11 win 65535
     ",
     );
 }
 
-/// A conversation: once we answer within the delay, ACKs wait for the answer, even at the start.
+/// A conversation: once we answer within the delay, ACKs wait for the answer, even at the start; until one does not come.
 #[test]
 fn interactive() {
     run(&format!(
@@ -88,6 +102,8 @@ fn interactive() {
         > P. 1:11(10) ack 101
         < P. 101:201(100) ack 11 win 65535
         +0.04 > . 11:11(0) ack 201
+        < P. 201:301(100) ack 11 win 65535
+        > . 11:11(0) ack 301
     "
     ));
 }

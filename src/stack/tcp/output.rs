@@ -313,6 +313,7 @@ impl Tcb {
             && len > 0
         {
             self.rcv.quick = 0;
+            self.rcv.answered = true;
         }
     }
 

@@ -134,7 +134,9 @@ pub(super) struct Rcv {
     pub(super) urgency: Urgency,
     /// The queue's first bytes were urgent ones, which a later one has overtaken.
     pub(super) overtaken: u8,
-    _unused_too: u16,
+    /// The user answers what comes, and the answers carry the ACKs (Linux's pingpong mode).
+    pub(super) answered: bool,
+    _unused_too: u8,
     /// When data was last received.
     pub(super) data_at: Maybe<Instant>,
     /// The sequence number of a FIN that was seen.
@@ -169,6 +171,7 @@ impl Rcv {
             shut: false,
             urgency: Urgency::Ahead,
             overtaken: 0,
+            answered: false,
             _unused_too: 0,
             data_at: Maybe::NONE,
             fin_at: Maybe::NONE,
@@ -322,6 +325,7 @@ impl Rcv {
         self.mss = self.mss.max(len.min(self.announced_mss));
         if self.data_at.get().is_some_and(|last| now.since(last) > rto) {
             self.quick = QUICK_ACKS;
+            self.answered = false;
         }
         self.data_at = Maybe::some(now);
     }

@@ -36,7 +36,7 @@ impl Tcb {
                 Timer::TailProbe => self.tail_probe_timeout(),
                 Timer::Reordering => self.look_for_loss(cx.now, self.arrivals(), cx.counters),
                 Timer::Persist => self.persist_timeout(cx),
-                Timer::DelayedAck => self.rcv.acks.push_cumulative(self.rcv.nxt),
+                Timer::DelayedAck => self.answer_did_not_come(),
                 Timer::Cork => self.snd.push_end = self.snd.end(),
                 Timer::KeepAlive => self.keepalive_timeout(cx),
                 Timer::Linger => self.linger_timeout(cx.pool),
@@ -44,6 +44,12 @@ impl Tcb {
                 Timer::Pace => {}
             }
         }
+    }
+
+    /// Nor is one waited for any more, as by Linux.
+    fn answer_did_not_come(&mut self) {
+        self.rcv.answered = false;
+        self.rcv.acks.push_cumulative(self.rcv.nxt);
     }
 
     fn retransmission_timeout(&mut self, cx: &mut Timeout<'_>) {

@@ -12,11 +12,14 @@ use crate::stack::tcp::output::DELAYED_ACK;
 use crate::stack::tcp::tcb::{State, Tcb};
 use crate::stack::tcp::timers::Timer;
 use crate::stack::wire::seq::Seq;
+use crate::stack::wire::tcp::Flags;
 
 /// What of a segment lies in the window.
 struct Text<'a> {
     seq: Seq,
     bytes: &'a [u8],
+    /// The peer's user has written no more yet (PSH).
+    pushed: bool,
 }
 
 impl Tcb {
@@ -92,7 +95,8 @@ impl Tcb {
             };
             bytes = &bytes[..room as usize];
         }
-        (!bytes.is_empty()).then_some(Text { seq, bytes })
+        let pushed = segment.repr.flags.contains(Flags::PSH);
+        (!bytes.is_empty()).then_some(Text { seq, bytes, pushed })
     }
 
     fn take_in_order(&mut self, cx: &mut Arrival<'_>, text: &Text<'_>) {
@@ -127,7 +131,7 @@ impl Tcb {
         if !self.rcv.queue.is_empty() {
             self.marks.dirty = true;
         }
-        self.acknowledge_text(cx, text.bytes.len() as u32, filled_hole);
+        self.acknowledge_text(cx, text, filled_hole);
     }
 
     /// What waited behind the hole that was just filled is in order now.
@@ -197,13 +201,21 @@ impl Tcb {
     }
 
     /// RFC 9293 section 3.8.6.3 and RFC 5681 section 4.2, as Linux: at once for every second full
-    /// segment, while a hole is open or closing, and while the peer's window opens; else soon.
-    fn acknowledge_text(&mut self, cx: &Arrival<'_>, len: u32, filled_hole: bool) {
-        self.rcv.note_data(cx.now, len, self.rtt.base_rto());
+    /// segment, while a hole is open or closing, and while the peer's window opens; else soon. A peer that has no more to
+    /// send, or only less than a segment, may wait for the ACK itself (Nagle's algorithm): where the user does not answer what
+    /// comes, it need not.
+    fn acknowledge_text(&mut self, cx: &Arrival<'_>, text: &Text<'_>, filled_hole: bool) {
+        self.rcv
+            .note_data(cx.now, text.bytes.len() as u32, self.rtt.base_rto());
         self.marks.output = true;
         let owed = self.rcv.nxt.since(self.rcv.acked);
         let quick = self.rcv.quick > 0;
-        if quick && !filled_hole && owed < self.rcv.announced_mss {
+        let last = match quick {
+            true => owed < self.rcv.announced_mss,
+            false if self.rcv.answered => false,
+            false => owed < self.rcv.mss || text.pushed && owed == self.rcv.mss,
+        };
+        if last && !filled_hole {
             // The peer has nothing more to send for now.
             self.acknowledge_with_answer(cx.now);
         } else if filled_hole || quick || self.options.quickack == QuickAck::AtOnce {
