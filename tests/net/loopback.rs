@@ -249,3 +249,23 @@ fn a_flood_is_turned_round_in_pieces() {
     }
     assert_eq!(calls, 3);
 }
+
+/// Each is acknowledged, and the window field is in units that are longer: rounded, it would never be 0.
+#[test]
+fn short_messages_that_nobody_reads_fill_the_window() {
+    let mut host = host();
+    let (client, server) = connected(&mut host);
+    let message = [7; 100];
+    let mut sent = 0;
+    while let Ok(count) =
+        host.stack
+            .tcp_send_all(host.now, client, core::iter::once(&message[..]), false)
+    {
+        sent += count;
+        host.frames();
+        assert!(sent < 64 << 20, "no end");
+    }
+    let status = host.stack.tcp_status(server).unwrap();
+    let (received, bound) = (status.receive_len, status.receive_limit);
+    assert!(received <= bound + bound / 4, "{received} of {bound} bytes");
+}

@@ -296,11 +296,24 @@ impl Rcv {
 
     /// The same, with the edge where it is.
     pub(super) fn window_field(&mut self, ack: Seq) -> u16 {
-        // Rounded up, or the edge would seem to move left by what the shift cuts off.
-        let field = self.edge.later(ack).since(ack).div_ceil(1 << self.scale);
+        let known = self.edge.later(ack).since(ack);
+        let field = known.div_ceil(1 << self.scale);
+        let field = match self.holds(ack + (field << self.scale)) {
+            true => field,
+            false => known >> self.scale,
+        };
         let field = field.min(0xffff);
         self.edge = self.edge.later(ack + (field << self.scale));
         field as u16
+    }
+
+    /// Whether an edge that is rounded up to `edge` may be told. Rounded down it would seem to move left by what the shift
+    /// cuts off (RFC 7323 section 2.4); but by short segments, of which each is acknowledged, it would move right for ever.
+    fn holds(&self, edge: Seq) -> bool {
+        let beyond = (self.limit / 4).max(1 << self.scale);
+        let room = self.limit.saturating_add(beyond);
+        let room = room.saturating_sub(self.queue.len());
+        !edge.is_after(self.nxt) || edge.since(self.nxt) as usize <= room
     }
 
     /// The window field of a SYN, which is never scaled (RFC 7323 section 2.2).
