@@ -303,17 +303,15 @@ const TOLD: usize = 1 << 20;
 /// A bit for each number that a descriptor of ours has, in our region or where that was full.
 static OURS: [AtomicU64; TOLD / 64] = [const { AtomicU64::new(0) }; TOLD / 64];
 
-/// Whether the program must leave `fd` alone: what we have put into our region. (The program may
-/// get there, too: the kernel no longer keeps calls as open(2) below the program's limit.)
+/// Whether the program must leave `fd` alone: what we have put into our region, or left where it was since that was full.
+/// (The program may get into our region, too: the kernel no longer keeps calls as open(2) below the program's limit.)
 pub fn is_ours(fd: RawFd) -> bool {
-    let floor = floor();
-    if floor == 0 || fd < 0 || (fd as u32) < floor {
+    let Ok(number) = u32::try_from(fd) else {
         return false;
-    }
-    let at = fd as usize;
-    match OURS.get(at / 64) {
-        Some(word) => word.load(Ordering::Relaxed) >> (at % 64) & 1 == 1,
-        None => is_apart(),
+    };
+    match OURS.get(number as usize / 64) {
+        Some(word) => word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1,
+        None => is_apart() && number >= floor(),
     }
 }
 
@@ -372,14 +370,10 @@ pub fn close_ours_but(kept: &[RawFd]) {
 
 /// Calls `close` for the runs of numbers from `first` to `last` that are not ours.
 pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
-    let floor = floor();
-    if floor == 0 || last < floor {
+    if floor() == 0 {
         return close(first, last);
     }
-    if first < floor {
-        close(first, floor - 1);
-    }
-    let mut start = first.max(floor);
+    let mut start = first;
     let words = (start as usize / 64)..=(last as usize / 64).min(OURS.len() - 1);
     for at in words.filter(|&at| OURS[at].load(Ordering::Relaxed) != 0) {
         let numbers = at as u32 * 64..(at as u32 + 1) * 64;
@@ -391,10 +385,10 @@ pub fn between_ours(first: u32, last: u32, mut close: impl FnMut(u32, u32)) {
             start = ours + 1;
         }
     }
-    let last = if is_apart() {
-        last.min(TOLD as u32 - 1)
-    } else {
-        last
+    // What is not told one by one is ours in a region above the program's numbers.
+    let last = match is_apart() {
+        true => last.min(floor().max(TOLD as u32) - 1),
+        false => last,
     };
     if start <= last {
         close(start, last);
@@ -422,8 +416,7 @@ pub fn high<T: Into<OwnedFd>>(make: impl FnOnce() -> Result<T, Errno>) -> Result
     moved(with_room(make)?)
 }
 
-/// Moves `fd` into our region, close-on-exec. Without a region, or with the region full, it stays
-/// where it is.
+/// Moves `fd` into our region, close-on-exec. With the region full it stays where it is, and without one it is left alone.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -433,20 +426,17 @@ pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
     if floor == 0 {
         return Ok(fd);
     }
-    if fd.as_raw_fd() as u32 >= floor {
-        // The program has used its own numbers up.
-        fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
-        mark_ours(fd.as_raw_fd());
-        return Ok(fd);
-    }
-    match copy(fd.as_fd()) {
-        // INVAL: the limit is lower for a moment, see `with_program_limit`.
-        Err(Errno::MFILE | Errno::INVAL) => {
-            mark_ours(fd.as_raw_fd());
-            Ok(fd)
+    // Else the program has used its own numbers up.
+    if (fd.as_raw_fd() as u32) < floor {
+        match copy(fd.as_fd()) {
+            // INVAL: the limit is lower for a moment, see `with_program_limit`.
+            Err(Errno::MFILE | Errno::INVAL) => {}
+            moved => return moved,
         }
-        moved => moved,
     }
+    fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+    mark_ours(fd.as_raw_fd());
+    Ok(fd)
 }
 
 /// Another descriptor of the same thing, in our region. Not for a moment it has a number that the

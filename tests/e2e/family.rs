@@ -10,7 +10,7 @@ use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 
 /// Without room for descriptors of its own: the stack has its numbers among the program's.
-const CONFINED: &str = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
+pub(crate) const CONFINED: &str = "prlimit --nofile=1024:1024 setpriv --bounding-set -sys_resource";
 
 fn family(arguments: &str) -> String {
     let script = root().join("tests/e2e/family.py");

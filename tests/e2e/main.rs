@@ -9,6 +9,7 @@ mod chance;
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
+mod among;
 mod c_tests;
 mod changes;
 mod clients;

@@ -25,7 +25,7 @@ pub(crate) fn is_kept(lab: &Lab, pid: u32) {
 }
 
 /// The processes that have a stack: each listens under its number.
-fn engines(lab: &Lab) -> Vec<u32> {
+pub(crate) fn engines(lab: &Lab) -> Vec<u32> {
     let names = lab.plain("cat /proc/net/unix").run().stdout();
     let names = names
         .lines()
