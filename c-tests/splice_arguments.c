@@ -71,6 +71,9 @@ static void file(int fd)
 		die("memfd_create");
 	say("  sendfile, the end: %s", result(sendfile(fd, file, &offset, 10)));
 	say("  then at %ld", (long)offset);
+	offset = -1;
+	say("  before the beginning: %s", result(sendfile(fd, file, &offset, 10)));
+	say("  nothing of that: %s", result(sendfile(fd, file, &offset, 0)));
 	say("  of too much: %s", result(sendfile(fd, file, NULL, SIZE_MAX)));
 	say("  more than any file has: %s", result(sendfile(fd, file, NULL, SSIZE_MAX)));
 	say("  out of the socket: %s", result(sendfile(file, fd, NULL, 10)));

@@ -53,7 +53,7 @@ pub unsafe extern "C-unwind" fn sendfile(
                 errno => errno,
             })?,
         };
-        if at.checked_add_unsigned(count as u64).is_none() {
+        if at < 0 || at.checked_add_unsigned(count as u64).is_none() {
             return Err(Errno::INVAL);
         }
         let Some(sent) = send_file(to, &socket, from, &mut at, count)? else {
