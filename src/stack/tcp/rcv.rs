@@ -6,7 +6,8 @@
 //!     └── queue [0, len) ────┴── queue [len, written) ──┘
 //! ```
 //!
-//! The right edge that was once advertised never moves left (RFC 9293 section 3.8.6, SHLD-14).
+//! The right edge that was once advertised never moves left (RFC 9293 section 3.8.6, SHLD-14): what is before it is taken, also
+//! where a later window field had to be rounded down (`holds`).
 
 use core::time::Duration;
 
