@@ -131,6 +131,33 @@ static void low_water(void)
 	done(fd, h);
 }
 
+/* All that was taken, and is not acknowledged, waits. */
+static void counted(void)
+{
+	int h, fd = unread(&h, 0), unacknowledged = 0, unsent = 0;
+	long taken = 0;
+	struct {
+		char before[120];
+		long long bytes_acked;
+		char between[16];
+		int notsent_bytes;
+	} info; /* linux/tcp.h */
+	socklen_t length = sizeof info;
+
+	for (int quiet = 0; quiet < 3; quiet++, nap(100))
+		while (by_poll(fd)) {
+			taken += send(fd, block, 1000, 0);
+			quiet = 0;
+		}
+	if (ioctl(fd, SIOCOUTQ, &unacknowledged) || ioctl(fd, SIOCOUTQNSD, &unsent) ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length))
+		die("SIOCOUTQ");
+	say("taken, and neither acknowledged nor waiting: %lld", taken - info.bytes_acked - unacknowledged);
+	say("sent without a window: %d", unacknowledged - unsent);
+	say("not waiting by TCP_INFO: %d", unsent - info.notsent_bytes);
+	done(fd, h);
+}
+
 int main(void)
 {
 	told_of_room("poll", by_poll);
@@ -139,4 +166,5 @@ int main(void)
 	beyond_the_bound();
 	little_by_little();
 	low_water();
+	counted();
 }

@@ -21,6 +21,15 @@ pub(super) const FILLER: usize = 64 * 1024;
 
 static FILLING: [u8; FILLER] = [0; FILLER];
 
+impl Endpoint {
+    /// Bytes of the program's in the pair, which the stack has not taken yet.
+    pub fn unsent_in_pair(&self) -> usize {
+        let end = self.end.as_ref();
+        let all = end.map_or(0, |end| raw::unread(end.as_raw_fd()).unwrap_or(0));
+        all.saturating_sub(self.filler)
+    }
+}
+
 impl Engine {
     /// Keeps the program's descriptor from being writable.
     pub fn stuff(&mut self, id: EndpointId) {

@@ -45,6 +45,16 @@ impl Left {
         }
     }
 
+    /// With so many bytes more that are not sent.
+    pub fn and(self, unsent: usize) -> Self {
+        let unsent = u32::try_from(unsent).unwrap_or(u32::MAX);
+        Self {
+            unacknowledged: self.unacknowledged.saturating_add(unsent),
+            unsent: self.unsent.saturating_add(unsent),
+            ..self
+        }
+    }
+
     /// The socket may connect anew, with numbers beyond all that the peer may have seen.
     pub const fn behind(self) -> Self {
         let beyond = self.window.wrapping_add(2);

@@ -116,8 +116,10 @@ pub fn arrived_at(socket: &Socket) -> Option<u64> {
 
 /// What is not acknowledged, and what is not sent, of a connection or of what is left of one.
 fn outgoing(engine: &Engine, endpoint: &Endpoint) -> Left {
+    let left = endpoint.left(&engine.stack);
     match endpoint.role {
         Role::Connecting(_) => Left::default(),
-        _ => endpoint.left(&engine.stack),
+        Role::Connection(_) => left.and(endpoint.unsent_in_pair()),
+        _ => left,
     }
 }

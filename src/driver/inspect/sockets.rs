@@ -164,7 +164,7 @@ fn datagram(text: &mut String, status: &UdpStatus, endpoint: Option<&Endpoint>) 
             "UNCONN"
         },
         received: status.receive_len + in_pair(endpoint),
-        sent: unsent_in_pair(endpoint),
+        sent: endpoint.map_or(0, Endpoint::unsent_in_pair),
         local: Some(status.local),
         peer: status.remote,
     };
@@ -177,7 +177,7 @@ fn connection(text: &mut String, status: &TcpStatus, endpoint: Option<&Endpoint>
         protocol: "tcp",
         state: name(status.state),
         received: status.receive_len + in_pair(endpoint),
-        sent: status.send_len + unsent_in_pair(endpoint),
+        sent: status.send_len + endpoint.map_or(0, Endpoint::unsent_in_pair),
         local: Some(status.local),
         peer: Some(status.remote),
     };
@@ -275,14 +275,6 @@ fn in_pair(endpoint: Option<&Endpoint>) -> usize {
         Some(endpoint) if endpoint.unread => raw::unread(endpoint.program).unwrap_or(0),
         _ => 0,
     }
-}
-
-/// Bytes of the pair that the stack has not taken yet.
-fn unsent_in_pair(endpoint: Option<&Endpoint>) -> usize {
-    let Some(endpoint) = endpoint else { return 0 };
-    let Some(end) = &endpoint.end else { return 0 };
-    let held = raw::unread(rustix::fd::AsRawFd::as_raw_fd(end)).unwrap_or(0);
-    held.saturating_sub(endpoint.filler)
 }
 
 /// The state as ss(8) has it.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::driver::Engine;
+use crate::driver::{Endpoint, Engine};
 use crate::socket::Stage;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::routes::RouteDecision;
@@ -76,8 +76,9 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
             }
         }
         Some(id) => match engine.and_then(|engine| engine.stack.tcp_status(id)) {
-            Some(status) => {
+            Some(mut status) => {
                 let now = engine.map_or(status.heard, Engine::now);
+                status.send_unsent += engine.map_or(0, |engine| unsent_in_pair(engine, id));
                 fill(&mut info, &status, now);
                 let route = engine.map(|engine| engine.stack.route(*status.remote.ip()));
                 if let Some(RouteDecision::Stack { mtu, .. }) = route {
@@ -92,6 +93,13 @@ pub fn tcp_info(engine: Option<&Engine>, socket: Option<SocketId>, stage: Stage)
         None => fill_unopened(&mut info),
     }
     info.0.to_vec()
+}
+
+/// What other processes have written, and the send queue has no room for.
+fn unsent_in_pair(engine: &Engine, id: SocketId) -> usize {
+    let endpoint = engine.endpoints.of_socket(id);
+    let endpoint = endpoint.and_then(|id| engine.endpoints.get(id));
+    endpoint.map_or(0, Endpoint::unsent_in_pair)
 }
 
 /// What a connection would begin with.
