@@ -23,6 +23,23 @@ static void closed_with(const char *what, int unread, int linger_on, int linger_
 	peer("close %d", h);
 }
 
+/* What is unread is answered by a reset before close(2) is over. */
+static void reset_at_once(void)
+{
+	int late = 0;
+
+	for (int i = 0; i < 100; i++) {
+		int h, fd = connected(&h);
+
+		peer("send %d 10", h);
+		wait_for(fd, POLLIN);
+		close(fd);
+		late += peer("state %d", h) != TCP_CLOSE;
+		peer("close %d", h);
+	}
+	say("unread: resets that are late: %d", late);
+}
+
 /* A connection with more to send than the peer, which does not read, has room for. */
 static int lingering(int *h)
 {
@@ -185,6 +202,7 @@ int main(void)
 	closed_with("with unread data", 10, 0, 0);
 	closed_with("linger 0", 0, 1, 0);
 	closed_with("linger 5, all acknowledged", 0, 1, 5);
+	reset_at_once();
 	lingers();
 	lingers_in_another();
 	throws_away("a full queue", 0);

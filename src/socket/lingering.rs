@@ -3,11 +3,11 @@
 use core::time::Duration;
 use rustix::fd::{AsRawFd, RawFd};
 
-use super::{Kind, Socket};
+use super::{Kind, Socket, Stage};
 use crate::driver::{self, Question};
 use crate::sys::owned::OwnedFd;
-use crate::sys::pair;
 use crate::sys::wait::{entry, poll_for};
+use crate::sys::{pair, raw};
 
 /// How long an owner may take to hear of a close(2) that waits for nothing else.
 const HEARING: Duration = Duration::from_secs(1);
@@ -19,18 +19,24 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    /// Before the descriptor is closed. `None`: there is nothing to wait for. Where the connection is not to linger at all, its
-    /// reset is.
+    /// Before the descriptor is closed. `None`: there is nothing to wait for. Where the connection is not to linger at all, or
+    /// has something unread, its reset is.
     pub(super) fn announce(fd: RawFd, socket: &Socket) -> Option<Self> {
-        let linger = socket.state().options.linger?;
-        let patience = match linger.is_zero() {
-            true => HEARING,
-            false => linger,
-        };
+        let name = socket.away()?;
         if socket.kind != Kind::Stream || driver::is_inside() {
             return None;
         }
-        let name = socket.away()?;
+        let (linger, stage) = {
+            let state = socket.state();
+            (state.options.linger, state.stage)
+        };
+        let is_unread =
+            || stage != Stage::Listening && raw::unread(fd).is_ok_and(|count| count > 0);
+        let patience = match linger {
+            Some(Duration::ZERO) => HEARING,
+            _ if is_unread() => HEARING,
+            linger => linger?,
+        };
         let ((answer, _), desk) = driver::ask_and_stay(fd, name, &Question::Linger)?;
         answer.ok()?;
         Some(Self { desk, patience })
