@@ -274,6 +274,51 @@ static void shut_datagrams(void)
 	end();
 }
 
+static void take_what_is_left(int from)
+{
+	int fd = take_passed(from), port = peer("port %ld", peer("listen 0 1"));
+	struct sockaddr_in to = address(PEER, port);
+
+	say("  poll: %s", poll_flags(events_now(fd)));
+	say("  SO_ERROR: %s", name_of(pending_error(fd)));
+	say("  SO_ERROR: %s", name_of(pending_error(fd)));
+	say("  recv: %s", result(recv(fd, b, 1, MSG_DONTWAIT)));
+	fcntl(fd, F_SETFL, 0);
+	say("  connect: %s", ok(connect(fd, SA(to), sizeof to)));
+	say("  recv: %s", result(recv(fd, b, 1, MSG_DONTWAIT)));
+	say("  poll: %s", poll_flags(events_now(fd)));
+	end();
+}
+
+/* What a connection has left goes along with a socket that has none. */
+static void left(const char *title, int shuts)
+{
+	struct sockaddr_in silent = address(PEER, BLACKHOLE);
+	struct sockaddr nobody = { AF_UNSPEC, "" };
+	int ends[2], fd, status;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+		die("socketpair");
+	say("%s", title);
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		take_what_is_left(ends[0]);
+	fd = nonblocking(tcp());
+	connect(fd, SA(silent), sizeof silent);
+	if (shuts < 0)
+		connect(fd, &nobody, sizeof nobody);
+	else
+		shutdown(fd, shuts);
+	pass(ends[1], fd);
+	close(fd);
+	if (waitpid(child, &status, 0) < 0 || status)
+		die("the child");
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	count_signal(SIGPIPE, 0);
@@ -291,5 +336,8 @@ int main(void)
 	sent_unasked(0);
 	sent_unasked(EPOLLET);
 	shut_datagrams();
+	left("given up, and passed on", -1);
+	left("shut while it connects, and passed on", SHUT_RDWR);
+	left("shut for reading, and passed on", SHUT_RD);
 	return 0;
 }

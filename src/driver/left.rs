@@ -67,6 +67,11 @@ impl Left {
 }
 
 impl Endpoint {
+    /// Whether its socket, which has no address, has anything that a fresh one has not.
+    pub fn has_past(&self) -> bool {
+        self.errs() || self.read_finished || self.write_finished
+    }
+
     /// What its connection would leave, or the last one has left.
     pub fn left(&self, stack: &Stack) -> Left {
         let status = match self.role {

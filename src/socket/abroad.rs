@@ -296,3 +296,9 @@ pub(super) fn has_rung(bells: &[OwnedFd]) -> bool {
 pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
     ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
 }
+/// Whether a socket without an address has anything that a fresh one has not, as its owner says.
+pub(super) fn has_past(fd: RawFd, socket: &Socket) -> bool {
+    let shut = |shown: &Shown| shown.flags & libc::POLLRDHUP != 0;
+    socket.away().is_some() && ask(fd, socket).is_some_and(|shown| shown.error != 0 || shut(&shown))
+}
+

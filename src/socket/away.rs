@@ -209,7 +209,12 @@ fn introduce(fd: RawFd, name: Name) -> Option<Arc<Socket>> {
     let flags = raw::fcntl(fd, libc::F_GETFL, 0).unwrap_or(0);
     let nonblocking = flags & libc::O_NONBLOCK as usize != 0;
     let socket = Socket::new(family, kind, nonblocking, None);
-    socket.state().away = Some(name);
+    {
+        let mut state = socket.state();
+        state.away = Some(name);
+        // What has a name is no fresh one, whatever has become of its address.
+        state.made_away = true;
+    }
     abroad::note_any();
     remember(&socket, &described);
     Some(socket)
@@ -221,13 +226,13 @@ pub fn set_out(fd: RawFd, socket: &Socket) {
     if socket.named.swap(true, Ordering::Relaxed) {
         return;
     }
+    // What has no address yet is nobody's: see `create::leave_if_fresh`.
+    let fresh = create::is_fresh(fd, socket);
     let state = socket.state();
     let own = state.endpoint.map(|endpoint| Name {
         engine: driver::engine_id(),
         endpoint,
     });
-    // What has no address yet is nobody's: see `create::leave_if_fresh`.
-    let fresh = state.stage == Stage::Idle && state.local.is_none();
     match own.or(state.away) {
         Some(name) if !fresh && name.give(fd) => state.options.limit_waits(fd),
         _ => socket.named.store(false, Ordering::Relaxed),
@@ -255,8 +260,8 @@ pub fn set_all_out() {
 
 /// This process is about to become another program, which inherits what is not close-on-exec.
 pub fn leave_fresh() {
-    for (_, socket) in left_to_program() {
-        create::leave_if_fresh(&socket);
+    for (fd, socket) in left_to_program() {
+        create::leave_if_fresh(fd, &socket);
     }
 }
 

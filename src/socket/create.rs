@@ -6,7 +6,9 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
-use super::{answers, away, bind, edges, guests, inherited, legacy, lifecycle, sets, table};
+use super::{
+    abroad, answers, away, bind, edges, guests, inherited, legacy, lifecycle, sets, table,
+};
 use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
@@ -85,14 +87,29 @@ pub fn become_kernel(
     Ok(())
 }
 
+/// Whether a socket has no address, nor anything else that says whose it is: what a connection has left.
+pub(super) fn is_fresh(fd: RawFd, socket: &Socket) -> bool {
+    let id = {
+        let state = socket.state();
+        if state.stage != Stage::Idle || state.local.is_some() {
+            return false;
+        }
+        state.endpoint
+    };
+    match (driver::lock(), id) {
+        (Some(engine), Some(id)) => !engine.endpoints.get(id).is_some_and(Endpoint::has_past),
+        _ => !abroad::has_past(fd, socket),
+    }
+}
+
 /// A socket is about to reach another program. What has no address yet is the kernel's from now on: so it is the same
 /// socket there, whoever gives it one.
-pub(super) fn leave_if_fresh(socket: &Arc<Socket>) {
-    let engine = driver::lock();
-    let mut state = socket.state();
-    if state.stage != Stage::Idle || state.local.is_some() {
+pub(super) fn leave_if_fresh(fd: RawFd, socket: &Arc<Socket>) {
+    if !is_fresh(fd, socket) {
         return;
     }
+    let engine = driver::lock();
+    let mut state = socket.state();
     if state.endpoint.is_none() && state.away.is_none() {
         drop(state);
         drop(engine);

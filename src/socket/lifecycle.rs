@@ -188,7 +188,7 @@ pub fn signals_events(socket: &Arc<Socket>) {
 
 /// The descriptor is being passed to another process (SCM_RIGHTS).
 pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
-    create::leave_if_fresh(socket);
+    create::leave_if_fresh(fd, socket);
     written_elsewhere(socket);
     away::set_out(fd, socket);
     if driver::is_held() {
