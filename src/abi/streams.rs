@@ -267,9 +267,11 @@ pub(super) fn destination(
     flags: c_int,
 ) -> Result<Option<Given>, Errno> {
     match (socket.kind, name) {
-        // Nor does IPv4's call look where more of a datagram goes.
-        (Kind::Datagram, _) if socket.family == Family::Inet && datagram::is_held_back(socket) => {
-            Ok(None)
+        // Nor does IPv4's call look where more of a datagram goes. (Another process may have had that sent meanwhile.)
+        (Kind::Datagram, Some(name))
+            if socket.family == Family::Inet && datagram::is_held_back(socket) =>
+        {
+            Ok(address::read_destination(name, socket.family).unwrap_or(None))
         }
         (Kind::Datagram, Some(name)) => {
             let given = match is_urgent(socket, flags) {

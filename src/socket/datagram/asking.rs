@@ -41,6 +41,16 @@ impl Past {
         self.longest = 0;
     }
 
+    /// Whether the owner holds a part back.
+    pub const fn holds(&self) -> bool {
+        self.holds
+    }
+
+    /// The owner has sent it (UDP_CORK).
+    pub fn forget_held(&mut self) {
+        self.holds = false;
+    }
+
     /// The owner has no path to the peer (IP_MTU) until it is asked to send something there.
     pub fn forget_path(&mut self) {
         self.unrouted = true;
@@ -85,10 +95,16 @@ pub(super) fn send(
         payload: data.runs(0).flatten().copied().collect(),
     };
     let answer = away::ask(fd, socket, &question)?;
-    let past = &mut socket.state().past;
+    let mut state = socket.state();
+    if asked.stamping.is_some() || state.options.stamping.stamps().any() {
+        // What has left is told of behind the datagrams that wait.
+        socket.set_shows_more(true);
+    }
+    let corks = state.options.cork;
+    let past = &mut state.past;
     match &answer {
         Ok(_) => {
-            past.holds = flags & libc::MSG_MORE != 0;
+            past.holds = corks || flags & libc::MSG_MORE != 0;
             past.longest = past.longest.max(data.len());
             past.unrouted &= to.is_some();
             if let Some(Given::V4(to)) = to {

@@ -85,7 +85,8 @@ pub fn reopen(
 
 /// Whether a part of a datagram waits for more.
 pub fn is_held_back(socket: &Socket) -> bool {
-    socket.state().held.is_some()
+    let state = socket.state();
+    state.held.is_some() || state.endpoint.is_none() && state.past.holds()
 }
 
 /// Gives it a peer.

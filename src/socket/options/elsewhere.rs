@@ -71,6 +71,9 @@ fn note_set(socket: &Socket, option: (i32, i32), value: &[u8]) {
     if path::is_anew(&before, &state.options, option) {
         state.past.forget_path();
     }
+    if option == (libc::IPPROTO_UDP, kernel::UDP_CORK) && !state.options.cork {
+        state.past.forget_held();
+    }
 }
 
 impl Options {
