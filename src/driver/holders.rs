@@ -106,11 +106,24 @@ impl Ports {
         };
         match addresses {
             Some((local, remote)) if !stack.tcp_tuple_free(local, remote) => {
-                self.lingering.push_back((local, remote, lease));
+                self.keep_lingering(local, remote, lease);
             }
             _ => self.release(stack, lease),
         }
         self.forget_past(stack);
+    }
+
+    /// A connection in TIME-WAIT has the use, later than all others.
+    pub(super) fn keep_lingering(
+        &mut self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        lease: Lease,
+    ) {
+        if let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) {
+            held.lingering += 1;
+        }
+        self.lingering.push_back((local, remote, lease));
     }
 
     /// Gives back what was held by connections whose TIME-WAIT is over.
@@ -119,6 +132,9 @@ impl Ports {
             && stack.tcp_tuple_free(*local, *remote)
             && let Some((_, _, lease)) = self.lingering.pop_front()
         {
+            if let Some(held) = self.held.get_mut(&(lease.protocol, lease.port)) {
+                held.lingering = held.lingering.saturating_sub(1);
+            }
             self.release(stack, lease);
         }
     }

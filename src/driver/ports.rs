@@ -56,6 +56,8 @@ impl Lease {
 #[derive(Default)]
 pub(super) struct Held {
     pub(super) uses: Uses,
+    /// How many of them are connections' in TIME-WAIT.
+    pub(super) lingering: usize,
     /// It is one of the ephemeral ports, whose kernel sockets are kept there.
     pub(super) ephemeral: bool,
     /// What the link gives for it is the stack's.

@@ -14,8 +14,8 @@ use crate::control::log;
 use crate::stack::ids::Kind;
 use crate::sys::strerror;
 
-/// Connections of a port with which it goes back: each takes the kernel some time, and a descriptor. With more it is
-/// held until they are fewer.
+/// Connections of a port, but for those in TIME-WAIT, with which it goes back: each takes the kernel some time, and a
+/// descriptor. With more it is held until they are fewer.
 const MOST: usize = 256;
 
 impl Engine {
@@ -30,13 +30,12 @@ impl Engine {
             return;
         }
         let mut ports = core::mem::take(&mut self.ports.unlistened);
-        ports.retain(|&port| match self.ports.uses_of(port) {
-            0 => false,
-            1..=MOST => {
+        ports.retain(|&port| {
+            let waits = self.ports.open_on(port) > MOST;
+            if !waits {
                 self.give_back(port);
-                false
             }
-            _ => true,
+            waits
         });
         self.ports.unlistened = ports;
     }
@@ -72,10 +71,10 @@ impl Ports {
         self.unlistened.push(port);
     }
 
-    /// How many use a TCP port.
-    fn uses_of(&self, port: u16) -> usize {
+    /// How many use a TCP port that are not in TIME-WAIT.
+    fn open_on(&self, port: u16) -> usize {
         let held = self.held.get(&(Protocol::Tcp, port));
-        held.map_or(0, |held| held.uses.count())
+        held.map_or(0, |held| held.uses.count().saturating_sub(held.lingering))
     }
 
     /// Whether connections alone have the port, of which the kernel would let another listener have it, too.
@@ -87,13 +86,11 @@ impl Ports {
         let connected = holders.filter(|(id, holder)| {
             id.kind == Kind::Connection && holder.is_on(Protocol::Tcp, port)
         });
-        let lingering = self.lingering.iter();
-        let lingering = lingering.filter(|(local, _, _)| local.port() == port);
         let shares = held.uses.all(|held| held.reuse_address && !held.reuse_port);
         shares
             && !held.ephemeral
             && !held.kernel.is_empty()
-            && held.uses.count() == connected.count() + lingering.count()
+            && held.uses.count() == connected.count() + held.lingering
     }
 
     fn give_leases_back(&mut self, port: u16) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::lab::payload::{self, MIB};
 use crate::lab::{Lab, PEER, TEST, preloading, root};
 use crate::ports::RAW_ALONE;
+use crate::served;
 use crate::web::nginx;
 
 #[test]
@@ -185,6 +186,32 @@ fn a_closed_listener_turns_this_machine_away_though_its_connections_live() {
         said.contains("ConnectionResetError") || said.contains("ConnectionRefusedError"),
         "{said}"
     );
+}
+
+/// As to the kernel, however many wait out their TIME-WAIT there.
+#[test]
+fn another_server_may_listen_where_a_listener_has_left_connections_in_time_wait() {
+    let script = |text: &str| format!("python3 -c 'import socket, time; {text}'");
+    let server = script(
+        "l = socket.create_server((\"\", 7000)); [l.accept()[0].close() for _ in range(300)]; l.close(); \
+         print(\"closed\", flush=True); time.sleep(60)",
+    );
+    let client = script(&format!(
+        "[socket.create_connection((\"{TEST}\", 7000), 20).recv(1) for _ in range(300)]"
+    ));
+    let other = script("socket.create_server((\"\", 7000)); print(\"listens\")");
+    let lab = Lab::new();
+    let mut running = lab.sidestack(&server).serving_tcp(7000);
+    lab.peer(&client).within(60).succeeds();
+    running.prints("closed");
+    assert_eq!(lab.sidestack(&other).succeeds().stdout(), "listens");
+    drop(running);
+    let lab = Lab::new();
+    let _keeper = served::keeper(&lab, "");
+    let mut running = served::of(&lab, served::ADMITTED, &server).serving_tcp(7000);
+    lab.peer(&client).within(60).succeeds();
+    running.prints("closed");
+    assert_eq!(lab.sidestack(&other).succeeds().stdout(), "listens");
 }
 
 #[test]

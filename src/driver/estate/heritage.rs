@@ -224,7 +224,7 @@ impl Engine {
         }
         for &(local, remote) in &found.time_waits {
             if let Some(lease) = self.ports.share_or_use_up(local, None) {
-                self.ports.lingering.push_back((local, remote, lease));
+                self.ports.keep_lingering(local, remote, lease);
             }
         }
         rest.into_iter()
