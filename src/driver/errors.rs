@@ -319,6 +319,8 @@ impl Engine {
             only_notices,
             idle: endpoint.role == Role::Undecided,
             over: endpoint.role == Role::Ended,
+            marked: matches!(endpoint.mark, Mark::Taken(_)),
+            full: false,
         }
     }
 }

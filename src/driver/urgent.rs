@@ -81,7 +81,7 @@ impl Endpoint {
     }
 
     /// Takes the mark out of a pair that has nothing else to be read.
-    pub fn take_lone_mark(&mut self) {
+    fn take_lone_mark(&mut self) {
         let program = self.program;
         if self.mark != Mark::InPair || raw::peek(program) != Err(Errno::AGAIN) {
             return;
@@ -142,6 +142,28 @@ impl Engine {
             endpoint.on_its_way = false;
         }
         self.bring_mark(id);
+    }
+
+    /// Takes the mark out of a pair that has nothing else to be read: it is known here from now on.
+    pub fn take_lone_mark(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(id) else {
+            return;
+        };
+        let before = endpoint.mark;
+        endpoint.take_lone_mark();
+        if endpoint.mark != before {
+            self.show_beyond(id);
+        }
+    }
+
+    /// A call in another process reads on from the mark, if it stands there.
+    pub fn pass_mark(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(id)
+            && let Mark::Taken(_) = endpoint.mark
+        {
+            endpoint.pass_mark();
+            self.show_beyond(id);
+        }
     }
 
     /// Somebody is about to receive up to the mark: moves it, and all before it, into the pair.

@@ -30,6 +30,7 @@ use crate::driver::{self, Question, Shown, has_notice};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{entry, poll_now};
 
+const READABLE: i16 = libc::POLLIN | libc::POLLRDNORM;
 const WRITABLE: i16 = libc::POLLOUT | libc::POLLWRNORM;
 
 /// What a stream shows that nobody serves.
@@ -45,6 +46,8 @@ const fn idle(flags: i16) -> Shown {
         only_notices: false,
         idle: true,
         over: false,
+        marked: false,
+        full: false,
     }
 }
 
@@ -77,7 +80,7 @@ pub(super) fn ask(fd: RawFd, socket: &Socket) -> Option<Shown> {
     let shown = Shown::decode(&away::ask(fd, socket, &Question::Show)?.ok()?)?;
     socket.set_shows_more(match socket.kind {
         Kind::Datagram => shown.flags != 0,
-        Kind::Stream => shown.error != 0,
+        Kind::Stream => shown.error != 0 || shown.marked,
     });
     if !shown.idle && socket.is_idle() {
         // Another process has connected it.
@@ -121,6 +124,14 @@ pub(super) fn poll(
                 } else if timeout != Some(Duration::ZERO) {
                     bells.extend(bell(polled.fd, &socket, shown.news));
                 }
+            } else if is_opening(polled.fd, &socket) {
+                // What was shut before hangs up, though the pair may show nothing of what was asked for.
+                *known = ask(polled.fd, &socket).filter(|shown| is_due(shown, polled.events));
+                any |= known.is_some();
+            }
+            if socket.kind == Kind::Stream && polled.events & READABLE != 0 {
+                // The pair calls the urgent byte readable, too.
+                watched.events |= libc::POLLPRI;
             }
         }
         let left = match any {
@@ -182,7 +193,8 @@ fn show_idle(socket: &Socket, polled: &mut libc::pollfd) -> bool {
     shown.idle
 }
 
-/// Makes what poll(2) says of a pair true of its socket; `known`: what its owner has said. Whether that has another pair.
+/// Makes what poll(2) says of a pair true of its socket; `known`: what its owner has said. Whether that has another pair,
+/// or the mark that was in the pair.
 fn correct(polled: &mut libc::pollfd, known: Option<Shown>) -> bool {
     if polled.revents == 0 && known.is_none() {
         return false;
@@ -191,9 +203,10 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) -> bool {
     if let Some(socket) = foreign(polled.fd) {
         let hung_up = polled.revents & libc::POLLHUP != 0;
         let before = socket.away();
-        let shown = known.or_else(|| asked(polled.fd, &socket, hung_up));
+        let shown = hide_mark(&socket, polled).or(known);
+        let shown = shown.or_else(|| asked(polled.fd, &socket, hung_up));
         let shown = shown.unwrap_or_default();
-        moved = socket.away() != before;
+        moved = socket.away() != before || shown.marked;
         if moved {
             polled.revents = poll_now(polled.fd, polled.events);
         }
@@ -201,12 +214,24 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) -> bool {
         if shown.idle && socket.kind == Kind::Stream {
             polled.revents = polled.events & WRITABLE;
         }
-        if polled.revents & libc::POLLPRI != 0 {
-            urgent::hide_lone_mark(polled);
-        }
         beyond::correct(&socket, &shown, polled);
     }
     moved
+}
+
+/// At its mark a connection is not readable. Who does not ask for the mark has the owner take it, and say what is shown
+/// then: the pair would go on telling of it.
+fn hide_mark(socket: &Socket, polled: &mut libc::pollfd) -> Option<Shown> {
+    let before = polled.revents;
+    let has_mark = before & libc::POLLPRI != 0;
+    if !has_mark || !urgent::hide_lone_mark(polled) || polled.events & libc::POLLPRI != 0 {
+        return None;
+    }
+    let shown = ask(polled.fd, socket);
+    if shown.is_none() {
+        polled.revents = before;
+    }
+    shown
 }
 
 /// What the owner says of a socket whose pair shows that there is something to be asked for.
@@ -218,7 +243,8 @@ pub(super) fn asked(fd: RawFd, socket: &Socket, hung_up: bool) -> Option<Shown> 
         }
         Kind::Stream if hung_up && !socket.is_over() => {
             let shown = ask(fd, socket);
-            let over = |shown: Shown| shown.over && shown.flags & libc::POLLERR == 0;
+            let shows = libc::POLLERR | libc::POLLPRI;
+            let over = |shown: Shown| shown.over && shown.flags & shows == 0;
             if shown.is_none_or(over) {
                 socket.set_over(true);
             }
@@ -292,13 +318,13 @@ pub(super) fn has_rung(bells: &[OwnedFd]) -> bool {
         .any(|bell| poll_now(bell.as_raw_fd(), libc::POLLIN) != 0)
 }
 
-/// Whether a socket without a connection was shut down for reading.
-pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
-    ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
-}
 /// Whether a socket without an address has anything that a fresh one has not, as its owner says.
 pub(super) fn has_past(fd: RawFd, socket: &Socket) -> bool {
     let shut = |shown: &Shown| shown.flags & libc::POLLRDHUP != 0;
     socket.away().is_some() && ask(fd, socket).is_some_and(|shown| shown.error != 0 || shut(&shown))
 }
 
+/// Whether a socket without a connection was shut down for reading.
+pub(super) fn is_shut(fd: RawFd, socket: &Socket) -> bool {
+    ask(fd, socket).is_some_and(|shown| shown.flags & libc::POLLRDHUP != 0)
+}

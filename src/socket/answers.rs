@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::address::{self, Given};
 use super::bind::{Place, protocol};
-use super::{Family, Kind, Socket, Stage, State, accept, bind, connect, datagram, lifecycle};
+use super::{
+    Family, Kind, Socket, Stage, State, accept, beyond, bind, connect, datagram, lifecycle,
+};
 use super::{errno, error_queue, options, queues, receive, send, way};
 use crate::driver::{
     Answer, Connecting, Description, Endpoint, EndpointId, Engine, Question, Role, Shown,
@@ -145,6 +147,10 @@ fn act(
             engine.put_error_back(id, error);
             Ok(())
         }
+        Question::PassMark => {
+            engine.pass_mark(id);
+            Ok(())
+        }
         // Who has the engine sees to that.
         Question::Linger => Ok(()),
         Question::Await { .. }
@@ -162,12 +168,14 @@ fn act(
 /// What it shows to poll(2), and the error it tells next.
 fn shown(engine: &mut Engine, socket: &Socket, state: &State) -> Result<Shown, Errno> {
     let id = state.endpoint.ok_or(Errno::NOTSOCK)?;
-    if socket.kind == Kind::Datagram {
-        engine.withdraw(id);
+    match socket.kind {
+        Kind::Datagram => engine.withdraw(id),
+        Kind::Stream => engine.take_lone_mark(id),
     }
     let pending = engine.endpoints.get(id).and_then(|held| held.error);
     Ok(Shown {
         error: pending.map_or(0, |error| errno::of(error).raw_os_error()),
+        full: beyond::is_full(engine, id, state),
         ..engine.shown(id)
     })
 }

@@ -31,12 +31,16 @@ fn kind(fd: RawFd) -> Option<Kind> {
 
 /// Makes what poll(2) says of a pair true of its socket.
 pub(super) fn show(engine: &Engine, socket: &Socket, id: EndpointId, polled: &mut libc::pollfd) {
-    correct(socket, &engine.shown(id), polled);
-    if let Some(unsent) = left_unsent(engine, id)
-        && has_no_room(unsent, &socket.state())
-    {
-        polled.revents &= !(libc::POLLOUT | libc::POLLWRNORM);
-    }
+    let shown = Shown {
+        full: is_full(engine, id, &socket.state()),
+        ..engine.shown(id)
+    };
+    correct(socket, &shown, polled);
+}
+
+/// Whether what a connection that was given up has left unsent leaves no room (TCP_NOTSENT_LOWAT).
+pub(super) fn is_full(engine: &Engine, id: EndpointId, state: &State) -> bool {
+    left_unsent(engine, id).is_some_and(|unsent| has_no_room(unsent, state))
 }
 
 /// What a connection that was given up has left unsent.
@@ -58,6 +62,9 @@ pub(super) fn correct(socket: &Socket, shown: &Shown, polled: &mut libc::pollfd)
     }
     if socket.kind == Kind::Stream {
         polled.revents &= !libc::POLLWRBAND;
+    }
+    if shown.full {
+        polled.revents &= !(libc::POLLOUT | libc::POLLWRNORM);
     }
     polled.revents |= shown.flags & (polled.events | ALWAYS);
     if polled.revents & libc::POLLERR != 0 {
@@ -92,7 +99,7 @@ pub(super) fn add(engine: &mut Engine, set: RawFd, found: &mut Events<'_>) {
             return false;
         };
         let mut state = socket.state();
-        let no_room = left_unsent(engine, id).is_some_and(|unsent| has_no_room(unsent, &state));
+        let no_room = is_full(engine, id, &state);
         let flags = flags | exceptional(flags, socket.kind, &state);
         for held in state
             .registrations

@@ -13,6 +13,8 @@ pub const UNREAD: u32 = libc::FIONREAD as u32;
 pub const UNACKNOWLEDGED: u32 = libc::TIOCOUTQ as u32;
 /// SIOCOUTQNSD: bytes not sent yet.
 pub const UNSENT: u32 = 0x894b;
+/// SIOCATMARK, which counts to one.
+pub const AT_MARK: u32 = 0x8905;
 
 /// One of the counts. `None`: ask the descriptor.
 pub fn count(fd: RawFd, socket: &Socket, request: u32) -> Option<Result<usize, Errno>> {
@@ -21,7 +23,7 @@ pub fn count(fd: RawFd, socket: &Socket, request: u32) -> Option<Result<usize, E
         return Some(answer.map(|bytes| count(bytes).unwrap_or(0) as usize));
     }
     let mut engine = driver::lock()?;
-    if request == UNREAD {
+    if matches!(request, UNREAD | AT_MARK) {
         engine.glance(None);
     }
     let state = socket.state();
@@ -37,6 +39,10 @@ pub(super) fn count_in(
     state: &State,
     request: u32,
 ) -> Result<usize, Errno> {
+    if request == AT_MARK {
+        let is_at_mark = |id| urgent::is_at_mark_in(engine, id, fd);
+        return Ok(usize::from(state.endpoint.is_some_and(is_at_mark)));
+    }
     if state.stage == Stage::Listening {
         return Err(Errno::INVAL);
     }
@@ -45,7 +51,7 @@ pub(super) fn count_in(
     match request {
         UNREAD => {
             let before = match state.options.urgent_inline {
-                true => None,
+                true => urgent::is_nothing(endpoint, fd).then_some(0),
                 false => urgent::unread_to_mark(endpoint, fd),
             };
             let all = || {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::receive::PEEKED;
 use super::sleeper::Sleeper;
 use super::waiting::partial;
-use super::{Socket, abroad, away};
+use super::{Socket, abroad, away, urgent};
 use crate::driver::Question;
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
@@ -46,6 +46,16 @@ fn receive_beside(
     if !away::is_connected(fd, socket) {
         return receive_unconnected(fd, socket, flags);
     }
+    if flags & libc::MSG_OOB != 0
+        && let Some(got) = urgent::receive_elsewhere(fd, socket, data, flags)
+    {
+        return got;
+    }
+    if socket.shows_more() && flags & libc::MSG_PEEK == 0 && data.len() > 0 {
+        // The owner may have the urgent mark, which the call passes.
+        away::ask(fd, socket, &Question::PassMark);
+        abroad::ask(fd, socket);
+    }
     let got = if data.len() == 0 && flags & libc::MSG_OOB == 0 {
         receive_nothing(&call, flags)
     } else if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
@@ -57,10 +67,6 @@ fn receive_beside(
     };
     let fd = call.fd();
     match got {
-        // Once it is shut down for reading the owner has it.
-        Err(Errno::INVAL) if flags & libc::MSG_OOB != 0 && poll_now(fd, libc::POLLRDHUP) != 0 => {
-            receive_rest(fd, socket, data, flags)
-        }
         // Another thread has given the connection up.
         Ok(0) | Err(Errno::CONNRESET) if call.has_moved() => Err(Errno::PIPE),
         Ok(0) if data.len() == 0 && raw::unread(fd) != Ok(0) => Ok(0),

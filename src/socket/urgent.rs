@@ -4,8 +4,10 @@
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
-use super::Socket;
-use crate::driver::{self, Endpoint, EndpointId, Engine, Mark, Role};
+use std::sync::Arc;
+
+use super::{Socket, abroad, away, queues};
+use crate::driver::{Endpoint, EndpointId, Engine, Mark, Question, Role};
 use crate::stack::tcp::Urgent;
 use crate::sys::raw;
 use crate::sys::user::Buffers;
@@ -44,7 +46,12 @@ pub(super) fn receive(
             byte
         }
         (Mark::InPair, Urgent::None) => {
-            raw::receive_urgent(endpoint.program, flags & libc::MSG_PEEK)?
+            let byte = raw::receive_urgent(endpoint.program, flags & libc::MSG_PEEK)?;
+            if !peeks {
+                // What is left of it would be readable.
+                engine.take_lone_mark(id);
+            }
+            byte
         }
         (_, Urgent::None) => return Err(Errno::INVAL),
         (_, Urgent::Here(byte)) if endpoint.read_finished => {
@@ -64,12 +71,15 @@ pub(super) fn receive(
 
 /// SIOCATMARK, and sockatmark(3).
 pub fn is_at_mark(fd: RawFd, socket: &Socket) -> bool {
-    let engine = driver::lock();
-    let id = socket.state().endpoint;
-    let (Some(mut engine), Some(id)) = (engine, id) else {
-        return raw::at_mark(fd);
-    };
-    engine.glance(None);
+    let in_pair = || raw::at_mark(fd);
+    if socket.away().is_some() && in_pair() {
+        return true;
+    }
+    queues::count(fd, socket, queues::AT_MARK).map_or_else(in_pair, |counted| counted == Ok(1))
+}
+
+/// The same of a socket that the engine serves.
+pub(super) fn is_at_mark_in(engine: &mut Engine, id: EndpointId, fd: RawFd) -> bool {
     engine.bring_mark(id);
     engine.endpoints.get(id).is_some_and(|held| {
         let waits_beside = |connection| engine.stack.tcp_urgent_offset(connection) == Some(0);
@@ -78,18 +88,32 @@ pub fn is_at_mark(fd: RawFd, socket: &Socket) -> bool {
     })
 }
 
+/// recv(2) with MSG_OOB from another process's stack, which knows where the byte is. `None`: it does not answer.
+pub(super) fn receive_elsewhere(
+    fd: RawFd,
+    socket: &Arc<Socket>,
+    data: &Buffers<'_>,
+    flags: i32,
+) -> Option<Result<usize, Errno>> {
+    let room = data.len().min(1) as i32;
+    let answer = away::ask(fd, socket, &Question::Receive { flags, room })?;
+    // Whether it has the mark now.
+    abroad::ask(fd, socket);
+    Some(answer.map(|byte| match flags & libc::MSG_TRUNC {
+        0 => data.put(0, &byte),
+        _ => byte.len(),
+    }))
+}
+
 /// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable.
 pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::pollfd) {
-    let Some(endpoint) = engine.endpoints.get_mut(id) else {
-        return;
-    };
-    if endpoint.mark == Mark::InPair
+    let endpoint = engine.endpoints.get(id);
+    if endpoint.is_some_and(|held| held.mark == Mark::InPair)
         && hide_lone_mark(polled)
         && polled.revents & libc::POLLPRI == 0
     {
         // Else the pair would go on saying so.
-        endpoint.take_lone_mark();
-        engine.show_beyond(id);
+        engine.take_lone_mark(id);
     }
 }
 
@@ -101,6 +125,11 @@ pub(super) fn hide_lone_mark(polled: &mut libc::pollfd) -> bool {
         polled.revents &= !readable;
     }
     is_lone
+}
+
+/// Whether a pair has nothing but a mark that another process has passed, which it goes on counting.
+pub(super) fn is_nothing(endpoint: &Endpoint, fd: RawFd) -> bool {
+    endpoint.mark == Mark::InPair && raw::peek(fd) == Err(Errno::AGAIN)
 }
 
 /// FIONREAD counts up to the mark. `None`: there is none ahead.

@@ -213,6 +213,9 @@ fn tell(socket: &Socket, set: RawFd, shown: &Shown, found: &mut Events<'_>) {
             found.mask(held, OUT);
         }
         found.add(socket, held, &beyond);
+        if shown.full {
+            found.mask(held, !OUT);
+        }
     }
 }
 

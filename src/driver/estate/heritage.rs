@@ -7,7 +7,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::vault::LeaseCopy;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
 use crate::driver::filler::FILLER;
-use crate::driver::{Engine, HOOKS};
+use crate::driver::{Engine, HOOKS, Mark};
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::tcp::{Restored, State};
 use crate::sys::owned::OwnedFd;
@@ -142,7 +142,11 @@ impl Engine {
                 // Nobody knows any more which sets wait for edges.
                 endpoint.edges = true;
             }
-            (_, Left::Socket(socket)) => endpoint.filler = self.stack.tcp_filler(socket),
+            (_, Left::Socket(socket)) => {
+                endpoint.filler = self.stack.tcp_filler(socket);
+                // There may be one.
+                endpoint.mark = Mark::InPair;
+            }
             (_, Left::Bound(protocol, _)) => {
                 endpoint.bound = true;
                 endpoint.datagram = protocol == Protocol::Udp;

@@ -69,6 +69,8 @@ pub enum Question {
     },
     /// recv(2) of at most `room` bytes from a connection, without waiting: where the pair gives no more.
     Receive { flags: i32, room: i32 },
+    /// A call receives: if the owner has the urgent mark, that is passed.
+    PassMark,
     /// A call has come upon this error, and has not told it: the next one is to.
     PutBack { errno: i32 },
     /// A set watches the listener for news only (EPOLLET): it is to be told of each connection that comes. How many have
@@ -116,6 +118,10 @@ pub struct Shown {
     pub idle: bool,
     /// Its connection is over: but for the error, if there is one, nothing changes any more.
     pub over: bool,
+    /// The owner has the urgent mark, which is just before the next byte, and not in the pair any more.
+    pub marked: bool,
+    /// It has no room, whatever the pair says.
+    pub full: bool,
 }
 
 const WORDS: usize = 16;
@@ -162,6 +168,7 @@ impl Question {
             Self::PutBack { errno } => (17, [*errno, 0, 0], &[]),
             Self::Edges => (18, [0; 3], &[]),
             Self::Await { news } => (19, [news.cast_signed(), 0, 0], &[]),
+            Self::PassMark => (20, [0; 3], &[]),
         };
         let mut message = what.to_ne_bytes().to_vec();
         for number in numbers {
@@ -233,6 +240,7 @@ impl Question {
             19 => Self::Await {
                 news: a.cast_unsigned(),
             },
+            20 => Self::PassMark,
             _ => return None,
         })
     }
@@ -321,7 +329,14 @@ impl Shown {
         let mut bytes = self.news.to_ne_bytes().to_vec();
         bytes.extend(self.error.to_ne_bytes());
         bytes.extend(self.flags.to_ne_bytes());
-        bytes.extend([self.only_notices, self.idle, self.over].map(u8::from));
+        let more = [
+            self.only_notices,
+            self.idle,
+            self.over,
+            self.marked,
+            self.full,
+        ];
+        bytes.extend(more.map(u8::from));
         bytes
     }
 
@@ -329,16 +344,19 @@ impl Shown {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (news, bytes) = bytes.split_first_chunk()?;
         let (error, bytes) = bytes.split_first_chunk()?;
-        let &[low, high, only_notices, idle, over] = bytes else {
+        let (flags, bytes) = bytes.split_first_chunk()?;
+        let &[only_notices, idle, over, marked, full] = bytes else {
             return None;
         };
         Some(Self {
             news: u32::from_ne_bytes(*news),
             error: i32::from_ne_bytes(*error),
-            flags: i16::from_ne_bytes([low, high]),
+            flags: i16::from_ne_bytes(*flags),
             only_notices: only_notices != 0,
             idle: idle != 0,
             over: over != 0,
+            marked: marked != 0,
+            full: full != 0,
         })
     }
 }
