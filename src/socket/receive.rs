@@ -63,6 +63,7 @@ pub fn receive(
         enough,
         onward,
         inline,
+        waited: Cell::new(false),
     };
     Some(call.run(&mut engine))
 }
@@ -114,6 +115,7 @@ pub(super) fn receive_in(
         enough: 1,
         onward,
         inline,
+        waited: Cell::new(false),
     };
     let got = call.attempt(engine, &Cell::new(0));
     let count = got.unwrap_or(Err(Errno::AGAIN))?;
@@ -135,6 +137,8 @@ struct Call<'a, 'b> {
     onward: bool,
     /// SO_OOBINLINE.
     inline: bool,
+    /// It has found nothing before.
+    waited: Cell<bool>,
 }
 
 impl Call<'_, '_> {
@@ -166,6 +170,7 @@ impl Call<'_, '_> {
     }
 
     fn wait(&self, engine: &mut Guard, got: &Cell<usize>) -> Result<usize, Errno> {
+        self.waited.set(true);
         let deadline = deadline(self.timeout);
         let connection = engine
             .endpoints
@@ -212,14 +217,12 @@ impl Call<'_, '_> {
                 Ok(Some(result)) => return result,
                 Ok(None) => {}
                 Err(Interruption::TimedOut) if until != deadline => {}
-                Err(interruption) => {
-                    match resume(interruption, self.timeout) {
-                        // As on Linux, who asks for nothing waits, and gets it.
-                        Err(Errno::AGAIN) if self.data.len() == 0 => return Ok(0),
-                        Err(errno) => return partial(got, errno),
-                        Ok(()) => {}
-                    }
-                }
+                Err(interruption) => match resume(interruption, self.timeout) {
+                    // As on Linux, who asks for nothing waits, and gets it.
+                    Err(Errno::AGAIN) if self.data.len() == 0 => return Ok(0),
+                    Err(errno) => return partial(got, errno),
+                    Ok(()) => {}
+                },
             }
         }
     }
@@ -463,6 +466,10 @@ impl Call<'_, '_> {
             }
             _ => (true, false),
         };
+        // Who asks for nothing, and has waited for it, is told of no error that has come.
+        if self.data.len() == 0 && self.waited.get() {
+            return (over || troubled).then_some(Ok(0));
+        }
         if got.get() == 0 && (over || troubled) {
             let now = engine.now();
             engine.settle(now, self.id);

@@ -46,21 +46,22 @@ fn receive_beside(
     if !away::is_connected(fd, socket) {
         return receive_unconnected(fd, socket, flags);
     }
-    if flags & libc::MSG_OOB != 0
-        && let Some(got) = urgent::receive_elsewhere(fd, socket, data, flags)
-    {
-        return got;
+    if flags & libc::MSG_OOB != 0 {
+        return urgent::receive_elsewhere(fd, socket, data, flags);
+    }
+    if data.len() == 0 && call.waits(flags) && poll_now(fd, libc::POLLIN) == 0 {
+        return wait_for_nothing(&call);
     }
     if socket.shows_more() && flags & libc::MSG_PEEK == 0 && data.len() > 0 {
         // The owner may have the urgent mark, which the call passes.
         away::ask(fd, socket, &Question::PassMark);
         abroad::ask(fd, socket);
     }
-    let got = if data.len() == 0 && flags & libc::MSG_OOB == 0 {
-        receive_nothing(&call, flags)
-    } else if flags & (libc::MSG_TRUNC | libc::MSG_OOB) == libc::MSG_TRUNC {
+    let got = if data.len() == 0 {
+        look_at_nothing(fd)
+    } else if flags & libc::MSG_TRUNC != 0 {
         discard(&call, data.len(), flags)
-    } else if abroad::may_queue_errors(socket) && flags & (libc::MSG_WAITALL | libc::MSG_OOB) == 0 {
+    } else if abroad::may_queue_errors(socket) && flags & libc::MSG_WAITALL == 0 {
         read_or_err(&call, data, flags)
     } else {
         read(&call, data, flags)
@@ -99,7 +100,7 @@ fn receive_rest(
     data: &Buffers<'_>,
     flags: i32,
 ) -> Result<usize, Errno> {
-    if socket.is_over() && flags & libc::MSG_OOB == 0 {
+    if socket.is_over() {
         return Ok(0);
     }
     let room = data.len().min(Question::ROOM) as i32;
@@ -111,18 +112,21 @@ fn receive_rest(
     }
 }
 
-/// As on Linux, who asks for nothing waits for something, and gets none of it. The pair's kernel is not to wait: a look
-/// at nothing before an urgent byte keeps it going round until a signal comes.
-fn receive_nothing(call: &Sleeper<'_>, flags: i32) -> Result<usize, Errno> {
-    if call.waits(flags) {
-        match call.wait_for(libc::POLLIN) {
-            Err(Errno::AGAIN) => return Ok(0),
-            waited => waited?,
-        }
-    } else if poll_now(call.fd(), libc::POLLIN) == 0 {
+/// As on Linux, who asks for nothing waits for something, and gets none of it, nor an error that comes.
+fn wait_for_nothing(call: &Sleeper<'_>) -> Result<usize, Errno> {
+    match call.wait_for(libc::POLLIN) {
+        Err(Errno::AGAIN) => Ok(0),
+        waited => waited.map(|_| 0),
+    }
+}
+
+/// Without waiting. Nor is the pair's kernel to wait: a look at nothing before an urgent byte keeps it going round until a
+/// signal comes.
+fn look_at_nothing(fd: RawFd) -> Result<usize, Errno> {
+    if poll_now(fd, libc::POLLIN) == 0 {
         return Err(Errno::AGAIN);
     }
-    match raw::receive(call.fd(), &[], 0, libc::MSG_PEEK) {
+    match raw::receive(fd, &[], 0, libc::MSG_PEEK) {
         Err(Errno::AGAIN) => Ok(0),
         looked => looked,
     }
@@ -136,10 +140,10 @@ fn read(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<usize, Err
         return raw::read(fd, data.parts());
     }
     let whole = flags & libc::MSG_WAITALL != 0;
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_PEEK) == libc::MSG_PEEK {
+    if flags & (libc::MSG_DONTWAIT | libc::MSG_PEEK) == libc::MSG_PEEK {
         return peek(call, data, flags);
     }
-    if flags & (libc::MSG_DONTWAIT | libc::MSG_OOB) != 0 {
+    if flags & libc::MSG_DONTWAIT != 0 {
         return raw::receive_waiting(fd, data.parts(), flags);
     }
     let got = Cell::new(0);

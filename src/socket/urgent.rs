@@ -88,21 +88,23 @@ pub(super) fn is_at_mark_in(engine: &mut Engine, id: EndpointId, fd: RawFd) -> b
     })
 }
 
-/// recv(2) with MSG_OOB from another process's stack, which knows where the byte is. `None`: it does not answer.
+/// recv(2) with MSG_OOB from another process's stack, which knows where the byte is.
 pub(super) fn receive_elsewhere(
     fd: RawFd,
     socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
-) -> Option<Result<usize, Errno>> {
+) -> Result<usize, Errno> {
     let room = data.len().min(1) as i32;
-    let answer = away::ask(fd, socket, &Question::Receive { flags, room })?;
+    let Some(answer) = away::ask(fd, socket, &Question::Receive { flags, room }) else {
+        return raw::receive_waiting(fd, data.parts(), flags);
+    };
     // Whether it has the mark now.
     abroad::ask(fd, socket);
-    Some(answer.map(|byte| match flags & libc::MSG_TRUNC {
+    answer.map(|byte| match flags & libc::MSG_TRUNC {
         0 => data.put(0, &byte),
         _ => byte.len(),
-    }))
+    })
 }
 
 /// Makes what poll(2) says of the pair true of the connection: at its mark it is not readable.
