@@ -39,7 +39,11 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
     if let First::Remote(address) = &first
         && address::read(address, socket.family) == Ok(Given::Unspecified)
     {
-        // It gives nothing an address.
+        // It gives nothing an address. What was shut is not any more, of a TCP socket.
+        if socket.kind == Kind::Stream {
+            let mut state = socket.state();
+            (state.reads_no_more, state.writes_no_more) = (false, false);
+        }
         return Ok(());
     }
     let passed = match &first {
