@@ -61,6 +61,20 @@ impl<'a> Sleeper<'a> {
         }
     }
 
+    /// The same call where the socket has another pair by now. `None`: another thread has closed it meanwhile.
+    pub(super) fn anew(&self) -> Option<Self> {
+        let fd = match table::holds(self.fd(), self.socket) {
+            true => self.fd(),
+            false => table::number_of(self.socket)?,
+        };
+        Some(Self {
+            waits: self.waits.clone(),
+            until: self.until.clone(),
+            since: self.since.clone(),
+            ..Self::new(fd, self.socket, self.limit)
+        })
+    }
+
     /// The socket.
     pub(super) fn socket(&self) -> &'a Arc<Socket> {
         self.socket

@@ -92,10 +92,7 @@ fn receive_one(
             };
             call.run(&mut engine)?
         }
-        None => match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
-            Some(offset) => peek_beside(fd, socket, data, flags, offset)?,
-            None => receive_beside(fd, socket, data, flags)?,
-        },
+        None => receive_elsewhere(fd, socket, data, flags, onward)?,
     };
     // As on Linux, it stays where the program has no memory for what is there.
     let is_lost = received.len > data.len() && data.whole().is_err();
@@ -109,28 +106,45 @@ fn receive_one(
     Ok(received)
 }
 
-/// Takes a datagram out of a pair that another process's stack fills.
-fn receive_beside(
+/// Receives from another process's stack. `onward`: where MSG_PEEK begins (SO_PEEK_OFF).
+fn receive_elsewhere(
     fd: RawFd,
     socket: &Arc<Socket>,
     data: &Buffers<'_>,
     flags: i32,
+    onward: Option<usize>,
 ) -> Result<Received, Errno> {
-    let call = Sleeper::to_receive(fd, socket);
+    let mut call = Sleeper::to_receive(fd, socket);
+    loop {
+        let received = match onward.filter(|_| flags & libc::MSG_PEEK != 0) {
+            Some(offset) => peek_beside(&call, data, flags, offset),
+            None => receive_beside(&call, data, flags),
+        };
+        match received {
+            // Another thread has given a fresh socket its first address: the call goes on in the pair that this has brought.
+            Err(Errno::PIPE) if call.has_moved() => call = call.anew().ok_or(Errno::BADF)?,
+            received => return received,
+        }
+    }
+}
+
+/// Takes a datagram out of a pair that another process's stack fills.
+fn receive_beside(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32) -> Result<Received, Errno> {
+    let socket = call.socket();
     let asked = flags;
     let mut flags = flags;
     loop {
         let mut header = [0; Arrived::LEN];
         let at_once = socket.shows_more() && call.waits(asked);
         let received = match at_once {
-            true => receive_message(&call, &mut header, data, flags | libc::MSG_DONTWAIT),
-            false => receive_message(&call, &mut header, data, flags),
+            true => receive_message(call, &mut header, data, flags | libc::MSG_DONTWAIT),
+            false => receive_message(call, &mut header, data, flags),
         };
         let count = match received {
             Err(Errno::AGAIN) if at_once && abroad::is_shut(call.fd(), socket) => {
                 return Ok(NOTHING);
             }
-            Err(Errno::AGAIN) if at_once => receive_message(&call, &mut header, data, flags)?,
+            Err(Errno::AGAIN) if at_once => receive_message(call, &mut header, data, flags)?,
             received => received?,
         };
         let fd = call.fd();
@@ -184,13 +198,11 @@ fn receive_message(
 
 /// Looks at what SO_PEEK_OFF has come to, in a pair that another process's stack fills.
 fn peek_beside(
-    fd: RawFd,
-    socket: &Arc<Socket>,
+    call: &Sleeper<'_>,
     data: &Buffers<'_>,
     flags: i32,
     offset: usize,
 ) -> Result<Received, Errno> {
-    let call = Sleeper::to_receive(fd, socket);
     loop {
         if let Some(received) = super::peek::look(call.fd(), data, offset) {
             return Ok(received);
@@ -198,7 +210,7 @@ fn peek_beside(
         if !call.waits(flags) {
             return Err(Errno::AGAIN);
         }
-        if has_notice(call.fd()) && abroad::is_shut(call.fd(), socket) {
+        if has_notice(call.fd()) && abroad::is_shut(call.fd(), call.socket()) {
             return Ok(NOTHING);
         }
         call.wait_for(libc::POLLIN)?;
