@@ -185,7 +185,7 @@ fn describe(engine: &Engine, socket: &Socket, state: &State) -> Description {
         inet6: socket.family == Family::Inet6,
         datagram: socket.kind == Kind::Datagram,
         listening: state.stage == Stage::Listening,
-        connected: matches!(state.stage, Stage::Connecting | Stage::Connected),
+        connected: !matches!(state.stage, Stage::Idle | Stage::Listening),
         local: state.local,
         remote: connect::peer_in(engine, socket, state),
         former: state.former,
