@@ -13,7 +13,7 @@ use crate::driver::keeper::First;
 use crate::driver::{self, Endpoint, Engine, Hooks, Passed, Role, Service};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::borrow;
-use crate::sys::{async_io, descriptor, pair, raw};
+use crate::sys::{async_io, descriptor, pair, process, raw};
 
 /// Makes an undecided socket; its descriptor.
 pub fn create(
@@ -96,6 +96,10 @@ pub(super) fn is_fresh(fd: RawFd, socket: &Socket) -> bool {
         }
         state.endpoint
     };
+    if process::is_vfork_child() {
+        // Others may have the lock, who do not run.
+        return true;
+    }
     match (driver::lock(), id) {
         (Some(engine), Some(id)) => !engine.endpoints.get(id).is_some_and(Endpoint::has_past),
         _ => !abroad::has_past(fd, socket),
