@@ -83,7 +83,7 @@ impl Endpoint {
     /// Takes the mark out of a pair that has nothing else to be read.
     fn take_lone_mark(&mut self) {
         let program = self.program;
-        if self.mark != Mark::InPair || raw::peek(program) != Err(Errno::AGAIN) {
+        if self.mark != Mark::InPair || !raw::has_nothing_but_mark(program) {
             return;
         }
         self.mark = match raw::at_mark(program) {

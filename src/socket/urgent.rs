@@ -122,7 +122,7 @@ pub(super) fn show_mark(engine: &mut Engine, id: EndpointId, polled: &mut libc::
 /// The same of a pair that has a mark; whether there is nothing else in it.
 pub(super) fn hide_lone_mark(polled: &mut libc::pollfd) -> bool {
     let readable = libc::POLLIN | libc::POLLRDNORM;
-    let is_lone = polled.revents & readable != 0 && raw::peek(polled.fd) == Err(Errno::AGAIN);
+    let is_lone = polled.revents & readable != 0 && raw::has_nothing_but_mark(polled.fd);
     if is_lone {
         polled.revents &= !readable;
     }
@@ -131,7 +131,7 @@ pub(super) fn hide_lone_mark(polled: &mut libc::pollfd) -> bool {
 
 /// Whether a pair has nothing but a mark that another process has passed, which it goes on counting.
 pub(super) fn is_nothing(endpoint: &Endpoint, fd: RawFd) -> bool {
-    endpoint.mark == Mark::InPair && raw::peek(fd) == Err(Errno::AGAIN)
+    endpoint.mark == Mark::InPair && raw::has_nothing_but_mark(fd)
 }
 
 /// FIONREAD counts up to the mark. `None`: there is none ahead.

@@ -84,6 +84,12 @@ pub fn at_mark(fd: RawFd) -> bool {
     count(fd, SIOCATMARK) == Ok(1)
 }
 
+/// Whether nothing can be received but an urgent byte, if that. (A look alone does not tell: it may begin behind what is
+/// there, SO_PEEK_OFF.)
+pub fn has_nothing_but_mark(fd: RawFd) -> bool {
+    unread(fd).is_ok_and(|count| count <= 1) && peek(fd) == Err(Errno::AGAIN)
+}
+
 /// Whether something can be received now: how many bytes of the first one. 0 is the end of the
 /// stream, AGAIN nothing.
 pub fn peek(fd: RawFd) -> Result<usize, Errno> {
