@@ -7,7 +7,8 @@
 //!
 //! One thing differs. To the kernel a pair with nothing but the mark in it is readable; a
 //! connection at its mark is not. So poll(2) takes a lone mark out of the pair, or it would be told
-//! of it again and again: what is left of it is known here alone ([`Mark::Taken`]).
+//! of it again and again: what is left of it is known here alone ([`Mark::Taken`]). Other processes that have the connection
+//! ask for the byte and where it is, and say when they read on.
 
 use rustix::io::{Errno, IoSlice};
 

@@ -10,6 +10,7 @@
 //! | a message that is a notice | an error, an error queue, halves that are shut (ERR, RDHUP, HUP) |
 //! | anything, once a notice was taken out | the same, until the owner says that it has nothing more to show |
 //! | nothing: a stream that is not connected | HUP, and what was shut |
+//! | nothing but the urgent byte, to who does not ask for that: the owner takes it | PRI, to who does, until it is passed |
 //! | nothing: a connection whose errors are queued (IP_RECVERR and its kin), or that a call has left one | ERR; of which the owner tells who waits |
 //!
 //! A socket may have another pair by then, which comes with the answer.
