@@ -14,7 +14,7 @@ use crate::socket::sleeper::Sleeper;
 use crate::socket::waiting::{self, deadline, resume};
 use crate::socket::{Socket, abroad, away, errno, table};
 use crate::sys::user::Buffers;
-use crate::sys::wait::poll_for;
+use crate::sys::wait::{poll_for, poll_now};
 use crate::sys::{process, raw};
 
 /// A received datagram.
@@ -188,12 +188,18 @@ fn receive_message(
     loop {
         let at_once = flags | libc::MSG_DONTWAIT;
         match raw::receive_message(call.fd(), header, data.parts(), at_once) {
+            // A fresh one, which is the kernel's, was shut down by another thread: who waits gets nothing.
+            Err(Errno::AGAIN) if call.waits(flags) && is_shut_fresh(call) => return Ok(0),
             Err(Errno::AGAIN) if call.waits(flags) => {
                 call.wait_for(libc::POLLIN)?;
             }
             received => return received,
         }
     }
+}
+
+fn is_shut_fresh(call: &Sleeper<'_>) -> bool {
+    call.socket().away().is_none() && poll_now(call.fd(), libc::POLLRDHUP) != 0
 }
 
 /// Looks at what SO_PEEK_OFF has come to, in a pair that another process's stack fills.
