@@ -29,6 +29,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use super::engine::TOKEN_LIFELINE;
+use super::family::{self, Name};
 use super::forks;
 use crate::sys::announced::{Announced, LINES};
 use crate::sys::descriptor;
@@ -219,8 +220,18 @@ pub fn announce_use(engine: u64) {
     }
 }
 
+/// What this process has of sockets of those it was forked from goes farther than to processes it forks itself: tells their
+/// owners (invariant 1); whether all have heard it. Others need not be told, who made it known as they passed theirs on.
+pub fn share_farther(sockets: &[Name]) -> bool {
+    parents().into_iter().fold(true, |heard, parent| {
+        let own = sockets.iter().filter(|name| name.engine == parent.engine);
+        let own: Vec<_> = own.map(|name| name.endpoint).collect();
+        (own.is_empty() || family::share(parent, &own)) && heard
+    })
+}
+
 /// Whether this process was forked from one that watches it.
-pub fn is_held() -> bool {
+pub(super) fn is_held() -> bool {
     !HELD.lock().is_empty()
 }
 

@@ -112,7 +112,7 @@ pub use heir::before_exec;
 pub use heirs::await_successors;
 pub use holders::Reuse;
 pub use left::Left;
-pub use lifeline::{announce_use, end_at_exec, is_held};
+pub use lifeline::{announce_use, end_at_exec, share_farther};
 pub use mlock::around_mlockall;
 pub use notice::{Collector, Watcher};
 pub use passed::{Passed, count_passed, sockets_passed};

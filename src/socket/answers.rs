@@ -126,10 +126,6 @@ fn act(
             Place::Kernel(_) => Err(Errno::NETUNREACH),
         },
         Question::Listen { backlog } => bind::listen_in(engine, socket, state, *backlog),
-        Question::Share => {
-            engine.share(id);
-            Ok(())
-        }
         Question::Send {
             flags,
             head,
@@ -154,6 +150,7 @@ fn act(
         // Who has the engine sees to that.
         Question::Linger => Ok(()),
         Question::Await { .. }
+        | Question::Share { .. }
         | Question::Describe
         | Question::Get { .. }
         | Question::Show

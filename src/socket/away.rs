@@ -268,15 +268,21 @@ pub fn leave_fresh() {
 /// This process, or a vfork(2) child of it, is about to become another program, to which those
 /// sockets go that are not close-on-exec.
 pub fn set_out_by_exec() {
-    let mut shared = true;
-    for (fd, socket) in left_to_program() {
-        set_out(fd, &socket);
-        if driver::is_held() && socket.away().is_some() {
-            shared &= matches!(ask(fd, &socket, &Question::Share), Some(Ok(_)));
-        }
+    let left: Vec<_> = left_to_program().collect();
+    for (fd, socket) in &left {
+        set_out(*fd, socket);
     }
+    let sockets = left.iter().map(|(_, socket)| &**socket);
+    let shared = share_farther(sockets);
     driver::note_set_out();
     driver::end_at_exec(shared);
+}
+
+/// These sockets reach a process that is not forked from their owners, as far as those are others: tells them; whether all
+/// have heard it.
+pub(super) fn share_farther<'a>(sockets: impl Iterator<Item = &'a Socket>) -> bool {
+    let away: Vec<_> = sockets.filter_map(Socket::away).collect();
+    driver::share_farther(&away)
 }
 
 /// Whether a program that takes this one's place, or its vfork(2) child's, inherits any socket of ours.

@@ -191,10 +191,8 @@ pub fn passed_on(fd: RawFd, socket: &Arc<Socket>) {
     create::leave_if_fresh(fd, socket);
     written_elsewhere(socket);
     away::set_out(fd, socket);
-    if driver::is_held() {
-        // Its owner counts on this process's end only.
-        let _ = away::ask(fd, socket, &Question::Share);
-    }
+    // Its owner counts on this process's end only.
+    away::share_farther([&**socket].into_iter());
 }
 
 /// Somebody is about to read from a descriptor where we do not see it: what has arrived is put

@@ -10,6 +10,7 @@ family.py bounces PORT              has a child send datagrams back, but for tho
 family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a child's child has held, and whose heir is
                                     stopped meanwhile
 family.py asks PORT                 asks the owners of two sockets, of whom one is stopped
+family.py keeps COUNT               has a child keep so many sockets across exec, which takes less than to ask about each
 family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
@@ -207,6 +208,24 @@ def asks(port):
         os.waitpid(owner, 0)
 
 
+def keeps(count):
+    held = [bound(0, "DGRAM") for _ in range(count)]
+    said, says = os.pipe()
+    child = os.fork()
+    if child == 0:
+        began = time.monotonic()
+        for each in held:
+            each.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
+            os.set_inheritable(each.fileno(), True)
+        executed = time.monotonic()
+        os.write(says, f"{executed - began} {executed}".encode())
+        os.execv("/bin/true", ["true"])
+    os.waitpid(child, 0)
+    ended = time.monotonic()
+    asking, executed = map(float, os.read(said, 100).split())
+    print(f"{(ended - executed) / asking:.2f}")
+
+
 def throw(address, port):
     with socket.socket(type=socket.SOCK_DGRAM) as thrower:
         thrower.settimeout(0.2)
@@ -241,5 +260,7 @@ if __name__ == "__main__":
             rebinds(int(port), how)
         case ["asks", port]:
             asks(int(port))
+        case ["keeps", count]:
+            keeps(int(count))
         case ["throw", address, port]:
             throw(address, int(port))

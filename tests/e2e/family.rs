@@ -186,6 +186,19 @@ fn an_owner_that_is_stopped_leaves_others_their_questions() {
     assert_eq!(asks.succeeds().stdout(), "broadcast 1");
 }
 
+/// Whoever made them is told of all at once.
+#[test]
+fn an_executed_program_does_not_wait_for_each_socket_that_it_inherits() {
+    let lab = Lab::new();
+    let keeps = lab.sidestack(&family("keeps 800")).within(60);
+    let said = keeps.succeeds().stdout();
+    let share: f64 = said.parse().expect("a number");
+    assert!(
+        !preloading() || share < 0.5,
+        "{share} of what it takes to ask about each"
+    );
+}
+
 #[test]
 fn a_child_goes_on_when_its_parent_exits_that_ignores_it() {
     let lab = Lab::new();

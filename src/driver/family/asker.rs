@@ -6,7 +6,9 @@ use rustix::fd::{AsRawFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
+use super::super::endpoint::EndpointId;
 use super::super::estate;
+use super::super::lifeline::Parent;
 use super::super::passed::{Passed, count_passed};
 use super::name::desk;
 use super::questions::{self, Answer, Question};
@@ -53,23 +55,47 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Said> {
 
 /// The same, and the connection by which it was asked.
 pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Said, OwnedFd)> {
+    patiently(name.engine, |deadline| {
+        // A forked child's descriptor has no name yet.
+        name.give(fd).then_some(())?;
+        let maker = local::peer_user(borrow(fd)).ok();
+        ask_until(fd, maker, name.engine, question, deadline)
+    })
+}
+
+/// Says to a process this one was forked from that these sockets of its stack go farther than to processes forked from it;
+/// whether it has heard that.
+pub(in crate::driver) fn share(with: Parent, endpoints: &[EndpointId]) -> bool {
+    endpoints.chunks(Question::SOCKETS).all(|some| {
+        let endpoints = some.to_vec();
+        let question = Question::Share { endpoints };
+        let told = patiently(with.engine, |deadline| {
+            ask_until(
+                with.lifeline,
+                Some(with.user),
+                with.engine,
+                &question,
+                deadline,
+            )
+        });
+        told.is_some_and(|((answer, _), _)| answer.is_ok())
+    })
+}
+
+/// Asks who has `engine`, until a deadline, unless he was silent a moment ago.
+fn patiently<T>(engine: u64, ask: impl FnOnce(&mut u64) -> Option<T>) -> Option<T> {
     let now = clock::monotonic();
-    let is_silent = SILENT.load(Ordering::Relaxed) == name.engine;
+    let is_silent = SILENT.load(Ordering::Relaxed) == engine;
     if is_silent && now < SILENT_UNTIL.load(Ordering::Relaxed) {
         return None;
     }
     let mut deadline = now.saturating_add(PATIENCE);
-    // A forked child's descriptor has no name yet.
-    let answer = if name.give(fd) {
-        ask_until(fd, name, question, &mut deadline)
-    } else {
-        None
-    };
+    let answer = ask(&mut deadline);
     if answer.is_none() {
         count_passed(Passed::Unanswered);
         let now = clock::monotonic();
         if now >= deadline {
-            SILENT.store(name.engine, Ordering::Relaxed);
+            SILENT.store(engine, Ordering::Relaxed);
             SILENT_UNTIL.store(now.saturating_add(SILENCE), Ordering::Relaxed);
         }
     }
@@ -89,24 +115,27 @@ pub fn await_news(fd: RawFd, name: Name, news: u32) -> Option<OwnedFd> {
     let mut deadline = clock::monotonic().saturating_add(PATIENCE);
     let desk = reach_owner(name.engine, &mut deadline)?;
     let message = Question::Await { news }.encode();
-    let asked = is_trusted(&desk, fd) && pair::give_descriptor(&desk, &message, borrow(fd)).is_ok();
+    let maker = local::peer_user(borrow(fd)).ok();
+    let asked =
+        is_trusted(&desk, maker) && pair::give_descriptor(&desk, &message, borrow(fd)).is_ok();
     asked.then_some(desk)
 }
 
 fn ask_until(
-    fd: RawFd,
-    name: Name,
+    shown: RawFd,
+    maker: Option<u32>,
+    engine: u64,
     question: &Question,
     deadline: &mut u64,
 ) -> Option<(Said, OwnedFd)> {
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
     while clock::monotonic() < *deadline {
-        let desk = reach_owner(name.engine, deadline)?;
-        if !is_trusted(&desk, fd) {
+        let desk = reach_owner(engine, deadline)?;
+        if !is_trusted(&desk, maker) {
             return None;
         }
-        if pair::give_descriptor(&desk, &message, borrow(fd)).is_ok()
+        if pair::give_descriptor(&desk, &message, borrow(shown)).is_ok()
             && let Some(answer) = receive(&desk, *deadline)
         {
             return Some((answer, desk));
@@ -168,11 +197,10 @@ pub(in crate::driver) fn reach(name: &str, deadline: u64) -> Option<OwnedFd> {
     }
 }
 
-/// Whether who sits at the desk may be shown the descriptor (invariant 3).
-fn is_trusted(desk: &OwnedFd, fd: RawFd) -> bool {
-    let maker = local::peer_user(borrow(fd));
+/// Whether who sits at the desk may be shown a descriptor of this user's making (invariant 3).
+fn is_trusted(desk: &OwnedFd, maker: Option<u32>) -> bool {
     local::peer_user(desk)
-        .is_ok_and(|user| user == 0 || user == local::own_user() || Ok(user) == maker)
+        .is_ok_and(|user| user == 0 || user == local::own_user() || Some(user) == maker)
 }
 
 /// Waits until something comes from a door, or its connection ends. `None`: it does not in time.

@@ -20,7 +20,8 @@
 //!    bounded and checked ([`questions`] has them all).
 //! 2. Who asks proves by the descriptor that the socket is his to ask about. The owner looks at its
 //!    name, and at who made the pair: that must be the owner's own user, or root. A keeper, which
-//!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)).
+//!    makes pairs for others, knows its descriptors one by one ([`guests`](super::guests)). That sockets go farther than to
+//!    forked processes is said of all at once: who says so shows its [`lifeline`](super::lifeline).
 //!    It closes the descriptor before it answers.
 //! 3. Who asks shows the descriptor to nobody but its maker's user, his own, or root.
 //!    Where the socket has another pair than that descriptor's, the program's end goes with the answer ([`successors`]).
@@ -40,7 +41,7 @@ pub use asker::{Served, ask, ask_and_stay, await_news, take_leave};
 pub use name::Name;
 pub use questions::{Answer, Connecting, Description, Question, Shown};
 
-pub(super) use asker::{await_answer, reach};
+pub(super) use asker::{await_answer, reach, share};
 pub(super) use name::desk;
 pub(super) use successors::{HangsUp, Successor};
 pub(super) use waiters::Waiter;

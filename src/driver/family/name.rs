@@ -51,14 +51,13 @@ impl Name {
     }
 
     /// Bytes of [`Self::encode`].
-    pub(in crate::driver) const LEN: usize = 16;
+    pub(in crate::driver) const LEN: usize = 8 + EndpointId::LEN;
 
     /// The name in a message.
     pub(in crate::driver) fn encode(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..8].copy_from_slice(&self.engine.to_ne_bytes());
-        bytes[8..12].copy_from_slice(&self.endpoint.index.to_ne_bytes());
-        bytes[12..].copy_from_slice(&self.endpoint.generation.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.endpoint.encode());
         bytes
     }
 
@@ -67,10 +66,7 @@ impl Name {
         let mut rest = &bytes[..];
         Self {
             engine: u64::from_ne_bytes(take(&mut rest)),
-            endpoint: EndpointId {
-                index: u32::from_ne_bytes(take(&mut rest)),
-                generation: u32::from_ne_bytes(take(&mut rest)),
-            },
+            endpoint: EndpointId::decode(&take(&mut rest)),
         }
     }
 
@@ -84,6 +80,28 @@ impl Name {
             Ok(()) | Err(Errno::ADDRINUSE) => true,
             Err(Errno::INVAL) => Self::of(fd) == Some(self),
             Err(_) => false,
+        }
+    }
+}
+
+impl EndpointId {
+    /// Bytes of [`Self::encode`].
+    pub(super) const LEN: usize = 8;
+
+    /// The id in a message.
+    pub(super) fn encode(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..4].copy_from_slice(&self.index.to_ne_bytes());
+        bytes[4..].copy_from_slice(&self.generation.to_ne_bytes());
+        bytes
+    }
+
+    /// Reads it back.
+    pub(super) fn decode(bytes: &[u8; Self::LEN]) -> Self {
+        let mut rest = &bytes[..];
+        Self {
+            index: u32::from_ne_bytes(take(&mut rest)),
+            generation: u32::from_ne_bytes(take(&mut rest)),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::super::keeper;
 use super::super::{Engine, HOOKS};
 use super::name::desk;
 use super::questions::{Answer, Question, encode, encode_renewed};
-use super::{LONGEST_QUESTION, Name};
+use super::{LONGEST_QUESTION, Name, Successor};
 use crate::control::log;
 use crate::sys::owned::OwnedFd;
 use crate::sys::{local, pair, strerror};
@@ -65,6 +65,12 @@ impl Engine {
                 continue;
             };
             let question = Question::decode(&visit.message).ok_or(Errno::INVAL);
+            if let Ok(Question::Share { endpoints }) = &question {
+                let answer = self.share_farther(fd, endpoints);
+                // Who does not take it has gone.
+                let _ = pair::give(&visit.client, &encode(&answer));
+                continue;
+            }
             let id = self.of(fd);
             if let Ok(Question::Await { news }) = question {
                 if let Ok(id) = id {
@@ -97,6 +103,19 @@ impl Engine {
                 desk.keep(visit.user, visit.client, stays);
             }
         }
+    }
+
+    /// A process forked from this one, which shows its `lifeline`, passes on what it has of these. EACCES: it is none.
+    fn share_farther(&mut self, lifeline: &OwnedFd, endpoints: &[EndpointId]) -> Answer {
+        if !self.is_lifeline(lifeline) {
+            return Err(Errno::ACCESS);
+        }
+        for &id in endpoints {
+            let id = self.successor(id).map_or(id, Successor::id);
+            self.share(id);
+        }
+        self.finish_pass();
+        Ok(Vec::new())
     }
 
     fn answer(&mut self, question: &Question, id: EndpointId, fd: &OwnedFd) -> Answer {

@@ -7,7 +7,8 @@
 use core::net::SocketAddrV4;
 use rustix::io::Errno;
 
-use super::{LONGEST, Name};
+use super::super::endpoint::EndpointId;
+use super::{LONGEST, LONGEST_QUESTION, Name};
 
 /// Which call of connect(2) it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +42,9 @@ pub enum Question {
     Connect { address: Vec<u8>, call: Connecting },
     /// listen(2).
     Listen { backlog: i32 },
-    /// The socket goes to a program that is not forked from the owner: its descriptor is used for
-    /// good where the owner does not see it.
-    Share,
+    /// These sockets go to a program that is not forked from the owner: their descriptors are used for good where the owner
+    /// does not see it. What is shown is not one of them, but the lifeline of who asks.
+    Share { endpoints: Vec<EndpointId> },
     /// ioctl(2) of a request that counts bytes: an integer.
     Count { request: u32 },
     /// What poll(2) shows that the pair does not: [`Shown`].
@@ -130,9 +131,13 @@ impl Question {
     /// Bytes that an answer has room for.
     pub const ROOM: usize = LONGEST - size_of::<i32>() - Name::LEN;
 
+    /// Sockets that one question has room for.
+    pub(super) const SOCKETS: usize = (LONGEST_QUESTION - WORDS) / EndpointId::LEN;
+
     /// The message.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut behind: &[u8] = &[];
+        let listed: Vec<u8>;
         let (what, numbers, bytes): (u32, [i32; 3], &[u8]) = match self {
             Self::Describe => (1, [0; 3], &[]),
             Self::Get { level, name, room } => (2, [*level, *name, *room], &[]),
@@ -140,7 +145,10 @@ impl Question {
             Self::Shutdown { how } => (4, [*how, 0, 0], &[]),
             Self::Connect { address, call } => (5, [*call as i32, 0, 0], address),
             Self::Listen { backlog } => (6, [*backlog, 0, 0], &[]),
-            Self::Share => (8, [0; 3], &[]),
+            Self::Share { endpoints } => {
+                listed = endpoints.iter().flat_map(|id| id.encode()).collect();
+                (8, [0; 3], &listed)
+            }
             Self::Bind { address } => (9, [0; 3], address),
             Self::Count { request } => (7, [request.cast_signed(), 0, 0], &[]),
             Self::ErrorEntry { room } => (10, [*room, 0, 0], &[]),
@@ -213,7 +221,11 @@ impl Question {
             7 => Self::Count {
                 request: a.cast_unsigned(),
             },
-            8 => Self::Share,
+            8 => {
+                let (listed, rest) = bytes.as_chunks();
+                let endpoints = listed.iter().map(EndpointId::decode).collect();
+                rest.is_empty().then_some(Self::Share { endpoints })?
+            }
             9 => Self::Bind {
                 address: bytes.to_vec(),
             },
