@@ -131,6 +131,12 @@ fn replacing(old: c_int, new: c_int) {
     }
 }
 
+/// Whether nothing of the program's can have the number `new`: it is beyond its limit, or ours. (Not so in a child of
+/// vfork(2), whose numbers are its own, and which makes of them what the program that it executes is to have.)
+fn is_out_of_reach(new: c_int) -> bool {
+    descriptor::is_beyond_limit(new) || descriptor::is_ours(new) && !process::is_vfork_child()
+}
+
 /// dup(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
@@ -141,7 +147,7 @@ pub unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
 /// dup2(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
-    if descriptor::is_beyond_limit(new) {
+    if is_out_of_reach(new) {
         return fail(Errno::BADF);
     }
     replacing(old, new);
@@ -152,7 +158,7 @@ pub unsafe extern "C-unwind" fn dup2(old: c_int, new: c_int) -> c_int {
 /// dup3(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
-    if descriptor::is_beyond_limit(new) {
+    if is_out_of_reach(new) {
         return fail(Errno::BADF);
     }
     replacing(old, new);

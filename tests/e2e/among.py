@@ -5,6 +5,9 @@ among.py leaves ADDRESS PORT COUNT  connects so often, leaves that to a child, a
 among.py closes ADDRESS PORT COUNT HOW
                                     connects so often, closes all but some (HOW: close, close_range, closefrom), and says
                                     how many of these go on
+among.py replaces ADDRESS PORT COUNT
+                                    connects so often, puts another descriptor over every number that is none of its own,
+                                    and says how many connections go on
 among.py spawns COUNT               makes so many sockets, which a program that it starts inherits and counts
 """
 import ctypes
@@ -85,6 +88,17 @@ def closes(server, count, close):
     os.wait()
 
 
+def replaces(server, count):
+    held = connected(server, count)
+    own = {connection.fileno() for connection in held} | {0, 1, 2}
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in own | {null}:
+            # What cannot be had is not open, either.
+            libc.dup2(null, number)
+    print(f"{sum(map(goes_on, held))} go on")
+
+
 def spawns(count):
     for _ in range(count):
         # Python's own would be close-on-exec.
@@ -101,5 +115,7 @@ match sys.argv[1:]:
     case "closes", address, port, count, how:
         ways = {"close": by_close, "close_range": by_close_range, "closefrom": libc.closefrom}
         closes((address, int(port)), int(count), ways[how])
+    case "replaces", address, port, count:
+        replaces((address, int(port)), int(count))
     case "spawns", count:
         spawns(int(count))

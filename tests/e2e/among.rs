@@ -49,6 +49,17 @@ fn connections_that_the_program_keeps_go_on_when_it_closes_all_others() {
 }
 
 #[test]
+fn no_descriptor_of_the_programs_takes_the_place_of_one_of_the_stacks() {
+    let lab = Lab::new();
+    let serve = script("echo.py serve 0.0.0.0 7000");
+    let _server = lab.peer(&serve).serving_tcp(7000);
+    let replaces = script(&format!("among.py replaces {PEER} 7000 {MANY}"));
+    let replaces = lab.sidestack(&replaces).under(CONFINED).within(60);
+    assert_eq!(replaces.succeeds().stdout(), format!("{MANY} go on"));
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn a_program_that_is_started_inherits_no_more_than_the_sockets() {
     let lab = Lab::new();
     let spawns = script(&format!("among.py spawns {MANY}"));
