@@ -29,11 +29,11 @@ impl Before {
         }
     }
 
-    /// Fails unless the program soon has no more than before.
-    pub(crate) fn is_left(&self, program: &Running<'_>) {
+    /// Fails unless the program soon has no more than before, and so many connections whose end nobody has told it.
+    pub(crate) fn is_left(&self, program: &Running<'_>, untold: usize) {
         within(20, || {
             let now = processes::descriptors(program);
-            match now.len() <= self.descriptors.len() + LATE {
+            match now.len() <= self.descriptors.len() + LATE + untold {
                 true => Ok(()),
                 false => Err(format!("has {now:?}, had {:?}", self.descriptors)),
             }

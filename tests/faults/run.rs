@@ -42,7 +42,7 @@ pub(crate) fn run(seed: u64, account: &Mutex<Account>) {
         .expect("nobody fails with it")
         .add(&tally.account);
     check(seed, &lab, cast, &harm, &tally);
-    let server = survives(&harm, server, &before);
+    let server = survives(cast, &harm, &tally, server, &before);
     drop(server);
     end_all(&lab);
     left::nothing_is_open(&lab);
@@ -162,11 +162,20 @@ fn check(seed: u64, lab: &Lab, cast: Cast, harm: &Harm, tally: &Tally) {
     assert!(tally.account.received > 0, "seed {seed}: nothing came");
 }
 
-/// Fails unless a server that was not killed is there, with no more than it had before.
-fn survives<'lab>(harm: &Harm, mut server: Running<'lab>, before: &Before) -> Running<'lab> {
+/// Fails unless a server that was not killed is there, with no more than it had before. A client that was killed with its
+/// keeper is, to its server, one that is silent: nobody says that its connections have ended.
+fn survives<'lab>(
+    cast: Cast,
+    harm: &Harm,
+    tally: &Tally,
+    mut server: Running<'lab>,
+    before: &Before,
+) -> Running<'lab> {
     if harm.killed.iter().all(|killed| killed.pid != server.pid()) {
         server.still_runs();
-        before.is_left(&server);
+        let orphans = tally.account.fates.get(&Fate::Orphaned).copied();
+        let clients = orphans.filter(|_| !cast.serves);
+        before.is_left(&server, clients.unwrap_or(0));
     }
     server
 }
