@@ -315,19 +315,21 @@ pub fn is_ours(fd: RawFd) -> bool {
     }
 }
 
-fn mark_ours(fd: RawFd) {
-    if let Some(word) = OURS.get(fd as usize / 64) {
-        word.fetch_or(1 << (fd as usize % 64), Ordering::Relaxed);
-    }
+/// Whether it is told by the number.
+pub(super) fn mark_ours(fd: RawFd) -> bool {
+    let word = OURS.get(fd as usize / 64);
+    let mark = |word: &AtomicU64| word.fetch_or(1 << (fd as usize % 64), Ordering::Relaxed);
+    word.map(mark).is_some()
 }
 
-/// The descriptor is about to be closed, or given away.
-pub(super) fn forget(fd: RawFd) {
+/// The descriptor is about to be closed, or given away. Whether its number was known to be ours.
+pub(super) fn forget(fd: RawFd) -> bool {
     let bit = 1 << (fd as usize % 64);
     let word = OURS.get(fd as usize / 64);
-    if let Some(word) = word.filter(|word| word.load(Ordering::Relaxed) & bit != 0) {
-        word.fetch_and(!bit, Ordering::Relaxed);
-    }
+    word.is_some_and(|word| {
+        word.load(Ordering::Relaxed) & bit != 0
+            && word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+    })
 }
 
 /// Closes all that is ours but for `kept`, in a process that has given up all it knew of, as a forked child does first: the
@@ -365,7 +367,9 @@ pub fn close_ours_but(kept: &[RawFd]) {
     if let Some(first) = run {
         close_run(first, told as u32 * 64 - 1);
     }
-    kept.iter().for_each(|&fd| mark_ours(fd));
+    for &fd in kept {
+        mark_ours(fd);
+    }
 }
 
 /// Calls `close` for the runs of numbers from `first` to `last` that are not ours.
@@ -421,7 +425,7 @@ pub fn high<T: Into<OwnedFd>>(make: impl FnOnce() -> Result<T, Errno>) -> Result
 /// # Errors
 /// Those of fcntl(2).
 pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
-    let fd = fd.into();
+    let mut fd = fd.into();
     let floor = floor();
     if floor == 0 {
         return Ok(fd);
@@ -435,7 +439,7 @@ pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
         }
     }
     fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
-    mark_ours(fd.as_raw_fd());
+    fd.mark();
     Ok(fd)
 }
 
@@ -446,8 +450,8 @@ pub fn moved(fd: impl Into<OwnedFd>) -> Result<OwnedFd, Errno> {
 /// EMFILE, EINVAL: the region is full, or out of reach for a moment.
 pub fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let copy = with_room(|| fcntl_dupfd_cloexec(fd, floor() as RawFd))?;
-    let copy = OwnedFd::from(copy);
-    mark_ours(copy.as_raw_fd());
+    let mut copy = OwnedFd::from(copy);
+    copy.mark();
     Ok(copy)
 }
 
