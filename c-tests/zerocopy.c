@@ -128,10 +128,34 @@ static void on_udp(void)
 	close(fd);
 }
 
+/* The count is the socket's, whatever becomes of its connections. */
+static void connected_anew(void)
+{
+	int fd = tcp(), listener = peer("listen 0 5"), h;
+	struct sockaddr_in a = address(PEER, peer("port %d", listener)), nobody = { .sin_family = AF_UNSPEC };
+
+	set_int(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+	for (int i = 0; i < 3; i++) {
+		say("connect: %s", ok(connect(fd, SA(a), sizeof a)));
+		h = peer("accept %d", listener);
+		say("send: %s", result(send(fd, "0123456789", 10, MSG_ZEROCOPY)));
+		say("recv %s", peer_says("recv %d 10", h));
+		wait_for(fd, POLLERR);
+		if (i < 2)
+			say_done("told", fd);
+		say("given up: %s", ok(connect(fd, SA(nobody), sizeof nobody)));
+		peer("close %d", h);
+	}
+	say_done("told afterwards", fd);
+	peer("close %d", listener);
+	close(fd);
+}
+
 int main(void)
 {
 	settings();
 	on_tcp();
 	by_epoll();
 	on_udp();
+	connected_anew();
 }

@@ -256,14 +256,17 @@ impl Engine {
         Some(entry)
     }
 
-    /// A socket has another endpoint: its error queue goes along.
+    /// A socket has another endpoint: its error queue goes along, and what it has counted.
     pub fn move_errors(&mut self, from: EndpointId, to: EndpointId) {
         let Some(old) = self.endpoints.get_mut(from) else {
             return;
         };
         let errors = core::mem::take(&mut old.errors);
-        if let Some(new) = self.endpoints.get_mut(to).filter(|_| !errors.is_empty()) {
+        let is_empty = errors.is_empty();
+        if let Some(new) = self.endpoints.get_mut(to) {
             new.errors = errors;
+        }
+        if !is_empty {
             self.show_beyond(to);
         }
     }
