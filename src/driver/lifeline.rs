@@ -16,15 +16,17 @@
 //! 3. It also shows who may ask the parent for sockets of its stack (see the [`keeper`](super::keeper)).
 //! 4. Where no lifeline can be made, what existed at the fork is shared for good.
 //! 5. The order of what is sent needs no answer: this process looks for announcements before each `send`. Who is not heard
-//!    in time, since this process is stopped, goes on: what is in a queue comes later than it could.
+//!    in time, or finds that this process is stopped, goes on: what is in a queue comes later than it could.
 //! 6. When it is killed, an executor takes no short cuts, and says so once all is in the pairs that was in queues
 //!    ([`Announced::end`]).
 
+use core::cell::Cell;
 use core::time::Duration;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::fs::fstat;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 
 use super::Engine;
 use super::endpoint::{Endpoint, EndpointId, Role};
@@ -36,6 +38,7 @@ use crate::sys::descriptor;
 use crate::sys::local;
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
+use crate::sys::process;
 use crate::sys::raw;
 use crate::sys::wait::{borrow, poll_now};
 use crate::sys::wake;
@@ -71,6 +74,21 @@ pub(super) struct Parent {
     pub(super) user: u32,
     /// What shows that this process descends from it.
     pub(super) lifeline: RawFd,
+    /// Which process it was at the fork, as far as this one can see it.
+    process: Option<Pid>,
+}
+
+impl Parent {
+    /// Whether nothing is left of the parent, nor of who went on for it.
+    fn is_gone(self) -> bool {
+        // Nobody has the lifeline's other end.
+        poll_now(self.lifeline, 0) & libc::POLLERR != 0
+    }
+
+    /// Whether it hears nothing now.
+    fn is_stopped(self) -> bool {
+        self.process.is_some_and(process::is_stopped)
+    }
 }
 
 /// The lifelines this process watches.
@@ -201,22 +219,23 @@ pub fn end_at_exec(shared: bool) {
     }
 }
 
-/// This process is about to use what it has inherited from the one that had `engine`. Where nobody has the lifeline's other
-/// end there is nobody to be heard by.
+/// This process is about to use what it has inherited from the one that had `engine`.
 pub fn announce_use(engine: u64) {
     let with = |lines: &[Line]| {
         let line = lines
             .iter()
             .rev()
             .find(|line| line.parent.engine == engine)?;
-        Some((line.announced, line.place, line.bell, line.parent.lifeline))
+        Some((line.announced, line.place, line.bell, line.parent))
     };
     let line = with(&HELD.lock());
-    if let Some((announced, place, bell, lifeline)) = line {
+    if let Some((announced, place, bell, parent)) = line {
         let announcement = announced.announce(place);
         wake::ring(borrow(bell));
-        let is_nobody_there = || poll_now(lifeline, 0) & libc::POLLERR != 0;
-        announcement.await_hearing(PATIENCE, is_nobody_there);
+        // Most have heard before it could be found out how they are.
+        let has_waited = Cell::new(false);
+        let is_in_vain = || parent.is_gone() || has_waited.replace(true) && parent.is_stopped();
+        announcement.await_hearing(PATIENCE, is_in_vain);
     }
 }
 
@@ -301,6 +320,7 @@ impl Engine {
                 engine: self.id,
                 user: local::own_user(),
                 lifeline: write.as_raw_fd(),
+                process: rustix::process::getppid(),
             };
             HELD.lock().push(Line {
                 parent,

@@ -18,7 +18,7 @@ use super::owned::OwnedFd;
 use super::sealed;
 use super::wait::timespec;
 
-/// How long who waits sleeps before it looks whether anybody is there.
+/// How long who waits sleeps before it looks whether that is in vain.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Lines by which something may be announced.
@@ -110,14 +110,14 @@ pub struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// Waits until it was heard, at most for `patience`, and no longer once nobody is there to hear it.
-    pub fn await_hearing(&self, patience: Duration, is_nobody_there: impl Fn() -> bool) {
+    /// Waits until it was heard, at most for `patience`, and no longer once that `is_in_vain`.
+    pub fn await_hearing(&self, patience: Duration, is_in_vain: impl Fn() -> bool) {
         let deadline = clock::monotonic().saturating_add(patience.as_nanos() as u64);
         loop {
             let heard = self.to.heard.load(Ordering::Acquire);
             let is_heard = heard.wrapping_sub(self.number).cast_signed() >= 0
                 || self.to.ended.load(Ordering::Acquire) != 0;
-            if is_heard || clock::monotonic() >= deadline || is_nobody_there() {
+            if is_heard || clock::monotonic() >= deadline || is_in_vain() {
                 return;
             }
             // Another value, a signal: it is looked again in any case.

@@ -3,11 +3,12 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use rustix::process::Pid;
 use std::ffi::CString;
 use std::sync::OnceLock;
 use syscalls::Sysno;
 
-use super::raw;
+use super::{file, raw};
 
 static ID: AtomicU32 = AtomicU32::new(0);
 
@@ -41,6 +42,16 @@ pub fn threads() -> Option<usize> {
     let tasks = rustix::fs::stat(c"/proc/self/task").ok()?;
     // A link for each besides the directory's own two.
     usize::try_from(tasks.st_nlink).ok()?.checked_sub(2)
+}
+
+/// Whether a process is stopped by a signal, until another one; false if /proc does not say. (A debugger's stops are brief,
+/// as a rule, and have another letter.)
+pub fn is_stopped(process: Pid) -> bool {
+    let path = format!("/proc/{}/stat", process.as_raw_nonzero());
+    let said = file::read(&path, 4096).unwrap_or_default();
+    // Behind the name, which may have anything in it.
+    let behind = said.rsplit(|&byte| byte == b')').next();
+    behind.is_some_and(|words| words.starts_with(b" T"))
 }
 
 /// Ends the process at once (exit_group(2)): nothing of the program's is run.

@@ -11,6 +11,7 @@ family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a chi
                                     stopped meanwhile
 family.py asks PORT                 asks the owners of two sockets, of whom one is stopped
 family.py keeps COUNT               has a child keep so many sockets across exec, which takes less than to ask about each
+family.py stopped ADDRESS PORT      has a child send while its parent is stopped, and says how long that takes
 family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
@@ -226,6 +227,28 @@ def keeps(count):
     print(f"{(ended - executed) / asking:.2f}")
 
 
+def is_stopped(process):
+    with open(f"/proc/{process}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def stopped(address, port):
+    connection = socket.create_connection((address, port))
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.kill(parent, signal.SIGSTOP)
+        while not is_stopped(parent):
+            time.sleep(0.001)
+        began = time.monotonic()
+        connection.send(b"x")
+        took = time.monotonic() - began
+        os.kill(parent, signal.SIGCONT)
+        print(f"{took:.3f}", flush=True)
+        os._exit(0)
+    os.wait()
+    assert connection.recv(1) == b"x"
+
+
 def throw(address, port):
     with socket.socket(type=socket.SOCK_DGRAM) as thrower:
         thrower.settimeout(0.2)
@@ -262,5 +285,7 @@ if __name__ == "__main__":
             asks(int(port))
         case ["keeps", count]:
             keeps(int(count))
+        case ["stopped", address, port]:
+            stopped(address, int(port))
         case ["throw", address, port]:
             throw(address, int(port))

@@ -186,6 +186,19 @@ fn an_owner_that_is_stopped_leaves_others_their_questions() {
     assert_eq!(asks.succeeds().stdout(), "broadcast 1");
 }
 
+#[test]
+fn a_child_does_not_wait_for_a_parent_that_is_stopped() {
+    let lab = Lab::new();
+    let _server = lab
+        .peer("socat TCP4-LISTEN:7000,nodelay PIPE")
+        .serving_tcp(7000);
+    let sends = lab.sidestack(&family(&format!("stopped {PEER} 7000")));
+    let took = sends.within(30).succeeds().stdout();
+    let took: f64 = took.parse().expect("a number");
+    assert!(took < 0.5, "{took} seconds");
+    lab.kernel_was_silent();
+}
+
 /// Whoever made them is told of all at once.
 #[test]
 fn an_executed_program_does_not_wait_for_each_socket_that_it_inherits() {
