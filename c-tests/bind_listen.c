@@ -109,6 +109,36 @@ static void keeps_its_port(int port, int shares)
 	close(fd);
 }
 
+/* Where packets come in is told of a connection, and of an attempt; a listener keeps its port, and has heard nothing. */
+static void heard(const char *what, int fd)
+{
+	say("%s: %s", what, get_int(fd, SOL_SOCKET, SO_INCOMING_CPU) == -1 ? "nothing heard" : "heard");
+}
+
+static void hears(void)
+{
+	struct sockaddr_in nobody = address(PEER, 1);
+	int fd = listening(5092, 5), handle = peer("dial 5092"), refused = tcp(), connection;
+
+	heard("a listener", fd);
+	connection = accept(fd, NULL, NULL);
+	heard("its connection", connection);
+	shutdown(fd, SHUT_RD);
+	heard("shut", fd);
+	connect(refused, SA(nobody), sizeof nobody);
+	heard("refused", refused);
+	shutdown(refused, SHUT_RDWR);
+	listen(refused, 5);
+	shutdown(refused, SHUT_RDWR);
+	heard("a listener once, too", refused);
+	close(refused);
+	connect(fd, SA(nobody), sizeof nobody);
+	heard("refused that listened", fd);
+	close(connection);
+	close(fd);
+	peer("close %d", handle);
+}
+
 int main(void)
 {
 	struct sockaddr_in a = address("0.0.0.0", 5004);
@@ -158,4 +188,5 @@ int main(void)
 	close(fd);
 	keeps_its_port(5090, 0);
 	keeps_its_port(5091, 1);
+	hears();
 }

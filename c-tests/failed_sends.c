@@ -76,9 +76,24 @@ static void refused_before(void)
 	named("bad name", result(sendmsg(fd, &message, 0)), fd);
 	named("no room for a family", ok(connect(fd, SA(to), 1)), fd);
 	named("too long an address", result(sendto(fd, b, 10, 0, SA(to), 200)), fd);
+	named("and too many bytes", result(sendto(fd, b, 65536, 0, SA(to), 200)), fd);
 	v.iov_base = bad_pointer;
 	message.msg_name = &to;
 	named("bad bytes", result(sendmsg(fd, &message, 0)), fd);
+	close(fd);
+}
+
+/* IPv4's call looks at the length before it looks at the address, IPv6's after. */
+static void which_is_first(int family)
+{
+	struct sockaddr_in to = address(PEER, 80);
+	int fd = socket(family, SOCK_DGRAM, 0);
+
+	named("half an address", result(sendto(fd, b, 10, 0, SA(to), 8)), fd);
+	named("and too many bytes", result(sendto(fd, b, 65536, 0, SA(to), 8)), fd);
+	named("urgent ones", result(sendto(fd, b, 65536, MSG_OOB, SA(to), 8)), fd);
+	to.sin_family = 77;
+	named("of another family", result(sendto(fd, b, 65536, 0, SA(to), sizeof to)), fd);
 	close(fd);
 }
 
@@ -159,6 +174,8 @@ int main(void)
 	both("no port bound", without_port, address(EVERYBODY, 80), 10, 0);
 	both("of another family", udp, of_family(77), 10, 0);
 	refused_before();
+	which_is_first(AF_INET);
+	which_is_first(AF_INET6);
 	control_messages(udp(), &to);
 	port_zero(h);
 	room_for_control("UDP", udp(), &to, most_control());

@@ -113,6 +113,20 @@ static void tells(const char *what, int fd)
 	option("  IPV6_ADDRFORM", fd, IPV6_ADDRFORM);
 }
 
+/* Whether a socket is for IPv6 alone is settled by its port: one that was refused has given up a port that was chosen for it. */
+static void settled_by_a_port(const char *what, int asks, int port)
+{
+	struct sockaddr_in6 here = address6("::ffff:" TEST, port), to = address6("::ffff:" PEER, 1);
+	int fd = fresh(SOCK_STREAM);
+
+	if (asks)
+		bind(fd, SA(here), sizeof here);
+	say("%s: %s", what, ok(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int))));
+	say("  refused: %s", ok(connect(fd, SA(to), sizeof to)));
+	say("  then: %s", ok(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int))));
+	close(fd);
+}
+
 int main(void)
 {
 	int listener = peer("listen 0 5"), port = peer("port %d", listener), fd;
@@ -124,6 +138,9 @@ int main(void)
 	only_four(SOCK_STREAM);
 	only_four(SOCK_DGRAM);
 	bound_again();
+	settled_by_a_port("fresh", 0, 0);
+	settled_by_a_port("bound to any port", 1, 0);
+	settled_by_a_port("bound to a port", 1, 5291);
 	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
 		fd = fresh(type);
 		tells("fresh", fd);

@@ -52,7 +52,9 @@ unsafe fn send_message(
     if !sockets::open_first(fd, socket, to, flags)? {
         return Ok(None);
     }
-    let to = destination(fd, socket, to, flags)?;
+    let len = parts.iter().map(|part| part.iov_len);
+    let len = len.fold(0, usize::saturating_add);
+    let to = destination(fd, socket, to, len, flags)?;
     let asked = match datagram::check(control, socket) {
         Ok(asked) => asked,
         // What is held back has been asked for already.
@@ -63,8 +65,6 @@ unsafe fn send_message(
                 Kind::Stream => send::refusal(fd, socket, flags),
                 Kind::Datagram => {
                     let peer = to.is_some() || connect::peer(fd, socket).is_some();
-                    let len = parts.iter().map(|part| part.iov_len);
-                    let len = len.fold(0, usize::saturating_add);
                     let wrong = datagram::check_call(socket, peer, len, flags).err();
                     wrong.or((!peer).then_some(Errno::DESTADDRREQ))
                 }

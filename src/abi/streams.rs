@@ -223,7 +223,7 @@ pub unsafe extern "C-unwind" fn sendto(
         if !sockets::open_first(fd, &socket, to, flags)? {
             return Ok(None);
         }
-        let to = destination(fd, &socket, to, flags)?;
+        let to = destination(fd, &socket, to, len, flags)?;
         // SAFETY: the program's own buffer.
         let sent = unsafe {
             send_parts(
@@ -254,9 +254,16 @@ pub(super) unsafe fn name<'a>(
     unsafe { sockets::given_address(to, len) }.map(Some)
 }
 
-/// Whether a datagram is to be urgent, which it cannot be: IPv4's call looks at that first.
-fn is_urgent(socket: &Socket, flags: c_int) -> bool {
-    socket.family == Family::Inet && flags & libc::MSG_OOB != 0
+/// What IPv4's call looks at before the destination: IPv6's leaves to it what goes to an address of IPv4.
+fn check_first(socket: &Socket, name: &[u8], len: usize, flags: c_int) -> Result<(), Errno> {
+    let is_ipv4s = match socket.family {
+        Family::Inet => true,
+        Family::Inet6 => address::is_v4(name) && !socket.state().options.v6_only,
+    };
+    match is_ipv4s {
+        true => datagram::check_call(socket, true, len, flags),
+        false => Ok(()),
+    }
 }
 
 /// The destination of a datagram. A connection's is ignored, as on Linux.
@@ -264,6 +271,7 @@ pub(super) fn destination(
     fd: c_int,
     socket: &Arc<Socket>,
     name: Option<&[u8]>,
+    len: usize,
     flags: c_int,
 ) -> Result<Option<Given>, Errno> {
     match (socket.kind, name) {
@@ -274,10 +282,8 @@ pub(super) fn destination(
             Ok(address::read_destination(name, socket.family).unwrap_or(None))
         }
         (Kind::Datagram, Some(name)) => {
-            let given = match is_urgent(socket, flags) {
-                true => Err(Errno::OPNOTSUPP),
-                false => address::read_destination(name, socket.family),
-            };
+            let given = check_first(socket, name, len, flags)
+                .and_then(|()| address::read_destination(name, socket.family));
             sent_or_bound(fd, socket, given)
         }
         _ => Ok(None),

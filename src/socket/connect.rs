@@ -250,9 +250,11 @@ pub(super) fn restart(
     error: Option<Error>,
 ) -> Result<(), Errno> {
     let before = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
-    let (left, kept) = before.map_or_else(Default::default, |endpoint| {
-        (endpoint.left.behind(), endpoint.port.take())
+    let (left, kept, has_heard) = before.map_or_else(Default::default, |endpoint| {
+        let has_heard = matches!(endpoint.role, Role::Connection(_) | Role::Ended);
+        (endpoint.left.behind(), endpoint.port.take(), has_heard)
     });
+    state.has_heard |= has_heard;
     renew(engine, socket, state)?;
     state.stage = Stage::Idle;
     state.remote = None;

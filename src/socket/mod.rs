@@ -144,6 +144,8 @@ pub struct State {
     /// What getsockname(2) says while `local` is nothing: a port that was given up is still told, as on
     /// Linux.
     pub former: Option<SocketAddrV4>,
+    /// Something has come for a connection, or an attempt, that was before.
+    pub has_heard: bool,
     /// Peer, once there is one.
     pub remote: Option<SocketAddrV4>,
     /// The port, while no connection or listener of the stack holds it.
@@ -280,6 +282,7 @@ impl Socket {
                 local: None,
                 bound: None,
                 former: None,
+                has_heard: false,
                 remote: None,
                 lease: None,
                 options: Options::new(family, kind),

@@ -314,7 +314,7 @@ fn has_heard(engine: Option<&Engine>, kind: Kind, state: &State) -> bool {
             .and_then(|engine| engine.stack.udp_status(datagram))
             .is_some_and(|status| status.has_heard),
         Some(Role::Connection(_) | Role::Ended) => kind == Kind::Stream,
-        _ => kind == Kind::Stream && state.former.is_some(),
+        _ => state.has_heard,
     }
 }
 

@@ -254,7 +254,7 @@ pub(super) fn store(
     }
     if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
         && socket.family == Family::Inet6
-        && state.local.is_some()
+        && state.local.is_some_and(|local| local.port() != 0)
     {
         return Err(Errno::INVAL);
     }
