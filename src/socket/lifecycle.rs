@@ -255,7 +255,8 @@ pub(super) fn shutdown_in(
     }
     let (reads, writes) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
     if state.stage == Stage::Connecting {
-        // As on Linux, the attempt has come to an end with this.
+        // As on Linux, the attempt has come to an end with this, which no further call confirms, in a forked process either.
+        state.connect_unconfirmed = false;
         state.stage = match engine.endpoints.get(id).map(|endpoint| endpoint.role) {
             Some(Role::Connecting(_)) => Stage::Connecting,
             Some(Role::Connection(held)) if !engine.is_closed(held) => Stage::Connected,
