@@ -157,8 +157,8 @@ pub unsafe extern "C-unwind" fn connect(
     })
 }
 
-/// What MSG_FASTOPEN (tcp(7)) asks for before anything is sent: a connection. The bytes follow the handshake, as where the
-/// kernel has no cookie of the peer's. False: the call is the kernel's to make.
+/// What MSG_FASTOPEN (tcp(7)) asks for before anything is sent: a connection, whose SYN waits for the bytes, if the peer's
+/// cookie is known. False: the call is the kernel's to make.
 pub(super) fn open_first(
     fd: c_int,
     socket: &Arc<Socket>,

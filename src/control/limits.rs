@@ -57,6 +57,8 @@ pub struct Limits {
     pub tcp_max_syn_backlog: u32,
     /// net.ipv4.tcp_syncookies.
     pub tcp_syncookies: bool,
+    /// net.ipv4.tcp_fastopen: bits of who may use Fast Open.
+    pub tcp_fastopen: u32,
     /// net.ipv4.tcp_max_tw_buckets: connections in TIME_WAIT.
     pub tcp_max_tw_buckets: u32,
     /// net.ipv4.ip_local_port_range.
@@ -95,6 +97,7 @@ impl Default for Limits {
             somaxconn: 4096,
             tcp_max_syn_backlog: 1024,
             tcp_syncookies: true,
+            tcp_fastopen: 1,
             tcp_max_tw_buckets: 65_536,
             ip_local_port_range: PortRange {
                 first: 32_768,
@@ -151,6 +154,7 @@ impl Limits {
             somaxconn: number("core/somaxconn", defaults.somaxconn),
             tcp_max_syn_backlog: number("ipv4/tcp_max_syn_backlog", defaults.tcp_max_syn_backlog),
             tcp_syncookies: number("ipv4/tcp_syncookies", 1) != 0,
+            tcp_fastopen: number("ipv4/tcp_fastopen", defaults.tcp_fastopen),
             tcp_max_tw_buckets: number("ipv4/tcp_max_tw_buckets", defaults.tcp_max_tw_buckets),
             ip_local_port_range: contents("ipv4/ip_local_port_range")
                 .and_then(|text| parse_port_range(&text))
@@ -171,6 +175,25 @@ impl Limits {
             ipfrag_high_thresh: number("ipv4/ipfrag_high_thresh", defaults.ipfrag_high_thresh),
         }
     }
+}
+
+/// net.ipv4.tcp_fastopen_key, with which this host makes the cookies of its clients. `None`: it has none yet, or this user
+/// may not read it.
+pub fn fast_open_key() -> Option<[u8; 16]> {
+    let text = file::read("/proc/sys/net/ipv4/tcp_fastopen_key", 1 << 8).ok()?;
+    parse_key(core::str::from_utf8(&text).ok()?).filter(|key| *key != [0; 16])
+}
+
+/// `00112233-44556677-8899aabb-ccddeeff`, and after a comma the one that was before.
+fn parse_key(text: &str) -> Option<[u8; 16]> {
+    let newest = text.split(',').next()?.trim();
+    let mut key = [0; 16];
+    let mut words = newest.split('-');
+    for place in key.chunks_exact_mut(4) {
+        let word = u32::from_str_radix(words.next()?, 16).ok()?;
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    words.next().is_none().then_some(key)
 }
 
 /// `4096 131072 6291456`

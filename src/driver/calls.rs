@@ -9,6 +9,7 @@ use super::convert::stack_protocol;
 use super::endpoint::{Endpoint, EndpointId, Role};
 use super::seat::Seat;
 use crate::control::ephemeral::Protocol;
+use crate::control::limits;
 use crate::stack::config::Limits;
 use crate::stack::ids::SocketId;
 use crate::stack::tcp::State;
@@ -72,6 +73,13 @@ impl Engine {
     /// The system's limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// A listener gives Fast Open's cookies: they are the host's, so that whoever listens after it knows them, too.
+    pub fn take_fast_open_key(&mut self) {
+        if let Some(key) = limits::fast_open_key() {
+            self.stack.tcp_set_fast_open_key(key);
+        }
     }
 
     /// Whether a thread of the program drives already.

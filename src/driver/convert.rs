@@ -39,6 +39,7 @@ pub(super) fn limits(limits: &control::limits::Limits) -> stack::config::Limits 
         somaxconn: limits.somaxconn,
         max_syn_backlog: limits.tcp_max_syn_backlog,
         syn_cookies: limits.tcp_syncookies,
+        fast_open: limits.tcp_fastopen,
         max_time_wait: limits.tcp_max_tw_buckets as usize,
         tcp_rmem: buffers(&limits.tcp_rmem),
         tcp_wmem: buffers(&limits.tcp_wmem),

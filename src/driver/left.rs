@@ -4,8 +4,8 @@ use core::net::SocketAddrV4;
 
 use super::endpoint::{Endpoint, Role};
 use crate::stack::Stack;
+use crate::stack::tcp::TcpStatus;
 use crate::stack::tcp::handshake::Handshake;
-use crate::stack::tcp::{State, TcpStatus};
 
 /// What is left of a TCP socket's last connection, as on Linux: SIOCOUTQ and SIOCOUTQNSD go on counting its sequence
 /// numbers, SO_SNDBUF stays as large.
@@ -31,8 +31,7 @@ pub struct Left {
 
 impl Left {
     fn of(status: &TcpStatus) -> Self {
-        let opened =
-            !matches!(status.state, State::SynSent | State::SynReceived) && status.max_snd_wnd > 0;
+        let opened = !status.opening && status.max_snd_wnd > 0;
         Self {
             unacknowledged: status.outstanding,
             unsent: status.outstanding_unsent,

@@ -226,6 +226,11 @@ impl Engine {
                 }
                 self.settle_datagram(id, socket);
             }
+            Role::Connecting(socket)
+                if flags.contains(EventFlags::IN) && self.stack.tcp_holds_syn(socket) =>
+            {
+                self.open_fast(now, id, socket);
+            }
             Role::Connecting(_) | Role::Undecided | Role::Ended => {}
         }
     }
@@ -341,6 +346,30 @@ impl Engine {
         }
         self.stack.tcp_end_passing(socket);
         taken
+    }
+
+    /// What the SYN waits for was written to the pair: by another process, or by a call that no hook has seen.
+    fn open_fast(&mut self, now: Instant, id: EndpointId, socket: SocketId) {
+        let most = self.stack.tcp_room_beside_syn(socket).min(ROAD);
+        let end = self.endpoints.get(id).and_then(|held| held.end.as_ref());
+        let Some(end) = end else { return };
+        let road = &mut *self.road;
+        self.stack.tcp_begin_passing(socket, Way::FromUser, road);
+        let taken = pair::take_noted(end, &mut road.bytes[..most], &mut road.head);
+        let bytes = &road.bytes[..taken.unwrap_or(0)];
+        let is_all = bytes.len() < most;
+        self.stack
+            .tcp_open_fast(now, socket, core::iter::once(bytes));
+        self.stack.tcp_end_passing(socket);
+        match is_all {
+            // There is room for the next ones once there is a connection.
+            true => self.stuff(id),
+            false => {
+                if let Some(endpoint) = self.endpoints.get_mut(id) {
+                    endpoint.overflow = true;
+                }
+            }
+        }
     }
 
     fn take_end_of_stream(&mut self, now: Instant, id: EndpointId, socket: SocketId) {

@@ -222,7 +222,9 @@ fn connect_in(
         (_, Ok(Given::V6(_) | Given::AnyV6(_))) => Err(Errno::NETUNREACH),
         (Kind::Datagram, given) => datagram::connect(engine, socket, state, given).map(drop),
         (Kind::Stream, Ok(Given::Unspecified)) => Err(Errno::AFNOSUPPORT),
-        (Kind::Stream, Ok(Given::V4(remote))) => connect::begin(engine, socket, state, remote),
+        (Kind::Stream, Ok(Given::V4(remote))) => {
+            connect::begin(engine, socket, state, remote, call == Connecting::Fast)
+        }
         (Kind::Stream, Err(errno)) => Err(errno),
     }
 }
@@ -241,7 +243,7 @@ fn is_connected_already(
         let error = endpoint.and_then(Endpoint::take_error);
         return Err(error.map_or(Errno::CONNABORTED, errno::of));
     }
-    if call == Connecting::First
+    if matches!(call, Connecting::First | Connecting::Fast)
         && state.stage == Stage::Connecting
         && !matches!(role, Some(Role::Connecting(_)))
     {

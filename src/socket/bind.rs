@@ -328,6 +328,9 @@ pub(super) fn listen_in(
         (endpoint.read_finished, endpoint.write_finished)
     });
     let options = state.options.tcp();
+    if options.fast_open > 0 {
+        engine.take_fast_open_key();
+    }
     let listener = match open_listener(engine, &mut lease, local, backlog, &options) {
         Ok(listener) => listener,
         Err(errno) => {

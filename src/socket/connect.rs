@@ -15,7 +15,9 @@ use super::waiting::waits;
 use super::way::{Way, decide};
 use super::{Family, Kind, Socket, Stage, State, away, errno, watched};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{self, Connecting, EndpointId, Engine, Lease, Passed, Question, Role};
+use crate::driver::{
+    self, Connecting, Endpoint, EndpointId, Engine, Lease, Passed, Question, Role,
+};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::sys::{heap, raw};
@@ -42,6 +44,10 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
     // One that is put together stands at once.
     let stands = state.options.is_under_repair();
     let waits = id.is_some_and(|id| stands || waits(&engine, id, fd, socket, flags));
+    let fast = flags & libc::MSG_FASTOPEN != 0;
+    if fast && !engine.stack.tcp_may_open_fast() {
+        return Err(Errno::OPNOTSUPP);
+    }
     // As on Linux, what the socket is already decides before what else is wrong with the address.
     if waits && let Some(id) = under_way(&engine, &state) {
         drop(state);
@@ -59,6 +65,9 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
         None => to_kernel(&mut engine, socket, &mut state, Passed::Destination),
         Some(Way { local, remote }) => {
             let id = open(&mut engine, socket, &mut state, local, remote)?;
+            if (fast || state.options.fast_open_connect) && hold(&mut engine, &mut state, id) {
+                return Ok(Rest::Done);
+            }
             if !waits {
                 engine.stuff(id);
                 engine.finish_pass();
@@ -69,6 +78,17 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
             complete(&mut engine, fd, socket, id, Errno::INPROGRESS)
         }
     }
+}
+
+/// Fast Open: the SYN waits for what is sent first, if data may go with it.
+fn hold(engine: &mut Engine, state: &mut State, id: EndpointId) -> bool {
+    let now = engine.now();
+    let connection = engine.endpoints.get(id).and_then(Endpoint::socket);
+    let held = connection.is_some_and(|socket| engine.stack.tcp_hold_syn(now, socket));
+    if held {
+        state.connect_unconfirmed = false;
+    }
+    held
 }
 
 /// The family in which an address given to a socket is read: AF_INET6's UDP sockets take AF_INET's
@@ -90,6 +110,7 @@ fn connect_beside(
 ) -> Result<Rest, Errno> {
     let call = match socket.state().connect_unconfirmed {
         true => Connecting::Again,
+        false if flags & libc::MSG_FASTOPEN != 0 => Connecting::Fast,
         false => Connecting::First,
     };
     let address = address.to_vec();
@@ -115,8 +136,20 @@ fn connect_beside(
         Err(errno @ Errno::ALREADY) if away::waits(fd, flags) => {
             begun_beside(fd, socket, address, flags, errno)
         }
-        answer => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
+        answer => {
+            answered(fd, socket, answer.map(drop))?;
+            let mut state = socket.state();
+            note_begun(&mut state);
+            state.connect_unconfirmed = call == Connecting::Fast && !away::waits(fd, flags);
+            Ok(Rest::Done)
+        }
     }
+}
+
+/// It has an address now.
+fn note_begun(state: &mut State) {
+    state.stage = Stage::Connected;
+    state.opening = true;
 }
 
 /// What the other process says of an attempt to connect that was begun before.
@@ -144,10 +177,8 @@ fn begun_beside(
     unfinished: Errno,
 ) -> Result<Rest, Errno> {
     let mut state = socket.state();
-    // It has an address now.
-    state.stage = Stage::Connected;
+    note_begun(&mut state);
     state.connect_unconfirmed = true;
-    state.opening = true;
     let disconnects = state.disconnects;
     drop(state);
     watched::watch(socket);
@@ -180,16 +211,23 @@ fn begun_beside(
     }
 }
 
-/// Begins an active open, for a caller that does not wait here. EINPROGRESS.
+/// Begins an active open, for a caller that does not wait here. EINPROGRESS, unless the SYN waits for what is sent first.
 pub(super) fn begin(
     engine: &mut Engine,
     socket: &Arc<Socket>,
     state: &mut State,
     remote: SocketAddrV4,
+    fast: bool,
 ) -> Result<(), Errno> {
+    if fast && !engine.stack.tcp_may_open_fast() {
+        return Err(Errno::OPNOTSUPP);
+    }
     let way = decide(engine, Protocol::Tcp, state, remote)?;
     let Way { local, remote } = way.ok_or(Errno::NETUNREACH)?;
     let id = open(engine, socket, state, local, remote)?;
+    if (fast || state.options.fast_open_connect) && hold(engine, state, id) {
+        return Ok(());
+    }
     engine.stuff(id);
     Err(Errno::INPROGRESS)
 }
@@ -197,8 +235,10 @@ pub(super) fn begin(
 /// An attempt that has begun and not ended yet: a further connect(2) that may wait waits for its end.
 fn under_way(engine: &Engine, state: &State) -> Option<EndpointId> {
     let id = state.endpoint?;
-    let role = engine.endpoints.get(id)?.role;
-    matches!(role, Role::Connecting(_)).then_some(id)
+    match engine.endpoints.get(id)?.role {
+        Role::Connecting(connection) if !engine.stack.tcp_holds_syn(connection) => Some(id),
+        _ => None,
+    }
 }
 
 /// What connect(2) of a TCP socket answers by what that is already; `None`: it may begin.
@@ -223,7 +263,12 @@ fn again(
 ) -> Result<Option<Rest>, Errno> {
     let endpoint = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
     match endpoint.map(|endpoint| (endpoint.role, endpoint.take_error())) {
-        Some((Role::Connecting(_), _)) => Err(Errno::ALREADY),
+        Some((Role::Connecting(connection), _)) => {
+            Err(match engine.stack.tcp_holds_syn(connection) {
+                true => Errno::ISCONN,
+                false => Errno::ALREADY,
+            })
+        }
         Some((Role::Connection(_), _)) if state.connect_unconfirmed => {
             state.connect_unconfirmed = false;
             state.stage = Stage::Connected;

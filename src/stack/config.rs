@@ -41,6 +41,8 @@ pub struct Limits {
     pub max_syn_backlog: u32,
     /// Whether SYNs beyond that are answered by cookies, else dropped (net.ipv4.tcp_syncookies).
     pub syn_cookies: bool,
+    /// Who may use Fast Open, and how: the bits of net.ipv4.tcp_fastopen.
+    pub fast_open: u32,
     /// Connections of all states but TIME-WAIT, half-open ones included.
     pub max_connections: usize,
     /// Connections in TIME-WAIT; beyond it the oldest go (net.ipv4.tcp_max_tw_buckets).
@@ -70,6 +72,7 @@ impl Default for Limits {
             somaxconn: 4096,
             max_syn_backlog: 4096,
             syn_cookies: true,
+            fast_open: 1,
             max_connections: 1 << 20,
             max_time_wait: 65_536,
             tcp_rmem: [4096, 131_072, 6_291_456],

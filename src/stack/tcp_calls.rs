@@ -34,6 +34,42 @@ impl Stack {
             .connect(now, local, remote, options, &mut self.pool)
     }
 
+    /// Fast Open (RFC 7413), right after [`tcp_connect`](Self::tcp_connect): whether the SYN waits for data, as the peer's
+    /// cookie is known; else it asks for one.
+    pub fn tcp_hold_syn(&mut self, now: Instant, connection: SocketId) -> bool {
+        self.tcp.hold_syn(now, connection)
+    }
+
+    /// Whether anybody may (net.ipv4.tcp_fastopen).
+    pub const fn tcp_may_open_fast(&self) -> bool {
+        self.tcp.may_open_fast()
+    }
+
+    /// Whether it does.
+    pub fn tcp_holds_syn(&self, connection: SocketId) -> bool {
+        self.tcp.holds_syn(connection)
+    }
+
+    /// It leaves, with as much of `runs` as there is room for; gives how many bytes that are.
+    pub fn tcp_open_fast<'a>(
+        &mut self,
+        now: Instant,
+        connection: SocketId,
+        runs: impl Iterator<Item = &'a [u8]>,
+    ) -> usize {
+        self.tcp.open_fast(now, connection, runs, &mut self.pool)
+    }
+
+    /// How many bytes there is room for.
+    pub fn tcp_room_beside_syn(&self, connection: SocketId) -> usize {
+        self.tcp.room_beside_syn(connection)
+    }
+
+    /// What makes the cookies that clients are given.
+    pub fn tcp_set_fast_open_key(&mut self, key: [u8; 16]) {
+        self.tcp.set_fast_open_key(key);
+    }
+
     /// Says that there is no memory for what stays: no connection is made, until it is said that there is.
     pub const fn tcp_set_short(&mut self, short: bool) {
         self.tcp.set_short(short);

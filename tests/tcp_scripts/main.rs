@@ -14,6 +14,7 @@ mod script;
 mod acks;
 mod closing;
 mod congestion;
+mod fast_open;
 mod icmp;
 mod keepalive;
 mod listening;

@@ -1,7 +1,7 @@
 //! Lines of a packet script: `S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>`, the way the
 //! stack's own Display writes segments.
 
-use crate::stack::wire::tcp::{Flags, Options, Seq, Timestamps};
+use crate::stack::wire::tcp::{FastOpenCookie, Flags, Options, Seq, Timestamps};
 
 /// A segment as a script tells it. What is left out is not compared, or has a default.
 #[derive(Clone, Debug)]
@@ -104,6 +104,12 @@ fn parse_options(text: &str) -> Option<Options> {
                     let (left, right) = block.split_once(':')?;
                     options.sack.push(Seq(number(left)?), Seq(number(right)?));
                 }
+            }
+            ["FO"] => options.fast_open = Some(FastOpenCookie::REQUEST),
+            ["FO", hex] => {
+                let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+                let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+                options.fast_open = Some(FastOpenCookie::new(&bytes?)?);
             }
             _ => return None,
         }

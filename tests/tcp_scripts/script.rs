@@ -56,6 +56,8 @@ pub(crate) struct Script {
     pub(crate) longest: u32,
     now: Instant,
     taken: usize,
+    /// Bytes that went with the SYN.
+    fast: usize,
     listener: Option<SocketId>,
     id: Option<SocketId>,
     /// Our initial sequence number towards each port of the peer's, and the offset of our
@@ -98,6 +100,7 @@ impl Script {
             longest: SUPER_PAYLOAD,
             now: Instant::from_nanos(1_000_000_000_000),
             taken: 0,
+            fast: 0,
             listener: None,
             id: None,
             iss: HashMap::new(),
@@ -334,6 +337,21 @@ impl Script {
                 let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
                 self.id = Some(id.expect("connect"));
             }
+            "connect_held" => {
+                let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
+                let id = *self.id.insert(id.expect("connect"));
+                assert_eq!(usize::from(self.tcp.hold_syn(now, id)), count, "{text}");
+            }
+            "connect_fast" | "open_fast" => {
+                if name == "connect_fast" {
+                    let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
+                    self.id = Some(id.expect("connect"));
+                }
+                let data: Vec<u8> = (0..count).map(|i| i as u8).collect();
+                let runs = core::iter::once(&data[..]);
+                let id = self.id.expect("a connection");
+                self.fast = self.tcp.open_fast(now, id, runs, pool);
+            }
             "accept" => {
                 let listener = self.listener.expect("a listener");
                 self.id = Some(self.tcp.accept(listener).expect("something to accept"));
@@ -406,6 +424,7 @@ impl Script {
             "error" => format!("{:?}", self.id.and_then(|id| self.tcp.take_error(id))),
             "time_wait" => self.tcp.time_wait_len().to_string(),
             "taken" => self.taken.to_string(),
+            "fast" => self.fast.to_string(),
             "urgent" => format!("{:?}", self.id.and_then(|id| self.tcp.urgent_offset(id))),
             "run" => {
                 let id = self.id.expect("a connection");
@@ -417,6 +436,7 @@ impl Script {
             _ => {
                 let status = status.unwrap_or_else(|| panic!("no connection: {line}"));
                 match name {
+                    "fast_open" => format!("{:?}", status.fast_open),
                     "state" => format!("{:?}", status.state),
                     "received" => status.receive_len.to_string(),
                     "unacked" => status.send_len.to_string(),

@@ -13,7 +13,7 @@ use crate::stack::tcp::{
     Config, Congestion, IcmpError, IpInfo, PathInfo, SUPER_PAYLOAD, SegmentOut, Tcp, TcpOptions,
 };
 use crate::stack::time::Instant;
-use crate::stack::wire::tcp::{Flags, Repr, SackBlocks, Seq, Timestamps};
+use crate::stack::wire::tcp::{FastOpenCookie, Flags, Repr, SackBlocks, Seq, Timestamps};
 
 const LOCAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 80);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -45,6 +45,7 @@ impl Target {
             limits: Limits {
                 max_connections: 20,
                 max_time_wait: 5,
+                fast_open: [3, 0x207][(seed / 2) as usize % 2],
                 ..Limits::default()
             },
             secret: [seed as u8; 16],
@@ -53,6 +54,7 @@ impl Target {
         let options = TcpOptions {
             keepalive: seed.is_multiple_of(5),
             receive_buffer: seed.is_multiple_of(7).then_some(3000),
+            fast_open: (seed % 4) as u32,
             ..TcpOptions::default()
         };
         let listener = tcp.listen(LOCAL, 3, &options).expect("free");
@@ -158,6 +160,11 @@ impl Target {
             },
             echo: last.options.timestamps.map_or(0, |t| t.value),
         });
+        let cookie = &self.payload[..2 * (random >> 24) as usize % 20];
+        repr.options.fast_open = (random >> 30)
+            .is_multiple_of(3)
+            .then(|| FastOpenCookie::new(cookie))
+            .flatten();
         let mut sack = SackBlocks::default();
         for _ in 0..self.random.next() % 5 {
             let (left, right) = (self.near(last.seq), self.near(last.seq));
@@ -176,7 +183,10 @@ impl Target {
             let id = self
                 .tcp
                 .connect(self.now, LOCAL, remote, &options, &mut self.pool);
-            self.open.extend(id);
+            if let Ok(id) = id {
+                self.open_fast(id);
+                self.open.push(id);
+            }
         }
         if self.open.is_empty() {
             return;
@@ -207,6 +217,21 @@ impl Target {
                 let count = self.random.next() as usize % 100_000;
                 self.tcp.consume(now, id, count, pool);
             }
+        }
+    }
+
+    /// Data with a SYN, or a SYN that waits for it.
+    fn open_fast(&mut self, id: SocketId) {
+        let len = self.random.next() as usize % 3000;
+        match self.random.next() % 4 {
+            0 => {
+                self.tcp.hold_syn(self.now, id);
+            }
+            1 => {
+                let runs = core::iter::once(&self.payload[..len]);
+                self.tcp.open_fast(self.now, id, runs, &mut self.pool);
+            }
+            _ => {}
         }
     }
 

@@ -60,6 +60,8 @@ struct Host {
 const REGION: usize = 32 << 20;
 const DELAY: Duration = Duration::from_millis(10);
 const PORT: u16 = 80;
+/// Data may go with SYNs, and needs no cookies (bits of net.ipv4.tcp_fastopen).
+const FAST_OPEN: u32 = 0x207;
 
 /// The byte at `position` of a stream.
 fn byte_at(position: usize) -> u8 {
@@ -82,7 +84,7 @@ fn check(position: usize, bytes: &[u8]) {
 }
 
 impl Host {
-    fn new(address: Ipv4Addr, seed: u64, super_packets: bool) -> Self {
+    fn new(address: Ipv4Addr, seed: u64, super_packets: bool, fast: bool) -> Self {
         let (region, bytes) = Region::new(REGION);
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
@@ -94,7 +96,10 @@ impl Host {
                 Congestion::Cubic
             },
             super_packets,
-            limits: Limits::default(),
+            limits: Limits {
+                fast_open: if fast { FAST_OPEN } else { 0 },
+                ..Limits::default()
+            },
             secret,
         };
         Self {
@@ -170,7 +175,13 @@ impl Host {
         let Some(status) = self.tcp.status(id) else {
             return;
         };
-        if !matches!(status.state, State::Established | State::CloseWait) || status.write_closed {
+        let may_write = match status.state {
+            State::Established | State::CloseWait => true,
+            // Fast Open.
+            State::SynReceived => !status.opening,
+            _ => false,
+        };
+        if !may_write || status.write_closed {
             return;
         }
         let mut buffer = [0; 4096];
@@ -196,6 +207,15 @@ impl Host {
                 .shutdown_write(now, id, &mut self.pool)
                 .expect("connected");
         }
+    }
+
+    /// What the stack lets go with the SYN.
+    fn open_fast(&mut self, now: Instant, id: SocketId) {
+        let mut buffer = [0; 4096];
+        let len = self.to_send.min(buffer.len());
+        pattern(0, &mut buffer[..len]);
+        let runs = core::iter::once(&buffer[..len]);
+        self.sent = self.tcp.open_fast(now, id, runs, &mut self.pool);
     }
 
     fn done(&self) -> bool {
@@ -247,9 +267,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(seed: u64, impairment: Impairment, super_packets: bool) -> Self {
+        let fast = seed % 4 == 1;
         let hosts = [
-            Host::new(Ipv4Addr::new(10, 0, 0, 1), seed, super_packets),
-            Host::new(Ipv4Addr::new(10, 0, 0, 2), seed ^ 0xff, super_packets),
+            Host::new(Ipv4Addr::new(10, 0, 0, 1), seed, super_packets, fast),
+            Host::new(Ipv4Addr::new(10, 0, 0, 2), seed ^ 0xff, super_packets, fast),
         ];
         Self {
             seed,
@@ -281,6 +302,7 @@ impl Wire {
             syn_count: 20,
             // On a wire this bad, fifteen timeouts in a row do happen once in a million.
             user_timeout: Some(Duration::from_secs(100_000)),
+            fast_open: 1,
             ..TcpOptions::default()
         };
         let local = SocketAddrV4::new(self.hosts[0].address, 40_000);
@@ -293,7 +315,8 @@ impl Wire {
         let id = client
             .tcp
             .connect(self.now, local, remote, &options, &mut client.pool);
-        client.id = Some(id.expect("the tuple is free"));
+        let id = *client.id.insert(id.expect("the tuple is free"));
+        client.open_fast(self.now, id);
         while !(self.hosts[0].done() && self.hosts[1].done()) {
             if self.hosts[1].id.is_none() {
                 self.hosts[1].id = self.hosts[1].tcp.accept(listener);

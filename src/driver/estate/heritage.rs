@@ -9,7 +9,7 @@ use crate::driver::endpoint::{Endpoint, EndpointId, Role};
 use crate::driver::filler::FILLER;
 use crate::driver::{Engine, HOOKS, Mark};
 use crate::stack::ids::{Kind, SocketId};
-use crate::stack::tcp::{Restored, State};
+use crate::stack::tcp::Restored;
 use crate::sys::owned::OwnedFd;
 
 /// An end that was taken up.
@@ -116,9 +116,9 @@ impl Engine {
         if socket.kind == Kind::Listener {
             return found.listener(socket).map(|_| Role::Listener(socket));
         }
-        Some(match found.of_user(socket)?.state {
-            State::SynSent | State::SynReceived => Role::Connecting(socket),
-            _ => Role::Connection(socket),
+        Some(match found.of_user(socket)?.opening {
+            true => Role::Connecting(socket),
+            false => Role::Connection(socket),
         })
     }
 

@@ -19,6 +19,8 @@ pub enum Connecting {
     Again = 1,
     /// One that has begun an attempt, and waited for its end.
     Waited = 2,
+    /// The first one, by a call that sends (MSG_FASTOPEN).
+    Fast = 3,
 }
 
 /// What is asked of the owner.
@@ -214,7 +216,8 @@ impl Question {
                 call: match a {
                     0 => Connecting::First,
                     1 => Connecting::Again,
-                    _ => Connecting::Waited,
+                    2 => Connecting::Waited,
+                    _ => Connecting::Fast,
                 },
             },
             6 => Self::Listen { backlog: a },

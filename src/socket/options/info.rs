@@ -6,6 +6,7 @@ use crate::driver::{Endpoint, Engine};
 use crate::socket::Stage;
 use crate::stack::ids::{Kind, SocketId};
 use crate::stack::routes::RouteDecision;
+use crate::stack::tcp::fast_open::FastOutcome;
 use crate::stack::tcp::{State, TcpStatus};
 use crate::stack::time::Instant;
 
@@ -17,6 +18,8 @@ const OPTION_TIMESTAMPS: u8 = 1;
 const OPTION_SACK: u8 = 2;
 /// Bit of `tcpi_options`: window scaling.
 const OPTION_SCALE: u8 = 4;
+/// Bit of `tcpi_options`: the SYN's data was taken.
+const OPTION_SYN_DATA: u8 = 32;
 /// TCP_ESTABLISHED, TCP_CLOSE and TCP_LISTEN of linux/tcp_states.h.
 const ESTABLISHED: u8 = 1;
 const CLOSE: u8 = 7;
@@ -150,6 +153,9 @@ fn fill(info: &mut Info, status: &TcpStatus, now: Instant) {
         options |= OPTION_SCALE;
         info.byte(6, send & 15 | receive << 4);
     }
+    if status.fast_open == FastOutcome::Taken {
+        options |= OPTION_SYN_DATA;
+    }
     info.byte(5, options);
     fill_sender(info, status, now);
     fill_receiver(info, status, now);
@@ -174,7 +180,8 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.byte(3, status.probes);
     info.byte(4, status.backoff);
     // The last measured rate is the program's, not the path's, while the window is not full.
-    info.byte(7, u8::from(status.flight + status.mss <= status.cwnd));
+    let limited = u8::from(status.flight + status.mss <= status.cwnd);
+    info.byte(7, limited | fast_open_failure(status) << 1);
     info.word(8, micros(status.rto));
     info.word(16, u64::from(status.mss));
     info.word(24, segments(status.flight));
@@ -193,6 +200,16 @@ fn fill_sender(info: &mut Info, status: &TcpStatus, now: Instant) {
     info.word(144, status.send_unsent as u64);
     info.word(148, status.min_rtt.map_or(u64::MAX, micros));
     info.word(228, u64::from(status.snd_wnd));
+}
+
+/// `tcpi_fastopen_client_fail`.
+const fn fast_open_failure(status: &TcpStatus) -> u8 {
+    match status.fast_open {
+        FastOutcome::Unknown | FastOutcome::Taken => 0,
+        FastOutcome::NoCookie => 1,
+        FastOutcome::NotAcknowledged => 2,
+        FastOutcome::SentAgain => 3,
+    }
 }
 
 /// In segments; none before the first loss.

@@ -229,6 +229,9 @@ pub(super) fn note(
         libc::IPPROTO_TCP => match name {
             libc::TCP_CONGESTION => options.congestion = Some(congestion(value)?),
             libc::TCP_SAVE_SYN => options.save_syn = number as u8,
+            libc::TCP_FASTOPEN => options.fast_open = number.cast_unsigned(),
+            libc::TCP_FASTOPEN_CONNECT => options.fast_open_connect = on,
+            libc::TCP_FASTOPEN_NO_COOKIE => options.fast_open_bare = on,
             libc::TCP_INQ => options.ancillary.unread = on,
             _ => {}
         },

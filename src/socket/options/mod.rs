@@ -164,6 +164,12 @@ pub struct Options {
     pub congestion: Option<Congestion>,
     /// SO_MAX_PACING_RATE in bytes a second; `None`: no bound.
     pub pacing_rate: Option<u64>,
+    /// TCP_FASTOPEN.
+    pub fast_open: u32,
+    /// TCP_FASTOPEN_NO_COOKIE.
+    pub fast_open_bare: bool,
+    /// TCP_FASTOPEN_CONNECT.
+    pub fast_open_connect: bool,
     /// TCP_SAVE_SYN.
     pub save_syn: u8,
     /// -1: the default.
@@ -237,6 +243,9 @@ impl Options {
             not_sent_low_water: 0,
             congestion: None,
             pacing_rate: None,
+            fast_open: 0,
+            fast_open_bare: false,
+            fast_open_connect: false,
             save_syn: 0,
             time_to_live: -1,
             service: 0,
@@ -263,6 +272,7 @@ impl Options {
         let mut inherited = self.clone();
         inherited.priority = 0;
         inherited.defer_accept = 0;
+        inherited.fast_open = 0;
         inherited.repair = None;
         let lost = |said: &Said| LOST.contains(&(said.level, said.name));
         if inherited.said.iter().any(lost) {
@@ -367,6 +377,8 @@ impl Options {
             congestion: self.congestion,
             unsent_low_water: (self.not_sent_low_water > 0).then_some(self.not_sent_low_water),
             pacing_rate: self.pacing_rate,
+            fast_open: self.fast_open,
+            fast_open_bare: self.fast_open_bare,
             save_syn: self.save_syn,
             stamps: self.stamping.stamps(),
             receive_errors: self.receive_errors,

@@ -150,6 +150,9 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
             };
             state.options.shares_port = shares;
         }
+        if (level, name) == (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) {
+            engine.take_fast_open_key();
+        }
         if state.options.wants_times() {
             engine.stamp_arrivals();
         }

@@ -102,6 +102,10 @@ pub struct TcpOptions {
     pub defer_accept: Duration,
     /// TCP_LINGER2: how long FIN-WAIT-2 lasts once nobody reads; `None`: reset at once.
     pub linger2: Option<Duration>,
+    /// TCP_FASTOPEN: of a listener, how many connections in SYN-RECEIVED a cookie may have let in.
+    pub fast_open: u32,
+    /// TCP_FASTOPEN_NO_COOKIE: without one.
+    pub fast_open_bare: bool,
     /// TCP_CONGESTION; `None`: the configured one.
     pub congestion: Option<Congestion>,
     /// TCP_NOTSENT_LOWAT: bytes not sent that stop the user from sending; `None`: no bound.
@@ -147,6 +151,8 @@ impl Default for TcpOptions {
             window_clamp: None,
             defer_accept: Duration::ZERO,
             linger2: Some(Duration::from_secs(60)),
+            fast_open: 0,
+            fast_open_bare: false,
             congestion: None,
             unsent_low_water: None,
             pacing_rate: None,

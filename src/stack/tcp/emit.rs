@@ -5,6 +5,7 @@ use super::output::{Output, TIMESTAMPS_LEN};
 use super::segment::SegmentOut;
 use super::tcb::{State, Tcb};
 use super::timers::Timer;
+use crate::stack::wire::ipv4;
 use crate::stack::wire::seq::Seq;
 use crate::stack::wire::tcp::{Flags, MAX_SACK_BLOCKS, Options, Repr, SackBlocks};
 
@@ -29,11 +30,13 @@ impl Tcb {
             } else {
                 0
             };
+        let (fast_open, has_data) = cx.fast_opens.on_syn(self);
         let options = Options {
             mss: Some(mss),
             window_scale: self.scaled.then_some(self.rcv.scale),
             sack_permitted: self.sack,
             timestamps: self.timestamping.option(cx.now),
+            fast_open,
             ..Options::default()
         };
         let flags = if active {
@@ -44,6 +47,9 @@ impl Tcb {
         let window = self.rcv.advertise_unscaled();
         let repr = self.header(flags, self.snd.iss, window, options);
         self.address(out, repr);
+        if has_data {
+            self.put_beside_syn(cx, out);
+        }
         if self.retries == 0 {
             self.rtt.sent(self.snd.nxt, cx.now);
         }
@@ -51,6 +57,17 @@ impl Tcb {
             self.ack_sent();
         }
         true
+    }
+
+    /// Data goes with the SYN, as far as there is room (RFC 7413). It is sent once that is acknowledged.
+    fn put_beside_syn(&mut self, cx: &Output<'_>, out: &mut SegmentOut) {
+        let headers = ipv4::HEADER_LEN + out.repr.header_len();
+        let room = cx.mtu.saturating_sub(headers);
+        let len = self.snd.queue.len().min(room);
+        self.snd
+            .queue
+            .spans(cx.pool, 0, len, |span| out.push_span(span));
+        self.snd.syn_data = len as u16;
     }
 
     /// Fills `out` with `len` bytes from `start`, and a FIN after them; gives where it ends.

@@ -56,7 +56,7 @@ impl Tcb {
         match self.state {
             // As Linux: what answers the SYN ends the attempt at once.
             State::SynSent => self.end(pool, Some(icmp.error)),
-            State::SynReceived => {}
+            State::SynReceived if !self.is_open_early() => {}
             _ if self.options.receive_errors => {
                 self.soft_error = Maybe::some(icmp.error);
                 self.marks.dirty = true;

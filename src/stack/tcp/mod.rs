@@ -22,7 +22,7 @@
 //! 5. What grows on a peer's account has a bound: half-open connections (see [`cookies`]), TIME-WAIT,
 //!    ranges out of order, replies, queues.
 //!
-//! What it does not do: authentication (RFC 5925), Fast Open, ECN, multipath. COMPLIANCE.md has it RFC by RFC.
+//! What it does not do: authentication (RFC 5925), ECN, multipath. COMPLIANCE.md has it RFC by RFC.
 
 mod arrives;
 mod config;
@@ -30,6 +30,7 @@ mod congestion;
 mod cookies;
 mod counters;
 mod emit;
+pub mod fast_open;
 mod flight;
 pub mod handshake;
 mod icmp;
@@ -92,6 +93,7 @@ pub use self::urgent::Urgent;
 pub use self::zero_copy::ZeroCopies;
 
 use self::arrives::{Arrival, Segment};
+use self::fast_open::FastOpens;
 use self::listener::Listener;
 use self::output::Output;
 use self::reply::Replies;
@@ -131,6 +133,7 @@ pub struct Tcp {
     cookies: &'static mut Cookies,
     saved_syns: SavedSyns,
     sendings: Sendings,
+    fast_opens: FastOpens,
     counters: Counters,
     /// See [`Tcp::set_short`].
     short: bool,
@@ -178,6 +181,7 @@ impl Tcp {
             cookies,
             saved_syns: SavedSyns::default(),
             sendings: Sendings::default(),
+            fast_opens: FastOpens::new(config.secret),
             counters: Counters::default(),
             short: false,
         }
@@ -279,6 +283,9 @@ impl Tcp {
         } else {
             tcb.synchronized_segment_arrives(&mut cx, &mut segment)
         };
+        if tcb.fast.is_asking() && tcb.was_established {
+            self.note_syn_answer(now, index, segment.repr);
+        }
         self.settle(now, index, pool);
     }
 
@@ -389,6 +396,7 @@ impl Tcp {
             let cx = Output {
                 now,
                 config: &self.config,
+                fast_opens: &self.fast_opens,
                 mtu: path.mtu,
                 longest: path.longest,
                 pool,

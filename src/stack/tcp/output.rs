@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use super::config::Config;
+use super::fast_open::FastOpens;
 use super::loss::Phase;
 use super::segment::{SUPER_PAYLOAD, SegmentOut};
 use super::tally::Limit;
@@ -25,6 +26,7 @@ pub(super) const TIMESTAMPS_LEN: u32 = 12;
 pub(super) struct Output<'a> {
     pub(super) now: Instant,
     pub(super) config: &'a Config,
+    pub(super) fast_opens: &'a FastOpens,
     pub(super) mtu: usize,
     pub(super) longest: u32,
     pub(super) pool: &'a Pool,
@@ -45,7 +47,11 @@ impl Tcb {
         match self.state {
             State::Closed | State::TimeWait => false,
             State::SynSent => self.poll_syn(cx, out),
-            State::SynReceived => self.poll_syn(cx, out) || self.poll_ack(cx, out),
+            State::SynReceived => {
+                self.poll_syn(cx, out)
+                    || self.is_open_early() && self.poll_data(cx, out)
+                    || self.poll_ack(cx, out)
+            }
             _ => {
                 self.update_mss(cx.mtu);
                 let in_time = self.is_in_time(cx.now);
@@ -136,7 +142,8 @@ impl Tcb {
         if unsent == 0 && self.snd.blocked {
             self.tally.limited_by(cx.now, Limit::Buffer);
         }
-        if !self.state.sends() || (unsent == 0 && !self.snd.fin_unsent()) {
+        let sends = self.state.sends() || self.is_open_early();
+        if !sends || (unsent == 0 && !self.snd.fin_unsent()) {
             return false;
         }
         let mss = self.snd.mss;

@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 use super::Tcp;
 use super::arrives::{Segment, closed, listen};
 use super::counters::Counter;
+use super::fast_open::Fast;
 use super::kept::KeptOptions;
 use super::segment::IpInfo;
 use super::table::{Holder, Tuple};
@@ -113,14 +114,19 @@ impl Tcp {
             queued: false,
         };
         let iss = self.initial_seq(now, local, remote, isn_floor);
+        let fast = self.judge_syn(now, &options, segment, [*local.ip(), *remote.ip()]);
         let repr = segment.repr;
         let ends = [local, remote];
         let index = self.insert_connection(now, ends, iss, &options, owner, |tcb| {
             tcb.learn_syn(now, segment.seq, repr.window, &repr.options);
             tcb.rcv.shut = deaf;
             tcb.snd.fin = mute;
+            tcb.fast = fast;
         });
         let Some(index) = index else { return };
+        if fast == Fast::Opened {
+            self.open_early(now, index, segment.payload, pool);
+        }
         self.saved_syns.save(index, options.save_syn, ip.headers);
         self.settle(now, index, pool);
     }
@@ -229,8 +235,11 @@ impl Tcp {
 
     /// Whether the listener a half-open connection came from can take it.
     pub(super) fn has_accept_room(&self, index: u32) -> bool {
-        let Some(Owner::Listener { index, .. }) =
-            self.connections.get(index).map(|tcb| tcb.owner.get())
+        let owner = self.connections.get(index).map(|tcb| tcb.owner.get());
+        let Some(Owner::Listener {
+            index,
+            queued: false,
+        }) = owner
         else {
             return true;
         };
@@ -249,7 +258,7 @@ impl Tcp {
         else {
             return;
         };
-        if tcb.state == State::SynReceived {
+        if tcb.state == State::SynReceived && !tcb.is_open_early() {
             return;
         }
         let Some(listener) = self.listeners.get_mut(listener_index) else {

@@ -2,9 +2,11 @@
 
 use super::Tcp;
 use super::counters::Counter;
+use super::fast_open::Fast;
 use super::reply::Reply;
 use super::table::{Holder, Tuple};
 use super::tcb::{Owner, State};
+use crate::stack::error::Error;
 use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 
@@ -16,6 +18,11 @@ impl Tcp {
             return;
         };
         self.sendings.look(tcb);
+        if tcb.fast == Fast::Opened && tcb.state != State::SynReceived {
+            tcb.fast = Fast::No;
+            let reset = tcb.error.get() == Some(Error::ConnectionReset);
+            self.fast_opens.settled(now, reset);
+        }
         if core::mem::take(&mut tcb.marks.reset) {
             self.replies.push(Reply::reset_of(tcb, now));
         }

@@ -71,7 +71,9 @@ pub(super) struct Snd {
     pub(super) limited_end: Seq,
     /// A send found the queue full; the user waits for room.
     pub(super) blocked: bool,
-    _unused: [u8; 7],
+    _unused: [u8; 5],
+    /// Bytes that went with the SYN (RFC 7413).
+    pub(super) syn_data: u16,
     /// Bytes not sent that stop the user from sending.
     low_water: u32,
     /// Urgent pointer: the sequence number after the last urgent byte.
@@ -108,7 +110,8 @@ impl Snd {
             fin: false,
             fin_acked: false,
             blocked: false,
-            _unused: [0; 7],
+            _unused: [0; 5],
+            syn_data: 0,
             limited_end: iss,
             sent_at: now,
             stalled_since: now,

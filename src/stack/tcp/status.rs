@@ -4,6 +4,7 @@ use core::net::SocketAddrV4;
 use core::time::Duration;
 
 use super::congestion::Congestion;
+use super::fast_open::FastOutcome;
 use super::handshake::Handshake;
 use super::listener::Listener;
 use super::loss::Phase;
@@ -95,6 +96,10 @@ pub struct TcpStatus {
     pub tally: Tally,
     /// Congestion control.
     pub congestion: Congestion,
+    /// What came of Fast Open.
+    pub fast_open: FastOutcome,
+    /// Whether no user knows it as a connection yet.
+    pub opening: bool,
     /// Segments sent again, in all.
     pub retransmits: u32,
     /// Timeouts in a row.
@@ -210,6 +215,8 @@ impl Tcb {
             receive_space: self.rcv.most_consumed(),
             tally: self.tally,
             congestion: self.window.algorithm(),
+            fast_open: self.fast_outcome,
+            opening: self.is_opening(),
             retransmits: self.retransmits,
             retries: self.retries,
             backoff: self.rtt.backoff,

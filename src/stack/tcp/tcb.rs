@@ -7,6 +7,7 @@ use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use super::config::Config;
 use super::congestion::Window;
+use super::fast_open::{Fast, FastOutcome};
 use super::handshake::Handshake;
 use super::kept::KeptOptions;
 use super::loss::Loss;
@@ -166,7 +167,7 @@ pub(super) struct Tcb {
     pub(super) sack: bool,
     /// Windows are scaled (RFC 7323 section 2).
     pub(super) scaled: bool,
-    /// The handshake was completed.
+    /// The handshake was completed, or the connection open before (Fast Open).
     pub(super) was_established: bool,
     /// How often in a row the retransmission timer ran out.
     pub(super) retries: u8,
@@ -180,7 +181,11 @@ pub(super) struct Tcb {
     pub(super) ack_waits: bool,
     /// It is on the list of those.
     pub(super) ack_listed: bool,
-    pub(super) _unused: [u8; 3],
+    /// Its part in Fast Open,
+    pub(super) fast: Fast,
+    /// and what came of that.
+    pub(super) fast_outcome: FastOutcome,
+    pub(super) _unused: [u8; 1],
     /// Whether bytes are on their way to or from the user.
     pub(super) passing: Passing,
     /// Bytes that mean nothing before those that come from the user. Written and read by the driver
@@ -262,7 +267,9 @@ impl Tcb {
             repair: false,
             ack_waits: false,
             ack_listed: false,
-            _unused: [0; 3],
+            fast: Fast::No,
+            fast_outcome: FastOutcome::Unknown,
+            _unused: [0; 1],
             filler: 0,
             zero_copies: ZeroCopies::default(),
             retries: 0,

@@ -418,6 +418,7 @@ impl Tcp {
 impl Tcb {
     pub(super) fn may_send(&mut self) -> Result<(), Error> {
         match self.state {
+            State::SynReceived if self.is_open_early() => Ok(()),
             State::SynSent | State::SynReceived => Err(Error::WouldBlock),
             State::Established | State::CloseWait => Ok(()),
             _ => Err(self.error.take().unwrap_or(Error::BrokenPipe)),
@@ -443,7 +444,7 @@ impl Tcb {
     pub(super) fn resets_at_close(&self) -> bool {
         let unread = !self.rcv.queue.is_empty();
         let no_wait = self.state == State::FinWait2 && self.options.linger2.get().is_none();
-        self.state.is_synchronized() && (unread || no_wait)
+        self.is_open() && (unread || no_wait)
     }
 
     /// The user sends nothing more.

@@ -98,6 +98,42 @@ impl SackBlocks {
     }
 }
 
+/// The cookie of a Fast Open option (RFC 7413 section 4.1.1). An empty one asks for a cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FastOpenCookie {
+    bytes: [u8; Self::MAX_LEN],
+    len: u8,
+}
+
+impl FastOpenCookie {
+    /// Bytes of the shortest.
+    pub const MIN_LEN: usize = 4;
+    /// Bytes of the longest.
+    pub const MAX_LEN: usize = 16;
+    /// No cookie: one is asked for.
+    pub const REQUEST: Self = Self {
+        bytes: [0; Self::MAX_LEN],
+        len: 0,
+    };
+
+    /// `None`: no cookie is so long; the length is even, too.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let fits = (Self::MIN_LEN..=Self::MAX_LEN).contains(&bytes.len());
+        if !bytes.is_empty() && (!fits || !bytes.len().is_multiple_of(2)) {
+            return None;
+        }
+        let mut cookie = Self::REQUEST;
+        cookie.bytes[..bytes.len()].copy_from_slice(bytes);
+        cookie.len = bytes.len() as u8;
+        Some(cookie)
+    }
+
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len as usize]
+    }
+}
+
 /// The options this stack knows. Others are skipped (RFC 9293 MUST-6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -111,6 +147,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks.
     pub sack: SackBlocks,
+    /// Fast Open; it means something beside SYN only.
+    pub fast_open: Option<FastOpenCookie>,
 }
 
 /// A TCP header.
@@ -144,6 +182,7 @@ const KIND_WINDOW_SCALE: u8 = 3;
 const KIND_SACK_PERMITTED: u8 = 4;
 const KIND_SACK: u8 = 5;
 const KIND_TIMESTAMPS: u8 = 8;
+const KIND_FAST_OPEN: u8 = 34;
 
 /// Reads the header at the start of a segment; gives it and its length in bytes. The checksum is
 /// not looked at: it covers more than the header.
@@ -207,6 +246,7 @@ fn parse_option(options: &mut Options, kind: u8, value: &[u8]) {
                     .push(Seq(read_u32(block, 0..4)), Seq(read_u32(block, 4..8)));
             }
         }
+        (KIND_FAST_OPEN, _) => options.fast_open = FastOpenCookie::new(value),
         _ => {}
     }
 }
@@ -225,6 +265,9 @@ impl Options {
         }
         if self.window_scale.is_some() {
             len += 4;
+        }
+        if let Some(cookie) = &self.fast_open {
+            len += (2 + cookie.as_slice().len()).next_multiple_of(4);
         }
         match self.sack.as_slice().len() {
             0 => len,
@@ -255,6 +298,14 @@ impl Options {
         }
         if let Some(shift) = self.window_scale {
             put(&mut rest, &[KIND_NOP, KIND_WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(cookie) = &self.fast_open {
+            let len = 2 + cookie.as_slice().len();
+            put(&mut rest, &[KIND_FAST_OPEN, len as u8]);
+            put(&mut rest, cookie.as_slice());
+            if !len.is_multiple_of(4) {
+                put(&mut rest, &[KIND_NOP, KIND_NOP]);
+            }
         }
         let blocks = self.sack.as_slice();
         if !blocks.is_empty() {
@@ -382,6 +433,14 @@ impl fmt::Display for Options {
             write!(f, "{before}sack")?;
             for (left, right) in self.sack.as_slice() {
                 write!(f, " {left}:{right}")?;
+            }
+            before = ",";
+        }
+        if let Some(cookie) = &self.fast_open {
+            write!(f, "{before}FO")?;
+            for (at, byte) in cookie.as_slice().iter().enumerate() {
+                let space = if at == 0 { " " } else { "" };
+                write!(f, "{space}{byte:02x}")?;
             }
             before = ",";
         }

@@ -132,6 +132,8 @@ impl Lab {
              for n in {p} {t}; do
                  # Every error is told, however many there were before it.
                  ip netns exec $n sysctl -qw net.ipv4.icmp_ratelimit=0
+                 # Servers, too, may use Fast Open.
+                 ip netns exec $n sysctl -qw net.ipv4.tcp_fastopen=3
                  # (Older kernels have these two for all namespaces together.)
                  ip netns exec $n sysctl -qw net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=1000 2>/dev/null || :
                  # CUBIC where the host lets namespaces choose it, else Reno, which every host does; never BBR, which paces.

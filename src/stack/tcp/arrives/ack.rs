@@ -92,7 +92,7 @@ impl Tcb {
             cx.counters.count(Counter::AcceptQueueFull);
             return ControlFlow::Break(());
         }
-        if self.defers_accept(segment) {
+        if !self.is_open_early() && self.defers_accept(segment) {
             return ControlFlow::Break(());
         }
         self.snd.wnd = u32::from(segment.repr.window) << self.snd.scale;

@@ -8,6 +8,7 @@ use crate::stack::error::Error;
 use crate::stack::pool::in_order;
 use crate::stack::tcp::config::QuickAck;
 use crate::stack::tcp::counters::Counter;
+use crate::stack::tcp::fast_open::Fast;
 use crate::stack::tcp::reply::Reply;
 use crate::stack::tcp::tail::MAX_DELAYED_ACK;
 use crate::stack::tcp::tcb::{State, Tcb};
@@ -43,12 +44,15 @@ impl Tcb {
         let timestamps = segment.repr.options.timestamps;
         let (opened, now) = (self.snd.stalled_since, cx.now);
         let foreign = timestamps.is_some_and(|t| !self.timestamping.is_ours(t.echo, opened, now));
-        if segment.repr.ack == self.snd.nxt && !foreign {
+        let data_end = self.snd.nxt + u32::from(self.snd.syn_data);
+        if segment.repr.ack.is_within(self.snd.nxt, data_end) && !foreign {
             return ControlFlow::Continue(());
         }
         cx.counters.count(Counter::BadAck);
         if !segment.has(Flags::RST) {
             if self.retries == 0 {
+                // Nor does it say anything of Fast Open.
+                self.fast = Fast::No;
                 self.deadlines
                     .arm(Timer::Retransmit, now + SYN_AFTER_OLD_ACK);
             }
@@ -92,16 +96,23 @@ impl Tcb {
         if !segment.has(Flags::ACK) {
             in_order();
             self.state = State::SynReceived;
+            if self.fast == Fast::Holds {
+                self.begin_syn(cx.now);
+            }
+            self.fast = Fast::No;
             self.marks.syn = true;
             self.marks.output = true;
             return ControlFlow::Break(());
         }
         self.rtt.acknowledged(repr.ack, cx.now);
-        self.snd.una = repr.ack;
-        self.tally.acked = 1;
+        self.snd.nxt = repr.ack;
+        let acked = repr.ack.since(self.snd.iss);
+        self.snd.acknowledge(cx.pool, repr.ack);
+        self.tally.acked = u64::from(acked);
         self.snd.wl2 = repr.ack;
         self.loss
-            .acknowledged(repr.ack, self.snd.nxt, 1, self.snd.mss, self.sack);
+            .acknowledged(repr.ack, self.snd.nxt, acked, self.snd.mss, self.sack);
+        self.note_syn_data_answer();
         self.establish(cx.now);
         segment.seq = repr.seq + 1;
         ControlFlow::Continue(())

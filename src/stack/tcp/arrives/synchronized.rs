@@ -141,7 +141,7 @@ impl Tcb {
         }
         cx.counters.count(Counter::ResetsIn);
         let error = match self.state {
-            State::SynReceived => Error::ConnectionRefused,
+            State::SynReceived if !self.is_open_early() => Error::ConnectionRefused,
             State::CloseWait => Error::BrokenPipe,
             _ => Error::ConnectionReset,
         };

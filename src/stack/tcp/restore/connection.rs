@@ -22,6 +22,7 @@ use crate::stack::pool::{Pool, in_order};
 use crate::stack::queue::Queue;
 use crate::stack::survey::Survey;
 use crate::stack::tcp::congestion::Window;
+use crate::stack::tcp::fast_open::Fast;
 use crate::stack::tcp::kept::KeptOptions;
 use crate::stack::tcp::loss::Loss;
 use crate::stack::tcp::rtt::Rtt;
@@ -61,6 +62,9 @@ impl Tcb {
         self.begin_change();
         if torn && matches!(self.state, State::SynSent | State::SynReceived) {
             self.restore_handshake();
+        }
+        if self.fast == Fast::Holds {
+            self.begin_syn(now);
         }
         let front = self.restore_passing(road);
         if self.state == State::Closed {
@@ -121,7 +125,7 @@ impl Tcb {
     /// Queues what has come from the user and is not yet; nothing is on its way any more.
     pub(super) fn take_arrived(&mut self, road: &Road, pool: &mut Pool) {
         if let (Way::FromUser, from) = self.passing.way()
-            && self.state.is_synchronized()
+            && (self.is_open() || self.state == State::SynSent)
             && !self.snd.fin
         {
             let queued = self.snd.queue.end_position().wrapping_sub(from) as usize;

@@ -58,8 +58,8 @@ pub struct Connection {
     pub local: SocketAddrV4,
     /// The peer's.
     pub remote: SocketAddrV4,
-    /// Its state.
-    pub state: State,
+    /// Whether the user has yet to wait for the handshake.
+    pub opening: bool,
     /// Whether a user holds the handle: not before it is accepted, not after it is closed.
     pub has_user: bool,
     /// Whether its user has closed it.
@@ -286,7 +286,7 @@ impl Restored {
             id: tcb.id,
             local: tcb.local.get(),
             remote: tcb.remote.get(),
-            state: tcb.state,
+            opening: tcb.is_opening(),
             has_user: tcb.owner.get() == Owner::User,
             is_closed: tcb.owner.get() == Owner::Nobody,
         });
