@@ -9,15 +9,11 @@ use super::address::{self, Given};
 use super::bind::{Rest, take_port, to_kernel, wish};
 use super::completion::complete;
 use super::create::renew;
-use super::served::{go_over, may_go_over};
-use super::sleeper::Sleeper;
 use super::waiting::waits;
 use super::way::{Way, decide};
-use super::{Family, Kind, Socket, Stage, State, away, errno, watched};
+use super::{Family, Kind, Socket, Stage, State, away, connecting, errno};
 use crate::control::ephemeral::Protocol;
-use crate::driver::{
-    self, Connecting, Endpoint, EndpointId, Engine, Lease, Passed, Question, Role,
-};
+use crate::driver::{self, Endpoint, EndpointId, Engine, Lease, Passed, Role};
 use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::sys::{heap, raw};
@@ -28,7 +24,7 @@ pub fn connect(fd: RawFd, socket: &Arc<Socket>, address: &[u8], flags: i32) -> R
     let mut state = socket.state();
     let Some(mut engine) = engine.filter(|_| state.endpoint.is_some()) else {
         drop(state);
-        return connect_beside(fd, socket, address, flags);
+        return connecting::connect(fd, socket, address, flags);
     };
     let given = address::read(address, family_of(socket, &state, address));
     if socket.kind == Kind::Datagram {
@@ -97,117 +93,6 @@ pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Famil
     match socket.kind {
         Kind::Datagram if address::is_v4(address) && !state.options.v6_only => Family::Inet,
         _ => socket.family,
-    }
-}
-
-/// connect(2) of a socket whose stack is in another process: that process connects it, and this one
-/// waits.
-fn connect_beside(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    address: &[u8],
-    flags: i32,
-) -> Result<Rest, Errno> {
-    let call = match socket.state().connect_unconfirmed {
-        true => Connecting::Again,
-        false if flags & libc::MSG_FASTOPEN != 0 => Connecting::Fast,
-        false => Connecting::First,
-    };
-    let address = address.to_vec();
-    let question = Question::Connect {
-        address: address.clone(),
-        call,
-    };
-    if address::read(&address, socket.family) == Ok(Given::Unspecified) {
-        socket.state().note_disconnect();
-    }
-    let Some(answer) = away::ask(fd, socket, &question) else {
-        return Ok(Rest::Kernel);
-    };
-    if answer == Err(Errno::NETUNREACH) && may_go_over(socket) {
-        return go_over(socket).map(|()| Rest::Kernel);
-    }
-    if socket.kind == Kind::Datagram {
-        away::refresh(fd, socket);
-        return answer.map(|_| Rest::Done);
-    }
-    match answer {
-        Err(errno @ Errno::INPROGRESS) => begun_beside(fd, socket, address, flags, errno),
-        Err(errno @ Errno::ALREADY) if away::waits(fd, flags) => {
-            begun_beside(fd, socket, address, flags, errno)
-        }
-        answer => {
-            answered(fd, socket, answer.map(drop))?;
-            let mut state = socket.state();
-            note_begun(&mut state);
-            state.connect_unconfirmed = call == Connecting::Fast && !away::waits(fd, flags);
-            Ok(Rest::Done)
-        }
-    }
-}
-
-/// It has an address now.
-fn note_begun(state: &mut State) {
-    state.stage = Stage::Connected;
-    state.opening = true;
-}
-
-/// What the other process says of an attempt to connect that was begun before.
-fn answered(fd: RawFd, socket: &Arc<Socket>, answer: Result<(), Errno>) -> Result<(), Errno> {
-    let unconfirmed = core::mem::take(&mut socket.state().connect_unconfirmed);
-    match answer {
-        Err(Errno::ISCONN) if unconfirmed => Ok(()),
-        Err(Errno::ALREADY) => {
-            socket.state().connect_unconfirmed = unconfirmed;
-            answer
-        }
-        Err(Errno::CONNABORTED) => {
-            Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNABORTED))
-        }
-        answer => answer,
-    }
-}
-
-/// The other process has begun to connect it: waits for the end, if the call may wait; `unfinished`, if that does not come.
-fn begun_beside(
-    fd: RawFd,
-    socket: &Arc<Socket>,
-    address: Vec<u8>,
-    flags: i32,
-    unfinished: Errno,
-) -> Result<Rest, Errno> {
-    let mut state = socket.state();
-    note_begun(&mut state);
-    state.connect_unconfirmed = true;
-    let disconnects = state.disconnects;
-    drop(state);
-    watched::watch(socket);
-    if !away::waits(fd, flags) {
-        return Err(unfinished);
-    }
-    let waiting = Sleeper::to_send(fd, socket);
-    match waiting.wait_for(libc::POLLOUT) {
-        Err(Errno::AGAIN) => return Err(unfinished),
-        // Another thread has given it up.
-        Err(Errno::PIPE) => {}
-        waited => waited?,
-    }
-    if socket.state().disconnects != disconnects {
-        return Err(Errno::PIPE);
-    }
-    let fd = waiting.fd();
-    let call = Connecting::Waited;
-    let answer = away::ask_for_end(fd, socket, &Question::Connect { address, call });
-    match answer {
-        // Another thread has given it up, and the descriptor is about to be replaced, or was just now.
-        Some(Err(Errno::NOTSOCK)) => {
-            Err(away::pending_error(fd, socket).unwrap_or(Errno::CONNRESET))
-        }
-        Some(answer) => answered(fd, socket, answer.map(drop)).map(|()| Rest::Done),
-        None => match away::pending_error(fd, socket) {
-            None => Ok(Rest::Done),
-            Some(errno) => Err(errno),
-        },
     }
 }
 

@@ -31,6 +31,7 @@ mod beyond;
 pub mod bind;
 mod completion;
 pub mod connect;
+mod connecting;
 pub mod create;
 pub mod datagram;
 mod edges;
