@@ -54,6 +54,40 @@ static void arrivals(void)
 	peer("close %d", h);
 }
 
+/* What is written makes room again, which is no news. */
+static void writes(void)
+{
+	int h, fd = connected(&h);
+	char b[100];
+
+	add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	send(fd, "x", 1, 0);
+	nap(50);
+	waited("written before the first look", 1000);
+	waited("no news", 50);
+	for (int i = 0; i < 3; i++) {
+		send(fd, "some words", 10, 0);
+		waited("written, no news", 100);
+	}
+	peer("send %d 10", h);
+	waited("data", 1000);
+	recv(fd, b, sizeof b, 0);
+	send(fd, "some words", 10, 0);
+	waited("read and written, no news", 100);
+	close(fd);
+	peer("close %d", h);
+
+	fd = connected(&h);
+	add(fd, EPOLLOUT | EPOLLET);
+	waited("room is asked for alone", 1000);
+	send(fd, "x", 1, 0);
+	waited("written, no news", 100);
+	peer("shutdown %d 1", h);
+	waited("FIN", 1000);
+	close(fd);
+	peer("close %d", h);
+}
+
 static void room(void)
 {
 	int h, fd = nonblocking(connected(&h));
@@ -146,6 +180,7 @@ int main(void)
 {
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	arrivals();
+	writes();
 	room();
 	resets();
 	listeners();

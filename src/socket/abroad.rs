@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use super::beyond;
 use super::waiting::{deadline, left};
-use super::{Kind, Socket, Stage, State, away, table, urgent};
+use super::{Kind, Socket, Stage, State, away, room, table, urgent};
 use crate::driver::{self, Question, Shown, has_notice};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{entry, poll_now};
@@ -150,6 +150,7 @@ pub(super) fn poll(
             if watched.fd >= 0 {
                 polled.revents = watched.revents;
                 moved |= correct(polled, known);
+                note_no_room(polled);
             }
         }
         let count = fds.iter().filter(|polled| polled.revents != 0).count();
@@ -218,6 +219,16 @@ fn correct(polled: &mut libc::pollfd, known: Option<Shown>) -> bool {
         beyond::correct(&socket, &shown, polled);
     }
     moved
+}
+
+/// Who looks for room to send, and finds none, is told once there is some.
+fn note_no_room(polled: &libc::pollfd) {
+    if polled.events & WRITABLE != 0
+        && polled.revents & WRITABLE == 0
+        && let Some(socket) = foreign(polled.fd)
+    {
+        room::note_none(&socket);
+    }
 }
 
 /// At its mark a connection is not readable. Who does not ask for the mark has the owner take it, and say what is shown

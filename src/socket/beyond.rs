@@ -174,6 +174,11 @@ impl Events<'_> {
         }
     }
 
+    /// What there is of a registration.
+    pub(super) fn events_of(&self, held: &Registration) -> Option<u32> {
+        self.at(held).map(|at| self.events[at].events)
+    }
+
     /// Whether there is an event of a registration.
     pub(super) fn has(&self, held: &Registration) -> bool {
         self.at(held).is_some()

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::lingering::Lingering;
-use super::{Kind, Socket, Stage, State, away, connect, create, inherited, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, inherited, room, table};
 use crate::driver::{self, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::wait::poll_now;
@@ -166,6 +166,8 @@ pub fn duplicated(old: RawFd, new: RawFd) {
 
 /// From now on somebody writes to the descriptor where we do not see it, as stdio does (fdopen(3)).
 pub fn written_elsewhere(socket: &Arc<Socket>) {
+    // Nor is it seen whether that finds room.
+    room::note_none(socket);
     let Some(mut engine) = driver::lock() else {
         return;
     };

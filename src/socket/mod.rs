@@ -51,6 +51,7 @@ pub mod receive;
 mod receiving;
 pub mod repair;
 pub mod report;
+mod room;
 pub mod send;
 mod sending;
 pub mod served;
@@ -168,6 +169,8 @@ pub struct State {
     pub opening: bool,
     /// Its owner has said that the send queue is full, and the pair was not seen writable since.
     pub full: bool,
+    /// Something was written to it that its owner may not have taken yet, and of which sets are told nothing.
+    pub written: bool,
     /// Its owner was asked to tell of what a message sends, and has an error queue then.
     pub asked_for_times: bool,
     /// How often the connection was given up by connect(2) with AF_UNSPEC.
@@ -202,6 +205,8 @@ pub struct Registration {
     pub told: Option<u32>,
     /// How many connections of a listener it was told of, if it is told of news only.
     pub connections: Option<u64>,
+    /// It was told that another process's connection has room, of which no call has found none since, and what was shut then.
+    pub room: Option<i16>,
 }
 
 impl Registration {
@@ -294,6 +299,7 @@ impl Socket {
                 connect_unconfirmed: false,
                 opening: false,
                 full: false,
+                written: false,
                 asked_for_times: false,
                 disconnects: 0,
                 past: datagram::Past::default(),

@@ -240,6 +240,7 @@ pub fn epoll_changed(set: RawFd, operation: i32, fd: RawFd, event: Option<(u32, 
             data,
             told: None,
             connections: None,
+            room: None,
         });
     }
     if state.away.is_some() {

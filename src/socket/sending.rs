@@ -10,7 +10,7 @@ use super::datagram::Asked;
 use super::send::with_signal;
 use super::sleeper::Sleeper;
 use super::waiting::partial;
-use super::{Socket, abroad, away};
+use super::{Socket, abroad, away, room};
 use crate::driver::Question;
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
@@ -18,6 +18,9 @@ use crate::sys::{process, raw};
 
 /// What is said of the last byte.
 const LAST: i32 = libc::MSG_ZEROCOPY | libc::MSG_OOB;
+
+/// Bytes that a pair has room for if it is writable at all.
+const SURE: usize = 64 * 1024;
 
 /// Bytes of a connection's that go with a message.
 const MESSAGE: usize = 64 * 1024;
@@ -82,6 +85,8 @@ fn give(call: &Sleeper<'_>, data: &Buffers<'_>, flags: i32, asked: &Asked) -> Re
     } else {
         write_beside(call, data, flags)
     };
+    let may_have_waited = || plain && data.len() > SURE && call.waits(flags);
+    room::note_written(socket, result == Ok(data.len()) && !may_have_waited());
     if result == Err(Errno::AGAIN) && !call.waits(flags) {
         return beyond_pair(call, data, flags, asked);
     }
@@ -152,7 +157,10 @@ fn give_by_message(
             }
             Some(Err(Errno::AGAIN)) if call.waits(flags) => call.wait_for(libc::POLLOUT),
             Some(Err(errno)) => {
-                call.socket().state().full |= errno == Errno::AGAIN;
+                if errno == Errno::AGAIN {
+                    call.socket().state().full = true;
+                    room::note_none(call.socket());
+                }
                 Err(errno)
             }
             None if sent.get() == 0 => return None,
@@ -194,6 +202,7 @@ fn may_send(call: &Sleeper<'_>, any: bool, flags: i32) -> Result<(), Errno> {
     if is_writable || !any && !opening {
         return Ok(());
     }
+    room::note_none(socket);
     if !call.waits(flags) {
         return match opening || full {
             true => Err(Errno::AGAIN),

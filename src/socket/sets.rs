@@ -125,6 +125,7 @@ pub(super) fn forget_told(registrations: &mut [Registration]) {
     for held in registrations {
         held.told = is_disarmed(held.events).then_some(0);
         held.connections = None;
+        held.room = None;
     }
 }
 

@@ -12,7 +12,7 @@ use super::abroad::{
 use super::beyond::{self, Beyond, Events};
 use super::sleeper::poll_beside;
 use super::waiting::{deadline, left};
-use super::{Kind, Registration, Socket, Stage, away, edges, table};
+use super::{Kind, Registration, Socket, Stage, away, edges, room, table};
 use crate::driver::{Question, Shown};
 use crate::sys::lock::{self, Mutex};
 use crate::sys::owned::OwnedFd;
@@ -72,7 +72,7 @@ fn is_to_be_asked(socket: &Socket) -> bool {
     let state = socket.state();
     let unconnected = socket.kind == Kind::Datagram || state.stage == Stage::Idle;
     let asked = unconnected || state.opening || socket.shows_more() || asks_for_errors(&state);
-    let asked = asked || edges::is_edged_listener(&state);
+    let asked = asked || edges::is_edged_listener(&state) || room::is_pending(&state);
     state.away.is_some() && asked && !state.registrations.is_empty()
 }
 
@@ -103,6 +103,7 @@ pub(super) fn epoll_wait(
             true => left(until),
             false => Some(Duration::ZERO),
         };
+        let taken = room::all_taken(&watched);
         let count = wait(events, left, &bells)?;
         let mut found = Events { events, count };
         for (socket, shown) in &known {
@@ -118,6 +119,7 @@ pub(super) fn epoll_wait(
         for socket in &watched {
             edges::leave_out_old_of(socket, set, &mut found);
         }
+        room::leave_out_known(&watched, &taken, set, &mut found);
         if found.count > 0 || left == Some(Duration::ZERO) {
             return Ok(found.count);
         }
