@@ -11,6 +11,9 @@ static void by_number(void)
 	say("dprintf: %d", dprintf(fd, "%d %s %d %d %.1f %.2f %c %d%n", 1, "two", 3, 4, 5.5, 6.25, '7', 8, &(int){ 0 }));
 	say("send: %s", result(send(fd, "b", 1, 0)));
 	say("the peer hears: %s", peer_says("recv %d 26", h));
+	peer("start recv %d 300000", h);
+	say("dprintf: %d", dprintf(fd, "%0*d", 300000, 7));
+	say("the peer hears: %s", peer_says("join %d", h));
 	peer("shutdown %d 1", h);
 	stream = fdopen(fd, "w");
 	fputs("not flushed", stream);

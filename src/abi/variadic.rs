@@ -12,6 +12,7 @@ use core::ffi::c_void;
 /// What C calls a `va_list`, as the trampolines make it.
 #[cfg(target_arch = "x86_64")]
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(super) struct VaList {
     /// Bytes of `registers` that are used up.
     general: u32,
@@ -23,6 +24,7 @@ pub(super) struct VaList {
 /// What C calls a `va_list`, as the trampolines make it.
 #[cfg(target_arch = "aarch64")]
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(super) struct VaList {
     stack: *const usize,
     general_end: *const c_void,
