@@ -11,7 +11,7 @@ use super::send::with_signal;
 use super::sleeper::Sleeper;
 use super::waiting::partial;
 use super::{Socket, abroad, away, room};
-use crate::driver::Question;
+use crate::driver::{self, Question};
 use crate::sys::user::Buffers;
 use crate::sys::wait::poll_now;
 use crate::sys::{process, raw};
@@ -115,12 +115,15 @@ fn beyond_pair(
     with_signal(given.unwrap_or(Err(Errno::AGAIN)), flags)
 }
 
-/// Whether the last byte is urgent, waits for more, or is to be told of.
+/// Whether the last byte is urgent, waits for more, or is to be told of; or there is a bound (SO_SNDBUF) below what a pair
+/// takes.
 fn is_more_than_bytes(socket: &Socket, flags: i32, asked: &Asked) -> bool {
     let options = &socket.state().options;
     let tells = flags & libc::MSG_ZEROCOPY != 0 && options.zero_copy;
+    let pair = driver::system_limits().wmem_default;
     flags & (libc::MSG_OOB | libc::MSG_MORE) != 0
         || tells
+        || options.send_buffer.is_some_and(|half| 2 * half < pair)
         || options.stamping.of_bytes(asked.stamping).any()
 }
 
