@@ -140,6 +140,30 @@ static void too_long(void)
 	close(fd);
 }
 
+/* Longer than any datagram: what is looked at before all else (65536) is not told of. */
+static void longer_than_any(void)
+{
+	int fd = with_errors(udp());
+	struct sockaddr_in a = address(PEER, BLACKHOLE);
+	static char big[65536];
+
+	for (size_t length = 65508; length <= sizeof big; length++) {
+		if (length == 65510)
+			length = 65535;
+		say("%zu bytes: %s", length, result(sendto(fd, big, length, 0, SA(a), sizeof a)));
+		take("queue", fd, 64, 0);
+	}
+	say("held back: %s", result(sendto(fd, big, 65507, MSG_MORE, SA(a), sizeof a)));
+	say("and more: %s", result(send(fd, big, 3000, 0)));
+	say("poll: %s", poll_flags(events_now(fd)));
+	take("queue", fd, 64, 0);
+	say("the rest is lost: %s", result(send(fd, big, 10, 0)));
+	connect(fd, SA(a), sizeof a);
+	say("connected: %s", result(send(fd, big, 65508, 0)));
+	take("queue", fd, 64, 0);
+	close(fd);
+}
+
 static void turned_off(void)
 {
 	int fd = with_errors(udp());
@@ -265,6 +289,7 @@ int main(void)
 	unasked();
 	order();
 	too_long();
+	longer_than_any();
 	turned_off();
 	by_epoll();
 	within_the_host_by_both();

@@ -207,7 +207,7 @@ impl Call<'_, '_> {
             return Err(Errno::ACCESS);
         }
         if self.data.asked() > LONGEST {
-            return Err(Errno::MSGSIZE);
+            return Err(self.too_long(engine, state, to));
         }
         if self.holds(state) {
             state.flow = Some(to);
@@ -243,6 +243,15 @@ impl Call<'_, '_> {
             })?;
         self.tell_of_zero_copy(engine, state);
         Ok(Some(self.data.len()))
+    }
+
+    /// It is longer than any datagram, which an error queue tells of.
+    fn too_long(&self, engine: &mut Engine, state: &mut State, to: SocketAddrV4) -> Errno {
+        if let Ok(datagram) = opened(engine, self.socket, state) {
+            engine.stack.udp_report_too_long(datagram, *to.ip());
+            engine.finish_pass();
+        }
+        Errno::MSGSIZE
     }
 
     /// Whether it is too long for the path, which the stack tells before all that the socket has to tell.
@@ -293,7 +302,7 @@ impl Call<'_, '_> {
         mut held: Box<Held>,
     ) -> Result<usize, Errno> {
         if held.data.len() + self.data.asked() > LONGEST {
-            return Err(Errno::MSGSIZE);
+            return Err(self.too_long(engine, state, held.to));
         }
         self.data.whole()?;
         // connect(2) with AF_UNSPEC may have taken its port.

@@ -127,6 +127,21 @@ impl Stack {
         }
     }
 
+    /// What was to be sent to `to` is too long for the path, or for a datagram: tells who asks for errors (IP_RECVERR).
+    pub fn udp_report_too_long(&mut self, id: SocketId, to: Ipv4Addr) {
+        let socket = self.udp.get(id);
+        let Some(socket) = socket.filter(|held| held.options.receive_errors) else {
+            return;
+        };
+        let RouteDecision::Stack { mtu, .. } = self.interface.route(to) else {
+            return;
+        };
+        let port = socket.remote.map_or(0, |remote| remote.port());
+        let mtu = self.interface.udp_mtu(&socket.options, mtu);
+        let report = Report::too_long(mtu, SocketAddrV4::new(to, port));
+        self.reports.push(id, report);
+    }
+
     /// What is sent to all hosts is for this one, too.
     fn hear_oneself(&mut self, outgoing: &Outgoing<'_>) {
         let datagram = Datagram {
@@ -165,14 +180,10 @@ impl Stack {
             return Err(Error::Access);
         }
         let (source, next_hop, mtu) = way(&self.interface, *to.ip())?;
-        let (options, local, remote) = (socket.options, socket.local, socket.remote);
+        let (options, local) = (socket.options, socket.local);
         let mtu = self.interface.udp_mtu(&options, mtu);
         if is_too_long(&options, mtu, len) {
-            if options.receive_errors {
-                let port = remote.map_or(0, |remote| remote.port());
-                let destination = SocketAddrV4::new(*to.ip(), port);
-                self.reports.push(id, Report::too_long(mtu, destination));
-            }
+            self.udp_report_too_long(id, *to.ip());
             return Err(Error::MessageSize);
         }
         if let Some(error) = socket.error.take() {
