@@ -48,10 +48,9 @@ pub fn receive(
     if flags & libc::MSG_OOB != 0 && flags & libc::MSG_ERRQUEUE == 0 {
         return Some(urgent::receive(&mut engine, id, data, flags, inline));
     }
-    let enough = if flags & libc::MSG_WAITALL != 0 {
-        data.len()
-    } else {
-        low_water.min(data.len()).max(1)
+    let wanted = match flags & libc::MSG_WAITALL {
+        0 => low_water.min(data.len()),
+        _ => data.len(),
     };
     let call = Call {
         fd: Cell::new(fd),
@@ -60,7 +59,7 @@ pub fn receive(
         timeout,
         data,
         flags,
-        enough,
+        enough: wanted.max(1),
         onward,
         inline,
         waited: Cell::new(false),
