@@ -100,7 +100,7 @@ fn listener(engine: &Engine, id: EndpointId) -> Option<(Arc<Socket>, u64)> {
     Some((socket, engine.connections_come(id)))
 }
 
-/// Each datagram that has left makes room, which is an edge on Linux.
+/// Each datagram that has left makes room, which is an edge on Linux. So is shutdown(2).
 pub(super) fn tell_of_room(state: &State) {
     let asks = |held: &&Registration| held.events & libc::EPOLLOUT as u32 != 0;
     for held in state

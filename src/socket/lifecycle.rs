@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::lingering::Lingering;
-use super::{Kind, Socket, Stage, State, away, connect, create, inherited, room, table};
+use super::{Kind, Socket, Stage, State, away, connect, create, edges, inherited, room, table};
 use crate::driver::{self, EndpointId, Engine, Question, Record, Role, Wait, beds, wait};
 use crate::stack::ids::SocketId;
 use crate::sys::wait::poll_now;
@@ -213,6 +213,7 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     if let Some(answer) = away::ask(fd, socket, &Question::Shutdown { how }) {
         if socket.kind == Kind::Datagram {
             socket.set_shows_more(true);
+            wake(socket, how);
         }
         // Nor is an attempt to connect that has succeeded to be confirmed any more.
         socket.state().connect_unconfirmed &= answer.is_err();
@@ -227,7 +228,16 @@ pub fn shutdown(fd: RawFd, socket: &Arc<Socket>, how: i32) -> Option<Result<(), 
     let result = shutdown_in(&mut engine, fd, socket, &mut state, how);
     engine.finish_pass();
     engine.wake_all();
+    drop((state, engine));
+    wake(socket, how);
     Some(result)
+}
+
+/// As Linux, which wakes who waits though nothing new is to be seen: an edge (EPOLLET).
+fn wake(socket: &Socket, how: i32) {
+    if socket.kind == Kind::Datagram && how == libc::SHUT_WR {
+        edges::tell_of_room(&socket.state());
+    }
 }
 
 /// Notes what shutdown(2) means to what this process does. (Without a peer it is an error, and counts all the same.)
