@@ -163,6 +163,16 @@ impl Engine {
         }
     }
 
+    /// TCP_QUICKACK was set, which has a connection do something.
+    pub fn quicken(&mut self, id: EndpointId, value: i32) {
+        let now = self.now();
+        let role = self.endpoints.get(id).map(|endpoint| endpoint.role);
+        if let Some(Role::Connecting(socket) | Role::Connection(socket)) = role {
+            self.stack.tcp_set_quickack(now, socket, value);
+            self.finish_pass();
+        }
+    }
+
     /// bind(2) has given a socket an address.
     pub fn note_bound(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {

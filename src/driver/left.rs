@@ -27,6 +27,8 @@ pub struct Left {
     pub ends: Option<(SocketAddrV4, SocketAddrV4)>,
     /// Which of its listener's options it has.
     pub edition: u16,
+    /// The user answered what came.
+    pub answered: bool,
 }
 
 impl Left {
@@ -41,6 +43,7 @@ impl Left {
             handshake: status.handshake,
             ends: Some((status.local, status.remote)),
             edition: status.edition,
+            answered: status.answered,
         }
     }
 

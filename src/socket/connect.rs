@@ -186,6 +186,7 @@ pub(super) fn restart(
     });
     state.has_heard |= has_heard;
     renew(engine, socket, state)?;
+    state.options.leave_connection();
     state.stage = Stage::Idle;
     state.remote = None;
     let ip = state

@@ -327,6 +327,11 @@ impl Stack {
         self.tcp.set_options(now, id, options, &mut self.pool);
     }
 
+    /// TCP_QUICKACK was set to `value`.
+    pub fn tcp_set_quickack(&mut self, now: Instant, id: SocketId, value: i32) {
+        self.tcp.set_quickack(now, id, value, &mut self.pool);
+    }
+
     /// All connections, half-open and unaccepted ones included, in no order.
     pub fn tcp_connections(&self) -> impl Iterator<Item = SocketId> {
         self.tcp.connections()

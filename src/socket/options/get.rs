@@ -330,7 +330,10 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
     match name {
         libc::TCP_NODELAY => bool_int(options.no_delay),
         libc::TCP_CORK => bool_int(options.cork),
-        libc::TCP_QUICKACK => bool_int(options.quick_ack.unwrap_or(true)),
+        libc::TCP_QUICKACK => bool_int(match state.stage {
+            Stage::Idle | Stage::Listening => options.quick_ack.unwrap_or(true),
+            _ => !left(engine, state).answered,
+        }),
         libc::TCP_MAXSEG => int(match status() {
             Some(status) => status.mss as i32,
             None if options.max_segment > 0 => i32::from(options.max_segment),

@@ -144,7 +144,7 @@ pub struct Options {
     pub no_delay: bool,
     /// TCP_CORK or UDP_CORK.
     pub cork: bool,
-    /// As last set; `None`: delayed acknowledgements take care of themselves.
+    /// As last set, for the next connection, or a listener's; `None`: delayed acknowledgements take care of themselves.
     pub quick_ack: Option<bool>,
     pub max_segment: u16,
     pub keep_idle: i32,

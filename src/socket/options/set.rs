@@ -166,6 +166,9 @@ fn apply(engine: &mut Engine, state: &mut State, (level, name): (i32, i32), valu
             &state.options.tcp(),
             &state.options.udp(),
         );
+        if (level, name) == (libc::IPPROTO_TCP, libc::TCP_QUICKACK) {
+            engine.quicken(id, integer(value).unwrap_or(0));
+        }
         let shares = matches!(reuse, Some(Reuse::Port(_)));
         if let Some(local) = state.local.filter(|local| shares && local.port() != 0) {
             engine.regroup(protocol(state.options.kind), local.port());

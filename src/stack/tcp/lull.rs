@@ -11,12 +11,19 @@ use super::config::QuickAck;
 use super::output::DELAYED_ACK;
 use super::tcb::Tcb;
 use super::timers::Timer;
+use crate::stack::ids::SocketId;
+use crate::stack::pool::Pool;
 use crate::stack::time::Instant;
 
 impl Tcb {
+    /// Whether the user has asked for ACKs at once, and has not answered since.
+    pub(super) fn acknowledges_at_once(&self) -> bool {
+        self.options.quickack == QuickAck::AtOnce && !self.rcv.answered
+    }
+
     /// Acknowledges by the user's answer, or in the next lull.
     pub(super) fn acknowledge_with_answer(&mut self, now: Instant) {
-        if self.options.quickack == QuickAck::AtOnce {
+        if self.acknowledges_at_once() {
             return self.acknowledge_now();
         }
         self.ack_waits = true;
@@ -24,9 +31,27 @@ impl Tcb {
             self.deadlines.arm(Timer::DelayedAck, now + DELAYED_ACK);
         }
     }
+
+    /// TCP_QUICKACK, which lasts until the user answers, or does not. As on Linux an even number is for what is owed now.
+    fn quicken(&mut self, value: i32) {
+        self.rcv.answered = value == 0;
+        if value != 0 && self.rcv.nxt != self.rcv.acked && self.state.is_synchronized() {
+            self.acknowledge_now();
+            self.rcv.answered = value & 1 == 0;
+        }
+    }
 }
 
 impl Tcp {
+    /// TCP_QUICKACK was set.
+    pub fn set_quickack(&mut self, now: Instant, id: SocketId, value: i32, pool: &mut Pool) {
+        if let Some(tcb) = self.connection_mut(id) {
+            tcb.begin_change();
+            tcb.quicken(value);
+            self.settle(now, id.index, pool);
+        }
+    }
+
     /// No user is about to answer now; whether there is something to be sent.
     pub fn receive_lull(&mut self) -> bool {
         let mut any = false;
@@ -38,6 +63,7 @@ impl Tcp {
             let waited = core::mem::take(&mut tcb.ack_waits) && !tcb.rcv.acks.reach(tcb.rcv.nxt);
             if waited && tcb.state.is_synchronized() {
                 tcb.begin_change();
+                tcb.rcv.answered = false;
                 tcb.acknowledge_now();
                 self.list(index);
                 if let Some(tcb) = self.connections.get_mut(index) {

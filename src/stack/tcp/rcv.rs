@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
+use super::config::QuickAck;
 use super::kept::KeptOptions;
 use super::ranges::Ranges;
 use super::rtt::ABSURD;
@@ -172,7 +173,7 @@ impl Rcv {
             shut: false,
             urgency: Urgency::Ahead,
             overtaken: 0,
-            answered: false,
+            answered: options.quickack == QuickAck::WithData,
             _unused_too: 0,
             data_at: Maybe::NONE,
             fin_at: Maybe::NONE,
@@ -339,7 +340,6 @@ impl Rcv {
         self.mss = self.mss.max(len.min(self.announced_mss));
         if self.data_at.get().is_some_and(|last| now.since(last) > rto) {
             self.quick = QUICK_ACKS;
-            self.answered = false;
         }
         self.data_at = Maybe::some(now);
     }

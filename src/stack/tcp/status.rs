@@ -62,6 +62,8 @@ pub struct TcpStatus {
     pub rcv_mss: u32,
     /// What we announced, less the options in every segment.
     pub announced_mss: u32,
+    /// The user answers what comes, and the answers carry the ACKs.
+    pub answered: bool,
     /// Smoothed round-trip time; zero before the first measurement.
     pub srtt: Duration,
     /// Its variation.
@@ -198,6 +200,7 @@ impl Tcb {
             mss: self.snd.mss,
             rcv_mss: self.rcv.mss,
             announced_mss: self.rcv.announced_mss,
+            answered: self.rcv.answered,
             srtt: self.rtt.smoothed().unwrap_or_default(),
             rttvar: self.rtt.variation(),
             min_rtt: self.rtt.minimum(),

@@ -3,7 +3,7 @@
 use core::net::SocketAddrV4;
 
 use super::Tcp;
-use super::config::{QuickAck, TcpOptions};
+use super::config::TcpOptions;
 use super::counters::Counter;
 use super::kept::KeptOptions;
 use super::listener::Listener;
@@ -474,10 +474,6 @@ impl Tcb {
         // As Linux: turning Nagle off, or the cork out, pushes what waits.
         if (options.nodelay && !old.nodelay) || (old.cork && !options.cork) {
             self.snd.push_end = self.snd.end();
-        }
-        let at_once = options.quickack == QuickAck::AtOnce;
-        if at_once && self.rcv.nxt != self.rcv.acked && self.state.is_synchronized() {
-            self.acknowledge_now();
         }
         self.snd.set_limit(options.send_buffer);
         self.snd.set_low_water(options.unsent_low_water);

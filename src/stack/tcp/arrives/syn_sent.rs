@@ -137,6 +137,7 @@ impl Tcb {
     /// As Linux, who will send first, and has said so, spares a segment: the data has the ACK.
     fn acknowledge_handshake(&mut self, now: Instant) {
         let defers = !self.options.defer_accept.get().is_zero();
+        self.rcv.answered = false;
         if defers || self.options.quickack == QuickAck::WithData {
             self.deadlines.arm(Timer::DelayedAck, now + MAX_DELAYED_ACK);
         } else {

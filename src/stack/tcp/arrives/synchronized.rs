@@ -202,6 +202,7 @@ impl Tcb {
         self.marks.dirty = true;
         self.rcv.forget_out_of_order(cx.pool);
         self.state = self.state_by_fins();
+        self.rcv.answered |= self.state == State::CloseWait;
         if self.state == State::CloseWait && self.rcv.acks.is_empty() {
             self.acknowledge_with_answer(cx.now);
         } else {

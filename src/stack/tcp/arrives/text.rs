@@ -6,7 +6,6 @@ use super::{Arrival, Segment};
 use crate::stack::error::Error;
 use crate::stack::plain::Maybe;
 use crate::stack::pool::in_order;
-use crate::stack::tcp::config::QuickAck;
 use crate::stack::tcp::counters::Counter;
 use crate::stack::tcp::output::DELAYED_ACK;
 use crate::stack::tcp::tcb::{State, Tcb};
@@ -209,7 +208,7 @@ impl Tcb {
             .note_data(cx.now, text.bytes.len() as u32, self.rtt.base_rto());
         self.marks.output = true;
         let owed = self.rcv.nxt.since(self.rcv.acked);
-        let quick = self.rcv.quick > 0;
+        let quick = self.rcv.quick > 0 && !self.rcv.answered;
         let last = match quick {
             true => owed < self.rcv.announced_mss,
             false if self.rcv.answered => false,
@@ -218,7 +217,7 @@ impl Tcb {
         if last && !filled_hole {
             // The peer has nothing more to send for now.
             self.acknowledge_with_answer(cx.now);
-        } else if filled_hole || quick || self.options.quickack == QuickAck::AtOnce {
+        } else if filled_hole || quick || self.acknowledges_at_once() {
             self.rcv.acks.push(self.rcv.nxt);
         } else if owed > self.rcv.mss {
             self.rcv.acks.push_cumulative(self.rcv.nxt);
