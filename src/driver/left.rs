@@ -19,6 +19,8 @@ pub struct Left {
     window: u32,
     /// Its full segments' payload in bytes; 0: there was none.
     pub segment: u32,
+    /// The payload in bytes of those that the peer may send.
+    pub announced: u32,
     /// Whether its handshake was completed.
     pub opened: bool,
     /// What completed its handshake, if it was accepted.
@@ -39,6 +41,7 @@ impl Left {
             unsent: status.outstanding_unsent,
             window: status.max_snd_wnd,
             segment: status.mss,
+            announced: status.announced_mss,
             opened,
             handshake: status.handshake,
             ends: Some((status.local, status.remote)),

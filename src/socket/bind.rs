@@ -327,7 +327,7 @@ pub(super) fn listen_in(
     state.options.shut = endpoint.map_or((false, false), |endpoint| {
         (endpoint.read_finished, endpoint.write_finished)
     });
-    state.options.leave_connection();
+    state.options.begin_to_listen();
     let options = state.options.tcp();
     if options.fast_open > 0 {
         engine.take_fast_open_key();

@@ -31,7 +31,7 @@ c_tests! {
     small_stacks socket_flags socket_triples splice_arguments states_blocking states_ending states_family states_open
     states_opening states_pairs states_threads states_udp stdio_streams tcp_info threads times_of_sending torn_buffers
     transfers two_writers udp_basics udp_both_families udp_broadcast udp_errors udp_joined unseen_reads urgent urgent_events users
-    vectors vfork_first wakeups wide_select zerocopy zerocopy_receive
+    vectors vfork_first wakeups wide_select window_clamps zerocopy zerocopy_receive
 }
 
 /// Those that also run with loopback in the stack.

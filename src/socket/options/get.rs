@@ -176,11 +176,11 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
         libc::SO_MARK => int(options.mark.cast_signed()),
         libc::SO_PRIORITY => int(options.priority),
         libc::SO_SNDBUF => int(send_buffer(engine.as_deref(), socket, state) as i32),
-        libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket, options) as i32),
+        libc::SO_RCVBUF => int(receive_buffer(engine.as_deref(), socket.kind, options) as i32),
         memory::OPTION => bytes(memory::get(
             engine.as_deref(),
             state,
-            receive_buffer(engine.as_deref(), socket, options),
+            receive_buffer(engine.as_deref(), socket.kind, options),
             send_buffer(engine.as_deref(), socket, state),
         )),
         libc::SO_RCVLOWAT => int(options.receive_low_water as i32),
@@ -272,6 +272,22 @@ fn grown_send_buffer(engine: Option<&Engine>, state: &State) -> usize {
     usual.max(grown.min(most))
 }
 
+/// With the handshake Linux bounds the window: half of the receive buffer is for what segments take besides their text,
+/// and another segment may be on its way.
+fn window_clamp(engine: Option<&Engine>, state: &State) -> u32 {
+    let options = &state.options;
+    let left = left(engine, state);
+    if options.window_clamp > 0 || state.stage == Stage::Idle || !left.opened {
+        return options.window_clamp;
+    }
+    let half = (receive_buffer(engine, Kind::Stream, options) / 2) as u32;
+    let two = 2 * left.announced;
+    match half > two {
+        true => two.max(half - left.announced),
+        false => half,
+    }
+}
+
 /// What the connection would leave, or the last one has left.
 fn left(engine: Option<&Engine>, state: &State) -> Left {
     let endpoint = state.endpoint.and_then(|id| engine?.endpoints.get(id));
@@ -281,8 +297,8 @@ fn left(engine: Option<&Engine>, state: &State) -> Left {
     left.unwrap_or_default()
 }
 
-fn receive_buffer(engine: Option<&Engine>, socket: &Socket, options: &Options) -> usize {
-    match (options.receive_buffer, socket.kind) {
+fn receive_buffer(engine: Option<&Engine>, kind: Kind, options: &Options) -> usize {
+    match (options.receive_buffer, kind) {
         (Some(set), _) => 2 * set,
         (None, Kind::Stream) => limits(engine).tcp_rmem[1],
         (None, Kind::Datagram) => limits(engine).rmem_default,
@@ -348,7 +364,7 @@ fn get_tcp(engine: Option<&Engine>, state: &State, name: i32) -> Value {
         libc::TCP_SYNCNT => int(options.syn_count),
         libc::TCP_LINGER2 => int(options.linger2),
         libc::TCP_DEFER_ACCEPT => int(deferral(options.defer_accept)),
-        libc::TCP_WINDOW_CLAMP => int(options.window_clamp as i32),
+        libc::TCP_WINDOW_CLAMP => int(window_clamp(engine, state) as i32),
         libc::TCP_USER_TIMEOUT => int(options.user_timeout as i32),
         libc::TCP_NOTSENT_LOWAT => int(options.not_sent_low_water as i32),
         libc::TCP_CONGESTION => bytes(congestion(engine, options)),

@@ -295,9 +295,19 @@ impl Options {
 
     /// What goes with the connection, as on Linux.
     pub fn leave_connection(&mut self) {
+        self.begin_to_listen();
+        self.window_clamp = 0;
+        self.forget(libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP);
+    }
+
+    /// What a listener has anew, as on Linux.
+    pub fn begin_to_listen(&mut self) {
         self.quick_ack = None;
-        let quick_ack = (libc::IPPROTO_TCP, libc::TCP_QUICKACK);
-        Arc::make_mut(&mut self.said).retain(|said| (said.level, said.name) != quick_ack);
+        self.forget(libc::IPPROTO_TCP, libc::TCP_QUICKACK);
+    }
+
+    fn forget(&mut self, level: i32, name: i32) {
+        Arc::make_mut(&mut self.said).retain(|said| (said.level, said.name) != (level, name));
     }
 
     /// Says it all again to a kernel socket. What it refuses it would have refused before: the
