@@ -54,6 +54,41 @@ static void streams(char *end)
 	peer("close %d", h);
 }
 
+/* More is to be moved than there is memory for: nothing is, or what comes before in large pieces. */
+static void torn_streams(char *end)
+{
+	const size_t large = 1 << 20, pieces = 64 * 1024;
+	char *at = mmap(NULL, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int h, fd = connected(&h);
+	struct iovec parts[] = { { b, 3 }, { end - 10, 20 }, { b, 3 } }, good[] = { { b, 3 }, { bad_pointer, 20 } };
+
+	if (at == MAP_FAILED || munmap(at + large / 2, large / 2))
+		die("mmap");
+	say("send over the edge: %s", result(send(fd, end - 10, 11, 0)));
+	say("write of more: %s", result(write(fd, end - 4096, 8192)));
+	say("writev over the edge: %s", result(writev(fd, parts, 3)));
+	say("writev, the second part nowhere: %s", result(writev(fd, good, 2)));
+	say("send, MSG_OOB: %s", result(send(fd, end - 1, 2, MSG_OOB)));
+	say("send of two pieces: %s", result(send(fd, at + large / 2 - pieces, pieces + 10, 0)));
+	shutdown(fd, SHUT_WR);
+	say("the peer gets %s", peer_says("drain %d", h));
+	arrive(fd, h, 100);
+	say("recv into 10: %s", result(recv(fd, end - 10, 4000, 0)));
+	say("recv into 99, looking: %s", result(recv(fd, end - 99, 4000, MSG_PEEK)));
+	say("recv into 99, all: %s", result(recv(fd, end - 99, 4000, MSG_WAITALL)));
+	say("readv into 13: %s", result(readv(fd, parts, 3)));
+	say("readv, the second part nowhere: %s", result(readv(fd, good, 2)));
+	say("left: %d", unread(fd));
+	say("recv into 100: %s", result(recv(fd, end - 100, 4000, 0)));
+	arrive(fd, h, 3);
+	say("readv, the first part is enough: %s", result(readv(fd, good, 2)));
+	say("left: %d", unread(fd));
+	say("recv of nothing: %s", result(recv(fd, end - 10, 4000, MSG_DONTWAIT)));
+	munmap(at, large / 2);
+	close(fd);
+	peer("close %d", h);
+}
+
 static void datagrams(char *end)
 {
 	int h = peer("udp 0"), fd = bound(udp(), TEST, 0), port = port_of(fd);
@@ -154,6 +189,7 @@ int main(void)
 	char *end = edge();
 
 	streams(end);
+	torn_streams(end);
 	datagrams(end);
 	names();
 	many();

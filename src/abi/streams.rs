@@ -56,11 +56,11 @@ pub(super) unsafe fn send_parts(
     let data = unsafe { Buffers::new(parts, Access::Read) }?;
     let sent = match socket.kind {
         Kind::Stream => {
-            if let Err(fault) = data.begun() {
+            let data = data.in_blocks().map_err(|fault| {
                 // As on Linux, why nothing can be sent comes first.
                 let flags = flags & !(libc::MSG_OOB | libc::MSG_ZEROCOPY);
-                return Err(sending::refusal(fd, socket, flags).unwrap_or(fault));
-            }
+                sending::refusal(fd, socket, flags).unwrap_or(fault)
+            })?;
             sending::send(fd, socket, &data, flags, asked)
         }
         Kind::Datagram => datagram::send(fd, socket, &data, to, flags, asked),
@@ -115,10 +115,11 @@ pub(super) unsafe fn receive_parts(
         }));
     }
     if socket.kind == Kind::Stream {
-        let got = match data.begun() {
-            Ok(()) => receive::receive(fd, socket, &data, flags).transpose()?,
-            Err(fault) => receive_nowhere(fd, socket, flags, fault)?,
+        let data = match data.whole() {
+            Err(_) if !fits(fd, socket, &data, flags)? => data.in_blocks()?,
+            _ => data,
         };
+        let got = receive::receive(fd, socket, &data, flags).transpose()?;
         return Ok(got.map(|count| Got {
             count,
             truncated: false,
@@ -143,24 +144,20 @@ pub(super) unsafe fn receive_parts(
     }))
 }
 
-/// A connection is to receive where the program has no memory. As on Linux, that nothing is there comes first. What is
-/// there stays, but for an urgent byte.
-fn receive_nowhere(
-    fd: c_int,
-    socket: &Arc<Socket>,
-    flags: c_int,
-    fault: Errno,
-) -> Result<Option<usize>, Errno> {
+/// A connection is to receive where the program does not have all the memory: whether what is there to be received fits
+/// into what it has. As on Linux, that nothing is there comes first. What is there stays, but for an urgent byte.
+fn fits(fd: c_int, socket: &Arc<Socket>, data: &Buffers<'_>, flags: c_int) -> Result<bool, Errno> {
+    if flags & libc::MSG_OOB != 0 && data.len() > 0 {
+        return Ok(true);
+    }
     let flags = match flags & libc::MSG_OOB {
         0 => flags & !libc::MSG_WAITALL | libc::MSG_PEEK,
         _ => flags,
     };
-    let mut byte = [0];
-    let look = || receive::receive(fd, socket, &Buffers::over(&mut byte), flags);
-    match options::without_passing(fd, socket, look).transpose()? {
-        Some(1..) => Err(fault),
-        nothing => Ok(nothing),
-    }
+    let mut room = vec![0; data.len() + 1];
+    let look = || receive::receive(fd, socket, &Buffers::over(&mut room), flags);
+    let found = options::without_passing(fd, socket, look).transpose()?;
+    Ok(found.is_none_or(|found| found <= data.len()))
 }
 
 fn part(buffer: *const c_void, len: usize) -> [libc::iovec; 1] {

@@ -170,7 +170,7 @@ unsafe fn take(fd: RawFd, socket: &Arc<Socket>, fields: &Fields, count: u32) -> 
     }];
     // SAFETY: as the caller says.
     let buffers = unsafe { Buffers::new(&part, Access::Write) }?;
-    buffers.begun()?;
+    buffers.whole()?;
     let flags = libc::MSG_DONTWAIT;
     let taken = receive::receive(fd, socket, &buffers, flags)
         .unwrap_or_else(|| raw::receive(fd, buffers.parts(), 0, flags));

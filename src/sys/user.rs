@@ -24,6 +24,9 @@ pub const MOST_MOVED: usize = 0x7fff_f000;
 /// How far a buffer is looked at whose end is not usable: as far as the longest datagram reaches.
 const LOOKED_AT: usize = 64 * 1024;
 
+/// Linux moves a connection's bytes piece by piece, at most so many at a time: a piece wholly or not at all.
+const BLOCK: usize = 32 * 1024;
+
 const MADV_POPULATE_READ: usize = 22;
 const MADV_POPULATE_WRITE: usize = 23;
 
@@ -158,7 +161,6 @@ pub struct Buffers<'a> {
     parts: Cow<'a, [libc::iovec]>,
     len: usize,
     asked: usize,
-    torn: bool,
     _program: PhantomData<&'a [u8]>,
 }
 
@@ -186,7 +188,6 @@ impl<'a> Buffers<'a> {
             parts: Cow::Borrowed(parts),
             len: asked,
             asked,
-            torn: false,
             _program: PhantomData,
         };
         for (at, part) in parts.iter().enumerate() {
@@ -203,7 +204,6 @@ impl<'a> Buffers<'a> {
     #[cold]
     fn cut(&mut self, parts: &[libc::iovec], at: usize, sound: usize) {
         let mut kept = parts[..at].to_vec();
-        self.torn = sound == 0;
         if sound > 0 {
             kept.push(libc::iovec {
                 iov_len: sound,
@@ -232,7 +232,6 @@ impl<'a> Buffers<'a> {
             }]),
             len,
             asked: len,
-            torn: false,
             _program: PhantomData,
         }
     }
@@ -243,7 +242,6 @@ impl<'a> Buffers<'a> {
             parts: Cow::Borrowed(&[]),
             len: 0,
             asked: 0,
-            torn: false,
             _program: PhantomData,
         }
     }
@@ -263,9 +261,18 @@ impl<'a> Buffers<'a> {
         (self.len == self.asked).then_some(()).ok_or(Errno::FAULT)
     }
 
-    /// EFAULT: one of the buffers is not even usable where it begins.
-    pub fn begun(&self) -> Result<(), Errno> {
-        (!self.torn).then_some(()).ok_or(Errno::FAULT)
+    /// The blocks that lie before the memory which is not usable, if some is. EFAULT: there is none.
+    pub fn in_blocks(mut self) -> Result<Self, Errno> {
+        if self.whole().is_err() {
+            let mut room = self.len / BLOCK * BLOCK;
+            self.len = room;
+            for part in self.parts.to_mut() {
+                part.iov_len = part.iov_len.min(room);
+                room -= part.iov_len;
+            }
+        }
+        let any = self.len > 0 || self.asked == 0;
+        any.then_some(self).ok_or(Errno::FAULT)
     }
 
     /// A description of what is usable of them.
