@@ -340,3 +340,24 @@ fn listener_without() {
     "
     ));
 }
+
+/// All listeners do, by net.ipv4.tcp_fastopen, with no more than somaxconn at a time.
+#[test]
+fn all_listeners() {
+    let mut script = Script::with(|config| {
+        config.limits.fast_open = 0x402;
+        config.limits.somaxconn = 1;
+    });
+    script.run(&format!(
+        "
+        ! listen 5
+        < S 0:1(1) win 65535 <mss 1460,{COOKIE}>
+        > S. 0:0(0) ack 2
+        = queued 1
+        < R 2:2(0)
+        ! peer_port 3001
+        < S 0:1(1) win 65535 <mss 1460,{COOKIE}>
+        > S. 0:0(0) ack 1
+    "
+    ));
+}

@@ -325,8 +325,8 @@ impl Tcp {
     ) -> Fast {
         let allowed = self.config.limits.fast_open;
         let most = match options.fast_open {
-            0 if allowed & bit::ALL_LISTENERS != 0 => u32::MAX,
-            most => most,
+            0 if allowed & bit::ALL_LISTENERS != 0 => self.config.limits.somaxconn,
+            most => most.min(self.config.limits.somaxconn),
         };
         let asked = segment.repr.options.fast_open;
         let concerns = asked.is_some() || !segment.payload.is_empty();
