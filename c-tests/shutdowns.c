@@ -162,6 +162,28 @@ static void by_the_peer(void)
 	close(fd);
 }
 
+/* What was shut stays so when the socket gets a peer by another interface. */
+static void by_another_way(int how)
+{
+	struct sockaddr_in far = address(PEER, BLACKHOLE), near = address("127.0.0.1", 9);
+	int fd = bound(udp(), "0.0.0.0", 0), idle = udp();
+	char c;
+
+	connect(fd, SA(far), sizeof far);
+	say("shutdown %d: %s", how, ok(shutdown(fd, how)));
+	say("  connect: %s", ok(connect(fd, SA(near), sizeof near)));
+	say("  poll %s", poll_flags(events_now(fd)));
+	if (how != SHUT_RD)
+		say("  send: %s", result(send(fd, "x", 1, MSG_NOSIGNAL)));
+	say("  recv: %s", result(recv(fd, &c, 1, MSG_DONTWAIT)));
+	close(fd);
+
+	say("shutdown %d without a peer: %s", how, ok(shutdown(idle, how)));
+	say("  connect: %s", ok(connect(idle, SA(near), sizeof near)));
+	say("  poll %s", poll_flags(events_now(idle)));
+	close(idle);
+}
+
 int main(void)
 {
 	write_side();
@@ -171,4 +193,7 @@ int main(void)
 	both_sides_of_two();
 	by_the_peer();
 	before_connecting();
+	by_another_way(SHUT_RD);
+	by_another_way(SHUT_WR);
+	by_another_way(SHUT_RDWR);
 }

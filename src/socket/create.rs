@@ -1,8 +1,9 @@
 //! socket(2), and changing what is behind a descriptor.
 
 use core::sync::atomic::Ordering;
-use rustix::fd::{AsRawFd, IntoRawFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use std::sync::Arc;
 
 use super::{Family, Kind, Registration, Socket, Stage, State};
@@ -80,6 +81,9 @@ pub fn become_kernel(
     state: &mut State,
     kernel: &OwnedFd,
 ) -> Result<(), Errno> {
+    let endpoint = state.endpoint.and_then(|id| engine.endpoints.get(id));
+    let shut = endpoint.map(|held| (held.read_finished, held.write_finished));
+    shut_again(kernel, shut.unwrap_or_default());
     hand_to(socket, state, kernel)?;
     if let Some(id) = state.endpoint.take() {
         engine.forget(id);
@@ -206,7 +210,20 @@ pub fn claim(
 /// Lets the kernel serve a socket that is served by nobody yet.
 pub(super) fn hand_over(socket: &Arc<Socket>, state: &State) -> Result<(), Errno> {
     let kernel = kernel_socket(socket)?;
+    shut_again(&kernel, (state.reads_no_more, state.writes_no_more));
     hand_to(socket, state, &kernel)
+}
+
+/// What was shut stays so where the kernel serves it: for reading, for writing.
+pub(super) fn shut_again(kernel: impl AsFd, shut: (bool, bool)) {
+    let how = match shut {
+        (false, false) => return,
+        (true, false) => Shutdown::Read,
+        (false, true) => Shutdown::Write,
+        (true, true) => Shutdown::Both,
+    };
+    // Without a peer it is an error, and counts all the same.
+    let _ = rustix::net::shutdown(kernel, how);
 }
 
 /// Puts a kernel socket in a socket's place, with the options and epoll registrations it had.

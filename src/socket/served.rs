@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::address::Given;
 use super::bind::protocol;
-use super::create::{hand_over, hook, nonblocking, register, replace, unregister};
+use super::create::{hand_over, hook, nonblocking, register, replace, shut_again, unregister};
 use super::{Family, Kind, Socket, Stage, abroad, address, away, options, sets, table, watched};
 use crate::control::log;
 use crate::driver::keeper::{self, Create, First};
@@ -107,7 +107,9 @@ pub(super) fn may_go_over(socket: &Socket) -> bool {
 /// the same address there.
 pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     let fd = *table::numbers_of(socket).first().ok_or(Errno::BADF)?;
+    let reads_no_more = abroad::is_shut(fd, socket);
     leave(socket, Passed::Destination)?;
+    shut_again(borrow(fd), (reads_no_more, false));
     let state = socket.state();
     let (local, remote) = (state.local, state.remote);
     drop(state);
