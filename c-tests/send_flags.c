@@ -17,6 +17,14 @@ static long fill_queue(int fd, int flags, long total)
 	}
 }
 
+static int unsent(int fd)
+{
+	int n = -1;
+
+	ioctl(fd, SIOCOUTQNSD, &n);
+	return n;
+}
+
 int main(void)
 {
 	int h, fd = connected(&h), n;
@@ -37,6 +45,14 @@ int main(void)
 	say("MSG_MORE: %s", result(send(fd, b, 50, MSG_MORE)));
 	say("without: %s", result(send(fd, b + 50, 50, 0)));
 	say("the peer hears: %s", peer_says("recv %d 130", h));
+	nap(60);
+	say("MSG_MORE: %s", result(send(fd, b, 50, MSG_MORE)));
+	nap(20);
+	say("held back: %d", unsent(fd));
+	say("MSG_MORE, some segments: %s", result(send(fd, b, 20000, MSG_MORE)));
+	for (int i = 0; i < 10 && unsent(fd); i++)
+		nap(5);
+	say("until the peer has acknowledged them: %d", unsent(fd));
 	close(fd);
 	peer("close %d", h);
 

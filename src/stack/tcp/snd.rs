@@ -71,9 +71,11 @@ pub(super) struct Snd {
     pub(super) limited_end: Seq,
     /// A send found the queue full; the user waits for room.
     pub(super) blocked: bool,
-    _unused: [u8; 5],
+    _unused: [u8; 1],
     /// Bytes that went with the SYN (RFC 7413).
     pub(super) syn_data: u16,
+    /// Where what is held back for that begins, with what has been sent of the same.
+    pub(super) more_from: Seq,
     /// Bytes not sent that stop the user from sending.
     low_water: u32,
     /// Urgent pointer: the sequence number after the last urgent byte.
@@ -110,8 +112,9 @@ impl Snd {
             fin: false,
             fin_acked: false,
             blocked: false,
-            _unused: [0; 5],
+            _unused: [0; 1],
             syn_data: 0,
+            more_from: iss,
             limited_end: iss,
             sent_at: now,
             stalled_since: now,
@@ -142,6 +145,7 @@ impl Snd {
             &mut self.small_end,
             &mut self.push_end,
             &mut self.limited_end,
+            &mut self.more_from,
         ] {
             if !mark.is_within(self.una, sent_end) {
                 *mark = self.una;
@@ -337,6 +341,9 @@ impl Snd {
         self.small_end = self.small_end.later(ack);
         self.push_end = self.push_end.later(ack);
         self.limited_end = self.limited_end.later(ack);
+        // As Linux, whose MSG_MORE holds back at the call: what is left is let go by an ACK.
+        self.more &= !ack.is_after(self.more_from);
+        self.more_from = self.more_from.later(ack);
         bytes
     }
 }

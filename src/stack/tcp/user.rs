@@ -135,6 +135,9 @@ impl Tcp {
         let tcb = place.filter(|tcb| tcb.id == id).ok_or(Error::Invalid)?;
         tcb.may_send()?;
         let (mut sent, mut blocked) = (0, false);
+        if !tcb.snd.more {
+            tcb.snd.more_from = tcb.snd.end();
+        }
         for run in runs {
             let room = run.len().min(space - sent);
             let taken = tcb.snd.queue.append(pool, &run[..room]);
