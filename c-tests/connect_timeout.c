@@ -1,6 +1,11 @@
 /* Connections that nobody answers. */
 #include "check.h"
 
+static void heard(int fd)
+{
+	say("heard of anybody: %d", get_int(fd, SOL_SOCKET, SO_INCOMING_CPU) >= 0);
+}
+
 static void attempt(const char *what, int fd, const char *ip, int port, int ms)
 {
 	struct sockaddr_in a = address(ip, port);
@@ -28,5 +33,16 @@ int main(void)
 	fd = tcp();
 	attempt("nobody has the address", fd, ABSENT, 80, 3000);
 	attempt("nobody still", fd, ABSENT, 80, 3000);
+	heard(fd);
+	close(fd);
+	fd = nonblocking(tcp());
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 500);
+	say("an attempt that nobody waits for: %s", ok(connect(fd, SA(dark), sizeof dark)));
+	heard(fd);
+	wait_for(fd, POLLERR);
+	say("in the end: %s", name_of(pending_error(fd)));
+	heard(fd);
+	say("once more: %s", ok(connect(fd, SA(dark), sizeof dark)));
+	heard(fd);
 	close(fd);
 }

@@ -23,6 +23,8 @@ pub struct Left {
     pub announced: u32,
     /// Whether its handshake was completed.
     pub opened: bool,
+    /// Whether anything had come for it.
+    heard: bool,
     /// What completed its handshake, if it was accepted.
     pub handshake: Option<Handshake>,
     /// Its addresses, here and there: of one that was accepted, nobody may have asked for them before it ended.
@@ -43,11 +45,17 @@ impl Left {
             segment: status.mss,
             announced: status.announced_mss,
             opened,
+            heard: status.tally.segments_in > 0,
             handshake: status.handshake,
             ends: Some((status.local, status.remote)),
             edition: status.edition,
             answered: status.answered,
         }
+    }
+
+    /// Whether anything has ever come for it.
+    pub const fn has_heard(&self) -> bool {
+        self.opened || self.heard
     }
 
     /// With so many bytes more that are not sent.

@@ -181,7 +181,11 @@ pub(super) fn restart(
 ) -> Result<(), Errno> {
     let before = state.endpoint.and_then(|id| engine.endpoints.get_mut(id));
     let (left, kept, has_heard) = before.map_or_else(Default::default, |endpoint| {
-        let has_heard = matches!(endpoint.role, Role::Connection(_) | Role::Ended);
+        let has_heard = match endpoint.role {
+            Role::Connection(_) => true,
+            Role::Ended => endpoint.left.has_heard(),
+            _ => false,
+        };
         (endpoint.left.behind(), endpoint.port.take(), has_heard)
     });
     state.has_heard |= has_heard;

@@ -329,7 +329,8 @@ fn has_heard(engine: Option<&Engine>, kind: Kind, state: &State) -> bool {
         Some(Role::Datagram(datagram)) => engine
             .and_then(|engine| engine.stack.udp_status(datagram))
             .is_some_and(|status| status.has_heard),
-        Some(Role::Connection(_) | Role::Ended) => kind == Kind::Stream,
+        Some(Role::Connection(_)) => true,
+        Some(Role::Ended) if kind == Kind::Stream => left(engine, state).has_heard(),
         _ => state.has_heard,
     }
 }
