@@ -104,8 +104,8 @@ pub use envelope::{Arrived, Departing};
 pub use errors::{Entry, has_notice};
 pub use estate::note_set_out;
 pub use family::{
-    Answer, Connecting, Description, Name, Question, Served, Shown, ask, ask_and_stay, await_news,
-    take_leave,
+    Answer, Connecting, Description, Name, Question, Served, Shown, ask, ask_and_stay, ask_briefly,
+    await_news, take_leave,
 };
 pub use guests::Asker;
 pub use heir::before_exec;

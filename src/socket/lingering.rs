@@ -7,15 +7,16 @@ use super::{Kind, Socket, Stage};
 use crate::driver::{self, Question};
 use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{entry, poll_for};
-use crate::sys::{pair, raw};
+use crate::sys::{clock, pair, raw};
 
-/// How long an owner may take to hear of a close(2) that waits for nothing else.
-const HEARING: Duration = Duration::from_secs(1);
+/// How long an owner may take to hear of a close(2) that waits for nothing else: on Linux it would not wait at all.
+const HEARING: Duration = Duration::from_millis(250);
 
 /// A close(2) that the owner knows of.
 pub(super) struct Lingering {
     desk: OwnedFd,
-    patience: Duration,
+    /// In monotonic nanoseconds.
+    deadline: u64,
 }
 
 impl Lingering {
@@ -37,9 +38,10 @@ impl Lingering {
             _ if is_unread() => HEARING,
             linger => linger?,
         };
-        let ((answer, _), desk) = driver::ask_and_stay(fd, name, &Question::Linger)?;
+        let deadline = clock::monotonic().saturating_add(patience.as_nanos() as u64);
+        let ((answer, _), desk) = driver::ask_briefly(fd, name, &Question::Linger, patience)?;
         answer.ok()?;
-        Some(Self { desk, patience })
+        Some(Self { desk, deadline })
     }
 
     /// After that: waits, unless others have the connection still. A signal ends it. However it ends, close(2) succeeds
@@ -47,7 +49,8 @@ impl Lingering {
     pub(super) fn wait(self) {
         if pair::finish(&self.desk).is_ok() {
             let mut fds = [entry(self.desk.as_raw_fd(), libc::POLLIN)];
-            let _ = poll_for(&mut fds, Some(self.patience), None);
+            let left = self.deadline.saturating_sub(clock::monotonic());
+            let _ = poll_for(&mut fds, Some(Duration::from_nanos(left)), None);
         }
     }
 }

@@ -10,12 +10,14 @@ family.py bounces PORT              has a child send datagrams back, but for tho
 family.py rebinds PORT HOW          binds a port (HOW: STREAM, DGRAM) that a child's child has held, and whose heir is
                                     stopped meanwhile
 family.py asks PORT                 asks the owners of two sockets, of whom one is stopped
-family.py keeps COUNT               has a child keep so many sockets across exec, which takes less than to ask about each
-family.py stopped ADDRESS PORT      has a child send while its parent is stopped, and says how long that takes
+family.py keeps COUNT               has a child keep so many sockets across exec, and says how often it sleeps
+family.py stopped ADDRESS PORT      has a child send while its parent is stopped, and says how often it sleeps
+family.py closes ADDRESS PORT       has a child close what is unread while its parent is stopped, and another one ask
 family.py throw ADDRESS PORT        sends datagrams until one comes back
 """
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -211,20 +213,14 @@ def asks(port):
 
 def keeps(count):
     held = [bound(0, "DGRAM") for _ in range(count)]
-    said, says = os.pipe()
     child = os.fork()
     if child == 0:
-        began = time.monotonic()
         for each in held:
-            each.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
             os.set_inheritable(each.fileno(), True)
-        executed = time.monotonic()
-        os.write(says, f"{executed - began} {executed}".encode())
         os.execv("/bin/true", ["true"])
-    os.waitpid(child, 0)
-    ended = time.monotonic()
-    asking, executed = map(float, os.read(said, 100).split())
-    print(f"{(ended - executed) / asking:.2f}")
+    _, status, usage = os.wait4(child, 0)
+    assert status == 0, status
+    print(usage.ru_nvcsw)
 
 
 def is_stopped(process):
@@ -232,18 +228,55 @@ def is_stopped(process):
         return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
+def stop(process):
+    os.kill(process, signal.SIGSTOP)
+    while not is_stopped(process):
+        time.sleep(0.001)
+
+
+def sleeps():
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
 def stopped(address, port):
     connection = socket.create_connection((address, port))
     parent = os.getpid()
     if os.fork() == 0:
-        os.kill(parent, signal.SIGSTOP)
-        while not is_stopped(parent):
-            time.sleep(0.001)
-        began = time.monotonic()
+        stop(parent)
+        before = sleeps()
         connection.send(b"x")
-        took = time.monotonic() - began
+        slept = sleeps() - before
         os.kill(parent, signal.SIGCONT)
-        print(f"{took:.3f}", flush=True)
+        print(slept, flush=True)
+        os._exit(0)
+    os.wait()
+    assert connection.recv(1) == b"x"
+
+
+def asks_about(connection, asks):
+    os.write(asks, b".")
+    connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    print("asked", flush=True)
+    os._exit(0)
+
+
+def closes(address, port):
+    connection = socket.create_connection((address, port))
+    connection.send(b"x")
+    parent = os.getpid()
+    if os.fork() == 0:
+        connection.recv(1, socket.MSG_PEEK)
+        stop(parent)
+        asked, asks = os.pipe()
+        if os.fork() == 0:
+            asks_about(connection, asks)
+        os.read(asked, 1)
+        # It has been asking for a while.
+        time.sleep(0.2)
+        connection.close()
+        print("closed", flush=True)
+        os.kill(parent, signal.SIGCONT)
+        os.wait()
         os._exit(0)
     os.wait()
     assert connection.recv(1) == b"x"
@@ -287,5 +320,7 @@ if __name__ == "__main__":
             keeps(int(count))
         case ["stopped", address, port]:
             stopped(address, int(port))
+        case ["closes", address, port]:
+            closes(address, int(port))
         case ["throw", address, port]:
             throw(address, int(port))

@@ -18,24 +18,75 @@ use crate::sys::owned::OwnedFd;
 use crate::sys::wait::{borrow, entry, poll_for};
 use crate::sys::{clock, pair};
 
-/// How long an owner may take, in nanoseconds: it may be waiting for its processor.
-const PATIENCE: u64 = 3_000_000_000;
-/// How long one that took longer is not asked again, in nanoseconds.
-const SILENCE: u64 = 1_000_000_000;
+/// How long an owner may take: it may be waiting for its processor.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one that took longer is not asked again by who has no more patience.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Between two attempts to reach an owner at whose desk too many wait, or who is yet to come.
 const QUEUE: Duration = Duration::from_millis(1);
-/// How long it may take until somebody goes on for an owner who was killed, in nanoseconds, and how long if a keeper
-/// has to have its processor before.
-const TAKEOVER: u64 = 300_000_000;
+/// How long it may take until somebody goes on for an owner who was killed, and how long if a keeper has to have its
+/// processor before.
+const TAKEOVER: Duration = Duration::from_millis(300);
 const BEGINNING: Duration = Duration::from_secs(10);
 
 /// The engine for which nobody did, the last that there was.
 static GONE: AtomicU64 = AtomicU64::new(0);
 
-/// The engine whose owner took longer, the last that there was, and until when it is not asked, in monotonic
-/// nanoseconds.
+/// The engine whose owner took longer, the last that there was; until when it is not asked, in monotonic nanoseconds, and
+/// with what patience it was, in nanoseconds.
 static SILENT: AtomicU64 = AtomicU64::new(0);
 static SILENT_UNTIL: AtomicU64 = AtomicU64::new(0);
+static SILENT_TO: AtomicU64 = AtomicU64::new(0);
+
+/// How long who asks waits.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For the answer.
+    answer: Duration,
+    /// For somebody to go on who may answer.
+    beginning: Duration,
+}
+
+impl Patience {
+    const USUAL: Self = Self {
+        answer: PATIENCE,
+        beginning: BEGINNING,
+    };
+
+    /// Of who waits no longer than that for anything.
+    const fn of(limit: Duration) -> Self {
+        Self {
+            answer: limit,
+            beginning: limit,
+        }
+    }
+
+    /// The answer is waited for from now on.
+    fn begin(self) -> Deadline {
+        Deadline {
+            patience: self,
+            time: after(self.answer),
+        }
+    }
+}
+
+/// When the patience ends.
+struct Deadline {
+    patience: Patience,
+    /// In monotonic nanoseconds.
+    time: u64,
+}
+
+impl Deadline {
+    fn has_passed(&self) -> bool {
+        clock::monotonic() >= self.time
+    }
+}
+
+/// So long from now, in monotonic nanoseconds.
+fn after(time: Duration) -> u64 {
+    clock::monotonic().saturating_add(time.as_nanos() as u64)
+}
 
 /// A socket of another process's stack, of which the owner gives the program's descriptor.
 pub struct Served {
@@ -55,7 +106,26 @@ pub fn ask(fd: RawFd, name: Name, question: &Question) -> Option<Said> {
 
 /// The same, and the connection by which it was asked.
 pub fn ask_and_stay(fd: RawFd, name: Name, question: &Question) -> Option<(Said, OwnedFd)> {
-    patiently(name.engine, |deadline| {
+    ask_with(fd, name, question, Patience::USUAL)
+}
+
+/// The same, of who waits no longer than that.
+pub fn ask_briefly(
+    fd: RawFd,
+    name: Name,
+    question: &Question,
+    limit: Duration,
+) -> Option<(Said, OwnedFd)> {
+    ask_with(fd, name, question, Patience::of(limit))
+}
+
+fn ask_with(
+    fd: RawFd,
+    name: Name,
+    question: &Question,
+    patience: Patience,
+) -> Option<(Said, OwnedFd)> {
+    patiently(name.engine, patience, |deadline| {
         // A forked child's descriptor has no name yet.
         name.give(fd).then_some(())?;
         let maker = local::peer_user(borrow(fd)).ok();
@@ -69,7 +139,7 @@ pub(in crate::driver) fn share(with: Parent, endpoints: &[EndpointId]) -> bool {
     endpoints.chunks(Question::SOCKETS).all(|some| {
         let endpoints = some.to_vec();
         let question = Question::Share { endpoints };
-        let told = patiently(with.engine, |deadline| {
+        let told = patiently(with.engine, Patience::USUAL, |deadline| {
             ask_until(
                 with.lifeline,
                 Some(with.user),
@@ -82,21 +152,26 @@ pub(in crate::driver) fn share(with: Parent, endpoints: &[EndpointId]) -> bool {
     })
 }
 
-/// Asks who has `engine`, until a deadline, unless he was silent a moment ago.
-fn patiently<T>(engine: u64, ask: impl FnOnce(&mut u64) -> Option<T>) -> Option<T> {
-    let now = clock::monotonic();
-    let is_silent = SILENT.load(Ordering::Relaxed) == engine;
-    if is_silent && now < SILENT_UNTIL.load(Ordering::Relaxed) {
+/// Asks who has `engine`, as long as `patience` lasts, unless he was silent to as much a moment ago.
+fn patiently<T>(
+    engine: u64,
+    patience: Patience,
+    ask: impl FnOnce(&mut Deadline) -> Option<T>,
+) -> Option<T> {
+    let limit = patience.answer.as_nanos() as u64;
+    let is_silent =
+        SILENT.load(Ordering::Relaxed) == engine && limit <= SILENT_TO.load(Ordering::Relaxed);
+    if is_silent && clock::monotonic() < SILENT_UNTIL.load(Ordering::Relaxed) {
         return None;
     }
-    let mut deadline = now.saturating_add(PATIENCE);
+    let mut deadline = patience.begin();
     let answer = ask(&mut deadline);
     if answer.is_none() {
         count_passed(Passed::Unanswered);
-        let now = clock::monotonic();
-        if now >= deadline {
+        if deadline.has_passed() {
             SILENT.store(engine, Ordering::Relaxed);
-            SILENT_UNTIL.store(now.saturating_add(SILENCE), Ordering::Relaxed);
+            SILENT_TO.store(limit, Ordering::Relaxed);
+            SILENT_UNTIL.store(after(SILENCE), Ordering::Relaxed);
         }
     }
     answer
@@ -104,15 +179,14 @@ fn patiently<T>(engine: u64, ask: impl FnOnce(&mut u64) -> Option<T>) -> Option<
 
 /// The other descriptor that came with an answer is in its place: has the old pair hang up.
 pub fn take_leave(desk: &OwnedFd) {
-    let deadline = clock::monotonic().saturating_add(PATIENCE);
     if rustix::net::shutdown(desk, Shutdown::Write).is_ok() {
-        await_answer(desk, deadline);
+        await_answer(desk, after(PATIENCE));
     }
 }
 
 /// Asks to be told of other news of `fd` than `news`: what is given is readable then. `None`: nobody will tell.
 pub fn await_news(fd: RawFd, name: Name, news: u32) -> Option<OwnedFd> {
-    let mut deadline = clock::monotonic().saturating_add(PATIENCE);
+    let mut deadline = Patience::USUAL.begin();
     let desk = reach_owner(name.engine, &mut deadline)?;
     let message = Question::Await { news }.encode();
     let maker = local::peer_user(borrow(fd)).ok();
@@ -126,17 +200,17 @@ fn ask_until(
     maker: Option<u32>,
     engine: u64,
     question: &Question,
-    deadline: &mut u64,
+    deadline: &mut Deadline,
 ) -> Option<(Said, OwnedFd)> {
     let message = question.encode();
     // An owner with too many clients dismisses the oldest unheard.
-    while clock::monotonic() < *deadline {
+    while !deadline.has_passed() {
         let desk = reach_owner(engine, deadline)?;
         if !is_trusted(&desk, maker) {
             return None;
         }
         if pair::give_descriptor(&desk, &message, borrow(shown)).is_ok()
-            && let Some(answer) = receive(&desk, *deadline)
+            && let Some(answer) = receive(&desk, deadline.time)
         {
             return Some((answer, desk));
         }
@@ -146,33 +220,36 @@ fn ask_until(
 
 /// Connects to who has the engine. `None`: nobody does, nor is about to. An owner who had to be waited for has as long
 /// to answer as any.
-fn reach_owner(engine: u64, deadline: &mut u64) -> Option<OwnedFd> {
+fn reach_owner(engine: u64, deadline: &mut Deadline) -> Option<OwnedFd> {
     let name = desk(engine);
-    if let Some(desk) = reach(&name, *deadline) {
+    if let Some(desk) = reach(&name, deadline.time) {
         return Some(desk);
     }
     if GONE.load(Ordering::Relaxed) == engine {
         return None;
     }
     // The keeper may hear of the question before it hears of the death.
+    let patience = deadline.patience;
     for _ in 0..2 {
-        let kept = estate::await_executors(local::own_user(), BEGINNING);
-        let found = reach_soon(&name);
+        let kept = estate::await_executors(local::own_user(), patience.beginning);
+        let found = reach_soon(&name, TAKEOVER.min(patience.beginning));
         if found.is_some() {
-            *deadline = clock::monotonic().saturating_add(PATIENCE);
+            *deadline = patience.begin();
             return found;
         }
         if !kept {
             break;
         }
     }
-    GONE.store(engine, Ordering::Relaxed);
+    if patience.beginning >= BEGINNING {
+        GONE.store(engine, Ordering::Relaxed);
+    }
     None
 }
 
 /// Connects to who is about to listen under `name`.
-fn reach_soon(name: &str) -> Option<OwnedFd> {
-    let deadline = clock::monotonic().saturating_add(TAKEOVER);
+fn reach_soon(name: &str, patience: Duration) -> Option<OwnedFd> {
+    let deadline = after(patience);
     loop {
         if let Some(desk) = reach(name, deadline) {
             return Some(desk);

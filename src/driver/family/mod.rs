@@ -37,7 +37,7 @@ mod questions;
 mod successors;
 mod waiters;
 
-pub use asker::{Served, ask, ask_and_stay, await_news, take_leave};
+pub use asker::{Served, ask, ask_and_stay, ask_briefly, await_news, take_leave};
 pub use name::Name;
 pub use questions::{Answer, Connecting, Description, Question, Shown};
 
