@@ -8,6 +8,7 @@ use rustix::fd::RawFd;
 use rustix::net::sockopt;
 use std::sync::Arc;
 
+use super::errors::News;
 use super::left::Left;
 use super::urgent::Mark;
 use crate::stack::error::Error;
@@ -147,7 +148,7 @@ pub struct Endpoint {
     /// A copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: bool,
     /// The error that was said with it.
-    pub(super) copied_error: Option<Error>,
+    pub(super) copied_news: Option<News>,
     /// Its socket has another pair by now.
     pub(super) successor: Option<super::family::Successor>,
     /// Whose it is, if a keeper has made it for somebody.
@@ -262,7 +263,7 @@ impl Endpoint {
             keeps_port: false,
             port: None,
             copied: false,
-            copied_error: None,
+            copied_news: None,
             successor: None,
             guest: None,
             record: None,

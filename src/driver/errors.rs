@@ -25,6 +25,16 @@ use crate::sys::{clock, raw};
 /// Most entries of a queue; what comes then is lost, as when Linux finds a receive buffer full.
 const MOST: usize = 256;
 
+/// What others who have a socket are yet to be told of it, and its pair does not show: who goes on when this process is
+/// killed is to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    /// An error.
+    pub(super) error: Option<Error>,
+    /// An urgent byte that was taken out of the pair, and not received.
+    pub(super) urgent: Option<u8>,
+}
+
 /// One entry of an error queue.
 #[derive(Clone, Debug)]
 pub enum Entry {
@@ -105,6 +115,18 @@ pub fn has_notice(fd: RawFd) -> bool {
 }
 
 impl Endpoint {
+    /// What others are yet to be told of it.
+    pub(super) fn untold_news(&self) -> News {
+        let urgent = match self.mark {
+            Mark::Taken(byte) => byte,
+            _ => None,
+        };
+        News {
+            error: self.error,
+            urgent,
+        }
+    }
+
     /// Whether POLLERR is due for other reasons than the connection's end.
     pub(super) fn errs(&self) -> bool {
         let any = self.error.is_some() || !self.errors.entries.is_empty();
@@ -216,8 +238,8 @@ impl Engine {
     /// There is news of what an endpoint has beyond its pair: puts it on the list of those that
     /// have something, and takes off those that have not.
     pub fn show_beyond(&mut self, id: EndpointId) {
-        self.say_errors_anew();
-        if self.endpoints.get(id).is_some_and(Endpoint::says_old_error) {
+        self.say_news_anew();
+        if self.endpoints.get(id).is_some_and(Endpoint::says_old_news) {
             self.endpoints.uncopied.push(id);
         }
         if let Some(endpoint) = self.endpoints.get_mut(id) {

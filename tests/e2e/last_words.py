@@ -7,7 +7,9 @@ last_words.py shuts PORT SHUT GO      listens, accepts, and has a child that wri
 last_words.py counts PORT GO          has a child count the datagrams that have come, once GO is there
 last_words.py floods ADDRESS PORT GO  sends so many once GO is there
 last_words.py marked PORT GO          listens, accepts, and has a child read up to an urgent byte once GO is there
+last_words.py lone PORT GO            listens, accepts, and has a child poll, and receive an urgent byte once GO is there
 last_words.py urges ADDRESS PORT GO   connects, and sends one once GO is there
+last_words.py pricks ADDRESS PORT     connects, and sends nothing else
 last_words.py resets ADDRESS PORT GO  connects, and resets that once GO is there
 last_words.py leaves ADDRESS PORT     connects, and closes its half
 """
@@ -178,6 +180,25 @@ match how:
             os._exit(0)
 
         with_child(connection, read)
+    case "lone":
+        connection = accepted(int(words[0]))
+
+        def receive():
+            select.select([], [], [connection], 10)
+            # Who asks for nothing else has it taken out of the pair.
+            assert not select.select([connection], [], [], 0.1)[0]
+            say(f"polls {polled(connection)}")
+            await_file(words[1])
+            say(f"still polls {polled(connection)}")
+            say(f"receives {connection.recv(1, socket.MSG_OOB)}")
+            say(f"then polls {polled(connection)}")
+            os._exit(0)
+
+        with_child(connection, receive)
+    case "pricks":
+        connection = connected(words[0], int(words[1]))
+        connection.send(b"!", socket.MSG_OOB)
+        time.sleep(60)
     case "urges":
         connection = connected(words[0], int(words[1]))
         await_file(words[2])

@@ -62,6 +62,22 @@ fn an_urgent_byte_is_where_it_was() {
 }
 
 #[test]
+fn an_urgent_byte_that_was_told_of_is_received() {
+    let lab = Lab::new();
+    let mut server = looking(&lab, "lone 7000");
+    server.prints("listening");
+    let pricks = script(&format!("last_words.py pricks {TEST} 7000"));
+    let _client = lab.peer(&pricks).start();
+    said(&server, "forked");
+    said(&server, "polls PRI OUT");
+    settle();
+    kill_engines(&lab, &mut server);
+    let told = "still polls PRI OUT\nreceives b'!'\nthen polls OUT";
+    looks(&lab, &server, told);
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn datagrams_that_nobody_has_read_are_there() {
     whenever_killed("counts", "floods", "has all 300");
 }

@@ -11,8 +11,8 @@
 //!    before them is taken out. Copies of ends that nobody has any more do no harm, and go likewise
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
-//! 4. An error that others are yet to be told of is said with the copy, and no more once they were. What a witness is to
-//!    know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
+//! 4. [`News`](crate::driver::errors::News) that others are yet to be told of are said with the copy, and no more once they
+//!    were. What a witness is to know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
 //!    they use.
 //! 5. With the end of an old pair lies the program's end of the one that its descriptors lead to. Nobody would see the last
 //!    descriptor of that closed, so it is taken out once the old pair is gone.
@@ -132,21 +132,21 @@ pub(super) fn all(queue: &OwnedFd) -> Vec<(Legacy, OwnedFd)> {
 impl Engine {
     /// Whether copies are missing, or one too many is there.
     pub(in crate::driver) fn lacks_copies(&self) -> bool {
-        self.misses_copies() || self.endpoints.recalled || self.old_errors().next().is_some()
+        self.misses_copies() || self.endpoints.recalled || self.old_news().next().is_some()
     }
 
-    /// Ends with whose copies another error is said than there is now.
-    fn old_errors(&self) -> impl Iterator<Item = EndpointId> {
+    /// Ends with whose copies other news are said than there are now.
+    fn old_news(&self) -> impl Iterator<Item = EndpointId> {
         let says_old = |&id: &EndpointId| {
             let held = self.endpoints.get(id);
-            held.is_some_and(Endpoint::says_old_error)
+            held.is_some_and(Endpoint::says_old_news)
         };
         self.endpoints.beyond.iter().copied().filter(says_old)
     }
 
-    /// An error is said no more once it was told.
-    pub(in crate::driver) fn say_errors_anew(&mut self) {
-        let old: Vec<_> = self.old_errors().collect();
+    /// News are said no more once they were told.
+    pub(in crate::driver) fn say_news_anew(&mut self) {
+        let old: Vec<_> = self.old_news().collect();
         self.endpoints.uncopied.extend(old);
     }
 
@@ -162,7 +162,7 @@ impl Engine {
         if SET_OUT.swap(false, Ordering::Relaxed) {
             self.note_all_set_out();
         }
-        self.say_errors_anew();
+        self.say_news_anew();
         let missing = core::mem::take(&mut self.endpoints.uncopied);
         let lines = core::mem::take(&mut self.lifelines.uncopied);
         let orphans = core::mem::take(&mut self.orphans.uncopied);
@@ -304,7 +304,7 @@ impl Engine {
                 left,
                 guest: endpoint.guest,
                 witnessed,
-                error: endpoint.error,
+                news: endpoint.untold_news(),
                 text: account.text,
             });
             of_ends.copies.push((legacy.encode(), end.as_fd()));
@@ -355,7 +355,7 @@ impl Engine {
             self.widen_pair(id);
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = true;
-                endpoint.copied_error = endpoint.error;
+                endpoint.copied_news = Some(endpoint.untold_news());
             }
         }
     }
@@ -367,9 +367,9 @@ impl Endpoint {
         self.copied && (self.successor.is_some() || !self.hung_up())
     }
 
-    /// Whether another error was said with the copy than there is now.
-    pub(in crate::driver) fn says_old_error(&self) -> bool {
-        self.copied && self.copied_error != self.error
+    /// Whether other news were said with the copy than there are now.
+    pub(in crate::driver) fn says_old_news(&self) -> bool {
+        self.copied && self.copied_news != Some(self.untold_news())
     }
 }
 

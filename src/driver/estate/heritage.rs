@@ -145,13 +145,14 @@ impl Engine {
             (_, Left::Socket(socket)) => {
                 endpoint.filler = self.stack.tcp_filler(socket);
                 // There may be one.
-                endpoint.mark = Mark::InPair;
+                let taken = |byte| Mark::Taken(Some(byte));
+                endpoint.mark = legacy.news.urgent.map_or(Mark::InPair, taken);
             }
             (_, Left::Bound(protocol, _)) => {
                 endpoint.bound = true;
                 endpoint.datagram = protocol == Protocol::Udp;
                 // Which brings who has it to ask for an error.
-                endpoint.notices = usize::from(endpoint.datagram && legacy.error.is_some());
+                endpoint.notices = usize::from(endpoint.datagram && legacy.news.error.is_some());
             }
             (_, Left::Ended(past)) => {
                 endpoint.left.ends = Some(past.ends);
@@ -160,7 +161,7 @@ impl Engine {
             (_, Left::Succeeded(_)) => {}
         }
         endpoint.guest = legacy.guest;
-        endpoint.error = legacy.error;
+        endpoint.error = legacy.news.error;
         let id = self.endpoints.insert_at(legacy.endpoint, endpoint);
         if let Some(endpoint) = self.endpoints.get_mut(id) {
             endpoint.witnessed = legacy.witnessed && id == legacy.endpoint;

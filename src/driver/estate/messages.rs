@@ -11,6 +11,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::control::stand_in::Ends;
 use crate::driver::endpoint::EndpointId;
+use crate::driver::errors::News;
 use crate::driver::guests::Guest;
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
@@ -124,8 +125,8 @@ pub(super) struct EndOf {
     pub(super) guest: Option<Guest>,
     /// A witness knows of its other end, by its name.
     pub(super) witnessed: bool,
-    /// An error that is yet to be told.
-    pub(super) error: Option<Error>,
+    /// What others are yet to be told.
+    pub(super) news: News,
     /// The upper layer's.
     pub(super) text: Vec<u8>,
 }
@@ -164,7 +165,13 @@ impl EndOf {
             flags |= IS_WITNESSED;
         }
         let user = self.guest.map_or(0, |guest| guest.user);
-        let error = self.error.map_or(0, |error| u32::from(error.number()) + 1);
+        if let Some(byte) = self.news.urgent {
+            flags |= IS_URGED | u32::from(byte) << URGENT_BYTE;
+        }
+        let error = self
+            .news
+            .error
+            .map_or(0, |error| u32::from(error.number()) + 1);
         [kind, index, generation, a, b, c, d, flags, user, error]
     }
 }
@@ -187,6 +194,9 @@ const PROGRAM: u32 = 13;
 /// What else there is of an end.
 const IS_GUEST: u32 = 1;
 const IS_WITNESSED: u32 = 2;
+const IS_URGED: u32 = 4;
+/// Where the urgent byte is in the flags.
+const URGENT_BYTE: u32 = 8;
 
 impl Left {
     /// What kind of thing it is, and four words about it.
@@ -335,9 +345,12 @@ impl Legacy {
                 low_ports: false,
             }),
             witnessed: flags & IS_WITNESSED != 0,
-            error: error
-                .checked_sub(1)
-                .map(|error| Error::from_number(error as u8)),
+            news: News {
+                error: error
+                    .checked_sub(1)
+                    .map(|error| Error::from_number(error as u8)),
+                urgent: (flags & IS_URGED != 0).then_some((flags >> URGENT_BYTE) as u8),
+            },
             text: text.to_vec(),
         }))
     }
