@@ -26,6 +26,8 @@
  *   broadcast H PORT COUNT  sends one to all hosts of the network
  *   multicast H PORT COUNT  sends one to a group
  *   from H                one datagram: "RECEIVED HASH PORT"
+ *   optioned H PORT HEX COUNT  sends one in two fragments, or whole if COUNT is below 16, whose header has these options
+ *   heard H               one datagram: "RECEIVED HASH", and the options of its header, if it has some
  */
 #include "check.h"
 
@@ -282,6 +284,63 @@ static void do_from(int fd, char *to)
 		      (unsigned long long)fnv(FNV_START, buffer, n), ntohs(a.sin_port));
 }
 
+/* A datagram of COUNT bytes with options that no kernel has looked at. */
+static void do_optioned(int fd, const char *line, char *to)
+{
+	unsigned char packet[256] = { 0x45 }, *end = packet + 20;
+	struct sockaddr_in a = address(TEST, 0), from = address(PEER, 0);
+	unsigned port = 0, count = 0, byte, id = 1 + rand() % 0xfffe;
+	int raw = socket(AF_INET, SOCK_RAW, IPPROTO_RAW), read = 0;
+	char hex[100] = "";
+	long n;
+
+	sscanf(line, "%*s %*d %u %99s %u", &port, hex, &count);
+	for (const char *at = hex; sscanf(at, "%2x%n", &byte, &read) == 1; at += read)
+		*end++ = byte;
+	packet[0] += (end - packet - 20) / 4;
+	packet[4] = id >> 8;
+	packet[5] = id;
+	packet[8] = 64;
+	packet[9] = IPPROTO_UDP;
+	memcpy(packet + 12, &from.sin_addr, 4);
+	memcpy(packet + 16, &a.sin_addr, 4);
+	memcpy(end, (uint16_t[]){ htons(port_of(fd)), htons(port), htons(8 + count), 0 }, 8);
+	fill(end + 8, count, 0);
+	end += 8;
+	packet[6] = count < 16 ? 0 : 0x20;
+	n = sendto(raw, packet, end - packet + (count < 16 ? count : 8), 0, SA(a), sizeof a);
+	if (n >= 0 && count >= 16) {
+		packet[6] = 0;
+		packet[7] = 2;
+		memmove(end - 8, end + 8, count - 8);
+		n = sendto(raw, packet, end - 8 - packet + count - 8, 0, SA(a), sizeof a);
+	}
+	reply(to, "%s", ok(n));
+	close(raw);
+}
+
+/* A datagram, and the options of its header. */
+static void do_heard(int fd, char *to)
+{
+	static unsigned char buffer[65536];
+	unsigned char control[CMSG_SPACE(40)];
+	struct iovec part = { buffer, sizeof buffer };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+	struct cmsghdr *options;
+	ssize_t n;
+
+	set_int(fd, IPPROTO_IP, IP_RECVOPTS, 1);
+	n = recvmsg(fd, &message, 0);
+	if (n < 0) {
+		reply(to, "%s", name_of(errno));
+		return;
+	}
+	to += sprintf(to, "%zd %016llx ", n, (unsigned long long)fnv(FNV_START, buffer, n));
+	options = CMSG_FIRSTHDR(&message);
+	for (size_t i = 0; options && i < options->cmsg_len - sizeof *options; i++)
+		to += sprintf(to, "%02x", CMSG_DATA(options)[i]);
+}
+
 static int do_obstruct(int port)
 {
 	char command[256];
@@ -386,6 +445,10 @@ static void answer(const char *line, char *to)
 		do_to(a, GROUP, b, c, to);
 	} else if (!strcmp(word, "from")) {
 		do_from(a, to);
+	} else if (!strcmp(word, "optioned")) {
+		do_optioned(a, line, to);
+	} else if (!strcmp(word, "heard")) {
+		do_heard(a, to);
 	} else {
 		reply(to, "%s", result(call(word, a, b, c, d)));
 	}

@@ -263,7 +263,12 @@ unsafe fn receive_message(
             told
         }
         None => match &got.arrived {
-            Some(arrived) => datagram::tell(socket, arrived),
+            Some(arrived) => {
+                if datagram::is_cut(socket, arrived) {
+                    message.msg_flags |= libc::MSG_CTRUNC;
+                }
+                datagram::tell(socket, arrived)
+            }
             None => datagram::tell_of_connection(fd, socket, got.count > 0),
         },
     };

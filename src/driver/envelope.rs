@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use crate::stack::ip_options::{self, IpOptions};
 use crate::stack::sink::Datagram;
 use crate::sys::clock;
 
@@ -31,11 +32,13 @@ pub struct Arrived {
     pub fragment: u16,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
+    /// Its header's options.
+    pub options: IpOptions,
 }
 
 impl Arrived {
     /// Bytes of the header.
-    pub const LEN: usize = ADDRESS + 44;
+    pub const LEN: usize = ADDRESS + 44 + ip_options::MAX_LEN;
 
     /// Nothing but addresses.
     pub fn between(from: SocketAddr, to: IpAddr) -> Self {
@@ -54,6 +57,7 @@ impl Arrived {
             segment: 0,
             fragment: 0,
             drops: 0,
+            options: IpOptions::NONE,
         }
     }
 
@@ -68,16 +72,18 @@ impl Arrived {
 
     /// Of a datagram that arrives now.
     pub fn now(datagram: &Datagram) -> Self {
+        let at = match datagram.stamp {
+            0 => clock::realtime(),
+            stamp => stamp,
+        };
         Self {
             ttl: datagram.ttl,
             tos: datagram.tos,
-            at: match datagram.stamp {
-                0 => clock::realtime(),
-                stamp => stamp,
-            },
+            at,
             segment: datagram.segment,
             fragment: datagram.fragment,
             drops: datagram.drops,
+            options: datagram.options.at(at),
             ..Self::between(datagram.from.into(), datagram.to.into())
         }
     }
@@ -95,6 +101,9 @@ impl Arrived {
         rest[34..37].copy_from_slice(&[self.ttl, self.tos, u8::from(self.notice)]);
         rest[37..41].copy_from_slice(&self.host.octets());
         rest[41..43].copy_from_slice(&self.fragment.to_ne_bytes());
+        let options = self.options.as_bytes();
+        rest[43] = options.len() as u8;
+        rest[44..44 + options.len()].copy_from_slice(options);
         header
     }
 
@@ -113,6 +122,11 @@ impl Arrived {
             notice: u8::from_ne_bytes(take(&mut rest)) != 0,
             host: Ipv4Addr::from(take::<4>(&mut rest)),
             fragment: u16::from_ne_bytes(take(&mut rest)),
+            options: {
+                let [len] = take(&mut rest);
+                let options: [u8; ip_options::MAX_LEN] = take(&mut rest);
+                IpOptions::checked(options.get(..usize::from(len)).unwrap_or_default())
+            },
         }
     }
 }

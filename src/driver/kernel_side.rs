@@ -12,6 +12,7 @@ use super::passed::{Passed, count_passed};
 use crate::control::ephemeral::Protocol;
 use crate::control::lease::Lease;
 use crate::stack::Stack;
+use crate::stack::ip_options::IpOptions;
 use crate::stack::reports::Origin;
 use crate::stack::sink::Datagram;
 use crate::sys::datagram::{self, Route6, Taken};
@@ -134,6 +135,7 @@ fn arrival(taken: &Taken, from: SocketAddrV4) -> Datagram {
         fragment: 0,
         stamp: 0,
         drops: 0,
+        options: IpOptions::checked(taken.options()),
     }
 }
 

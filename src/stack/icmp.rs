@@ -248,26 +248,20 @@ impl Stack {
     }
 
     /// Says what became of `packet`, which may be the first fragment of one. RFC 1122 section 3.2.2:
-    /// never about what was sent to all, nor about an ICMP error.
+    /// never about what was sent to all, a later fragment, nor an ICMP error.
     pub(super) fn send_icmp_error(
         &mut self,
         arrival: Arrival,
         packet: &Packet<'_>,
-        kind: Kind,
-        code: u8,
+        error: icmpv4::Repr,
     ) {
-        if arrival.to_all || may_be_error(packet) {
+        if arrival.to_all || packet.ip.fragment_offset != 0 || may_be_error(packet) {
             return;
         }
         // As Linux: no limit within the host.
         if !arrival.looped && !self.icmp_errors.admits(arrival.now) {
             return self.counters.drop(Drop::IcmpRateLimited);
         }
-        let error = icmpv4::Repr {
-            kind,
-            code,
-            rest: 0,
-        };
         let room = MAX_ERROR_LEN - ipv4::HEADER_LEN - icmpv4::HEADER_LEN - packet.header.len();
         let quoted = &packet.payload[..packet.payload.len().min(room)];
         self.send_icmp(arrival.now, &packet.ip, error, &[packet.header, quoted]);

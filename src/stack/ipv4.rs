@@ -6,6 +6,7 @@ use super::Stack;
 use super::address;
 use super::counters::Drop;
 use super::ethernet::Arrival;
+use super::ip_options::{IpOptions, Problem};
 use super::outbox::Frame;
 use super::sink::Sink;
 use super::time::Instant;
@@ -34,12 +35,6 @@ impl Stack {
         if !ipv4::checksum_ok(bytes, header_len) {
             return self.counters.drop(Drop::Ipv4Checksum);
         }
-        // As Linux (accept_source_route): with one, whoever likes can have answers to any source.
-        match ipv4::source_route(bytes, header_len) {
-            Ok(false) => {}
-            Ok(true) => return self.counters.drop(Drop::Ipv4SourceRoute),
-            Err(_) => return self.counters.drop(Drop::Ipv4Malformed),
-        }
         let broadcast = self.interface.is_broadcast(ip.destination);
         if let Err(reason) = self.check_addresses(&arrival, &ip, broadcast) {
             return self.counters.drop(reason);
@@ -53,9 +48,43 @@ impl Stack {
             to_all: arrival.to_all || broadcast,
             ..arrival
         };
+        match self.options_of(&packet) {
+            // As Linux (accept_source_route): with one, whoever likes can have answers to any source.
+            Ok(options) if options.has_source_route() => {
+                return self.counters.drop(Drop::Ipv4SourceRoute);
+            }
+            Ok(_) => {}
+            Err(problem) => return self.refuse_options(arrival, &packet, problem),
+        }
         match ip.is_fragment() {
             true => self.receive_fragment(arrival, &packet, sink),
             false => self.receive_packet(arrival, &packet, sink),
+        }
+    }
+
+    /// What a packet's options say here. RFC 1122 section 3.2.1.8: those that are not known are passed over.
+    pub(super) fn options_of(&self, packet: &Packet<'_>) -> Result<IpOptions, Problem> {
+        let bytes = &packet.header[ipv4::HEADER_LEN..];
+        if bytes.is_empty() {
+            return Ok(IpOptions::NONE);
+        }
+        let host = self.host_for(packet.ip.source, packet.ip.destination);
+        let is_elsewhere =
+            |at| address::is_unicast(at) && !self.is_local(at) && !self.is_broadcast(at);
+        IpOptions::received(bytes, host, is_elsewhere)
+    }
+
+    /// RFC 1122 section 3.2.2.5: the sender is told, where no kernel does.
+    fn refuse_options(&mut self, arrival: Arrival, packet: &Packet<'_>, Problem(at): Problem) {
+        self.counters.drop(Drop::Ipv4Malformed);
+        if self.config.own_address || arrival.looped {
+            let pointer = (ipv4::HEADER_LEN + at) as u32;
+            let error = icmpv4::Repr {
+                kind: icmpv4::Kind::ParameterProblem,
+                code: 0,
+                rest: pointer << 24,
+            };
+            self.send_icmp_error(arrival, packet, error);
         }
     }
 
@@ -78,8 +107,8 @@ impl Stack {
     fn receive_unknown_protocol(&mut self, arrival: Arrival, packet: &Packet<'_>) {
         self.counters.drop(Drop::Ipv4Protocol);
         if self.config.own_address {
-            let (kind, code) = (icmpv4::Kind::Unreachable, icmpv4::PROTOCOL_UNREACHABLE);
-            self.send_icmp_error(arrival, packet, kind, code);
+            let error = icmpv4::Repr::unreachable(icmpv4::PROTOCOL_UNREACHABLE);
+            self.send_icmp_error(arrival, packet, error);
         }
     }
 

@@ -48,6 +48,7 @@ pub mod ethernet;
 mod icmp;
 pub mod ids;
 mod interface;
+pub mod ip_options;
 mod ipv4;
 pub mod layout;
 mod loopback;

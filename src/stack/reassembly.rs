@@ -362,8 +362,12 @@ impl Stack {
                 now,
                 ..datagram.arrival
             };
-            let (kind, code) = (icmpv4::Kind::TimeExceeded, icmpv4::REASSEMBLY_TIME);
-            self.send_icmp_error(arrival, &packet, kind, code);
+            let error = icmpv4::Repr {
+                kind: icmpv4::Kind::TimeExceeded,
+                code: icmpv4::REASSEMBLY_TIME,
+                rest: 0,
+            };
+            self.send_icmp_error(arrival, &packet, error);
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::ids::SocketId;
+use super::ip_options::IpOptions;
 use super::passing::Passing;
 
 /// What is known about a datagram besides its bytes.
@@ -26,6 +27,8 @@ pub struct Datagram {
     pub stamp: u64,
     /// Datagrams the socket had lost when this one came (SO_RXQ_OVFL).
     pub drops: u32,
+    /// Of the header it came with, or the first fragment's.
+    pub options: IpOptions,
 }
 
 /// Takes arriving bytes straight from the frame, saving the copy into a queue. Whatever it

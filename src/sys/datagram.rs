@@ -13,8 +13,10 @@ use super::{cmsg, option};
 const NAME: usize = 28;
 /// Bytes of a `struct sock_extended_err`.
 const EXTENDED: usize = 16;
+/// Longest options of an IPv4 header, in bytes.
+const MOST_OPTIONS: usize = 40;
 /// Room for all that [`tell`] and [`tell_errors`] ask for.
-const CONTROL: usize = 256;
+const CONTROL: usize = 320;
 
 /// A datagram that was taken out of a kernel socket.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub struct Taken {
     pub ttl: u8,
     /// Type of service, or traffic class.
     pub tos: u8,
+    /// See [`Taken::options`], and how long they are.
+    options: ([u8; MOST_OPTIONS], usize),
     /// What ICMP says of one that was sent.
     pub trouble: Option<Trouble>,
 }
@@ -61,7 +65,12 @@ pub struct Route6 {
 
 /// Whether a socket tells what [`Taken`] has.
 pub fn tell(socket: BorrowedFd<'_>, inet6: bool, on: bool) {
-    let by_four = [libc::IP_PKTINFO, libc::IP_RECVTTL, libc::IP_RECVTOS];
+    let by_four = [
+        libc::IP_PKTINFO,
+        libc::IP_RECVTTL,
+        libc::IP_RECVTOS,
+        libc::IP_RECVOPTS,
+    ];
     let by_six = [
         libc::IPV6_RECVPKTINFO,
         libc::IPV6_RECVHOPLIMIT,
@@ -122,6 +131,7 @@ fn receive(socket: impl AsFd, buffer: &mut [u8], flags: i32) -> Option<Taken> {
         interface: 0,
         ttl: 64,
         tos: 0,
+        options: ([0; MOST_OPTIONS], 0),
         trouble: None,
     };
     let mut rest = &control.as_bytes()[..message.msg_controllen.min(CONTROL)];
@@ -133,6 +143,11 @@ fn receive(socket: impl AsFd, buffer: &mut [u8], flags: i32) -> Option<Taken> {
 }
 
 impl Taken {
+    /// Its header's options, with what this host has noted.
+    pub fn options(&self) -> &[u8] {
+        &self.options.0[..self.options.1]
+    }
+
     fn hear(&mut self, cmsg::Message { level, kind, data }: cmsg::Message<'_>) {
         let byte = data.first().copied().unwrap_or_default();
         match (level, kind) {
@@ -156,6 +171,11 @@ impl Taken {
             }
             (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                 self.tos = integer(data).unwrap_or(byte);
+            }
+            (libc::IPPROTO_IP, libc::IP_RECVOPTS) => {
+                let len = data.len().min(MOST_OPTIONS);
+                self.options.0[..len].copy_from_slice(&data[..len]);
+                self.options.1 = len;
             }
             (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) => {
                 self.trouble = Trouble::read(data);

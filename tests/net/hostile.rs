@@ -1,5 +1,6 @@
 //! Frames no peer would send: nothing panics, nothing grows without bound.
 
+use crate::ip_options::with_options;
 use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ports::Protocol;
 use crate::stack::random::Random;
@@ -15,6 +16,10 @@ use crate::support::host::{
 };
 
 const ROUNDS: usize = 60_000;
+/// A route and times to record.
+const ROUTE_AND_TIME: [u8; 24] = [
+    1, 7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+];
 
 /// Frames that are right, to be spoilt.
 fn seeds(host: &mut Host) -> Vec<Vec<u8>> {
@@ -31,6 +36,7 @@ fn seeds(host: &mut Host) -> Vec<Vec<u8>> {
         arp(Operation::Reply, ROUTER, US),
         datagram(at(PEER, 7), at(US, 9), b"hello"),
         datagram(at(PEER, 7), at(US, 9), &[9; 1400]),
+        with_options(&datagram(at(PEER, 7), at(US, 9), b"hello"), &ROUTE_AND_TIME),
         datagram(at(PEER, 7), at(US, 1), b"closed"),
         icmp(PEER, Kind::EchoRequest, 0, 1, &[8; 64]),
         icmp(PEER, Kind::Unreachable, 3, 0, quote(&sent)),

@@ -97,47 +97,6 @@ fn a_wrong_header_checksum_is_dropped_even_if_the_link_vouches() {
     assert!(host.received(id).is_none());
 }
 
-/// The packet in `frame` with four bytes of options.
-fn with_options(frame: &[u8], options: [u8; 4]) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame.splice(34..34, options);
-    frame[14] = 0x46;
-    frame[17] += 4;
-    resum(&mut frame);
-    frame
-}
-
-#[test]
-fn options_are_passed_over() {
-    let (mut host, id, frame) = listening();
-    for options in [[1, 1, 1, 0], [148, 4, 0, 0], [0, 7, 40, 4]] {
-        host.receive(&with_options(&frame, options));
-        assert_eq!(host.received(id).unwrap(), b"hello");
-    }
-}
-
-/// RFC 1122 section 3.2.1.8: options are as long as they say.
-#[test]
-fn options_that_contradict_themselves_are_malformed() {
-    let (mut host, id, frame) = listening();
-    for options in [[7, 40, 4, 0], [7, 1, 4, 0], [1, 1, 1, 7]] {
-        host.receive(&with_options(&frame, options));
-    }
-    assert_eq!(host.drops(Drop::Ipv4Malformed), 3);
-    assert!(host.received(id).is_none());
-}
-
-/// As Linux: nobody chooses the way of our answers.
-#[test]
-fn source_routes_are_dropped() {
-    let (mut host, id, frame) = listening();
-    for options in [[131, 3, 4, 0], [137, 3, 4, 0], [1, 131, 3, 4]] {
-        host.receive(&with_options(&frame, options));
-    }
-    assert_eq!(host.drops(Drop::Ipv4SourceRoute), 3);
-    assert!(host.received(id).is_none());
-}
-
 /// Class E and 0.0.0.0/8: reserved, but no longer forbidden.
 #[test]
 fn reserved_sources_are_taken() {

@@ -13,6 +13,7 @@ mod arp;
 mod damaged;
 mod hostile;
 mod icmp;
+mod ip_options;
 mod ipv4;
 mod loopback;
 mod reassembly;

@@ -6,6 +6,7 @@ use crate::stack::counters::Drop;
 use crate::stack::error::Error;
 use crate::stack::ethernet::{Checksum, Facts};
 use crate::stack::ids::SocketId;
+use crate::stack::ip_options::IpOptions;
 use crate::stack::passing::Passing;
 use crate::stack::sink::{Datagram, NoSink, Sink};
 use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
@@ -39,6 +40,7 @@ fn datagrams_keep_their_bounds_and_their_order() {
         fragment: 0,
         stamp: 0,
         drops: 0,
+        options: IpOptions::NONE,
     };
     assert_eq!(front, expected);
     assert_eq!(host.received(id).unwrap(), b"one");

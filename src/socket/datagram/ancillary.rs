@@ -133,6 +133,12 @@ pub fn tell_in(
     told(&state.options, family, arrived, &at)
 }
 
+/// Whether something is asked for with a datagram that there is no room for in its options (IP_RETOPTS).
+pub fn is_cut(socket: &Socket, arrived: &Arrived) -> bool {
+    let fails = || arrived.options.echoed(arrived.host).is_none();
+    !arrived.options.is_empty() && socket.state().options.ancillary.echo && fails()
+}
+
 /// What the program has asked to be told, of a datagram of its own that has left in `frame`; with the
 /// address it was sent from. `None`: that is no frame.
 pub fn tell_of_sent(
@@ -212,18 +218,19 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
                 info[8..].copy_from_slice(&to.octets());
                 tell(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
             }
-            of_header4(wanted, arrived, SocketAddrV4::new(to, at.port), tell);
+            let to = SocketAddrV4::new(to, at.port);
+            of_header4(wanted, arrived, (to, at.host), tell);
         }
         IpAddr::V6(_) => of_header6(wanted, arrived, tell),
     }
     told
 }
 
-/// What of an IPv4 header is told, which says that the datagram was for `to`.
+/// What of an IPv4 header is told, which says that the datagram was for `to`, and has reached `host`.
 fn of_header4(
     wanted: &Ancillary,
     arrived: &Arrived,
-    to: SocketAddrV4,
+    (to, host): (SocketAddrV4, Ipv4Addr),
     mut tell: impl FnMut(i32, i32, &[u8]),
 ) {
     if wanted.time_to_live {
@@ -232,6 +239,17 @@ fn of_header4(
     }
     if wanted.service {
         tell(libc::IPPROTO_IP, libc::IP_TOS, &[arrived.tos]);
+    }
+    if !arrived.options.is_empty() {
+        if wanted.options {
+            let options = arrived.options.as_bytes();
+            tell(libc::IPPROTO_IP, libc::IP_RECVOPTS, options);
+        }
+        if wanted.echo
+            && let Some(echo) = arrived.options.echoed(host)
+        {
+            tell(libc::IPPROTO_IP, libc::IP_RETOPTS, echo.as_bytes());
+        }
     }
     if wanted.destination {
         let (address, len) = address::write(to, Family::Inet);

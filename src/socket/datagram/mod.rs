@@ -12,7 +12,9 @@ mod peek;
 mod receive;
 mod send;
 
-pub use ancillary::{Asked, Told, check, stamp, tell, tell_in, tell_of_connection, tell_of_sent};
+pub use ancillary::{
+    Asked, Told, check, is_cut, stamp, tell, tell_in, tell_of_connection, tell_of_sent,
+};
 pub use asking::Past;
 pub(super) use asking::{answer, answer_bind};
 pub use held::{Held, push};

@@ -242,6 +242,8 @@ pub(super) fn note(
             libc::IP_PKTINFO => options.ancillary.packet_info = on,
             libc::IP_RECVTTL => options.ancillary.time_to_live = on,
             libc::IP_RECVTOS => options.ancillary.service = on,
+            libc::IP_RECVOPTS => options.ancillary.options = on,
+            libc::IP_RETOPTS => options.ancillary.echo = on,
             libc::IP_RECVORIGDSTADDR => options.ancillary.destination = on,
             IP_RECVFRAGSIZE => options.ancillary.fragment = on,
             IP_LOCAL_PORT_RANGE => options.port_range = number.cast_unsigned(),

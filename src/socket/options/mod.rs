@@ -77,6 +77,10 @@ pub struct Ancillary {
     pub time_to_live: bool,
     /// IP_RECVTOS.
     pub service: bool,
+    /// IP_RECVOPTS.
+    pub options: bool,
+    /// IP_RETOPTS.
+    pub echo: bool,
     /// IP_RECVORIGDSTADDR.
     pub destination: bool,
     /// IP_RECVFRAGSIZE.

@@ -8,6 +8,7 @@ use crate::stack::counters::Drop;
 use crate::stack::ethernet::{Arrival, Checksum};
 use crate::stack::icmp::Trouble;
 use crate::stack::ids::SocketId;
+use crate::stack::ip_options::IpOptions;
 use crate::stack::ipv4::Packet;
 use crate::stack::ports::Protocol;
 use crate::stack::reports::Origin;
@@ -46,6 +47,7 @@ impl Stack {
             fragment: arrival.fragment,
             stamp: arrival.stamp,
             drops: 0,
+            options: self.options_of(packet).unwrap_or(IpOptions::NONE),
         };
         if self.interface.is_broadcast(datagram.to) {
             for id in self.udp.find_all(local, datagram.from) {
@@ -61,8 +63,8 @@ impl Stack {
         } else {
             self.counters.drop(Drop::UdpNoSocket);
             if self.config.own_address || arrival.looped {
-                let (kind, code) = (icmpv4::Kind::Unreachable, icmpv4::PORT_UNREACHABLE);
-                self.send_icmp_error(arrival, packet, kind, code);
+                let error = icmpv4::Repr::unreachable(icmpv4::PORT_UNREACHABLE);
+                self.send_icmp_error(arrival, packet, error);
             }
         }
     }

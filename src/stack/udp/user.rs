@@ -8,6 +8,7 @@ use crate::stack::Stack;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::interface::Interface;
+use crate::stack::ip_options::IpOptions;
 use crate::stack::ipv4::TRANSPORT;
 use crate::stack::outbox::{Frame, Owner};
 use crate::stack::reports::Report;
@@ -154,6 +155,7 @@ impl Stack {
             fragment: 0,
             stamp: 0,
             drops: 0,
+            options: IpOptions::NONE,
         };
         let data = outgoing.data.concat();
         for id in self.udp.find_all(outgoing.to, outgoing.from) {

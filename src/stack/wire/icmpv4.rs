@@ -96,6 +96,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Repr, usize), Malformed> {
 }
 
 impl Repr {
+    /// Why a packet has not reached what it was for.
+    pub(crate) const fn unreachable(code: u8) -> Self {
+        Self {
+            kind: Kind::Unreachable,
+            code,
+            rest: 0,
+        }
+    }
+
     /// Writes the header to the start of `bytes`, with the checksum of it and of `data`, which
     /// follows it in pieces.
     pub(crate) fn emit(&self, bytes: &mut [u8], data: &[&[u8]]) {

@@ -42,13 +42,7 @@ const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
 
-const OPTION_END: u8 = 0;
-const OPTION_NOP: u8 = 1;
-const OPTION_LOOSE_ROUTE: u8 = 131;
-const OPTION_STRICT_ROUTE: u8 = 137;
-
-/// A header. Options are passed over on receipt (RFC 1122 section 3.2.1.8 lets a host ignore those
-/// it does not know), see [`source_route`], and never sent.
+/// A header. What its options say is [`IpOptions`](crate::stack::ip_options::IpOptions)'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Repr {
     pub(crate) source: Ipv4Addr,
@@ -101,21 +95,6 @@ pub(crate) fn parse_truncated(bytes: &[u8]) -> Result<(Repr, usize), Malformed> 
         payload_len: total_len - header_len as u16,
     };
     Ok((repr, header_len))
-}
-
-/// Whether the options of a header, `header_len` bytes long, have a source route.
-pub(crate) fn source_route(bytes: &[u8], header_len: usize) -> Result<bool, Malformed> {
-    let mut options = &bytes[HEADER_LEN..header_len];
-    while let Some(&kind) = options.first() {
-        let len = match kind {
-            OPTION_END => break,
-            OPTION_NOP => 1,
-            OPTION_LOOSE_ROUTE | OPTION_STRICT_ROUTE => return Ok(true),
-            _ => usize::from(*options.get(1).filter(|&&len| len >= 2).ok_or(Malformed)?),
-        };
-        options = options.get(len..).ok_or(Malformed)?;
-    }
-    Ok(false)
 }
 
 /// Whether the checksum of the header in `bytes`, `header_len` long, is right.

@@ -273,7 +273,8 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Counts, and drops if `silenced`, what the kernel itself sends.
+/// Counts, and drops if `silenced`, what the kernel itself sends; but for what it has to say of options, whose packets it
+/// has, too, at an address that is shared.
 fn own_traffic(silenced: bool) -> String {
     let verdict = if silenced { "drop" } else { "accept" };
     format!(
@@ -286,6 +287,7 @@ fn own_traffic(silenced: bool) -> String {
             }}
             chain output {{
                 type filter hook output priority 0
+                oifname \"lab0\" icmp type parameter-problem accept
                 oifname \"lab0\" add @kernel_said {{ ip daddr . tcp sport . tcp dport }}
                 oifname \"lab0\" meta l4proto {{ tcp, udp, icmp }} counter name kernel_sent {verdict}
             }}
