@@ -237,6 +237,23 @@ static void beside_one_of_ipv4(void)
 	who_hears("IPv6 came first", four, six);
 }
 
+/* SO_RCVMARK and SO_RCVPRIORITY, which older kernels do not have. */
+static void marked(int fd, int client)
+{
+	static const int names[] = { 75, 82 };
+	int port = port6(fd), h = peer("udp 0");
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		say("option %d: %s", names[i], ok(setsockopt(fd, SOL_SOCKET, names[i], &(int){ 1 }, sizeof(int))));
+	peer("to %d %d 5", h, port);
+	receive("with a mark, from the peer", fd, peer("port %d", h));
+	say("send: %s", result(send(client, "six", 3, 0)));
+	receive("with a mark, by IPv6", fd, port6(client));
+	for (size_t i = 0; i < COUNT(names); i++)
+		set_int(fd, SOL_SOCKET, names[i], 0);
+	peer("close %d", h);
+}
+
 int main(void)
 {
 	int fd = server(), c = client(port6(fd));
@@ -246,6 +263,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	say("send: %s", result(send(c, "six", 3, 0)));
 	receive("received", fd, port6(c));
+	marked(fd, c);
 	answer(fd, c);
 	by_peer(fd);
 	ways_to_wait(fd, c);

@@ -129,6 +129,7 @@ pub fn tell_in(
         interface: engine.map_or(0, Engine::interface_index),
         host,
         port: state.local.map_or(0, |local| local.port()),
+        received: true,
     };
     told(&state.options, family, arrived, &at)
 }
@@ -157,6 +158,7 @@ pub fn tell_of_sent(
         interface: engine.interface_index(),
         host: ip.source,
         port: state.local.map_or(0, |local| local.port()),
+        received: false,
     };
     let told = told(&state.options, family, &arrived, &at);
     Some((ip.source, told))
@@ -170,6 +172,8 @@ struct Place {
     host: Ipv4Addr,
     /// The socket's port.
     port: u16,
+    /// It has arrived; else it has left.
+    received: bool,
 }
 
 /// The messages about a datagram.
@@ -189,6 +193,14 @@ fn told(options: &Options, family: Family, arrived: &Arrived, at: &Place) -> Vec
     if wanted.drops && arrived.drops > 0 {
         let drops = arrived.drops.to_ne_bytes();
         tell(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &drops);
+    }
+    // Neither comes with a frame.
+    let none = 0_i32.to_ne_bytes();
+    if wanted.mark && at.received {
+        tell(libc::SOL_SOCKET, libc::SO_MARK, &none);
+    }
+    if wanted.priority && at.received {
+        tell(libc::SOL_SOCKET, libc::SO_PRIORITY, &none);
     }
     if wanted.joined && arrived.segment > 0 {
         let segment = i32::from(arrived.segment).to_ne_bytes();

@@ -34,6 +34,9 @@ const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET of asm-generic/socket.h.
 const SO_PREFER_BUSY_POLL: i32 = 69;
 const SO_BUSY_POLL_BUDGET: i32 = 70;
+/// SO_RCVMARK, SO_RCVPRIORITY of asm-generic/socket.h.
+const SO_RCVMARK: i32 = 75;
+const SO_RCVPRIORITY: i32 = 82;
 /// SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW of asm-generic/socket.h.
 const TIMESTAMP_NEW: i32 = 63;
 const TIMESTAMPNS_NEW: i32 = 64;
@@ -282,6 +285,8 @@ fn note_socket(options: &mut Options, name: i32, number: i32) {
         libc::SO_MARK => options.mark = number.cast_unsigned(),
         libc::SO_PRIORITY => options.priority = number,
         libc::SO_RXQ_OVFL => options.ancillary.drops = on,
+        SO_RCVMARK => options.ancillary.mark = on,
+        SO_RCVPRIORITY => options.ancillary.priority = on,
         libc::SO_ZEROCOPY => options.zero_copy = on,
         libc::SO_SNDBUFFORCE => options.send_buffer = Some(size.max(super::set::LEAST_SEND / 2)),
         libc::SO_RCVBUFFORCE => {

@@ -93,6 +93,10 @@ pub struct Ancillary {
     pub traffic_class: bool,
     /// SO_RXQ_OVFL.
     pub drops: bool,
+    /// SO_RCVMARK.
+    pub mark: bool,
+    /// SO_RCVPRIORITY.
+    pub priority: bool,
     /// UDP_GRO.
     pub joined: bool,
     /// TCP_INQ.
