@@ -192,6 +192,21 @@ static void without_cookies(void)
 	peer("close %d", listener);
 }
 
+static void one_more(const char *what, int port, int most)
+{
+	int fd, h, listener = listening(port, 5);
+
+	set_int(listener, IPPROTO_TCP, TCP_FASTOPEN, most);
+	h = peer("quick %d 100", port);
+	wait_for(listener, POLLIN);
+	fd = accept(listener, NULL, NULL);
+	wait_for(fd, POLLIN);
+	say("%s: %s", what, outcome(fd));
+	close(fd);
+	peer("close %d", h);
+	close(listener);
+}
+
 /* Here, with a peer that opens fast. */
 static void served(void)
 {
@@ -213,27 +228,8 @@ static void served(void)
 		peer("close %d", h);
 	}
 	close(listener);
-	/* Another listener knows the cookie. */
-	listener = listening(6601, 5);
-	set_int(listener, IPPROTO_TCP, TCP_FASTOPEN, 1);
-	h = peer("quick 6601 100");
-	wait_for(listener, POLLIN);
-	fd = accept(listener, NULL, NULL);
-	wait_for(fd, POLLIN);
-	say("another listener: %s", outcome(fd));
-	close(fd);
-	peer("close %d", h);
-	close(listener);
-	listener = listening(6602, 5);
-	set_int(listener, IPPROTO_TCP, TCP_FASTOPEN, 0);
-	h = peer("quick 6602 100");
-	wait_for(listener, POLLIN);
-	fd = accept(listener, NULL, NULL);
-	wait_for(fd, POLLIN);
-	say("one that does not: %s", outcome(fd));
-	close(fd);
-	peer("close %d", h);
-	close(listener);
+	one_more("another listener, which knows the cookie", 6601, 1);
+	one_more("one that does not", 6602, 0);
 }
 
 int main(void)
