@@ -96,7 +96,7 @@ static void connects(int listener)
 {
 	struct sockaddr_in name;
 	socklen_t length = sizeof name;
-	int fd = quick_to_connect();
+	int fd = quick_to_connect(), h;
 	static struct iovec parts[2] = { { text, 4 }, { text, 6 } };
 
 	say("connect: %s", ok(goes(fd, PORT)));
@@ -116,6 +116,15 @@ static void connects(int listener)
 	say("  write: %s", result(write(fd, text, 10)));
 	say("  then %s", poll_flags(wait_for(fd, POLLOUT)));
 	arrived(listener, fd, 10);
+	fd = quick_to_connect();
+	say("and sends an urgent byte: %s", ok(goes(fd, PORT)));
+	say("  send: %s", result(send(fd, text, 1, MSG_OOB)));
+	say("  send: %s", result(send(fd, text + 1, 9, 0)));
+	h = peer("accept %d", listener);
+	peer("option %d %d %d 1", h, SOL_SOCKET, SO_OOBINLINE);
+	say("  the peer received %s", peer_says("recv %d 10", h));
+	close(fd);
+	peer("close %d", h);
 	fd = quick_to_connect();
 	say("and closes: %s", ok(goes(fd, PORT)));
 	say("  %s", ok(close(fd)));

@@ -238,7 +238,12 @@ impl Call<'_, '_> {
     fn open_fast(&self, engine: &mut Engine, connection: SocketId) {
         if engine.stack.tcp_holds_syn(connection) {
             let now = engine.now();
-            let runs = self.data.runs(0);
+            // An urgent byte goes by itself.
+            let from = match self.flags & libc::MSG_OOB {
+                0 => 0,
+                _ => self.data.len(),
+            };
+            let runs = self.data.runs(from);
             let taken = engine.stack.tcp_open_fast(now, connection, runs);
             self.beside_syn.set(Some(taken));
             engine.finish_pass();
