@@ -242,7 +242,7 @@ unsafe fn receive_message(
     };
     match got.name() {
         Some(name) if !message.msg_name.is_null() => {
-            let (bytes, count) = address::write(name, socket.family);
+            let (bytes, count) = address::write(name, socket.family());
             let room = count.min(room as usize);
             // SAFETY: the program's own buffer for the name.
             unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);

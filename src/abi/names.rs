@@ -26,7 +26,7 @@ pub unsafe extern "C-unwind" fn getsockname(
         away::refresh(fd, &socket);
         let local = socket.state().name();
         let local = local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-        let (bytes, count) = address::write(local, socket.family);
+        let (bytes, count) = address::write(local, socket.family());
         // SAFETY: the program's own arguments.
         unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)
     })
@@ -48,7 +48,7 @@ pub unsafe extern "C-unwind" fn getpeername(
         // Who is connected to port 0 has no peer to name, as on Linux.
         let remote = remote.filter(|remote| remote.port() != 0);
         let remote = remote.ok_or(Errno::NOTCONN)?;
-        let (bytes, count) = address::write(remote, socket.family);
+        let (bytes, count) = address::write(remote, socket.family());
         // SAFETY: the program's own arguments.
         unsafe { give_address(&bytes[..count], address, len) }.map(|()| 0)
     })

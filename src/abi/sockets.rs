@@ -230,11 +230,11 @@ pub unsafe extern "C-unwind" fn accept4(
         }
         let given = match peer {
             Some(peer) => {
-                let (bytes, count) = address::write(peer, socket.family);
+                let (bytes, count) = address::write(peer, socket.family());
                 // SAFETY: the program's own arguments.
                 unsafe { give_address(&bytes[..count], address, len) }
             }
-            None => kernel_peer(made, socket.family).and_then(|bytes| {
+            None => kernel_peer(made, socket.family()).and_then(|bytes| {
                 // SAFETY: the program's own arguments.
                 unsafe { give_address(&bytes, address, len) }
             }),

@@ -253,7 +253,7 @@ pub(super) unsafe fn name<'a>(
 
 /// What IPv4's call looks at before the destination: IPv6's leaves to it what goes to an address of IPv4.
 fn check_first(socket: &Socket, name: &[u8], len: usize, flags: c_int) -> Result<(), Errno> {
-    let is_ipv4s = match socket.family {
+    let is_ipv4s = match socket.family() {
         Family::Inet => true,
         Family::Inet6 => address::is_v4(name) && !socket.state().options.v6_only,
     };
@@ -274,13 +274,13 @@ pub(super) fn destination(
     match (socket.kind, name) {
         // Nor does IPv4's call look where more of a datagram goes. (Another process may have had that sent meanwhile.)
         (Kind::Datagram, Some(name))
-            if socket.family == Family::Inet && datagram::is_held_back(socket) =>
+            if socket.family() == Family::Inet && datagram::is_held_back(socket) =>
         {
-            Ok(address::read_destination(name, socket.family).unwrap_or(None))
+            Ok(address::read_destination(name, socket.family()).unwrap_or(None))
         }
         (Kind::Datagram, Some(name)) => {
             let given = check_first(socket, name, len, flags)
-                .and_then(|()| address::read_destination(name, socket.family));
+                .and_then(|()| address::read_destination(name, socket.family()));
             sent_or_bound(fd, socket, given)
         }
         _ => Ok(None),
@@ -330,7 +330,7 @@ pub unsafe extern "C-unwind" fn recvfrom(
         };
         if !from.is_null() {
             let (bytes, count) = match got.name() {
-                Some(name) => address::write(name, socket.family),
+                Some(name) => address::write(name, socket.family()),
                 None => ([0; 28], 0),
             };
             // SAFETY: the program's own arguments.

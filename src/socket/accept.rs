@@ -210,7 +210,7 @@ fn enter_beside(
     rustix::io::ioctl_fionbio(&program, flags.nonblocking)?;
     let fd = admit(program)?;
     if let Some((local, remote)) = names {
-        let socket = Socket::new(listener.family, Kind::Stream, flags.nonblocking, None);
+        let socket = Socket::new(listener.family(), Kind::Stream, flags.nonblocking, None);
         let mut state = socket.state();
         let owner = listener.away().zip(handed.endpoint);
         state.away = owner.map(|(listener, endpoint)| Name {
@@ -409,7 +409,7 @@ pub(super) fn inherit(
     id: EndpointId,
     nonblocking: bool,
 ) -> Arc<Socket> {
-    let socket = Socket::new(listener.family, Kind::Stream, nonblocking, Some(id));
+    let socket = Socket::new(listener.family(), Kind::Stream, nonblocking, Some(id));
     // It may have ended before anybody asked.
     let endpoint = engine.endpoints.get(id);
     let left = endpoint.map(|endpoint| endpoint.left(&engine.stack));

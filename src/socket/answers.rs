@@ -179,7 +179,7 @@ fn shown(engine: &mut Engine, socket: &Socket, state: &State) -> Result<Shown, E
 
 fn describe(engine: &Engine, socket: &Socket, state: &State) -> Description {
     Description {
-        inet6: socket.family == Family::Inet6,
+        inet6: socket.family() == Family::Inet6,
         datagram: socket.kind == Kind::Datagram,
         listening: state.stage == Stage::Listening,
         connected: !matches!(state.stage, Stage::Idle | Stage::Listening),

@@ -87,6 +87,9 @@ pub(super) fn is_connected(fd: RawFd, socket: &Socket) -> bool {
 
 fn remember(socket: &Socket, described: &Description) {
     let mut state = socket.state();
+    if !described.inet6 && socket.family() == Family::Inet6 {
+        socket.become_inet(&mut state);
+    }
     state.local = described.local;
     state.remote = described.remote;
     state.former = described.former;

@@ -44,7 +44,7 @@ pub(super) fn wish(engine: &Engine, socket: &Socket, state: &State) -> Wish {
         free_bind: state.options.free_bind,
         port_range: state.options.port_range,
         interface: state.options.on_interface.then(|| engine.interface_index()),
-        inet6: match socket.family {
+        inet6: match socket.family() {
             Family::Inet => None,
             Family::Inet6 if state.options.v6_only => Some(Inet6::Only),
             Family::Inet6 => Some(Inet6::Both),
@@ -117,12 +117,12 @@ pub(super) fn place(
     state: &State,
     address: &[u8],
 ) -> Result<Place, Errno> {
-    let given = address::read(address, socket.family)?;
+    let given = address::read(address, socket.family())?;
     let local = match given {
         // IPv4 alone, by a socket of IPv6's: the stack's are either for both.
         Given::V4(local)
             if local.ip().is_unspecified()
-                && socket.family == Family::Inet6
+                && socket.family() == Family::Inet6
                 && engine.ports.shares_with_kernel() =>
         {
             return Ok(Place::Kernel(Passed::Inet6));
@@ -130,7 +130,7 @@ pub(super) fn place(
         Given::V4(local) => local,
         Given::AnyV6(port) => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
         Given::V6(_) => return Ok(Place::Kernel(Passed::Inet6)),
-        Given::Unspecified => address::read_wildcard(address, socket.family)?,
+        Given::Unspecified => address::read_wildcard(address, socket.family())?,
     };
     // TCP speaks from another address than that, which the kernel would not leave to the stack.
     let speaks = socket.kind == Kind::Datagram || !engine.ports.shares_with_kernel();
@@ -138,7 +138,7 @@ pub(super) fn place(
     let ours = engine.is_local(*local.ip()) || to_all && speaks;
     let foreign = !ours && !local.ip().is_unspecified();
     // IPv6's sockets are asked first whether they may bind.
-    if foreign && (socket.family == Family::Inet || may_bind(engine, state)) {
+    if foreign && (socket.family() == Family::Inet || may_bind(engine, state)) {
         judge(socket, state, *local.ip())?;
     }
     if !may_bind(engine, state) {
@@ -196,7 +196,7 @@ fn judge(socket: &Socket, state: &State, ip: Ipv4Addr) -> Result<(), Errno> {
 fn bound_by_kernel(socket: &Socket, state: &State, local: SocketAddrV4) -> Result<OwnedFd, Errno> {
     let kernel = kernel_socket(socket)?;
     state.options.replay(kernel.as_raw_fd());
-    rustix::net::bind(&kernel, &address::in_family(local, socket.family))?;
+    rustix::net::bind(&kernel, &address::in_family(local, socket.family()))?;
     Ok(kernel)
 }
 
@@ -260,7 +260,7 @@ pub(super) fn to_kernel(
     if socket.kind == Kind::Datagram
         && let Some(remote) = state.remote
     {
-        rustix::net::connect(&kernel, &address::in_family(remote, socket.family))?;
+        rustix::net::connect(&kernel, &address::in_family(remote, socket.family()))?;
     }
     become_kernel(engine, socket, state, &kernel)?;
     driver::count_passed(why);

@@ -92,7 +92,7 @@ fn hold(engine: &mut Engine, state: &mut State, id: EndpointId) -> bool {
 pub(super) fn family_of(socket: &Socket, state: &State, address: &[u8]) -> Family {
     match socket.kind {
         Kind::Datagram if address::is_v4(address) && !state.options.v6_only => Family::Inet,
-        _ => socket.family,
+        _ => socket.family(),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn connect(
         address: address.clone(),
         call,
     };
-    let disconnects = address::read(&address, socket.family) == Ok(Given::Unspecified);
+    let disconnects = address::read(&address, socket.family()) == Ok(Given::Unspecified);
     if disconnects {
         socket.state().note_disconnect();
     }

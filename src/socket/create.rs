@@ -170,7 +170,7 @@ pub(super) fn enter(
     endpoint.datagram = socket.kind == Kind::Datagram;
     endpoint.bound = state.bound.is_some();
     endpoint.keeps_port = bind::keeps_port(state);
-    endpoint.inet6 = socket.family == Family::Inet6;
+    endpoint.inet6 = socket.family() == Family::Inet6;
     endpoint.linger = state.options.linger;
     endpoint.low_water = state.options.receive_low_water;
     let id = engine.endpoints.insert(endpoint);
@@ -299,7 +299,7 @@ pub(super) fn unregister(registrations: &[Registration]) {
 /// A kernel socket of the same family and kind.
 pub fn kernel_socket(socket: &Socket) -> Result<OwnedFd, Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let family = match socket.family {
+    let family = match socket.family() {
         Family::Inet => AddressFamily::INET,
         Family::Inet6 => AddressFamily::INET6,
     };

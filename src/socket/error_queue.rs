@@ -67,7 +67,7 @@ pub(super) fn take_in(
                 offender: None,
             };
             Taken {
-                told: vec![extended.message(socket.family)],
+                told: vec![extended.message(socket.family())],
                 ..Taken::default()
             }
         }
@@ -87,7 +87,7 @@ fn stamped(engine: &Engine, socket: &Socket, state: &State, sending: &Sending, a
         told.push(stamp(stamping.name, at));
     }
     let asked = stamping.tells_of_packets() && socket.kind == Kind::Datagram;
-    let about = asked.then(|| tell_of_sent(engine, socket.family, state, packet));
+    let about = asked.then(|| tell_of_sent(engine, socket.family(), state, packet));
     let about = about.flatten();
     let offender = about.as_ref().map(|(source, _)| *source);
     told.extend(about.into_iter().flat_map(|(_, told)| told));
@@ -104,7 +104,7 @@ fn stamped(engine: &Engine, socket: &Socket, state: &State, sending: &Sending, a
         data: stamping.key_of(sending, socket.kind == Kind::Stream),
         offender,
     };
-    told.push(extended.message(socket.family));
+    told.push(extended.message(socket.family()));
     Taken {
         len: packet.len(),
         packet: packet.to_vec(),
@@ -132,8 +132,8 @@ fn reported(engine: &Engine, socket: &Socket, state: &State, report: &Report) ->
         data: 0,
         offender,
     };
-    let mut told = about_message(engine, socket.family, state, &report.origin);
-    told.push(extended.message(socket.family));
+    let mut told = about_message(engine, socket.family(), state, &report.origin);
+    told.push(extended.message(socket.family()));
     Taken {
         len: report.payload.len(),
         packet: report.payload.to_vec(),

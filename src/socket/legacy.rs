@@ -33,7 +33,7 @@ pub(super) fn describe(record: &Record) -> Option<Account> {
     };
     let state = socket.state.try_lock()?;
     let mut flags = 0;
-    if socket.family == Family::Inet6 {
+    if socket.family() == Family::Inet6 {
         flags |= INET6;
     }
     let mut text = vec![0];

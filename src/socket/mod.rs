@@ -111,9 +111,9 @@ pub enum Stage {
 /// A socket of the program's that the kernel does not serve (yet).
 pub struct Socket {
     /// As given to socket(2).
-    pub family: Family,
-    /// As given to socket(2).
     pub kind: Kind,
+    /// It is AF_INET6, and has not become AF_INET (IPV6_ADDRFORM).
+    inet6: AtomicBool,
     /// O_NONBLOCK, as last set where we could see it.
     nonblocking: AtomicBool,
     /// Its descriptors have the name by which other processes know it.
@@ -272,8 +272,8 @@ impl Socket {
         endpoint: Option<EndpointId>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            family,
             kind,
+            inet6: AtomicBool::new(family == Family::Inet6),
             nonblocking: AtomicBool::new(nonblocking),
             named: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -323,6 +323,20 @@ impl Socket {
     pub unsafe fn free_state(&self) {
         // SAFETY: as the caller says.
         unsafe { lock::free(&self.state) };
+    }
+
+    /// As given to socket(2), unless it has become AF_INET since.
+    pub fn family(&self) -> Family {
+        match self.inet6.load(Ordering::Relaxed) {
+            true => Family::Inet6,
+            false => Family::Inet,
+        }
+    }
+
+    /// An AF_INET6 socket becomes one of AF_INET, where it is served or known of.
+    fn become_inet(&self, state: &mut State) {
+        self.inet6.store(false, Ordering::Relaxed);
+        state.options.become_inet();
     }
 
     /// O_NONBLOCK, as last set where we could see it.

@@ -37,7 +37,7 @@ pub fn enter(fd: RawFd, family: Family, kind: Kind, nonblocking: bool) {
 /// Before a fresh socket's first address.
 pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(), Errno> {
     if let First::Remote(address) = &first
-        && address::read(address, socket.family) == Ok(Given::Unspecified)
+        && address::read(address, socket.family()) == Ok(Given::Unspecified)
     {
         // It gives nothing an address. What was shut is not any more, of a TCP socket.
         if socket.kind == Kind::Stream {
@@ -53,7 +53,7 @@ pub(super) fn claim(fd: RawFd, socket: &Arc<Socket>, first: First) -> Result<(),
     let is_bound = matches!(first, First::Local(_));
     let opens_at_once = socket.kind == Kind::Datagram && !is_bound;
     let wanted = Create {
-        inet6: socket.family == Family::Inet6,
+        inet6: socket.family() == Family::Inet6,
         datagram: socket.kind == Kind::Datagram,
         v6_only: socket.state().options.v6_only,
         first,
@@ -114,13 +114,13 @@ pub(super) fn go_over(socket: &Arc<Socket>) -> Result<(), Errno> {
     let (local, remote) = (state.local, state.remote);
     drop(state);
     if let Some(local) = local {
-        let address = address::in_family(local, socket.family);
+        let address = address::in_family(local, socket.family());
         // The keeper is about to see that the socket is gone from there.
         until_free(|| rustix::net::bind(borrow(fd), &address))?;
     }
     match remote {
         Some(remote) if socket.kind == Kind::Datagram => {
-            rustix::net::connect(borrow(fd), &address::in_family(remote, socket.family))
+            rustix::net::connect(borrow(fd), &address::in_family(remote, socket.family()))
         }
         _ => Ok(()),
     }

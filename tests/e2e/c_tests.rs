@@ -21,7 +21,7 @@ macro_rules! c_tests {
 }
 
 c_tests! {
-    accept_calls aio anew_elsewhere asleep_elsewhere async_events backlogs bad_arguments bad_buffers bind_listen bound_to_interfaces
+    accept_calls address_form aio anew_elsewhere asleep_elsewhere async_events backlogs bad_arguments bad_buffers bind_listen bound_to_interfaces
     cancellation children close_everything closing connect_blocking connect_nonblocking connect_timeout
     connecting_elsewhere descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels error_queue
     event_servers every_signal exec_forms failed_sends fast_open first_uses fork_among_threads fresh_sockets inherited

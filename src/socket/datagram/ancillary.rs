@@ -106,7 +106,7 @@ pub fn tell(socket: &Socket, arrived: &Arrived) -> Vec<Told> {
     let engine = driver::lock();
     let state = socket.state();
     let engine = engine.as_deref().filter(|_| state.endpoint.is_some());
-    tell_in(engine, socket.family, &state, arrived)
+    tell_in(engine, socket.family(), &state, arrived)
 }
 
 /// The same, by the engine that serves the socket, if it is this process's.
@@ -329,7 +329,7 @@ pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
         match (level, socket.kind) {
             (libc::SOL_SOCKET, _) => asked.take_socket(socket, kind, data)?,
             (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(kind, data)?,
-            (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family == Family::Inet6 => {
+            (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family() == Family::Inet6 => {
                 asked.take_ipv6(kind, data)?;
             }
             (SOL_UDP, Kind::Datagram) => {

@@ -77,7 +77,7 @@ pub(super) fn send(
     let is_needed = {
         let state = socket.state();
         is_needed(&state, data.asked(), to, flags, asked)
-            || may_be_refused(socket.family, &state, to)
+            || may_be_refused(socket.family(), &state, to)
     };
     if !is_needed {
         return None;

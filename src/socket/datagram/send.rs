@@ -43,7 +43,7 @@ pub fn send(
 ) -> Option<Result<usize, Errno>> {
     let first = || match to {
         Some(Given::V4(to)) => {
-            let (bytes, count) = address::write(to, socket.family);
+            let (bytes, count) = address::write(to, socket.family());
             Some(First::Remote(bytes[..count].to_vec()))
         }
         // It has a port then, and nobody to send to.
@@ -74,7 +74,7 @@ pub fn send(
 
 /// What Linux looks at before all else: whether IPv6's call has a destination, the length and the flags.
 pub fn check_call(socket: &Socket, aimed: bool, len: usize, flags: i32) -> Result<(), Errno> {
-    if socket.family == Family::Inet6 && !aimed {
+    if socket.family() == Family::Inet6 && !aimed {
         return Err(Errno::DESTADDRREQ);
     }
     if len > usize::from(u16::MAX) {
@@ -182,7 +182,7 @@ impl Call<'_, '_> {
             return self.append(engine, state, held).map(Some);
         }
         // As on Linux, where a mapped peer is given to IPv4's call as if it was the call's.
-        let connected = to.is_none() && self.socket.family == Family::Inet;
+        let connected = to.is_none() && self.socket.family() == Family::Inet;
         let to = match to {
             Some(Given::V4(_)) if state.options.v6_only => return Err(Errno::NETUNREACH),
             Some(Given::V4(to)) => to,

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use std::sync::Arc;
 
 use super::set::{ONLY_KERNEL, PEEK_OFFSET, WAITS, integer, store};
-use super::{Options, kernel, path, stamping};
+use super::{Options, address_form, kernel, path, stamping};
 use crate::driver::{self, Question};
 use crate::socket::bind::Rest;
 use crate::socket::served::{go_over, may_go_over};
@@ -37,6 +37,10 @@ pub(super) fn set(
         return None;
     };
     match answer {
+        Ok(_) if (level, name) == address_form::OPTION => {
+            away::refresh(fd, socket);
+            Some(Ok(Rest::Done))
+        }
         Ok(_) => {
             if WAITS.contains(&(level, name)) || (level, name) == urgent::INLINE {
                 let _ = raw::setsockopt(fd, level, name, value);

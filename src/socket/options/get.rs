@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::path::segments_sent;
 use super::set::PEEK_OFFSET;
 use super::set_tcp::deferral;
-use super::{Options, info, kernel, memory, packet_options};
+use super::{Options, address_form, info, kernel, memory, packet_options};
 use crate::control::settings;
 use crate::driver::{self, Engine, Left, Question, Role};
 use crate::socket::{
@@ -89,7 +89,7 @@ pub fn get_in(
         (libc::SOL_SOCKET, _) => get_socket(engine.as_deref_mut(), socket, state, name),
         (libc::IPPROTO_TCP, Kind::Stream) => get_tcp(engine.as_deref(), state, name),
         (libc::IPPROTO_IP, _) => get_ip(engine.as_deref(), state, name),
-        (libc::IPPROTO_IPV6, _) if socket.family == Family::Inet6 => {
+        (libc::IPPROTO_IPV6, _) if socket.family() == Family::Inet6 => {
             get_inet6(engine.as_deref(), state, name, room)
         }
         _ => None,
@@ -118,7 +118,7 @@ fn fit(mut value: Vec<u8>, level: i32, room: i32) -> Result<Vec<u8>, Errno> {
 fn peer_name(socket: &Socket, state: &State, room: i32) -> Result<Vec<u8>, Errno> {
     let remote = state.remote.filter(|remote| remote.port() != 0);
     let remote = remote.ok_or(Errno::NOTCONN)?;
-    let (bytes, count) = address::write(remote, socket.family);
+    let (bytes, count) = address::write(remote, socket.family());
     match usize::try_from(room) {
         Ok(room) if room <= count => Ok(bytes[..room].to_vec()),
         _ => Err(Errno::INVAL),
@@ -152,7 +152,7 @@ fn get_socket(engine: Option<&mut Engine>, socket: &Socket, state: &mut State, n
             Kind::Stream => libc::SOCK_STREAM,
             Kind::Datagram => libc::SOCK_DGRAM,
         }),
-        libc::SO_DOMAIN => int(match socket.family {
+        libc::SO_DOMAIN => int(match socket.family() {
             Family::Inet => libc::AF_INET,
             Family::Inet6 => libc::AF_INET6,
         }),
@@ -472,7 +472,7 @@ fn get_inet6(engine: Option<&Engine>, state: &State, name: i32, room: i32) -> Va
             value.extend(mtu);
             value
         })),
-        libc::IPV6_ADDRFORM if state.remote.is_some() => int(libc::AF_INET6),
+        libc::IPV6_ADDRFORM if address_form::has_peer(engine, state) => int(libc::AF_INET6),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@
 //! 4. An option that changes which packets mean what, and that the stack does not have, is never
 //!    stored without effect: the kernel then serves the socket, or the call fails ([`kernel`]).
 
+mod address_form;
 mod elsewhere;
 mod get;
 mod info;
@@ -312,6 +313,15 @@ impl Options {
     pub fn begin_to_listen(&mut self) {
         self.quick_ack = None;
         self.forget(libc::IPPROTO_TCP, libc::TCP_QUICKACK);
+    }
+
+    /// What was said of IPv6 means nothing to AF_INET.
+    pub fn become_inet(&mut self) {
+        self.family = Family::Inet;
+        self.ancillary.packet_info6 = false;
+        self.ancillary.hop_limit = false;
+        self.ancillary.traffic_class = false;
+        Arc::make_mut(&mut self.said).retain(|said| said.level != libc::IPPROTO_IPV6);
     }
 
     fn forget(&mut self, level: i32, name: i32) {

@@ -88,7 +88,7 @@ fn fill(
         }
         // As on Linux, the address is the peer's.
         ((libc::IPPROTO_IPV6, libc::IPV6_PKTINFO | PKTINFO_2292), Some((_, interface)))
-            if socket.family == Family::Inet6 =>
+            if socket.family() == Family::Inet6 =>
         {
             if let Some(remote) = state.remote.as_ref().map(SocketAddrV4::ip) {
                 overwrite(data, 0, &remote.to_ipv6_mapped().octets());

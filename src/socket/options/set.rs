@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::elsewhere;
 use super::set_tcp::set_tcp;
-use super::{Options, kernel, path, stamping};
+use super::{Options, address_form, kernel, path, stamping};
 use crate::driver::{self, Endpoint, Engine, Passed, Reuse, Role, count_passed};
 use crate::socket::bind::{Rest, protocol};
 use crate::socket::create::hand_over;
@@ -56,6 +56,9 @@ pub fn set(
     if level == libc::IPPROTO_TCP && socket.kind == Kind::Stream && repair::is_name(name) {
         return Some(repair::set(&mut engine, socket, &mut state, name, value));
     }
+    if address_form::set(&mut engine, socket, &mut state, option, value) {
+        return Some(Ok(()));
+    }
     let earlier = waiting_have(&engine, &state);
     let chosen = path::chosen_by(&state.options);
     match set_any(&mut engine, socket, &mut state, option, value) {
@@ -94,6 +97,9 @@ pub fn set_in(
         kernel::needs_right(option, value) || kernel::changes_interface(&state.options, option);
     if guest.is_some_and(|user| user != 0) && takes_right {
         return Err(Errno::PERM);
+    }
+    if address_form::set(engine, socket, state, option, value) {
+        return Ok(());
     }
     let earlier = waiting_have(engine, state);
     let chosen = path::chosen_by(&state.options);
@@ -259,7 +265,7 @@ pub(super) fn store(
         return result.map(|()| true);
     }
     if option == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
-        && socket.family == Family::Inet6
+        && socket.family() == Family::Inet6
         && state.local.is_some_and(|local| local.port() != 0)
     {
         return Err(Errno::INVAL);
