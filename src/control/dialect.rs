@@ -16,11 +16,12 @@ use crate::sys::file;
 use crate::sys::local::{self, Sort};
 
 /// What processes say to each other is defined here, and what one finds in another's memory file.
-const MESSAGES: [&[u8]; 15] = [
+const MESSAGES: [&[u8]; 16] = [
     include_bytes!("settings.rs"),
     include_bytes!("vault.rs"),
     include_bytes!("../driver/endpoint.rs"),
     include_bytes!("../driver/envelope.rs"),
+    include_bytes!("../driver/errors/copied.rs"),
     include_bytes!("../driver/estate/messages.rs"),
     include_bytes!("../driver/estate/will.rs"),
     include_bytes!("../driver/estate/wills.rs"),

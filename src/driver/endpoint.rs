@@ -147,8 +147,8 @@ pub struct Endpoint {
     pub port: Option<super::Lease>,
     /// A copy of the end was made, for who goes on when this process is killed.
     pub(super) copied: bool,
-    /// The error that was said with it.
-    pub(super) copied_news: Option<News>,
+    /// What was said with it, and of which change of the error queue.
+    pub(super) copied_news: Option<(News, u32)>,
     /// Its socket has another pair by now.
     pub(super) successor: Option<super::family::Successor>,
     /// Whose it is, if a keeper has made it for somebody.

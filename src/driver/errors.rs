@@ -7,6 +7,8 @@
 //! notice, which wakes whoever waits elsewhere; the notice is taken out again, or passed over, when
 //! there is nothing left to tell.
 
+mod copied;
+
 use rustix::fd::RawFd;
 use std::collections::VecDeque;
 
@@ -36,7 +38,7 @@ pub(super) struct News {
 }
 
 /// One entry of an error queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Of IP_RECVERR.
     Report(Report),
@@ -62,14 +64,21 @@ pub struct ErrorQueue {
     entries: VecDeque<Entry>,
     /// Sends with MSG_ZEROCOPY so far.
     sends: u32,
+    /// Goes up with each change.
+    changes: u32,
 }
 
 impl ErrorQueue {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
+    fn change(&mut self) {
+        self.changes = self.changes.wrapping_add(1).max(1);
+    }
+
     fn push(&mut self, entry: Entry) {
+        self.change();
         if self.entries.len() < MOST {
             self.entries.push_back(entry);
         }
@@ -79,6 +88,7 @@ impl ErrorQueue {
     fn push_send(&mut self) {
         let number = self.sends;
         self.sends = self.sends.wrapping_add(1);
+        self.change();
         match self.entries.back_mut() {
             Some(Entry::Sent(_, last)) => *last = number,
             _ => self.push(Entry::Sent(number, number)),
@@ -91,6 +101,17 @@ impl ErrorQueue {
         if sends.told != sends.made {
             self.push(Entry::Sent(sends.told, sends.made.wrapping_sub(1)));
         }
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let oldest = self.entries.pop_front()?;
+        self.change();
+        Some(oldest)
+    }
+
+    fn clear(&mut self) {
+        self.change();
+        self.entries.clear();
     }
 
     /// How far sends with MSG_ZEROCOPY are.
@@ -115,6 +136,11 @@ pub fn has_notice(fd: RawFd) -> bool {
 }
 
 impl Endpoint {
+    /// What others are yet to be told of it, and as of which change of its error queue.
+    pub(super) fn news_as_of(&self) -> (News, u32) {
+        (self.untold_news(), self.errors.changes)
+    }
+
     /// What others are yet to be told of it.
     pub(super) fn untold_news(&self) -> News {
         let urgent = match self.mark {
@@ -262,7 +288,7 @@ impl Engine {
     pub fn take_error_entry(&mut self, id: EndpointId) -> Option<Entry> {
         let socket = self.endpoints.get(id)?.socket();
         let endpoint = self.endpoints.get_mut(id)?;
-        let entry = endpoint.errors.entries.pop_front()?;
+        let entry = endpoint.errors.pop()?;
         let next = endpoint.errors.entries.front().and_then(Entry::pending);
         if next.is_some() || entry.pending().is_some() {
             endpoint.take_error();
@@ -296,7 +322,7 @@ impl Engine {
     /// Forgets a socket's queue: IP_RECVERR was turned off.
     pub fn forget_errors(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(id) {
-            endpoint.errors.entries.clear();
+            endpoint.errors.clear();
         }
         self.note_zero_copies(id);
         self.withdraw(id);

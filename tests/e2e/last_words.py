@@ -2,6 +2,7 @@
 
 last_words.py accepts PORT GO         listens, accepts, and has a child look at the connection once GO is there
 last_words.py asks ADDRESS PORT GO    sends to where nobody listens, and has a child look at the socket once GO is there
+last_words.py queues ADDRESS PORT GO  as asks, twice, and the child reads the error queue before and once GO is there
 last_words.py copies ADDRESS PORT GO  sends with MSG_ZEROCOPY, and has a child that does, too, once GO is there
 last_words.py shuts PORT SHUT GO      listens, accepts, and has a child that writes no more once SHUT is there, and looks
 last_words.py counts PORT GO          has a child count the datagrams that have come, once GO is there
@@ -28,6 +29,7 @@ MANY = 300
 SIOCATMARK = 0x8905
 SO_ZEROCOPY = 60
 MSG_ZEROCOPY = 0x4000000
+IP_RECVERR = 11
 FLAGS = ["POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLRDHUP"]
 
 
@@ -88,6 +90,17 @@ def completed(connection):
         numbers += range(first, last + 1)
 
 
+def reported(looked_at):
+    """What the oldest entry of the error queue says."""
+    try:
+        payload, told, _, whom = looked_at.recvmsg(100, 200, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return "nothing"
+    number, origin, kind, code = struct.unpack("=I3B", told[0][2][:7])
+    offender = socket.inet_ntoa(told[0][2][20:24])
+    return f"{number} from {origin} {kind} {code} {offender} for {whom[1]} about {payload}"
+
+
 def send_uncopied(connection, many):
     for _ in range(many):
         connection.send(b"c" * 100, MSG_ZEROCOPY)
@@ -112,6 +125,25 @@ match how:
         client.connect((words[0], int(words[1])))
         client.send(b"?")
         with_child(client, lambda: look(client, words[2]))
+    case "queues":
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        client.connect((words[0], int(words[1])))
+        for payload in [b"one", b"two", b"three"]:
+            client.send(payload)
+            polled(client)
+            error(client)
+
+        def read():
+            say(f"reads {reported(client)}")
+            await_file(words[2])
+            say(f"polls {polled(client)}")
+            for _ in range(3):
+                say(f"reads {reported(client)}")
+            say(f"then polls {polled(client)}")
+            os._exit(0)
+
+        with_child(client, read)
     case "copies":
         connection = connected(words[0], int(words[1]))
         connection.setblocking(False)

@@ -95,6 +95,20 @@ fn what_icmp_has_reported_is_told() {
 }
 
 #[test]
+fn what_is_in_the_error_queue_is_read() {
+    let lab = Lab::new();
+    let mut client = looking(&lab, &format!("queues {PEER} 7000"));
+    let report = |of: &str| format!("reads 111 from 2 3 3 {PEER} for 7000 about b'{of}'");
+    said(&client, &report("one"));
+    settle();
+    kill_engines(&lab, &mut client);
+    let (two, three) = (report("two"), report("three"));
+    let told = format!("polls OUT ERR\n{two}\n{three}\nreads nothing\nthen polls OUT");
+    looks(&lab, &client, &told);
+    lab.kernel_was_silent();
+}
+
+#[test]
 fn sends_without_a_copy_are_counted_on() {
     let lab = Lab::new();
     let mut server = lab.peer(&script("orphans.py answers 7000")).start();

@@ -12,7 +12,7 @@
 //!    once they are many.
 //! 3. What is put in later about the same endpoint is what counts.
 //! 4. [`News`](crate::driver::errors::News) that others are yet to be told of are said with the copy, and no more once they
-//!    were. What a witness is to know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
+//!    were; so is what is in the error queue. What a witness is to know is shown to it before, and the witnesses lie there, too. So does the file in which forked processes announce what
 //!    they use.
 //! 5. With the end of an old pair lies the program's end of the one that its descriptors lead to. Nobody would see the last
 //!    descriptor of that closed, so it is taken out once the old pair is gone.
@@ -306,6 +306,7 @@ impl Engine {
                 witnessed,
                 news: endpoint.untold_news(),
                 text: account.text,
+                queue: endpoint.errors.encode(!is_of_udp(endpoint)),
             });
             of_ends.copies.push((legacy.encode(), end.as_fd()));
             of_ends.copied.push(id);
@@ -355,7 +356,7 @@ impl Engine {
             self.widen_pair(id);
             if let Some(endpoint) = self.endpoints.get_mut(id) {
                 endpoint.copied = true;
-                endpoint.copied_news = Some(endpoint.untold_news());
+                endpoint.copied_news = Some(endpoint.news_as_of());
             }
         }
     }
@@ -369,7 +370,7 @@ impl Endpoint {
 
     /// Whether other news were said with the copy than there are now.
     pub(in crate::driver) fn says_old_news(&self) -> bool {
-        self.copied && self.copied_news != Some(self.untold_news())
+        self.copied && self.copied_news != Some(self.news_as_of())
     }
 }
 

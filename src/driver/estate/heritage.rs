@@ -6,6 +6,7 @@ use super::messages::{EndOf, Left, Legacy};
 use crate::control::ephemeral::Protocol;
 use crate::control::vault::LeaseCopy;
 use crate::driver::endpoint::{Endpoint, EndpointId, Role};
+use crate::driver::errors::ErrorQueue;
 use crate::driver::filler::FILLER;
 use crate::driver::{Engine, HOOKS, Mark};
 use crate::stack::ids::{Kind, SocketId};
@@ -126,6 +127,7 @@ impl Engine {
     fn take_up_end(&mut self, legacy: &EndOf, end: OwnedFd, role: Role) -> Option<EndpointId> {
         let mut endpoint = Endpoint::new(end, -1, role);
         endpoint.unseen_writers = true;
+        endpoint.errors = ErrorQueue::decode(&legacy.queue);
         // What was passed to the pair may have been read or not.
         endpoint.unread = !matches!(role, Role::Listener(_));
         match (role, legacy.left) {
@@ -152,7 +154,8 @@ impl Engine {
                 endpoint.bound = true;
                 endpoint.datagram = protocol == Protocol::Udp;
                 // Which brings who has it to ask for an error.
-                endpoint.notices = usize::from(endpoint.datagram && legacy.news.error.is_some());
+                let any = legacy.news.error.is_some() || !endpoint.errors.is_empty();
+                endpoint.notices = usize::from(endpoint.datagram && any);
             }
             (_, Left::Ended(past)) => {
                 endpoint.left.ends = Some(past.ends);

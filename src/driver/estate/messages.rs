@@ -11,7 +11,7 @@ use crate::control::ephemeral::Protocol;
 use crate::control::settings::{Address, Loopback, Settings};
 use crate::control::stand_in::Ends;
 use crate::driver::endpoint::EndpointId;
-use crate::driver::errors::News;
+use crate::driver::errors::{ErrorQueue, News};
 use crate::driver::guests::Guest;
 use crate::stack::error::Error;
 use crate::stack::ids::{Kind, SocketId};
@@ -129,6 +129,8 @@ pub(super) struct EndOf {
     pub(super) news: News,
     /// The upper layer's.
     pub(super) text: Vec<u8>,
+    /// Its error queue.
+    pub(super) queue: Vec<u8>,
 }
 
 /// What it is the end of.
@@ -261,14 +263,14 @@ fn address(ip: u32, port: u32) -> SocketAddrV4 {
 }
 
 impl Legacy {
-    /// Words of what is said of each, and its bytes with the text's length and a cookie; numbers are in the machine's
-    /// byte order.
+    /// Words of what is said of each, and its bytes with the lengths of the text and of the error queue, and a cookie;
+    /// numbers are in the machine's byte order.
     const WORDS: usize = 10;
-    const HEAD: usize = Self::WORDS * 4 + 4 + 8;
+    const HEAD: usize = Self::WORDS * 4 + 4 + 4 + 8;
     /// Bytes of the upper layer's text, at most.
     const TEXT: usize = 1024;
     /// Bytes of the longest.
-    pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT;
+    pub(super) const LONGEST: usize = Self::HEAD + Self::TEXT + ErrorQueue::LONGEST;
 
     /// Whether it is of a UDP socket.
     pub(super) fn is_of_datagrams(&self) -> bool {
@@ -278,7 +280,7 @@ impl Legacy {
     /// As part of a message. A text that is too long is left out.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut words = [0; Self::WORDS];
-        let (mut cookie, mut text) = (0, &[][..]);
+        let (mut cookie, mut text, mut queue) = (0, &[][..], &[][..]);
         match self {
             Self::Name(port) => words[..2].copy_from_slice(&[NAME, u32::from(*port)]),
             Self::Lifeline(number) => words[..2].copy_from_slice(&[LIFELINE, *number]),
@@ -298,12 +300,15 @@ impl Legacy {
                 if end.text.len() <= Self::TEXT {
                     text = &end.text;
                 }
+                queue = &end.queue;
             }
         }
         let mut bytes = words.map(u32::to_ne_bytes).concat();
         bytes.extend((text.len() as u32).to_ne_bytes());
+        bytes.extend((queue.len() as u32).to_ne_bytes());
         bytes.extend(cookie.to_ne_bytes());
         bytes.extend(text);
+        bytes.extend(queue);
         bytes
     }
 
@@ -319,8 +324,10 @@ impl Legacy {
         let (kind, index, generation) = (next(), next(), next());
         let (first, second) = (next(), next());
         let left = Left::decode([kind, first, second, next(), next()]);
-        let (flags, user, error, len) = (next(), next(), next(), next());
-        let (text, rest) = rest.split_at_checked(len as usize)?;
+        let (flags, user, error) = (next(), next(), next());
+        let (text_len, queue_len) = (next(), next());
+        let (text, rest) = rest.split_at_checked(text_len as usize)?;
+        let (queue, rest) = rest.split_at_checked(queue_len as usize)?;
         *bytes = rest;
         match kind {
             LIFELINE => return Some(Self::Lifeline(index)),
@@ -352,6 +359,7 @@ impl Legacy {
                 urgent: (flags & IS_URGED != 0).then_some((flags >> URGENT_BYTE) as u8),
             },
             text: text.to_vec(),
+            queue: queue.to_vec(),
         }))
     }
 }
