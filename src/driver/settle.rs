@@ -237,7 +237,7 @@ impl Engine {
 
     /// The pair was shut for writing, so what is in it is the last that is sent: the send queue takes that beyond its bound. An
     /// empty pair is writable, as Linux's socket is, and whoever waits for room to write wakes.
-    fn make_room_for_last(&mut self, id: EndpointId) {
+    pub fn make_room_for_last(&mut self, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get(id)
             && let (Some(end), Role::Connection(socket), 0) =
                 (&endpoint.end, endpoint.role, endpoint.filler)

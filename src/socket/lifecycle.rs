@@ -323,6 +323,7 @@ fn shut_connection(engine: &mut Engine, fd: RawFd, id: EndpointId, how: i32) {
         endpoint.write_finished &= !writes;
     }
     if writes {
+        engine.make_room_for_last(id);
         engine.look_at(id);
     }
 }
