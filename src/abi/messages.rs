@@ -248,7 +248,8 @@ unsafe fn receive_message(
             unsafe { values(message.msg_name.cast::<u8>(), room) }?.copy_from_slice(&bytes[..room]);
             message.msg_namelen = count as libc::socklen_t;
         }
-        _ => message.msg_namelen = 0,
+        None if !message.msg_name.is_null() => message.msg_namelen = 0,
+        _ => {}
     }
     message.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
     if got.truncated {

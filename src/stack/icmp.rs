@@ -7,6 +7,7 @@ use super::Stack;
 use super::counters::Drop;
 use super::error::Error;
 use super::ethernet::{Arrival, Checksum};
+use super::ip_options::IpOptions;
 use super::ipv4::{Packet, TRANSPORT};
 use super::outbox::Frame;
 use super::reports::{Origin, Report};
@@ -281,17 +282,18 @@ impl Stack {
         };
         let len = icmpv4::HEADER_LEN + data.iter().map(|piece| piece.len()).sum::<usize>();
         let ip = self.icmp_header(cause.destination, destination, len);
+        let header = (&ip, &IpOptions::NONE);
         if ipv4::HEADER_LEN + len > mtu {
             let mut bytes = vec![0; icmpv4::HEADER_LEN];
             bytes.extend(data.concat());
             message.emit(&mut bytes, data);
             let frame = |_, _| Frame::new(TRANSPORT);
-            self.send_fragments(now, (next_hop, mtu), &ip, &bytes, frame);
+            self.send_fragments(now, (next_hop, mtu), header, &bytes, frame);
             return;
         }
         let mut frame = Frame::new(TRANSPORT + icmpv4::HEADER_LEN);
         message.emit(&mut frame.header[TRANSPORT..], data);
-        self.send_ipv4(now, next_hop, &ip, frame, data);
+        self.send_ipv4(now, next_hop, header, frame, data);
     }
 
     fn icmp_header(&mut self, source: Ipv4Addr, destination: Ipv4Addr, len: usize) -> ipv4::Repr {

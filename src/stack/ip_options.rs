@@ -3,6 +3,7 @@
 //! ```text
 //!   header ─► received: checked, the host's address noted ─► Datagram ─► at: the time noted
 //!                                                                         └► echoed: for the answer
+//!   to_send: checked ─► sent: the host's address noted ─► at ─► header ─► copied: of a later fragment
 //! ```
 //!
 //! 1. What is in `bytes` has been checked: each option is as long as it says, and there.
@@ -27,6 +28,9 @@ const STRICT_ROUTE: u8 = 137;
 const LENGTH: usize = 1;
 const POINTER: usize = 2;
 const FLAGS: usize = 3;
+
+/// The bit of a kind whose options all fragments carry.
+const COPIED: u8 = 0x80;
 
 /// What a timestamp's places are for: times, addresses and times, times of hosts that are named.
 const TIMES: u8 = 0;
@@ -68,7 +72,36 @@ impl IpOptions {
         host: Ipv4Addr,
         is_elsewhere: impl Fn(Ipv4Addr) -> bool,
     ) -> Result<Self, Problem> {
-        let mut options = Self::checked(bytes);
+        Self::checked(bytes).noted(&Host {
+            address: host,
+            is_elsewhere: &is_elsewhere,
+            receives: true,
+        })
+    }
+
+    /// Those that a packet is to be sent with, as Linux takes them: what is too long is cut off.
+    pub fn to_send(bytes: &[u8]) -> Result<Self, Problem> {
+        let options = Self::checked(bytes).filled_up();
+        let sent = options.sent(Ipv4Addr::UNSPECIFIED, |_| false);
+        sent.map(|_| options)
+    }
+
+    /// Those of a packet that `host` sends, with what it notes. `is_elsewhere`: whether an address is another host's.
+    pub(super) fn sent(
+        self,
+        host: Ipv4Addr,
+        is_elsewhere: impl Fn(Ipv4Addr) -> bool,
+    ) -> Result<Self, Problem> {
+        self.noted(&Host {
+            address: host,
+            is_elsewhere: &is_elsewhere,
+            receives: false,
+        })
+    }
+
+    /// With what `host` notes.
+    fn noted(self, host: &Host<'_>) -> Result<Self, Problem> {
+        let mut options = self;
         let mut seen = Vec::new();
         let mut begin = 0;
         while let Some(place) = options.next(begin)? {
@@ -81,7 +114,7 @@ impl IpOptions {
                 return Err(Problem(start));
             }
             seen.push(option[0]);
-            let noted = note(option, host, &is_elsewhere);
+            let noted = host.note(option);
             let time_at = noted.map_err(|at| Problem(start + at))?;
             options.time_at = time_at.map_or(options.time_at, |at| (start + at) as u8);
         }
@@ -126,8 +159,32 @@ impl IpOptions {
     }
 
     /// Whether they say which way the packet goes.
-    pub(super) fn has_source_route(&self) -> bool {
+    pub fn has_source_route(&self) -> bool {
         self.each().any(|option| is_source_route(option[0]))
+    }
+
+    /// Whether to send them takes a right (CAP_NET_RAW), as on Linux: hosts on the way may not know what they say.
+    pub fn takes_right(&self) -> bool {
+        self.each().any(|option| match option[0] {
+            TIMESTAMP => {
+                let is_known = matches!(option[FLAGS] & 15, TIMES | ADDRESSES | NAMED);
+                !is_known && matches!(room(option, 4), Ok(Some(_)))
+            }
+            RECORD_ROUTE | ROUTER_ALERT => false,
+            kind => !is_source_route(kind),
+        })
+    }
+
+    /// Those of a packet's later fragments: nothing is where those are that only the first has.
+    pub(super) fn copied(mut self) -> Self {
+        let mut begin = 0;
+        while let Ok(Some(place)) = self.next(begin) {
+            begin = place.end;
+            if self.bytes[place.start] & COPIED == 0 {
+                self.bytes[place].fill(NOTHING);
+            }
+        }
+        self
     }
 
     /// With the time of arrival, in nanoseconds since 1970, where it belongs.
@@ -152,10 +209,15 @@ impl IpOptions {
             option.iter().for_each(|&byte| echoed.push(byte));
             clear(&mut echoed.bytes[begin..usize::from(echoed.len)], host)?;
         }
-        while !echoed.len.is_multiple_of(4) {
-            echoed.push(END);
+        Some(echoed.filled_up())
+    }
+
+    /// As long as a header is that has them.
+    fn filled_up(mut self) -> Self {
+        while !self.len.is_multiple_of(4) {
+            self.push(END);
         }
-        Some(echoed)
+        self
     }
 
     fn push(&mut self, byte: u8) {
@@ -170,62 +232,68 @@ fn is_source_route(kind: u8) -> bool {
     matches!(kind, LOOSE_ROUTE | STRICT_ROUTE)
 }
 
-/// Notes in an option what `host` has to. Returns where the time belongs. An error is where in it something cannot be.
-fn note(
-    option: &mut [u8],
-    host: Ipv4Addr,
-    is_elsewhere: impl Fn(Ipv4Addr) -> bool,
-) -> Result<Option<usize>, usize> {
-    let shortest = match option[0] {
-        RECORD_ROUTE | LOOSE_ROUTE | STRICT_ROUTE => 3,
-        TIMESTAMP | ROUTER_ALERT => 4,
-        _ => return Ok(None),
-    };
-    if option.len() < shortest {
-        return Err(LENGTH);
-    }
-    if option[0] == ROUTER_ALERT {
-        return Ok(None);
-    }
-    if usize::from(option[POINTER]) <= shortest {
-        return Err(POINTER);
-    }
-    match option[0] {
-        RECORD_ROUTE => {
-            if let Some(place) = room(option, 4)? {
-                option[place..place + 4].copy_from_slice(&host.octets());
-                option[POINTER] += 4;
-            }
-            Ok(None)
-        }
-        TIMESTAMP => note_time(option, host, is_elsewhere),
-        _ => Ok(None),
-    }
+/// A host that notes.
+struct Host<'a> {
+    address: Ipv4Addr,
+    /// Whether an address is another host's.
+    is_elsewhere: &'a dyn Fn(Ipv4Addr) -> bool,
+    /// The packet has come: that there is no room for this host is noted, too.
+    receives: bool,
 }
 
-fn note_time(
-    option: &mut [u8],
-    host: Ipv4Addr,
-    is_elsewhere: impl Fn(Ipv4Addr) -> bool,
-) -> Result<Option<usize>, usize> {
-    let flag = option[FLAGS] & 15;
-    let size = place_len(flag);
-    match room(option, size)? {
-        None if flag == NAMED => Ok(None),
-        None => {
-            option[FLAGS] = option[FLAGS].checked_add(16).ok_or(FLAGS)?;
-            Ok(None)
+impl Host<'_> {
+    /// Notes in an option what the host has to. Returns where the time belongs. An error is where in it something
+    /// cannot be.
+    fn note(&self, option: &mut [u8]) -> Result<Option<usize>, usize> {
+        let shortest = match option[0] {
+            RECORD_ROUTE | LOOSE_ROUTE | STRICT_ROUTE => 3,
+            TIMESTAMP | ROUTER_ALERT => 4,
+            _ => return Ok(None),
+        };
+        if option.len() < shortest {
+            return Err(LENGTH);
         }
-        Some(place) => {
-            match flag {
-                TIMES => {}
-                ADDRESSES => option[place..place + 4].copy_from_slice(&host.octets()),
-                NAMED if !is_elsewhere(named(option, place)) => {}
-                _ => return Ok(None),
+        if option[0] == ROUTER_ALERT {
+            return Ok(None);
+        }
+        if usize::from(option[POINTER]) <= shortest {
+            return Err(POINTER);
+        }
+        match option[0] {
+            RECORD_ROUTE => {
+                if let Some(place) = room(option, 4)? {
+                    option[place..place + 4].copy_from_slice(&self.address.octets());
+                    option[POINTER] += 4;
+                }
+                Ok(None)
             }
-            option[POINTER] += size as u8;
-            Ok(Some(place + size - 4))
+            TIMESTAMP => self.note_time(option),
+            _ => Ok(None),
         }
+    }
+
+    fn note_time(&self, option: &mut [u8]) -> Result<Option<usize>, usize> {
+        let flag = option[FLAGS] & 15;
+        let size = place_len(flag);
+        let Some(place) = room(option, size)? else {
+            if flag != NAMED {
+                let one_more = option[FLAGS].checked_add(16).ok_or(FLAGS)?;
+                option[FLAGS] = if self.receives {
+                    one_more
+                } else {
+                    option[FLAGS]
+                };
+            }
+            return Ok(None);
+        };
+        match flag {
+            TIMES => {}
+            ADDRESSES => option[place..place + 4].copy_from_slice(&self.address.octets()),
+            NAMED if !(self.is_elsewhere)(named(option, place)) => {}
+            _ => return Ok(None),
+        }
+        option[POINTER] += size as u8;
+        Ok(Some(place + size - 4))
     }
 }
 

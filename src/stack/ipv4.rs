@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 use super::Stack;
 use super::address;
 use super::counters::Drop;
+use super::error::Error;
 use super::ethernet::Arrival;
 use super::ip_options::{IpOptions, Problem};
 use super::outbox::Frame;
@@ -12,7 +13,7 @@ use super::sink::Sink;
 use super::time::Instant;
 use super::wire::{ethernet, icmpv4, ipv4};
 
-/// Where the transport header is in the frames the stack sends.
+/// Where the transport header is in the frames the stack sends, if their IP header has no options.
 pub(super) const TRANSPORT: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
 
 /// Counters of identifications, each shared by the destinations that hash to it.
@@ -69,9 +70,31 @@ impl Stack {
             return Ok(IpOptions::NONE);
         }
         let host = self.host_for(packet.ip.source, packet.ip.destination);
-        let is_elsewhere =
-            |at| address::is_unicast(at) && !self.is_local(at) && !self.is_broadcast(at);
-        IpOptions::received(bytes, host, is_elsewhere)
+        self.options_received(bytes, host)
+    }
+
+    /// What options say that have come to `host`, an address of this one.
+    pub(super) fn options_received(
+        &self,
+        bytes: &[u8],
+        host: Ipv4Addr,
+    ) -> Result<IpOptions, Problem> {
+        IpOptions::received(bytes, host, |at| self.is_elsewhere(at))
+    }
+
+    /// What options say that leave from `host`, an address of this one.
+    pub(super) fn options_sent(
+        &self,
+        options: IpOptions,
+        host: Ipv4Addr,
+    ) -> Result<IpOptions, Error> {
+        let sent = options.sent(host, |at| self.is_elsewhere(at));
+        sent.map_err(|_| Error::Invalid)
+    }
+
+    /// Whether an address is another host's.
+    fn is_elsewhere(&self, at: Ipv4Addr) -> bool {
+        address::is_unicast(at) && !self.is_local(at) && !self.is_broadcast(at)
     }
 
     /// RFC 1122 section 3.2.2.5: the sender is told, where no kernel does.
@@ -137,32 +160,33 @@ impl Stack {
         Err(Drop::Ipv4NotOurs)
     }
 
-    /// Sends `frame`, whose transport header is at [`TRANSPORT`], with the header `ip` says before
+    /// Sends `frame`, whose transport header is where the header of `ip` and `options` ends, with that before
     /// it and `payload` behind it. Returns whether there was room.
     pub(super) fn send_ipv4(
         &mut self,
         now: Instant,
         next_hop: Ipv4Addr,
-        ip: &ipv4::Repr,
+        (ip, options): (&ipv4::Repr, &IpOptions),
         mut frame: Frame,
         payload: &[&[u8]],
     ) -> bool {
-        ip.emit(&mut frame.header[ethernet::HEADER_LEN..]);
+        let header = &mut frame.header[ethernet::HEADER_LEN..];
+        ip.emit_with(options.as_bytes(), header);
         self.send_frame(now, next_hop, frame, payload)
     }
 
     /// Sends `payload` behind the header `whole` in fragments for a path that takes `mtu` bytes, in
     /// the frames that `frame_for` makes of a piece's length and whether it is the last. RFC 791
-    /// section 3.2: every piece but the last carries a multiple of eight bytes.
+    /// section 3.2: every piece but the last carries a multiple of eight bytes, and not every option is each one's.
     pub(super) fn send_fragments(
         &mut self,
         now: Instant,
         (next_hop, mtu): (Ipv4Addr, usize),
-        whole: &ipv4::Repr,
+        (whole, options): (&ipv4::Repr, &IpOptions),
         payload: &[u8],
         frame_for: impl Fn(usize, bool) -> Frame,
     ) -> bool {
-        let piece_len = (mtu - ipv4::HEADER_LEN) & !7;
+        let piece_len = (mtu - ipv4::HEADER_LEN - options.as_bytes().len()) & !7;
         let last = (payload.len() - 1) / piece_len;
         let mut pushed = true;
         for (index, piece) in payload.chunks(piece_len).enumerate() {
@@ -172,8 +196,12 @@ impl Stack {
                 payload_len: piece.len() as u16,
                 ..*whole
             };
+            let options = match index {
+                0 => *options,
+                _ => options.copied(),
+            };
             let frame = frame_for(piece.len(), index == last);
-            pushed &= self.send_ipv4(now, next_hop, &ip, frame, &[piece]);
+            pushed &= self.send_ipv4(now, next_hop, (&ip, &options), frame, &[piece]);
         }
         pushed
     }

@@ -25,7 +25,7 @@ c_tests! {
     cancellation children close_everything closing connect_blocking connect_nonblocking connect_timeout
     connecting_elsewhere descriptors ending_threads endings ends_elsewhere epoll_edges epoll_levels error_queue
     event_servers every_signal exec_forms failed_sends fast_open first_uses fork_among_threads fresh_sockets inherited
-    inherited_options interrupted interruptions ioctls ip_options jumps late_options later_errors limits
+    inherited_options interrupted interruptions ioctls ip_options ip_options_sent jumps late_options later_errors limits
     listeners_elsewhere locked_memory loopback mapped_addresses marks memory messages moving_bytes names opened_fast
     options options_connected options_effect options_inet6 options_matrix options_routing other_families packet_options
     poll_states polled quick_acks

@@ -1,13 +1,15 @@
 //! The options of IPv4 headers that arrive: what is noted in them, and what becomes of those that contradict themselves.
+//! And of those that are sent.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::stack::counters::Drop;
+use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::ip_options::IpOptions;
 use crate::stack::random::Random;
-use crate::stack::udp::UdpOptions;
+use crate::stack::udp::{PathMtuDiscovery, UdpOptions};
 use crate::stack::wire::icmpv4::Kind;
 use crate::stack::wire::{checksum, ipv4};
 use crate::support::host::{Host, PEER, US, at, datagram, icmp, quote};
@@ -223,4 +225,170 @@ fn any_options_are_bounded() {
         host.frames();
     }
     assert!(came > 1000, "{came}");
+}
+
+/// A host with a UDP socket on port 9 whose datagrams carry `options`, at the time `at`.
+fn sending(options: &[u8], at_time: u64) -> (Host, SocketId) {
+    let mut host = Host::own();
+    let asked = IpOptions::to_send(options).unwrap();
+    let options = UdpOptions {
+        ip_options: Some((asked, at_time)),
+        ..UdpOptions::default()
+    };
+    let id = host.stack.udp_open(at(US, 9), &options).unwrap();
+    (host, id)
+}
+
+/// The header's options and the payload of what is sent, all checksums being right.
+fn sent(host: &mut Host, id: SocketId, data: &[u8]) -> Vec<(ipv4::Repr, Vec<u8>, Vec<u8>)> {
+    host.stack
+        .udp_send(host.now, id, at(PEER, 7), &[data])
+        .unwrap();
+    let packets = host.frames().into_iter().map(|frame| {
+        assert!(frame.len() <= 1514);
+        let (ip, header_len) = ipv4::parse(&frame[14..]).unwrap();
+        assert!(ipv4::checksum_ok(&frame[14..], header_len));
+        let options = frame[34..14 + header_len].to_vec();
+        (ip, options, frame[14 + header_len..].to_vec())
+    });
+    packets.collect()
+}
+
+fn udp_sum(payload: &[u8]) -> u16 {
+    let pseudo = checksum::Sum::pseudo_header(US, PEER, ipv4::UDP, payload.len());
+    pseudo.add(payload).finish()
+}
+
+#[test]
+fn the_header_carries_what_is_asked_for() {
+    let [a, b, c, d] = US.octets();
+    let [e, f, g, h] = PEER.octets();
+    let time = (19_000 * 24 * 3600 + 4500) * 1_000_000_000 + 7_000_000;
+    let [w, x, y, z] = 4_500_007_u32.to_be_bytes();
+    let cases: [(&[u8], &[u8]); 8] = [
+        (&[], &[]),
+        (&[148, 4, 0, 0], &[148, 4, 0, 0]),
+        (&[7, 7, 4, 0, 0, 0, 0], &[7, 7, 8, a, b, c, d, 0]),
+        (&[7, 7, 8, 9, 9, 9, 9], &[7, 7, 8, 9, 9, 9, 9, 0]),
+        (&[68, 8, 5, 0, 0, 0, 0, 0], &[68, 8, 9, 0, w, x, y, z]),
+        (&[68, 8, 9, 32, 9, 9, 9, 9], &[68, 8, 9, 32, 9, 9, 9, 9]),
+        (
+            &[68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[68, 12, 13, 1, a, b, c, d, w, x, y, z],
+        ),
+        (
+            &[68, 12, 5, 3, e, f, g, h, 0, 0, 0, 0],
+            &[68, 12, 5, 3, e, f, g, h, 0, 0, 0, 0],
+        ),
+    ];
+    for (asked, expected) in cases {
+        let (mut host, id) = sending(asked, time);
+        // Short ones travel behind their header, long ones elsewhere.
+        for len in [0, 5, 1400] {
+            let data = vec![3; len];
+            let packets = sent(&mut host, id, &data);
+            let [(ip, options, payload)] = &packets[..] else {
+                panic!("one packet is expected: {packets:?}");
+            };
+            assert!(ip.dont_fragment && !ip.is_fragment());
+            assert_eq!(options, expected, "{asked:?}");
+            assert_eq!(payload[8..], data);
+            assert_eq!(udp_sum(payload), 0);
+        }
+    }
+}
+
+/// RFC 791 section 3.1: those with the bit for it are in every fragment, the others in the first.
+#[test]
+fn later_fragments_carry_the_options_that_are_copied() {
+    let (mut host, id) = sending(&[7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0, 94, 4, 7, 7], 1);
+    let [a, b, c, d] = US.octets();
+    let first = [7, 7, 8, a, b, c, d, 148, 4, 0, 0, 94, 4, 7, 7, 0];
+    let later = [1, 1, 1, 1, 1, 1, 1, 148, 4, 0, 0, 1, 1, 1, 1, 0];
+    let data: Vec<u8> = (0..4000_u32).map(|n| (n * n) as u8).collect();
+    let mut whole = Vec::new();
+    for (ip, options, payload) in sent(&mut host, id, &data) {
+        let expected = if whole.is_empty() { first } else { later };
+        assert_eq!(options, expected);
+        assert_eq!(usize::from(ip.fragment_offset), whole.len());
+        whole.extend_from_slice(&payload);
+        assert_eq!(ip.more_fragments, whole.len() < 8 + data.len());
+    }
+    assert_eq!(udp_sum(&whole), 0);
+    assert_eq!(whole[8..], data);
+}
+
+/// The longest payloads are as much shorter as the options are long.
+#[test]
+fn options_take_room_from_the_payload() {
+    let (mut host, id) = sending(&[148, 4, 0, 0, 148, 4, 0, 0], 1);
+    assert_eq!(sent(&mut host, id, &[0; 1464]).len(), 1);
+    assert_eq!(sent(&mut host, id, &[0; 1465]).len(), 2);
+    sent(&mut host, id, &vec![0; 65_499]);
+    let send = |host: &mut Host, len| {
+        host.stack
+            .udp_send(host.now, id, at(PEER, 7), &[&vec![0; len]])
+    };
+    assert_eq!(send(&mut host, 65_500), Err(Error::MessageSize));
+    let options = UdpOptions {
+        ip_options: Some((IpOptions::to_send(&[148, 4, 0, 0]).unwrap(), 1)),
+        path_mtu_discovery: PathMtuDiscovery::Do,
+        ..UdpOptions::default()
+    };
+    host.stack.udp_set_options(id, &options);
+    assert!(host.stack.udp_is_too_long(&options, PEER, 1469));
+    assert_eq!(send(&mut host, 1469), Err(Error::MessageSize));
+    assert_eq!(send(&mut host, 1468), Ok(()));
+}
+
+#[test]
+fn what_the_own_host_hears_has_been_noted_twice() {
+    let mut host = Host::own();
+    let route = IpOptions::to_send(&[7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let options = UdpOptions {
+        broadcast: true,
+        ip_options: Some((route, 1)),
+        ..UdpOptions::default()
+    };
+    let id = host.stack.udp_open(at(US, 9), &options).unwrap();
+    let any = at(Ipv4Addr::UNSPECIFIED, 7);
+    let hearing = host.stack.udp_open(any, &UdpOptions::default()).unwrap();
+    let everybody = at(Ipv4Addr::BROADCAST, 7);
+    host.stack
+        .udp_send(host.now, id, everybody, &[b"hello"])
+        .unwrap();
+    let heard = host.stack.udp_front(hearing).unwrap().options;
+    let [a, b, c, d] = US.octets();
+    assert_eq!(heard.as_bytes(), [7, 11, 12, a, b, c, d, a, b, c, d, 0]);
+}
+
+/// What is sent has to be right, and what hosts on the way may not know takes a right.
+#[test]
+fn options_to_send_are_judged() {
+    for (options, _) in MALFORMED {
+        assert!(IpOptions::to_send(options).is_err(), "{options:?}");
+    }
+    let of_anybody: [&[u8]; 7] = [
+        &[],
+        &[1, 1, 0],
+        &[148, 4, 0, 0],
+        &[7, 7, 4, 0, 0, 0, 0],
+        &[131, 7, 4, 0, 0, 0, 0],
+        &[68, 12, 5, 3, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[68, 4, 5, 2],
+    ];
+    let of_few: [&[u8]; 4] = [
+        &[94, 4, 7, 7],
+        &[1, 136, 4, 0, 1],
+        &[68, 8, 5, 2, 0, 0, 0, 0],
+        &[148, 4, 0, 0, 134, 2],
+    ];
+    let takes_right = |options: &[u8]| IpOptions::to_send(options).unwrap().takes_right();
+    for options in of_anybody {
+        assert!(!takes_right(options), "{options:?}");
+    }
+    for options in of_few {
+        assert!(takes_right(options), "{options:?}");
+    }
+    assert_eq!(IpOptions::to_send(&[1; 50]).unwrap().as_bytes(), [1; 40]);
 }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::driver::{self, Arrived, Engine};
 use crate::socket::options::{self, Ancillary, Options, Stamp};
 use crate::socket::{Family, Kind, Socket, State, address, queues};
+use crate::stack::ip_options::{self, IpOptions};
 use crate::stack::wire::{ethernet, ipv4};
 use crate::sys::cmsg;
 use crate::sys::datagram::Route6;
@@ -310,6 +311,8 @@ pub struct Asked {
     pub interface: u32,
     /// IPV6_PKTINFO, IPV6_HOPLIMIT and IPV6_TCLASS of what leaves by IPv6.
     pub route6: Route6,
+    /// IP_RETOPTS: options of the header.
+    pub ip_options: Option<IpOptions>,
     /// UDP_SEGMENT: bytes of payload to send in each datagram.
     pub segment: Option<u16>,
     /// SO_TIMESTAMPING: which times of sending are asked for.
@@ -328,7 +331,7 @@ pub fn check(control: &[u8], socket: &Socket) -> Result<Asked, Errno> {
         let cmsg::Message { level, kind, data } = message;
         match (level, socket.kind) {
             (libc::SOL_SOCKET, _) => asked.take_socket(socket, kind, data)?,
-            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(kind, data)?,
+            (libc::IPPROTO_IP, Kind::Datagram) => asked.take_ip(socket, kind, data)?,
             (libc::IPPROTO_IPV6, Kind::Datagram) if socket.family() == Family::Inet6 => {
                 asked.take_ipv6(kind, data)?;
             }
@@ -368,7 +371,7 @@ impl Asked {
         }
     }
 
-    fn take_ip(&mut self, name: i32, data: &[u8]) -> Result<(), Errno> {
+    fn take_ip(&mut self, socket: &Socket, name: i32, data: &[u8]) -> Result<(), Errno> {
         let number = match *data {
             [a, b, c, d] => Some(i32::from_ne_bytes([a, b, c, d])),
             [byte] if name == libc::IP_TOS => Some(i32::from(byte)),
@@ -387,7 +390,12 @@ impl Asked {
                 self.interface = u32::from_ne_bytes([a, b, c, d]);
                 self.source = Some(Ipv4Addr::from([e, f, g, h]));
             }
-            (libc::IP_RETOPTS, _) => {}
+            (libc::IP_RETOPTS, _) => {
+                let data = &data[..data.len().min(ip_options::MAX_LEN)];
+                options::permit_ip_options(socket, data)?;
+                let options = IpOptions::to_send(data).map_err(|_| Errno::INVAL)?;
+                self.ip_options = Some(options);
+            }
             _ => return Err(Errno::INVAL),
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::send::send_in;
 use crate::driver::{Engine, Question};
 use crate::socket::address::Given;
 use crate::socket::{Family, Kind, Socket, State, away, options};
+use crate::stack::ip_options::IpOptions;
 use crate::sys::user::Buffers;
 
 /// A payload so long fits every path, in bytes (RFC 791: 576 with the headers).
@@ -172,6 +173,13 @@ pub(in crate::socket) fn answer(
     if is_guest && (asked.mark.is_some() || asked.priority.is_some_and(options::takes_right)) {
         return Err(Errno::PERM);
     }
+    if is_guest
+        && asked
+            .ip_options
+            .is_some_and(|options| options.takes_right())
+    {
+        return Err(Errno::INVAL);
+    }
     let data = Buffers::of(payload);
     send_in(engine, socket, state, (&data, to, flags), &asked).map(drop)
 }
@@ -245,6 +253,10 @@ impl Asked {
             bytes.extend_from_slice(&field.unwrap_or_default());
         }
         bytes.extend_from_slice(&source6.map_or([0; 16], |source| source.octets()));
+        if let Some(options) = &self.ip_options {
+            bytes.push(1);
+            bytes.extend_from_slice(options.as_bytes());
+        }
         bytes
     }
 
@@ -271,8 +283,12 @@ impl Asked {
         asked.route6.hop_limit = field()?.map(i32::from_ne_bytes);
         asked.route6.traffic_class = field()?.map(i32::from_ne_bytes);
         let index = number(field()?);
-        let source = Ipv6Addr::from(<[u8; 16]>::try_from(rest).ok()?);
+        let (source, rest) = rest.split_first_chunk::<16>()?;
+        let source = Ipv6Addr::from(*source);
         asked.route6.source = index.map(|index| (source, index));
+        if let Some((_, options)) = rest.split_first() {
+            asked.ip_options = Some(IpOptions::to_send(options).ok()?);
+        }
         Some(asked)
     }
 }

@@ -15,7 +15,13 @@ const WITH_PACKET: usize = 31 + 320;
 const RECORD: usize = 256;
 
 /// As on Linux, twice the send buffer has room for all fragments of a datagram of `len` bytes but the last. ENOBUFS.
-pub(super) fn check(engine: &Engine, state: &State, to: Ipv4Addr, len: usize) -> Result<(), Errno> {
+/// `options`: bytes of the options in each one's header.
+pub(super) fn check(
+    engine: &Engine,
+    state: &State,
+    to: Ipv4Addr,
+    (options, len): (usize, usize),
+) -> Result<(), Errno> {
     let RouteDecision::Stack { mtu, .. } = engine.stack.route(to) else {
         return Ok(());
     };
@@ -23,7 +29,7 @@ pub(super) fn check(engine: &Engine, state: &State, to: Ipv4Addr, len: usize) ->
         return Ok(());
     };
     let whole = len + UDP_HEADER;
-    let payload = mtu.saturating_sub(IP_HEADER).max(8) & !7;
+    let payload = mtu.saturating_sub(IP_HEADER + options).max(8) & !7;
     let before = whole.div_ceil(payload).saturating_sub(1);
     let each = (mtu + WITH_PACKET).next_power_of_two() + RECORD;
     match before > 0 && before * each >= 2 * (2 * half) {

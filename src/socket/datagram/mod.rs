@@ -5,6 +5,7 @@
 //! that format with it.
 
 mod ancillary;
+mod applied;
 mod asking;
 mod fragments;
 mod held;

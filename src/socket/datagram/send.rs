@@ -15,14 +15,12 @@ use crate::socket::address::Given;
 use crate::socket::bind::to_kernel;
 use crate::socket::connect;
 use crate::socket::create::claim;
-use crate::socket::options::Options;
 use crate::socket::served::{go_over, may_go_over};
 use crate::socket::way::{Way, decide_from};
-use crate::socket::{Family, Socket, State, address, away, edges, errno, table};
+use crate::socket::{Family, Socket, State, address, away, errno, table};
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
-use crate::stack::transmit::Treatment;
-use crate::stack::udp::UdpOptions;
+use crate::stack::ip_options::IpOptions;
 use crate::sys::raw;
 use crate::sys::user::Buffers;
 
@@ -221,7 +219,9 @@ impl Call<'_, '_> {
             return Err(errno);
         }
         if self.segment(state) == 0 {
-            fragments::check(engine, state, *to.ip(), self.data.asked())?;
+            let options = self.asked.ip_options.unwrap_or(IpOptions::NONE);
+            let lens = (options.as_bytes().len(), self.data.asked());
+            fragments::check(engine, state, *to.ip(), lens)?;
         }
         self.data.whole()?;
         let Some(Way { remote: to, .. }) = way else {
@@ -258,7 +258,11 @@ impl Call<'_, '_> {
     fn is_too_long(&self, engine: &Engine, state: &State, to: SocketAddrV4) -> bool {
         let stack = &engine.stack;
         self.segment(state) == 0
-            && stack.udp_is_too_long(&state.options.udp(), *to.ip(), self.data.asked())
+            && stack.udp_is_too_long(
+                &self.asked.with_ip_options(state.options.udp()),
+                *to.ip(),
+                self.data.asked(),
+            )
     }
 
     /// UDP_SEGMENT.
@@ -275,10 +279,17 @@ impl Call<'_, '_> {
         }
     }
 
-    /// What the control messages ask for must be ours to give. ENODEV, ENETUNREACH.
+    /// What the control messages ask for must be ours to give. ENODEV, ENETUNREACH; EOPNOTSUPP for a source route.
     fn check_asked(&self, engine: &Engine) -> Result<(), Errno> {
         if self.asked.interface != 0 && self.asked.interface != engine.interface_index() {
             return Err(Errno::NODEV);
+        }
+        if self
+            .asked
+            .ip_options
+            .is_some_and(|options| options.has_source_route())
+        {
+            return Err(Errno::OPNOTSUPP);
         }
         match self.asked.source {
             Some(source) if !source.is_unspecified() && !engine.is_local(source) => {
@@ -436,57 +447,4 @@ fn transmit(
         result => result,
     }
     .map_err(errno::of)
-}
-
-impl Asked {
-    /// Sends with what is asked for in force.
-    pub(super) fn around(
-        &self,
-        engine: &mut Engine,
-        state: &mut State,
-        datagram: SocketId,
-        send: impl FnOnce(&mut Engine, &State) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        let options = self.applied(&mut state.options);
-        if let Some(options) = &options {
-            engine.stack.udp_set_options(datagram, options);
-        }
-        let source = self.source.zip(state.local);
-        if let Some((source, local)) = source {
-            let local = SocketAddrV4::new(source, local.port());
-            engine.stack.udp_set_local(datagram, local);
-        }
-        let result = send(engine, state);
-        if let Some((_, local)) = source {
-            engine.stack.udp_set_local(datagram, local);
-        }
-        if options.is_some() {
-            engine.stack.udp_set_options(datagram, &state.options.udp());
-        }
-        engine.finish_pass();
-        if result.is_ok() {
-            edges::tell_of_room(state);
-        }
-        result
-    }
-
-    /// The socket's options with what is asked for one datagram; `None`: nothing is.
-    fn applied(&self, options: &mut Options) -> Option<UdpOptions> {
-        let stamps = options.stamping.of_next(self.stamping);
-        let asks = self.ttl.is_some() || self.priority.is_some() || self.mark.is_some();
-        if !asks && stamps.is_none() {
-            return None;
-        }
-        let usual = options.udp();
-        Some(UdpOptions {
-            ttl: self.ttl.unwrap_or(usual.ttl),
-            tos: self.tos.unwrap_or(usual.tos),
-            treatment: Treatment {
-                mark: self.mark.unwrap_or(usual.treatment.mark),
-                priority: self.priority.unwrap_or(usual.treatment.priority),
-            },
-            stamps,
-            ..usual
-        })
-    }
 }

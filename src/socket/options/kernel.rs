@@ -113,6 +113,17 @@ pub fn permit(socket: &Socket, option: (i32, i32), value: &[u8]) -> Result<(), E
     raw::setsockopt(kernel.as_raw_fd(), option.0, option.1, value)
 }
 
+/// Whether the program may send datagrams with `options` in their header, as the kernel judges them. EINVAL.
+pub fn permit_ip_options(socket: &Socket, options: &[u8]) -> Result<(), Errno> {
+    let kernel = kernel_socket(socket)?;
+    raw::setsockopt(
+        kernel.as_raw_fd(),
+        libc::IPPROTO_IP,
+        libc::IP_OPTIONS,
+        options,
+    )
+}
+
 /// The same of an option that chooses another interface for a socket that has one.
 pub(super) fn permit_interface(
     socket: &Socket,

@@ -28,7 +28,7 @@ mod stamping;
 pub use elsewhere::tell_pair_of;
 pub use get::{get, get_in, put_error_back, take_error};
 pub(super) use kernel::says as kernel_says;
-pub use kernel::{get_by_argument, permit};
+pub use kernel::{get_by_argument, permit, permit_ip_options};
 pub(super) use set::ONLY_KERNEL;
 pub(super) use set::integer;
 pub use set::{set, set_in, without_passing};
@@ -424,6 +424,7 @@ impl Options {
             send_buffer: self.send_buffer.map(|set| 2 * set),
             ttl: self.ttl(),
             tos: self.service,
+            ip_options: None,
             treatment: self.treatment(),
             broadcast: self.broadcast,
             all_groups: self.all_groups,

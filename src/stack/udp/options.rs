@@ -3,8 +3,10 @@
 use core::net::SocketAddrV4;
 
 use crate::stack::error::Error;
+use crate::stack::ip_options::IpOptions;
 use crate::stack::sendings::Stamps;
 use crate::stack::transmit::Treatment;
+use crate::stack::wire::{ipv4, udp};
 
 /// Whether datagrams may be cut into fragments, as IP_MTU_DISCOVER says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct UdpOptions {
     pub ttl: u8,
     /// IP_TOS.
     pub tos: u8,
+    /// Options of the header (IP_RETOPTS), and the time that is noted in them, in nanoseconds since 1970.
+    pub ip_options: Option<(IpOptions, u64)>,
     /// SO_MARK and SO_PRIORITY.
     pub treatment: Treatment,
     /// SO_BROADCAST.
@@ -81,6 +85,7 @@ impl Default for UdpOptions {
             send_buffer: None,
             ttl: 64,
             tos: 0,
+            ip_options: None,
             treatment: Treatment::default(),
             broadcast: false,
             all_groups: true,
@@ -92,6 +97,19 @@ impl Default for UdpOptions {
             stamps: None,
             receive_joined: false,
         }
+    }
+}
+
+impl UdpOptions {
+    /// Bytes that the options of a packet's header take.
+    pub(super) fn ip_options_len(&self) -> usize {
+        let options = self.ip_options.as_ref();
+        options.map_or(0, |(options, _)| options.as_bytes().len())
+    }
+
+    /// Bytes of a datagram's headers.
+    pub(super) fn headers_len(&self) -> usize {
+        ipv4::HEADER_LEN + self.ip_options_len() + udp::HEADER_LEN
     }
 }
 

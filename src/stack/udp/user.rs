@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{PathMtuDiscovery, UdpOptions, UdpStatus};
 use crate::stack::Stack;
+use crate::stack::counters::Drop;
 use crate::stack::error::Error;
 use crate::stack::ids::SocketId;
 use crate::stack::interface::Interface;
@@ -20,12 +21,12 @@ use crate::stack::transmit::Offload;
 use crate::stack::wire::checksum::Sum;
 use crate::stack::wire::{ipv4, udp};
 
-const MAX_PAYLOAD: usize = ipv4::MAX_PAYLOAD - udp::HEADER_LEN;
-
 /// A datagram about to be sent.
 struct Outgoing<'a> {
     id: SocketId,
     options: UdpOptions,
+    /// Those of the packet's header, with what this host notes in them.
+    ip_options: IpOptions,
     from: SocketAddrV4,
     to: SocketAddrV4,
     next_hop: Ipv4Addr,
@@ -100,7 +101,7 @@ impl Stack {
         self.outbox.release(&mut self.pool);
         let len = data.iter().map(|piece| piece.len()).sum();
         let outgoing = self.prepare(id, to, data, len)?;
-        let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
+        let whole = outgoing.options.headers_len() + len;
         let pushed = if whole <= outgoing.mtu {
             self.send_whole(now, &outgoing)
         } else {
@@ -138,13 +139,17 @@ impl Stack {
             return;
         };
         let port = socket.remote.map_or(0, |remote| remote.port());
-        let mtu = self.interface.udp_mtu(&socket.options, mtu);
+        let mtu = self.interface.udp_mtu(&socket.options, mtu) - socket.options.ip_options_len();
         let report = Report::too_long(mtu, SocketAddrV4::new(to, port));
         self.reports.push(id, report);
     }
 
     /// What is sent to all hosts is for this one, too.
     fn hear_oneself(&mut self, outgoing: &Outgoing<'_>) {
+        let sent = outgoing.ip_options.as_bytes();
+        let Ok(options) = self.options_received(sent, *outgoing.from.ip()) else {
+            return self.counters.drop(Drop::Ipv4Malformed);
+        };
         let datagram = Datagram {
             from: outgoing.from,
             to: *outgoing.to.ip(),
@@ -155,7 +160,7 @@ impl Stack {
             fragment: 0,
             stamp: 0,
             drops: 0,
-            options: IpOptions::NONE,
+            options,
         };
         let data = outgoing.data.concat();
         for id in self.udp.find_all(outgoing.to, outgoing.from) {
@@ -171,9 +176,6 @@ impl Stack {
         len: usize,
     ) -> Result<Outgoing<'a>, Error> {
         let socket = self.udp.get_mut(id).ok_or(Error::Invalid)?;
-        if len > MAX_PAYLOAD {
-            return Err(Error::MessageSize);
-        }
         // Who connected to all hosts was asked then.
         if self.interface.is_broadcast(*to.ip())
             && !socket.options.broadcast
@@ -184,7 +186,7 @@ impl Stack {
         let (source, next_hop, mtu) = way(&self.interface, *to.ip())?;
         let (options, local) = (socket.options, socket.local);
         let mtu = self.interface.udp_mtu(&options, mtu);
-        if is_too_long(&options, mtu, len) {
+        if options.headers_len() + len > ipv4::MAX_LEN || is_too_long(&options, mtu, len) {
             self.udp_report_too_long(id, *to.ip());
             return Err(Error::MessageSize);
         }
@@ -196,13 +198,19 @@ impl Stack {
             return Err(Error::WouldBlock);
         }
         let bound_to_all = local.ip().is_unspecified() || self.interface.is_broadcast(*local.ip());
+        let from = match bound_to_all {
+            true => SocketAddrV4::new(source, local.port()),
+            false => local,
+        };
+        let ip_options = match options.ip_options {
+            Some((asked, time)) => self.options_sent(asked, *from.ip())?.at(time),
+            None => IpOptions::NONE,
+        };
         Ok(Outgoing {
             id,
             options,
-            from: match bound_to_all {
-                true => SocketAddrV4::new(source, local.port()),
-                false => local,
-            },
+            ip_options,
+            from,
             to,
             next_hop,
             mtu,
@@ -212,11 +220,12 @@ impl Stack {
     }
 
     fn send_whole(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
-        let mut frame = Frame::new(TRANSPORT + udp::HEADER_LEN);
+        let transport = outgoing.transport();
+        let mut frame = Frame::new(transport + udp::HEADER_LEN);
         let pseudo = outgoing.pseudo_header();
         let checksum = if outgoing.options.checksum {
             frame.offload = Some(Offload {
-                checksum_start: TRANSPORT as u16,
+                checksum_start: transport as u16,
                 checksum_offset: udp::field::CHECKSUM.start as u16,
                 gso: None,
             });
@@ -226,7 +235,7 @@ impl Stack {
         };
         outgoing
             .header(checksum)
-            .emit(&mut frame.header[TRANSPORT..]);
+            .emit(&mut frame.header[transport..]);
         let ip = ipv4::Repr {
             dont_fragment: outgoing.options.path_mtu_discovery.forbids_routers(),
             ..self.udp_ip_header(outgoing)
@@ -234,7 +243,8 @@ impl Stack {
         frame.treatment = outgoing.options.treatment;
         frame.owner = Some(Owner::new(outgoing.id, outgoing.len));
         frame.stamped = outgoing.stamped();
-        self.send_ipv4(now, outgoing.next_hop, &ip, frame, outgoing.data)
+        let header = (&ip, &outgoing.ip_options);
+        self.send_ipv4(now, outgoing.next_hop, header, frame, outgoing.data)
     }
 
     fn send_cut(&mut self, now: Instant, outgoing: &Outgoing<'_>) -> bool {
@@ -252,8 +262,9 @@ impl Stack {
         }
         let whole = self.udp_ip_header(outgoing);
         let path = (outgoing.next_hop, outgoing.mtu);
-        self.send_fragments(now, path, &whole, &datagram, |len, is_last| {
-            let mut frame = Frame::new(TRANSPORT);
+        let header = (&whole, &outgoing.ip_options);
+        self.send_fragments(now, path, header, &datagram, |len, is_last| {
+            let mut frame = Frame::new(outgoing.transport());
             frame.treatment = outgoing.options.treatment;
             frame.owner = Some(Owner::new(outgoing.id, len));
             frame.stamped = outgoing.stamped().filter(|_| is_last);
@@ -422,7 +433,7 @@ fn way(interface: &Interface, to: Ipv4Addr) -> Result<(Ipv4Addr, Ipv4Addr, usize
 }
 
 fn is_too_long(options: &UdpOptions, mtu: usize, len: usize) -> bool {
-    let whole = ipv4::HEADER_LEN + udp::HEADER_LEN + len;
+    let whole = options.headers_len() + len;
     let discovery: PathMtuDiscovery = options.path_mtu_discovery;
     whole > mtu && !discovery.may_fragment()
 }
@@ -435,6 +446,11 @@ impl Outgoing<'_> {
             key,
             stamps,
         })
+    }
+
+    /// Where the UDP header is in a frame.
+    fn transport(&self) -> usize {
+        TRANSPORT + self.ip_options.as_bytes().len()
     }
 
     fn pseudo_header(&self) -> Sum {

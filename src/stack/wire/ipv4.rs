@@ -21,12 +21,10 @@ mod field {
 
 /// Where the length of the whole packet stands.
 pub(crate) const TOTAL_LEN: core::ops::Range<usize> = field::TOTAL_LEN;
-/// Length of the header without options in bytes: the only header the stack sends.
+/// Length of the header without options, in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
 /// The longest packet, in bytes.
 pub(crate) const MAX_LEN: usize = 65_535;
-/// Longest payload of a packet without options, in bytes.
-pub(crate) const MAX_PAYLOAD: usize = MAX_LEN - HEADER_LEN;
 
 /// Protocol number of ICMP.
 pub(crate) const ICMP: u8 = 1;
@@ -105,8 +103,14 @@ pub(crate) fn checksum_ok(bytes: &[u8], header_len: usize) -> bool {
 impl Repr {
     /// Writes the header, with its checksum, to the start of `bytes`.
     pub(crate) fn emit(&self, bytes: &mut [u8]) {
-        let header = &mut bytes[..HEADER_LEN];
-        header[field::VERSION_IHL] = 0x45;
+        self.emit_with(&[], bytes);
+    }
+
+    /// As [`emit`](Self::emit), with options, whose length is a multiple of 4.
+    pub(crate) fn emit_with(&self, options: &[u8], bytes: &mut [u8]) {
+        let header = &mut bytes[..HEADER_LEN + options.len()];
+        header[field::VERSION_IHL] = 0x45 + (options.len() / 4) as u8;
+        header[HEADER_LEN..].copy_from_slice(options);
         self.rewrite(header);
     }
 
