@@ -278,11 +278,9 @@ impl Host<'_> {
         let Some(place) = room(option, size)? else {
             if flag != NAMED {
                 let one_more = option[FLAGS].checked_add(16).ok_or(FLAGS)?;
-                option[FLAGS] = if self.receives {
-                    one_more
-                } else {
-                    option[FLAGS]
-                };
+                if self.receives {
+                    option[FLAGS] = one_more;
+                }
             }
             return Ok(None);
         };

@@ -161,6 +161,33 @@ fn syn_waits_for_data() {
     );
 }
 
+/// While a SYN waits, another connection finds that data with a SYN does not get through: what it has waited for follows the
+/// handshake.
+#[test]
+fn syn_that_has_waited_in_vain() {
+    client().run(GETS_COOKIE).run(
+        "
+        ! connect_held 1
+        ! swap
+        ! peer_port 3001
+        ! connect_fast 100
+        > S 0:100(100)
+        +1 > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        > P. 1:101(100) ack 1
+        ! abort
+        > R. 101:101(0) ack 1
+        ! swap
+        ! peer_port 3000
+        ! open_fast 50
+        = fast 50
+        > S 0:0(0)
+        < S. 0:0(0) ack 1 win 65535 <mss 1460>
+        > P. 1:51(50) ack 1
+    ",
+    );
+}
+
 /// Nobody may: net.ipv4.tcp_fastopen is 0.
 #[test]
 fn nobody_may() {

@@ -60,6 +60,8 @@ pub(crate) struct Script {
     fast: usize,
     listener: Option<SocketId>,
     id: Option<SocketId>,
+    /// Another connection; see `swap`.
+    aside: Option<SocketId>,
     /// Our initial sequence number towards each port of the peer's, and the offset of our
     /// timestamps, once they are seen.
     iss: HashMap<u16, Seq>,
@@ -103,6 +105,7 @@ impl Script {
             fast: 0,
             listener: None,
             id: None,
+            aside: None,
             iss: HashMap::new(),
             timestamp_base: 0,
             sent: VecDeque::new(),
@@ -334,17 +337,23 @@ impl Script {
                 self.listener = Some(id.expect("listen"));
             }
             "connect" => {
-                let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
+                let id = self
+                    .tcp
+                    .connect(now, LOCAL, self.remote, &self.options, pool);
                 self.id = Some(id.expect("connect"));
             }
             "connect_held" => {
-                let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
+                let id = self
+                    .tcp
+                    .connect(now, LOCAL, self.remote, &self.options, pool);
                 let id = *self.id.insert(id.expect("connect"));
                 assert_eq!(usize::from(self.tcp.hold_syn(now, id)), count, "{text}");
             }
             "connect_fast" | "open_fast" => {
                 if name == "connect_fast" {
-                    let id = self.tcp.connect(now, LOCAL, REMOTE, &self.options, pool);
+                    let id = self
+                        .tcp
+                        .connect(now, LOCAL, self.remote, &self.options, pool);
                     self.id = Some(id.expect("connect"));
                 }
                 let data: Vec<u8> = (0..count).map(|i| i as u8).collect();
@@ -384,6 +393,7 @@ impl Script {
                 .tcp
                 .close(now, self.listener.expect("a listener"), pool),
             "abort" => self.tcp.abort(now, open(), pool),
+            "swap" => core::mem::swap(&mut self.id, &mut self.aside),
             "peer_port" => self.remote.set_port(count as u16),
             "mtu" => self.icmp(Some(count as u16)),
             "unreachable" => self.icmp(None),
