@@ -44,11 +44,20 @@ pub(crate) fn ends_alike(
     });
     let tests = expected.len();
     assert!(tests >= least, "{tests} tests on the kernel\n{kernel_said}");
-    let differences: Vec<String> = expected
+    let mut differing: Vec<&String> = expected
         .iter()
         .filter(|(name, kernel)| actual.get(*name) != Some(*kernel))
         .filter(|(name, _)| !explained.iter().any(|(explained, _)| explained == name))
-        .map(|(name, kernel)| format!("{name}: {kernel}, ours: {:?}", actual.get(name)))
+        .map(|(name, _)| name)
+        .collect();
+    if !differing.is_empty() {
+        // Some that count on the time do not always end alike on the kernel either.
+        let (again, _) = suite(&Lab::with_plain_programs(), false);
+        differing.retain(|name| actual.get(*name) != again.get(*name));
+    }
+    let differences: Vec<String> = differing
+        .into_iter()
+        .map(|name| format!("{name}: {}, ours: {:?}", expected[name], actual.get(name)))
         .collect();
     assert!(differences.is_empty(), "{}\n{said}", differences.join("\n"));
     assert_eq!(actual.len(), expected.len());
