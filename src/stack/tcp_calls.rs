@@ -62,7 +62,7 @@ impl Stack {
 
     /// How many bytes there is room for.
     pub fn tcp_room_beside_syn(&self, connection: SocketId) -> usize {
-        self.tcp.room_beside_syn(connection)
+        self.tcp.room_beside_syn(connection).min(self.pool.room())
     }
 
     /// What makes the cookies that clients are given.

@@ -256,10 +256,9 @@ impl Tcp {
         let fast = self.fast_for(now, id);
         let held = self.holds_syn(id);
         // Whose SYN has waited was promised that data goes; where that is not so any more, it follows the handshake.
-        let room = match fast {
-            Fast::Sends | Fast::SendsBare => self.room_beside_syn(id),
-            _ if held => self.room_beside_syn(id),
-            _ => 0,
+        let room = match held || matches!(fast, Fast::Sends | Fast::SendsBare) {
+            true => self.room_beside_syn(id),
+            false => 0,
         };
         let Some(tcb) = self.connection_mut(id) else {
             return 0;
